@@ -1,0 +1,293 @@
+"""The nouns of the house: small frozen values that every room may hold.
+
+Units stand in the names: `_at` is monotonic seconds, `_utc` is POSIX seconds, `_ms` a duration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Union
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels of the captured frame."""
+
+
+@dataclass(frozen=True)
+class Instant:
+    """One reading of both clocks: monotonic seconds for durations, POSIX seconds for the world."""
+
+    at: float
+    utc: float
+
+
+# --------------------------------------------------------------------------- bundles
+
+
+@dataclass(frozen=True, order=True)
+class BundleRef:
+    """One immutable model version, written `name@version`."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> BundleRef:
+        """Read `name@version`; raises ValueError when either part is missing."""
+        name, at, version = text.partition("@")
+        if not (name and at and version):
+            raise ValueError(f"{text!r} is not name@version")
+        return cls(name, version)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A complete bundle that the store offers: its ref and the digest of its weights (hex)."""
+
+    ref: BundleRef
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Limits that turn detections into a verdict."""
+
+    confidence: float = 0.25
+    reject: frozenset[str] = frozenset()
+
+
+# --------------------------------------------------------------------------- frames
+
+
+class Verdict(str, Enum):
+    """Exactly one for each captured frame."""
+
+    OK = "ok"
+    NG = "ng"
+    UNINSPECTED = "uninspected"
+
+
+class Reason(str, Enum):
+    """Why a captured frame has no model's verdict; `dropped_…` were never offered to a model."""
+
+    CHANGEOVER = "changeover"  # the right model was not active before the buffer was full
+    SUPERSEDED = "superseded"  # its product was passed over by the next order
+    UNKNOWN_PRODUCT = "unknown_product"  # no link names a model for its product
+    NO_MODEL = "no_model"  # nothing is active, and nothing could be made active
+    WORKER_LOST = "worker_lost"  # the worker was gone longer than the buffer lasts
+    INFERENCE_FAILED = "inference_failed"  # the model raised or gave nonsense on this frame
+    STOPPED = "stopped"  # captured, but the daemon was stopped before its turn
+    DROPPED_OVERFLOW = "dropped_overflow"  # no room in the ring when it arrived
+    DROPPED_STALE = "dropped_stale"  # policy `latest`: a newer frame took its turn
+
+    @property
+    def is_drop(self) -> bool:
+        return self.value.startswith("dropped_")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the line is making, stamped on every frame at capture.
+
+    `epoch` grows by one with each change; `requires` is the bundle name that may judge these
+    frames (None: any active model may), `linked` is False for a product without a link.
+    """
+
+    epoch: int = 0
+    product: str | None = None
+    job_order: str | None = None
+    requires: str | None = None
+    linked: bool = True
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One box of one class; confidence in 0..1, box in pixels of the frame."""
+
+    label: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The one verdict of one captured frame: what is published, counted and proved."""
+
+    frame: int
+    captured_utc: float
+    captured_at: float
+    assignment: Assignment
+    verdict: Verdict
+    reason: Reason | None = None
+    model: BundleRef | None = None
+    sha256: str | None = None
+    detections: tuple[Detection, ...] = ()
+    queue_ms: float = 0.0
+    inference_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The ledger's line: captured = inspected + dropped + uninspected."""
+
+    captured: int = 0
+    inspected: int = 0
+    dropped: int = 0
+    uninspected: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        return self.captured == self.inspected + self.dropped + self.uninspected
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(
+            self.captured - other.captured,
+            self.inspected - other.inspected,
+            self.dropped - other.dropped,
+            self.uninspected - other.uninspected,
+        )
+
+
+# --------------------------------------------------------------------------- requests
+
+
+class Verb(str, Enum):
+    """What ops may ask."""
+
+    PREPARE = "prepare"
+    SWAP = "swap"
+    ROLLBACK = "rollback"
+    CONFIRM = "confirm"
+    HOLD = "hold"
+    RELEASE = "release"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True)
+class AtNow:
+    """At the next frame boundary once the bundle is ready."""
+
+
+@dataclass(frozen=True)
+class AtNextOrder:
+    """With the next running order of the bundle's product."""
+
+
+@dataclass(frozen=True)
+class AtTime:
+    """At the first frame boundary at or after this wall time."""
+
+    utc: float
+
+
+@dataclass(frozen=True)
+class AtFrame:
+    """Frame `number` is the first that the new bundle judges."""
+
+    number: int
+
+
+At = Union[AtNow, AtNextOrder, AtTime, AtFrame]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """`name@version`, or `name` alone for its newest version that is not quarantined."""
+
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request: bounded, typed, with an id; nothing in it is a dict or a topic."""
+
+    id: str
+    verb: Verb
+    model: ModelChoice | None = None
+    at: At = AtNow()
+    expect: ModelChoice | None = None
+    expires_utc: float | None = None
+    by: str = ""
+    reason: str = ""
+    dry_run: bool = False
+
+
+class Status(str, Enum):
+    """What a request is answered: one of the first two, progress, then exactly one outcome."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    PROGRESS = "progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a gate report. `measured` and `limit` are for people and machines alike."""
+
+    name: str
+    passed: bool
+    measured: float | str | None = None
+    limit: float | str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why something was not done: the code, a sentence, the next step, the gate's checks."""
+
+    code: str
+    message: str
+    hint: str = ""
+    checks: tuple[Check, ...] = ()
+    blames_box: bool = False
+
+    @property
+    def status(self) -> Status:
+        return Status.FAILED if self.blames_box else Status.REJECTED
+
+
+# --------------------------------------------------------------------------- orders
+
+
+class OrderState(str, Enum):
+    """A MES's own words are mapped to these three; others are recorded and change nothing."""
+
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True)
+class JobOrder:
+    """One work order as understood: `state` is None for a word that is not mapped."""
+
+    product: str
+    state: OrderState | None
+    arrived: Instant
+    id: str | None = None
+    word: str = ""
+
+
+# --------------------------------------------------------------------------- measures
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds over a window of `count` frames; None where the window is empty."""
+
+    count: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None

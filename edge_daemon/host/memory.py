@@ -1,0 +1,84 @@
+"""Frame memory: one memfd that the camera writes and every worker maps read-only.
+
+No name to leak, no lock to be left held by a killed process; the descriptor is the right to see
+the frames. Whoever holds the `FrameMemory` keeps the pages alive.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""One frame: height x width x 3, BGR, uint8, C-contiguous."""
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """Pixels of one frame; three BGR channels of one byte."""
+
+    height: int
+    width: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.height * self.width * 3
+
+
+@dataclass(frozen=True, eq=False)
+class FrameMemory:
+    """`places` frames of one shape in one memfd, shared by descriptor."""
+
+    shape: FrameShape
+    places: int
+    fd: int
+    _map: mmap.mmap = field(repr=False)
+    _array: NDArray[np.uint8] = field(repr=False)
+
+    @classmethod
+    def allocate(cls, shape: FrameShape, places: int) -> FrameMemory:
+        """Reserve the memory now, so that a full box fails here and not at a later frame."""
+        size = shape.size_bytes * places
+        fd = os.memfd_create("edge-daemon-frames", os.MFD_CLOEXEC)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            return cls._over(fd, shape, places, mmap.PROT_READ | mmap.PROT_WRITE)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def attach(cls, fd: int, shape: FrameShape, places: int) -> FrameMemory:
+        """Map memory that another process allocated; read-only. Takes over `fd`."""
+        return cls._over(fd, shape, places, mmap.PROT_READ)
+
+    @classmethod
+    def _over(cls, fd: int, shape: FrameShape, places: int, access: int) -> FrameMemory:
+        mapped = mmap.mmap(fd, shape.size_bytes * places, mmap.MAP_SHARED, access)
+        flat: NDArray[Any] = np.frombuffer(mapped, dtype=np.uint8)
+        return cls(shape, places, fd, mapped, flat.reshape(places, shape.height, shape.width, 3))
+
+    def pixels(self, place: int) -> Pixels:
+        """The frame at `place` as a view: no copy; writable only where it was allocated."""
+        return self._array[place]
+
+    def close(self) -> None:
+        """Give the descriptor back; the pages go when the last view of them does."""
+        os.close(self.fd)
+
+
+@dataclass(frozen=True)
+class FrameAddress:
+    """Where the pixels of one leased frame lie."""
+
+    memory: FrameMemory
+    place: int
+
+    @property
+    def pixels(self) -> Pixels:
+        return self.memory.pixels(self.place)

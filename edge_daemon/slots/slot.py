@@ -1,0 +1,94 @@
+"""What a slot is to the rest of the house: a place where one bundle can be resident.
+
+`ProcessSlot` (a worker of its own) and `ThreadSlot` (this process) implement the protocol, and so
+does the simulator that the tests use. Every call is bounded by its time limit; one thread at a
+time may call a slot, except `kill`, which any thread may call at any moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.host.memory import FrameAddress
+
+
+@dataclass(frozen=True)
+class LoadOrder:
+    """Everything a slot needs to make one bundle ready.
+
+    `weights` is the private copy whose bytes were verified (a file, or an OpenVINO folder);
+    `folder` holds it and the verified golden images, and nothing else writes there.
+    """
+
+    ref: BundleRef
+    sha256: str
+    folder: Path
+    weights: Path
+    task: str
+    classes: tuple[str, ...]
+    imgsz: int
+    confidence: float
+    device: str = "cpu"
+    half: bool = False
+    swap_id: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the engine says of itself once it is in memory."""
+
+    classes: tuple[str, ...]
+    task: str
+    load_ms: float
+    memory_bytes: int = 0  # resident growth of the worker (host)
+    gpu_bytes: int = 0  # reserved on the device; 0 on a CPU
+
+
+@dataclass(frozen=True)
+class Inference:
+    """One inference: detections in pixels of the image given, and the time it took.
+
+    `finite` is False when the raw output holds NaN or infinities; `inference_ms` is measured in
+    the worker round the whole predict call (letterbox, network, post-processing).
+    """
+
+    detections: tuple[Detection, ...]
+    inference_ms: float
+    finite: bool = True
+
+
+class Slot(Protocol):
+    """One place for one resident bundle.
+
+    Errors: `BundleError` when the bundle is at fault (cannot be read, raises at an inference),
+    `SlotLost` when the worker died, hung past the limit or broke the protocol; after `SlotLost`
+    the slot is empty and may be loaded again.
+    """
+
+    @property
+    def name(self) -> str:
+        """`A`, `B`, …; the label in state, metrics and logs."""
+
+    def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
+        """Bring the bundle into memory. On any error the slot is empty again."""
+
+    def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
+        """Judge one leased frame where it lies; the lane's call, and the warm-up's."""
+
+    def infer_file(self, path: Path, timeout_s: float) -> Inference:
+        """Decode and judge one image file of the order's folder (golden frames)."""
+
+    def free(self) -> None:
+        """Unload, give back all memory, and make the place ready for the next load. Never raises."""
+
+    def kill(self) -> None:
+        """End the worker now, from any thread; a call in progress raises `SlotLost`."""
+
+    def memory_bytes(self) -> int:
+        """Resident bytes of what is loaded at this moment; 0 when nothing is."""
+
+    def close(self) -> None:
+        """Free, and end everything that belongs to the slot. Never raises."""
