@@ -2,7 +2,7 @@
 
 `ProcessSlot` (a worker of its own) and `ThreadSlot` (this process) implement the protocol, and so
 does the simulator that the tests use. Every call is bounded by its time limit; one thread at a
-time may call a slot, except `kill`, which any thread may call at any moment.
+time may call a slot, except `kill` and `memory_bytes`, which any thread may call at any moment.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Slot(Protocol):
 
     Errors: `BundleError` when the bundle is at fault (cannot be read, raises at an inference),
     `SlotLost` when the worker died, hung past the limit or broke the protocol; after `SlotLost`
-    the slot is empty and may be loaded again.
+    the slot is empty and may be loaded again. A plain `BoxError` says that this box could not do
+    it (no memory, say). A call on an empty slot raises `SlotLost` too.
     """
 
     @property
@@ -81,14 +82,21 @@ class Slot(Protocol):
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         """Decode and judge one image file of the order's folder (golden frames)."""
 
+    def promote(self) -> None:
+        """Judge live frames from now on: normal priority instead of the background's.
+
+        Called at the cutover, on the lane's side; cheap, does not wait, and never raises: a worker
+        that is gone shows itself at the next `infer`.
+        """
+
     def free(self) -> None:
-        """Unload, give back all memory, and make the place ready for the next load. Never raises."""
+        """Unload, give back all memory, be ready for the next load. Never raises."""
 
     def kill(self) -> None:
         """End the worker now, from any thread; a call in progress raises `SlotLost`."""
 
     def memory_bytes(self) -> int:
-        """Resident bytes of what is loaded at this moment; 0 when nothing is."""
+        """Resident bytes of what is loaded at this moment, 0 when nothing is; from any thread."""
 
     def close(self) -> None:
         """Free, and end everything that belongs to the slot. Never raises."""
