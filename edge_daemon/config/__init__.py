@@ -1,0 +1,49 @@
+"""The YAML file of one device as frozen typed settings.
+
+`document` reads YAML and remembers lines, `settings` says what may stand in the file and what it
+means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
+"""
+
+from edge_daemon.config.file import Finding, examine, find_config, load, validate
+from edge_daemon.config.settings import (
+    CameraSettings,
+    GateSettings,
+    HttpSettings,
+    LogSettings,
+    ModelsSettings,
+    MqttSettings,
+    NgImages,
+    OrderFields,
+    OrderSource,
+    OrderWords,
+    ResultsSettings,
+    Settings,
+    SlotsSettings,
+    TlsSettings,
+    TrialSettings,
+    TrustSettings,
+)
+
+__all__ = [
+    "CameraSettings",
+    "Finding",
+    "GateSettings",
+    "HttpSettings",
+    "LogSettings",
+    "ModelsSettings",
+    "MqttSettings",
+    "NgImages",
+    "OrderFields",
+    "OrderSource",
+    "OrderWords",
+    "ResultsSettings",
+    "Settings",
+    "SlotsSettings",
+    "TlsSettings",
+    "TrialSettings",
+    "TrustSettings",
+    "examine",
+    "find_config",
+    "load",
+    "validate",
+]

@@ -1,0 +1,206 @@
+"""From a file to `Settings`, or to findings that name file, line, key and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from edge_daemon.config.document import Document, DocumentError, KeyPath, parse
+from edge_daemon.config.settings import Settings
+from edge_daemon.core.credentials import redact
+from edge_daemon.errors import ConfigurationError
+
+FOLDER = Path("/etc/edge-daemon")
+VARIABLE = "EDGE_DAEMON_CONFIG"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of a settings file: where, what, and what would be right."""
+
+    file: Path
+    line: int
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key else ""
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{self.file}:{self.line}: {key}{self.message}.{hint}"
+
+
+def find_config(
+    given: Path | None,
+    name: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path = FOLDER,
+) -> Path:
+    """The file to read: the one given, else EDGE_DAEMON_CONFIG, else /etc/edge-daemon/NAME.yaml.
+
+    Without a name the folder's only file is meant. Raises ConfigurationError when none is meant.
+    """
+    if given is not None:
+        return given
+    if environ.get(VARIABLE):
+        return Path(environ[VARIABLE])
+    if name is not None:
+        return folder / f"{name}.yaml"
+    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    if len(files) == 1:
+        return files[0]
+    hint = f"Give --config FILE, or set {VARIABLE}."
+    if files:
+        names = ", ".join(file.stem for file in files)
+        raise ConfigurationError(f"{folder} has several devices: {names}.", hint=hint)
+    raise ConfigurationError(f"There is no settings file in {folder}.", hint=hint)
+
+
+def load(path: Path) -> Settings:
+    """The settings of one device; raises ConfigurationError that lists every fault found."""
+    settings, findings = examine(path)
+    if settings is None:
+        raise ConfigurationError("\n".join(str(finding) for finding in findings))
+    return settings
+
+
+def validate(path: Path) -> list[Finding]:
+    """Every fault found, in the order of the file's lines; empty when the file is good."""
+    return examine(path)[1]
+
+
+def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
+    """Settings and no findings, or None and at least one finding."""
+    try:
+        document = parse(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        return None, [Finding(path, 1, "", f"cannot be read: {error.strerror}")]
+    except UnicodeDecodeError:
+        return None, [Finding(path, 1, "", "is not UTF-8 text")]
+    except DocumentError as error:
+        return None, [Finding(path, error.line, "", error.message, error.hint)]
+    if not isinstance(document.value, dict):
+        return None, [Finding(path, 1, "", "has no settings", "Start from configs/station.yaml.")]
+    folder = path.resolve().parent
+    try:
+        settings = Settings.model_validate(document.value, context={"folder": folder})
+    except ValidationError as error:
+        findings = [_finding(path, document, fault) for fault in error.errors()]
+        return None, sorted(findings, key=lambda finding: finding.line)
+    findings = list(_contradictions(path, document, settings))
+    return (None, findings) if findings else (settings, [])
+
+
+def _contradictions(path: Path, document: Document, settings: Settings) -> Iterator[Finding]:
+    """What is wrong between groups that are each right."""
+    trust = settings.models.trust
+    if trust.required and not trust.public_keys:
+        yield _at(
+            path,
+            document,
+            ("models", "trust"),
+            "requires signed bundles, but names no public key to check them with",
+            "Add public_keys: [FILE.pub], or for a trial required: false.",
+        )
+    store = settings.models.store
+    if settings.state_folder == store or store in settings.state_folder.parents:
+        yield _at(
+            path,
+            document,
+            ("state_dir",),
+            f"puts this device's state ({settings.state_folder}) into the store of models",
+            "Choose another state_dir or device name.",
+        )
+
+
+def _at(path: Path, document: Document, key: KeyPath, message: str, hint: str) -> Finding:
+    return Finding(path, document.line(key), _dotted(key), message, hint)
+
+
+def _dotted(key: KeyPath) -> str:
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _finding(path: Path, document: Document, fault: ErrorDetails) -> Finding:
+    loc: KeyPath = tuple(part for part in fault["loc"] if part != "[key]")
+    message, hint = _words(fault, loc)
+    return Finding(path, document.line(loc), _dotted(loc), message, hint)
+
+
+_SAYINGS: dict[str, tuple[str, str]] = {
+    "missing": ("is missing", "It has no default that could be right everywhere."),
+    "extra_forbidden": ("is no known key", ""),
+    "value_error": ("{error}", ""),
+    "literal_error": ("should be {expected}, but it is {given}", ""),
+    "string_type": ("should be text, but it is {given}", "Put it in quotes."),
+    "model_type": ("should be a group of keys, but it is {given}", ""),
+    "dict_type": ("should be a group of keys, but it is {given}", ""),
+    "tuple_type": ("should be a list, but it is {given}", "Put it in brackets: [ ... ]."),
+}
+
+
+def _words(fault: ErrorDetails, loc: KeyPath) -> tuple[str, str]:
+    """What pydantic found, as a predicate of the key and the next step."""
+    kind = fault["type"]
+    given = _short(fault["input"])
+    if kind not in _SAYINGS:
+        says = fault["msg"].removeprefix("Input ").split(", unable")[0]
+        return f"{says[:1].lower()}{says[1:]}, but it is {given}", ""
+    message, hint = _SAYINGS[kind]
+    context: dict[str, Any] = fault.get("ctx", {})
+    if kind == "extra_forbidden":
+        hint = _known_keys(loc)
+    elif kind == "literal_error":
+        hint = _closest_word(fault["input"], context["expected"])
+    return message.format(**{**context, "given": given}), hint
+
+
+def _short(given: Any) -> str:
+    text = redact(repr(given))
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _known_keys(loc: KeyPath) -> str:
+    group = _group_at(loc[:-1])
+    known = sorted(group.model_fields) if group else []
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+
+
+def _closest_word(given: Any, expected: str) -> str:
+    words = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+    close = difflib.get_close_matches(str(given), words, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+def _group_at(path: KeyPath) -> type[BaseModel] | None:
+    """The class whose keys stand at this path."""
+    group: type[BaseModel] | None = Settings
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if group is None or part not in group.model_fields:
+            return None
+        group = _group_in(group.model_fields[part].annotation)
+    return group
+
+
+def _group_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _group_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,440 @@
+"""The settings as frozen values: one class per group of the file, unit and reason at the field.
+
+The docstrings below the fields are the descriptions in `edge-daemon config schema`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jmespath
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from edge_daemon.core.credentials import redact
+from edge_daemon.core.values import ModelChoice
+from edge_daemon.errors import ConfigurationError
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Names that become folder names, topic levels and unit instances."""
+
+DEVICE_PATTERN = r"^(cpu|cuda:\d{1,2})$"
+
+CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+def _resolved(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths mean: beside the configuration file."""
+    folder = (info.context or {}).get("folder")
+    return Path(folder, path) if folder else path
+
+
+def _model_choice(value: Any) -> Any:
+    if isinstance(value, ModelChoice):
+        return value
+    name, at, version = str(value).partition("@")
+    if not re.match(NAME_PATTERN, name) or (at and not re.match(r"^[\w.+!-]{1,64}$", version)):
+        raise ValueError("should be name@version, or a name alone for its newest version")
+    return ModelChoice(name, version or None)
+
+
+def _jmespath(expression: str) -> str:
+    try:
+        jmespath.compile(expression)
+    except jmespath.exceptions.JMESPathError as error:
+        first_line = str(error).splitlines()[0]
+        raise ValueError(f"is no JMESPath expression: {first_line}") from None
+    return expression
+
+
+def _topic_filter(topic: str) -> str:
+    levels = topic.split("/")
+    if "#" in topic and ("#" not in levels[-1:] or topic.count("#") > 1):
+        raise ValueError("should have # as its last level only")
+    if any("+" in level and level != "+" for level in levels):
+        raise ValueError("should have + as a whole level only")
+    return topic
+
+
+def _topic_name(topic: str) -> str:
+    if "+" in topic or "#" in topic:
+        raise ValueError("should be one topic, without + and #")
+    if topic.startswith(("/", "$")) or topic.endswith("/") or "//" in topic:
+        raise ValueError("should have no empty level and no $ at its start")
+    return topic
+
+
+def _name(text: str) -> str:
+    if not re.match(NAME_PATTERN, text):
+        raise ValueError(
+            f"should begin with a letter or digit and have only those, dots, dashes and "
+            f"underscores (64 at most), but it is {text!r}"
+        )
+    return text
+
+
+def _device(text: str) -> str:
+    if not re.match(DEVICE_PATTERN, text):
+        raise ValueError(f"should be cpu or cuda:N, such as cuda:0, but it is {text!r}")
+    return text
+
+
+Name = Annotated[
+    str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
+]
+Device = Annotated[
+    str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN})
+]
+FilePath = Annotated[Path, AfterValidator(_resolved)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Ratio = Annotated[float, Field(ge=1.0, le=100.0)]
+Expression = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_jmespath)]
+TopicFilter = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_topic_filter)]
+TopicName = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_topic_name)]
+Choice = Annotated[
+    ModelChoice,
+    BeforeValidator(_model_choice),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["bottle@1.3.0", "bottle"]}),
+]
+
+
+class _Group(BaseModel):
+    """A frozen group of settings; a key that nobody reads is an error, not a comment."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+
+def _read_secret(path: Path, key: str) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigurationError(
+            f"{key}: {path} cannot be read: {reason}.",
+            hint="Let the daemon's user read it, or name another file.",
+        ) from error
+    if not secret:
+        raise ConfigurationError(f"{key}: {path} is empty.", hint="Write the secret into it.")
+    return secret
+
+
+class TlsSettings(_Group):
+    """TLS to the broker; the broker's certificate is always checked."""
+
+    ca: FilePath | None = None
+    """File with the certificate authorities to trust (PEM); null: the system's."""
+    certificate: FilePath | None = None
+    """The device's own certificate (PEM), where the broker asks for one."""
+    key: FilePath | None = None
+    """The private key of `certificate` (PEM)."""
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together or not at all")
+        return self
+
+
+class MqttSettings(_Group):
+    """The broker, and where this device stands in its topic tree."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    """Host name or address of the broker."""
+    port: int = Field(default=1883, ge=1, le=65_535)
+    """TCP port; 1883 plain, 8883 with TLS by custom."""
+    protocol: Annotated[
+        Literal[5, 4],
+        WithJsonSchema({"enum": [5, "5", "3.1.1", 4, "4", 311, "311"]}),
+    ] = 5
+    """MQTT version: 5, or 3.1.1 (also written 4 or 311) for old brokers."""
+    root: TopicName | None = None
+    """Topics of this device lie below it, a UNS path for example; null: `edge/<device>`."""
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    """User name, where the broker asks for one."""
+    password_file: FilePath | None = None
+    """File that holds the password and nothing else, so that no secret stands in this file."""
+    tls: TlsSettings | None = None
+    """TLS; null: plain TCP. `{}` trusts the system's certificate authorities."""
+    keepalive_s: int = Field(default=30, ge=5, le=3_600)
+    """Seconds between pings; a dead link is noticed after one and a half of them."""
+    session_expiry_s: int = Field(default=86_400, ge=0, le=4_294_967_295)
+    """Seconds the broker keeps requests for an absent daemon (MQTT 5)."""
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _paho_number(cls, value: Any) -> Any:
+        number = {"5": 5, "5.0": 5, "3.1.1": 4, "4": 4, "311": 4}.get(str(value))
+        if number is None:
+            raise ValueError("should be 5 or 3.1.1")
+        return number
+
+    @model_validator(mode="after")
+    def _password_with_user(self) -> MqttSettings:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs a username beside it")
+        return self
+
+    def read_password(self) -> str | None:
+        """The password as it stands in its file now; raises ConfigurationError."""
+        if self.password_file is None:
+            return None
+        return _read_secret(self.password_file, "mqtt.password_file")
+
+
+class CameraSettings(_Group):
+    """Where frames come from, and what happens when they come faster than they are judged."""
+
+    source: str = Field(min_length=1, max_length=2_048)
+    """RTSP or HTTP URL, `/dev/videoN`, a video file, or `conveyor:` for the built-in scene."""
+    policy: Literal["lossless", "latest"] = "lossless"
+    """lossless: judge every frame, in order; latest: skip to the newest (counted as dropped)."""
+    buffer_frames: int = Field(default=64, ge=4, le=4_096)
+    """Frames that may wait while a model changes; each takes height x width x 3 bytes."""
+    fps: float | None = Field(default=None, gt=0, le=1_000)
+    """Frames a second for a file or `conveyor:`; null: the file's own rate."""
+    loop: bool = True
+    """Whether a file plays again from its start."""
+    open_timeout_s: Seconds = 10.0
+    """How long opening may take before it is tried anew."""
+    read_timeout_s: Seconds = 5.0
+    """How long one frame may take before the camera counts as lost."""
+
+    @field_validator("source")
+    @classmethod
+    def _known_scheme(cls, source: str, info: ValidationInfo) -> str:
+        scheme, colon, _ = source.partition("://")
+        if colon and scheme.lower() not in CAMERA_SCHEMES:
+            raise ValueError(
+                f"should start with one of {', '.join(s + '://' for s in CAMERA_SCHEMES)}, "
+                "or be /dev/videoN, a file or conveyor:"
+            )
+        if colon or source.startswith("conveyor:"):
+            return source
+        return str(_resolved(Path(source), info))
+
+
+class TrustSettings(_Group):
+    """Whose bundles may be loaded."""
+
+    public_keys: tuple[FilePath, ...] = ()
+    """Public keys (PEM); a bundle is trusted when one of them signed it."""
+    required: bool = True
+    """false accepts unsigned bundles too: for trials, never for a line."""
+
+
+class ModelsSettings(_Group):
+    """Where bundles lie, whose they may be, and which one starts."""
+
+    store: FilePath = Path("/var/lib/edge-daemon/models")
+    """Folder with `<name>/<version>/model.yaml`; new bundles are noticed as they arrive."""
+    trust: TrustSettings = TrustSettings()
+    """Whose bundles may be loaded; a signature is required unless `required: false`."""
+    initial: Choice | None = None
+    """What to judge with on the very first start: `name@version`, or `name` for its newest."""
+
+
+class SlotsSettings(_Group):
+    """Where models are resident."""
+
+    count: int = Field(default=2, ge=1, le=8)
+    """Places for resident bundles; 1 has no spare place: a swap unloads first, frames wait."""
+    isolation: Literal["process", "thread"] = "process"
+    """process: a crash or a hanging load cannot touch the frames; thread: less memory."""
+    device: Device = "cpu"
+    """`cpu` or `cuda:N`; explicit, so that a broken driver is an error and not a slow line."""
+    spare: Literal["hot", "warm", "off"] = "warm"
+    """hot: the active bundle stands by twice; warm: a started worker without a bundle; off."""
+    threads: int | None = Field(default=None, ge=1, le=256)
+    """CPU threads of one worker's inference; null: chosen from the number of cores."""
+
+
+class OrderFields(_Group):
+    """Where a work order's parts stand in the payload, as JMESPath."""
+
+    order: Expression | None = None
+    """The order's id."""
+    product: Expression
+    """The product's id; it selects the model by `links`."""
+    state: Expression | None = None
+    """The order's state; without one, arrival means running."""
+
+
+class OrderWords(_Group):
+    """Which of the MES's words mean what; case is ignored, others change nothing."""
+
+    dispatched: tuple[str, ...] = ("dispatched",)
+    """The order will come: its model is prepared."""
+    running: tuple[str, ...] = ("running",)
+    """The order is being made: its model judges from the next captured frame on."""
+    completed: tuple[str, ...] = ("completed",)
+    """The order is done: the model stays."""
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> OrderWords:
+        words = [w.casefold() for w in (*self.dispatched, *self.running, *self.completed)]
+        twice = sorted({word for word in words if words.count(word) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands in two places; each word has one meaning")
+        return self
+
+
+Preset = Literal["flat", "umh-core", "b2mml", "opc-10031-4", "value"]
+
+
+class OrderSource(_Group):
+    """One topic on which a MES publishes work orders, and how to read them."""
+
+    topic: TopicFilter
+    """MQTT topic filter; + and # are allowed."""
+    preset: Preset | None = None
+    """A known payload shape; or give `fields`."""
+    fields: OrderFields | None = None
+    """A shape of one's own; or give `preset`."""
+    words: OrderWords | None = None
+    """The MES's words for its states, with `fields`; null: as in `flat`."""
+
+    @model_validator(mode="after")
+    def _preset_xor_fields(self) -> OrderSource:
+        if (self.preset is None) == (self.fields is None):
+            raise ValueError("should have either a preset or fields of its own")
+        if self.words is not None and self.fields is None:
+            raise ValueError("words go with fields; a preset has its own words")
+        return self
+
+
+class GateSettings(_Group):
+    """What a bundle must show before it may judge a frame of the line."""
+
+    load_timeout_s: Seconds = 60.0
+    """How long loading may take; then the worker is ended."""
+    timeout_s: Seconds = 120.0
+    """How long warm-up and golden images together may take."""
+    warm_up_inferences: int = Field(default=10, ge=1, le=1_000)
+    """Inferences before anything is measured; a model that raises here is refused."""
+    latency_ratio: Ratio = 1.5
+    """Its median latency over that of the active bundle, at most; a bundle may ask for less."""
+    memory_headroom_mb: int = Field(default=512, ge=0, le=1_048_576)
+    """Megabytes that must stay free with both bundles resident."""
+
+
+class TrialSettings(_Group):
+    """The probation after a cutover; failing it rolls back and quarantines."""
+
+    frames: int = Field(default=300, ge=1, le=1_000_000)
+    """Frames to judge, at least; both limits must be reached."""
+    seconds: Seconds = 10.0
+    """Seconds to pass, at least."""
+    latency_ratio: Ratio = 1.5
+    """Its p99 latency over that before the cutover, at most."""
+    max_error_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of frames whose inference may fail."""
+
+
+class NgImages(_Group):
+    """Keeps pictures of rejected parts."""
+
+    folder: FilePath
+    """Where they go."""
+    quota_mb: int = Field(default=512, ge=1, le=10_485_760)
+    """Megabytes; beyond it the oldest go."""
+
+
+class ResultsSettings(_Group):
+    """What is told of each frame."""
+
+    publish: Literal["all", "ng", "none"] = "all"
+    """all: each captured frame; ng: rejected and uninspected ones; none: nothing on MQTT."""
+    ng_images: NgImages | None = None
+    """Where pictures of rejected parts are kept; null: nowhere."""
+
+
+class HttpSettings(_Group):
+    """The status page, metrics and health."""
+
+    listen: str | None = "127.0.0.1:9464"
+    """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
+    token_file: FilePath | None = None
+    """File with a token that every caller must present; wise when not on loopback."""
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            host, _, port = listen.rpartition(":")
+            if not host or not re.match(r"^\d{1,5}$", port) or int(port) > 65_535:
+                raise ValueError("should be host:port, such as 127.0.0.1:9464 or [::1]:9464")
+        return listen
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host (without brackets) and port to listen on; None: no HTTP."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def read_token(self) -> str | None:
+        """The token as it stands in its file now; raises ConfigurationError."""
+        if self.token_file is None:
+            return None
+        return _read_secret(self.token_file, "http.token_file")
+
+
+class LogSettings(_Group):
+    """How much is said."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severity that is written."""
+
+
+class Settings(_Group):
+    """One device: one camera, its models, its line. Read once, handed down, never changed."""
+
+    device: Name
+    """Name of this camera station; letters, digits, dot, dash and underscore."""
+    camera: CameraSettings
+    models: ModelsSettings
+    mqtt: MqttSettings = MqttSettings()
+    slots: SlotsSettings = SlotsSettings()
+    links: dict[str, Name] = Field(default_factory=dict)
+    """Product id -> name of the bundle that judges it."""
+    orders: tuple[OrderSource, ...] = Field(default=(), max_length=32)
+    """Where work orders come from; the product of the running one selects the model."""
+    gate: GateSettings = GateSettings()
+    trial: TrialSettings = TrialSettings()
+    results: ResultsSettings = ResultsSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    state_dir: FilePath = Path("/var/lib/edge-daemon")
+    """What must survive a restart lies below it, in a folder of this device's name."""
+
+    @property
+    def root(self) -> str:
+        """The topic below which this device's topics lie."""
+        return self.mqtt.root or f"edge/{self.device}"
+
+    @property
+    def state_folder(self) -> Path:
+        """This device's own part of `state_dir`, so that several devices may share it."""
+        return self.state_dir / self.device
+
+    def redacted(self) -> dict[str, Any]:
+        """The settings as plain values that may leave the box: no credentials in URLs."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        plain["camera"]["source"] = redact(self.camera.source)
+        return plain
