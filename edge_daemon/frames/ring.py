@@ -1,0 +1,375 @@
+"""The ring: where captured frames wait, in order, for the lane.
+
+One thread of the camera writes, one thread of the lane reads; orders stamp what the line is making.
+A place in memory is leased from the moment the camera writes into it until the last holder lets it
+go, and is never written meanwhile. A frame that finds no place is still captured: it keeps its
+number and its turn as a tombstone, so that the ledger can account for it.
+
+One condition guards everything; every step of a frame is O(1), and nothing here waits but `head`
+and `rest`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_daemon.core.values import Assignment, Instant, Reason
+from edge_daemon.errors import CameraError, Code
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One captured frame in its turn; without an address, a tombstone: `dropped` says why."""
+
+    number: int
+    captured: Instant
+    assignment: Assignment
+    address: FrameAddress | None
+    dropped: Reason | None
+
+
+@dataclass(frozen=True, eq=False)
+class Lease:
+    """A place to write one frame into; `address` is None for a scratch place outside the ring."""
+
+    pixels: Pixels = field(repr=False)
+    address: FrameAddress | None
+
+
+class _Waiting:
+    """A frame that the lane has not popped: only the ring sees it change."""
+
+    __slots__ = ("address", "assignment", "captured", "dropped", "number", "seen")
+
+    def __init__(self, number: int, captured: Instant, assignment: Assignment) -> None:
+        self.number = number
+        self.captured = captured
+        self.assignment = assignment
+        self.address: FrameAddress | None = None
+        self.dropped: Reason | None = None
+        self.seen = False  # the lane holds it from head(): its pixels may be in use
+
+    def shown(self) -> Captured:
+        return Captured(self.number, self.captured, self.assignment, self.address, self.dropped)
+
+
+class _Pool:
+    """The places of one frame memory: which are free, and how many hold each of the others."""
+
+    def __init__(self, memory: FrameMemory) -> None:
+        self.memory = memory
+        self.free = deque(range(memory.places))
+        self.holders = [0] * memory.places
+        self.forfeited = 0
+
+    def take(self) -> FrameAddress:
+        place = self.free.popleft()
+        self.holders[place] = 1
+        return FrameAddress(self.memory, place)
+
+    def hold(self, place: int) -> None:
+        if self.holders[place] == 0:
+            raise ValueError(f"place {place} of the ring is free: nothing there to retain")
+        self.holders[place] += 1
+
+    def let_go(self, place: int) -> None:
+        if self.holders[place] == 0:
+            raise ValueError(f"place {place} of the ring is free: it was released twice")
+        self.holders[place] -= 1
+        if self.holders[place] == 0:
+            self.free.append(place)
+
+    @property
+    def idle(self) -> bool:
+        return len(self.free) == self.memory.places
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """From which frame on an assignment holds."""
+
+    assignment: Assignment
+    since_at: float = -math.inf
+    number: int = 0
+
+    def reached(self, number: int, at: float) -> bool:
+        return number >= self.number and at >= self.since_at
+
+
+class Ring:
+    """`places` frames of the current shape, and the queue of those that wait.
+
+    With `latest`, a waiting frame gives way to newer ones: it becomes a tombstone `dropped_stale`.
+    """
+
+    def __init__(self, places: int, *, latest: bool = False) -> None:
+        if places < 1:
+            raise ValueError("a ring needs at least one place")
+        self._places = places
+        self._latest = latest
+        self._changed = threading.Condition()
+        self._pool: _Pool | None = None  # of the current shape
+        self._pools: dict[FrameMemory, _Pool] = {}  # and those that are still held somewhere
+        self._scratch: Pixels | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._live: deque[_Waiting] = deque()  # those of `_waiting` that have a place
+        self._next = 0
+        self._assignment = Assignment()
+        self._boundaries: deque[_Boundary] = deque()  # not reached yet, in the order of the calls
+        self._woken = False
+        self._closed = False
+
+    # ------------------------------------------------------------------- the camera's side
+
+    def begin(self, shape: FrameShape) -> Lease:
+        """A place to write one frame of `shape` into, or a scratch place when none is free.
+
+        Another shape than before gets memory of its own; frames of the old shape stay where they
+        are until they are released. Raises CameraError when the box has not enough memory.
+        """
+        with self._changed:
+            pool = self._pool_for(shape)
+            if pool is not None and not pool.free and self._latest:
+                self._give_way()
+            if pool is not None and pool.free:
+                address = pool.take()
+                return Lease(address.pixels, address)
+            scratch, self._scratch = self._scratch, None
+        if scratch is None or scratch.shape[:2] != (shape.height, shape.width):
+            scratch = np.empty((shape.height, shape.width, 3), np.uint8)
+        return Lease(scratch, None)
+
+    def commit(self, lease: Lease, captured: Instant) -> None:
+        """The frame is written: number it and give it its turn. After `close`, it is let go."""
+        with self._changed:
+            if self._closed:
+                self._let_go_lease(lease)
+                return
+            frame = _Waiting(self._next, captured, self._assigned(self._next, captured.at))
+            self._next += 1
+            if lease.address is None:
+                frame.dropped = Reason.DROPPED_OVERFLOW
+                self._let_go_lease(lease)
+            else:
+                frame.address = lease.address
+                self._live.append(frame)
+            self._waiting.append(frame)
+            self._changed.notify_all()
+
+    def abandon(self, lease: Lease) -> None:
+        """Nothing was captured: the place is free again, and no number is used."""
+        with self._changed:
+            self._let_go_lease(lease)
+
+    def forfeit(self, lease: Lease) -> None:
+        """Whoever writes into this lease is stuck and may write at any later moment.
+
+        The place stays out of use until the writer comes back and abandons the lease. When half of
+        the places are lost in this way, the next frame gets new memory.
+        """
+        with self._changed:
+            pool = self._pools.get(lease.address.memory) if lease.address else None
+            if pool is None:
+                return
+            pool.forfeited += 1
+            if pool is self._pool and pool.forfeited * 2 >= self._places:
+                self._retire()
+
+    # --------------------------------------------------------------------- the lane's side
+
+    def head(self, timeout_s: float | None) -> Captured | None:
+        """The oldest frame not yet popped.
+
+        None after `timeout_s`, after `wake`, and when a closed ring is empty. The frame may be
+        stamped anew until it is popped: what counts is what `pop` returns.
+        """
+        with self._changed:
+            if not self._waiting:
+                self._wait(timeout_s)
+            if not self._waiting:
+                return None
+            if self._latest:
+                while len(self._live) > 1:
+                    self._make_stale(self._live.popleft())
+            first = self._waiting[0]
+            first.seen = True
+            return first.shown()
+
+    def rest(self, timeout_s: float | None) -> None:
+        """Wait, with a frame at the head or without, until a frame comes in, `wake` or `close`."""
+        with self._changed:
+            self._wait(timeout_s)
+
+    def pop(self) -> Captured:
+        """Take the head off the queue; its place stays leased. IndexError when none waits."""
+        with self._changed:
+            frame = self._waiting.popleft()
+            if frame.address is not None:
+                self._live.popleft()
+            return frame.shown()
+
+    def retain(self, captured: Captured) -> None:
+        """A second holder of a popped frame; each holder releases once. Tombstones hold nothing."""
+        if captured.address is not None:
+            with self._changed:
+                self._pools[captured.address.memory].hold(captured.address.place)
+
+    def release(self, captured: Captured) -> None:
+        """One holder is done with the pixels. Raises ValueError or KeyError when released twice."""
+        if captured.address is not None:
+            with self._changed:
+                self._let_go(captured.address)
+
+    def wake(self) -> None:
+        """Make a waiting `head` or `rest` return, or the next one that would wait. Any thread."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    # ------------------------------------------------------------------- the orders' side
+
+    def stamp(self, assignment: Assignment, since_at: float) -> None:
+        """Frames captured from `since_at` (monotonic) on and not yet popped carry `assignment`."""
+        self._stamp(_Boundary(assignment, since_at=since_at))
+
+    def stamp_from(self, assignment: Assignment, number: int) -> None:
+        """Frame `number` and all later ones that are not yet popped carry `assignment`."""
+        self._stamp(_Boundary(assignment, number=number))
+
+    # -------------------------------------------------------------------------- what is known
+
+    @property
+    def tight(self) -> bool:
+        """At most one place is left for the camera: a waiting lane must let the oldest frame go."""
+        with self._changed:
+            if self._pool is None:
+                return False
+            room = len(self._pool.free)
+            if self._latest:  # waiting frames give way, except a head that the lane has seen
+                room += len(self._live) - (1 if self._live and self._live[0].seen else 0)
+            return room <= 1
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next captured frame will get."""
+        return self._next
+
+    @property
+    def captured_count(self) -> int:
+        """How many frames were captured since the start, tombstones included."""
+        return self._next
+
+    @property
+    def depth(self) -> int:
+        """How many frames wait, tombstones included."""
+        return len(self._waiting)
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the newest captured frame carries."""
+        return self._assignment
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Nothing more comes in; `head` yields what is left. Memory goes with its last frame."""
+        with self._changed:
+            self._closed = True
+            self._retire()
+            self._changed.notify_all()
+
+    # ------------------------------------------------------------------- with the lock held
+
+    def _wait(self, timeout_s: float | None) -> None:
+        before = self._next
+        self._changed.wait_for(
+            lambda: self._woken or self._closed or self._next != before, timeout_s
+        )
+        self._woken = False
+
+    def _pool_for(self, shape: FrameShape) -> _Pool | None:
+        if self._closed:
+            return None
+        if self._pool is None or self._pool.memory.shape != shape:
+            try:
+                memory = FrameMemory.allocate(shape, self._places)
+            except OSError as error:
+                size_mb = shape.size_bytes * self._places // 2**20
+                raise CameraError(
+                    f"There is no memory for {self._places} frames of {shape.width}x{shape.height}"
+                    f" ({size_mb} MiB): {error.strerror}.",
+                    hint="Lower camera.buffer_frames, or give the box more memory.",
+                    code=Code.NO_MEMORY,
+                ) from error
+            self._retire()
+            self._pool = self._pools[memory] = _Pool(memory)
+        return self._pool
+
+    def _retire(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None and pool.idle:
+            self._drop(pool)
+
+    def _drop(self, pool: _Pool) -> None:
+        del self._pools[pool.memory]
+        pool.memory.close()
+
+    def _let_go(self, address: FrameAddress) -> None:
+        pool = self._pools[address.memory]
+        pool.let_go(address.place)
+        if pool is not self._pool and pool.idle:
+            self._drop(pool)
+
+    def _let_go_lease(self, lease: Lease) -> None:
+        if lease.address is None:
+            self._scratch = lease.pixels
+        else:
+            self._let_go(lease.address)
+
+    def _give_way(self) -> None:
+        """Policy latest, and no place: the oldest waiting frame that the lane has not seen goes."""
+        oldest = self._live[0] if self._live else None
+        if oldest is not None and oldest.seen:  # only the head can be
+            oldest = self._live[1] if len(self._live) > 1 else None
+        if oldest is not None:
+            self._live.remove(oldest)  # the first or the second: O(1)
+            self._make_stale(oldest)
+
+    def _make_stale(self, frame: _Waiting) -> None:
+        assert frame.address is not None
+        self._let_go(frame.address)
+        frame.address = None
+        frame.dropped = Reason.DROPPED_STALE
+
+    def _stamp(self, boundary: _Boundary) -> None:
+        with self._changed:
+            reached = False
+            for frame in reversed(self._waiting):
+                if not boundary.reached(frame.number, frame.captured.at):
+                    break
+                frame.assignment = boundary.assignment
+                reached = True
+            if reached:  # then every later frame is past it, and past all boundaries set before
+                self._assignment = boundary.assignment
+                self._boundaries.clear()
+            else:
+                self._boundaries.append(boundary)
+            self._changed.notify_all()
+
+    def _assigned(self, number: int, at: float) -> Assignment:
+        """The latest call whose boundary this frame has reached decides, and ends earlier ones."""
+        for index in range(len(self._boundaries) - 1, -1, -1):
+            if self._boundaries[index].reached(number, at):
+                self._assignment = self._boundaries[index].assignment
+                for _ in range(index + 1):
+                    self._boundaries.popleft()
+                break
+        return self._assignment
