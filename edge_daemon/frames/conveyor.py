@@ -1,0 +1,245 @@
+"""A drawn production line: the camera of the demo, the drills and the training of the demo models.
+
+`Conveyor.draw` fills a frame, `Conveyor.truth` says what is on it without drawing. Both are pure in
+(seed, width, height, index, scene): frame 70,000 may be asked for first, and is always the same.
+Nothing here paces, waits or starts a thread. What parts are is in `conveyor_parts`, how they look
+in `conveyor_art`.
+
+Lengths are in reference pixels of a picture 480 pixels high, and grow with the height of the frame.
+An instance keeps the sprites of recent parts, so give each thread its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from edge_daemon.frames.conveyor_art import BELT_Y, Image, Painter
+from edge_daemon.frames.conveyor_parts import FORMS, Form, Mark, Plan, Point, bounds, placed
+
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels of the frame; x2 and y2 are just outside."""
+Light = Literal["normal", "low_light"]
+
+SCENES: Final = ("bottle", "can")
+KINDS: Final = {
+    "bottle": ("scratch_straight", "scratch_curved", "dent"),
+    "can": ("dent", "tab_missing"),
+}
+"""The kinds of defect that a part of each scene may have."""
+
+_CLASS: Final = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
+_SPEED: Final = 5.0  # belt travel between two frames
+_PITCH: Final = 236.0  # between parts: with the jitter below, two never touch
+_JITTER: Final = 30.0
+_GAP_RATE: Final = 0.08  # places on the belt left empty
+_MARGIN: Final = 120.0  # beyond the frame's edges, where a part may still show
+_SEEN: Final = 0.35  # the share of a part in view from which it counts as seen
+_DEFECT_SEEN: Final = 0.5
+_STRETCH: Final = 60  # frames under one light
+_STRETCHES: Final = 5  # of which one is low
+
+_GLASS: Final = ((58, 96, 38), (30, 66, 112), (150, 128, 70), (178, 182, 176), (122, 66, 40))
+_CAPS: Final = ((40, 40, 200), (190, 120, 30), (60, 170, 220), (70, 70, 74), (70, 150, 60))
+_PAPER: Final = ((226, 232, 236), (186, 214, 232), (208, 196, 176))
+_PAINT: Final = ((40, 36, 186), (168, 92, 28), (64, 130, 44), (36, 136, 214), (132, 52, 104))
+_METAL: Final = (196, 196, 190)
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong with a part, and where."""
+
+    kind: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part on the belt: its silhouette's box, clipped to the frame, and the defects in view."""
+
+    kind: str
+    box: Box
+    defects: tuple[Defect, ...]
+
+
+def labels(parts: Iterable[Part]) -> list[tuple[str, Box]]:
+    """Every part and defect as (class name, box): both kinds of scratch are the class `scratch`."""
+    found: list[tuple[str, Box]] = []
+    for part in parts:
+        found.append((part.kind, part.box))
+        found += [(_CLASS.get(each.kind, each.kind), each.box) for each in part.defects]
+    return found
+
+
+def _chance(name: str) -> random.Random:
+    """Chance that is the same each time for this name."""
+    return random.Random(name)  # noqa: S311  pictures, not secrets
+
+
+def _scratch(chance: random.Random, kind: str, at: Point, room: float) -> Mark:
+    """A bright stroke or a dark crooked crack around `at`, at most `room` to either side."""
+    side = chance.choice((-1.0, 1.0))
+    if kind == "scratch_straight":
+        w, h = chance.uniform(0.75, 1.0) * min(room, 22.0), chance.uniform(15.0, 28.0)
+        ends = ((-w * side, -h), (w * side, h))
+        return Mark(kind, tuple((at[0] + x, at[1] + y) for x, y in ends), chance.uniform(2.6, 3.6))
+    w, h = chance.uniform(0.85, 1.0) * min(room, 24.0), chance.uniform(18.0, 28.0)
+    if chance.random() < 0.5:  # an arc
+        sweep = [math.pi * (step / 14 - 0.5) * 1.15 for step in range(15)]
+        points = [(side * w * (1.62 * math.cos(a) - 0.62), h * math.sin(a)) for a in sweep]
+    else:  # a zig-zag
+        points = [(w * (-1) ** step * side, h * (step / 1.5 - 1)) for step in range(4)]
+    return Mark(kind, tuple((at[0] + x, at[1] + y) for x, y in points), chance.uniform(2.0, 2.6))
+
+
+def _mark(chance: random.Random, kind: str, form: Form, taken: Sequence[Mark]) -> Mark | None:
+    """A defect of this kind, or None where the first has left no room for it."""
+    if kind == "tab_missing":
+        (x, y), w, h = form.lid, 0.56 * form.radius, 0.72 * form.top
+        return Mark(kind, ((x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)))
+    size = chance.uniform(17.0, 23.0)
+    reach = size if kind == "dent" else 24.0
+    x = chance.uniform(-1.0, 1.0) * max(0.0, 0.86 * form.radius - reach)
+    y = chance.uniform(*form.clear)
+    if any(abs(y - p[1]) < 36 for mark in taken for p in mark.points):
+        return None
+    if kind != "dent":
+        return _scratch(chance, kind, (x, y), 0.9 * form.radius - abs(x))
+    tall = chance.uniform(0.85, 1.25)
+    turn = [math.tau * step / 16 for step in range(16)]
+    rim = tuple((x + size * math.cos(a), y + size * tall * math.sin(a)) for a in turn)
+    return Mark(kind, rim)
+
+
+def _marks(chance: random.Random, scene: str, form: Form) -> tuple[Mark, ...]:
+    """One defect, or for one part in four two of different kinds."""
+    marks: list[Mark] = []
+    for kind in chance.sample(KINDS[scene], 2 if chance.random() < 0.25 else 1):
+        mark = _mark(chance, kind, form, marks)
+        if mark is not None:
+            marks.append(mark)
+    return tuple(marks)
+
+
+def _plan(seed: int, scene: str, number: int, rate: float) -> Plan | None:
+    """What the part at this place on the belt is like; None for an empty place."""
+    chance = _chance(f"{seed}/{scene}/{number}")
+    if chance.random() < _GAP_RATE:
+        return None
+    shape = chance.randrange(len(FORMS[scene]))
+    form = FORMS[scene][shape]
+    if scene == "bottle":
+        paper = chance.choice(_PAPER)
+        zones = (chance.choice(_GLASS), chance.choice(_CAPS), paper, chance.choice(_CAPS))
+    else:
+        zones = (chance.choice(_PAINT), _METAL, chance.choice(_PAPER), chance.choice(_CAPS))
+    gain = chance.uniform(0.86, 1.12)
+    tilt = math.radians(chance.uniform(-4.0, 4.0))
+    scale = chance.uniform(0.92, 1.06)
+    dx, dy = chance.uniform(-_JITTER, _JITTER), chance.uniform(-5.0, 7.0)
+    # last, so that a line of another rate carries the same parts
+    marks = _marks(chance, scene, form) if chance.random() < rate else ()
+    colours = tuple((float(b), float(g), float(r)) for b, g, r in zones)
+    return Plan(scene, shape, colours, gain, tilt, scale, dx, dy, marks)
+
+
+def _check(index: int, scene: str) -> None:
+    if scene not in SCENES:
+        raise ValueError(f"There is no scene {scene!r}; the conveyor shows bottle or can.")
+    if index < 0:
+        raise ValueError(f"Frames are numbered from 0, so there is none {index}.")
+
+
+_planned = functools.lru_cache(maxsize=256)(_plan)
+
+
+class Conveyor:
+    """Frames of parts that travel from left to right, and the truth about them.
+
+    `defect_rate` is the share of parts that carry a defect.
+    """
+
+    def __init__(
+        self, *, seed: int = 1, width: int = 640, height: int = 480, defect_rate: float = 0.35
+    ) -> None:
+        if width < 64 or height < 64:
+            raise ValueError(f"A conveyor frame is at least 64x64 pixels, not {width}x{height}.")
+        self.width, self.height = width, height
+        self._seed, self._rate, self._scale = seed, defect_rate, height / 480
+        self._painter = Painter(width, height)
+
+    def truth(self, index: int, scene: str) -> tuple[Part, ...]:
+        """The parts at least a third in view, left to right, with the defects half in view."""
+        found: list[Part] = []
+        for _, plan, foot in self._in_view(index, scene):
+            outline = FORMS[scene][plan.shape].outline
+            box, seen = self._clip(bounds(placed(outline, plan, self._scale)), foot)
+            if seen < _SEEN:
+                continue
+            defects: list[Defect] = []
+            for mark in plan.marks:
+                around = bounds(placed(mark.points, plan, self._scale), mark.rim * self._scale)
+                spot, seen = self._clip(around, foot)
+                if seen >= _DEFECT_SEEN:
+                    defects.append(Defect(mark.kind, spot))
+            found.append(Part(scene, box, tuple(defects)))
+        return tuple(found)
+
+    def light(self, index: int, scene: str) -> Light:
+        """The light of a frame: one stretch of 60 frames in every five is low."""
+        _check(index, scene)
+        stretch = index // _STRETCH
+        chance = self._chance(scene, "light", stretch // _STRETCHES)
+        return "low_light" if stretch % _STRETCHES == chance.randrange(_STRETCHES) else "normal"
+
+    def draw(self, index: int, scene: str, out: Image) -> None:
+        """Fills `out` (height, width, 3; uint8, BGR) with a frame."""
+        if out.shape != (self.height, self.width, 3) or out.dtype != np.uint8:
+            want = f"({self.height}, {self.width}, 3) of uint8"
+            raise ValueError(f"The picture to fill is {want}, not {out.shape} of {out.dtype}.")
+        parts = self._in_view(index, scene)
+        self._painter.backdrop(out, _SPEED * index)
+        for number, plan, foot in parts:
+            self._painter.part(out, number, plan, foot)
+        chance = self._chance(scene, "gain", index // _STRETCH)
+        if self.light(index, scene) == "low_light":
+            gain, noise = chance.uniform(0.36, 0.48), 1.25
+        else:
+            gain, noise = chance.uniform(0.94, 1.06), 1.0
+        self._painter.expose(out, gain, noise, spin=index * 7919 + self._seed * 104729)
+
+    def _chance(self, scene: str, what: str, number: int) -> random.Random:
+        return _chance(f"{self._seed}/{scene}/{what}/{number}")
+
+    def _in_view(self, index: int, scene: str) -> list[tuple[int, Plan, tuple[int, int]]]:
+        """(place on the belt, plan, foot in pixels) of each part in view, left to right."""
+        _check(index, scene)
+        travel = _SPEED * index
+        first = math.ceil((travel - self.width / self._scale - _MARGIN) / _PITCH)
+        last = math.floor((travel + _MARGIN) / _PITCH)
+        found: list[tuple[int, Plan, tuple[int, int]]] = []
+        for number in range(last, first - 1, -1):
+            plan = _planned(self._seed, scene, number, self._rate)
+            if plan is not None:
+                x = travel - number * _PITCH + plan.dx
+                foot = (round(x * self._scale), round((BELT_Y + plan.dy) * self._scale))
+                found.append((number, plan, foot))
+        return found
+
+    def _clip(
+        self, box: tuple[float, float, float, float], foot: tuple[int, int]
+    ) -> tuple[Box, float]:
+        """The box in the frame around a part's foot, and the share of it that is in view."""
+        x1, y1 = math.floor(box[0] + foot[0]), math.floor(box[1] + foot[1])
+        x2, y2 = math.ceil(box[2] + foot[0]), math.ceil(box[3] + foot[1])
+        left, right = max(0, x1), min(self.width, x2)
+        top, bottom = max(0, y1), min(self.height, y2)
+        area = max(0, right - left) * max(0, bottom - top)
+        return (left, top, right, bottom), area / ((x2 - x1) * (y2 - y1))
