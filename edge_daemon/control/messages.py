@@ -1,0 +1,113 @@
+"""What crosses the edge of the control room, whichever way it came: MQTT, socket, simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from edge_daemon.core.values import Instant
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ReplyTo:
+    """Where a sender wants its answers besides `response/<verb>`; kept with the request."""
+
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+    def to_json(self) -> str:
+        correlation = None if self.correlation is None else self.correlation.hex()
+        return json.dumps({"topic": self.response_topic, "correlation": correlation})
+
+    @classmethod
+    def from_json(cls, text: str) -> ReplyTo:
+        """Read what `to_json` wrote; raises ValueError for anything else."""
+        read = json.loads(text or "{}")
+        if not isinstance(read, dict):
+            raise ValueError("a reply address is a JSON object")
+        correlation = read.get("correlation")
+        return cls(read.get("topic"), None if correlation is None else bytes.fromhex(correlation))
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message as it arrived, unread; `received` was stamped before anything else.
+
+    `done` acknowledges it to its carrier: call it, from any thread, once what must survive a
+    power cut is in the journal. Without it the message comes again with the next connection.
+    """
+
+    topic: str
+    payload: bytes
+    received: Instant
+    retained: bool = False
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    message_expiry_s: int | None = None
+    done: Callable[[], None] = _nothing
+
+    @property
+    def reply_to(self) -> ReplyTo:
+        return ReplyTo(self.response_topic, self.correlation)
+
+
+class Delivery(str, Enum):
+    """What became of a message that was handed to the broker's connection."""
+
+    DELIVERED = "delivered"  # the broker has acknowledged it (QoS 0: it was handed over)
+    REFUSED = "refused"  # the broker answered that it does not take it
+    LOST = "lost"  # the connection ended first; whether it arrived is not known
+
+
+class Sent(Protocol):
+    """The fate of one message on its way."""
+
+    def wait(self, timeout_s: float) -> Delivery | None:
+        """Block until the fate is known; None when it is not after `timeout_s`."""
+        ...
+
+
+class Carrier(Protocol):
+    """What the rest of the house needs of a broker's session."""
+
+    @property
+    def online(self) -> bool:
+        """True between the broker's welcome and the end of the connection."""
+        ...
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent | None:
+        """Hand over without waiting; None where it was not taken (offline, or no room)."""
+        ...
+
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+        """Answer on `response/<verb>` and at the sender's own address."""
+        ...
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """Who is told. All run on the carrier's network thread: be brief, hand over, return.
+
+    `on_request(verb, incoming)`: the verb is the topic's last level, unchecked.
+    `on_order(source, incoming)`: `source` is the place of the filter that matched.
+    `on_online()`: the connection stands; publish every retained state now.
+    """
+
+    on_request: Callable[[str, Incoming], None]
+    on_order: Callable[[int, Incoming], None]
+    on_online: Callable[[], None] = _nothing

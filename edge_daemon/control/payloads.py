@@ -1,0 +1,378 @@
+"""Values -> the exact JSON of the public contract: the only room that knows the field names.
+
+Each message is a frozen Struct that carries the wire's names; `encode` makes the bytes. Times
+are ISO 8601 in UTC with milliseconds and Z, boxes in pixels rounded to 0.1, confidences to four
+digits, durations in milliseconds. A result costs some ten microseconds: it is made every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
+
+_UTC = timezone.utc
+_encoder = msgspec.json.Encoder()
+
+
+def iso_utc(utc: float) -> str:
+    """POSIX seconds -> `2026-11-22T10:00:00.250Z`."""
+    return datetime.fromtimestamp(utc, _UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def encode(message: msgspec.Struct | Mapping[str, Any]) -> bytes:
+    """The message as JSON bytes."""
+    return _encoder.encode(message)
+
+
+# --------------------------------------------------------------------------- results
+
+
+class DetectionLine(msgspec.Struct, frozen=True, rename={"label": "class"}):
+    """One box: x1, y1, x2, y2 in pixels of the captured frame."""
+
+    label: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+class FrameLatency(msgspec.Struct, frozen=True):
+    """Milliseconds in the buffer, and in the model."""
+
+    queue: float
+    inference: float
+
+
+class ResultMessage(msgspec.Struct, frozen=True):
+    """The verdict of one frame; `reason` is there where no model judged it."""
+
+    boot: str
+    frame: int
+    time: str
+    model: str | None
+    sha256: str | None
+    product: str | None
+    job_order: str | None
+    verdict: str
+    detections: list[DetectionLine]
+    latency_ms: FrameLatency
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def result(boot: str, judged: Judged) -> bytes:
+    """The bytes of `<root>/result` for one frame."""
+    lines = []
+    for found in judged.detections:
+        x1, y1, x2, y2 = found.box
+        box = (round(x1, 1), round(y1, 1), round(x2, 1), round(y2, 1))
+        lines.append(DetectionLine(found.label, round(found.confidence, 4), box))
+    made = judged.assignment
+    model = judged.model
+    return _encoder.encode(
+        ResultMessage(
+            boot,
+            judged.frame,
+            iso_utc(judged.captured_utc),
+            None if model is None else f"{model.name}@{model.version}",
+            judged.sha256,
+            made.product,
+            made.job_order,
+            judged.verdict.value,
+            lines,
+            FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
+            msgspec.UNSET if judged.reason is None else judged.reason.value,
+        )
+    )
+
+
+# --------------------------------------------------------------------------- receipts
+
+
+class CheckLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a gate report; `measured` and `limit` are null where there is no figure."""
+
+    name: str
+    passed: bool
+    measured: float | str | msgspec.UnsetType | None = msgspec.UNSET
+    limit: float | str | msgspec.UnsetType | None = msgspec.UNSET
+    note: str = ""
+
+
+class Stages(msgspec.Struct, frozen=True):
+    """Milliseconds of each stage; null for one that this swap did not need."""
+
+    verify: float | None = None
+    load: float | None = None
+    warm: float | None = None
+    gate: float | None = None
+
+
+class FrameCounts(msgspec.Struct, frozen=True):
+    """captured = inspected + dropped + uninspected."""
+
+    captured: int = 0
+    inspected: int = 0
+    dropped: int = 0
+    uninspected: int = 0
+
+
+class LatencyAround(msgspec.Struct, frozen=True):
+    """The 99th percentile of a frame's milliseconds around the swap; null where not measured."""
+
+    before_p99: float | None = None
+    during_p99: float | None = None
+    after_p99: float | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The proof of one swap. Times are ISO 8601; `from_` is null for the first model of all."""
+
+    swap_id: str
+    request_id: str | None = None
+    verb: str
+    boot: str
+    from_: str | None
+    to: str
+    sha256: str
+    by: str = ""
+    reason: str = ""
+    requested_at: str
+    cutover_frame: int | None = None
+    cutover_at: str | None = None
+    pause_ms: float | None = None
+    stages_ms: Stages = Stages()
+    frames: FrameCounts = FrameCounts()
+    latency_ms: LatencyAround = LatencyAround()
+    checks: tuple[CheckLine, ...] = ()
+    trial: str | msgspec.UnsetType = msgspec.UNSET
+    """The verdict of the probation, once there is one: `confirmed` or why it was rolled back."""
+
+
+def check_lines(checks: tuple[Check, ...]) -> tuple[CheckLine, ...]:
+    """A gate report as the wire names it."""
+    return tuple(
+        CheckLine(check.name, check.passed, check.measured, check.limit, check.note)
+        for check in checks
+    )
+
+
+# --------------------------------------------------------------------------- answers
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The first answer of a request that will be carried out."""
+
+    id: str
+    status: str = "accepted"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What is being done now, and how long after the request was accepted."""
+
+    id: str
+    status: str
+    stage: str
+    elapsed_ms: int
+
+
+class ErrorLine(msgspec.Struct, frozen=True):
+    """Why not: a code of the contract, a sentence, the next step, the gate's checks."""
+
+    code: str
+    message: str
+    hint: str = ""
+    checks: tuple[CheckLine, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The one outcome of a request."""
+
+    id: str
+    status: str
+    receipt: Receipt | None = None
+    error: ErrorLine | None = None
+    detail: str | None = None
+
+
+def error_line(refusal: Refusal) -> ErrorLine:
+    """A refusal as the wire names it."""
+    return ErrorLine(str(refusal.code), refusal.message, refusal.hint, check_lines(refusal.checks))
+
+
+def accepted(request_id: str) -> bytes:
+    """The bytes of the first answer."""
+    return _encoder.encode(Accepted(request_id))
+
+
+def progress(request_id: str, stage: str, elapsed_ms: float) -> bytes:
+    """The bytes of an answer on the way; `elapsed_ms` since it was accepted."""
+    return _encoder.encode(Progress(request_id, "progress", stage, int(elapsed_ms)))
+
+
+def outcome(
+    request_id: str,
+    status: Status,
+    *,
+    receipt: Receipt | None = None,
+    refusal: Refusal | None = None,
+    detail: str | None = None,
+) -> bytes:
+    """The bytes of an outcome; `refusal` where it is not `succeeded`."""
+    error = None if refusal is None else error_line(refusal)
+    return _encoder.encode(Outcome(request_id, status.value, receipt, error, detail))
+
+
+# --------------------------------------------------------------------------- retained state
+
+
+class StatusMessage(msgspec.Struct, frozen=True):
+    """`online`, `stopped` or, as the last will, `offline` (when is known to the broker only)."""
+
+    state: str
+    since: str | None
+
+
+def status(state: str, since_utc: float | None) -> bytes:
+    """The bytes of `<root>/status`; no time is known for a last will."""
+    return _encoder.encode(StatusMessage(state, None if since_utc is None else iso_utc(since_utc)))
+
+
+class ActiveModel(msgspec.Struct, frozen=True):
+    """The bundle that judges frames."""
+
+    model: str
+    sha256: str
+    slot: str
+    since: str
+    trial: bool
+
+
+class PreparedModel(msgspec.Struct, frozen=True):
+    """A checked bundle, ready for its cutover."""
+
+    model: str
+    sha256: str
+    slot: str
+    since: str
+
+
+class PreviousModel(msgspec.Struct, frozen=True):
+    """The bundle that was active before; `slot` is null where it is no longer resident."""
+
+    model: str
+    sha256: str
+    slot: str | None
+    since: str | None = None
+
+
+class ModelState(msgspec.Struct, frozen=True, kw_only=True):
+    """`<root>/model/state`."""
+
+    active: ActiveModel | None = None
+    prepared: PreparedModel | None = None
+    previous: PreviousModel | None = None
+    selected: Mapping[str, str] = {}
+    product: str | None = None
+    job_order: str | None = None
+    held: bool = False
+    swap_id: str | None = None
+
+
+class AvailableModel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One complete bundle of the store; `quarantined` says why, where it is."""
+
+    model: str
+    sha256: str
+    classes: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    quarantined: str | None = None
+
+
+class ModelAvailable(msgspec.Struct, frozen=True):
+    """`<root>/model/available`: what the store offers, and what lies there but cannot be used."""
+
+    models: tuple[AvailableModel, ...]
+    refused: tuple[ErrorLine, ...] = ()
+
+
+class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`<root>/camera/status`: `online`, `connecting` or `lost`; the source without secrets."""
+
+    state: str
+    since: str
+    source: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    error: str | None = None
+
+
+class LatencyLine(msgspec.Struct, frozen=True):
+    """Milliseconds over a window of `count` frames."""
+
+    count: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+def latency_line(latency: Latency) -> LatencyLine:
+    """A window of latencies as the wire names it."""
+    return LatencyLine(latency.count, latency.p50, latency.p99, latency.max)
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`<root>/health`: one glance; `problems` are sentences and empty where all is well."""
+
+    state: str
+    time: str
+    boot: str
+    uptime_s: float
+    problems: tuple[str, ...] = ()
+    frames: FrameCounts = FrameCounts()
+    latency_ms: LatencyLine | None = None
+    results_lost: int = 0
+    outbox_depth: int = 0
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """`<root>/info`: what this device is; retained, so that a stranger can find its way."""
+
+    device: str
+    version: str
+    boot: str
+    started: str
+    verbs: tuple[str, ...]
+    slots: int
+    hardware: str
+    camera: str
+    schema: int = 1
+
+
+# --------------------------------------------------------------------------- events
+
+
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}
+):
+    """`<root>/model/event`: something that happened, told once in the order it happened."""
+
+    type: str
+    time: str
+    boot: str
+    swap_id: str | None = None
+    request_id: str | None = None
+    model: str | None = None
+    from_: str | None = None
+    slot: str | None = None
+    frame: int | None = None
+    product: str | None = None
+    job_order: str | None = None
+    word: str | None = None
+    code: str | None = None
+    message: str | None = None
+    receipt: Receipt | None = None
