@@ -1,0 +1,95 @@
+"""Files that survive a power cut, and a folder that only one daemon may hold."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from edge_daemon.errors import StateError
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace the file in one step: after a power cut it holds the old content or the new.
+
+    Temp file beside it, fsync, rename, fsync of the folder. Raises StateError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            with open(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames, creations and deletions in the folder durable; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def unusable(path: Path, error: OSError) -> StateError:
+    """The sentence for a file or folder that the system refuses."""
+    return StateError(
+        f"{path} cannot be used: {error.strerror or error}.",
+        hint="Check that the disk has room and that the daemon's user may write there.",
+    )
+
+
+class FolderLock:
+    """The right to use a folder, held by one process until it ends, however it ends.
+
+    flock belongs to the open file: the kernel drops it with the process, so that nothing is left
+    behind by a SIGKILL, and a second lock within one process is refused too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder, creating it where needed; raises StateError when another holds it."""
+        self.folder = folder
+        path = folder / "lock"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - held until close
+        except OSError as error:
+            raise unusable(path, error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read(20).strip() or "unknown"
+            self._file.close()
+            raise StateError(
+                f"{folder} is in use by another daemon (process {holder}).",
+                hint="Stop that one first, or give this device a name or state_dir of its own.",
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let the next one in. Never raises."""
+        self._file.close()
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

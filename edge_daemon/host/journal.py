@@ -1,0 +1,299 @@
+"""What must be known after a power cut: state, requests, outbox, receipts, audit trail.
+
+One SQLite file with exactly one connection: two connections to one WAL can lose its content
+(SQLite's WAL-reset bug), so the folder is locked against a second daemon and the file against any
+other reader. `synchronous=FULL`: when `commit` returns, the entry is on the disk.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from this file's own column lists only
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.errors import StateError
+from edge_daemon.host import audit
+from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
+from edge_daemon.host.disk import FolderLock, write_durably
+from edge_daemon.host.journal_file import ANCHOR_FILE, FILE, Recovery, clearly, open_database
+from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+
+__all__ = [
+    "AuditRow",
+    "Entry",
+    "Journal",
+    "OutboxRow",
+    "OutcomeRow",
+    "ReceiptRow",
+    "Recovery",
+    "RequestRow",
+]
+
+OUTBOX_LIMIT = 10_000
+"""Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
+REQUEST_LIMIT = 10_000
+"""Answered requests kept, so that a repeat is answered with the first outcome."""
+RECEIPT_LIMIT = 10_000
+"""Receipts kept as history."""
+ANCHOR_EVERY = 64
+"""Audit rows between two anchors."""
+
+_REQUEST = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
+_OUTBOX = "topic, payload, qos, properties, is_outcome"
+
+
+class Journal:
+    """The open journal; any thread may call it. Every method may raise StateError.
+
+    `recovered` tells what was done where the file was damaged or gone at `open`.
+    """
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Lock the folder and open its journal, upgrading or setting aside what is there."""
+        lock = FolderLock(folder)
+        try:
+            with clearly(folder / FILE):
+                connection, recovered = open_database(folder)
+                return cls(folder, lock, connection, recovered)
+        except BaseException:
+            lock.release()
+            raise
+
+    def __init__(
+        self,
+        folder: Path,
+        folder_lock: FolderLock,
+        connection: sqlite3.Connection,
+        recovered: Recovery | None,
+    ) -> None:
+        self.recovered = recovered
+        self._path = folder / FILE
+        self._anchor_path = folder / ANCHOR_FILE
+        self._folder_lock = folder_lock
+        self._db = connection
+        self._lock = threading.Lock()
+        self._depth = int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        self._head = Anchor(*(last.fetchone() or ()))
+        self._anchored = self._read_anchor()
+        self._anchor_holds = self._is_in_trail(self._anchored)
+
+    # ------------------------------------------------------------------------- write
+
+    def commit(self, entry: Entry) -> None:
+        """Make the whole entry durable in one fsynced transaction, or nothing of it.
+
+        An id accepted before, or an outcome for a request that has one, is refused.
+        """
+        with self._lock:
+            with self._transaction():
+                if entry.state is not None:
+                    sha256 = hashlib.sha256(entry.state).hexdigest()
+                    self._run("INSERT OR REPLACE INTO state VALUES (0,?,?)", entry.state, sha256)
+                self._write_requests(entry)
+                depth = self._write_outbox(entry.outbox)
+                self._write_receipts(entry.receipts)
+                head = self._write_audit(entry.audit)
+            self._depth, self._head = depth, head
+            if head.seq - self._anchored.seq >= ANCHOR_EVERY:
+                # The entry is durable already: an anchor that fails is tried again next time.
+                with suppress(StateError):
+                    self._anchor()
+
+    def outbox_remove(self, *seqs: int) -> None:
+        """Forget messages that the broker has acknowledged; unknown ones are ignored."""
+        with self._lock:
+            with self._transaction():
+                gone = sum(
+                    self._run("DELETE FROM outbox WHERE seq = ?", seq).rowcount for seq in seqs
+                )
+            self._depth -= gone
+
+    def anchor(self) -> None:
+        """Write the audit trail's newest link to its own file; `close` does so too."""
+        with self._lock:
+            self._anchor()
+
+    def close(self) -> None:
+        """Anchor, close, and let the folder go. A second call does nothing."""
+        with self._lock:
+            try:
+                with suppress(StateError):
+                    self._anchor()
+                with clearly(self._path):
+                    self._db.close()
+            finally:
+                self._folder_lock.release()
+
+    # -------------------------------------------------------------------------- read
+
+    def state(self) -> bytes | None:
+        """The last state committed; None in a new journal."""
+        rows = self._rows("SELECT body FROM state")
+        return bytes(rows[0][0]) if rows else None
+
+    def find_request(self, id: str) -> RequestRow | None:  # noqa: A002 - the contract's word
+        """The request of this id, open or answered; None where it was never accepted."""
+        rows = self._rows(f"SELECT {_REQUEST} FROM requests WHERE id = ?", id)
+        return RequestRow(*rows[0]) if rows else None
+
+    def open_requests(self) -> tuple[RequestRow, ...]:
+        """Accepted and not yet answered, oldest first."""
+        sql = f"SELECT {_REQUEST} FROM requests WHERE outcome IS NULL ORDER BY seq"
+        return tuple(RequestRow(*row) for row in self._rows(sql))
+
+    def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
+        """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
+        sql = f"SELECT {_OUTBOX}, seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+        return tuple(
+            OutboxRow(topic, payload, qos, properties, bool(is_outcome), seq)
+            for topic, payload, qos, properties, is_outcome, seq in self._rows(sql, after, limit)
+        )
+
+    def outbox_depth(self) -> int:
+        """Messages waiting; asks no disk."""
+        return self._depth
+
+    def outbox_dropped(self) -> int:
+        """Messages that were given up because the outbox was full, since the journal began."""
+        return int(self._rows("SELECT value FROM counters WHERE name = 'outbox_dropped'")[0][0])
+
+    def history(self, limit: int = 100) -> tuple[ReceiptRow, ...]:
+        """The newest receipts, newest first."""
+        sql = "SELECT swap_id, utc, body FROM receipts ORDER BY seq DESC LIMIT ?"
+        return tuple(ReceiptRow(*row) for row in self._rows(sql, limit))
+
+    def receipt(self, swap_id: str) -> ReceiptRow | None:
+        """The receipt of one swap, as it stands now."""
+        rows = self._rows("SELECT swap_id, utc, body FROM receipts WHERE swap_id = ?", swap_id)
+        return ReceiptRow(*rows[0]) if rows else None
+
+    def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
+        """The trail in order; with a limit only its newest rows."""
+        sql = "SELECT seq, utc, kind, body, prev_hash, hash FROM audit ORDER BY seq DESC LIMIT ?"
+        rows = self._rows(sql, -1 if limit is None else limit)
+        return tuple(
+            AuditLink(seq, AuditRow(utc, kind, body), prev_hash, digest)
+            for seq, utc, kind, body, prev_hash, digest in reversed(rows)
+        )
+
+    def audit_head(self) -> Anchor:
+        """The trail's newest link: keep it elsewhere to prove later that nothing was cut off."""
+        return self._head
+
+    def audit_faults(self) -> list[str]:
+        """What is wrong with the trail and its anchor; empty when it is whole."""
+        return audit.verify(self.audit_rows(), self._read_anchor())
+
+    # ------------------------------------------------------------------------- parts
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with clearly(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite itself rolls back on a full disk
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        return self._db.execute(sql, values)
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock, clearly(self._path):
+            return self._db.execute(sql, values).fetchall()
+
+    def _write_requests(self, entry: Entry) -> None:
+        for row in entry.accepted:
+            self._run(
+                f"INSERT INTO requests ({_REQUEST}) VALUES (?,?,?,?,?,?,?,?)",
+                *(row.id, row.verb, row.received_utc, row.status),
+                *(row.reply_to, row.body, row.outcome, row.swap_id),
+            )
+        for end in entry.outcomes:
+            changed = self._run(
+                "UPDATE requests SET status = ?, outcome = ?, swap_id = coalesce(?, swap_id)"
+                " WHERE id = ? AND outcome IS NULL",
+                *(end.status, end.outcome, end.swap_id, end.id),
+            )
+            if changed.rowcount != 1:
+                raise StateError(
+                    f"Request {end.id} has its outcome already, or was never accepted.",
+                    hint="This is a fault of the daemon itself; nothing of this step was done.",
+                )
+        if entry.accepted:
+            self._run(
+                "DELETE FROM requests WHERE outcome IS NOT NULL"
+                " AND seq <= (SELECT max(seq) FROM requests) - ?",
+                REQUEST_LIMIT,
+            )
+
+    def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> int:
+        for row in messages:
+            self._run(
+                f"INSERT INTO outbox ({_OUTBOX}) VALUES (?,?,?,?,?)",
+                *(row.topic, row.payload, row.qos, row.properties, row.is_outcome),
+            )
+        depth = self._depth + len(messages)
+        excess = depth - OUTBOX_LIMIT
+        if excess <= 0:
+            return depth
+        # Outcomes go last, and a repeated request is still answered from the requests.
+        self._run(
+            "DELETE FROM outbox WHERE seq IN"
+            " (SELECT seq FROM outbox ORDER BY is_outcome, seq LIMIT ?)",
+            excess,
+        )
+        self._run("UPDATE counters SET value = value + ? WHERE name = 'outbox_dropped'", excess)
+        return OUTBOX_LIMIT
+
+    def _write_receipts(self, receipts: tuple[ReceiptRow, ...]) -> None:
+        for row in receipts:
+            self._run(
+                "INSERT INTO receipts (swap_id, utc, body) VALUES (?,?,?)"
+                " ON CONFLICT (swap_id) DO UPDATE SET utc = excluded.utc, body = excluded.body",
+                *(row.swap_id, row.utc, row.body),
+            )
+        if receipts:
+            self._run(
+                "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?",
+                RECEIPT_LIMIT,
+            )
+
+    def _write_audit(self, rows: tuple[AuditRow, ...]) -> Anchor:
+        head = self._head
+        for row in rows:
+            link = audit.chain(head, row)
+            self._run(
+                "INSERT INTO audit VALUES (?,?,?,?,?,?)",
+                *(link.seq, row.utc, row.kind, row.body, link.prev_hash, link.hash),
+            )
+            head = Anchor(link.seq, link.hash)
+        return head
+
+    def _anchor(self) -> None:
+        # An anchor that the trail contradicts is evidence: it stays until a person moves it.
+        if self._anchor_holds and self._head.seq > self._anchored.seq:
+            write_durably(self._anchor_path, self._head.to_bytes())
+            self._anchored = self._head
+
+    def _is_in_trail(self, anchor: Anchor) -> bool:
+        row = self._run("SELECT hash FROM audit WHERE seq = ?", anchor.seq).fetchone()
+        return anchor == Anchor() or (row is not None and row[0] == anchor.hash)
+
+    def _read_anchor(self) -> Anchor:
+        """The anchor on disk; one that cannot be read counts as none."""
+        try:
+            return Anchor.parse(self._anchor_path.read_bytes())
+        except (OSError, ValueError):
+            return Anchor()

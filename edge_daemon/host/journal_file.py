@@ -1,0 +1,167 @@
+"""The journal's file: its schema, its way forward, and what to do when it is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_daemon.errors import StateError
+from edge_daemon.host.disk import sync_folder, unusable
+
+FILE = "journal.db"
+ANCHOR_FILE = "audit.anchor"
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 0), body BLOB, sha256 TEXT);
+    CREATE TABLE requests (
+        seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, verb TEXT NOT NULL, received_utc REAL,
+        status TEXT NOT NULL, reply_to BLOB, body BLOB, outcome BLOB, swap_id TEXT);
+    CREATE INDEX open_requests ON requests (seq) WHERE outcome IS NULL;
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB, qos INTEGER,
+        properties BLOB, is_outcome INTEGER NOT NULL);
+    CREATE INDEX outbox_drop_order ON outbox (is_outcome, seq);
+    CREATE TABLE receipts (
+        seq INTEGER PRIMARY KEY, swap_id TEXT UNIQUE NOT NULL, utc REAL, body BLOB);
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY, utc REAL, kind TEXT NOT NULL, body BLOB,
+        prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+    INSERT INTO counters VALUES ('outbox_dropped', 0);
+    """,
+)
+"""One script a version, each run once; a script that was released is never changed."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The journal was damaged or gone and begins anew; `set_aside` is the old file, if any.
+
+    `state_kept` tells whether the state could be read from the old file, whole by its digest.
+    """
+
+    cause: str
+    set_aside: Path | None
+    state_kept: bool
+
+
+def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
+    """The only connection to the folder's journal, at the newest schema.
+
+    A damaged file is set aside and begun anew, with the state taken over where it is whole.
+    Raises StateError where the disk refuses, or a newer version wrote the file.
+    """
+    path = folder / FILE
+    if not path.exists() and (folder / ANCHOR_FILE).exists():
+        (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
+        return _connect(path), Recovery(f"{path} was gone", None, state_kept=False)
+    try:
+        connection = _connect(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return _begin_anew(folder, str(error))
+    return connection, None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open, check and upgrade; raises sqlite3.DatabaseError where the file is damaged."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        # EXCLUSIVE first: then WAL needs no shared-memory file, and nobody else can open it.
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        migrate(connection, MIGRATIONS)
+        sync_folder(path.parent)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring the schema to the newest version, a step a transaction; never backward."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(migrations):
+        raise StateError(
+            f"The journal was written by a newer edge-daemon (schema {version}, "
+            f"this one knows {len(migrations)}).",
+            hint="Install that version again, or move the state folder away.",
+        )
+    try:
+        for number, script in enumerate(migrations[version:], start=version + 1):
+            connection.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]:
+    path = folder / FILE
+    state = _salvaged_state(path)
+    aside = _free_name(path)
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+    with suppress(FileNotFoundError):
+        (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
+    connection = _connect(path)
+    if state is not None:
+        sha256 = hashlib.sha256(state).hexdigest()
+        connection.execute("INSERT INTO state VALUES (0, ?, ?)", (state, sha256))
+    return connection, Recovery(f"{path} is damaged: {cause}", aside, state is not None)
+
+
+def _salvaged_state(path: Path) -> bytes | None:
+    """The state out of a damaged file, if it is there and whole."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        row = connection.execute("SELECT body, sha256 FROM state").fetchone()
+        if row and hashlib.sha256(row[0]).hexdigest() == row[1]:
+            return bytes(row[0])
+    return None
+
+
+def _free_name(path: Path) -> Path:
+    """Where a broken file goes: named for the moment it was last written."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(path.stat().st_mtime))
+    name = path.with_name(f"{path.name}.broken-{stamp}")
+    number = 1
+    while name.exists():
+        number += 1
+        name = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+    return name
+
+
+@contextmanager
+def clearly(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say into one sentence and the next step."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            hint = "Free some space on its disk; nothing of this step was done."
+        elif "readonly" in text or "unable to open" in text:
+            hint = "Let the daemon's user write there; after disk errors, remount the file system."
+        elif "locked" in text:
+            hint = "Close the program that has it open; only one daemon may."
+        elif "I/O" in text:
+            hint = "Look at the kernel's log and replace the disk if it is failing."
+        elif "UNIQUE" in text or "closed" in text:
+            hint = "This is a fault of the daemon itself; nothing of this step was done."
+        else:
+            hint = "Restart the daemon: it sets a damaged journal aside."
+        raise StateError(f"The journal {path} cannot be used: {text}.", hint=hint) from error
+    except OSError as error:
+        raise unusable(path, error) from error

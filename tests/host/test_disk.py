@@ -1,0 +1,48 @@
+"""Files are replaced whole, and a folder has one owner."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.errors import StateError
+from edge_daemon.host.disk import FolderLock, write_durably
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    """The new content is there in one step, without remains."""
+    path = tmp_path / "anchor"
+    write_durably(path, b"old", mode=0o600)
+    write_durably(path, b"new", mode=0o600)
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    """The target being a folder is one clear sentence, and nothing is lost."""
+    (tmp_path / "target").mkdir()
+    with pytest.raises(StateError, match="target cannot be used"):
+        write_durably(tmp_path / "target", b"x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    """A killed daemon leaves no lock behind."""
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from edge_daemon.host.disk import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False, timeout=60
+    )
+    assert done.returncode == -9
+    with FolderLock(tmp_path), pytest.raises(StateError, match="in use by another daemon"):
+        FolderLock(tmp_path)
+    FolderLock(tmp_path).release()
