@@ -1,0 +1,414 @@
+"""The gate: measured evidence in, a report of checks out. Nothing here measures anything.
+
+A bundle passes when every check passes and there is at least one: no evidence is no pass, and a
+number that is not a number passes no comparison. Checks stand in the order of the cheapest
+refusal first: compatibility, warm-up, golden images, recent frames, latency, memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from edge_daemon.core.golden import (
+    Golden,
+    Tally,
+    expected_labels,
+    score,
+    score_class,
+    slices,
+)
+from edge_daemon.core.values import Check, Detection
+from edge_daemon.errors import Code
+
+JUDGING_TASKS = ("detect", "segment", "pose")
+"""Tasks whose results are upright boxes with a class, which is what a recipe judges."""
+
+MIN_WARM_UPS = 1
+MIN_TIMED = 5  # samples a side for the ratio of medians
+MIN_TAIL = 200  # samples a side before a 99th percentile means anything
+
+_EDGE_PX = 1.0  # rounding in letterbox and back may put a box this far outside the image
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a candidate must reach; shares are 0..1. The bundle gives them, the box may tighten.
+
+    `min_recall` holds for each class and slice, and for the share of right count images;
+    `max_slice_drop` is the loss against the incumbent on one slice; `latency_ratio` is
+    candidate over incumbent; `min_agreement` of None reports and limits nothing.
+    """
+
+    min_recall: float = 0.9
+    min_precision: float = 0.5
+    max_slice_drop: float = 0.05
+    latency_ratio: float = 1.5
+    min_agreement: float | None = None
+
+    def no_looser_than(self, latency_ratio: float) -> Limits:
+        """These limits, with the latency ratio of the box where that one is stricter."""
+        return replace(self, latency_ratio=min(self.latency_ratio, latency_ratio))
+
+
+# --------------------------------------------------------------------------- evidence
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """What manifest, engine and incumbent say of themselves.
+
+    `incumbent_classes` and `incumbent_reject` are those of the active version of the same name;
+    None across products, where classes differ by design. `unmet` are requirements of the bundle
+    that this box does not meet, a sentence each.
+    """
+
+    manifest_task: str
+    engine_task: str
+    manifest_classes: tuple[str, ...]
+    engine_classes: tuple[str, ...]
+    incumbent_classes: tuple[str, ...] | None = None
+    incumbent_reject: frozenset[str] = frozenset()
+    unmet: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """One warm-up inference on an image of this size in pixels."""
+
+    width: int
+    height: int
+    detections: tuple[Detection, ...]
+    finite: bool
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Verdicts of candidate and incumbent on the same recent frames."""
+
+    frames: int
+    agreeing: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of inferences, candidate and incumbent in turns on the same frames.
+
+    `incumbent_ms` is None when there is no incumbent to compare with.
+    """
+
+    candidate_ms: tuple[float, ...]
+    incumbent_ms: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One kind of memory with the candidate loaded and warm, in bytes.
+
+    `headroom_bytes` must stay free; `kind` is `host` or `gpu`.
+    """
+
+    kind: str
+    used_bytes: int
+    free_bytes: int
+    headroom_bytes: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was measured. What could not be measured is an empty tuple or None."""
+
+    compatibility: Compatibility
+    warm_ups: tuple[WarmUp, ...]
+    golden: tuple[Golden, ...] = ()
+    recent: Recent | None = None
+    timing: Timing | None = None
+    memory: tuple[Memory, ...] = ()
+
+
+# --------------------------------------------------------------------------- report
+
+
+@dataclass(frozen=True)
+class Report:
+    """The checks in order. `code` is why it failed, by the first check that did."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def code(self) -> Code | None:
+        if self.passed:
+            return None
+        first = self.failed[0].name if self.failed else ""
+        return _CODES.get(first.split(".")[0], Code.GATE_FAILED)
+
+    @property
+    def message(self) -> str:
+        """One sentence for the reply; empty when passed."""
+        if self.passed:
+            return ""
+        if not self.failed:
+            return "Nothing was checked, so nothing is known of the model."
+        first = self.failed[0]
+        more = f" ({len(self.failed) - 1} more checks failed)" if len(self.failed) > 1 else ""
+        reason = first.note or f"measured {first.measured}, the limit is {first.limit}"
+        return f"The check {first.name} failed: {reason}{more}."
+
+
+_CODES = {"compatibility": Code.INCOMPATIBLE, "memory": Code.NO_MEMORY}
+
+
+def assess(evidence: Evidence, limits: Limits) -> Report:
+    """Compare the evidence with the limits."""
+    return Report(
+        (
+            *_compatibility(evidence.compatibility),
+            _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
+            *_golden(evidence.golden, limits),
+            *_recent(evidence.recent, limits),
+            *_latency(evidence.timing, limits),
+            *(_memory(memory) for memory in evidence.memory),
+        )
+    )
+
+
+def assess_compatibility(compatibility: Compatibility) -> Report:
+    """The first part alone, to refuse before anything is warmed."""
+    return Report(_compatibility(compatibility))
+
+
+def _compatibility(facts: Compatibility) -> tuple[Check, ...]:
+    return (_requirements(facts), _task(facts), _classes(facts), *_incumbent_classes(facts))
+
+
+def _requirements(facts: Compatibility) -> Check:
+    return Check("compatibility.requires", not facts.unmet, note="; ".join(facts.unmet))
+
+
+def _task(facts: Compatibility) -> Check:
+    judging = facts.manifest_task in JUDGING_TASKS
+    same = facts.manifest_task == facts.engine_task
+    note = ""
+    if not judging:
+        note = f"a model that does {facts.manifest_task} gives no boxes to judge"
+    elif not same:
+        note = f"the bundle says {facts.manifest_task}, the weights say {facts.engine_task}"
+    return Check(
+        "compatibility.task", judging and same, facts.engine_task, facts.manifest_task, note
+    )
+
+
+def _classes(facts: Compatibility) -> Check:
+    declared, real = facts.manifest_classes, facts.engine_classes
+    passed = bool(declared) and declared == real
+    note = "" if passed else _class_difference(declared, real)
+    return Check("compatibility.classes", passed, _listed(real), _listed(declared), note)
+
+
+def _class_difference(declared: tuple[str, ...], real: tuple[str, ...]) -> str:
+    missing = [label for label in declared if label not in real]
+    extra = [label for label in real if label not in declared]
+    parts = []
+    if missing:
+        parts.append(f"the weights do not know {_listed(missing)}")
+    if extra:
+        parts.append(f"the bundle does not declare {_listed(extra)}")
+    if not parts:
+        pairs = enumerate(zip(real, declared, strict=False))
+        moved = next((at for at, (theirs, ours) in pairs if theirs != ours), None)
+        if moved is None:
+            return "a class stands there more than once"
+        return (
+            f"class {moved} is {real[moved]!r} in the weights and {declared[moved]!r} in the bundle"
+        )
+    return ", ".join(parts)
+
+
+def _incumbent_classes(facts: Compatibility) -> tuple[Check, ...]:
+    """A lost class that the incumbent rejects would let its defects pass in silence."""
+    if facts.incumbent_classes is None:
+        return ()
+    new, old = facts.manifest_classes, facts.incumbent_classes
+    lost = [label for label in old if label not in new]
+    harmful = [label for label in lost if label in facts.incumbent_reject]
+    gained = [label for label in new if label not in old]
+    remarks = []
+    if harmful:
+        remarks.append(f"{_listed(harmful)} made parts ng until now and would not be found")
+    if harmless := [label for label in lost if label not in harmful]:
+        remarks.append(f"no longer known: {_listed(harmless)}")
+    if gained:
+        remarks.append(f"new: {_listed(gained)}")
+    if not lost and not gained and new != old:
+        remarks.append("the same classes in another order")
+    name = "compatibility.incumbent"
+    return (Check(name, not harmful, _listed(new), _listed(old), "; ".join(remarks)),)
+
+
+def _warm_up(warm_ups: Sequence[WarmUp], has_golden: bool) -> Check:
+    note = "" if has_golden else "the bundle brings no golden images: recall was not checked"
+    if len(warm_ups) < MIN_WARM_UPS:
+        note = "no inference was made"
+    elif not all(warm.finite for warm in warm_ups):
+        note = "the model gave numbers that are not finite"
+    elif not all(_is_sane(detection, warm) for warm in warm_ups for detection in warm.detections):
+        note = "a detection lies outside the image or has no valid confidence"
+    else:
+        return Check("warm_up", True, len(warm_ups), MIN_WARM_UPS, note)
+    return Check("warm_up", False, len(warm_ups), MIN_WARM_UPS, note)
+
+
+def _is_sane(detection: Detection, warm: WarmUp) -> bool:
+    x1, y1, x2, y2 = detection.box
+    return (
+        0.0 <= detection.confidence <= 1.0
+        and -_EDGE_PX <= x1 <= x2 <= warm.width + _EDGE_PX
+        and -_EDGE_PX <= y1 <= y2 <= warm.height + _EDGE_PX
+    )
+
+
+# --------------------------------------------------------------------------- golden images
+
+
+def _golden(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
+    if not images:
+        return ()
+    by_slice = {name: _tally(images, name) for name in slices(images)}
+    by_class = {
+        label: _sum(score_class(label, image.expectation, image.candidate) for image in images)
+        for label in expected_labels(images)
+    }
+    recalls = {f"class {label}": tally.recall for label, tally in by_class.items()}
+    recalls |= {f"slice {name}": tally.recall for name, tally in by_slice.items()}
+    counts = {f"slice {name}": tally.count_accuracy for name, tally in by_slice.items()}
+    # A model that finds nothing at all has no precision; its recall says what it is worth.
+    total = {"all images": _sum(by_slice.values()).precision}
+    return (
+        *_floor("golden.recall", recalls, limits.min_recall),
+        *_floor("golden.precision", total, limits.min_precision),
+        *_floor("golden.count", counts, limits.min_recall),
+        *_drops(images, limits),
+    )
+
+
+def _tally(images: Sequence[Golden], part: str) -> Tally:
+    return _sum(
+        score(image.expectation, image.candidate)
+        for image in images
+        if image.expectation.slice == part
+    )
+
+
+def _incumbent_tally(images: Sequence[Golden], part: str) -> Tally:
+    return _sum(
+        score(image.expectation, image.incumbent or ())
+        for image in images
+        if image.expectation.slice == part
+    )
+
+
+def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[Check, ...]:
+    """One check on the worst of several shares, which the note lists; none where none is."""
+    shares = {where: share for where, share in measured.items() if share is not None}
+    if not shares:
+        return ()
+    worst = min(shares.values())
+    note = ", ".join(f"{where} {share:.3g}" for where, share in sorted(shares.items()))
+    return (Check(name, worst >= limit, _shown(worst), limit, note),)
+
+
+def _drops(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
+    compared = [image for image in images if image.incumbent is not None]
+    if not compared:
+        return ()
+    drops = {}
+    for part in slices(compared):
+        new, old = _tally(compared, part), _incumbent_tally(compared, part)
+        for kind, now, before in (
+            ("recall", new.recall, old.recall),
+            ("count", new.count_accuracy, old.count_accuracy),
+        ):
+            if now is not None and before is not None:
+                drops[f"slice {part} {kind}"] = before - now
+    if not drops:
+        return ()
+    worst = max(drops.values())
+    # 0.95 - 0.9 is a little more than 0.05 in binary; a limit of 0.05 means to allow it.
+    passed = worst <= limits.max_slice_drop + 1e-9
+    note = ", ".join(f"{where} {-drop:+.3g}" for where, drop in sorted(drops.items()))
+    return (Check("golden.drop", passed, _shown(worst), limits.max_slice_drop, note),)
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    return sum(tallies, Tally())
+
+
+# --------------------------------------------------------------------------- measures
+
+
+def _recent(recent: Recent | None, limits: Limits) -> tuple[Check, ...]:
+    if recent is None or recent.frames <= 0:
+        if limits.min_agreement is None:
+            return ()
+        note = "no recent frames to compare on; nothing was compared"
+        return (Check("recent.agreement", True, None, limits.min_agreement, note),)
+    share = recent.agreeing / recent.frames
+    passed = limits.min_agreement is None or share >= limits.min_agreement
+    note = f"{recent.agreeing} of {recent.frames} recent frames were judged alike"
+    return (Check("recent.agreement", passed, _shown(share), limits.min_agreement, note),)
+
+
+def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
+    if timing is None or timing.incumbent_ms is None:
+        mine = timing.candidate_ms if timing else ()
+        shown = f"{median(mine):.3g} ms" if mine and _are_times(mine) else None
+        note = "no incumbent: nothing to compare with"
+        return (Check("latency.median", True, shown, limits.latency_ratio, note),)
+    new, old = timing.candidate_ms, timing.incumbent_ms
+    if min(len(new), len(old)) < MIN_TIMED or not (_are_times(new) and _are_times(old)):
+        note = f"needs {MIN_TIMED} times a side; has {len(new)} and {len(old)}, or unreadable ones"
+        return (Check("latency.median", False, None, limits.latency_ratio, note),)
+    checks = [_ratio("latency.median", median(new), median(old), limits.latency_ratio)]
+    if min(len(new), len(old)) >= MIN_TAIL:
+        checks.append(_ratio("latency.p99", _p99(new), _p99(old), limits.latency_ratio))
+    return tuple(checks)
+
+
+def _ratio(name: str, new_ms: float, old_ms: float, limit: float) -> Check:
+    passed = new_ms <= limit * old_ms
+    ratio = new_ms / old_ms if old_ms > 0 else (1.0 if new_ms <= 0 else math.inf)
+    return Check(name, passed, _shown(ratio), limit, f"{new_ms:.3g} ms against {old_ms:.3g} ms")
+
+
+def _are_times(samples: Sequence[float]) -> bool:
+    return all(math.isfinite(sample) and sample >= 0 for sample in samples)
+
+
+def _p99(samples: Sequence[float]) -> float:
+    return sorted(samples)[math.ceil(0.99 * len(samples)) - 1]
+
+
+def _memory(memory: Memory) -> Check:
+    free, headroom = memory.free_bytes / 2**20, memory.headroom_bytes / 2**20
+    note = f"MiB left free; the model takes {memory.used_bytes / 2**20:.0f} MiB"
+    passed = memory.free_bytes >= memory.headroom_bytes
+    return Check(f"memory.{memory.kind}", passed, _shown(free), _shown(headroom), note)
+
+
+def _shown(value: float) -> float | str:
+    """A number as it may stand in JSON, which knows neither NaN nor infinity."""
+    return round(value, 4) if math.isfinite(value) else str(value)
+
+
+def _listed(labels: Iterable[str]) -> str:
+    return ", ".join(labels)

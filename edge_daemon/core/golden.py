@@ -1,0 +1,174 @@
+"""Golden images: what a model must find on them, and how much of it one did find.
+
+Two kinds of expectation, scored apart. An image with expected boxes counts towards recall and
+precision: a box is found when a detection of its class overlaps it with an IoU of at least one
+half, each detection used once, as many pairs as can be made. An image with an expected count (or
+with an empty list of boxes, which is a count of none) is right or wrong as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_daemon.core.values import Box, Detection
+
+MIN_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class ExpectedBox:
+    """One object that must be found; box in pixels of the golden image."""
+
+    label: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one golden image shows: its boxes, or (with `boxes` None) how many objects."""
+
+    slice: str
+    boxes: tuple[ExpectedBox, ...] | None = None
+    count: int = 0
+
+    @property
+    def is_count(self) -> bool:
+        return not self.boxes
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the candidate, and the incumbent if there is one, found on one golden image.
+
+    Both as their engines give them under their own recipe's confidence.
+    """
+
+    expectation: Expectation
+    candidate: tuple[Detection, ...]
+    incumbent: tuple[Detection, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over images: expected and found boxes, detections made, right and all count images."""
+
+    expected: int = 0
+    found: int = 0
+    made: int = 0
+    right: int = 0
+    counted: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.expected + other.expected,
+            self.found + other.found,
+            self.made + other.made,
+            self.right + other.right,
+            self.counted + other.counted,
+        )
+
+    @property
+    def recall(self) -> float | None:
+        """Share of expected boxes that were found; None where none was expected."""
+        return self.found / self.expected if self.expected else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of detections that were expected, on images with boxes; None without any."""
+        return self.found / self.made if self.made else None
+
+    @property
+    def count_accuracy(self) -> float | None:
+        """Share of count images with exactly the expected number; None without such images."""
+        return self.right / self.counted if self.counted else None
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes; 0.0 when either is empty or not a number."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if not (width > 0 and height > 0):
+        return 0.0
+    shared = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def found_boxes(expected: Sequence[ExpectedBox], detections: Sequence[Detection]) -> int:
+    """How many expected boxes have a detection of their own: the largest matching there is."""
+    near = [
+        [
+            index
+            for index, detection in enumerate(detections)
+            if detection.label == wanted.label and iou(wanted.box, detection.box) >= MIN_IOU
+        ]
+        for wanted in expected
+    ]
+    owner: dict[int, int] = {}  # detection -> expected box
+    owned: dict[int, int] = {}  # expected box -> detection
+    return sum(_augment(start, near, owner, owned) for start in range(len(expected)))
+
+
+def _augment(
+    start: int, near: Sequence[Sequence[int]], owner: dict[int, int], owned: dict[int, int]
+) -> bool:
+    """Give `start` a detection, letting others move to another one of theirs where that helps.
+
+    An augmenting path without recursion: a crowded image must not reach the stack's limit.
+    """
+    came_from: dict[int, int] = {}
+    waiting = [start]
+    while waiting:
+        wanted = waiting.pop()
+        for index in near[wanted]:
+            if index in came_from:
+                continue
+            came_from[index] = wanted
+            if index in owner:
+                waiting.append(owner[index])
+            else:
+                _hand_over(index, came_from, owner, owned)
+                return True
+    return False
+
+
+def _hand_over(
+    free: int, came_from: dict[int, int], owner: dict[int, int], owned: dict[int, int]
+) -> None:
+    """Walk the path back: each box takes the next detection and leaves its own behind."""
+    taken: int | None = free
+    while taken is not None:
+        taker = came_from[taken]
+        left = owned.get(taker)
+        owner[taken], owned[taker] = taker, taken
+        taken = left
+
+
+def score(expectation: Expectation, detections: Sequence[Detection]) -> Tally:
+    """One image's tally over all classes."""
+    if expectation.is_count:
+        return Tally(right=int(len(detections) == expectation.count), counted=1)
+    boxes = expectation.boxes or ()
+    return Tally(len(boxes), found_boxes(boxes, detections), len(detections))
+
+
+def score_class(label: str, expectation: Expectation, detections: Sequence[Detection]) -> Tally:
+    """One image's tally of one class; images with counts have no classes."""
+    if expectation.is_count:
+        return Tally()
+    boxes = tuple(wanted for wanted in expectation.boxes or () if wanted.label == label)
+    made = tuple(detection for detection in detections if detection.label == label)
+    return Tally(len(boxes), found_boxes(boxes, made), len(made))
+
+
+def expected_labels(images: Sequence[Golden]) -> tuple[str, ...]:
+    """The classes that are expected at least once, sorted."""
+    return tuple(
+        sorted({wanted.label for image in images for wanted in image.expectation.boxes or ()})
+    )
+
+
+def slices(images: Sequence[Golden]) -> tuple[str, ...]:
+    """The slices of the images, sorted."""
+    return tuple(sorted({image.expectation.slice for image in images}))

@@ -1,0 +1,215 @@
+"""The door of a bundle: read it, check it, and copy it byte for byte as it was checked.
+
+read_manifest    what the folder says, and that exactly the right files are there
+verified_copy    the same bytes in a private folder, each compared with its digest while it
+                 was written; only that copy is ever loaded, so nothing can change between
+                 the check and the load
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_daemon.errors import BoxError, BundleError, Code
+from edge_daemon.models.document import MAX_BYTES
+from edge_daemon.models.files import Copied, Entry, Folder, digest_of, folder_digest
+from edge_daemon.models.manifest import (
+    MANIFEST_FILE,
+    MAX_IMAGE_BYTES,
+    SIGNATURE_FILE,
+    Manifest,
+    parse_manifest,
+)
+from edge_daemon.models.onnx import refuse_external_data
+from edge_daemon.models.trust import Signer, Trust, claimed_digests, read_signature
+
+__all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
+
+_COPY_AGAIN = "Copy the bundle again, complete."
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A private copy whose every byte was checked.
+
+    `weights` and `golden` (in the manifest's order) are absolute paths inside `folder`;
+    `signer` is None for a bundle that nobody vouches for.
+    """
+
+    manifest: Manifest
+    folder: Path
+    weights: Path
+    golden: tuple[Path, ...]
+    signer: Signer | None
+
+    @property
+    def sha256(self) -> str:
+        return self.manifest.weights.sha256
+
+
+def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
+    """Read `model.yaml`, and check that the folder holds exactly the files it declares.
+
+    `placed`: the folder must be called `<name>/<version>`, as it is in a store. No weights are
+    read. Raises BundleError: invalid_bundle, or digest_mismatch when a size is not as declared.
+    """
+    try:
+        with Folder(folder) as opened:
+            manifest = parse_manifest(_manifest_bytes(opened))
+            _check_files(manifest, *opened.entries())
+    except OSError as error:
+        raise BundleError(
+            f"The bundle in {folder} cannot be read: {error.strerror or error}.",
+            hint="Let the daemon's user read all of it.",
+        ) from error
+    if placed and (folder.parent.name, folder.name) != (manifest.ref.name, manifest.ref.version):
+        raise BundleError(
+            f"The bundle in {folder.parent.name}/{folder.name} calls itself {manifest.ref}.",
+            hint=f"Put it in {manifest.ref.name}/{manifest.ref.version}.",
+        )
+    return manifest
+
+
+def verified_copy(manifest: Manifest, folder: Path, destination: Path, trust: Trust) -> Verified:
+    """Copy a bundle to `destination`, a new folder of this process's own, and vouch for it.
+
+    On any error nothing is left there. Raises BundleError: digest_mismatch when bytes are not
+    those of the manifest or the signature, not_trusted as `Trust.verify`, invalid_bundle when
+    the folder changed its shape or an image is covered by nothing, load_failed for an ONNX file
+    that is none; BoxError when this box cannot write the copy.
+    """
+    try:
+        destination.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise _cannot_write(destination, error) from error
+    try:
+        return _copy_and_check(manifest, folder, destination, trust)
+    except FileNotFoundError as error:
+        shutil.rmtree(destination, ignore_errors=True)
+        raise BundleError(f"A file of {manifest.ref} vanished.", hint=_COPY_AGAIN) from error
+    except OSError as error:
+        shutil.rmtree(destination, ignore_errors=True)
+        raise _cannot_write(destination, error) from error
+    except BaseException:
+        shutil.rmtree(destination, ignore_errors=True)
+        raise
+
+
+def _copy_and_check(manifest: Manifest, folder: Path, destination: Path, trust: Trust) -> Verified:
+    with Folder(folder) as opened:
+        files, folders = opened.entries()
+        _check_files(manifest, files, folders)
+        copied = {entry.path: opened.copy(entry.path, destination, entry.size) for entry in files}
+    _check_digests(manifest, copied)
+    _check_claims(destination, copied, trust)
+    signer = trust.verify(destination)
+    for image in manifest.golden:
+        if image.sha256 is None and signer is None:
+            raise BundleError(
+                f"{image.image} has no sha256, and no trusted signature covers it.",
+                hint="Add its sha256, or sign the bundle.",
+            )
+    weights = destination / manifest.weights.file
+    if weights.suffix == ".onnx":
+        refuse_external_data(weights)
+    golden = tuple(destination / image.image for image in manifest.golden)
+    return Verified(manifest, destination, weights, golden, signer)
+
+
+def _manifest_bytes(folder: Folder) -> bytes:
+    try:
+        return folder.read(MANIFEST_FILE, MAX_BYTES)
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder.path} has no {MANIFEST_FILE}.", hint="A bundle is complete once it has one."
+        ) from error
+
+
+# --------------------------------------------------------------------------- exactly these files
+
+
+def _check_files(manifest: Manifest, files: tuple[Entry, ...], folders: tuple[str, ...]) -> None:
+    """Refuse missing and extra files, and sizes that are not as declared."""
+    sizes = {entry.path: entry.size for entry in files}
+    weights = _weights_sizes(manifest, sizes)
+    if not weights:
+        raise BundleError(
+            f"{manifest.ref}: the weights {manifest.weights.file} are missing.", hint=_COPY_AGAIN
+        )
+    images = {image.image for image in manifest.golden}
+    for missing in sorted(images - set(sizes)):
+        raise BundleError(f"{manifest.ref}: {missing} is missing.", hint=_COPY_AGAIN)
+    allowed = {MANIFEST_FILE, SIGNATURE_FILE, *weights, *images}
+    needed = {str(parent) for path in allowed for parent in Path(path).parents}
+    for extra in sorted((set(sizes) - allowed) | (set(folders) - needed - {"golden"})):
+        raise BundleError(
+            f"{manifest.ref}: {extra[:128]!r} does not belong to the bundle.",
+            hint="Remove it: a bundle holds only what model.yaml names.",
+        )
+    for image in sorted(images):
+        if sizes[image] > MAX_IMAGE_BYTES:
+            raise BundleError(f"{image} is larger than {MAX_IMAGE_BYTES} bytes.", hint="Shrink it.")
+    if sum(weights.values()) != manifest.weights.size:
+        raise BundleError(
+            f"{manifest.ref}: the weights have {sum(weights.values())} bytes,"
+            f" {MANIFEST_FILE} says {manifest.weights.size}.",
+            hint=_COPY_AGAIN,
+            code=Code.DIGEST_MISMATCH,
+        )
+
+
+def _weights_sizes(manifest: Manifest, sizes: dict[str, int]) -> dict[str, int]:
+    declared = manifest.weights
+    if declared.is_folder:
+        return {path: size for path, size in sizes.items() if path.startswith(f"{declared.file}/")}
+    return {path: size for path, size in sizes.items() if path == declared.file}
+
+
+# --------------------------------------------------------------------------- exactly these bytes
+
+
+def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
+    declared = {MANIFEST_FILE: manifest.sha256}
+    declared |= {image.image: image.sha256 for image in manifest.golden if image.sha256}
+    found = {path: file.sha256 for path, file in copied.items()}
+    weights = manifest.weights
+    declared[weights.file] = weights.sha256
+    if weights.is_folder:
+        prefix = f"{weights.file}/"
+        found[weights.file] = folder_digest(
+            tuple(
+                Copied(path[len(prefix) :], file.size, file.sha256)
+                for path, file in copied.items()
+                if path.startswith(prefix)
+            )
+        )
+    for path, digest in declared.items():
+        if found.get(path) != digest:
+            raise _mismatch(f"{manifest.ref}: {path} is not what {MANIFEST_FILE} declares", path)
+
+
+def _check_claims(destination: Path, copied: dict[str, Copied], trust: Trust) -> None:
+    """Name the one file that differs from what was signed, before the library says only that."""
+    with Folder(destination) as opened:
+        signature = read_signature(opened)
+    if signature is None or not trust.public_keys:
+        return
+    claimed = claimed_digests(signature)
+    for path, file in sorted(copied.items()):
+        if path != MANIFEST_FILE and claimed.get(path, file.sha256) != file.sha256:
+            raise _mismatch(f"{path} is not what was signed", path)
+
+
+def _mismatch(message: str, path: str) -> BundleError:
+    changed = path == MANIFEST_FILE
+    hint = "It was changed while it was read; try again." if changed else _COPY_AGAIN
+    return BundleError(f"{message}: its digest differs.", hint=hint, code=Code.DIGEST_MISMATCH)
+
+
+def _cannot_write(destination: Path, error: OSError) -> BoxError:
+    return BoxError(
+        f"The bundle cannot be copied to {destination}: {error.strerror or error}.",
+        hint="Free space there, and let this user read the bundle and write there.",
+    )

@@ -1,0 +1,208 @@
+"""YAML from strangers: bounded before it is built, then read key by key with exact complaints.
+
+The bounds are counted on the parser's events, before any value is made: size, depth, number of
+nodes; anchors and aliases are refused outright, because nine lines of them make a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import yaml
+
+from edge_daemon.errors import BundleError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 12
+MAX_NODES = 20_000
+MAX_TEXT = 256  # characters of one text value
+
+T = TypeVar("T")
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_Loader):  # type: ignore[misc]  # libyaml's loader has no stub base
+    """The safe loader, except that a key may stand once only."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    raise yaml.YAMLError(f"the key {key.value[:64]!r} stands twice")
+                keys.add(key.value)
+        built: dict[Any, Any] = super().construct_mapping(node, deep)
+        return built
+
+
+def parse_document(content: bytes, name: str) -> Table:
+    """The mapping that a YAML file holds; `name` is the file's, for the messages.
+
+    Raises BundleError(invalid_bundle) for anything else, whatever the bytes are.
+    """
+    try:
+        text = content.decode("utf-8")
+        _count(text, name)
+        loaded = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # PyYAML lets errors of its value constructors through as they are (dates, huge numbers).
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(
+            f"{name} is not readable YAML: {reason}.", hint="Correct it, as UTF-8 text."
+        ) from error
+    if not isinstance(loaded, dict):
+        raise BundleError(f"{name} is not a mapping of keys.", hint="Begin it with 'schema: 1'.")
+    return Table(loaded, name, "")
+
+
+def _count(text: str, name: str) -> None:
+    if len(text) > MAX_BYTES:
+        raise BundleError(f"{name} is larger than {MAX_BYTES} bytes.", hint="Shorten it.")
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise BundleError(f"{name} uses YAML anchors or aliases.", hint="Write values out.")
+        if isinstance(event, yaml.NodeEvent):
+            nodes += 1
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise BundleError(f"{name} nests deeper than {MAX_DEPTH}.", hint="Flatten it.")
+        if nodes > MAX_NODES:
+            raise BundleError(f"{name} holds more than {MAX_NODES} values.", hint="Shorten it.")
+
+
+class Table:
+    """One mapping of the file, read key by key; every complaint names the full key.
+
+    A key that is absent or null gives the default where there is one, else a BundleError.
+    """
+
+    def __init__(self, values: dict[Any, Any], name: str, path: str) -> None:
+        self._values = values
+        self._name = name
+        self._path = path
+
+    def __contains__(self, key: str) -> bool:
+        return self._values.get(key) is not None
+
+    def unknown(self, *known: str) -> tuple[str, ...]:
+        """Keys that are not among the known ones, sorted, as text."""
+        return tuple(sorted(str(key)[:64] for key in self._values if key not in known))
+
+    def refuse_unknown(self, *known: str) -> None:
+        for key in self.unknown(*known):
+            raise self.wrong(key, f"is not known here; known are {', '.join(known)}")
+
+    def wrong(self, key: str, what: str) -> BundleError:
+        """The complaint about one key, to be raised."""
+        return BundleError(
+            f"{self._name}: {self._path}{key} {what}.", hint="Correct the bundle and add it anew."
+        )
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return _text(self._wrong_at(key), self._value(key, default))
+
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """A finite number in low..high; true and false are no numbers."""
+        return _number(self._wrong_at(key), self._value(key, default), low, high)
+
+    def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number in low..high."""
+        return _whole(self._wrong_at(key), self._value(key, default), low, high)
+
+    def texts(self, key: str, most: int) -> tuple[str, ...]:
+        """A list of texts, each at most once; () when absent."""
+        found = tuple(
+            _text(self._wrong_at(f"{key}[{index}]"), value)
+            for index, value in enumerate(self.items(key, most))
+        )
+        for text in found:
+            if found.count(text) > 1:
+                raise self.wrong(key, f"has {text!r} twice; each may stand once")
+        return found
+
+    def items(self, key: str, most: int) -> list[Any]:
+        """A list of anything; [] when absent."""
+        value = self._values.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong(key, "must be a list")
+        if len(value) > most:
+            raise self.wrong(key, f"has {len(value)} entries; at most {most} are allowed")
+        return value
+
+    def numbers(self, key: str, count: int, low: float, high: float) -> tuple[float, ...]:
+        """A list of exactly `count` finite numbers, each in low..high."""
+        values = self.items(key, count)
+        if len(values) != count:
+            raise self.wrong(key, f"must be a list of {count} numbers")
+        return tuple(
+            _number(self._wrong_at(f"{key}[{index}]"), value, low, high)
+            for index, value in enumerate(values)
+        )
+
+    def table(self, key: str) -> Table:
+        """A mapping; an empty one when absent."""
+        value = self._values.get(key)
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise self.wrong(key, "must be a mapping of keys")
+        return Table(value, self._name, f"{self._path}{key}.")
+
+    def tables(self, key: str, most: int) -> Iterator[Table]:
+        """A list of mappings; nothing when absent."""
+        for index, value in enumerate(self.items(key, most)):
+            if not isinstance(value, dict):
+                raise self.wrong(f"{key}[{index}]", "must be a mapping of keys")
+            yield Table(value, self._name, f"{self._path}{key}[{index}].")
+
+    def plain(self, key: str) -> dict[str, Any]:
+        """A mapping that is only shown to people, as it stands; {} when absent."""
+        return {str(inner): value for inner, value in self.table(key)._values.items()}
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys as text, in the order of the file; a key that is no text is refused."""
+        return tuple(_text(self._wrong_at(str(key)[:64]), key) for key in self._values)
+
+    def is_list(self, key: str) -> bool:
+        return isinstance(self._values.get(key), list)
+
+    def _value(self, key: str, default: T | None) -> Any:
+        value = self._values.get(key)
+        if value is not None:
+            return value
+        if default is None:
+            raise self.wrong(key, "is missing")
+        return default
+
+    def _wrong_at(self, key: str) -> Callable[[str], BundleError]:
+        return lambda what: self.wrong(key, what)
+
+
+def _text(wrong: Callable[[str], BundleError], value: Any) -> str:
+    if not isinstance(value, str):
+        # YAML reads 1.10 as the number 1.1, `no` as false and 2026-10-01 as a date.
+        raise wrong("must be text; write it in quotes")
+    if not value or len(value) > MAX_TEXT or not value.isprintable():
+        raise wrong(f"must be 1 to {MAX_TEXT} printable characters")
+    return value
+
+
+def _number(wrong: Callable[[str], BundleError], value: Any, low: float, high: float) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:  # NaN is in no range
+        raise wrong(f"must be a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def _whole(wrong: Callable[[str], BundleError], value: Any, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise wrong(f"must be a whole number from {low} to {high}")
+    return value

@@ -1,0 +1,219 @@
+"""Who vouches for a bundle: OpenSSF model signatures with elliptic-curve keys.
+
+The signature is checked over a folder; for loading, that folder is the private copy, so what was
+signed and what is loaded are the same bytes. The signing library skips `.git*` and whatever the
+signer told it to ignore, therefore every file is looked up in the signed list as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edge_daemon.errors import BundleError, Code, ConfigurationError
+from edge_daemon.models.files import Folder, sync_folder, write_durably
+from edge_daemon.models.manifest import SIGNATURE_FILE
+
+_MAX_SIGNATURE_BYTES = 4 << 20
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose key signed a bundle, and the digests it vouches for (path -> SHA-256 in hex)."""
+
+    key: Path
+    digests: Mapping[str, str]
+
+
+class Trust:
+    """The keys this box believes, and whether a bundle must be signed by one of them.
+
+    Raises ConfigurationError for a key that cannot be read, and for `required` without a key.
+    """
+
+    def __init__(self, public_keys: Sequence[Path] = (), required: bool = False) -> None:
+        for key in public_keys:
+            _check_public_key(key)
+        if required and not public_keys:
+            raise ConfigurationError(
+                "models.trust.required is set, but there is no public key.",
+                hint="Name one in models.trust.public_keys.",
+            )
+        self.public_keys = tuple(public_keys)
+        self.required = required
+
+    def warm(self) -> None:
+        """Import the signing library now (about a second), so that the first swap need not."""
+        if self.public_keys:
+            _verifying()
+
+    def verify(self, folder: Path) -> Signer | None:
+        """Check `model.sig` over every byte of the folder.
+
+        None when the bundle is unsigned and need not be signed, or when no key is configured.
+        Raises BundleError(not_trusted) when it is unsigned and must not be, when no configured
+        key made the signature, and when any file differs from what was signed or is not covered.
+        """
+        with Folder(folder) as opened:
+            content = read_signature(opened)
+            files = {entry.path for entry in opened.entries()[0]} - {SIGNATURE_FILE}
+        if content is None:
+            if self.required:
+                raise _untrusted(f"{folder.name} has no {SIGNATURE_FILE}.", "Sign it.")
+            return None
+        if not self.public_keys:
+            return None
+        claimed = claimed_digests(content)
+        if not_covered := files - set(claimed):
+            raise _untrusted(
+                f"The signature does not cover {', '.join(sorted(not_covered))[:200]}.",
+                "Sign the whole folder again.",
+            )
+        return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
+
+    def _verified_key(self, folder: Path, content: bytes) -> Path:
+        reasons = []
+        with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
+            # The checked signature is the one read above, whatever happens to the folder's.
+            signature = Path(private) / SIGNATURE_FILE
+            signature.write_bytes(content)
+            for key in self.public_keys:
+                reason = _reason_against(folder, signature, key)
+                if reason is None:
+                    return key
+                reasons.append(f"{key.name}: {reason}")
+        raise _untrusted(
+            f"No configured key vouches for {folder.name} ({'; '.join(reasons)[:400]}).",
+            "Sign it with a trusted key, or add the signer's key to models.trust.public_keys.",
+        )
+
+
+def sign(folder: Path, private_key: Path) -> Path:
+    """Sign every file of a bundle; writes and returns its `model.sig`, replacing an older one.
+
+    `private_key` is an unencrypted PEM file (P-256, P-384 or P-521). Raises BundleError when
+    the folder cannot be signed, ConfigurationError when the key cannot be used.
+    """
+    _check_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
+    with Folder(folder) as opened:
+        opened.entries()  # refuses links and the like before they are signed
+    signing: Any = import_module("model_signing.signing")  # a second that only signers pay
+    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
+        made = Path(private) / SIGNATURE_FILE
+        config = signing.Config().use_elliptic_key_signer(private_key=private_key)
+        config.set_hashing_config(_hashing()).sign(folder, made)
+        write_durably(folder / SIGNATURE_FILE, made.read_bytes(), beside=folder.parent)
+    return folder / SIGNATURE_FILE
+
+
+def generate_keypair(folder: Path, name: str = "signing") -> tuple[Path, Path]:
+    """Make a P-256 key pair: `<name>.key` (readable by the owner only) and `<name>.pub`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / f"{name}.key", folder / f"{name}.pub"
+    fd = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+    public.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    sync_folder(folder)
+    return private, public
+
+
+def read_signature(folder: Folder) -> bytes | None:
+    """The bytes of a bundle's `model.sig`; None where there is none."""
+    try:
+        return folder.read(SIGNATURE_FILE, _MAX_SIGNATURE_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def claimed_digests(signature: bytes) -> dict[str, str]:
+    """What a signature claims, path -> SHA-256 in hex; true only once the signature is verified.
+
+    Raises BundleError(not_trusted) when it is no signature of single files by SHA-256.
+    """
+    try:
+        bundle = json.loads(signature)
+        if set(bundle) != {"mediaType", "verificationMaterial", "dsseEnvelope"}:
+            # Other spellings of these names could show us another payload than the library's.
+            raise ValueError("unexpected keys")
+        if not bundle["verificationMaterial"]["publicKey"]["hint"]:
+            raise ValueError("no key is named")
+        payload = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True))
+        predicate = payload["predicate"]
+        kind = (predicate["serialization"]["method"], predicate["serialization"]["hash_type"])
+        if kind != ("files", "sha256"):
+            raise ValueError("not signed file by file with SHA-256")
+        return {str(item["name"]): str(item["digest"]) for item in predicate["resources"]}
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+        raise _untrusted(
+            f"{SIGNATURE_FILE} is not an OpenSSF model signature made with a key ({error}).",
+            "Sign the bundle again.",
+        ) from error
+
+
+def _untrusted(message: str, hint: str) -> BundleError:
+    return BundleError(message, hint=hint, code=Code.NOT_TRUSTED)
+
+
+def _hashing() -> Any:
+    hashing: Any = import_module("model_signing.hashing")
+    config = hashing.Config().use_file_serialization(
+        hashing_algorithm="sha256", allow_symlinks=False
+    )
+    return config.set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
+
+
+def _verifying() -> Any:
+    return import_module("model_signing.verifying")  # takes about a second; see Trust.warm
+
+
+def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
+    config = _verifying().Config().use_elliptic_key_verifier(public_key=key)
+    try:
+        config.set_hashing_config(_hashing()).verify(folder, signature)
+    except Exception as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _check_public_key(path: Path) -> None:
+    _check_key(path, serialization.load_pem_public_key)
+
+
+def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
+    try:
+        key = load(path.read_bytes())
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(
+            f"The key {path} cannot be read as PEM: {error}.", hint="Give an unencrypted EC key."
+        ) from error
+    elliptic = isinstance(key, (ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey))
+    if not elliptic or key.curve.name not in _CURVES:
+        raise ConfigurationError(
+            f"The key {path} is not an elliptic-curve key that model signing knows.",
+            hint="Use P-256, P-384 or P-521.",
+        )
