@@ -103,6 +103,10 @@ class Assignment:
     linked: bool = True
 
 
+UNASSIGNED = Assignment()
+"""No order was ever seen: any active model may judge."""
+
+
 @dataclass(frozen=True)
 class Detection:
     """One box of one class; confidence in 0..1, box in pixels of the frame."""
@@ -192,6 +196,8 @@ class AtFrame:
 
 At = Union[AtNow, AtNextOrder, AtTime, AtFrame]
 
+NOW = AtNow()
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -211,7 +217,7 @@ class Request:
     id: str
     verb: Verb
     model: ModelChoice | None = None
-    at: At = AtNow()
+    at: At = NOW
     expect: ModelChoice | None = None
     expires_utc: float | None = None
     by: str = ""

@@ -1,0 +1,142 @@
+"""What to do, in the imperative. The driver performs these and decides nothing.
+
+A change of `State.durable` is saved before any action of the same step is performed, so nothing
+is announced that a power cut could take back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from edge_daemon.core.values import Assignment, BundleRef, Known, Refusal, Request, Status
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answer a request: accepted, progress (with a stage), or its one outcome."""
+
+    request: Request
+    status: Status
+    swap_id: str = ""
+    stage: str = ""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check integrity and signature only; load nothing."""
+
+    token: int
+    target: Known
+    swap_id: str
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Verify, load, warm and gate `target` in the empty `slot`."""
+
+    token: int
+    slot: str
+    target: Known
+    swap_id: str
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Load a bundle that this boot has proven once more, after its worker was lost."""
+
+    token: int
+    slot: str
+    target: Known
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Free:
+    """Empty the slot, whatever is in it; kill what still works there."""
+
+    token: int
+    slot: str
+
+
+@dataclass(frozen=True)
+class AskCutover:
+    """Ask the lane to point at `slot` (None: at nothing) at the boundary described.
+
+    `at_epoch`: not before the first frame of that assignment; `at_frame`: exactly at that frame.
+    `expecting` says of a pointer to nothing whether a model will follow, so that frames wait.
+    """
+
+    token: int
+    slot: str | None
+    target: Known | None
+    swap_id: str
+    at_epoch: int = 0
+    at_frame: int | None = None
+    expecting: bool = True
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Take a cutover back if the lane has not crossed yet."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Frames captured from `since_at` on (or from `from_frame` on) carry this assignment."""
+
+    assignment: Assignment
+    since_at: float | None = None
+    from_frame: int | None = None
+
+
+@dataclass(frozen=True)
+class PassOver:
+    """Frames of this epoch and older ones get no other model: judge with what is active or not."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class StartTrial:
+    """Watch the version that just became active."""
+
+    swap_id: str
+    target: Known
+
+
+@dataclass(frozen=True)
+class StopTrial:
+    """The trial is over, or another version took its place."""
+
+    swap_id: str
+
+
+@dataclass(frozen=True)
+class Announce:
+    """Publish an event: swapped, prepared, refused, confirmed, rolled_back, quarantined, …"""
+
+    event: str
+    swap_id: str = ""
+    model: BundleRef | None = None
+    code: str = ""
+    reason: str = ""
+
+
+Action = Union[
+    Reply,
+    Verify,
+    Prepare,
+    Restore,
+    Free,
+    AskCutover,
+    Withdraw,
+    Stamp,
+    PassOver,
+    StartTrial,
+    StopTrial,
+    Announce,
+]

@@ -1,0 +1,93 @@
+"""What the lane's word means: the pointer names another slot now, or will not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core import health, selection
+from edge_daemon.core.actions import Announce, Reply, StartTrial
+from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
+from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.state import Kind, Operation, Stage
+from edge_daemon.core.turn import Turn
+from edge_daemon.core.values import Known, Refusal, Status
+from edge_daemon.errors import Code
+
+
+def done(turn: Turn, event: CutoverDone) -> None:
+    """The lane crossed; only now is the new version active, selected, on trial."""
+    op = turn.state.op
+    if op is None or op.token != event.token:
+        return
+    if op.stage is Stage.VACATING:
+        _vacated(turn, op)
+    elif op.stage in (Stage.CUTTING, Stage.WITHDRAWING):
+        _crossed(turn, op)
+
+
+def withdrawn(turn: Turn, event: CutoverWithdrawn) -> None:
+    """The lane had not crossed: the request ends without having changed anything."""
+    op = turn.state.op
+    if op is None or op.token != event.token or op.stage is not Stage.WITHDRAWING:
+        return
+    expires = op.request.expires_utc if op.request else None
+    if expires is not None and turn.now.utc >= expires:
+        message = "The request expired before its frame came."
+        refusal = Refusal(Code.EXPIRED, message, "Send it anew with more time.")
+        turn.finish(op, Status.EXPIRED, refusal)
+    else:
+        turn.finish(op, Status.SUPERSEDED)
+
+
+def _vacated(turn: Turn, op: Operation) -> None:
+    left = turn.state.active_bundle
+    turn.set(active=None, unfit=False)
+    if op.kind is Kind.REVERT and op.target == left:
+        turn.set(op=None)
+    else:
+        turn.update(stage=Stage.PREPARING)
+
+
+def _crossed(turn: Turn, op: Operation) -> None:
+    state = turn.state
+    left = state.active_bundle or state.durable.active
+    slot = turn.state.slot(op.slot)
+    turn.set(active=slot.name, unfit=False, losses=0, op=None, uses=state.uses + 1)
+    turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses))
+    if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
+        _leave_behind(turn, op, left)
+    on_trial = _judge_provenance(turn, op)
+    turn.remember(active=op.target)
+    chosen = op.kind.is_asked or op.kind is Kind.REVERT
+    if chosen or selection.selected(turn.state, op.target.ref.name) is None:
+        turn.select(op.target.ref)
+    if op.request is not None:
+        turn.act(Reply(op.request, Status.SUCCEEDED, op.swap_id))
+    turn.act(Announce("swapped", op.swap_id, op.target.ref, reason=op.kind.value))
+    if op.kind in (Kind.ROLLBACK, Kind.REVERT):
+        reason = f"left {left.ref}" if left else ""
+        turn.act(Announce("rolled_back", op.swap_id, op.target.ref, reason=reason))
+    if on_trial:
+        turn.act(StartTrial(op.swap_id, op.target))
+    if slot.phase is Phase.LOST:
+        health.count_loss(turn, turn.state.slot(slot.name))
+
+
+def _leave_behind(turn: Turn, op: Operation, left: Known) -> None:
+    asked = op.request
+    by = f" by {asked.by}" if asked and asked.by else ""
+    why = f": {asked.reason}" if asked and asked.reason else ""
+    turn.quarantine(left.ref, f"Rolled back{by} to {op.target.ref.version}{why}")
+
+
+def _judge_provenance(turn: Turn, op: Operation) -> bool:
+    """Whether the version starts a trial: not when confirmed before, nor when configured."""
+    ref = op.target.ref
+    initial = turn.state.initial
+    configured = initial is not None and selection.choose(turn.state, initial) == op.target
+    known_name = any(r.name == ref.name for r in turn.state.durable.confirmed)
+    trusted = op.kind is Kind.BOOT and configured and not known_name
+    on_trial = health.began(turn, op.swap_id, ref, trusted=trusted)
+    if op.kind is Kind.SWAP and not on_trial:
+        health.reconfirmed(turn, ref)
+    return on_trial

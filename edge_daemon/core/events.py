@@ -1,0 +1,136 @@
+"""What happened, in the past tense. The planner is told these and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from edge_daemon.core.values import BundleRef, JobOrder, Known, Refusal, Request
+
+
+@dataclass(frozen=True)
+class Started:
+    """The daemon is up; the state holds what was durable before."""
+
+
+@dataclass(frozen=True)
+class RequestReceived:
+    """A checked request came through the door; `next_frame` is the number to be captured next."""
+
+    request: Request
+    next_frame: int = 0
+
+
+@dataclass(frozen=True)
+class OrderReceived:
+    """The MES announced, started or ended a job order."""
+
+    order: JobOrder
+
+
+@dataclass(frozen=True)
+class StoreChanged:
+    """The set of complete bundles is now this, oldest to newest within each name."""
+
+    available: tuple[Known, ...]
+
+
+@dataclass(frozen=True)
+class StageReached:
+    """A job in a slot went on to its next stage: verify, load, warm, gate."""
+
+    token: int
+    stage: str
+
+
+@dataclass(frozen=True)
+class BundleVerified:
+    """A bundle's integrity and signature hold, though nothing was loaded yet."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class BundleProven:
+    """The bundle is in its slot, warm, and passed the gate."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class BundleRefused:
+    """The bundle, or this box, failed on the way; the slot was emptied."""
+
+    token: int
+    refusal: Refusal
+
+
+@dataclass(frozen=True)
+class SlotFreed:
+    """The slot is empty, and its memory given back."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class SlotLost:
+    """The worker behind a READY slot died, hung or broke its protocol."""
+
+    token: int
+    why: str
+
+
+@dataclass(frozen=True)
+class CutoverDone:
+    """The lane crossed: `frame` is the first that the slot asked for judges."""
+
+    token: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class CutoverWithdrawn:
+    """The lane had not crossed yet, and will not."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class TrialJudged:
+    """The probation of one swap ended."""
+
+    swap_id: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuarantineChanged:
+    """An operator quarantined a version (with a reason) or lifted it (None)."""
+
+    ref: BundleRef
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class TimePassed:
+    """Time to look at what is due."""
+
+
+Event = Union[
+    Started,
+    RequestReceived,
+    OrderReceived,
+    StoreChanged,
+    StageReached,
+    BundleVerified,
+    BundleProven,
+    BundleRefused,
+    SlotFreed,
+    SlotLost,
+    CutoverDone,
+    CutoverWithdrawn,
+    TrialJudged,
+    QuarantineChanged,
+    TimePassed,
+]

@@ -1,0 +1,167 @@
+"""Good, bad and unknown: trials, lost workers, quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core import selection
+from edge_daemon.core.actions import Announce, Restore, StopTrial
+from edge_daemon.core.events import QuarantineChanged, SlotLost, TrialJudged
+from edge_daemon.core.lifecycle import Move, Phase
+from edge_daemon.core.state import TRIES, SlotState
+from edge_daemon.core.turn import Turn
+from edge_daemon.core.values import BundleRef
+
+LOSSES = 5
+"""Losses in a row after which another confirmed version is preferred to one more restart."""
+
+CALM_S = 60.0
+"""A loss this long after the last one counts as the first."""
+
+
+def confirm(turn: Turn, reason: str) -> None:
+    """End the trial of the active version well: it is what a rollback returns to later."""
+    durable = turn.state.durable
+    active = turn.state.active_bundle
+    if durable.trial is None or active is None:
+        return
+    turn.act(StopTrial(durable.trial))
+    turn.act(Announce("confirmed", durable.trial, active.ref, reason=reason))
+    others = tuple(ref for ref in durable.confirmed if ref != active.ref)
+    turn.remember(trial=None, tries=TRIES, confirmed=(*others, active.ref))
+
+
+def trial_judged(turn: Turn, event: TrialJudged) -> None:
+    """Take the verdict of the trial that is on; an older one's changes nothing."""
+    if event.swap_id != turn.state.durable.trial:
+        return
+    if event.passed:
+        confirm(turn, event.reason)
+    else:
+        condemn(turn, event.reason)
+
+
+def condemn(turn: Turn, reason: str) -> None:
+    """The version on trial is bad: quarantine it, and leave it as soon as another is ready."""
+    durable = turn.state.durable
+    bad = turn.state.active_bundle or durable.active
+    if bad is None:
+        return
+    if durable.trial is not None:
+        turn.act(StopTrial(durable.trial))
+        turn.act(Announce("trial_failed", durable.trial, bad.ref, reason=reason))
+    turn.quarantine(bad.ref, reason)
+    turn.remember(trial=None, tries=TRIES)
+    unselect(turn, bad.ref)
+    turn.set(unfit=turn.state.active is not None)
+
+
+def unselect(turn: Turn, ref: BundleRef) -> None:
+    """Orders must not ask for a bad version: they go back to the last confirmed one."""
+    if selection.selected(turn.state, ref.name) != ref:
+        return
+    kept = tuple((n, v) for n, v in turn.state.durable.selected if n != ref.name)
+    turn.remember(selected=kept)
+    good = [r for r in turn.state.durable.confirmed if r.name == ref.name]
+    if good:
+        turn.select(good[-1])
+
+
+def started(turn: Turn) -> None:
+    """Count a start against the version on trial; one that was started too often is left."""
+    durable = turn.state.durable
+    if durable.trial is None:
+        return
+    left = durable.tries - 1
+    turn.remember(tries=left)
+    if left <= 0:
+        condemn(turn, f"It did not end its trial within {TRIES} starts.")
+
+
+def slot_lost(turn: Turn, event: SlotLost) -> None:
+    """The worker behind a READY slot is gone."""
+    slot = turn.state.slot_of_job(event.token)
+    if slot is None or slot.phase is not Phase.READY:
+        return
+    slot = turn.move(slot, Move.LOST)
+    ref = slot.bundle.ref if slot.bundle else None
+    turn.act(Announce("slot_lost", model=ref, reason=event.why))
+    op = turn.state.op
+    if slot.name == turn.state.active:
+        count_loss(turn, slot)
+    elif op is None or op.slot != slot.name:
+        turn.free(slot)
+
+
+def count_loss(turn: Turn, slot: SlotState) -> None:
+    """Load the active bundle again; too many losses speak against it."""
+    state = turn.state
+    losses = state.losses + 1 if turn.now.at - state.lost_at < CALM_S else 1
+    turn.set(losses=losses, lost_at=turn.now.at)
+    if state.durable.trial is not None and losses >= TRIES:
+        condemn(turn, f"Its worker was lost {losses} times on trial.")
+        return
+    if losses > LOSSES and slot.bundle is not None:
+        turn.set(given_up=state.given_up | {slot.bundle.ref})
+        others = [known for known in selection.wanted(turn.state) if known != slot.bundle]
+        turn.set(given_up=turn.state.given_up if others else state.given_up)
+        if others:
+            turn.set(unfit=True, retry_at=turn.now.at + CALM_S)
+            return
+    restore(turn, slot)
+
+
+def restore(turn: Turn, slot: SlotState) -> None:
+    """Ask for the same bundle in the same slot."""
+    assert slot.bundle is not None
+    token = turn.new_token()
+    turn.move(slot, Move.RESTORE, token=token)
+    turn.act(Restore(token, slot.name, slot.bundle, turn.state.losses))
+
+
+def quarantine_changed(turn: Turn, event: QuarantineChanged) -> None:
+    """An operator's word: a version may not, or may again, become active."""
+    if event.reason is not None:
+        turn.quarantine(event.ref, event.reason)
+        unselect(turn, event.ref)
+        return
+    durable = turn.state.durable
+    kept = tuple((r, why) for r, why in durable.quarantined if r != event.ref)
+    turn.remember(quarantined=kept)
+    turn.set(given_up=turn.state.given_up - {event.ref})
+    turn.act(Announce("unquarantined", model=event.ref))
+
+
+def began(turn: Turn, swap_id: str, ref: BundleRef, *, trusted: bool) -> bool:
+    """Put what just became active on trial unless it was confirmed before; True if on trial.
+
+    `trusted`: the operator's configuration names it, which counts as a confirmation.
+    """
+    durable = turn.state.durable
+    if durable.trial is not None:
+        turn.act(StopTrial(durable.trial))
+    if ref in durable.confirmed:
+        turn.remember(trial=None, tries=TRIES)
+        return False
+    if trusted:
+        turn.remember(trial=None, tries=TRIES, confirmed=(*durable.confirmed, ref))
+        return False
+    tries = (
+        durable.tries if durable.trial and durable.active and durable.active.ref == ref else TRIES
+    )
+    turn.remember(trial=swap_id, tries=tries)
+    return True
+
+
+def reconfirmed(turn: Turn, ref: BundleRef) -> None:
+    """An operator swapped back to a confirmed version: it is the latest again."""
+    confirmed = turn.state.durable.confirmed
+    if ref in confirmed:
+        turn.remember(confirmed=(*(r for r in confirmed if r != ref), ref))
+
+
+def forget_given_up(turn: Turn) -> None:
+    """Try again what failed for this box's own fault, some time later."""
+    state = turn.state
+    if state.retry_at is not None and turn.now.at >= state.retry_at:
+        turn.state = replace(state, given_up=frozenset(), retry_at=None)

@@ -1,0 +1,129 @@
+"""What a job order does: announced, its model is prepared; running, its frames need that model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core import pursuit
+from edge_daemon.core.actions import Announce, PassOver, Stamp
+from edge_daemon.core.state import Kind, Stage, Upcoming
+from edge_daemon.core.turn import Turn
+from edge_daemon.core.values import (
+    Assignment,
+    AtNextOrder,
+    AtNow,
+    JobOrder,
+    OrderState,
+    Status,
+)
+from edge_daemon.errors import Code
+
+ANNOUNCED = 8
+"""Announced orders that are remembered; with more, the oldest is forgotten."""
+
+
+def received(turn: Turn, order: JobOrder) -> None:
+    """Apply an order now, or keep it for the release."""
+    if order.state is None:
+        return
+    if not turn.state.durable.held:
+        apply(turn, order)
+    elif order.state is OrderState.RUNNING:
+        turn.remember(held_orders=(order,))
+    elif order.state is OrderState.COMPLETED:
+        kept = turn.state.durable.held_orders[:1]
+        if not kept or kept[0].id == order.id:
+            turn.remember(held_orders=(*kept, order))
+
+
+def apply(turn: Turn, order: JobOrder) -> None:
+    """Change what the line is making, or what it will make next."""
+    name = turn.state.link(order.product)
+    if name is None and order.state is not OrderState.COMPLETED:
+        turn.act(
+            Announce(
+                "unknown_product",
+                code=str(Code.UNKNOWN_PRODUCT),
+                reason=f"No link names a model for product {order.product}.",
+            )
+        )
+    if order.state is OrderState.DISPATCHED and name is not None:
+        _announce(turn, order, name)
+    elif order.state is OrderState.RUNNING:
+        _run(turn, order, name)
+    elif order.state is OrderState.COMPLETED:
+        _complete(turn, order)
+
+
+def _announce(turn: Turn, order: JobOrder, name: str) -> None:
+    others = tuple(u for u in turn.state.upcoming if u.name != name)
+    turn.set(upcoming=(*others, Upcoming(order.id, name))[-ANNOUNCED:])
+
+
+def _complete(turn: Turn, order: JobOrder) -> None:
+    durable = turn.state.durable
+    if durable.running and order.id == durable.job_order:
+        turn.remember(running=False)
+        turn.act(Announce("order_completed", reason=order.id or ""))
+    elif order.id is not None:
+        turn.set(upcoming=tuple(u for u in turn.state.upcoming if u.order != order.id))
+
+
+def _run(turn: Turn, order: JobOrder, name: str | None) -> None:
+    state = turn.state
+    line = state.line
+    running = state.durable.running
+    if running and (line.product, line.job_order) == (order.product, order.id):
+        return  # the MES said so before
+    _pass_over(turn)
+    turn.set(
+        line=Assignment(line.epoch + 1, order.product, order.id, name, linked=name is not None),
+        upcoming=tuple(u for u in state.upcoming if u.name != name),
+        given_up=frozenset(),
+    )
+    turn.remember(product=order.product, job_order=order.id, running=True)
+    turn.act(Stamp(turn.state.line, since_at=order.arrived.at))
+    turn.act(Announce("order_running", reason=order.id or ""))
+    _wake_parked(turn, name)
+    _supersede(turn, name)
+
+
+def _pass_over(turn: Turn) -> None:
+    """Frames that still wait for a model get none, unless the lane is about to cross for them."""
+    state = turn.state
+    active = state.active_bundle
+    waits = state.line.requires is not None and (
+        active is None or active.ref.name != state.line.requires
+    )
+    op = state.op
+    crossing = (
+        op is not None and op.stage is Stage.CUTTING and op.target.ref.name == state.line.requires
+    )
+    if waits and not crossing:
+        turn.act(PassOver(state.line.epoch))
+
+
+def _wake_parked(turn: Turn, name: str | None) -> None:
+    """A swap that waited for the next order of this product is due now, and selects its version."""
+    parked = turn.state.parked
+    if parked is not None and isinstance(parked.at, AtNextOrder) and parked.target.ref.name == name:
+        current = turn.state.op
+        turn.set(parked=None)
+        if current is None or not current.kind.is_asked:
+            turn.set(queued=replace(parked, at=AtNow()))
+        else:
+            turn.finish(parked, Status.SUPERSEDED)
+
+
+def _supersede(turn: Turn, name: str | None) -> None:
+    """An asked change that this order makes wrong ends here."""
+    for op in (turn.state.op, turn.state.queued):
+        if op is None or op.request is None or not op.kind.is_asked:
+            continue
+        fits = op.target.ref.name == name or isinstance(op.at, AtNextOrder)
+        if fits or op.kind is Kind.PREPARE:
+            continue
+        if op.stage in (Stage.PREPARING, Stage.VERIFYING):
+            turn.finish(op, Status.SUPERSEDED)
+        else:
+            pursuit.withdraw(turn, op)

@@ -1,0 +1,348 @@
+"""The one planner: `step(state, event, now) -> (state, actions)`. No clock, no IO, no logging.
+
+Each step takes the event in, then settles: it looks at what is needed most (a model for frames
+that wait, an operation in hand, one that is queued, one that is due, one that an order will
+need) and asks for the next piece of work. The driver performs the actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NoReturn
+
+from edge_daemon.core import crossing, health, orders, pursuit, requests, selection
+from edge_daemon.core.actions import Action, Announce, Reply, Stamp
+from edge_daemon.core.events import (
+    BundleProven,
+    BundleRefused,
+    BundleVerified,
+    CutoverDone,
+    CutoverWithdrawn,
+    Event,
+    OrderReceived,
+    QuarantineChanged,
+    RequestReceived,
+    SlotFreed,
+    SlotLost,
+    StageReached,
+    Started,
+    StoreChanged,
+    TimePassed,
+    TrialJudged,
+)
+from edge_daemon.core.lifecycle import Move, Phase
+from edge_daemon.core.state import Kind, Operation, Stage, State
+from edge_daemon.core.turn import Turn
+from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
+from edge_daemon.errors import Code
+
+PROVED_BAD = frozenset({Code.LOAD_FAILED, Code.LOAD_TIMEOUT, Code.GATE_FAILED})
+"""Refusals after the bundle was tried: it is quarantined. Those before cost nothing to repeat."""
+
+RETRY_S = 30.0
+"""After this long the daemon tries again what failed for this box's own fault."""
+
+
+def step(state: State, event: Event, now: Instant) -> tuple[State, tuple[Action, ...]]:
+    """Decide. The same inputs give the same answer for ever."""
+    turn = Turn(state, now)
+    _take_in(turn, event)
+    _expire(turn)
+    _settle(turn)
+    return turn.state, tuple(turn.actions)
+
+
+def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of events
+    if isinstance(event, RequestReceived):
+        requests.received(turn, event)
+    elif isinstance(event, OrderReceived):
+        orders.received(turn, event.order)
+    elif isinstance(event, StageReached):
+        _stage_reached(turn, event)
+    elif isinstance(event, BundleVerified):
+        _verified(turn, event)
+    elif isinstance(event, BundleProven):
+        _proven(turn, event)
+    elif isinstance(event, BundleRefused):
+        _refused(turn, event)
+    elif isinstance(event, SlotFreed):
+        _freed(turn, event)
+    elif isinstance(event, SlotLost):
+        health.slot_lost(turn, event)
+    elif isinstance(event, CutoverDone):
+        crossing.done(turn, event)
+    elif isinstance(event, CutoverWithdrawn):
+        crossing.withdrawn(turn, event)
+    elif isinstance(event, TrialJudged):
+        health.trial_judged(turn, event)
+    elif isinstance(event, QuarantineChanged):
+        health.quarantine_changed(turn, event)
+    elif isinstance(event, StoreChanged):
+        turn.set(available=event.available, given_up=frozenset())
+    elif isinstance(event, Started):
+        _started(turn)
+    elif isinstance(event, TimePassed):
+        health.forget_given_up(turn)
+    else:
+        _unlisted(event)
+
+
+def _unlisted(event: NoReturn) -> NoReturn:
+    raise AssertionError(f"no rule for {event!r}")
+
+
+def _started(turn: Turn) -> None:
+    health.started(turn)
+    durable = turn.state.durable
+    if durable.product is not None:
+        name = turn.state.link(durable.product)
+        line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
+        turn.set(line=line)
+        turn.act(Stamp(line, since_at=0.0))
+
+
+# --------------------------------------------------------------------------- jobs in slots
+
+
+def _stage_reached(turn: Turn, event: StageReached) -> None:
+    slot = turn.state.slot_of_job(event.token)
+    op = turn.state.op
+    verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
+    if op is None or op.request is None or not (slot or verifying):
+        return
+    if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
+        turn.act(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
+
+
+def _verified(turn: Turn, event: BundleVerified) -> None:
+    op = turn.state.op
+    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
+        turn.update(stage=Stage.PREPARING, verified=True)
+
+
+def _proven(turn: Turn, event: BundleProven) -> None:
+    slot = turn.state.slot_of_job(event.token)
+    if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
+        return
+    restored = slot.phase is Phase.RESTORING
+    slot = turn.move(slot, Move.PROVEN)
+    ref = slot.bundle.ref if slot.bundle else None
+    op = turn.state.op
+    swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
+    turn.act(Announce("restored" if restored else "prepared", swap_id, ref))
+    turn.set(
+        upcoming=tuple(
+            replace(u, done=True) if ref is not None and u.name == ref.name else u
+            for u in turn.state.upcoming
+        )
+    )
+
+
+def _refused(turn: Turn, event: BundleRefused) -> None:
+    op = turn.state.op
+    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
+        _give_up(turn, op, event.refusal)
+        return
+    slot = turn.state.slot_of_job(event.token)
+    if slot is None:
+        return
+    if slot.phase is Phase.RESTORING:
+        lost = turn.move(slot, Move.REFUSED)
+        if lost.name == turn.state.active:
+            health.count_loss(turn, lost)
+        else:
+            turn.free(lost)
+    elif slot.phase is Phase.PREPARING:
+        bundle = slot.bundle
+        turn.move(slot, Move.REFUSED)
+        refusal = event.refusal
+        if bundle and refusal.code in PROVED_BAD and not refusal.blames_box:
+            turn.quarantine(bundle.ref, refusal.message)
+            health.unselect(turn, bundle.ref)
+        if op is not None and op.target == bundle and op.stage is Stage.PREPARING:
+            _give_up(turn, op, refusal)
+
+
+def _give_up(turn: Turn, op: Operation, refusal: Refusal) -> None:
+    """The operation's bundle was refused; the daemon's own choice is not made again at once."""
+    turn.finish(op, refusal.status, refusal)
+    turn.set(
+        given_up=turn.state.given_up | {op.target.ref},
+        upcoming=tuple(
+            replace(u, done=True) if u.name == op.target.ref.name else u
+            for u in turn.state.upcoming
+        ),
+    )
+    if refusal.blames_box:
+        turn.set(retry_at=turn.now.at + RETRY_S)
+
+
+def _freed(turn: Turn, event: SlotFreed) -> None:
+    slot = turn.state.slot_of_job(event.token)
+    if slot is not None and slot.phase is Phase.DRAINING:
+        turn.move(slot, Move.FREED, used=0)
+
+
+# --------------------------------------------------------------------------- time
+
+
+def _expire(turn: Turn) -> None:
+    """End what was accepted and whose time is over before its cutover."""
+    for op in (turn.state.op, turn.state.queued, turn.state.parked):
+        request = op.request if op else None
+        if op is None or request is None or request.expires_utc is None:
+            continue
+        if turn.now.utc < request.expires_utc:
+            continue
+        if op.stage in (Stage.PREPARING, Stage.VERIFYING):
+            turn.finish(op, Status.EXPIRED, EXPIRED)
+        else:
+            pursuit.withdraw(turn, op)
+
+
+EXPIRED = Refusal(
+    Code.EXPIRED, "The request expired before its cutover.", "Send it anew with more time."
+)
+
+
+# --------------------------------------------------------------------------- what is next
+
+
+def _settle(turn: Turn) -> None:
+    """Go on until nothing more can be asked for; each round ends or starts one operation."""
+    for _ in range(16):
+        before = turn.state
+        _advance(turn)
+        if turn.state == before:
+            return
+    raise AssertionError("the planner does not come to rest")
+
+
+def _advance(turn: Turn) -> None:
+    if _is_needed(turn.state):
+        _meet_need(turn)
+    else:
+        _drop_own(turn)
+    state = turn.state
+    if state.op is not None and state.op.kind is Kind.PREFETCH and (state.queued or _due(turn)):
+        turn.set(op=None)
+    if turn.state.op is None:
+        _choose_next(turn)
+    if turn.state.op is not None:
+        pursuit.pursue(turn, turn.state.op)
+
+
+def _is_needed(state: State) -> bool:
+    """Whether frames wait for another model than the active one, or it proved bad."""
+    active = state.active_bundle
+    if not state.line.linked:
+        return False
+    if active is None or state.unfit:
+        return True
+    return state.line.requires is not None and active.ref.name != state.line.requires
+
+
+def _fulfils(state: State, op: Operation | None) -> bool:
+    """Whether an asked change meets the need as well as the daemon's own would."""
+    if op is None or op.kind not in (Kind.SWAP, Kind.ROLLBACK) or not isinstance(op.at, AtNow):
+        return False
+    if op.request is not None and op.request.dry_run:
+        return False
+    return state.line.requires in (None, op.target.ref.name)
+
+
+def _meet_need(turn: Turn) -> None:
+    state = turn.state
+    op = state.op
+    if op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING, Stage.VACATING):
+        if op.kind.is_asked and not _fulfils(state, op):
+            pursuit.withdraw(turn, op)
+        return
+    leaving = state.unfit and state.active is not None
+    if not leaving and _fulfils(state, op):
+        return
+    if not leaving and _fulfils(state, state.queued) and (op is None or op.kind.is_asked):
+        return
+    targets = [
+        known for known in selection.wanted(state) if not (leaving and _is_active(state, known))
+    ]
+    if not targets:
+        if op is not None and not op.kind.is_asked:
+            turn.set(op=None)
+        elif op is None and leaving:
+            _leave(turn)
+        return
+    if op is not None and not op.kind.is_asked and op.target == targets[0]:
+        return
+    if op is not None and op.kind.is_asked:
+        _requeue(turn, op)
+    turn.set(op=turn.operation(_own_kind(turn.state), targets[0]))
+
+
+def _is_active(state: State, known: object) -> bool:
+    return state.active_bundle == known
+
+
+def _own_kind(state: State) -> Kind:
+    if state.active is None:
+        return Kind.BOOT
+    return Kind.REVERT if state.unfit else Kind.CHANGEOVER
+
+
+def _requeue(turn: Turn, op: Operation) -> None:
+    """What was asked goes on after what is needed more."""
+    if turn.state.queued is None:
+        turn.set(queued=replace(op, stage=Stage.PREPARING))
+    else:
+        turn.finish(op, Status.SUPERSEDED)
+
+
+def _leave(turn: Turn) -> None:
+    """The active version is bad and there is no other: judge with nothing."""
+    bad = turn.state.active_bundle
+    assert bad is not None
+    turn.set(op=turn.operation(Kind.REVERT, bad))
+    assert turn.state.op is not None
+    pursuit.vacate(turn, turn.state.op, expecting=False)
+
+
+def _drop_own(turn: Turn) -> None:
+    """The need is gone: so is the daemon's own operation, unless the lane was asked already."""
+    op = turn.state.op
+    if op is None or op.kind.is_asked or op.kind is Kind.PREFETCH:
+        return
+    if op.stage in (Stage.PREPARING, Stage.VERIFYING):
+        turn.set(op=None)
+
+
+def _due(turn: Turn) -> bool:
+    parked = turn.state.parked
+    return parked is not None and pursuit.is_due(turn, parked)
+
+
+def _choose_next(turn: Turn) -> None:
+    state = turn.state
+    if state.queued is not None:
+        queued = state.queued
+        turn.set(queued=None)
+        requests.start(turn, queued)
+    elif state.parked is not None and _due(turn):
+        parked = state.parked
+        turn.set(parked=None)
+        requests.start(turn, parked)
+    elif not state.durable.held:
+        _prefetch(turn)
+
+
+def _prefetch(turn: Turn) -> None:
+    """Prepare the next announced order's bundle once, where there is room beside the active one."""
+    state = turn.state
+    order = next((u for u in state.upcoming if not u.done), None)
+    if order is None or len(state.slots) == 1:
+        return
+    targets = selection.for_name(state, order.name)
+    if not targets or selection.resident(state, targets[0]):
+        done = tuple(replace(u, done=True) if u == order else u for u in state.upcoming)
+        turn.set(upcoming=done)
+        return
+    turn.set(op=turn.operation(Kind.PREFETCH, targets[0]))

@@ -1,0 +1,185 @@
+"""How one operation gets on: find or make its bundle READY, then ask the lane to cross.
+
+Each function looks at the slots as they are and asks for at most one next thing; the answer
+comes back as an event and leads here again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core import selection
+from edge_daemon.core.actions import AskCutover, Prepare, Stamp, Verify, Withdraw
+from edge_daemon.core.lifecycle import Move, Phase
+from edge_daemon.core.state import Kind, Operation, SlotState, Stage
+from edge_daemon.core.turn import Turn
+from edge_daemon.core.values import (
+    Assignment,
+    AtFrame,
+    AtNextOrder,
+    AtNow,
+    AtTime,
+    Known,
+    Refusal,
+    Status,
+)
+from edge_daemon.errors import Code
+
+
+def pursue(turn: Turn, op: Operation) -> None:
+    """Do the next thing for the operation in hand; nothing while an answer is awaited."""
+    if op.stage is not Stage.PREPARING:
+        return
+    slot = selection.resident(turn.state, op.target)
+    if slot is not None:
+        _use(turn, op, slot)
+    elif not _is_preparing(turn, op.target):
+        _make_room(turn, op)
+
+
+def _is_preparing(turn: Turn, target: Known) -> bool:
+    """Whether a job for it is under way; one for another bundle is cancelled."""
+    for slot in turn.state.slots:
+        if slot.phase is Phase.RESTORING and slot.bundle == target:
+            return True
+        if slot.phase is Phase.LOST and slot.bundle == target:
+            return slot.name == turn.state.active
+        if slot.phase is Phase.PREPARING:
+            if slot.bundle == target:
+                return True
+            turn.free(slot, Move.CANCEL)
+    return False
+
+
+def _make_room(turn: Turn, op: Operation) -> None:
+    state = turn.state
+    empty = next((s for s in state.slots if s.phase is Phase.EMPTY), None)
+    if empty is not None:
+        token = turn.new_token()
+        turn.move(empty, Move.PREPARE, bundle=op.target, token=token)
+        turn.update(slot=empty.name)
+        turn.act(Prepare(token, empty.name, op.target, op.swap_id))
+    elif any(s.phase is Phase.DRAINING for s in state.slots):
+        return
+    elif leaving := selection.victim(state):
+        restoring = leaving.phase is Phase.RESTORING
+        turn.free(leaving, Move.CANCEL if restoring else Move.FREE)
+    elif state.active is not None:
+        _replace(turn, op)
+
+
+def _replace(turn: Turn, op: Operation) -> None:
+    """No place beside the active bundle: check the new one on disk, then let the active one go."""
+    if op.kind in (Kind.PREPARE, Kind.PREFETCH):
+        refusal = Refusal(
+            Code.PRECONDITION_FAILED,
+            "The only slot holds the active model, so nothing can be prepared beside it.",
+            "Ask for a swap, or set slots.count to 2.",
+        )
+        turn.finish(op, Status.REJECTED, refusal)
+    elif not op.verified:
+        token = turn.new_token()
+        turn.update(stage=Stage.VERIFYING, token=token)
+        turn.act(Verify(token, op.target, op.swap_id))
+    elif op.request is not None and op.request.dry_run:
+        turn.finish(op, Status.SUCCEEDED)
+    elif _must_wait(turn, op):
+        turn.set(parked=op, op=None)
+    else:
+        vacate(turn, op)
+
+
+def vacate(turn: Turn, op: Operation, *, expecting: bool = True) -> None:
+    """Ask the lane to judge with nothing from the operation's boundary on."""
+    epoch, frame = _boundary(turn, op)
+    token = turn.new_token()
+    turn.update(stage=Stage.VACATING, token=token)
+    turn.act(AskCutover(token, None, None, op.swap_id, epoch, frame, expecting))
+
+
+def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
+    """The bundle is READY in `slot`: do with it what the operation is for."""
+    reason = turn.state.quarantine_reason(op.target.ref)
+    if reason is not None:
+        hint = f"Lift it with: edge-daemon models unquarantine {op.target.ref}"
+        refusal = Refusal(Code.QUARANTINED, f"{op.target.ref} is quarantined: {reason}", hint)
+        turn.finish(op, Status.REJECTED, refusal)
+    elif op.kind is Kind.PREFETCH:
+        turn.set(op=None)
+    elif op.kind is Kind.PREPARE or slot.name == turn.state.active:
+        turn.finish(op, Status.SUCCEEDED)
+    elif op.request is not None and op.request.dry_run:
+        turn.finish(op, Status.SUCCEEDED)
+        if op.slot == slot.name and not slot.used:
+            turn.free(slot)
+    elif _must_wait(turn, op):
+        turn.set(parked=op, op=None)
+    else:
+        _cut(turn, op, slot)
+
+
+def _must_wait(turn: Turn, op: Operation) -> bool:
+    if isinstance(op.at, AtTime):
+        return turn.now.utc < op.at.utc or turn.state.durable.held
+    return isinstance(op.at, AtNextOrder)
+
+
+def is_due(turn: Turn, op: Operation) -> bool:
+    """Whether a parked operation's time has come; orders wake the others themselves."""
+    return isinstance(op.at, AtTime) and not _must_wait(turn, op)
+
+
+def _cut(turn: Turn, op: Operation, slot: SlotState) -> None:
+    epoch, frame = _boundary(turn, op)
+    token = turn.new_token()
+    turn.update(stage=Stage.CUTTING, token=token, slot=slot.name)
+    turn.act(AskCutover(token, slot.name, op.target, op.swap_id, epoch, frame))
+
+
+def _boundary(turn: Turn, op: Operation) -> tuple[int, int | None]:
+    """Not before which assignment, and at which frame, the lane may cross.
+
+    A model for another product than the line's last one ends that assignment: its frames must
+    not be labelled with a product that they are not judged for.
+    """
+    frame = op.at.number if isinstance(op.at, AtFrame) else None
+    line = turn.state.line
+    if line.requires == op.target.ref.name:
+        return line.epoch, frame
+    if line.requires is None and line.linked and line.product is None:
+        return 0, frame
+    line = Assignment(line.epoch + 1)
+    turn.set(line=line)
+    turn.remember(product=None, job_order=None)
+    turn.act(Stamp(line, since_at=None if frame is not None else turn.now.at, from_frame=frame))
+    return line.epoch, frame
+
+
+def take_place(turn: Turn, op: Operation) -> None:
+    """A newer request: what it supersedes ends, and it is next as soon as that can be."""
+    turn.set(given_up=frozenset(), retry_at=None)
+    if op.kind is not Kind.PREPARE and turn.state.parked is not None:
+        turn.finish(turn.state.parked, Status.SUPERSEDED)
+    if turn.state.queued is not None:
+        turn.finish(turn.state.queued, Status.SUPERSEDED)
+    current = turn.state.op
+    if current is None or current.kind is Kind.PREFETCH:
+        turn.set(op=op)
+    elif not current.kind.is_asked or (op.kind is Kind.PREPARE and current.kind is not op.kind):
+        turn.set(queued=op)
+    elif current.stage in (Stage.PREPARING, Stage.VERIFYING):
+        turn.finish(current, Status.SUPERSEDED)
+        turn.set(op=op)
+    elif current.stage is Stage.VACATING and op.kind is not Kind.PREPARE:
+        turn.finish(current, Status.SUPERSEDED)
+        turn.set(op=replace(op, stage=Stage.VACATING, token=current.token, at=AtNow()))
+    else:
+        turn.set(queued=op)
+        withdraw(turn, current)
+
+
+def withdraw(turn: Turn, op: Operation) -> None:
+    """Take back a cutover that waits for a frame far ahead; one for now is as good as done."""
+    if op.stage is Stage.CUTTING and isinstance(op.at, AtFrame):
+        turn.update(stage=Stage.WITHDRAWING)
+        turn.act(Withdraw(op.token))

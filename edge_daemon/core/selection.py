@@ -1,0 +1,123 @@
+"""Which version, and which slot: questions that a state answers without changing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.values import BundleRef, Known, ModelChoice
+
+
+def find(state: State, ref: BundleRef) -> Known | None:
+    """The complete bundle of this ref in the store."""
+    return next((known for known in state.available if known.ref == ref), None)
+
+
+def versions(state: State, name: str) -> list[Known]:
+    """Complete versions of a name, oldest first."""
+    return [known for known in state.available if known.ref.name == name]
+
+
+def newest(state: State, name: str) -> Known | None:
+    """The newest version of a name that is not quarantined."""
+    fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
+    return fit[-1] if fit else None
+
+
+def choose(state: State, choice: ModelChoice) -> Known | None:
+    """`name@version`, or the newest fit version of `name`; quarantine of a named one is ignored."""
+    if choice.version is None:
+        return newest(state, choice.name)
+    return find(state, BundleRef(choice.name, choice.version))
+
+
+def selected(state: State, name: str) -> BundleRef | None:
+    """The version that orders use for a name."""
+    return next((BundleRef(name, v) for n, v in state.durable.selected if n == name), None)
+
+
+def rollback_target(state: State) -> Known | None:
+    """The version of the active name that was confirmed before the active one."""
+    active = state.active_bundle
+    if active is None:
+        return None
+    return next(_confirmed(state, active.ref.name, but=active.ref), None)
+
+
+def wanted(state: State) -> list[Known]:
+    """What should be judging now, best first, without what is quarantined or was given up."""
+    name = state.line.requires or _habitual_name(state)
+    if name is None or not state.line.linked:
+        return []
+    return for_name(state, name)
+
+
+def for_name(state: State, name: str) -> list[Known]:
+    """The versions of a name that may become active by themselves, best first."""
+    seen: dict[BundleRef, Known] = {}
+    for known in _preferences(state, name):
+        if state.quarantine_reason(known.ref) is None and known.ref not in state.given_up:
+            seen.setdefault(known.ref, known)
+    return list(seen.values())
+
+
+def _habitual_name(state: State) -> str | None:
+    if state.durable.active is not None:
+        return state.durable.active.ref.name
+    return state.initial.name if state.initial else None
+
+
+def _preferences(state: State, name: str) -> Iterator[Known]:
+    last = state.durable.active
+    if last is not None and last.ref.name == name and not state.unfit and last in state.available:
+        yield last
+    ref = selected(state, name)
+    chosen = find(state, ref) if ref else None
+    if chosen:
+        yield chosen
+    yield from _confirmed(state, name)
+    initial = choose(state, state.initial) if state.initial else None
+    if initial and initial.ref.name == name:
+        yield initial
+    unproven = newest(state, name)
+    if chosen is None and unproven and not any(r.name == name for r in state.durable.confirmed):
+        yield unproven
+    if initial and state.line.requires is None:
+        yield initial
+
+
+def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[Known]:
+    for ref in reversed(state.durable.confirmed):
+        known = find(state, ref)
+        if ref.name == name and ref != but and known and state.quarantine_reason(ref) is None:
+            yield known
+
+
+def resident(state: State, target: Known) -> SlotState | None:
+    """A READY slot that holds exactly this bundle, the active one first."""
+    holding = [s for s in state.slots if s.phase is Phase.READY and s.bundle == target]
+    return max(holding, key=lambda s: s.name == state.active, default=None)
+
+
+def victim(state: State) -> SlotState | None:
+    """The resident bundle to give up first: active > confirmed before > next order's > last used.
+
+    The active one is never offered.
+    """
+    back = rollback_target(state)
+    parked = state.parked.target if state.parked else None
+    announced = {order.name for order in state.upcoming}
+
+    def worth(slot: SlotState) -> tuple[bool, bool, bool, int]:
+        bundle = slot.bundle
+        return (
+            bundle is not None and bundle == back,
+            bundle is not None and bundle == parked,
+            bundle is not None and bundle.ref.name in announced,
+            slot.used,
+        )
+
+    holding = (Phase.READY, Phase.LOST, Phase.RESTORING)
+    idle = [s for s in state.slots if s.name != state.active and s.phase in holding]
+    return min(idle, key=worth, default=None)

@@ -1,0 +1,167 @@
+"""All that the planner knows, as one frozen value.
+
+Three things are kept apart: role (`State.active` names the slot that judges frames), phase (what
+each slot holds) and health (`Durable.confirmed`, `Durable.quarantined`, per version).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from edge_daemon.core.lifecycle import LIFECYCLE, Move, Phase
+from edge_daemon.core.values import (
+    NOW,
+    UNASSIGNED,
+    Assignment,
+    At,
+    BundleRef,
+    JobOrder,
+    Known,
+    ModelChoice,
+    Request,
+)
+
+TRIES = 3
+"""Starts that a version on trial gets before it is abandoned."""
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """One slot: its phase, what it holds, and the token of the last job given to it."""
+
+    name: str
+    phase: Phase = Phase.EMPTY
+    bundle: Known | None = None
+    token: int = 0
+    used: int = 0  # grows with each activation: the smallest was active longest ago
+
+    def moved(self, move: Move, *, token: int | None = None) -> SlotState:
+        """The slot after `move`; KeyError when the table does not list it."""
+        phase = LIFECYCLE[self.phase, move]
+        bundle = None if phase is Phase.EMPTY else self.bundle
+        return replace(
+            self, phase=phase, bundle=bundle, token=self.token if token is None else token
+        )
+
+
+@dataclass(frozen=True)
+class Durable:
+    """What survives a power cut. Tuples of pairs, so that the value can be hashed and searched."""
+
+    selected: tuple[tuple[str, str], ...] = ()  # bundle name -> version that orders use
+    confirmed: tuple[BundleRef, ...] = ()  # oldest first; the last of a name is its latest
+    quarantined: tuple[tuple[BundleRef, str], ...] = ()  # version -> reason
+    active: Known | None = None
+    trial: str | None = None  # the swap whose version is on probation; None when confirmed
+    tries: int = TRIES  # starts left for the version on trial
+    product: str | None = None
+    job_order: str | None = None
+    running: bool = False
+    held: bool = False
+    held_orders: tuple[JobOrder, ...] = ()  # the last running one, and its completion
+
+
+class Kind(str, Enum):
+    """Who wants it, and what for."""
+
+    PREPARE = "prepare"
+    SWAP = "swap"
+    ROLLBACK = "rollback"
+    BOOT = "boot"  # nothing is active
+    CHANGEOVER = "changeover"  # the running order's product needs another model
+    REVERT = "revert"  # the active version proved bad
+    PREFETCH = "prefetch"  # an order was announced, or a parked swap lost its slot
+
+    @property
+    def is_asked(self) -> bool:
+        return self in (Kind.PREPARE, Kind.SWAP, Kind.ROLLBACK)
+
+
+class Stage(str, Enum):
+    """How far an operation is."""
+
+    PREPARING = "preparing"  # until its bundle is READY in a slot
+    VERIFYING = "verifying"  # one slot: checked on disk before the active bundle is unloaded
+    VACATING = "vacating"  # one slot: the lane is asked to let the active bundle go
+    CUTTING = "cutting"  # the lane is asked to cross
+    WITHDRAWING = "withdrawing"  # the lane is asked to forget it
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that is being pursued. `request` is None for the daemon's own."""
+
+    kind: Kind
+    swap_id: str
+    target: Known
+    request: Request | None = None
+    at: At = NOW
+    stage: Stage = Stage.PREPARING
+    token: int = 0  # of the cutover or verification in flight
+    slot: str = ""  # where the lane is asked to point
+    verified: bool = False
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """An order that was announced: its bundle is prepared once, early."""
+
+    order: str | None
+    name: str
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """The planner's whole world. `step` maps one of these and an event to the next."""
+
+    boot: str
+    slots: tuple[SlotState, ...]
+    links: tuple[tuple[str, str], ...] = ()  # product -> bundle name
+    initial: ModelChoice | None = None
+    available: tuple[Known, ...] = ()  # oldest to newest within each name
+    durable: Durable = Durable()
+    active: str | None = None
+    unfit: bool = False  # the active version proved bad: away from it as soon as possible
+    op: Operation | None = None  # being pursued
+    queued: Operation | None = None  # asked, waits for `op` to end
+    parked: Operation | None = None  # proven, waits for its time or its order
+    line: Assignment = UNASSIGNED
+    upcoming: tuple[Upcoming, ...] = ()  # announced orders, next one first
+    given_up: frozenset[BundleRef] = frozenset()  # failed as the daemon's own choice
+    retry_at: float | None = None  # when to forget what was given up for this box's fault
+    losses: int = 0  # times in a row that the active slot was lost
+    lost_at: float = 0.0  # the last of them
+    token: int = 0
+    swaps: int = 0
+    uses: int = 0
+
+    def slot(self, name: str) -> SlotState:
+        return next(slot for slot in self.slots if slot.name == name)
+
+    def with_slot(self, changed: SlotState) -> State:
+        slots = tuple(changed if s.name == changed.name else s for s in self.slots)
+        return replace(self, slots=slots)
+
+    def slot_of_job(self, token: int) -> SlotState | None:
+        """The slot whose current job has this token; None for a token that is stale."""
+        return next((s for s in self.slots if s.token == token and s.token), None)
+
+    @property
+    def active_bundle(self) -> Known | None:
+        return self.slot(self.active).bundle if self.active else None
+
+    def quarantine_reason(self, ref: BundleRef) -> str | None:
+        return next((why for r, why in self.durable.quarantined if r == ref), None)
+
+    def link(self, product: str) -> str | None:
+        return next((name for p, name in self.links if p == product), None)
+
+    @property
+    def previous(self) -> SlotState | None:
+        """The READY slot that was active before the present one."""
+        past = [
+            s for s in self.slots if s.name != self.active and s.used and s.phase is Phase.READY
+        ]
+        return max(past, key=lambda s: s.used, default=None)

@@ -1,0 +1,110 @@
+"""One step in the making: the state as it changes, and the actions so far.
+
+Lives only inside `planner.step`; what goes in and what comes out are frozen values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edge_daemon.core.actions import Action, Announce, Free, Reply
+from edge_daemon.core.lifecycle import Move
+from edge_daemon.core.state import Kind, Operation, SlotState, State
+from edge_daemon.core.values import (
+    NOW,
+    At,
+    BundleRef,
+    Instant,
+    Known,
+    Refusal,
+    Request,
+    Status,
+)
+
+
+@dataclass
+class Turn:
+    """The working copy of one step."""
+
+    state: State
+    now: Instant
+    actions: list[Action] = field(default_factory=list)
+
+    def act(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+    def remember(self, **changes: Any) -> None:
+        """Change what is durable; the driver saves it before it performs anything."""
+        self.set(durable=replace(self.state.durable, **changes))
+
+    def new_token(self) -> int:
+        self.set(token=self.state.token + 1)
+        return self.state.token
+
+    def move(self, slot: SlotState, move: Move, **changes: Any) -> SlotState:
+        """Take the slot through the table; `changes` sets its bundle or token."""
+        moved = replace(slot.moved(move), **changes)
+        self.state = self.state.with_slot(moved)
+        return moved
+
+    # ------------------------------------------------------------------ operations
+
+    def operation(
+        self, kind: Kind, target: Known, request: Request | None = None, at: At = NOW
+    ) -> Operation:
+        """A new operation with a `swap_id` of its own."""
+        self.set(swaps=self.state.swaps + 1)
+        return Operation(kind, f"{self.state.boot}-{self.state.swaps}", target, request, at)
+
+    def update(self, **changes: Any) -> Operation:
+        """Change the operation in hand."""
+        assert self.state.op is not None
+        self.set(op=replace(self.state.op, **changes))
+        return self.state.op
+
+    def finish(self, op: Operation, status: Status, refusal: Refusal | None = None) -> None:
+        """Answer the operation's request, once, and let the operation go."""
+        if self.state.op == op:
+            self.set(op=None)
+        elif self.state.queued == op:
+            self.set(queued=None)
+        elif self.state.parked == op:
+            self.set(parked=None)
+        if op.request is not None:
+            self.act(Reply(op.request, status, op.swap_id, refusal=refusal))
+        if status is not Status.SUCCEEDED:
+            self.act(
+                Announce(
+                    status.value,
+                    op.swap_id,
+                    op.target.ref,
+                    code=str(refusal.code) if refusal else "",
+                    reason=refusal.message if refusal else "",
+                )
+            )
+
+    # ------------------------------------------------------------------ slots and health
+
+    def free(self, slot: SlotState, move: Move = Move.FREE) -> None:
+        """Empty a slot; nothing is put there before `SlotFreed` came."""
+        drained = self.move(slot, move, token=self.new_token())
+        self.act(Free(drained.token, drained.name))
+
+    def quarantine(self, ref: BundleRef, reason: str) -> None:
+        """Keep a version from becoming active until an operator lifts it."""
+        durable = self.state.durable
+        others = tuple((r, why) for r, why in durable.quarantined if r != ref)
+        self.remember(
+            quarantined=(*others, (ref, reason)),
+            confirmed=tuple(r for r in durable.confirmed if r != ref),
+        )
+        self.act(Announce("quarantined", model=ref, reason=reason))
+
+    def select(self, ref: BundleRef) -> None:
+        """Orders for this name use this version from now on."""
+        others = tuple((n, v) for n, v in self.state.durable.selected if n != ref.name)
+        self.remember(selected=tuple(sorted((*others, (ref.name, ref.version)))))
