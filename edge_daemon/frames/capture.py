@@ -1,0 +1,380 @@
+"""The camera's thread: frames into the ring for years, whatever the camera does.
+
+One thread supervises, another one reads. A read that blocks for ever cannot be ended from outside,
+so it is left behind: a fresh camera is read in a fresh thread, and what the old one may still
+deliver does not enter the ring. All reports to the listener come from the supervising thread, in
+order. Nothing here ever stops the daemon: a lost camera is tried again and again.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+import structlog
+
+from edge_daemon.config import CameraSettings
+from edge_daemon.core.credentials import redact
+from edge_daemon.core.values import Instant
+from edge_daemon.errors import BoxError, CameraError
+from edge_daemon.frames.camera import Camera
+from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.ring import Lease, Ring
+from edge_daemon.host.memory import FrameShape, Pixels
+
+_log = structlog.get_logger(__name__)
+
+_PULSE_S = 1.0  # how often the rate is measured, and the picture compared with the one before
+
+
+class CameraPhase(str, Enum):
+    """What the status topic says of the camera."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    LOST = "lost"
+    ENDED = "ended"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """The camera as it is now. `fps` is measured while online; `source` has no credentials."""
+
+    state: CameraPhase
+    since: Instant
+    source: str = ""
+    error: str | None = None
+    hint: str = ""
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+
+
+class CameraListener(Protocol):
+    """Whoever wants to know; called by the supervising thread, one call at a time."""
+
+    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        """The first frame came in, or the first of another shape; `fps` is the nominal rate."""
+
+    def camera_lost(self, error: CameraError) -> None:
+        """No frames come any more (or still none, for another reason); it is being tried again."""
+
+    def camera_ended(self) -> None:
+        """The source came to its end, and there will be no more frames."""
+
+    def camera_frozen(self, seconds: float) -> None:
+        """Frames come in, but have shown the same picture for so long. A warning only."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+    margin_s: float = 2.0  # beyond the driver's own timeout, before its thread is left behind
+    first_retry_s: float = 0.5
+    longest_retry_s: float = 15.0
+    frozen_after_s: float = 15.0
+    most_left_behind: int = 4  # stuck threads, each with a camera and a place; then we wait
+
+    @classmethod
+    def of(cls, settings: CameraSettings) -> Patience:
+        return cls(open_timeout_s=settings.open_timeout_s, read_timeout_s=settings.read_timeout_s)
+
+    def retry_s(self, attempt: int, chance: float) -> float:
+        """Exponential from `first_retry_s`, between half and the whole of it by `chance` (0..1)."""
+        longest = min(self.longest_retry_s, self.first_retry_s * 2.0 ** min(attempt, 16))
+        return longest * (0.5 + 0.5 * chance)
+
+
+class _Reader:
+    """One camera, read by one thread of its own until it fails, ends or is left behind."""
+
+    def __init__(
+        self,
+        make: Callable[[], Camera],
+        ring: Ring,
+        now: Callable[[], Instant],
+        deliver: Callable[[_Reader, Lease, Instant], bool],
+    ) -> None:
+        self._make, self._ring, self._now, self._deliver = make, ring, now, deliver
+        self.camera: Camera | None = None
+        self.news = threading.Event()  # something below has changed
+        self.done = threading.Event()
+        self.shape: FrameShape | None = None  # of the frames that came in
+        self.fps: float | None = None  # nominal, later measured
+        self.error: CameraError | None = None
+        self.ended = False
+        self.same_for_s = 0.0
+        self.progress_at = now().at
+        self.lease: Lease | None = None
+        self._pulse_at, self._pulse_frames, self._same_since = 0.0, 0, 0.0
+        self._signature: int | None = None
+        self.thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
+
+    def close(self) -> None:
+        if self.camera is not None:
+            self.camera.close()
+
+    def _run(self) -> None:
+        try:
+            self.camera = self._make()
+            self._read_on(self.camera, self.camera.open())
+        except CameraError as error:
+            self.error = error
+        except BoxError as error:
+            self.error = CameraError(error.message, hint=error.hint, code=error.code)
+        except Exception as error:  # the boundary to drivers: whatever they raise is a lost camera
+            self.error = CameraError(
+                f"The camera driver failed with {type(error).__name__}: {redact(str(error))}.",
+                hint="If it stays so, restart the camera.",
+            )
+        finally:
+            self.close()
+            self.done.set()
+            self.news.set()
+
+    def _read_on(self, camera: Camera, shape: FrameShape) -> None:
+        self.fps = camera.fps
+        self.progress_at = self._pulse_at = self._now().at
+        while True:
+            lease = self.lease = self._ring.begin(shape)
+            got = None
+            try:
+                got = camera.read_into(lease.pixels)
+            finally:
+                if got is not lease.pixels:
+                    self._ring.abandon(lease)
+                    self.lease = None
+            captured = self._now()
+            if got is None:
+                self.ended = True
+                return
+            if got is not lease.pixels:
+                shape = FrameShape(got.shape[0], got.shape[1])
+                lease = self.lease = self._ring.begin(shape)
+                lease.pixels[...] = got
+            self._observe(lease.pixels, captured.at)
+            self.lease = None
+            if not self._deliver(self, lease, captured):
+                return
+            if self.shape != shape:
+                self.shape = shape
+                self.news.set()
+
+    def _observe(self, pixels: Pixels, at: float) -> None:
+        """Once a second: the rate, and whether the picture still moves."""
+        self.progress_at = at
+        self._pulse_frames += 1
+        if at - self._pulse_at < _PULSE_S and self._signature is not None:
+            return
+        if at - self._pulse_at >= _PULSE_S:
+            self.fps = self._pulse_frames / (at - self._pulse_at)
+            self._pulse_at, self._pulse_frames = at, 0
+        signature = zlib.crc32(pixels[::8, ::8].tobytes())
+        if signature != self._signature:
+            self._signature, self._same_since = signature, at
+        self.same_for_s = at - self._same_since
+
+
+class Capture:
+    """Keeps frames coming into the ring.
+
+    Args:
+        make_camera: a camera that is not connected yet; called for each try, in the reading thread.
+        ring: where the frames go.
+        now: both clocks.
+        listener: who is told of gains and losses.
+        patience: the limits.
+        chance: 0..1, for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        make_camera: Callable[[], Camera],
+        ring: Ring,
+        now: Callable[[], Instant],
+        listener: CameraListener,
+        patience: Patience = Patience(),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._make_camera = make_camera
+        self._ring = ring
+        self._now = now
+        self._listener = listener
+        self._patience = patience
+        self._chance = chance
+        self._turn = threading.Lock()  # delivery of a frame against leaving its reader behind
+        self._reader: _Reader | None = None
+        self._source = ""
+        self._left_behind: list[_Reader] = []
+        self._stopping = threading.Event()
+        self._state = CameraState(CameraPhase.CONNECTING, now())
+        self._thread = threading.Thread(target=self._supervise, name="camera", daemon=True)
+
+    @property
+    def state(self) -> CameraState:
+        """As it is at this moment, with the measured rate."""
+        state, reader = self._state, self._reader
+        if state.state is CameraPhase.ONLINE and reader is not None:
+            return replace(state, fps=reader.fps)
+        return state
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 3.0) -> bool:
+        """After this no frame enters the ring. False when a thread is stuck and is left behind."""
+        self._stopping.set()
+        with self._turn:
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+            reader.news.set()
+            reader.done.wait(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive() and (reader is None or reader.done.is_set())
+
+    # ------------------------------------------------------------------- the supervising thread
+
+    def _supervise(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            began = self._now().at
+            try:
+                error = self._serve_one_camera()
+            except Exception as fault:  # the last boundary: capturing must go on
+                _log.exception("capture_failed")
+                error = CameraError(f"Capturing failed with {type(fault).__name__}: {fault}.")
+            if self._stopping.is_set():
+                return
+            if error is None:
+                self._state = CameraState(CameraPhase.ENDED, self._now(), self._source)
+                _log.info("camera_ended", source=self._source)
+                self._tell(self._listener.camera_ended)
+                return
+            retry_s = self._patience.retry_s(attempt, self._chance())
+            attempt = 0 if self._now().at - began > self._patience.longest_retry_s else attempt + 1
+            self._lose(error, retry_s)
+            self._stopping.wait(retry_s)
+
+    def _serve_one_camera(self) -> CameraError | None:
+        """One camera from open to its loss; None when its source came to its end."""
+        self._left_behind = [each for each in self._left_behind if not each.done.is_set()]
+        if len(self._left_behind) >= self._patience.most_left_behind:
+            return SourceError(
+                Fault.TIMEOUT,
+                f"{len(self._left_behind)} reads of the camera hang in its driver.",
+                hint="Reconnect the camera; if it stays so, restart the daemon.",
+            )
+        reader = _Reader(self._make_camera, self._ring, self._now, self._deliver)
+        with self._turn:
+            if self._stopping.is_set():
+                return None
+            self._reader = reader
+        reader.thread.start()
+        shown: FrameShape | None = None
+        frozen = False
+        while not reader.done.is_set() and not self._stopping.is_set():
+            left_s = self._limit_s(reader) - (self._now().at - reader.progress_at)
+            if left_s <= 0:
+                return self._leave_behind(reader)
+            reader.news.wait(min(left_s, _PULSE_S))
+            reader.news.clear()
+            shown = self._show(reader, shown)
+            frozen = self._warn_if_frozen(reader, frozen)
+        if not self._stopping.is_set():
+            self._show(reader, shown)  # a camera may come and go between two looks
+        self._note_source(reader)
+        return reader.error if not reader.ended else None
+
+    def _limit_s(self, reader: _Reader) -> float:
+        patience = self._patience
+        if reader.shape is None:
+            return patience.open_timeout_s + patience.read_timeout_s + patience.margin_s
+        slowest_s = 2.0 / reader.fps if reader.fps else 0.0
+        return max(patience.read_timeout_s, slowest_s) + patience.margin_s
+
+    def _leave_behind(self, reader: _Reader) -> CameraError:
+        with self._turn:
+            self._reader = None
+            lease = reader.lease
+            if lease is not None:
+                self._ring.forfeit(lease)
+        reader.close()
+        self._left_behind.append(reader)
+        what = "opens" if reader.shape is None else "gives a frame"
+        return SourceError(
+            Fault.TIMEOUT,
+            f"The camera neither {what} nor reports an error: its driver hangs.",
+            hint="It is tried anew; if that does not help, reconnect the camera.",
+        )
+
+    def _show(self, reader: _Reader, shown: FrameShape | None) -> FrameShape | None:
+        shape = reader.shape
+        if shape is None or shape == shown:
+            return shown
+        self._note_source(reader)
+        fps = reader.fps
+        self._state = CameraState(
+            CameraPhase.ONLINE,
+            self._now(),
+            self._source,
+            width=shape.width,
+            height=shape.height,
+            fps=fps,
+        )
+        _log.info("camera_up", source=self._source, width=shape.width, height=shape.height, fps=fps)
+        self._tell(lambda: self._listener.camera_up(shape, fps))
+        return shape
+
+    def _note_source(self, reader: _Reader) -> None:
+        if reader.camera is not None:
+            self._source = reader.camera.describe()
+
+    def _warn_if_frozen(self, reader: _Reader, told: bool) -> bool:
+        seconds = reader.same_for_s
+        if seconds < self._patience.frozen_after_s:
+            return False
+        if not told:
+            _log.warning("camera_frozen", source=self._source, seconds=round(seconds, 1))
+            self._tell(lambda: self._listener.camera_frozen(seconds))
+        return True
+
+    def _lose(self, error: CameraError, retry_s: float) -> None:
+        before = self._state
+        if before.state is CameraPhase.LOST and before.error == error.message:
+            return  # the same error at the next try is no news
+        since = before.since if before.state is CameraPhase.LOST else self._now()
+        self._state = CameraState(
+            CameraPhase.LOST, since, self._source, error=error.message, hint=error.hint
+        )
+        _log.warning("camera_lost", error=error.message, hint=error.hint, retry_s=round(retry_s, 2))
+        self._tell(lambda: self._listener.camera_lost(error))
+
+    def _tell(self, report: Callable[[], None]) -> None:
+        try:
+            report()
+        except Exception:  # the boundary to the listener: its fault must not cost frames
+            _log.exception("camera_listener_failed")
+
+    # ---------------------------------------------------------------------- the reading thread
+
+    def _deliver(self, reader: _Reader, lease: Lease, captured: Instant) -> bool:
+        """Into the ring, unless this reader was left behind meanwhile."""
+        with self._turn:
+            if self._reader is not reader:
+                self._ring.abandon(lease)
+                return False
+            self._ring.commit(lease, captured)
+            return True

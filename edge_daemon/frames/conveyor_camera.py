@@ -1,0 +1,119 @@
+"""The drawn production line as a camera: paced, endless, and told which product to show."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from urllib.parse import parse_qsl
+
+from edge_daemon.errors import ConfigurationError
+from edge_daemon.frames.conveyor import SCENES, Conveyor
+from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.pace import Pace
+from edge_daemon.host.memory import FrameShape, Pixels
+
+_KEYS = ("scene", "seed", "size", "fps")
+_USUAL_FPS = 30.0
+
+
+class ConveyorCamera:
+    """A `Camera` that draws its frames. It may be opened again after a close, and goes on then.
+
+    Args:
+        conveyor: what draws; no other thread may draw with it.
+        scene: the product shown first.
+        fps: frames a second.
+        now: monotonic seconds.
+        wait: see `Pace`; by default a wait that `close` cuts short.
+    """
+
+    def __init__(
+        self,
+        conveyor: Conveyor,
+        *,
+        scene: str = "bottle",
+        fps: float = _USUAL_FPS,
+        now: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        self._conveyor = conveyor
+        self._fps = fps
+        self._closing = threading.Event()
+        self._now, self._wait = now, wait or self._closing.wait
+        self._pace = Pace(fps, self._now, self._wait)
+        self._turn = threading.Lock()  # of `show` against the start of a frame
+        self._index = 0
+        self._switches: list[tuple[int, str]] = [(0, _known(scene))]
+
+    @classmethod
+    def parse(cls, source: str, *, fps: float | None = None) -> ConveyorCamera:
+        """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30`.
+
+        `fps` is used where the source has none. Raises ConfigurationError.
+        """
+        _, _, query = source.partition("?")
+        try:
+            given = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+            if unknown := sorted(set(given) - set(_KEYS)):
+                raise ValueError(f"{unknown[0]} is not one of {', '.join(_KEYS)}")
+            width, _, height = given.get("size", "640x480").partition("x")
+            rate = float(given.get("fps", fps or _USUAL_FPS))
+            if not 0 < rate <= 1000:
+                raise ValueError("fps is above 0 and at most 1000")
+            conveyor = Conveyor(
+                seed=int(given.get("seed", "1")), width=int(width), height=int(height)
+            )
+            return cls(conveyor, scene=given.get("scene", "bottle"), fps=rate)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"camera.source {source!r} cannot be understood: {error}.",
+                hint="Write conveyor:?scene=bottle&seed=1&size=640x480&fps=30, or conveyor: alone.",
+            ) from error
+
+    @property
+    def fps(self) -> float | None:
+        return self._fps
+
+    def open(self) -> FrameShape:
+        self._closing.clear()
+        self._pace = Pace(self._fps, self._now, self._wait)
+        return FrameShape(self._conveyor.height, self._conveyor.width)
+
+    def read_into(self, pixels: Pixels) -> Pixels | None:
+        if not self._pace.wait_turn() or self._closing.is_set():
+            raise SourceError(Fault.ENDED, "The conveyor camera was closed.")
+        with self._turn:
+            index, scene = self._index, self._switches[-1][1]
+            self._index += 1
+        self._conveyor.draw(index, scene, pixels)
+        return pixels
+
+    def show(self, scene: str) -> int:
+        """Show another product from the next frame on; gives the index of that frame.
+
+        Any thread may call it. Raises ValueError for a scene that is not drawn.
+        """
+        with self._turn:
+            self._switches.append((self._index, _known(scene)))
+            return self._index
+
+    def shown(self, index: int) -> str:
+        """The product on frame `index`, counted from 0 over all the frames of this camera."""
+        with self._turn:
+            at = bisect_right(self._switches, index, key=lambda switch: switch[0])
+            return self._switches[at - 1][1]
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def describe(self) -> str:
+        size = f"{self._conveyor.width}x{self._conveyor.height}"
+        return f"conveyor:?scene={self._switches[-1][1]}&size={size}&fps={self._fps:g}"
+
+
+def _known(scene: str) -> str:
+    if scene not in SCENES:
+        raise ValueError(f"scene {scene!r} is not one of {', '.join(SCENES)}")
+    return scene

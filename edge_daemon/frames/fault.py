@@ -1,0 +1,154 @@
+"""What can be wrong with a camera, in words that a technician can act on.
+
+A video library says only "not opened". `diagnose` then asks the network and the device file what
+the matter is, within a short time of its own, and never with the credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import time
+from enum import Enum
+from urllib.parse import urlsplit
+
+from edge_daemon.core.credentials import redact
+from edge_daemon.errors import CameraError
+
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+_TLS = frozenset({"rtsps", "https"})
+
+
+class Fault(str, Enum):
+    """Why a camera gives no frames."""
+
+    REFUSED = "refused"  # somebody is there and does not let us in
+    TIMEOUT = "timeout"  # nobody answers, or no frame comes
+    CREDENTIALS = "credentials"  # user or password missing or wrong
+    NOT_FOUND = "not_found"  # no such host, path, device or file
+    ENDED = "ended"  # the stream was there and stopped
+    GARBAGE = "garbage"  # data comes, but no picture can be made of it
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class SourceError(CameraError):
+    """A camera error whose cause is known; message and hint have no credentials in them."""
+
+    def __init__(self, fault: Fault, message: str, *, hint: str = "") -> None:
+        super().__init__(redact(message), hint=redact(hint))
+        self.fault = fault
+
+
+def diagnose(source: str, timeout_s: float = 2.0) -> SourceError:
+    """Why `source` (URL, device or file) could not be opened. Takes `timeout_s` at most, or so."""
+    scheme = urlsplit(source).scheme.lower()
+    if "://" in source and scheme in _PORTS:
+        return _diagnose_url(source, timeout_s)
+    return _diagnose_path(source)
+
+
+def _diagnose_path(path: str) -> SourceError:
+    device = path.startswith("/dev/")
+    if not os.path.exists(path):
+        hint = "Is the camera plugged in? `ls /dev/video*` shows what is." if device else ""
+        return SourceError(
+            Fault.NOT_FOUND,
+            f"There is no {'device' if device else 'file'} {path}.",
+            hint=hint or "Check camera.source.",
+        )
+    if not os.access(path, os.R_OK):
+        group = "Add the daemon's user to the group `video`." if device else "Check its owner."
+        return SourceError(Fault.REFUSED, f"{path} may not be read.", hint=group)
+    if device and stat.S_ISCHR(os.stat(path).st_mode):
+        return SourceError(
+            Fault.REFUSED,
+            f"{path} is there but gives no video.",
+            hint=f"Does another program use it (`fuser {path}`)? Is it the capture node?",
+        )
+    return SourceError(
+        Fault.GARBAGE, f"{path} is no video that can be decoded.", hint="Try `ffprobe` on it."
+    )
+
+
+def _diagnose_url(url: str, timeout_s: float) -> SourceError:
+    parts = urlsplit(url)
+    host, scheme = parts.hostname or "", parts.scheme.lower()
+    try:
+        port = parts.port or _PORTS[scheme]
+    except ValueError:
+        return SourceError(
+            Fault.NOT_FOUND, f"{url} has no valid port.", hint="Check camera.source."
+        )
+    where = f"{host}:{port}"
+    deadline = time.monotonic() + timeout_s
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as line:
+            if scheme in _TLS:
+                return _unplayable(url)
+            line.settimeout(max(0.1, deadline - time.monotonic()))
+            line.sendall(_question(scheme, url))
+            answer = line.recv(64).decode("latin-1")
+    except socket.gaierror:
+        return SourceError(
+            Fault.NOT_FOUND, f"No host is known as {host}.", hint="Check camera.source and DNS."
+        )
+    except TimeoutError:
+        return SourceError(
+            Fault.TIMEOUT, f"{where} does not answer.", hint="Is the camera on, and the cable in?"
+        )
+    except OSError as error:
+        return SourceError(
+            Fault.REFUSED,
+            f"{where} refused the connection: {error.strerror or error}.",
+            hint="Is the camera's video server on, and the port right?",
+        )
+    return _judge_answer(url, answer)
+
+
+def _question(scheme: str, url: str) -> bytes:
+    """The mildest request that an honest server answers with a status line; no credentials."""
+    parts = urlsplit(url)
+    place = (parts.netloc.rpartition("@")[2], parts.path or "/")
+    path = place[1] + (f"?{parts.query}" if parts.query else "")
+    if scheme == "rtsp":
+        ask = f"DESCRIBE rtsp://{place[0]}{path} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp"
+    else:
+        ask = f"GET {path} HTTP/1.1\r\nHost: {place[0]}\r\nConnection: close"
+    return f"{ask}\r\n\r\n".encode("latin-1", "replace")
+
+
+def _judge_answer(url: str, answer: str) -> SourceError:
+    words = answer.split()
+    status = words[1] if len(words) > 1 and words[0].startswith(("RTSP/", "HTTP/")) else ""
+    if status in {"401", "403"}:
+        given = "@" in urlsplit(url).netloc
+        return SourceError(
+            Fault.CREDENTIALS,
+            f"The camera at {redact(url)} "
+            + ("did not accept user and password." if given else "wants a user and a password."),
+            hint="Put them in camera.source as rtsp://user:password@host/…",
+        )
+    if status in {"404", "454"}:
+        return SourceError(
+            Fault.NOT_FOUND,
+            f"The camera is there but knows no stream {urlsplit(url).path or '/'}.",
+            hint="The path of the stream is in the camera's manual.",
+        )
+    if not status:
+        return SourceError(
+            Fault.GARBAGE,
+            f"What answers at {redact(url)} is not a video server.",
+            hint="Check host and port in camera.source.",
+        )
+    return _unplayable(url)
+
+
+def _unplayable(url: str) -> SourceError:
+    return SourceError(
+        Fault.GARBAGE,
+        f"{redact(url)} answers, but gives no video that can be decoded.",
+        hint="Try `ffprobe` on it; H.264 and MJPEG always work.",
+    )
