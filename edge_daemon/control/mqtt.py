@@ -1,0 +1,146 @@
+"""The session with the MQTT broker: it comes back, whatever happens to a connection.
+
+One connection has one client of the library (`connection.py`). When it ends, for whatever reason,
+it is thrown away and the next one starts clean: nothing that waited in the library's memory can
+overtake newer state, and no acknowledgement reaches a connection that it does not belong to. What
+must survive waits in the outbox; what is retained is published again by `on_online`.
+
+    session thread   connect -> watch -> back off with jitter -> connect ...
+    network thread   the library's own; its callbacks are wrapped, its death is noticed
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import structlog
+
+from edge_daemon.control import payloads
+from edge_daemon.control.connection import Connection, Outgoing, SessionSpec
+from edge_daemon.control.messages import Handlers, ReplyTo, Sent
+from edge_daemon.control.topics import Topics, is_publishable
+from edge_daemon.host.clock import Clock
+
+__all__ = ["Session", "SessionSpec", "response_addresses"]
+
+STEADY_S = 30.0  # a connection that lasted so long was a good one: back-off starts anew
+BACKOFF_S = (0.25, 30.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """A `Carrier` over a real broker; `start` returns at once, whether one is there or not."""
+
+    def __init__(
+        self, spec: SessionSpec, handlers: Handlers, clock: Clock, chance: random.Random
+    ) -> None:
+        self._spec = spec
+        self._handlers = handlers
+        self._clock = clock
+        self._chance = chance
+        self._stopping = threading.Event()
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="mqtt-session", daemon=True)
+        self._counting = threading.Lock()
+        self._lost = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def online(self) -> bool:
+        connection = self._connection
+        return connection is not None and connection.online
+
+    def alive(self) -> bool:
+        """False while a thread that should be there is not; the network's is replaced in 1 s."""
+        connection = self._connection
+        return self._thread.is_alive() and (connection is None or connection.alive())
+
+    @property
+    def lost(self) -> int:
+        """Messages that were not taken since the start: offline, or no room."""
+        return self._lost
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Sent | None:
+        """Hand one message to the connection; never waits. None: not taken, and counted."""
+        connection = self._connection
+        sent = None
+        if connection is not None and connection.online:
+            sent = connection.publish(Outgoing(topic, payload, qos, retain, correlation))
+        if sent is None:
+            with self._counting:
+                self._lost += 1
+        return sent
+
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+        """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
+        for topic, correlation in response_addresses(self._spec.topics, verb, reply_to):
+            self.publish(topic, payload, qos=1, correlation=correlation)
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Say `stopped`, part from the broker in order, and wait no longer than `timeout_s`."""
+        deadline = self._clock.now().at + timeout_s
+        self._stopping.set()
+        connection = self._connection
+        if connection is not None and connection.online:
+            farewell = payloads.status("stopped", self._clock.now().utc)
+            sent = self.publish(self._spec.topics.status, farewell, qos=1, retain=True)
+            if sent is not None:
+                sent.wait(max(0.0, deadline - self._clock.now().at))
+        if connection is not None:
+            connection.part(max(0.1, deadline - self._clock.now().at))
+        if self._thread.is_alive():
+            self._thread.join(max(0.1, deadline - self._clock.now().at))
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began = self._clock.now().at
+            why = self._live()
+            if self._stopping.is_set():
+                return
+            lasted_s = self._clock.now().at - began
+            failures = 0 if lasted_s >= STEADY_S else failures + 1
+            first, most = BACKOFF_S
+            delay_s = min(most, first * 2.0 ** min(failures, 16)) * self._chance.uniform(0.5, 1.0)
+            _log.warning(
+                "broker_lost",
+                error=why,
+                broker=f"{self._spec.settings.host}:{self._spec.settings.port}",
+                retry_s=round(delay_s, 2),
+            )
+            self._stopping.wait(delay_s)
+
+    def _live(self) -> str:
+        """One connection from its first packet to its last; says why it ended."""
+        try:
+            connection = Connection(self._spec, self._handlers, self._clock)
+            self._connection = connection
+            return connection.live(self._stopping)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            self._connection = None
+
+
+def response_addresses(
+    topics: Topics, verb: str, reply_to: ReplyTo | None
+) -> tuple[tuple[str, bytes | None], ...]:
+    """Every (topic, Correlation Data) that an answer to `verb` goes to."""
+    fixed = topics.response(verb)
+    correlation = reply_to.correlation if reply_to else None
+    asked = reply_to.response_topic if reply_to else None
+    if not asked or asked == fixed or not is_publishable(asked):
+        return ((fixed, correlation),)
+    return ((fixed, correlation), (asked, correlation))

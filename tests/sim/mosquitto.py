@@ -1,0 +1,94 @@
+"""A real mosquitto on a free port of this machine, stopped and started by the tests."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+_START_S = 10.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """One broker process; `stop` and `start` again keep the port, and what it persisted."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if program is None:
+            raise RuntimeError(
+                "These tests need the mosquitto broker: install it with apt-get install mosquitto."
+            )
+        self._program = program
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            "\n".join(
+                (
+                    f"listener {self.port} {self.host}",
+                    "allow_anonymous true",
+                    "set_tcp_nodelay true",
+                    "persistence true",
+                    f"persistence_location {folder}/",
+                    "log_dest stderr",
+                    *settings,
+                )
+            )
+            + "\n"
+        )
+
+    def start(self) -> Mosquitto:
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-c", str(self._config)], stderr=log, stdout=log
+            )
+        pause = threading.Event()
+        for _ in range(int(_START_S / 0.02)):
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection((self.host, self.port), timeout=1.0).close()
+            except OSError:
+                pause.wait(0.02)
+            else:
+                return self
+        raise RuntimeError(
+            f"mosquitto did not start: {(self._folder / 'mosquitto.log').read_text()[-500:]}"
+        )
+
+    def stop(self) -> None:
+        """In order, so that it writes what it persists."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def __enter__(self) -> Mosquitto:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def new_mosquitto(*settings: str) -> Mosquitto:
+    """A broker with a folder of its own, which mosquitto's own user may write too."""
+    folder = Path(tempfile.mkdtemp(prefix="edge-daemon-mosquitto-"))
+    folder.chmod(0o777)
+    return Mosquitto(folder, *settings)
