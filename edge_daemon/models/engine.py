@@ -1,0 +1,369 @@
+"""Weights in memory that can judge a frame; the only room that knows torch and ultralytics.
+
+Both are imported by `UltralyticsEngine` at its first use, inside a worker: importing this module
+imports neither. Everything here belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.core.values import Detection
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
+
+Pixels = NDArray[np.uint8]
+"""One frame: height x width x 3, BGR, uint8, C-contiguous; may be read-only."""
+
+_IMAGE_LIMIT_BYTES = 64 << 20
+_TASKS_WITH_BOXES = ("detect", "segment", "pose", "obb")
+_FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
+_OPENVINO_ENDING = "_openvino_model"
+_MOST_THREADS = 4  # more bring a small network little, and cost the rest of the box much
+
+
+class ModelOrder(Protocol):
+    """What an engine must know to load; a slot's `LoadOrder` is one."""
+
+    @property
+    def weights(self) -> Path: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def imgsz(self) -> int: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def half(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the weights say of themselves."""
+
+    classes: tuple[str, ...]
+    task: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the network made of one frame; `finite` False: its raw output held NaN or infinity."""
+
+    detections: tuple[Detection, ...]
+    finite: bool = True
+
+
+class Engine(Protocol):
+    """One network library, and at most one set of weights in it.
+
+    Errors: BundleError (the weights are at fault), BoxError (this box is), SlotLost (the process
+    can do no more work, as after a fault of the GPU); anything else is taken as the bundle's.
+    """
+
+    def warm(self) -> None:
+        """Import the library and run a throwaway network once, so that a load finds it warm."""
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        """Bring the weights into memory, in place of what was there."""
+
+    def infer(self, pixels: Pixels) -> Sight:
+        """Judge one frame; boxes in its pixels. Does not write to `pixels` nor keep them."""
+
+    def gpu_bytes(self) -> int:
+        """Reserved on the device by this process; 0 on a CPU."""
+
+
+def decode_image(path: Path) -> Pixels:
+    """Read one image file as BGR; raises BundleError when it is none or over 64 MiB."""
+    import cv2  # noqa: PLC0415 - a worker's import, not the daemon's
+
+    hint = "Replace it in the bundle's golden folder."
+    try:
+        if path.stat().st_size > _IMAGE_LIMIT_BYTES:
+            raise BundleError(f"The image {path.name} is larger than 64 MiB.", hint=hint)
+        decoded = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error) as error:
+        raise BundleError(f"The image {path.name} cannot be read.", hint=hint) from error
+    if decoded is None:
+        raise BundleError(f"The image {path.name} is not a picture that OpenCV reads.", hint=hint)
+    return np.ascontiguousarray(decoded, dtype=np.uint8)
+
+
+class UltralyticsEngine:
+    """YOLO weights in any of the formats that ultralytics runs on a CPU or an NVIDIA GPU.
+
+    Args:
+        threads: torch's threads in one operator; 0 takes the cores of this process, at most 4.
+        device: where `warm` runs its throwaway network (`cpu`, `cuda:0`).
+    """
+
+    def __init__(self, threads: int = 0, device: str = "cpu") -> None:
+        self._threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+        self._device = device
+        self._scratch: Path | None = None
+        self._predictor: Any = None
+        self._names: dict[int, str] = {}
+        self._finite = True
+        self._stack = ExitStack()
+
+    # ------------------------------------------------------------------ the protocol
+
+    def warm(self) -> None:
+        """The first load of a process costs seconds in lazy imports; pay them here."""
+        scratch = self._library()
+        from ultralytics.models import YOLO  # noqa: PLC0415
+
+        (scratch / "throwaway.yaml").write_text(_THROWAWAY_NETWORK, encoding="utf-8")
+        weights = scratch / "throwaway.pt"
+        YOLO(str(scratch / "throwaway.yaml"), task="detect").save(str(weights))
+        self.load(_Throwaway(weights, self._device))
+        self.infer(np.zeros((64, 64, 3), dtype=np.uint8))
+        self._forget()
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        """Raises BundleError (load_failed, incompatible) and BoxError (no_memory, no such GPU)."""
+        self._forget()
+        self._library()
+        weights = self._acceptable(order)
+        try:
+            predictor = self._predictor_for(weights, order)
+        except EdgeDaemonError:
+            raise
+        except Exception as error:  # the boundary to the vendor: it raises whatever it likes
+            self._forget()
+            raise _load_fault(error) from error
+        network = predictor.model
+        network.register_forward_hook(self._watch)
+        self._predictor = predictor
+        self._names = {int(index): str(name) for index, name in network.names.items()}
+        classes = tuple(self._names[index] for index in sorted(self._names))
+        inner = getattr(network, "model", None)  # a .pt names its task there, an export above
+        task = getattr(network, "task", None) or getattr(inner, "task", None) or order.task
+        return ModelFacts(classes, str(task))
+
+    def infer(self, pixels: Pixels) -> Sight:
+        """One call of ultralytics' predictor; what it returns is read from its `Results`."""
+        if self._predictor is None:
+            raise BundleError("No weights are loaded.")
+        self._finite = True
+        try:
+            (result,) = self._predictor(source=pixels)
+            found = result.obb if result.obb is not None else result.boxes
+            rows = [] if found is None else _rows(found)
+        except Exception as error:  # the boundary to the vendor: it raises whatever it likes
+            raise _inference_fault(error) from error
+        detections = tuple(
+            Detection(self._names[int(index)], confidence, (x1, y1, x2, y2))
+            for x1, y1, x2, y2, confidence, index in rows
+            if math.isfinite(x1 + y1 + x2 + y2 + confidence)
+        )
+        return Sight(detections, self._finite and len(detections) == len(rows))
+
+    def gpu_bytes(self) -> int:
+        import torch  # noqa: PLC0415
+
+        return int(torch.cuda.memory_reserved()) if torch.cuda.is_available() else 0
+
+    # ------------------------------------------------------------------ inside
+
+    def _watch(self, _network: object, _inputs: object, output: Any) -> None:
+        """See the raw output before non-maximum suppression silently drops every NaN.
+
+        A forward hook on the predictor's AutoBackend is the one place that all formats pass. The
+        sum of a tensor is finite when its parts are, and costs a tenth of asking each part. An
+        export with suppression inside the graph has dropped them already; it cannot be seen.
+        """
+        import torch  # noqa: PLC0415
+
+        first = output[0] if isinstance(output, (list, tuple)) else output
+        if isinstance(first, torch.Tensor) and first.is_floating_point():
+            self._finite = math.isfinite(float(first.sum(dtype=torch.float32)))
+
+    def _library(self) -> Path:
+        """Import torch and ultralytics, offline and safe; returns this engine's scratch folder."""
+        if self._scratch is not None:
+            return self._scratch
+        scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-")))
+        os.environ.update(
+            YOLO_OFFLINE="1",
+            YOLO_AUTOINSTALL="false",
+            YOLO_VERBOSE="false",
+            YOLO_CONFIG_DIR=str(scratch),
+            ULTRALYTICS_SAFE_LOAD="1",
+            OMP_WAIT_POLICY="PASSIVE",  # idle threads must not spin on the live worker's cores
+        )
+        import torch  # noqa: PLC0415
+        import ultralytics.utils  # noqa: PLC0415
+
+        if not ultralytics.utils.SAFE_LOAD or not hasattr(
+            torch.serialization, "get_unsafe_globals_in_checkpoint"
+        ):
+            raise BoxError(
+                "This ultralytics or torch cannot load weights safely.",
+                hint="Install torch 2.6 or newer, and an ultralytics with ULTRALYTICS_SAFE_LOAD.",
+            )
+        torch.set_num_threads(self._threads)
+        # Frames are mapped read-only, and the letterbox copies them before torch could write.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        self._scratch = scratch
+        return scratch
+
+    def _acceptable(self, order: ModelOrder) -> Path:
+        """The path to hand to ultralytics, which judges a format by its name and, for a name that
+        it does not find, would search online."""
+        weights = order.weights.absolute()
+        if order.task not in _TASKS_WITH_BOXES:
+            raise BundleError(
+                f"A model for the task {order.task!r} gives no boxes.",
+                hint=f"Use one for {', '.join(_TASKS_WITH_BOXES)}.",
+                code=Code.INCOMPATIBLE,
+            )
+        if weights.is_dir():
+            if weights.name.endswith(_OPENVINO_ENDING):
+                return weights
+            assert self._scratch is not None
+            alias = self._scratch / f"weights{_OPENVINO_ENDING}"
+            alias.unlink(missing_ok=True)
+            alias.symlink_to(weights, target_is_directory=True)
+            return alias
+        if not weights.is_file():
+            raise BundleError(f"There are no weights at {weights}.", code=Code.LOAD_FAILED)
+        if weights.suffix not in _FILE_SUFFIXES:
+            raise BundleError(
+                f"Weights named {weights.name} are in no known format.",
+                hint=f"Use {', '.join(_FILE_SUFFIXES)} or an OpenVINO folder.",
+                code=Code.LOAD_FAILED,
+            )
+        return weights
+
+    def _predictor_for(self, weights: Path, order: ModelOrder) -> Any:
+        """ultralytics' own predictor, set up once: `YOLO.predict` would read all settings anew
+        for every frame (0.5 ms), and keep a second copy of the network."""
+        from ultralytics.models import YOLO  # noqa: PLC0415
+        from ultralytics.utils import DEFAULT_CFG_DICT  # noqa: PLC0415
+
+        model = YOLO(str(weights), task=order.task)
+        if model.task not in _TASKS_WITH_BOXES:
+            raise BundleError(
+                f"The weights are for the task {model.task!r}, which gives no boxes.",
+                code=Code.INCOMPATIBLE,
+            )
+        precision: dict[str, object] = {}
+        if order.half and order.device != "cpu":
+            precision = {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}
+        make: Callable[..., Any] = model.task_map[model.task]["predictor"]
+        predictor = make(
+            overrides={
+                "mode": "predict",
+                "task": model.task,
+                "imgsz": order.imgsz,
+                "conf": order.confidence,
+                "device": order.device,
+                "batch": 1,
+                "rect": True,
+                "save": False,
+                "verbose": False,
+                **precision,
+            }
+        )
+        predictor.setup_model(model=model.model, verbose=False)
+        return predictor
+
+    def _forget(self) -> None:
+        self._predictor = None
+        self._names = {}
+
+
+def _rows(found: Any) -> list[list[float]]:
+    """x1, y1, x2, y2, confidence, class of each box of ultralytics' `Boxes` or `OBB`."""
+    import torch  # noqa: PLC0415
+
+    table = torch.cat((found.xyxy, found.conf[:, None], found.cls[:, None]), dim=1)
+    rows: list[list[float]] = table.tolist()
+    return rows
+
+
+def _load_fault(error: Exception) -> EdgeDaemonError:
+    if _is_out_of_memory(error):
+        return BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
+    if _is_broken_gpu(error):
+        return SlotLost("The GPU failed while the model was loaded.")
+    if isinstance(error, ImportError):
+        return BundleError(
+            f"The weights need a library that this box lacks ({error.name or error}).",
+            hint="Export the model to a format that this box runs, or install the library.",
+            code=Code.INCOMPATIBLE,
+        )
+    return BundleError(
+        f"The weights cannot be loaded ({_first_line(error)}).",
+        hint="Check that the file is an ultralytics model, exported for this version.",
+        code=Code.LOAD_FAILED,
+    )
+
+
+def _inference_fault(error: Exception) -> EdgeDaemonError:
+    if _is_out_of_memory(error):
+        return BoxError("There is no memory for an inference.", code=Code.NO_MEMORY)
+    if _is_broken_gpu(error):
+        return SlotLost("The GPU failed at an inference.")
+    return BundleError(
+        f"The model failed at an inference ({_first_line(error)}).",
+        hint="Check that it was exported for the imgsz and the task in model.yaml.",
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch  # noqa: PLC0415
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
+def _is_broken_gpu(error: Exception) -> bool:
+    """After a fault of the GPU its context is lost: every later call of the process fails."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+@dataclass(frozen=True)
+class _Throwaway:
+    """The order of `warm`'s own little network; confidence 0 leads it through all of NMS."""
+
+    weights: Path
+    device: str
+    task: str = "detect"
+    imgsz: int = 64
+    confidence: float = 0.0
+    half: bool = False
+
+
+_THROWAWAY_NETWORK = """
+nc: 1
+scales: {n: [0.33, 0.125, 1024]}
+backbone:
+  - [-1, 1, Conv, [64, 3, 2]]
+  - [-1, 1, Conv, [128, 3, 2]]
+  - [-1, 1, C2f, [128, True]]
+  - [-1, 1, Conv, [256, 3, 2]]
+  - [-1, 1, SPPF, [256, 5]]
+head:
+  - [-1, 1, nn.Upsample, [None, 2, nearest]]
+  - [[-1, 2], 1, Concat, [1]]
+  - [-1, 1, C2f, [128]]
+  - [[4, 7], 1, Detect, [nc]]
+"""

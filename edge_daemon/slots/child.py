@@ -1,0 +1,224 @@
+"""One worker process as the daemon holds it: start it, ask it, end it.
+
+A worker may be killed from any thread while another waits for its answer; whoever waits gets
+`SlotLost` with the cause. What it writes to stderr is relayed to the daemon's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, TypeVar
+
+import structlog
+
+from edge_daemon.errors import SlotLost
+from edge_daemon.slots import wire
+from edge_daemon.slots.kernel import resident_bytes
+
+_log = structlog.get_logger()
+_R = TypeVar("_R", wire.Ready, wire.LoadedReply, wire.Found)
+
+# The kernel sends a worker its death signal when the *thread* that forked it ends (prctl(2)), so
+# one thread that lives as long as the daemon forks them all.
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-spawner")
+
+_END_TIMEOUT_S = 5.0
+_LINE_LIMIT = 4096
+_LINES_LIMIT = 2000  # a worker that says more is not worth a full disk
+_NOT_FOR_WORKERS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY")
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """How to start a worker: the engine's `module:factory`, and the factory's arguments."""
+
+    engine: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    scratch: str | None = None  # its TMPDIR; removed by whoever made it
+
+
+class WorkerProcess:
+    """A started worker; make it with `start`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], end: wire.SlotEnd) -> None:
+        self._process = process
+        self._end = end
+        self._gone = threading.Event()
+        self._starting = threading.Lock()
+        self._is_ready = False
+        self._relay = threading.Thread(
+            target=self._watch, name=f"worker-{process.pid}-log", daemon=True
+        )
+        self._relay.start()
+
+    @classmethod
+    def start(cls, spec: WorkerSpec) -> WorkerProcess:
+        """Fork it; it is not ready yet. Raises SlotLost when the box cannot start it."""
+        try:
+            return _spawner.submit(cls._spawn, spec, os.getpid()).result()
+        except (OSError, RuntimeError) as error:
+            raise SlotLost(f"No worker could be started ({error}).") from error
+
+    @classmethod
+    def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
+        ours, theirs = wire.pair()
+        fd = theirs.fileno()
+        command = [sys.executable, "-m", "edge_daemon.slots.worker"]
+        command += ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
+        command += ["--options", json.dumps(dict(spec.options))]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(fd,),
+                env=_environment(spec),
+                start_new_session=True,  # Ctrl-C at a terminal is for the daemon alone
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(process, wire.SlotEnd(ours))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._gone.is_set() and self._process.poll() is None
+
+    def resident_bytes(self) -> int:
+        return 0 if self._gone.is_set() else resident_bytes(self.pid)
+
+    def await_ready(self, timeout_s: float) -> None:
+        """Return when it is warm; two threads may wait. Raises SlotLost, and ends it, if it is
+        not in time."""
+        if not self._starting.acquire(timeout=timeout_s):
+            raise self._ended(SlotLost(f"The worker was not warm within {timeout_s:g} s."))
+        try:
+            if not self._is_ready:
+                self._expect(wire.Ready, timeout_s)
+                self._is_ready = True
+        finally:
+            self._starting.release()
+
+    def tell(self, request: wire.Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
+        """Send. Raises SlotLost, and ends the worker, when it does not take it."""
+        try:
+            self._end.send(request, timeout_s, fds)
+        except SlotLost as lost:
+            raise self._ended(lost) from lost
+
+    def post(self, request: wire.Request) -> None:
+        """Send what is not answered; from any thread, never raises, may be lost with the worker."""
+        self._end.post(request)
+
+    def ask(self, request: wire.Request, reply: type[_R], timeout_s: float) -> _R:
+        """Send, and wait for the answer.
+
+        Raises BundleError or BoxError as the worker says; SlotLost, and ends the worker, when it
+        is gone, silent past the limit, or answers with anything else.
+        """
+        self.tell(request, timeout_s)
+        return self._expect(reply, timeout_s)
+
+    def kill(self) -> None:
+        """End it now; from any thread, at any time, as often as one likes."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def end(self, timeout_s: float = _END_TIMEOUT_S) -> None:
+        """Kill it and wait until its memory is given back. Not while another thread asks it."""
+        self.kill()
+        self._gone.wait(timeout_s)
+        self._end.close()
+
+    def _expect(self, reply: type[_R], timeout_s: float) -> _R:
+        try:
+            answer = self._end.receive(timeout_s)
+            if isinstance(answer, wire.Fault):
+                raise answer.error()
+            if not isinstance(answer, reply):
+                raise SlotLost("The worker gave an answer to another question.")
+        except SlotLost as lost:
+            raise self._ended(lost) from lost
+        return answer
+
+    def _ended(self, lost: SlotLost) -> SlotLost:
+        """End the worker; the error says how it ended where that explains more."""
+        timed_out = isinstance(lost.__cause__, TimeoutError)
+        if not timed_out:
+            self._gone.wait(1.0)  # it may be ending by itself: its own signal is the cause
+        died = self._process.poll()
+        self.end()
+        cause = "" if died is None else f" {_manner(died)}"
+        return SlotLost(f"{lost.message}{cause}", hint=lost.hint, code=lost.code)
+
+    def _watch(self) -> None:
+        """Relay the log until the worker closes it, then reap the worker."""
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            _relay(stream, self.pid)
+        self._process.wait()
+        self._gone.set()
+
+
+def _relay(stream: IO[bytes], pid: int) -> None:
+    for count, line in enumerate(iter(lambda: stream.readline(_LINE_LIMIT), b"")):
+        if count < _LINES_LIMIT:
+            _log_line(line, pid)
+        elif count == _LINES_LIMIT:
+            _log.warning("worker_log_cut", worker=pid, lines=_LINES_LIMIT)
+
+
+def _log_line(line: bytes, pid: int) -> None:
+    """A worker's own events by name; anything else (a library's words) as text."""
+    text = line.decode(errors="replace").strip()
+    if not text:
+        return
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        _log.info("worker_said", worker=pid, text=text)
+        return
+    level = {"warning": _log.warning, "error": _log.error}.get(said.pop("level", ""), _log.info)
+    fields = {
+        key: value
+        for key, value in said.items()
+        if key != "event" and key.isidentifier() and isinstance(value, (str, int, float))
+    }
+    level(said["event"], **{**fields, "worker": pid})
+
+
+def _environment(spec: WorkerSpec) -> dict[str, str]:
+    """The daemon's, without what only the daemon may use, and with its import path."""
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
+    environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+    if spec.scratch is not None:
+        environment["TMPDIR"] = spec.scratch
+    return environment
+
+
+def _manner(returncode: int) -> str:
+    if returncode >= 0:
+        return f"It left with exit code {returncode}."
+    try:
+        return f"It was ended by {signal.Signals(-returncode).name}."
+    except ValueError:
+        return f"It was ended by signal {-returncode}."

@@ -1,0 +1,108 @@
+"""The crossing: N slots and one pointer. Control asks for a cutover, the lane performs it.
+
+The lane is the only writer of the pointer and reads it once a frame; swapping it is one
+assignment. Nothing here loads, frees or waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_daemon.core.values import Known, Recipe
+from edge_daemon.slots.slot import Slot
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What judges frames: a slot with its bundle, or nothing (`expecting` says if one comes)."""
+
+    slot: Slot | None = None
+    known: Known | None = None
+    recipe: Recipe = Recipe()
+    expecting: bool = True
+
+    @property
+    def name(self) -> str | None:
+        """The bundle's name, which an assignment may require."""
+        return self.known.ref.name if self.known else None
+
+
+@dataclass(frozen=True)
+class Cutover:
+    """A pointer to be set at a boundary: not before an epoch, not before a frame."""
+
+    token: int
+    pointer: Pointer
+    swap_id: str
+    at_epoch: int = 0
+    at_frame: int | None = None
+
+    def is_due(self, frame: int, epoch: int) -> bool:
+        return epoch >= self.at_epoch and (self.at_frame is None or frame >= self.at_frame)
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """The lane's word: `frame` is the first that the new pointer judges.
+
+    `pause_ms` is what the line waited for it: from the moment the lane could have judged that
+    frame to the moment it could with the new pointer.
+    """
+
+    token: int
+    frame: int
+    at: float
+    utc: float
+    pause_ms: float
+
+
+class Crossing:
+    """The slots by name, the pointer, the cutover that is asked for, and each slot's load."""
+
+    def __init__(self, slots: Mapping[str, Slot], wake: Callable[[], None]) -> None:
+        self.slots = dict(slots)
+        self.pointer = Pointer()
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._asked: Cutover | None = None
+        self._loads: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ control's side
+
+    def ask(self, cutover: Cutover) -> None:
+        """Let the lane cross at the boundary described; a newer asking replaces an older one."""
+        with self._lock:
+            self._asked = cutover
+        self._wake()
+
+    def withdraw(self, token: int) -> bool:
+        """True when the lane had not crossed yet, and will not; False when it did."""
+        with self._lock:
+            if self._asked is None or self._asked.token != token:
+                return False
+            self._asked = None
+            return True
+
+    def ready(self, slot: str, load: int) -> None:
+        """The slot holds a bundle that was proven; `load` tells this load from earlier ones."""
+        self._loads[slot] = load
+        self._wake()
+
+    # ------------------------------------------------------------------ the lane's side
+
+    def load_of(self, slot: Slot) -> int:
+        """The current load of a slot; 0 when it never had one."""
+        return self._loads.get(slot.name, 0)
+
+    def take_due(self, frame: int, epoch: int) -> Cutover | None:
+        """The cutover that is due before this frame, taken so that it cannot be withdrawn."""
+        if self._asked is None:  # one attribute read on every frame; the lock only when asked
+            return None
+        with self._lock:
+            cutover = self._asked
+            if cutover is None or not cutover.is_due(frame, epoch):
+                return None
+            self._asked = None
+            return cutover

@@ -1,0 +1,199 @@
+"""A slot whose bundle lives in a worker process of its own.
+
+Only a process can be killed while its loader hangs, survives the fault of a GPU, and gives all its
+memory back. A frame costs one small message each way: the worker maps the frame memory once, and
+then it is told places.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
+from edge_daemon.host.memory import FrameAddress, FrameMemory
+from edge_daemon.slots import wire
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+from edge_daemon.slots.spare import SparePool
+
+ENGINE = "edge_daemon.models.engine:UltralyticsEngine"
+_ATTACHED_LIMIT = 2  # the frames of the camera's shape, and those of the shape before
+_ATTACH_TIMEOUT_S = 1.0
+
+
+class ProcessSlot:
+    """Implements `Slot` with a worker.
+
+    Args:
+        name: `A`, `B`, …
+        spares: where workers come from; several slots share one pool, and its owner closes it
+            after them. None: this slot starts each worker when it needs one.
+        engine: `module:factory` of the engine, used where `spares` is None.
+        options: the factory's arguments, likewise.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spares: SparePool | None = None,
+        engine: str = ENGINE,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        self._name = name
+        self._owns_spares = spares is None
+        self._spares = spares or SparePool(WorkerSpec(engine, options or {}), standing=0)
+        self._resident: _Resident | None = None
+        self._taking = threading.Lock()  # `kill` must not miss a worker that is being taken
+        self._killed = False
+        self.restarts = 0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id; None while the slot has none."""
+        resident = self._resident
+        return resident.worker.pid if resident else None
+
+    def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
+        """See `Slot`. A load past its limit is `SlotLost` with the code load_timeout."""
+        self.free()
+        self._killed = False
+        deadline_at = time.monotonic() + timeout_s
+        with self._spares.quiet():
+            resident = self._take()
+            try:
+                resident.worker.await_ready(_remaining_s(deadline_at))
+                return resident.load(order, _remaining_s(deadline_at))
+            except EdgeDaemonError as error:
+                self._drop(error)
+                if isinstance(error, SlotLost) and time.monotonic() >= deadline_at:
+                    raise SlotLost(
+                        f"The weights were not in memory within {timeout_s:g} s.",
+                        hint="Raise gate.load_timeout_s, or use a smaller model.",
+                        code=Code.LOAD_TIMEOUT,
+                    ) from error
+                raise
+
+    def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
+        resident = self._loaded()
+        try:
+            return resident.infer(frame, timeout_s)
+        except SlotLost as lost:
+            self._drop(lost)
+            raise
+
+    def infer_file(self, path: Path, timeout_s: float) -> Inference:
+        resident = self._loaded()
+        try:
+            return resident.infer_file(path, timeout_s)
+        except SlotLost as lost:
+            self._drop(lost)
+            raise
+
+    def promote(self) -> None:
+        resident = self._resident
+        if resident is not None:
+            resident.worker.post(wire.Promote())
+
+    def free(self) -> None:
+        resident, self._resident = self._resident, None
+        if resident is not None:
+            resident.worker.end()
+
+    def kill(self) -> None:
+        with self._taking:
+            self._killed = True
+            resident = self._resident
+        if resident is not None:
+            resident.worker.kill()
+
+    def memory_bytes(self) -> int:
+        resident = self._resident
+        return resident.grown_bytes() if resident else 0
+
+    def close(self) -> None:
+        self.free()
+        if self._owns_spares:
+            self._spares.close()
+
+    def _take(self) -> _Resident:
+        resident = _Resident(self._spares.take())
+        with self._taking:
+            self._resident = resident
+            if self._killed:
+                resident.worker.kill()
+        return resident
+
+    def _loaded(self) -> _Resident:
+        resident = self._resident
+        if resident is None:
+            raise SlotLost(f"Slot {self._name} is empty.")
+        return resident
+
+    def _drop(self, error: EdgeDaemonError) -> None:
+        if isinstance(error, SlotLost):
+            self.restarts += 1
+        self.free()
+
+
+class _Resident:
+    """One worker, the bundle in it, and the frame memories that it maps."""
+
+    def __init__(self, worker: WorkerProcess) -> None:
+        self.worker = worker
+        self._empty_bytes = 0
+        self._keys = itertools.count()
+        self._attached: dict[int, weakref.ref[FrameMemory]] = {}  # oldest first
+
+    def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
+        empty_bytes = self.worker.resident_bytes()
+        reply = self.worker.ask(wire.Load.of(order), wire.LoadedReply, timeout_s)
+        self._empty_bytes = empty_bytes
+        return reply.loaded()
+
+    def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
+        request = wire.InferPlace(self._key(frame.memory), frame.place)
+        return self.worker.ask(request, wire.Found, timeout_s).inference()
+
+    def infer_file(self, path: Path, timeout_s: float) -> Inference:
+        return self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s).inference()
+
+    def grown_bytes(self) -> int:
+        return max(0, self.worker.resident_bytes() - self._empty_bytes) if self._empty_bytes else 0
+
+    def _key(self, memory: FrameMemory) -> int:
+        """The worker's name for a frame memory, which it maps at the first use."""
+        for key, attached in self._attached.items():
+            if attached() is memory:
+                return key
+        while len(self._attached) >= _ATTACHED_LIMIT:
+            self._detach(next(iter(self._attached)))
+        key = next(self._keys)
+        shape = memory.shape
+        self.worker.tell(
+            wire.Attach(key, shape.height, shape.width, memory.places),
+            _ATTACH_TIMEOUT_S,
+            (memory.fd,),
+        )
+        # When the camera changes its shape nobody else tells a slot that is merely resident: the
+        # frames' own end does, in whatever thread that is, so that their pages are given back.
+        self._attached[key] = weakref.ref(memory, lambda _: self._detach(key))
+        return key
+
+    def _detach(self, key: int) -> None:
+        with suppress(KeyError):
+            del self._attached[key]
+            self.worker.post(wire.Detach(key))
+
+
+def _remaining_s(deadline_at: float) -> float:
+    return max(1e-3, deadline_at - time.monotonic())

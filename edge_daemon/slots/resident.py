@@ -1,0 +1,83 @@
+"""An engine with the bundle in it, and the blame put right: what runs inside a slot.
+
+A model's code may raise anything; here it becomes the bundle's fault, the box's, or the end of
+the slot. The worker process and the thread slot both run this.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
+from edge_daemon.host.memory import Pixels
+from edge_daemon.models.engine import Engine, decode_image
+from edge_daemon.slots.kernel import resident_bytes
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+
+DETECTIONS_LIMIT = 1000
+
+
+def engine_of(factory: str, options: dict[str, object]) -> Engine:
+    """Call `module:factory` with `options`; raises ImportError, AttributeError or its own."""
+    module, _, name = factory.partition(":")
+    made: Callable[..., Engine] = getattr(importlib.import_module(module), name)
+    return made(**options)
+
+
+class Resident:
+    """One engine and at most one bundle. All calls from the thread that made the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self, order: LoadOrder) -> Loaded:
+        """Raises BundleError (load_failed, incompatible), BoxError (no_memory), SlotLost."""
+        before = resident_bytes()
+        began = time.perf_counter()
+        try:
+            facts = self._engine.load(order)
+        except EdgeDaemonError:
+            raise
+        except MemoryError as error:
+            raise BoxError("There is no memory for the model.", code=Code.NO_MEMORY) from error
+        except Exception as error:  # the boundary to a model's own code: it may raise anything
+            raise BundleError(
+                f"The weights cannot be loaded ({brief(error)}).", code=Code.LOAD_FAILED
+            ) from error
+        load_ms = (time.perf_counter() - began) * 1e3
+        gc.collect()
+        grown = max(0, resident_bytes() - before)
+        return Loaded(facts.classes, facts.task, load_ms, grown, self._engine.gpu_bytes())
+
+    def judge(self, pixels: Pixels) -> Inference:
+        """One timed inference. Raises BundleError, BoxError (no_memory), SlotLost."""
+        began = time.perf_counter()
+        try:
+            sight = self._engine.infer(pixels)
+        except EdgeDaemonError:
+            raise
+        except MemoryError as error:
+            raise BoxError("There is no memory for an inference.", code=Code.NO_MEMORY) from error
+        except Exception as error:  # the boundary to a model's own code: it may raise anything
+            raise BundleError(f"The model failed at an inference ({brief(error)}).") from error
+        took_ms = (time.perf_counter() - began) * 1e3
+        if len(sight.detections) > DETECTIONS_LIMIT:
+            raise BundleError(
+                f"The model found {len(sight.detections)} objects in one frame.",
+                hint=f"At most {DETECTIONS_LIMIT} are taken; raise recipe.confidence.",
+            )
+        return Inference(sight.detections, took_ms, sight.finite)
+
+    def judge_file(self, path: Path) -> Inference:
+        """The same for one image file; raises BundleError when it cannot be decoded."""
+        return self.judge(decode_image(path))
+
+
+def brief(error: BaseException) -> str:
+    """The first line of what an exception says, short enough for a reply."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -1,0 +1,170 @@
+"""Pre-warmed workers that stand by, so that no load waits for torch to be imported.
+
+A new spare is warmed when the slots have been quiet for a while (its imports would compete with a
+load or a gate for the processors), at low priority, and ever more rarely while workers die at
+their start.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import structlog
+
+from edge_daemon.errors import SlotLost
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+
+_log = structlog.get_logger()
+
+_FIRST_RETRY_S = 1.0
+_LAST_RETRY_S = 60.0
+
+
+class SparePool:
+    """Keeps `standing` warm workers, and starts one on demand when none stands by.
+
+    Args:
+        spec: how to start a worker.
+        standing: how many to keep (spare hot or warm: 1, off: 0).
+        settle_s: seconds without a load or a gate before a new spare is warmed.
+        start_timeout_s: limit for a worker to become ready.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        standing: int = 1,
+        settle_s: float = 3.0,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="edge-daemon-")
+        self._spec = replace(spec, scratch=self._scratch.name)
+        self._standing = standing
+        self._settle_s = settle_s
+        self._start_timeout_s = start_timeout_s
+        self._changed = threading.Condition()
+        self._ready: list[WorkerProcess] = []
+        self._warming: WorkerProcess | None = None
+        self._busy = 0  # loads and gates going on
+        self._quiet_since = float("-inf")
+        self._retry_s = 0.0
+        self._closed = False
+        self._refiller: threading.Thread | None = None
+        if standing:
+            self._refiller = threading.Thread(target=self._refill, name="spares", daemon=True)
+            self._refiller.start()
+
+    @property
+    def standing_by(self) -> int:
+        """How many warm workers wait at this moment."""
+        with self._changed:
+            return len(self._ready)
+
+    def take(self) -> WorkerProcess:
+        """A worker that stands by, else the one that is warming, else a new one.
+
+        The last two are not warm yet: `await_ready` before use. Raises SlotLost when the box
+        cannot start one.
+        """
+        with self._changed:
+            if self._closed:
+                raise SlotLost("No worker is started while the daemon stops.")
+            self._changed.notify_all()
+            while self._ready:
+                worker = self._ready.pop(0)
+                if worker.is_alive:
+                    return worker
+                worker.end()
+            if self._warming is not None:
+                worker, self._warming = self._warming, None
+                return worker
+        return WorkerProcess.start(self._spec)
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Warm no spare meanwhile: a load or a gate needs the processors."""
+        with self._changed:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._quiet_since = time.monotonic()
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End every worker that still belongs to the pool."""
+        with self._changed:
+            self._closed = True
+            if self._warming is not None:
+                self._warming.kill()
+            left, self._ready = self._ready, []
+            self._changed.notify_all()
+        if self._refiller is not None:
+            self._refiller.join(10.0)
+        for worker in left:
+            worker.end()
+        with suppress(OSError):
+            self._scratch.cleanup()
+
+    def _refill(self) -> None:
+        while self._await_need():
+            self._warm_one()
+
+    def _warm_one(self) -> None:
+        try:
+            worker = WorkerProcess.start(self._spec)
+            self._note_warming(worker)
+            worker.await_ready(self._start_timeout_s)
+        except SlotLost as error:
+            self._note_failure(error)
+        else:
+            self._note_warm(worker)
+
+    def _await_need(self) -> bool:
+        """Wait until a spare is missing and the slots are quiet; False at the end."""
+        with self._changed:
+            while not self._closed:
+                wait_s: float | None = None
+                if len(self._ready) < self._standing and not self._busy:
+                    pause_s = max(self._settle_s, self._retry_s)
+                    wait_s = self._quiet_since + pause_s - time.monotonic()
+                    if wait_s <= 0:
+                        return True
+                self._changed.wait(wait_s)
+            return False
+
+    def _note_warming(self, worker: WorkerProcess) -> None:
+        with self._changed:
+            self._warming = worker
+            if self._closed:
+                worker.kill()
+
+    def _note_warm(self, worker: WorkerProcess) -> None:
+        with self._changed:
+            self._retry_s = 0.0
+            is_ours = self._warming is worker  # a slot may have taken it meanwhile
+            self._warming = None
+            if is_ours and not self._closed:
+                self._ready.append(worker)
+                is_ours = False
+            self._changed.notify_all()
+        if is_ours:
+            worker.end()
+
+    def _note_failure(self, error: SlotLost) -> None:
+        with self._changed:
+            self._warming = None
+            self._retry_s = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, self._retry_s * 2))
+            self._quiet_since = time.monotonic()
+            closed, retry_s = self._closed, self._retry_s
+            self._changed.notify_all()
+        if not closed:
+            _log.warning("spare_failed", error=str(error), retry_s=retry_s)

@@ -1,0 +1,292 @@
+"""The words between a slot and its worker, and the socket that carries them.
+
+msgpack in one packet a message over a SOCK_SEQPACKET pair; the descriptor of frame memory travels
+beside `Attach`. Nothing is unpickled on either side, every field is bounded, and whatever does not
+parse is a worker that broke its protocol: `SlotLost`.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Union
+
+import msgspec
+
+from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
+from edge_daemon.slots.resident import DETECTIONS_LIMIT
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+
+MESSAGE_LIMIT_BYTES = 128 * 1024
+TEXT_LIMIT = 2000
+
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
+Label = Annotated[str, msgspec.Meta(max_length=200)]
+Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]  # the bounds shut NaN out as well
+Pixel = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+
+
+# --------------------------------------------------------------------------- to the worker
+
+
+class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
+    """Bring a bundle into memory; answered by `LoadedReply` or `Fault`."""
+
+    name: str
+    version: str
+    sha256: str
+    folder: str
+    weights: str
+    task: str
+    classes: tuple[str, ...]
+    imgsz: int
+    confidence: float
+    device: str
+    half: bool
+    swap_id: str
+
+    @classmethod
+    def of(cls, order: LoadOrder) -> Load:
+        return cls(
+            name=order.ref.name,
+            version=order.ref.version,
+            sha256=order.sha256,
+            folder=str(order.folder),
+            weights=str(order.weights),
+            task=order.task,
+            classes=order.classes,
+            imgsz=order.imgsz,
+            confidence=order.confidence,
+            device=order.device,
+            half=order.half,
+            swap_id=order.swap_id,
+        )
+
+    def order(self) -> LoadOrder:
+        return LoadOrder(
+            ref=BundleRef(self.name, self.version),
+            sha256=self.sha256,
+            folder=Path(self.folder),
+            weights=Path(self.weights),
+            task=self.task,
+            classes=self.classes,
+            imgsz=self.imgsz,
+            confidence=self.confidence,
+            device=self.device,
+            half=self.half,
+            swap_id=self.swap_id,
+        )
+
+
+class Attach(msgspec.Struct, tag="attach", frozen=True, array_like=True):
+    """Map the frame memory whose descriptor comes along; not answered."""
+
+    memory: int
+    height: int
+    width: int
+    places: int
+
+
+class Detach(msgspec.Struct, tag="detach", frozen=True, array_like=True):
+    """Let a frame memory go; not answered."""
+
+    memory: int
+
+
+class InferPlace(msgspec.Struct, tag="infer", frozen=True, array_like=True):
+    """Judge the frame at a place of an attached memory; answered by `Found` or `Fault`."""
+
+    memory: int
+    place: int
+
+
+class InferFile(msgspec.Struct, tag="file", frozen=True, array_like=True):
+    """Decode and judge one image file; answered by `Found` or `Fault`."""
+
+    path: str
+
+
+class Promote(msgspec.Struct, tag="promote", frozen=True, array_like=True):
+    """Leave the background's priority; not answered."""
+
+
+Request = Union[Load, Attach, Detach, InferPlace, InferFile, Promote]
+
+
+# --------------------------------------------------------------------------- from the worker
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True, array_like=True):
+    """The engine's library is imported and warm; sent once, unasked."""
+
+    warm_ms: Milliseconds
+
+
+class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
+    """The bundle is in memory."""
+
+    classes: Labels
+    task: Label
+    load_ms: Milliseconds
+    memory_bytes: Size
+    gpu_bytes: Size
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> LoadedReply:
+        return cls(
+            loaded.classes, loaded.task, loaded.load_ms, loaded.memory_bytes, loaded.gpu_bytes
+        )
+
+    def loaded(self) -> Loaded:
+        return Loaded(self.classes, self.task, self.load_ms, self.memory_bytes, self.gpu_bytes)
+
+
+class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
+    """One inference. A detection is (label, confidence, x1, y1, x2, y2)."""
+
+    inference_ms: Milliseconds
+    finite: bool
+    detections: Annotated[
+        tuple[tuple[Label, Share, Pixel, Pixel, Pixel, Pixel], ...],
+        msgspec.Meta(max_length=DETECTIONS_LIMIT),
+    ]
+
+    @classmethod
+    def of(cls, inference: Inference) -> Found:
+        return cls(
+            inference.inference_ms,
+            inference.finite,
+            tuple((d.label, d.confidence, *d.box) for d in inference.detections),
+        )
+
+    def inference(self) -> Inference:
+        return Inference(
+            tuple(
+                Detection(label, confidence, (x1, y1, x2, y2))
+                for label, confidence, x1, y1, x2, y2 in self.detections
+            ),
+            self.inference_ms,
+            self.finite,
+        )
+
+
+class Blame(str, Enum):
+    """Who is at fault, and with it what is left: after `slot` the worker ends."""
+
+    BUNDLE = "bundle"
+    BOX = "box"
+    SLOT = "slot"
+
+
+class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
+    """What was asked could not be done."""
+
+    blame: Blame
+    code: Code
+    message: Text
+    hint: Text
+
+    @classmethod
+    def of(cls, error: EdgeDaemonError) -> Fault:
+        blame = Blame.BUNDLE if isinstance(error, BundleError) else Blame.BOX
+        if isinstance(error, SlotLost):
+            blame = Blame.SLOT
+        return cls(blame, error.code, error.message[:TEXT_LIMIT], error.hint[:TEXT_LIMIT])
+
+    def error(self) -> EdgeDaemonError:
+        kind = {Blame.BUNDLE: BundleError, Blame.BOX: BoxError, Blame.SLOT: SlotLost}[self.blame]
+        return kind(self.message, hint=self.hint, code=self.code)
+
+
+Reply = Union[Ready, LoadedReply, Found, Fault]
+
+
+# --------------------------------------------------------------------------- the socket
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends: the slot's and the worker's."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class SlotEnd:
+    """The slot's end: every wait has a limit, and every packet is checked."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._buffer = bytearray(MESSAGE_LIMIT_BYTES + 1)
+        self._view = memoryview(self._buffer)
+        self._decode = msgspec.msgpack.Decoder(Reply).decode
+        self._timeout_s: float | None = None
+
+    def send(self, request: Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
+        """Raises SlotLost when the worker is gone or does not read."""
+        self._limit(timeout_s)
+        try:
+            if fds:
+                socket.send_fds(self._end, [_encode(request)], list(fds))
+            else:
+                self._end.send(_encode(request))
+        except OSError as error:
+            raise SlotLost("The worker does not take messages any more.") from error
+
+    def post(self, request: Request) -> None:
+        """Send what is not answered and may be lost; from any thread, for a packet goes whole."""
+        with suppress(OSError):
+            self._end.send(_encode(request))
+
+    def receive(self, timeout_s: float) -> Reply:
+        """The next message; raises SlotLost at the end of the stream, past the limit, or for
+        anything that is no message of ours; TimeoutError stays the cause of a timeout."""
+        self._limit(timeout_s)
+        try:
+            size = self._end.recv_into(self._buffer)
+        except TimeoutError as error:
+            raise SlotLost(f"The worker gave no answer within {timeout_s:g} s.") from error
+        except OSError as error:
+            raise SlotLost("The worker's socket failed.") from error
+        if size == 0:
+            raise SlotLost("The worker ended.")
+        if size > MESSAGE_LIMIT_BYTES:
+            raise SlotLost("The worker sent a message that is too long.")
+        try:
+            reply: Reply = self._decode(self._view[:size])
+        except msgspec.MsgspecError as error:
+            raise SlotLost("The worker sent a malformed message.") from error
+        return reply
+
+    def close(self) -> None:
+        self._end.close()
+
+    def _limit(self, timeout_s: float) -> None:
+        if timeout_s != self._timeout_s:  # setting it costs a system call
+            self._end.settimeout(max(timeout_s, 1e-3))
+            self._timeout_s = timeout_s
+
+
+class WorkerEnd:
+    """The worker's end: it waits for ever, because its life ends with the slot's."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._end.setblocking(True)
+        self._decode = msgspec.msgpack.Decoder(Request).decode
+
+    def receive(self) -> tuple[Request, list[int]] | None:
+        """The next request with its descriptors; None when the slot's end is closed."""
+        packet, fds, _, _ = socket.recv_fds(
+            self._end, MESSAGE_LIMIT_BYTES, 1, socket.MSG_CMSG_CLOEXEC
+        )
+        return (self._decode(packet), fds) if packet else None
+
+    def send(self, reply: Reply) -> None:
+        self._end.send(_encode(reply))
