@@ -7,6 +7,7 @@ document    YAML within bounds, read key by key
 manifest    model.yaml as frozen values
 versions    how versions order; what a bundle requires of this box
 trust       OpenSSF model signatures
+onnx        does a model name other files, which nothing vouches for
 bundle      the door: a folder is read, checked, and copied byte for byte as it was checked
 store       which bundles are complete; what was seen once never changes
 watch       tells when the store's offer changes

@@ -28,10 +28,15 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One regular file below a folder: its path with `/`, and its size in bytes."""
+    """One regular file below a folder: its path with `/`, its size in bytes.
+
+    `inode` and `changed_ns` tell two looks at the same path apart when it was written between.
+    """
 
     path: str
     size: int
+    inode: int = 0
+    changed_ns: int = 0
 
 
 def is_inner_path(text: str) -> bool:
@@ -86,7 +91,7 @@ class Folder:
                 folders.append(path)
             else:
                 _refuse_unless_regular(path, status)
-                files.append(Entry(path, status.st_size))
+                files.append(Entry(path, status.st_size, status.st_ino, status.st_ctime_ns))
         return tuple(sorted(files, key=lambda entry: entry.path)), tuple(sorted(folders))
 
     def _walk(self, fd: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,0 +1,361 @@
+"""The store: which bundles are complete, where they lie, and that none ever changes.
+
+    <root>/<name>/<version>/model.yaml …     a bundle; complete once model.yaml is there
+    <root>/.…                                not looked at: copies under way, mounted volumes' own
+    <state>/bundles.json                     the digest of each manifest when it was first seen
+
+A version is immutable: bundles that come back with another `model.yaml` are not offered.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+import structlog
+
+from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.errors import BoxError, BundleError, Code, SenderError, StateError
+from edge_daemon.models.bundle import read_manifest, verified_copy
+from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_folder, sync_tree
+from edge_daemon.models.files import write_durably as write_file_durably
+from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
+from edge_daemon.models.trust import Trust
+from edge_daemon.models.versions import order_of
+
+_log = structlog.get_logger()
+
+_INCOMING = ".incoming"
+_MEMORY_FILE = "bundles.json"
+
+_Look = Union[Manifest, BundleError]
+"""What one look at a folder gave: a complete bundle, or why it is none."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A folder that is not offered, and why: not complete (yet), or not valid."""
+
+    folder: Path
+    error: BundleError
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One look at the whole store: what it offers, oldest to newest within a name, and the rest."""
+
+    known: tuple[Known, ...]
+    problems: tuple[Problem, ...]
+
+
+class Store:
+    """The bundles below one folder. Any thread may call it; nothing here reads weights but `add`.
+
+    `state` is a folder of this daemon's own where first-seen digests are kept; without one they
+    are kept for this process only. Raises StateError when they cannot be read.
+    """
+
+    def __init__(self, root: Path, state: Path | None = None) -> None:
+        self.root = root
+        self._memory = _Memory(state / _MEMORY_FILE if state else None)
+        self._lock = threading.RLock()
+        self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}
+
+    # ----------------------------------------------------------------------- asking
+
+    def offer(self) -> Offer:
+        """Look at every folder of the store; unchanged ones are not read again."""
+        with self._lock:
+            found: list[Known] = []
+            problems: list[Problem] = []
+            folders = tuple(self._folders())
+            for folder in folders:
+                look = self._look(folder)
+                if isinstance(look, BundleError):
+                    problems.append(Problem(folder, look))
+                else:
+                    found.append(Known(look.ref, look.weights.sha256))
+            self._looks = {at: look for at, look in self._looks.items() if at in folders}
+            self._memory.save()
+        found.sort(key=lambda known: (known.ref.name, order_of(known.ref.version)))
+        return Offer(tuple(found), tuple(problems))
+
+    def available(self) -> tuple[Known, ...]:
+        """The complete, valid and unchanged bundles, oldest to newest within a name."""
+        return self.offer().known
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The folders that are not offered, with reasons."""
+        return self.offer().problems
+
+    def find(self, ref: BundleRef) -> Path:
+        """The folder of a bundle. Raises SenderError(unknown_model), or why it is not offered."""
+        self.manifest(ref)
+        return self._place(ref)
+
+    def manifest(self, ref: BundleRef) -> Manifest:
+        """The manifest of a bundle; raises as `find`."""
+        folder = self._place(ref)
+        with self._lock:
+            if not folder.is_dir():
+                raise self._unknown(ref)
+            look = self._look(folder)
+            self._memory.save()
+        if isinstance(look, BundleError):
+            raise BundleError(look.message, hint=look.hint, code=look.code) from look
+        return look
+
+    def size_bytes(self) -> int:
+        """Bytes of all offered bundles."""
+        with self._lock:
+            return sum(self._size(self._place(known.ref)) for known in self.available())
+
+    # ----------------------------------------------------------------------- changing
+
+    def add(self, folder: Path, trust: Trust | None = None) -> BundleRef:
+        """Copy a bundle into the store, verified; it appears there whole, at one moment.
+
+        The same bundle again is no error. Raises BundleError as `read_manifest` and
+        `verified_copy` do, and digest_mismatch when another one is there under its name;
+        BoxError when the store cannot be written.
+        """
+        manifest = read_manifest(folder, placed=False)
+        place = self._place(manifest.ref)
+        self._refuse_other(manifest, place)
+        try:
+            with self._writing() as incoming:
+                assert incoming is not None  # it waited
+                copy = incoming / secrets.token_hex(8)
+                verified_copy(manifest, folder, copy, trust or Trust())
+                try:
+                    self._put(copy, place, manifest)
+                finally:
+                    shutil.rmtree(copy, ignore_errors=True)
+        except OSError as error:
+            raise BoxError(
+                f"The store {self.root} cannot be written: {error.strerror or error}.",
+                hint="Free space there, and let this user write there.",
+            ) from error
+        self.manifest(manifest.ref)
+        return manifest.ref
+
+    def collect(self, keep: Set[BundleRef], quota_bytes: int) -> tuple[BundleRef, ...]:
+        """Remove bundles not in `keep`, longest there first, until the rest fits the quota.
+
+        Returns what was removed. What cannot be removed is logged and stays; while somebody adds
+        a bundle nothing is removed.
+        """
+        removed: list[BundleRef] = []
+        with self._lock, self._writing(wait=False) as incoming:
+            if incoming is None:
+                return ()
+            sizes = {known.ref: self._size(self._place(known.ref)) for known in self.available()}
+            total = sum(sizes.values())
+            for ref in sorted(set(sizes) - set(keep), key=self._arrived_ns):
+                if total <= quota_bytes:
+                    break
+                if self._remove(ref, incoming):
+                    removed.append(ref)
+                    total -= sizes[ref]
+        return tuple(removed)
+
+    # ----------------------------------------------------------------------- inside
+
+    def _place(self, ref: BundleRef) -> Path:
+        # A ref comes from a request: it must not lead out of the store.
+        inner = all("/" not in part and is_inner_path(part) for part in (ref.name, ref.version))
+        if not inner:
+            raise self._unknown(ref)
+        return self.root / ref.name / ref.version
+
+    def _unknown(self, ref: BundleRef) -> SenderError:
+        there = [known.ref.version for known in self.available() if known.ref.name == ref.name]
+        offered = f"It has {ref.name} {', '.join(there[-5:])}." if there else ""
+        return SenderError(
+            f"The store has no bundle {ref}.",
+            hint=f"{offered} Add it with 'edge-daemon models add'.".strip(),
+            code=Code.UNKNOWN_MODEL,
+        )
+
+    def _folders(self) -> Iterator[Path]:
+        for name in _visible_folders(self.root):
+            yield from _visible_folders(name)
+
+    def _look(self, folder: Path) -> _Look:
+        try:
+            self._refuse_outside(folder)
+            with Folder(folder) as opened:
+                entries, _ = opened.entries()
+            before = self._looks.get(folder)
+            if before is None or before[0] != entries:
+                before = self._looks[folder] = (entries, _read(folder))
+            look = before[1]
+            if isinstance(look, Manifest):
+                self._memory.refuse_change(look)
+                self._memory.remember(look)
+        except BundleError as error:
+            return error
+        except OSError as error:
+            return BundleError(f"{folder} cannot be read: {error.strerror or error}.")
+        return look
+
+    def _refuse_outside(self, folder: Path) -> None:
+        """Volumes are mounted by symbolic links within the store; none may lead out of it."""
+        if not folder.resolve().is_relative_to(self.root.resolve()):
+            raise BundleError(
+                f"{folder} is a link that leads out of the store.", hint="Copy the bundle there."
+            )
+
+    def _refuse_other(self, manifest: Manifest, place: Path) -> None:
+        self._memory.refuse_change(manifest)
+        if not (place / MANIFEST_FILE).exists():
+            return
+        with self._lock:
+            there = self._look(place)
+        if isinstance(there, BundleError) or there.sha256 != manifest.sha256:
+            raise BundleError(
+                f"The store already holds another {manifest.ref}.",
+                hint="A version never changes: give the new bundle a new version.",
+                code=Code.DIGEST_MISMATCH,
+            )
+
+    def _put(self, copy: Path, place: Path, manifest: Manifest) -> None:
+        if (place / MANIFEST_FILE).exists():
+            return self._refuse_other(manifest, place)
+        sync_tree(copy)
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)  # a store is read by other users; the private copy is not
+        for file in copy.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)
+        place.parent.mkdir(exist_ok=True)
+        if place.exists():  # the remains of a copy that was cut off: model.yaml is not there
+            place.rename(copy.with_suffix(".remains"))
+        copy.rename(place)
+        sync_folder(place.parent)
+        sync_folder(self.root)
+        return None
+
+    @contextmanager
+    def _writing(self, wait: bool = True) -> Iterator[Path | None]:
+        """One writer of the store at a time, in any process; gives the folder for unfinished work.
+
+        Without `wait`, None when another one is writing.
+        Whoever holds the lock is alone, so what lies there is left from a crash and is removed.
+        """
+        incoming = self.root / _INCOMING
+        incoming.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            if not _lock_file(fd, wait):
+                yield None
+                return
+            _empty(incoming)
+            yield incoming
+            _empty(incoming)
+        finally:
+            os.close(fd)
+
+    def _remove(self, ref: BundleRef, incoming: Path) -> bool:
+        place = self._place(ref)
+        try:
+            place.rename(incoming / secrets.token_hex(8))  # gone at one moment, then deleted
+            sync_folder(place.parent)
+        except OSError as error:
+            _log.warning("bundle_not_removed", model=str(ref), error=str(error))
+            return False
+        _log.info("bundle_removed", model=str(ref))
+        return True
+
+    def _size(self, place: Path) -> int:
+        entries, _ = self._looks.get(place, ((), None))
+        return sum(entry.size for entry in entries)
+
+    def _arrived_ns(self, ref: BundleRef) -> int:
+        entries, _ = self._looks.get(self._place(ref), ((), None))
+        return max((entry.changed_ns for entry in entries), default=0)
+
+
+class _Memory:
+    """The manifest digest of each bundle when it was first seen; durable where a file is given."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen = _read_memory(file) if file else {}
+        self._saved = dict(self._seen)
+
+    def refuse_change(self, manifest: Manifest) -> None:
+        """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
+        if self._seen.get(str(manifest.ref), manifest.sha256) != manifest.sha256:
+            raise BundleError(
+                f"{manifest.ref} is not the bundle that was first seen under this version.",
+                hint="A version never changes: give the new bundle a new version.",
+                code=Code.DIGEST_MISMATCH,
+            )
+
+    def remember(self, manifest: Manifest) -> None:
+        self._seen.setdefault(str(manifest.ref), manifest.sha256)
+
+    def save(self) -> None:
+        if self._file is None or self._saved == self._seen:
+            return
+        content = json.dumps(self._seen, indent=0, sort_keys=True).encode()
+        try:
+            write_file_durably(self._file, content)
+        except OSError as error:
+            # Still known in this process; the next look tries again.
+            _log.warning("bundle_memory_not_saved", error=str(error))
+            return
+        self._saved = dict(self._seen)
+
+
+def _read(folder: Path) -> _Look:
+    try:
+        return read_manifest(folder)
+    except BundleError as error:
+        return error
+
+
+def _read_memory(file: Path) -> dict[str, str]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = json.loads(file.read_bytes())
+        return {str(ref): str(digest) for ref, digest in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StateError(
+            f"{file} cannot be read: {error}.",
+            hint="Restore it, or remove it to accept all bundles as they are now.",
+        ) from error
+
+
+def _visible_folders(folder: Path) -> tuple[Path, ...]:
+    try:
+        return tuple(
+            sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_dir())
+        )
+    except OSError:
+        return ()  # not there yet, or removed while looking: nothing is offered from it
+
+
+def _lock_file(fd: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,122 @@
+"""Tells when the store's offer changes, however bundles arrive: copied, synchronised, linked.
+
+File events only say "look again", after a moment of quiet; what counts is the look itself. A slow
+look now and then catches what events miss (a network file system, a link flipped above the root).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from edge_daemon.models.store import Offer, Store
+
+_log = structlog.get_logger()
+
+_READING = frozenset({"opened", "closed_no_write"})
+"""Events that our own looking causes; answering them would never end."""
+
+_MOST_ROUNDS = 10
+
+
+class StoreWatch:
+    """Calls `on_change(offer)` from its own thread, first with the offer at the start.
+
+    `quiet_s`: how long the store must be still before a look; a store that never is still is
+    looked at every ten times that. `rescan_s`: the look without an event.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        on_change: Callable[[Offer], None],
+        *,
+        quiet_s: float = 0.3,
+        rescan_s: float = 60.0,
+    ) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._quiet_s = quiet_s
+        self._rescan_s = rescan_s
+        self._stirred = threading.Event()
+        self._stopped = threading.Event()
+        self._observer: BaseObserver | None = None
+        self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
+
+    def __enter__(self) -> StoreWatch:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to watch; without file events (too many watches, say) only the slow look stays."""
+        try:
+            self._store.root.mkdir(parents=True, exist_ok=True)
+            observer = Observer()
+            observer.schedule(_Stir(self._stirred), str(self._store.root), recursive=True)
+            observer.start()
+            self._observer = observer
+        except OSError as error:
+            _log.warning("store_events_missing", error=str(error), rescan_s=self._rescan_s)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch and wait for its threads; not from within `on_change`."""
+        self._stopped.set()
+        self._stirred.set()
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(5.0)
+        self._thread.join(5.0)
+
+    def look_again(self) -> None:
+        """Look soon, as if a file had changed."""
+        self._stirred.set()
+
+    def _run(self) -> None:
+        last: Offer | None = None
+        while not self._stopped.is_set():
+            last = self._look(last)
+            self._stirred.wait(self._rescan_s)
+            self._wait_for_quiet()
+
+    def _look(self, last: Offer | None) -> Offer | None:
+        try:
+            offer = self._store.offer()
+            if last is not None and _shown(offer) == _shown(last):
+                return last
+            self._on_change(offer)
+        except Exception as error:
+            _log.error("store_look_failed", error=str(error))
+            return last
+        return offer
+
+    def _wait_for_quiet(self) -> None:
+        for _ in range(_MOST_ROUNDS):
+            if not self._stirred.is_set():
+                return
+            self._stirred.clear()
+            if self._stopped.wait(self._quiet_s):
+                return
+        self._stirred.clear()
+
+
+class _Stir(FileSystemEventHandler):
+    def __init__(self, stirred: threading.Event) -> None:
+        self._stirred = stirred
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type not in _READING:
+            self._stirred.set()
+
+
+def _shown(offer: Offer) -> object:
+    """Errors compare by what they say, not by which object they are."""
+    return offer.known, tuple((each.folder, str(each.error)) for each in offer.problems)
