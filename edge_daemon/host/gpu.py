@@ -1,0 +1,89 @@
+"""What the GPU's driver says of its memory, asked through NVML without making a CUDA context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pynvml
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Bytes on the device, of every process together."""
+
+    free: int
+    used: int
+    total: int
+
+
+class Gpu(Protocol):
+    """One device; `None` stands for a box without one."""
+
+    @property
+    def name(self) -> str:
+        """As the vendor calls it."""
+
+    @property
+    def driver(self) -> str:
+        """The driver's version."""
+
+    def memory(self) -> GpuMemory | None:
+        """Now; None where the device shares the host's memory, or the driver is lost."""
+
+    def close(self) -> None:
+        """Let the driver go. Never raises."""
+
+
+class NvmlGpu:
+    """A device that NVML knows."""
+
+    def __init__(self, handle: Any, name: str, driver: str) -> None:
+        self._handle = handle
+        self.name = name
+        self.driver = driver
+
+    def memory(self) -> GpuMemory | None:
+        try:
+            said = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
+        except pynvml.NVMLError:
+            return None
+        return GpuMemory(free=int(said.free), used=int(said.used), total=int(said.total))
+
+    def close(self) -> None:
+        try:
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError:
+            return
+
+
+def open_gpu(device: str, environ: Mapping[str, str]) -> Gpu | None:
+    """The device that torch calls `cuda:N`; None for `cpu` and where there is no driver."""
+    if not device.startswith("cuda:"):
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = _handle(int(device[5:]), environ.get("CUDA_VISIBLE_DEVICES"))
+        name = _text(pynvml.nvmlDeviceGetName(handle))
+        return NvmlGpu(handle, name, _text(pynvml.nvmlSystemGetDriverVersion()))
+    except (pynvml.NVMLError, IndexError, ValueError):
+        pynvml.nvmlShutdown()
+        return None
+
+
+def _handle(number: int, visible: str | None) -> Any:
+    """CUDA counts the visible devices only, NVML all of them."""
+    if visible is None:
+        return pynvml.nvmlDeviceGetHandleByIndex(number)
+    chosen = [part.strip() for part in visible.split(",") if part.strip()][number]
+    if chosen.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(chosen))
+    return pynvml.nvmlDeviceGetHandleByUUID(chosen)
+
+
+def _text(said: str | bytes) -> str:
+    return said.decode() if isinstance(said, bytes) else said

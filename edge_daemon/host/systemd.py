@@ -1,0 +1,72 @@
+"""What the daemon tells systemd: sd_notify(3) in one datagram, without a library.
+
+Outside a unit nothing is sent and nothing fails.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from edge_daemon.core.values import Instant
+
+
+class Notifier:
+    """The service manager's ear; every method says whether it heard. None raises."""
+
+    def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
+        self._address = address
+        self.watchdog_s = watchdog_s
+        """Seconds within which `watchdog` must be called; half of it is a good beat."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], pid: int | None = None) -> Notifier:
+        """NOTIFY_SOCKET, and WATCHDOG_USEC where it is meant for this process."""
+        usec = environ.get("WATCHDOG_USEC", "")
+        owner = environ.get("WATCHDOG_PID", "")
+        mine = not owner or owner == str(os.getpid() if pid is None else pid)
+        watchdog_s = int(usec) / 1e6 if mine and usec.isdigit() and int(usec) > 0 else None
+        return cls(environ.get("NOTIFY_SOCKET") or None, watchdog_s)
+
+    def ready(self, status: str = "") -> bool:
+        """Started, or reloaded; units that wait for this one go on."""
+        return self._send("READY=1", *self._status_line(status))
+
+    def status(self, text: str) -> bool:
+        """The line that `systemctl status` shows."""
+        return self._send(*self._status_line(text))
+
+    def watchdog(self) -> bool:
+        """Still alive. To be fed from completed inferences, never from a timer alone."""
+        return self._send("WATCHDOG=1")
+
+    def stopping(self, status: str = "") -> bool:
+        return self._send("STOPPING=1", *self._status_line(status))
+
+    def reloading(self, now: Instant) -> bool:
+        """The settings are read anew; `ready` ends it. `now.at` is CLOCK_MONOTONIC seconds."""
+        return self._send("RELOADING=1", f"MONOTONIC_USEC={int(now.at * 1e6)}")
+
+    def extend(self, seconds: float) -> bool:
+        """Starting or stopping takes this much longer; it is not hanging."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    @staticmethod
+    def _status_line(text: str) -> tuple[str, ...]:
+        return (f"STATUS={' '.join(text.split())}",) if text else ()
+
+    def _send(self, *lines: str) -> bool:
+        if self._address is None or not lines:
+            return False
+        address = self._address
+        if address.startswith("@"):  # Linux's abstract namespace begins with a zero byte
+            address = "\0" + address[1:]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as ear:
+                ear.settimeout(1.0)
+                ear.connect(address)
+                ear.sendall("\n".join(lines).encode())
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,57 @@
+"""Unhealthy is only what a restart may heal; ready says everything that is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
+from edge_daemon.host.health import Signs, healthy, is_excused, ready
+
+
+@pytest.mark.parametrize(
+    ("signs", "good"),
+    [
+        (Signs(0.0), True),
+        (Signs(0.0, frame_at=100.0, inference_at=99.5), True),
+        (Signs(0.0, frame_at=100.0, inference_at=80.0), False),
+        (Signs(0.0, frame_at=100.0), False),
+        (Signs(95.0, frame_at=100.0), True),
+        (Signs(0.0, frame_at=70.0, inference_at=69.0), True),
+        (Signs(0.0, frame_at=100.0, inference_at=80.0, excused_at=99.0), True),
+        (Signs(0.0, frame_at=100.0, inference_at=80.0, changing_over=True), True),
+    ],
+    ids=[
+        "nothing ever came",
+        "judging",
+        "stuck",
+        "never judged",
+        "just started",
+        "camera away",
+        "no model may judge these",
+        "waiting for a load",
+    ],
+)
+def test_healthy(signs: Signs, good: bool) -> None:
+    """Frames that come and are not judged, though they could be, are the only fault."""
+    health = healthy(signs, at=100.0, limit_s=10.0)
+    assert health.good is good
+    assert bool(health.reasons) is not good
+
+
+def test_ready_names_everything_that_is_missing() -> None:
+    """A person reads what to look at, all at once."""
+    health = ready(Signs(0.0), at=1.0)
+    assert not health.good
+    assert health.reasons == ("no model is active", "the camera is away", "the broker is away")
+    full = Signs(0.0, 0.9, 0.9, has_active=True, camera_up=True, mqtt_connected=True)
+    assert ready(full, at=1.0).good
+
+
+def test_a_missing_model_is_no_excuse() -> None:
+    """Frames without any model are a fault; frames of an unknown product are not."""
+
+    def judged(reason: Reason) -> Judged:
+        return Judged(1, 0.0, 0.0, Assignment(), Verdict.UNINSPECTED, reason)
+
+    excused = {reason for reason in Reason if is_excused(judged(reason))}
+    assert excused == {Reason.UNKNOWN_PRODUCT, Reason.CHANGEOVER, Reason.SUPERSEDED}

@@ -1,0 +1,24 @@
+"""A device whose memory the test fills."""
+
+from __future__ import annotations
+
+from edge_daemon.host.gpu import GpuMemory
+
+
+class SimGpu:
+    """Implements `Gpu`; `lost` makes its driver silent."""
+
+    name = "Simulated GPU"
+    driver = "0.0"
+
+    def __init__(self, total: int = 8 << 30, used: int = 1 << 30) -> None:
+        self.total = total
+        self.used = used
+        self.lost = False
+        self.closed = False
+
+    def memory(self) -> GpuMemory | None:
+        return None if self.lost else GpuMemory(self.total - self.used, self.used, self.total)
+
+    def close(self) -> None:
+        self.closed = True
