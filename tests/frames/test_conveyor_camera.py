@@ -1,0 +1,119 @@
+"""The drawn line as a camera, and what a source means."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from edge_daemon.config import CameraSettings
+from edge_daemon.errors import CameraError, ConfigurationError
+from edge_daemon.frames.camera import open_camera
+from edge_daemon.frames.conveyor import Conveyor
+from edge_daemon.frames.conveyor_camera import ConveyorCamera
+from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.host.memory import FrameShape
+
+
+def unpaced(width: int = 64, height: int = 64) -> ConveyorCamera:
+    return ConveyorCamera(
+        Conveyor(seed=3, width=width, height=height), now=lambda: 0.0, wait=lambda _: False
+    )
+
+
+def test_frames_are_the_drawn_ones_in_order() -> None:
+    """Frame n of the camera is frame n of the drawing, written where the caller wants it."""
+    camera = unpaced()
+    assert camera.open() == FrameShape(64, 64)
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    for index in range(3):
+        assert camera.read_into(pixels) is pixels
+        Conveyor(seed=3, width=64, height=64).draw(index, "bottle", drawn)
+        assert (pixels == drawn).all()
+
+
+def test_another_product_is_shown_from_the_next_frame_on() -> None:
+    """`show` takes effect at a frame boundary that the caller learns."""
+    camera = unpaced()
+    camera.open()
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    camera.read_into(pixels)
+    assert camera.show("can") == 1
+    camera.read_into(pixels)
+    Conveyor(seed=3, width=64, height=64).draw(1, "can", drawn)
+    assert (pixels == drawn).all()
+    assert [camera.shown(index) for index in range(3)] == ["bottle", "can", "can"]
+    with pytest.raises(ValueError, match="not one of"):
+        camera.show("crate")
+
+
+def test_it_goes_on_where_it_was_when_it_is_opened_again() -> None:
+    """A reconnect repeats no frame and forgets no product."""
+    camera = unpaced()
+    camera.open()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    camera.read_into(pixels)
+    camera.show("can")
+    camera.close()
+    with pytest.raises(CameraError, match="closed"):
+        camera.read_into(pixels)
+    camera.open()
+    camera.read_into(pixels)
+    drawn = np.zeros((64, 64, 3), np.uint8)
+    Conveyor(seed=3, width=64, height=64).draw(1, "can", drawn)
+    assert (pixels == drawn).all()
+
+
+def test_close_ends_a_wait_for_the_next_turn() -> None:
+    """A slow line does not hold up a stop."""
+    camera = ConveyorCamera.parse("conveyor:?size=64x64&fps=0.001")
+    camera.open()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    camera.read_into(pixels)
+    ended = threading.Event()
+
+    def read() -> None:
+        with pytest.raises(CameraError):
+            camera.read_into(pixels)
+        ended.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    camera.close()
+    assert ended.wait(60)
+
+
+def test_a_source_says_what_is_drawn() -> None:
+    """Scene, seed, size and rate stand in the source; the rate of the settings comes second."""
+    camera = open_camera(CameraSettings(source="conveyor:?scene=can&size=96x64&seed=5", fps=12))
+    assert isinstance(camera, ConveyorCamera)
+    assert camera.open() == FrameShape(64, 96)
+    assert camera.fps == 12
+    assert ConveyorCamera.parse("conveyor:?fps=25", fps=12).fps == 25
+    assert ConveyorCamera.parse("conveyor:").fps == 30
+    assert camera.describe() == "conveyor:?scene=can&size=96x64&fps=12"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "conveyor:?scene=crate",
+        "conveyor:?size=big",
+        "conveyor:?size=1x1",
+        "conveyor:?fps=0",
+        "conveyor:?fps=nan",
+        "conveyor:?colour=red",
+        "conveyor:?scene",
+    ],
+)
+def test_a_wrong_conveyor_source_is_refused_with_an_example(source: str) -> None:
+    """A source that cannot be understood never becomes another picture than the one meant."""
+    with pytest.raises(ConfigurationError, match="conveyor:") as refused:
+        open_camera(CameraSettings(source=source))
+    assert "scene=bottle" in refused.value.hint
+
+
+def test_every_other_source_is_opencv_s() -> None:
+    """URLs, devices and files are read by OpenCV; nothing is connected before `open`."""
+    for source in ("rtsp://10.0.0.1/stream", "/dev/video0", "/data/line.mp4"):
+        assert isinstance(open_camera(CameraSettings(source=source)), OpenCVCamera)

@@ -1,0 +1,196 @@
+"""OpenCV sources: files as cameras, and faults that a technician can act on."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_daemon.config import CameraSettings
+from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
+
+FRAMES = 6
+
+
+def film(path: Path, *, size: str = "64x48", rate: int = 25, frames: int = FRAMES) -> Path:
+    program = shutil.which("ffmpeg")
+    assert program is not None, "These tests need ffmpeg: apt-get install ffmpeg."
+    pattern = f"testsrc=size={size}:rate={rate}"
+    codec = "mjpeg" if path.suffix == ".mjpeg" else "mpeg4"
+    made = ["-f", "lavfi", "-i", pattern, "-frames:v", str(frames), "-c:v", codec]
+    subprocess.run([program, "-y", "-v", "error", *made, str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("film") / "clip.mp4")
+
+
+def read_all(camera: OpenCVCamera, pixels: Pixels, most: int = 100) -> list[Pixels]:
+    frames: list[Pixels] = []
+    while len(frames) < most:
+        got = camera.read_into(pixels)
+        if got is None:
+            break
+        frames.append(got.copy())
+    return frames
+
+
+def test_a_file_is_decoded_into_the_place_that_is_given(clip: Path) -> None:
+    """Every frame of the file arrives once, in shared memory, and then the source has ended."""
+    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=1000, loop=False))
+    shape = camera.open()
+    assert shape == FrameShape(48, 64)
+    assert camera.fps == 1000
+    memory = FrameMemory.allocate(shape, 2)
+    place = memory.pixels(1)
+    before = memory.pixels(0).copy()
+    frames = []
+    while (got := camera.read_into(place)) is not None:
+        assert got is place
+        frames.append(got.copy())
+    assert len(frames) == FRAMES
+    assert (frames[0] != frames[-1]).any()
+    assert (memory.pixels(0) == before).all()
+    camera.close()
+    del place, got
+    memory.close()
+
+
+def test_a_file_plays_at_its_own_rate_unless_told_otherwise(clip: Path) -> None:
+    """The rate comes from the file, or from the settings."""
+    for fps, expected in ((None, 25.0), (5.0, 5.0)):
+        camera = OpenCVCamera(CameraSettings(source=str(clip), fps=fps))
+        camera.open()
+        assert camera.fps == expected
+        camera.close()
+
+
+def test_a_looped_file_begins_again_with_its_first_frame(clip: Path) -> None:
+    """Without `loop: false` a file is an endless camera that repeats itself exactly."""
+    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=1000))
+    camera.open()
+    frames = read_all(camera, np.empty((48, 64, 3), np.uint8), most=2 * FRAMES + 1)
+    camera.close()
+    for index in range(FRAMES + 1):
+        assert (frames[index] == frames[index + FRAMES]).all()
+
+
+def test_a_change_of_resolution_within_a_stream_keeps_the_frames_whole(tmp_path: Path) -> None:
+    """OpenCV scales to the shape that it was opened with; opened anew, it tells the new one."""
+    parts = [film(tmp_path / "a.mjpeg"), film(tmp_path / "b.mjpeg", size="96x80")]
+    joined = tmp_path / "joined.mjpeg"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    camera = OpenCVCamera(CameraSettings(source=str(joined), fps=1000, loop=False))
+    assert camera.open() == FrameShape(48, 64)
+    frames = read_all(camera, np.empty((48, 64, 3), np.uint8))
+    camera.close()
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * (2 * FRAMES)
+    again = OpenCVCamera(CameraSettings(source=str(parts[1])))
+    assert again.open() == FrameShape(80, 96)
+    again.close()
+
+
+def test_close_from_another_thread_ends_a_wait(clip: Path) -> None:
+    """A stop does not wait for the next turn of a slow file."""
+    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=0.001))
+    camera.open()
+    pixels = np.empty((48, 64, 3), np.uint8)
+    camera.read_into(pixels)
+    ended = threading.Event()
+
+    def read() -> None:
+        with pytest.raises(SourceError, match="closed"):
+            camera.read_into(pixels)
+        ended.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    camera.close()
+    assert ended.wait(60)
+
+
+def fault_of(source: str) -> SourceError:
+    settings = CameraSettings(source=source, open_timeout_s=1.0, read_timeout_s=1.0)
+    with pytest.raises(SourceError) as failed:
+        OpenCVCamera(settings).open()
+    assert "secret" not in str(failed.value)
+    return failed.value
+
+
+def test_a_missing_file_or_device_is_named(tmp_path: Path) -> None:
+    """The technician reads which path is not there."""
+    assert fault_of(str(tmp_path / "none.mp4")).fault is Fault.NOT_FOUND
+    missing = fault_of("/dev/video97")
+    assert missing.fault is Fault.NOT_FOUND
+    assert "/dev/video97" in missing.message
+
+
+def test_a_file_that_is_no_video_is_garbage(tmp_path: Path) -> None:
+    """Text, an empty file and a cut-off header are told from a missing file."""
+    for name, content in (("text.mp4", b"hello " * 500), ("empty.mp4", b"")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert fault_of(str(path)).fault is Fault.GARBAGE
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """A server that gives one answer to everything, and its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):  # the end of the server is the end of this thread
+                while True:
+                    line, _ = server.accept()
+                    with line:
+                        line.settimeout(10)
+                        line.recv(4096)
+                        line.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+
+
+def test_nobody_at_the_port_is_a_refusal() -> None:
+    """A camera that is restarting refuses; the password does not appear in the message."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert fault_of(f"rtsp://me:secret@127.0.0.1:{port}/x").fault is Fault.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (b"RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\r\n", Fault.CREDENTIALS),
+        (b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n", Fault.NOT_FOUND),
+        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", Fault.GARBAGE),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.GARBAGE),
+    ],
+)
+def test_what_a_camera_answers_names_the_fault(answer: bytes, fault: Fault) -> None:
+    """Wrong password, wrong path and wrong port are three different sentences."""
+    with answering(answer) as port:
+        found = diagnose(f"rtsp://me:secret@127.0.0.1:{port}/stream")
+    assert found.fault is fault
+    assert "secret" not in str(found)
+    assert found.hint
+
+
+def test_a_stream_that_opens_to_a_wall_is_opened_no_longer_than_allowed() -> None:
+    """A server that takes the connection and says nothing is a timeout, not a hang."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
+        assert fault_of(url).fault is Fault.TIMEOUT
