@@ -1,0 +1,378 @@
+"""What a MES publishes becomes job orders: each preset, its variants, and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_daemon.config import OrderFields, OrderSource, OrderWords
+from edge_daemon.control.orders import OrderReader, compile_source
+from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.errors import ConfigurationError, SenderError
+
+NOW = Instant(10.0, 1_795_338_000.0)
+PRESETS = ("flat", "umh-core", "b2mml", "opc-10031-4", "value")
+DISPATCHED, RUNNING, COMPLETED = OrderState.DISPATCHED, OrderState.RUNNING, OrderState.COMPLETED
+
+
+def reader(preset: str) -> OrderReader:
+    return compile_source(OrderSource.model_validate({"topic": "mes/orders", "preset": preset}))
+
+
+def read(preset: str, document: Any) -> list[tuple[str | None, str, OrderState | None, str]]:
+    payload = document if isinstance(document, bytes) else json.dumps(document).encode()
+    orders = reader(preset).read(payload, NOW)
+    assert all(order.arrived is NOW for order in orders)
+    return [(order.id, order.product, order.state, order.word) for order in orders]
+
+
+def b2mml(*orders: dict[str, Any]) -> dict[str, Any]:
+    return {"WorkSchedule": [{"ID": "S1", "WorkRequest": [{"ID": "R1", "JobOrder": list(orders)}]}]}
+
+
+def job(order: Any, product: Any, status: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "ID": order,
+        "DispatchStatus": status,
+        "MaterialRequirement": [
+            {"MaterialUse": "Consumed", "MaterialDefinitionID": ["RESIN"]},
+            {"MaterialUse": "Produced", "MaterialDefinitionID": [product]},
+        ],
+        **more,
+    }
+
+
+def opc(order: str, product: str, *states: str) -> dict[str, Any]:
+    return {
+        "JobOrder": {
+            "JobOrderID": order,
+            "MaterialRequirements": [
+                {"MaterialDefinitionID": "RESIN", "MaterialUse": "Consumed"},
+                {"MaterialDefinitionID": product, "MaterialUse": "Produced"},
+            ],
+        },
+        "State": [{"StateText": {"Text": text, "Locale": "en"}} for text in states],
+    }
+
+
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [
+        ("flat", {"Dispatched": DISPATCHED, "RUNNING": RUNNING, "completed": COMPLETED}),
+        ("umh-core", {"created": DISPATCHED, "In-Progress": RUNNING, "completed": COMPLETED}),
+        (
+            "b2mml",
+            {
+                "Dispatched": DISPATCHED,
+                "ready": DISPATCHED,
+                "Running": RUNNING,
+                "Completed": COMPLETED,
+                "Closed": COMPLETED,
+                "Aborted": COMPLETED,
+                "CANCELLED": COMPLETED,
+                "Held": None,
+                "Waiting": None,
+            },
+        ),
+        (
+            "opc-10031-4",
+            {
+                "AllowedToStart": DISPATCHED,
+                "running": RUNNING,
+                "Ended": COMPLETED,
+                "Aborted": COMPLETED,
+                "NotAllowedToStart": None,
+                "Interrupted": None,
+            },
+        ),
+    ],
+)
+def test_every_word_of_a_preset_means_what_the_table_says(
+    preset: str, words: dict[str, OrderState | None]
+) -> None:
+    """Words are known without case; those that are not mapped are recorded, with no state."""
+    shapes = {
+        "flat": lambda word: {"workOrder": "WO-1", "productCode": "BTL", "status": word},
+        "umh-core": lambda word: {"orderId": "WO-1", "productId": "BTL", "status": word},
+        "b2mml": lambda word: b2mml(job("WO-1", "BTL", word)),
+        "opc-10031-4": lambda word: opc("WO-1", "BTL", word),
+    }
+    for word, state in words.items():
+        assert read(preset, shapes[preset](word)) == [("WO-1", "BTL", state, word)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "document", "orders"),
+    [
+        (
+            "flat",
+            {"workOrder": 17, "productCode": 500, "status": "running", "shift": {"crew": None}},
+            [("17", "500", RUNNING, "running")],
+        ),
+        (
+            "flat",
+            [
+                {"workOrder": "A", "productCode": "P", "status": "completed"},
+                {"workOrder": "B", "productCode": "Q", "status": "running"},
+            ],
+            [("A", "P", COMPLETED, "completed"), ("B", "Q", RUNNING, "running")],
+        ),
+        (
+            "b2mml",
+            b2mml(
+                job({"$": "WO-1", "@schemeID": "x"}, {"$": "BTL"}, {"$": "Completed"}),
+                job("WO-2", "CAN", "Running"),
+            ),
+            [("WO-1", "BTL", COMPLETED, "Completed"), ("WO-2", "CAN", RUNNING, "Running")],
+        ),
+        (
+            "b2mml",
+            {
+                "b2mml:ProcessWorkSchedule": {
+                    "b2mml:DataArea": {
+                        "b2mml:WorkSchedule": {
+                            "b2mml:WorkRequest": {
+                                "b2mml:JobOrder": {
+                                    "b2mml:ID": {"$": "WO-3"},
+                                    "b2mml:DispatchStatus": "Ready",
+                                    "b2mml:MaterialRequirement": {
+                                        "b2mml:MaterialUse": {"$": "produced"},
+                                        "b2mml:MaterialDefinitionID": {"$": "BTL"},
+                                    },
+                                }
+                            }
+                        }
+                    }
+                }
+            },
+            [("WO-3", "BTL", DISPATCHED, "Ready")],
+        ),
+        (
+            "b2mml",
+            b2mml({"ID": "OLD", "DispatchStatus": "Closed"}, job("WO-4", "BTL", "Running")),
+            [("WO-4", "BTL", RUNNING, "Running")],
+        ),
+        (
+            "b2mml",
+            b2mml(
+                {
+                    "ID": "WO-5",
+                    "DispatchStatus": "Running",
+                    "MaterialRequirements": {
+                        "MaterialRequirement": [
+                            {"MaterialUse": "Material Produced", "MaterialDefinitionID": "BTL"}
+                        ]
+                    },
+                }
+            ),
+            [("WO-5", "BTL", RUNNING, "Running")],
+        ),
+        ("b2mml", b2mml(job("WO-6", "BTL", None)), [("WO-6", "BTL", None, "")]),
+        (
+            "opc-10031-4",
+            {**opc("WO-1", "BTL")["JobOrder"], "State": [{"StateText": {"Text": "Running"}}]},
+            [("WO-1", "BTL", RUNNING, "Running")],
+        ),
+        (
+            "opc-10031-4",
+            opc("WO-1", "BTL", "AllowedToStart", "Running"),
+            [("WO-1", "BTL", RUNNING, "Running")],
+        ),
+        (
+            "opc-10031-4",
+            opc("WO-1", "BTL", "AllowedToStart", "Ready"),
+            [("WO-1", "BTL", DISPATCHED, "AllowedToStart")],
+        ),
+        (
+            "opc-10031-4",
+            {
+                **opc("WO-1", "BTL"),
+                "State": [
+                    {"StateText": {"Text": "Running"}, "BrowsePath": {"Elements": [{}, {}]}},
+                    {"StateText": {"Text": "Ended"}, "BrowsePath": None},
+                ],
+            },
+            [("WO-1", "BTL", RUNNING, "Running")],
+        ),
+        (
+            "opc-10031-4",
+            {"Messages": [{"Payload": opc("WO-1", "BTL", "Running")}]},
+            [("WO-1", "BTL", RUNNING, "Running")],
+        ),
+        ("value", {"value": "BTL-500", "quality": "Good"}, [(None, "BTL-500", RUNNING, "")]),
+        ("value", b"BTL-500\n", [(None, "BTL-500", RUNNING, "")]),
+        ("value", b'"BTL-500"', [(None, "BTL-500", RUNNING, "")]),
+        ("value", b"0042", [(None, "0042", RUNNING, "")]),
+        ("value", b"1.50", [(None, "1.50", RUNNING, "")]),
+        ("value", {"value": 42}, [(None, "42", RUNNING, "")]),
+        ("flat", b"", []),
+        ("value", b"  ", []),
+    ],
+)
+def test_a_preset_reads_what_systems_really_send(
+    preset: str, document: Any, orders: list[tuple[str | None, str, OrderState | None, str]]
+) -> None:
+    """Wrappers, prefixes, one object for a list and ids as objects read the same."""
+    assert read(preset, document) == orders
+
+
+@pytest.mark.parametrize(
+    ("preset", "document", "named"),
+    [
+        ("flat", {"workOrder": "A", "status": "running"}, "productCode"),
+        ("flat", {"workOrder": "A", "productCode": "", "status": "running"}, "productCode"),
+        ("flat", {"workOrder": "A", "productCode": "P"}, "status"),
+        ("flat", {"workOrder": "A", "productCode": True, "status": "running"}, "product"),
+        ("flat", {"workOrder": "A", "productCode": "x" * 257, "status": "running"}, "256"),
+        ("flat", "running", "object"),
+        ("flat", b"{", "JSON"),
+        (
+            "flat",
+            b'{"workOrder":"A","productCode":"P","productCode":"Q","status":"running"}',
+            "twice",
+        ),
+        ("b2mml", {"WorkSchedule": []}, "WorkSchedule[].WorkRequest[].JobOrder[]"),
+        ("b2mml", b2mml({"ID": "A", "DispatchStatus": "Running"}), "Produced"),
+        ("b2mml", b2mml({"ID": "A", "DispatchStatus": "Closed"}), "Produced"),
+        ("opc-10031-4", {"State": []}, "JobOrderID"),
+        ("value", {"val": 1}, "value"),
+        ("value", b"null", "value"),
+        ("value", b"{broken", "JSON"),
+        ("value", b"\xff\xfe", "UTF-8"),
+    ],
+)
+def test_a_refusal_names_what_is_missing_and_where_it_looked(
+    preset: str, document: Any, named: str
+) -> None:
+    """An order that cannot be understood is the sender's fault, said in one sentence."""
+    with pytest.raises(SenderError) as refused:
+        read(preset, document)
+    assert named in refused.value.message
+    assert refused.value.hint
+
+
+def own(words: OrderWords | None = None, **fields: str) -> OrderReader:
+    return compile_source(
+        OrderSource(topic="acme/+/orders", fields=OrderFields.model_validate(fields), words=words)
+    )
+
+
+def test_fields_of_ones_own_are_read_by_jmespath() -> None:
+    """JMESPath finds the parts, and `words` says what a state means."""
+    mes = {"workOrder": "WO-9", "item": {"code": "CAN"}, "phase": "Gestartet"}
+    read_one = own(
+        OrderWords(running=("gestartet",)), order="workOrder", product="item.code", state="phase"
+    )
+    assert read_one.read(json.dumps(mes).encode(), NOW) == (
+        JobOrder("CAN", RUNNING, NOW, "WO-9", "Gestartet"),
+    )
+
+
+def test_fields_without_a_state_take_arrival_as_running() -> None:
+    """A MES that only names the product means that it is being made."""
+    (order,) = own(product="product_id").read(b'{"product_id": "BTL"}', NOW)
+    assert (order.product, order.state) == ("BTL", RUNNING)
+
+
+def test_a_path_that_does_not_fit_the_payload_is_the_senders_fault() -> None:
+    """A JMESPath function given the wrong type is reported, not raised through."""
+    with pytest.raises(SenderError, match="product"):
+        own(product="join(',', codes)").read(b'{"codes": 7}', NOW)
+
+
+def test_a_path_that_does_not_compile_is_a_configuration_error() -> None:
+    """A wrong expression is found when the daemon starts, not with the first order."""
+    source = OrderSource.model_construct(
+        topic="t",
+        preset=None,
+        words=None,
+        fields=OrderFields.model_construct(order=None, product="a[", state=None),
+    )
+    with pytest.raises(ConfigurationError, match="JMESPath"):
+        compile_source(source)
+
+
+SEEDS = [
+    b'{"workOrder":"WO-1","productCode":"BTL","status":"running"}',
+    b'{"orderId":"WO-1","productId":"BTL","status":"in-progress","quantity":3}',
+    json.dumps(b2mml(job({"$": "WO-1"}, "BTL", "Running"))).encode(),
+    json.dumps(opc("WO-1", "BTL", "AllowedToStart", "Running")).encode(),
+    b'{"value":"BTL-500"}',
+]
+
+
+def test_ten_thousand_broken_payloads_raise_nothing_but_a_sender_error() -> None:
+    """Bytes flipped, cut, doubled and swapped never bring the daemon down."""
+    chance = random.Random(20261122)
+    readers = [reader(preset) for preset in PRESETS] + [own(product="a.b[?c=='d'].e | [0]")]
+    for turn in range(10_000):
+        payload = bytearray(chance.choice(SEEDS))
+        for _ in range(chance.randint(1, 6)):
+            at = chance.randrange(len(payload) + 1)
+            mutation = chance.randrange(4)
+            if mutation == 0 and payload:
+                payload[at % len(payload)] = chance.randrange(256)
+            elif mutation == 1:
+                del payload[at : at + chance.randint(1, 8)]
+            elif mutation == 2:
+                payload[at:at] = payload[at : at + chance.randint(1, 16)]
+            else:
+                payload[at:at] = chance.choice(
+                    [b"null", b"{", b"]", b'"', b"1e999", b"[[", b"\\ud800"]
+                )
+        with contextlib.suppress(SenderError):
+            readers[turn % len(readers)].read(bytes(payload), NOW)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "workOrder",
+                    "productCode",
+                    "status",
+                    "WorkSchedule",
+                    "WorkRequest",
+                    "JobOrder",
+                    "JobOrderID",
+                    "ID",
+                    "State",
+                    "StateText",
+                    "Text",
+                    "MaterialRequirement",
+                    "MaterialRequirements",
+                    "MaterialUse",
+                    "$",
+                    "value",
+                    "MaterialDefinitionID",
+                    "DispatchStatus",
+                    "BrowsePath",
+                    "Elements",
+                ]
+            ),
+            inner | st.just("Produced") | st.just("Running"),
+            max_size=5,
+        )
+    ),
+    max_leaves=24,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(document=anything, preset=st.sampled_from(PRESETS))
+def test_any_document_is_read_or_refused(document: Any, preset: str) -> None:
+    """Whatever JSON says in whichever shape: orders with a product, or a SenderError."""
+    try:
+        orders = reader(preset).read(json.dumps(document).encode(), NOW)
+    except SenderError:
+        return
+    assert all(order.product and len(order.product) <= 256 for order in orders)

@@ -1,0 +1,144 @@
+"""The wire: each message has exactly the contract's names and forms."""
+
+from __future__ import annotations
+
+import json
+
+from edge_daemon.control import payloads
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Check,
+    Detection,
+    Judged,
+    Reason,
+    Refusal,
+    Status,
+    Verdict,
+)
+
+TEN = 1_795_341_600.0
+
+
+def test_a_result_says_what_the_contract_says() -> None:
+    """Names, order, rounding and the time of capture."""
+    judged = Judged(
+        frame=18234,
+        captured_utc=TEN + 0.25,
+        captured_at=3.0,
+        assignment=Assignment(3, "BTL-500", "WO-17", "bottle"),
+        verdict=Verdict.NG,
+        model=BundleRef("bottle", "1.4.0"),
+        sha256="9f",
+        detections=(Detection("scratch", 0.912345, (1.04, 2.06, 30.111, 40.0)),),
+        queue_ms=1.2345,
+        inference_ms=11.8,
+    )
+    assert json.loads(payloads.result("b7", judged)) == {
+        "boot": "b7",
+        "frame": 18234,
+        "time": "2026-11-22T10:00:00.250Z",
+        "model": "bottle@1.4.0",
+        "sha256": "9f",
+        "product": "BTL-500",
+        "job_order": "WO-17",
+        "verdict": "ng",
+        "detections": [{"class": "scratch", "confidence": 0.9123, "box": [1.0, 2.1, 30.1, 40.0]}],
+        "latency_ms": {"queue": 1.23, "inference": 11.8},
+    }
+
+
+def test_an_uninspected_frame_has_a_reason_and_no_model() -> None:
+    """Null, not absent: a reader sees that there was no model."""
+    judged = Judged(1, TEN, 0.0, Assignment(), Verdict.UNINSPECTED, Reason.DROPPED_OVERFLOW)
+    read = json.loads(payloads.result("b7", judged))
+    assert read["verdict"] == "uninspected"
+    assert read["reason"] == "dropped_overflow"
+    assert read["model"] is None
+    assert read["sha256"] is None
+
+
+def test_the_answers_of_a_request() -> None:
+    """accepted, progress, an outcome with its error and the gate's checks."""
+    assert json.loads(payloads.accepted("7")) == {"id": "7", "status": "accepted"}
+    assert json.loads(payloads.progress("7", "loading", 412.9)) == {
+        "id": "7",
+        "status": "progress",
+        "stage": "loading",
+        "elapsed_ms": 412,
+    }
+    refusal = Refusal("gate_failed", "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
+    assert json.loads(payloads.outcome("7", Status.REJECTED, refusal=refusal)) == {
+        "id": "7",
+        "status": "rejected",
+        "error": {
+            "code": "gate_failed",
+            "message": "It misses.",
+            "hint": "Train.",
+            "checks": [{"name": "recall", "passed": False, "measured": 0.5, "limit": 0.9}],
+        },
+    }
+
+
+def test_a_receipt_has_every_field_of_the_contract() -> None:
+    """Also those without a figure: a proof with holes says where they are."""
+    receipt = payloads.Receipt(
+        swap_id="s1",
+        request_id="7",
+        verb="swap",
+        boot="b7",
+        from_="bottle@1.3.0",
+        to="bottle@1.4.0",
+        sha256="9f",
+        requested_at=payloads.iso_utc(TEN),
+        checks=payloads.check_lines((Check("latency", True, 1.1, 1.5),)),
+    )
+    read = json.loads(payloads.outcome("7", Status.SUCCEEDED, receipt=receipt))["receipt"]
+    assert set(read) == set(
+        "swap_id request_id verb boot from to sha256 by reason requested_at cutover_frame"  # noqa: SIM905
+        " cutover_at pause_ms stages_ms frames latency_ms checks".split()
+    )
+    assert set(read["stages_ms"]) == {"verify", "load", "warm", "gate"}
+    assert set(read["frames"]) == {"captured", "inspected", "dropped", "uninspected"}
+    assert set(read["latency_ms"]) == {"before_p99", "during_p99", "after_p99"}
+    assert read["checks"] == [{"name": "latency", "passed": True, "measured": 1.1, "limit": 1.5}]
+    assert read["from"] == "bottle@1.3.0"
+
+
+def test_the_retained_state_names_everything() -> None:
+    """`model/state` has all its keys at all times, null where there is nothing."""
+    read = json.loads(payloads.encode(payloads.ModelState(selected={"bottle": "1.4.0"})))
+    assert read == {
+        "active": None,
+        "prepared": None,
+        "previous": None,
+        "selected": {"bottle": "1.4.0"},
+        "product": None,
+        "job_order": None,
+        "held": False,
+        "swap_id": None,
+    }
+    active = payloads.ActiveModel("bottle@1.4.0", "9f", "A", payloads.iso_utc(TEN), True)
+    assert json.loads(payloads.encode(payloads.ModelState(active=active)))["active"] == {
+        "model": "bottle@1.4.0",
+        "sha256": "9f",
+        "slot": "A",
+        "since": "2026-11-22T10:00:00.000Z",
+        "trial": True,
+    }
+
+
+def test_an_event_says_only_what_it_knows() -> None:
+    """type, time and boot always; the rest where it applies."""
+    event = payloads.Event(type="activated", time=payloads.iso_utc(TEN), boot="b7", from_="a@1")
+    assert json.loads(payloads.encode(event)) == {
+        "type": "activated",
+        "time": "2026-11-22T10:00:00.000Z",
+        "boot": "b7",
+        "from": "a@1",
+    }
+
+
+def test_the_last_will_knows_no_time() -> None:
+    """It was written when the connection began, and is told when it ends."""
+    assert json.loads(payloads.status("offline", None)) == {"state": "offline", "since": None}
