@@ -1,10 +1,20 @@
 """The YAML file of one device as frozen typed settings.
 
-`document` reads YAML and remembers lines, `settings` says what may stand in the file and what it
-means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
+`document` reads YAML and remembers lines, `settings` (of `fields`) says what may stand in the file
+and what it means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
 """
 
-from edge_daemon.config.file import Finding, examine, find_config, load, validate
+from edge_daemon.config.document import dump
+from edge_daemon.config.file import (
+    FOLDER,
+    VARIABLE,
+    Finding,
+    examine,
+    find_config,
+    load,
+    schema,
+    validate,
+)
 from edge_daemon.config.settings import (
     CameraSettings,
     GateSettings,
@@ -25,6 +35,8 @@ from edge_daemon.config.settings import (
 )
 
 __all__ = [
+    "FOLDER",
+    "VARIABLE",
     "CameraSettings",
     "Finding",
     "GateSettings",
@@ -42,8 +54,10 @@ __all__ = [
     "TlsSettings",
     "TrialSettings",
     "TrustSettings",
+    "dump",
     "examine",
     "find_config",
     "load",
+    "schema",
     "validate",
 ]

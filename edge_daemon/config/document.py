@@ -86,6 +86,11 @@ def parse(text: str) -> Document:
     return Document(reader.read(root, ()), reader.lines)
 
 
+def dump(value: Any) -> str:
+    """Plain values as YAML, in their own order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "it cannot be understood"
     if "\\t" in problem:

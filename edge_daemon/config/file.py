@@ -99,6 +99,15 @@ def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
     return (None, findings) if findings else (settings, [])
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors: `edge-daemon config schema`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Settings.model_json_schema(),
+        "title": "edge-daemon settings",
+    }
+
+
 def _contradictions(path: Path, document: Document, settings: Settings) -> Iterator[Finding]:
     """What is wrong between groups that are each right."""
     trust = settings.models.trust
