@@ -2,8 +2,8 @@
 
 Timeouts go in with the open call, because a read that has none can block for ever
 (opencv #24393), and options set later are ignored. Frames are decoded straight into the place that
-the caller gives. When a stream changes its resolution, OpenCV scales to the shape that it was opened
-with; the new shape is known after the next reconnect.
+the caller gives. When a stream changes its resolution, OpenCV scales to the shape that it was
+opened with; the new shape is known after the next reconnect.
 """
 
 from __future__ import annotations

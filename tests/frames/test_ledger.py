@@ -1,0 +1,159 @@
+"""The ledger balances only when every frame has exactly one outcome, in order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Counts,
+    Judged,
+    Latency,
+    Reason,
+    Verdict,
+)
+from edge_daemon.frames.ledger import Ledger
+
+BOTTLE = BundleRef("bottle", "1.0.0")
+
+
+def inspected(
+    frame: int,
+    verdict: Verdict = Verdict.OK,
+    *,
+    model: BundleRef | None = BOTTLE,
+    requires: str | None = None,
+    queue_ms: float = 1.0,
+    inference_ms: float = 2.0,
+) -> Judged:
+    return Judged(
+        frame=frame,
+        captured_utc=0.0,
+        captured_at=0.0,
+        assignment=Assignment(requires=requires),
+        verdict=verdict,
+        model=model,
+        queue_ms=queue_ms,
+        inference_ms=inference_ms,
+    )
+
+
+def uninspected(frame: int, reason: Reason | None, model: BundleRef | None = None) -> Judged:
+    return Judged(
+        frame=frame,
+        captured_utc=0.0,
+        captured_at=0.0,
+        assignment=Assignment(),
+        verdict=Verdict.UNINSPECTED,
+        reason=reason,
+        model=model,
+    )
+
+
+@given(st.lists(st.sampled_from([*Reason, Verdict.OK, Verdict.NG])))
+def test_captured_is_inspected_and_dropped_and_uninspected(
+    outcomes: list[Reason | Verdict],
+) -> None:
+    """Whatever becomes of the frames, the two sides are equal and nothing is objected to."""
+    ledger = Ledger()
+    for frame, outcome in enumerate(outcomes):
+        ledger.record(
+            uninspected(frame, outcome)
+            if isinstance(outcome, Reason)
+            else inspected(frame, outcome)
+        )
+    counts = ledger.counts()
+    drops = sum(isinstance(each, Reason) and each.is_drop for each in outcomes)
+    assert counts.balanced
+    assert counts.captured == len(outcomes)
+    assert counts.dropped == drops
+    assert ledger.violations == 0
+    assert ledger.reasons() == {
+        reason: outcomes.count(reason) for reason in Reason if reason in outcomes
+    }
+    assert sum(ledger.verdicts().values()) == counts.inspected
+
+
+@pytest.mark.parametrize(
+    ("frames", "balanced", "sentence"),
+    [
+        ((0, 2), False, "frame 2 came where 1 was due"),
+        ((0, 1, 1), False, "frame 1 came where 2 was due"),
+        ((1, 0), True, "frame 1 came where 0 was due"),
+        ((0, 1, 0, 2), False, "frame 0 came where 2 was due"),
+    ],
+)
+def test_missing_doubled_and_reordered_frames_are_violations(
+    frames: tuple[int, ...], balanced: bool, sentence: str
+) -> None:
+    """One frame out of turn is enough, and the first example is kept."""
+    ledger = Ledger()
+    for frame in frames:
+        ledger.record(inspected(frame))
+    assert ledger.violations > 0
+    assert ledger.first_violation == sentence
+    assert ledger.counts().balanced is balanced
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [
+        (inspected(0, requires="can"), "needs can"),
+        (inspected(0, model=None), "no model"),
+        (uninspected(0, None), "without a reason"),
+        (uninspected(0, Reason.CHANGEOVER, BOTTLE), "and judged by"),
+    ],
+)
+def test_a_verdict_that_contradicts_itself_is_a_violation(judged: Judged, words: str) -> None:
+    """A product judged by another's model, or a verdict of nobody, never passes silently."""
+    ledger = Ledger()
+    ledger.record(judged)
+    assert ledger.violations == 1
+    assert words in (ledger.first_violation or "")
+    assert ledger.counts().balanced
+
+
+def test_a_mark_tells_what_happened_since() -> None:
+    """Counts and latency of a span hold the frames after the mark, and no others."""
+    ledger = Ledger()
+    for frame in range(100):
+        ledger.record(inspected(frame, queue_ms=500.0))
+    mark = ledger.mark()
+    assert ledger.since(mark) == (Counts(), Latency())
+    for frame in range(100, 200):
+        ledger.record(inspected(frame, queue_ms=float(frame - 100), inference_ms=1.0))
+    ledger.record(uninspected(200, Reason.CHANGEOVER))
+    counts, latency = ledger.since(mark)
+    assert counts == Counts(captured=101, inspected=100, uninspected=1)
+    assert (latency.count, latency.p50, latency.max) == (100, 50.5, 100.0)
+    assert latency.p99 == pytest.approx(99.01)
+    assert ledger.inference_between(mark, ledger.mark()).max == 1.0
+    assert ledger.recent(1).p50 == 100.0
+
+
+def test_a_span_longer_than_the_window_is_told_from_its_last_frames() -> None:
+    """Memory is bounded: old latencies go, counts stay exact."""
+    ledger = Ledger(window=8)
+    mark = ledger.mark()
+    for frame in range(20):
+        ledger.record(inspected(frame, queue_ms=float(frame), inference_ms=0.0))
+    counts, latency = ledger.since(mark)
+    assert counts.inspected == 20
+    assert (latency.count, latency.p50, latency.max) == (8, 15.5, 19.0)
+
+
+def test_verdicts_are_counted_by_bundle() -> None:
+    """Metrics can say how many parts each model version has rejected."""
+    ledger, newer = Ledger(), BundleRef("bottle", "1.1.0")
+    for frame, (model, verdict) in enumerate(
+        [(BOTTLE, Verdict.OK), (BOTTLE, Verdict.NG), (newer, Verdict.OK), (newer, Verdict.OK)]
+    ):
+        ledger.record(inspected(frame, verdict, model=model))
+    assert ledger.verdicts() == {
+        (BOTTLE, Verdict.OK): 1,
+        (BOTTLE, Verdict.NG): 1,
+        (newer, Verdict.OK): 2,
+    }
