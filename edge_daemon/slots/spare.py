@@ -119,12 +119,13 @@ class SparePool:
             self._warm_one()
 
     def _warm_one(self) -> None:
+        worker: WorkerProcess | None = None
         try:
             worker = WorkerProcess.start(self._spec)
             self._note_warming(worker)
             worker.await_ready(self._start_timeout_s)
         except SlotLost as error:
-            self._note_failure(error)
+            self._note_failure(worker, error)
         else:
             self._note_warm(worker)
 
@@ -159,12 +160,11 @@ class SparePool:
         if is_ours:
             worker.end()
 
-    def _note_failure(self, error: SlotLost) -> None:
+    def _note_failure(self, worker: WorkerProcess | None, error: SlotLost) -> None:
         with self._changed:
+            if self._closed or self._warming is not worker:
+                return  # a slot has taken it meanwhile, and hears of its end itself
             self._warming = None
             self._retry_s = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, self._retry_s * 2))
             self._quiet_since = time.monotonic()
-            closed, retry_s = self._closed, self._retry_s
-            self._changed.notify_all()
-        if not closed:
-            _log.warning("spare_failed", error=str(error), retry_s=retry_s)
+        _log.warning("spare_failed", error=str(error), retry_s=self._retry_s)

@@ -230,8 +230,8 @@ class SlotEnd:
 
     def send(self, request: Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
         """Raises SlotLost when the worker is gone or does not read."""
-        self._limit(timeout_s)
         try:
+            self._limit(timeout_s)
             if fds:
                 socket.send_fds(self._end, [_encode(request)], list(fds))
             else:
@@ -247,8 +247,8 @@ class SlotEnd:
     def receive(self, timeout_s: float) -> Reply:
         """The next message; raises SlotLost at the end of the stream, past the limit, or for
         anything that is no message of ours; TimeoutError stays the cause of a timeout."""
-        self._limit(timeout_s)
         try:
+            self._limit(timeout_s)
             size = self._end.recv_into(self._buffer)
         except TimeoutError as error:
             raise SlotLost(f"The worker gave no answer within {timeout_s:g} s.") from error
