@@ -4,7 +4,7 @@
 and what it means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
 """
 
-from edge_daemon.config.document import dump
+from edge_daemon.config.document import dump, parse
 from edge_daemon.config.file import (
     FOLDER,
     VARIABLE,
@@ -58,6 +58,7 @@ __all__ = [
     "examine",
     "find_config",
     "load",
+    "parse",
     "schema",
     "validate",
 ]

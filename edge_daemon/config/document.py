@@ -73,7 +73,7 @@ def parse(text: str) -> Document:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise DocumentError(mark.line + 1 if mark else 1, _sentence(error)) from None
+        raise DocumentError(mark.line + 1 if mark else 1, *_sentence(error)) from None
     except yaml.YAMLError as error:
         raise DocumentError(1, f"is not YAML: {error}".splitlines()[0]) from None
     except RecursionError:
@@ -91,11 +91,12 @@ def dump(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
-def _sentence(error: yaml.MarkedYAMLError) -> str:
+def _sentence(error: yaml.MarkedYAMLError) -> tuple[str, str]:
     problem = error.problem or "it cannot be understood"
     if "\\t" in problem:
-        return "has a tab where YAML wants spaces"
-    return f"is not YAML: {problem}" + (f" {error.context}" if error.context else "")
+        return "has a tab where YAML wants spaces", ""
+    hint = "Put text that holds a colon in quotes." if "mapping values" in problem else ""
+    return f"is not YAML: {problem}" + (f" {error.context}" if error.context else ""), hint
 
 
 class _Reader:

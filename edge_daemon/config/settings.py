@@ -195,7 +195,7 @@ class OrderFields(_Group):
     """The order's id."""
     product: Expression
     """The product's id; it selects the model by `links`."""
-    state: Expression | None = None
+    status: Expression | None = None
     """The order's state; without one, arrival means running."""
 
 
