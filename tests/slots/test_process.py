@@ -1,0 +1,241 @@
+"""What only a process can promise: it dies alone, with its cause told, and leaves nothing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.process import ProcessSlot
+from edge_daemon.slots.slot import LoadOrder
+from edge_daemon.slots.spare import SparePool
+from tests.sim.engine import Behaviour, write_weights
+
+GENEROUS_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def spares() -> Iterator[SparePool]:
+    pool = SparePool(WorkerSpec("tests.sim.engine:SimEngine"), settle_s=0.0)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def slot(spares: SparePool) -> Iterator[ProcessSlot]:
+    made = ProcessSlot("A", spares)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def frame() -> Iterator[FrameAddress]:
+    memory = FrameMemory.allocate(FrameShape(48, 64), places=2)
+    yield FrameAddress(memory, 1)
+    memory.close()
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Callable[[Behaviour], LoadOrder]:
+    def made(behaviour: Behaviour) -> LoadOrder:
+        weights = write_weights(tmp_path, behaviour)
+        ref = BundleRef("bottle", "1.0.0")
+        return LoadOrder(
+            ref, "00", tmp_path, weights, "detect", ("bottle",), 320, 0.25, swap_id="s1"
+        )
+
+    return made
+
+
+Order = Callable[[Behaviour], LoadOrder]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "cause"),
+    [
+        (Behaviour.DIE_AT_INFER, "SIGKILL"),
+        (Behaviour.SEGFAULT_AT_INFER, "SIGSEGV"),
+        (Behaviour.EXIT_AT_INFER, "exit code 3"),
+        (Behaviour.GARBAGE, "malformed"),
+        (Behaviour.GIANT, "too long"),
+        (Behaviour.NAN_BOX, "malformed"),
+    ],
+)
+def test_a_worker_that_dies_or_breaks_its_protocol_is_lost_with_the_cause(
+    slot: ProcessSlot, frame: FrameAddress, order: Order, behaviour: Behaviour, cause: str
+) -> None:
+    """The slot is lost at once, the error says how, and the next worker judges the same frame."""
+    slot.load(order(behaviour), GENEROUS_S)
+    with pytest.raises(SlotLost, match=cause):
+        slot.infer(frame, GENEROUS_S)
+    assert (slot.pid, slot.restarts) == (None, 1)
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    assert len(slot.infer(frame, GENEROUS_S).detections) == 1
+
+
+def test_a_worker_that_dies_while_loading_is_lost(slot: ProcessSlot, order: Order) -> None:
+    """Weights that crash the loader cost their worker and nothing else."""
+    with pytest.raises(SlotLost, match="SIGKILL"):
+        slot.load(order(Behaviour.DIE_AT_LOAD), GENEROUS_S)
+    assert slot.pid is None
+
+
+def test_more_detections_than_a_message_holds_blame_the_bundle(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """A model that finds thousands of objects in a frame is refused, not cut short."""
+    slot.load(order(Behaviour.FLOOD), GENEROUS_S)
+    with pytest.raises(BundleError, match="5000 objects"):
+        slot.infer(frame, GENEROUS_S)
+
+
+def test_a_lost_or_freed_worker_leaves_no_process(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """After free, after a refused load and after a loss the worker is gone and reaped."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    freed = slot.pid
+    slot.free()
+    slot.load(order(Behaviour.HANG_AT_INFER), GENEROUS_S)
+    hung = slot.pid
+    with pytest.raises(SlotLost):
+        slot.infer(frame, 0.2)
+    assert freed is not None
+    assert hung is not None
+    for pid in (freed, hung):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_worker_outlives_the_thread_that_loaded_it(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """The kernel's death signal is tied to the forking thread, which must not be the loader's."""
+    loading = threading.Thread(target=slot.load, args=(order(Behaviour.GOOD), GENEROUS_S))
+    loading.start()
+    loading.join()
+    assert len(slot.infer(frame, GENEROUS_S).detections) == 1
+
+
+def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
+    """A daemon that is killed leaves no worker behind, even one that hangs in native code."""
+    weights = write_weights(tmp_path, Behaviour.GOOD)
+    program = f"""
+import pathlib, signal
+from edge_daemon.core.values import BundleRef
+from edge_daemon.slots.process import ProcessSlot
+from edge_daemon.slots.slot import LoadOrder
+slot = ProcessSlot("A", None, "tests.sim.engine:SimEngine")
+folder = pathlib.Path({str(tmp_path)!r})
+weights = pathlib.Path({str(weights)!r})
+slot.load(LoadOrder(BundleRef("b", "1"), "00", folder, weights, "detect", ("b",), 320, 0.2), 30)
+print("worker", slot.pid, flush=True)
+signal.pause()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
+    ) as daemon:
+        assert daemon.stdout is not None
+        lines = iter(daemon.stdout.readline, "")
+        pid = next(int(line.split()[1]) for line in lines if line.startswith("worker "))
+        watched = os.pidfd_open(pid)
+        daemon.kill()
+    assert _ended(watched)
+
+
+def test_frames_are_mapped_read_only(slot: ProcessSlot, frame: FrameAddress, order: Order) -> None:
+    """A worker has no writable view of the frames."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    slot.infer(frame, GENEROUS_S)
+    assert _frame_maps(slot) == ["r--s"]
+
+
+def test_frame_memory_is_given_back_when_its_owner_drops_it(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """Old frames are unmapped in a worker as soon as the daemon holds them no more."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    memory = FrameMemory.allocate(FrameShape(8, 8), places=1)
+    slot.infer(FrameAddress(memory, 0), GENEROUS_S)
+    slot.infer(frame, GENEROUS_S)
+    assert len(_frame_maps(slot)) == 2
+    memory.close()
+    del memory
+    gc.collect()
+    slot.infer(frame, GENEROUS_S)
+    assert len(_frame_maps(slot)) == 1
+
+
+def test_a_worker_gives_way_until_it_is_promoted(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """Loading and gating run in the background; from the cutover on the worker is as any other."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    before = _places_in_queue(slot)
+    slot.promote()
+    slot.infer(frame, GENEROUS_S)
+    assert _places_in_queue(slot) == {(os.getpriority(os.PRIO_PROCESS, 0), os.SCHED_OTHER)}
+    assert before != _places_in_queue(slot)
+
+
+def test_what_a_worker_writes_reaches_the_log(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """Events keep their name and swap id, a library's words become text, and nested data is cut."""
+    with capture_logs() as lines:
+        slot.load(order(Behaviour.CHATTER), GENEROUS_S)
+        slot.infer(frame, GENEROUS_S)
+        pid = slot.pid
+        slot.free()
+    by_event = {line["event"]: line for line in lines}
+    assert by_event["bundle_loaded"]["swap_id"] == "s1"
+    assert by_event["worker_said"]["text"] == "a library says something"
+    noted = by_event["model_noted"]
+    assert noted == {"event": "model_noted", "log_level": "warning", "depth": 3, "worker": pid}
+
+
+def test_ctrl_c_is_for_the_daemon_alone(
+    slot: ProcessSlot, frame: FrameAddress, order: Order
+) -> None:
+    """The signals that end a daemon do not end its workers: the daemon does, when it is done."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    assert slot.pid is not None
+    os.kill(slot.pid, signal.SIGINT)
+    os.kill(slot.pid, signal.SIGTERM)
+    assert len(slot.infer(frame, GENEROUS_S).detections) == 1
+    assert os.getsid(slot.pid) != os.getsid(0)
+
+
+def _frame_maps(slot: ProcessSlot) -> list[str]:
+    """The access rights of each mapping of frames in the worker."""
+    lines = Path(f"/proc/{slot.pid}/maps").read_text(encoding="utf-8").splitlines()
+    return [line.split()[1] for line in lines if "edge-daemon-frames" in line]
+
+
+def _places_in_queue(slot: ProcessSlot) -> set[tuple[int, int]]:
+    """(nice value, scheduling policy) of the worker's threads."""
+    threads = [int(name) for name in os.listdir(f"/proc/{slot.pid}/task")]
+    return {
+        (os.getpriority(os.PRIO_PROCESS, thread), os.sched_getscheduler(thread))
+        for thread in threads
+    }
+
+
+def _ended(pidfd: int) -> bool:
+    readable, _, _ = select.select([pidfd], [], [], GENEROUS_S)
+    os.close(pidfd)
+    return bool(readable)

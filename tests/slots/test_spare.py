@@ -1,0 +1,128 @@
+"""Spares: one stands by, the next is warmed when the slots are quiet, and deaths slow it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge_daemon.errors import SlotLost
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.spare import SparePool
+
+ENGINE = "tests.sim.engine:SimEngine"
+GENEROUS_S = 30.0
+
+
+def test_a_spare_is_warm_before_it_is_asked_for() -> None:
+    """A taken spare is ready at once, and another takes its place."""
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        first = pool.take()
+        first.await_ready(0.001)
+        _until(lambda: pool.standing_by == 1)
+        second = pool.take()
+        assert first.pid != second.pid
+        first.end()
+        second.end()
+    finally:
+        pool.close()
+
+
+def test_without_spares_a_worker_is_started_on_demand() -> None:
+    """With spares off, nothing stands by, and a worker is started when one is taken."""
+    pool = SparePool(WorkerSpec(ENGINE), standing=0)
+    try:
+        worker = pool.take()
+        worker.await_ready(GENEROUS_S)
+        assert pool.standing_by == 0
+        worker.end()
+    finally:
+        pool.close()
+
+
+def test_no_spare_is_warmed_while_the_slots_are_busy() -> None:
+    """During a load or a gate the processors are left alone; afterwards the spare is made up."""
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        with pool.quiet():
+            pool.take().end()
+            own = pool.take()  # a whole start-up goes by, and still no spare is made
+            own.await_ready(GENEROUS_S)
+            assert pool.standing_by == 0
+            own.end()
+        _until(lambda: pool.standing_by == 1)
+    finally:
+        pool.close()
+
+
+def test_a_spare_that_died_while_waiting_is_passed_over() -> None:
+    """A dead spare is never handed to a slot."""
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        dead = pool.take()
+        pool._ready.append(dead)
+        dead.kill()
+        _until(lambda: not dead.is_alive)
+        worker = pool.take()
+        worker.await_ready(GENEROUS_S)
+        assert worker.pid != dead.pid
+        worker.end()
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("fault", ["raise", "die"])
+def test_workers_that_die_at_their_start_are_tried_ever_more_rarely(fault: str) -> None:
+    """A broken installation costs a try now and then, not a loop, and a taker hears of it."""
+    with capture_logs() as lines:
+        pool = SparePool(WorkerSpec(ENGINE, {"warm_fault": fault}), settle_s=0.0)
+        try:
+            _until(lambda: _retries(lines) >= 2)
+            worker = pool.take()
+            with pytest.raises(SlotLost):
+                worker.await_ready(GENEROUS_S)
+            worker.end()
+        finally:
+            pool.close()
+    waits = [line["retry_s"] for line in lines if line["event"] == "spare_failed"]
+    assert waits[:2] == [1.0, 2.0]
+
+
+def test_a_worker_that_never_becomes_ready_is_given_up() -> None:
+    """A start that hangs is ended at its limit."""
+    pool = SparePool(WorkerSpec(ENGINE, {"warm_fault": "hang"}), standing=0)
+    try:
+        worker = pool.take()
+        with pytest.raises(SlotLost, match="within"):
+            worker.await_ready(0.5)
+        assert not worker.is_alive
+    finally:
+        pool.close()
+
+
+def test_closing_ends_the_spares() -> None:
+    """No worker outlives its pool, not even one that is just being warmed."""
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
+    _until(lambda: pool.standing_by == 1)
+    spare: WorkerProcess = pool._ready[0]
+    pool.close()
+    assert not spare.is_alive
+    with pytest.raises(SlotLost):
+        pool.take()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline_at = time.monotonic() + GENEROUS_S
+    while not holds():
+        assert time.monotonic() < deadline_at, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def _retries(lines: list[object]) -> int:
+    return sum("spare_failed" in str(line) for line in lines)

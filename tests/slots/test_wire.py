@@ -1,0 +1,143 @@
+"""The wire: whatever a worker sends is either a message within bounds or the loss of the slot."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
+from edge_daemon.slots import wire
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[wire.SlotEnd, socket.socket]]:
+    ours, theirs = wire.pair()
+    yield wire.SlotEnd(ours), theirs
+    ours.close()
+    theirs.close()
+
+
+def test_an_order_arrives_as_it_was_given() -> None:
+    """Every field of a load order survives the way to the worker."""
+    ours, theirs = wire.pair()
+    order = LoadOrder(
+        ref=BundleRef("bottle", "1.4.0"),
+        sha256="9f" * 32,
+        folder=Path("/bundles/bottle"),
+        weights=Path("/bundles/bottle/weights.pt"),
+        task="detect",
+        classes=("bottle", "ä"),
+        imgsz=320,
+        confidence=0.35,
+        device="cuda:0",
+        half=True,
+        swap_id="s-17",
+    )
+    wire.SlotEnd(ours).send(wire.Load.of(order), 1.0)
+    received = wire.WorkerEnd(theirs).receive()
+    assert received is not None
+    request, fds = received
+    assert isinstance(request, wire.Load)
+    assert request.order() == order
+    assert fds == []
+    ours.close()
+    theirs.close()
+
+
+def test_answers_arrive_as_they_were_given(ends: tuple[wire.SlotEnd, socket.socket]) -> None:
+    """What a worker found, loaded, or could not do is the same on the slot's side."""
+    slot_end, theirs = ends
+    worker_end = wire.WorkerEnd(theirs)
+    inference = Inference((Detection("dent", 0.5, (1.5, 2.0, 3.0, 4.0)),), 8.25, False)
+    loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30)
+    worker_end.send(wire.Found.of(inference))
+    worker_end.send(wire.LoadedReply.of(loaded))
+    found = slot_end.receive(1.0)
+    assert isinstance(found, wire.Found)
+    assert found.inference() == inference
+    reply = slot_end.receive(1.0)
+    assert isinstance(reply, wire.LoadedReply)
+    assert reply.loaded() == loaded
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BundleError("m", hint="h", code=Code.LOAD_FAILED),
+        BoxError("m", hint="h", code=Code.NO_MEMORY),
+        SlotLost("m", hint="h"),
+    ],
+)
+def test_blame_survives_the_way(
+    ends: tuple[wire.SlotEnd, socket.socket], error: EdgeDaemonError
+) -> None:
+    """The bundle's fault stays the bundle's, with its code, sentence and next step."""
+    slot_end, theirs = ends
+    wire.WorkerEnd(theirs).send(wire.Fault.of(error))
+    fault = slot_end.receive(1.0)
+    assert isinstance(fault, wire.Fault)
+    back = fault.error()
+    assert type(back) is type(error)
+    assert (back.message, back.hint, back.code) == (error.message, error.hint, error.code)
+
+
+@settings(max_examples=300, deadline=None)
+@given(packet=st.binary(min_size=1, max_size=300))
+def test_no_packet_does_worse_than_lose_the_slot(packet: bytes) -> None:
+    """Random bytes either parse within bounds or raise SlotLost; nothing else can happen."""
+    ours, theirs = wire.pair()
+    with ours, theirs:
+        theirs.send(packet)
+        with suppress(SlotLost):
+            wire.SlotEnd(ours).receive(1.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("field", range(5))
+def test_numbers_that_json_cannot_say_do_not_pass(
+    ends: tuple[wire.SlotEnd, socket.socket], field: int, value: float
+) -> None:
+    """NaN and infinity in a detection break the protocol: they would spoil the result's JSON."""
+    slot_end, theirs = ends
+    numbers = [0.5, 1.0, 2.0, 3.0, 4.0]
+    numbers[field] = value
+    confidence, *box = numbers
+    detection = Detection("dent", confidence, (box[0], box[1], box[2], box[3]))
+    wire.WorkerEnd(theirs).send(wire.Found.of(Inference((detection,), 1.0)))
+    with pytest.raises(SlotLost, match="malformed"):
+        slot_end.receive(1.0)
+
+
+def test_silence_is_told_from_an_end(ends: tuple[wire.SlotEnd, socket.socket]) -> None:
+    """A worker that is silent and one that is gone are both lost, in different words."""
+    slot_end, theirs = ends
+    with pytest.raises(SlotLost, match="no answer"):
+        slot_end.receive(0.01)
+    theirs.close()
+    with pytest.raises(SlotLost, match="ended"):
+        slot_end.receive(1.0)
+    with pytest.raises(SlotLost):
+        slot_end.send(wire.Promote(), 1.0)
+    slot_end.post(wire.Promote())
+
+
+def test_a_worker_that_reads_nothing_does_not_block_the_lane(
+    ends: tuple[wire.SlotEnd, socket.socket],
+) -> None:
+    """When the socket is full, a send is given up at its limit."""
+    slot_end, _ = ends
+
+    def fill() -> None:
+        for _ in range(1_000_000):
+            slot_end.send(wire.InferFile("x" * 1000), 0.05)
+
+    with pytest.raises(SlotLost, match="does not take"):
+        fill()
