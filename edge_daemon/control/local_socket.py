@@ -1,0 +1,328 @@
+"""Commands on this machine when no broker is there: a Unix socket, one JSON object a line.
+
+A client writes `{"verb": "swap", "model": "bottle@1.4.0"}` and reads its answers, the same ones
+that MQTT carries, until the outcome; `{"verb": "state"}` is answered at once. Requests go through
+the same door and the same driver as those of the broker. One thread serves all clients without
+ever waiting for one: a client that does not read is left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from edge_daemon.control import payloads
+from edge_daemon.control.document import MAX_BYTES, read_json
+from edge_daemon.control.messages import Incoming
+from edge_daemon.core.values import Refusal, Status
+from edge_daemon.errors import BoxError, Code, SenderError
+from edge_daemon.host.clock import Clock
+
+MAX_CLIENTS = 16
+MAX_UNREAD_BYTES = 1024 * 1024
+_OUTCOMES = {status.value for status in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class _Client:
+    """One connected program: bytes not yet read as a line, bytes it has not taken yet."""
+
+    sock: socket.socket
+    read: bytearray = field(default_factory=bytearray)
+    unsent: bytearray = field(default_factory=bytearray)
+    waits_for: set[str] = field(default_factory=set)
+    is_leaving: bool = False
+
+
+class LocalSocket:
+    """The server side.
+
+    Args:
+        path: where the socket file lies; made with mode 0660, so that the group may command.
+        on_request: the same handler that the broker's session has; runs on this room's thread.
+        read_state: the bytes of `model/state`, for `{"verb": "state"}`.
+        clock: stamps what arrives.
+        fresh_id: an id for a request that brings none, so that its answers find their way.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_request: Callable[[str, Incoming], None],
+        read_state: Callable[[], bytes],
+        clock: Clock,
+        fresh_id: Callable[[], str],
+    ) -> None:
+        self._path = path
+        self._on_request = on_request
+        self._read_state = read_state
+        self._clock = clock
+        self._fresh_id = fresh_id
+        self._clients: set[_Client] = set()
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._stopping = threading.Event()
+        self._server: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="local-socket", daemon=True)
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            BoxError: the file cannot be made, or another daemon answers there.
+        """
+        self._server = _listen(self._path)
+        for sock in (self._server, self._wake_r, self._wake_w):
+            sock.setblocking(False)
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._selector.register(self._wake_r, selectors.EVENT_READ)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Take the file away and part from every client."""
+        self._stopping.set()
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        with suppress(OSError):
+            self._path.unlink()
+
+    def deliver(self, request_id: str, payload: bytes) -> None:
+        """Hand an answer to whoever waits for this id; from any thread, without waiting."""
+        last = _is_outcome(payload)
+        with self._lock:
+            for client in self._clients:
+                if request_id in client.waits_for:
+                    client.unsent += payload + b"\n"
+                    if last:
+                        client.waits_for.discard(request_id)
+        self._wake()
+
+    # ----------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._guarded_turn()
+        for client in tuple(self._clients):
+            self._part(client)
+        for sock in (self._server, self._wake_r):
+            if sock is not None:
+                sock.close()
+        self._selector.close()
+
+    def _guarded_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception:
+            # The boundary: one client's fault must not take the way in from all others.
+            _log.exception("local_socket_failed")
+            self._stopping.wait(0.1)
+
+    def _turn(self) -> None:
+        for key, events in self._selector.select():
+            if key.fileobj is self._server:
+                self._welcome()
+            elif key.fileobj is self._wake_r:
+                with suppress(BlockingIOError):
+                    self._wake_r.recv(4096)
+            else:
+                client: _Client = key.data
+                if events & selectors.EVENT_READ:
+                    self._hear(client)
+        for client in tuple(self._clients):
+            self._send(client)
+
+    def _welcome(self) -> None:
+        assert self._server is not None
+        try:
+            sock, _ = self._server.accept()
+        except OSError as error:
+            _log.warning("local_client_refused", error=str(error))
+            self._stopping.wait(0.1)  # no descriptors left: do not spin while that lasts
+            return
+        if len(self._clients) >= MAX_CLIENTS:
+            sock.close()
+            return
+        sock.setblocking(False)
+        client = _Client(sock)
+        with self._lock:
+            self._clients.add(client)
+        self._selector.register(sock, selectors.EVENT_READ, client)
+
+    def _hear(self, client: _Client) -> None:
+        try:
+            read = client.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            read = b""
+        if not read:
+            self._part(client)
+            return
+        client.read += read
+        while not client.is_leaving and b"\n" in client.read:
+            line, _, rest = client.read.partition(b"\n")
+            client.read = bytearray(rest)
+            if line.strip():
+                self._request(client, bytes(line))
+        if len(client.read) > MAX_BYTES:
+            self._answer(client, "", SenderError("The line is too long.", hint="Send less."))
+            client.is_leaving = True
+
+    def _request(self, client: _Client, line: bytes) -> None:
+        received = self._clock.now()
+        fresh_id = self._fresh_id()
+        try:
+            document = read_json(line, "The line")
+            if not isinstance(document, dict) or not isinstance(document.get("verb"), str):
+                raise SenderError(
+                    "The line is not an object with a `verb`.", hint='Send {"verb": "state"}.'
+                )
+            verb = document.pop("verb")
+            if verb == "state":
+                self._put(client, self._read_state())
+                return
+            document.setdefault("by", _who(client.sock))
+            with self._lock:
+                # Answers come under its own id, or under ours where it has none of use.
+                client.waits_for |= {fresh_id, str(document.get("id"))}
+            payload = json.dumps(document, ensure_ascii=False).encode()
+            self._on_request(
+                verb,
+                Incoming(f"local/request/{verb}", payload, received, correlation=fresh_id.encode()),
+            )
+        except SenderError as error:
+            self._answer(client, fresh_id, error)
+        except Exception:
+            # The boundary: the client must not wait for an answer that nobody will give.
+            _log.exception("local_request_failed")
+            client.is_leaving = True
+
+    def _answer(self, client: _Client, request_id: str, error: SenderError) -> None:
+        refusal = Refusal(str(error.code or Code.MALFORMED), error.message, error.hint)
+        self._put(client, payloads.outcome(request_id, Status.REJECTED, refusal=refusal))
+
+    def _put(self, client: _Client, payload: bytes) -> None:
+        with self._lock:
+            client.unsent += payload + b"\n"
+
+    def _send(self, client: _Client) -> None:
+        with self._lock:
+            try:
+                if client.unsent:
+                    del client.unsent[: client.sock.send(client.unsent)]
+            except BlockingIOError:
+                pass
+            except OSError:
+                client.is_leaving = True
+                client.unsent.clear()
+            left = len(client.unsent)
+        if left > MAX_UNREAD_BYTES or (client.is_leaving and not left):
+            self._part(client)
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if left else 0)
+        if self._selector.get_key(client.sock).events != wanted:
+            self._selector.modify(client.sock, wanted, client)
+
+    def _part(self, client: _Client) -> None:
+        with self._lock:
+            self._clients.discard(client)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(client.sock)
+        client.sock.close()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError, OSError):
+            self._wake_w.send(b"\0")
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening socket at `path`; it appears under its name only with its mode set."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        probe.connect(str(path))
+        raise BoxError(
+            f"Another daemon answers at {path}.",
+            hint="Stop it, or give this one its own state_dir.",
+        )
+    server = socket.socket(socket.AF_UNIX)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        server.bind(str(fresh))
+        fresh.chmod(0o660)
+        server.listen(MAX_CLIENTS)
+        fresh.replace(path)
+    except OSError as error:
+        server.close()
+        raise BoxError(
+            f"The control socket {path} cannot be made: {error.strerror or error}.",
+            hint="Check the folder's owner, and that the path is shorter than 100 characters.",
+        ) from error
+    return server
+
+
+def _who(sock: socket.socket) -> str:
+    """The user at the other end, as the kernel knows it."""
+    with suppress(OSError, struct.error, AttributeError):
+        uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        return f"uid {uid}"
+    return ""
+
+
+def _is_outcome(payload: bytes) -> bool:
+    with suppress(ValueError, AttributeError):
+        return json.loads(payload).get("status") in _OUTCOMES
+    return False
+
+
+# --------------------------------------------------------------------------- the client side
+
+
+class LocalSocketError(BoxError):
+    """The daemon's control socket cannot be reached, or went silent."""
+
+
+def ask(
+    path: Path, verb: str, document: dict[str, Any], timeout_s: float = 300.0
+) -> Iterator[dict[str, Any]]:
+    """Send one request and yield its answers up to the outcome (`state`: the one answer).
+
+    Raises:
+        LocalSocketError: nobody listens there, or no answer came within `timeout_s`.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(timeout_s)
+            sock.connect(str(path))
+            sock.sendall(json.dumps({**document, "verb": verb}).encode() + b"\n")
+            for line in sock.makefile("rb"):
+                answer = json.loads(line)
+                yield answer
+                if verb == "state" or answer.get("status") in _OUTCOMES:
+                    return
+    except (OSError, ValueError) as error:
+        hint = "Is it running? See `systemctl status 'edge-daemon@*'`."
+        if isinstance(error, PermissionError):
+            hint = "Run it as root, or as a member of the daemon's group."
+        raise LocalSocketError(f"The daemon does not answer at {path}: {error}.", hint=hint) from (
+            error
+        )
+    raise LocalSocketError(
+        f"The daemon closed {path} before the outcome.", hint="Ask again for the state."
+    )

@@ -1,0 +1,162 @@
+"""What must be told though the broker is away: from the journal to the broker, in order.
+
+A row leaves the journal only when the broker has acknowledged it, so a message may come twice
+after a crash and never gets lost; only what the broker itself refuses is given up, with an error
+in the log. Rows are written by whoever commits the fact that they tell, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from edge_daemon.control.messages import Carrier, Delivery, ReplyTo, Sent
+from edge_daemon.control.mqtt import response_addresses
+from edge_daemon.control.topics import Topics, is_publishable
+
+BATCH = 32
+ACKNOWLEDGE_S = 10.0
+IDLE_S = 5.0
+ALONE_AFTER = 2  # losses of the first row, before it is sent without company
+GIVE_UP_AFTER = 8  # losses of a row that was sent alone: it is what ends the connections
+
+_log = structlog.get_logger(__name__)
+
+
+class Row(Protocol):
+    """One durable message; `properties` is JSON, `correlation` in hex where there is one."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def properties(self) -> bytes: ...
+
+
+class Rows(Protocol):
+    """The part of the journal that the outbox needs."""
+
+    def outbox_peek(self, limit: int) -> Sequence[Row]:
+        """The oldest rows, in order."""
+        ...
+
+    def outbox_remove(self, *seqs: int) -> None:
+        """Forget rows that are delivered."""
+        ...
+
+
+def row_properties(correlation: bytes | None) -> bytes:
+    """The `properties` of a row."""
+    return b"{}" if correlation is None else json.dumps({"correlation": correlation.hex()}).encode()
+
+
+def response_rows(
+    topics: Topics, verb: str, reply_to: ReplyTo | None
+) -> tuple[tuple[str, bytes], ...]:
+    """(topic, properties) of every row that one answer needs."""
+    return tuple(
+        (topic, row_properties(correlation))
+        for topic, correlation in response_addresses(topics, verb, reply_to)
+    )
+
+
+class Outbox:
+    """Drains the journal's rows through a carrier on a thread of its own."""
+
+    def __init__(self, rows: Rows, carrier: Carrier) -> None:
+        self._rows = rows
+        self._carrier = carrier
+        self._wakeup = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._first_seq = -1
+        self._losses = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Rows were written, or the broker is back; from any thread, without waiting."""
+        self._wakeup.set()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop after the rows under way; what is left is sent after the next start."""
+        self._stopping.set()
+        self._wakeup.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wakeup.wait(IDLE_S)
+            self._wakeup.clear()
+            try:
+                while not self._stopping.is_set() and self.drain():
+                    pass
+            except Exception:
+                # The boundary: the rows are safe in the journal, the next turn tries again.
+                _log.exception("outbox_failed", retry_s=IDLE_S)
+
+    def drain(self) -> bool:
+        """Send the oldest rows and wait for the broker; True when there may be more to do.
+
+        Raises:
+            StateError: the journal cannot be read or written.
+        """
+        if not self._carrier.online:
+            return False
+        rows = self._rows.outbox_peek(1 if self._losses >= ALONE_AFTER else BATCH)
+        if not rows:
+            return False
+        under_way: list[tuple[Row, Sent | None]] = []
+        for row in rows:
+            sent = self._send(row)
+            if sent is None and is_publishable(row.topic):
+                break
+            under_way.append((row, sent))
+        settled = self._await(under_way)
+        if settled:
+            self._rows.outbox_remove(*settled)
+        return bool(settled)
+
+    def _send(self, row: Row) -> Sent | None:
+        if not is_publishable(row.topic):
+            return None
+        return self._carrier.publish(
+            row.topic, row.payload, qos=1, correlation=_correlation(row.properties)
+        )
+
+    def _await(self, under_way: Sequence[tuple[Row, Sent | None]]) -> list[int]:
+        """The rows that are settled, up to the first that is not: the order stands."""
+        settled: list[int] = []
+        alone = len(under_way) == 1
+        for row, sent in under_way:
+            delivery = Delivery.REFUSED if sent is None else sent.wait(ACKNOWLEDGE_S)
+            if delivery is not Delivery.DELIVERED:
+                if delivery is not Delivery.REFUSED and not self._is_poison(row, alone=alone):
+                    break
+                _log.error("outbox_row_refused", topic=row.topic, seq=row.seq)
+            settled.append(row.seq)
+            self._losses = 0
+        return settled
+
+    def _is_poison(self, row: Row, *, alone: bool) -> bool:
+        """Whether connections keep ending under this very row."""
+        if row.seq != self._first_seq:
+            self._first_seq, self._losses = row.seq, 0
+        self._losses += 1
+        return alone and self._losses > GIVE_UP_AFTER
+
+
+def _correlation(properties: bytes) -> bytes | None:
+    try:
+        return bytes.fromhex(json.loads(properties or b"{}")["correlation"])
+    except (KeyError, TypeError, ValueError):
+        return None
