@@ -140,6 +140,11 @@ slots: {isolation: proces}
             "orders[0]",
             "either a preset or fields",
         ),
+        (
+            "orders: [{topic: a, fields: {product: p, sttus: s}}]",
+            "orders[0].fields.sttus",
+            "status?",
+        ),
         ("orders: [{topic: a, preset: flatt}]", "orders[0].preset", "Did you mean flat?"),
         ("orders: [{topic: a+, preset: flat}]", "orders[0].topic", "whole level"),
         ("orders: [{topic: a/#/b, preset: flat}]", "orders[0].topic", "last level"),
@@ -249,9 +254,9 @@ def test_a_relative_path_means_beside_the_file(write: Write, tmp_path: Path) -> 
 
 def test_settings_are_frozen(write: Write) -> None:
     """Nobody changes a setting after it was read."""
-    settings = config.load(write(LEAST))
+    settings: Any = config.load(write(LEAST))
     with pytest.raises(pydantic.ValidationError):
-        settings.slots.count = 3  # type: ignore[misc]
+        settings.slots.count = 3
 
 
 def test_secrets_are_read_at_use_and_never_shown(write: Write, tmp_path: Path) -> None:
@@ -324,7 +329,7 @@ def test_the_schema_explains_every_key() -> None:
 
 def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) -> None:
     """Its YAML is valid and means the same."""
-    path = write(LEAST)
+    path = write(LEAST + "orders: [{topic: a, fields: {product: p, status: s}}]\n")
     code, text = run("show", "--config", str(path))
     assert code == 0
     again = tmp_path / "again.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_cut_before_the_anchor_is_found_after_a_restart(tmp_path: Path) -> Non
     journal.commit(Entry(audit=tuple(AuditRow(float(n), "swap") for n in range(5))))
     assert journal.audit_head().seq == 5
     journal.close()
-    raw = journal_module.sqlite3.connect(tmp_path / "journal.db")
+    raw = sqlite3.connect(tmp_path / "journal.db")
     raw.execute("DELETE FROM audit WHERE seq > 3")
     raw.commit()
     raw.close()
