@@ -1,0 +1,259 @@
+"""Pictures for people: the live view with boxes, and the folder of rejected parts.
+
+The lane only offers; drawing, encoding and writing happen in a thread of their own, on one frame
+at a time. Nobody watching and nothing rejected costs nothing; a slow disk or a slow viewer costs
+pictures, never frames.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import structlog
+
+from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.errors import CameraError
+from edge_daemon.frames.rejected import RejectedFolder
+from edge_daemon.frames.ring import Captured
+from edge_daemon.host.memory import Pixels
+
+_log = structlog.get_logger(__name__)
+
+_COLOURS = {  # BGR
+    Verdict.OK: (80, 175, 76),
+    Verdict.NG: (54, 67, 244),
+    Verdict.UNINSPECTED: (158, 158, 158),
+}
+_BOX = (0, 193, 255)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_VIEW_QUALITY, _KEPT_QUALITY = 80, 92  # kept pictures may train the next model
+_LINGER_S = 3.0  # a viewer who asked so long ago has gone
+
+
+def annotate(pixels: Pixels, judged: Judged) -> Pixels:
+    """A copy of the frame with its boxes and its verdict on it."""
+    picture: Pixels = pixels.copy()
+    scale = max(0.4, picture.shape[0] / 1000)
+    line = max(1, round(2 * scale))
+    for each in judged.detections:
+        x1, y1, x2, y2 = (round(value) for value in each.box)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, line)
+        label = f"{each.label} {each.confidence:.2f}"
+        _write(picture, label, (x1, y1), scale, _BOX)
+    words = f"{judged.verdict.value.upper()}  {judged.model or judged.reason or ''}"
+    _write(picture, f"{words}  #{judged.frame}", (0, 0), 1.4 * scale, _COLOURS[judged.verdict])
+    return picture
+
+
+def _write(
+    picture: Pixels, text: str, at: tuple[int, int], scale: float, back: tuple[int, int, int]
+) -> None:
+    """Black on a coloured ground whose lower left corner is `at`, pushed into the picture."""
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    x = min(max(0, at[0]), max(0, picture.shape[1] - width))
+    y = max(height + below, at[1])
+    cv2.rectangle(picture, (x, y - height - below), (x + width, y), back, cv2.FILLED)
+    cv2.putText(picture, text, (x, y - below // 2), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def encode(pixels: Pixels, quality: int = _VIEW_QUALITY) -> bytes:
+    """The frame as JPEG. Raises ValueError when it is no picture."""
+    good, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not good:
+        raise ValueError("the frame cannot be encoded as JPEG")
+    return bytes(data)
+
+
+class Leases(Protocol):
+    """The part of the ring that is needed here."""
+
+    def retain(self, captured: Captured) -> None: ...
+
+    def release(self, captured: Captured) -> None: ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One annotated frame as JPEG; `serial` counts the pictures, `frame` is the frame's number."""
+
+    serial: int
+    frame: int
+    verdict: Verdict
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The one frame that is held at a time, and what it is for."""
+
+    judged: Judged
+    captured: Captured
+    keep: bool
+    show: bool
+
+
+class Pictures:
+    """Takes the frames that somebody wants to see, or that must be kept.
+
+    Args:
+        leases: the ring, to hold a frame while it is drawn and encoded.
+        rejected: where rejected parts go; None keeps none.
+        view_fps: most pictures a second for all viewers together.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        rejected: RejectedFolder | None = None,
+        *,
+        view_fps: float = 10.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leases = leases
+        self._rejected = rejected
+        self._period_s = 1.0 / view_fps
+        self._now = now
+        self._job: _Job | None = None  # the lane puts it where there is none; the thread takes it
+        self._work = threading.Event()
+        self._stopping = False
+        self._drawn = threading.Condition()  # guards what follows
+        self._latest: Picture | None = None
+        self._wanted_until = float("-inf")
+        self._due_at = float("-inf")
+        self._missed = 0
+        self._fault: str | None = None
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+
+    # ---------------------------------------------------------------------- the lane's side
+
+    def offer(self, judged: Judged, captured: Captured) -> None:
+        """Here is a judged frame, still leased to the caller: take it along if it is wanted.
+
+        Costs microseconds and never raises or waits. While one frame is held, others pass by.
+        """
+        keep = self._rejected is not None and judged.verdict is Verdict.NG
+        show = False
+        if self._wanted_until > float("-inf"):
+            now = self._now()
+            show = self._due_at <= now < self._wanted_until
+        if not (keep or show) or captured.address is None or self._stopping:
+            return
+        if self._job is not None:
+            self._missed += keep
+            return
+        self._leases.retain(captured)
+        self._job = _Job(judged, captured, keep, show)
+        self._work.set()
+
+    # -------------------------------------------------------------------- the viewers' side
+
+    def snapshot(self, timeout_s: float = 2.0) -> bytes:
+        """The next judged frame as an annotated JPEG; CameraError when none comes in time."""
+        with self._drawn:
+            last = self._latest.serial if self._latest else 0
+            self._due_at = float("-inf")
+        picture = self.watch(last, timeout_s)
+        if picture is None:
+            raise CameraError(
+                f"No frame was judged within {timeout_s:g} s, so there is no picture.",
+                hint="`edge-daemon status` tells whether the camera or the model is missing.",
+            )
+        return picture.jpeg
+
+    def watch(self, after: int, timeout_s: float) -> Picture | None:
+        """The newest picture after serial `after`, waiting for it; None when none comes in time.
+
+        A viewer calls it again and again; when all stop asking, nothing more is drawn.
+        """
+        with self._drawn:
+            self._wanted_until = max(self._wanted_until, self._now() + timeout_s + _LINGER_S)
+            self._drawn.wait_for(
+                lambda: (
+                    self._stopping or (self._latest is not None and self._latest.serial > after)
+                ),
+                timeout_s,
+            )
+            latest = self._latest
+            return latest if latest is not None and latest.serial > after else None
+
+    @property
+    def missed(self) -> int:
+        """Rejected frames that were not kept, because one before them was still being written."""
+        return self._missed
+
+    @property
+    def fault(self) -> str | None:
+        """Why rejected frames cannot be kept at present; None when they can."""
+        return self._fault
+
+    # ------------------------------------------------------------------------- the thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Finish the frame in hand and end. The lane must have stopped offering."""
+        with self._drawn:
+            self._stopping = True
+            self._drawn.notify_all()
+        self._work.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        while True:
+            self._work.wait()
+            self._work.clear()
+            job = self._job
+            if job is not None:
+                try:
+                    self._perform(job)
+                finally:
+                    self._leases.release(job.captured)
+                    self._job = None
+            if self._stopping:
+                return
+
+    def _perform(self, job: _Job) -> None:
+        assert job.captured.address is not None
+        pixels = job.captured.address.pixels
+        if job.keep:
+            self._keep(job.judged, pixels)
+        if job.show:
+            try:
+                self._show(job.judged, pixels)
+            except Exception:  # the boundary to drawing: a picture is not worth a thread
+                _log.exception("picture_failed")
+
+    def _keep(self, judged: Judged, pixels: Pixels) -> None:
+        assert self._rejected is not None
+        try:
+            self._rejected.write(judged, encode(pixels, _KEPT_QUALITY))
+        except Exception as error:  # the boundary to the disk: reported once, until it works again
+            if self._fault is None:
+                _log.error("ng_images_failed", error=str(error), hint="Is there room on the disk?")
+            self._fault = str(error)
+        else:
+            if self._fault is not None:
+                _log.info("ng_images_resumed")
+            self._fault = None
+
+    def _show(self, judged: Judged, pixels: Pixels) -> None:
+        jpeg = encode(annotate(pixels, judged))
+        with self._drawn:
+            serial = self._latest.serial + 1 if self._latest else 1
+            self._latest = Picture(serial, judged.frame, judged.verdict, jpeg)
+            self._due_at = self._now() + self._period_s
+            if self._now() >= self._wanted_until:
+                self._wanted_until = float("-inf")
+            self._drawn.notify_all()

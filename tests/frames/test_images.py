@@ -1,0 +1,225 @@
+"""Pictures cost nothing until somebody wants them, and never cost a frame."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Detection,
+    Instant,
+    Judged,
+    Reason,
+    Verdict,
+)
+from edge_daemon.errors import CameraError
+from edge_daemon.frames.images import Pictures, annotate, encode
+from edge_daemon.frames.rejected import RejectedFolder
+from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.host.memory import FrameShape
+
+SHAPE = FrameShape(120, 160)
+GENEROUS_S = 60.0
+
+
+def judged(frame: int = 0, verdict: Verdict = Verdict.NG) -> Judged:
+    inspected = verdict is not Verdict.UNINSPECTED
+    return Judged(
+        frame=frame,
+        captured_utc=1_795_000_000.0 + frame,
+        captured_at=float(frame),
+        assignment=Assignment(product="BTL-500", job_order="WO-17"),
+        verdict=verdict,
+        reason=None if inspected else Reason.CHANGEOVER,
+        model=BundleRef("bottle", "1.4.0") if inspected else None,
+        sha256="9f" * 32 if inspected else None,
+        detections=(Detection("scratch", 0.91, (40.0, 30.0, 90.0, 80.0)),) if inspected else (),
+    )
+
+
+class Lane:
+    """A ring with one thread that captures, judges and offers, as the lane does."""
+
+    def __init__(self) -> None:
+        self.ring = Ring(4)
+        self.number = 0
+
+    def judge(self, verdict: Verdict) -> tuple[Judged, Captured]:
+        lease = self.ring.begin(SHAPE)
+        lease.pixels.fill(90)
+        self.ring.commit(lease, Instant(0.0, 0.0))
+        return judged(self.number, verdict), self.ring.pop()
+
+    def offer(self, pictures: Pictures, verdict: Verdict) -> Captured:
+        told, captured = self.judge(verdict)
+        self.number += 1
+        pictures.offer(told, captured)
+        self.ring.release(captured)
+        return captured
+
+    def is_held(self, captured: Captured) -> bool:
+        try:
+            self.ring.retain(captured)
+        except ValueError:
+            return False
+        self.ring.release(captured)
+        return True
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    built = Lane()
+    yield built
+    built.ring.close()
+
+
+def test_boxes_and_verdict_are_drawn_on_a_copy() -> None:
+    """The frame itself stays as the camera gave it, and the picture shows what was found."""
+    frame = np.full((120, 160, 3), 90, np.uint8)
+    picture = annotate(frame, judged())
+    assert (frame == 90).all()
+    assert (picture[30:81, 40] != 90).all(), "no left edge of the box"
+    assert (picture[60:75, 50:80] == 90).all(), "the box is filled"
+    decoded = cv2.imdecode(np.frombuffer(encode(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape == (120, 160, 3)
+
+
+def test_a_box_at_the_rim_of_the_frame_is_no_fault() -> None:
+    """Boxes that lie partly or wholly outside do not stop the drawing."""
+    frame = np.zeros((120, 160, 3), np.uint8)
+    outside = Detection("dent", 1.0, (-50.0, -50.0, 400.0, 400.0))
+    told = judged()
+    annotate(frame, Judged(**{**vars(told), "detections": (outside,)}))
+
+
+def test_nothing_is_held_when_nobody_asks(lane: Lane) -> None:
+    """Without viewers and without a folder, no frame is taken along."""
+    pictures = Pictures(lane.ring)
+    assert not lane.is_held(lane.offer(pictures, Verdict.NG))
+
+
+def test_one_frame_is_held_at_a_time(lane: Lane, tmp_path: Path) -> None:
+    """While a rejected frame waits for the disk, the next ones pass by and are counted."""
+    pictures = Pictures(lane.ring, RejectedFolder(tmp_path, 10**6))
+    first = lane.offer(pictures, Verdict.NG)  # no thread runs yet
+    second = lane.offer(pictures, Verdict.NG)
+    assert lane.is_held(first)
+    assert not lane.is_held(second)
+    assert pictures.missed == 1
+    pictures.start()
+    pictures.stop(GENEROUS_S)
+    assert not lane.is_held(first)
+    assert len(list(tmp_path.glob("*.jpg"))) == 1
+    assert not lane.is_held(lane.offer(pictures, Verdict.NG))
+
+
+def test_a_rejected_part_is_kept_with_its_facts(lane: Lane, tmp_path: Path) -> None:
+    """The picture is the camera's own, and the JSON beside it says what the result topic says."""
+    folder = tmp_path / "ng" / "line3"
+    rejected = RejectedFolder(folder, 10**6)
+    pictures = Pictures(lane.ring, rejected)
+    lane.offer(pictures, Verdict.OK)
+    lane.offer(pictures, Verdict.NG)
+    pictures.start()
+    pictures.stop(GENEROUS_S)
+    (picture,) = rejected.recent()
+    pixels = cv2.imread(str(picture))
+    assert pixels is not None
+    assert np.abs(pixels.astype(int) - 90).max() <= 2, "boxes were drawn on what is kept"
+    facts = json.loads(picture.with_suffix(".json").read_text())
+    assert facts["frame"] == 1
+    assert facts["model"] == "bottle@1.4.0"
+    assert facts["job_order"] == "WO-17"
+    assert facts["detections"] == [
+        {"class": "scratch", "confidence": 0.91, "box": [40.0, 30.0, 90.0, 80.0]}
+    ]
+
+
+def test_the_oldest_pictures_make_room_within_the_quota(tmp_path: Path) -> None:
+    """The folder never grows beyond its quota, across restarts, and foreign files stay."""
+    jpeg = encode(np.zeros((120, 160, 3), np.uint8))
+    stranger = tmp_path / "notes.jpg"
+    stranger.write_bytes(b"x" * 5000)
+    one = RejectedFolder(tmp_path, 10**6)
+    size = one.write(judged(0), jpeg).stat().st_size
+    facts = sum(path.stat().st_size for path in tmp_path.glob("*.json"))
+    quota = 3 * (size + facts) + 50
+    for frame in range(1, 3):
+        one.write(judged(frame), jpeg)
+    restarted = RejectedFolder(tmp_path, quota)
+    for frame in range(3, 6):
+        restarted.write(judged(frame), jpeg)
+        ours = [path for path in tmp_path.iterdir() if path != stranger]
+        assert sum(path.stat().st_size for path in ours) <= quota
+    frames = [json.loads(path.with_suffix(".json").read_text())["frame"] for path in one.recent()]
+    assert frames == [5, 4, 3]
+    assert stranger.exists()
+    assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_a_disk_that_fails_is_reported_and_costs_no_frame(lane: Lane, tmp_path: Path) -> None:
+    """Where the folder cannot be, the fault is told, and every frame is given back."""
+    (tmp_path / "ng").write_text("a file is in the way")
+    pictures = Pictures(lane.ring, RejectedFolder(tmp_path / "ng", 10**6))
+    captured = lane.offer(pictures, Verdict.NG)
+    assert pictures.fault is None
+    pictures.start()
+    pictures.stop(GENEROUS_S)
+    assert pictures.fault is not None
+    assert not lane.is_held(captured)
+
+
+def test_a_snapshot_is_the_next_judged_frame(lane: Lane) -> None:
+    """Whoever asks gets a fresh picture, also while parts are uninspected."""
+    pictures = Pictures(lane.ring)
+    pictures.start()
+    got: list[bytes] = []
+    thread = threading.Thread(target=lambda: got.append(pictures.snapshot(GENEROUS_S)))
+    thread.start()
+    while thread.is_alive():
+        lane.offer(pictures, Verdict.UNINSPECTED)
+        thread.join(0.005)
+    pictures.stop(GENEROUS_S)
+    assert got[0].startswith(b"\xff\xd8")
+
+
+def test_a_snapshot_without_frames_says_so(lane: Lane) -> None:
+    """No old picture is passed off as a new one."""
+    pictures = Pictures(lane.ring)
+    with pytest.raises(CameraError, match="no picture"):
+        pictures.snapshot(0.01)
+
+
+def test_viewers_share_a_limited_rate_and_cost_nothing_when_gone(lane: Lane) -> None:
+    """Between two pictures frames pass by; after the last viewer has gone, all of them do."""
+    hands = [0.0]
+    pictures = Pictures(lane.ring, view_fps=10.0, now=lambda: hands[0])
+    pictures.start()
+    assert pictures.watch(0, 0.0) is None
+    lane.offer(pictures, Verdict.OK)
+    picture = pictures.watch(0, GENEROUS_S)
+    assert picture is not None
+    assert (picture.serial, picture.frame) == (1, 0)
+    hands[0] = 0.05
+    assert not lane.is_held(lane.offer(pictures, Verdict.OK))
+    hands[0] = 0.15
+    newer = None
+    while newer is None:  # an offer may find the thread not yet done with the one before
+        lane.offer(pictures, Verdict.OK)
+        newer = pictures.watch(picture.serial, 0.05)
+    assert newer.frame >= 2
+    hands[0] = 1000.0
+    pictures.stop(GENEROUS_S)
+    idle = Pictures(lane.ring, now=lambda: hands[0])
+    idle.watch(0, 0.0)
+    hands[0] = 2000.0
+    assert not lane.is_held(lane.offer(idle, Verdict.OK))
