@@ -103,7 +103,7 @@ def compile_source(source: OrderSource) -> OrderReader:
     """
     if source.fields is not None:
         fields = source.fields
-        paths = _Paths(fields.order, fields.product, fields.state)
+        paths = _Paths(fields.order, fields.product, fields.status)
         words = (
             _DEFAULT_WORDS
             if source.words is None
@@ -148,7 +148,7 @@ class _Paths:
 def _by_paths(paths: _Paths, words: Words) -> OrderReader:
     order = _compiled("order", paths.order)
     product = _compiled("product", paths.product)
-    state = _compiled("state", paths.state)
+    state = _compiled("status", paths.state)
 
     def find(document: Any) -> Iterator[_Part]:
         for entry in document if isinstance(document, list) else [document]:

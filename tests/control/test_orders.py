@@ -267,7 +267,7 @@ def test_fields_of_ones_own_are_read_by_jmespath() -> None:
     """JMESPath finds the parts, and `words` says what a state means."""
     mes = {"workOrder": "WO-9", "item": {"code": "CAN"}, "phase": "Gestartet"}
     read_one = own(
-        OrderWords(running=("gestartet",)), order="workOrder", product="item.code", state="phase"
+        OrderWords(running=("gestartet",)), order="workOrder", product="item.code", status="phase"
     )
     assert read_one.read(json.dumps(mes).encode(), NOW) == (
         JobOrder("CAN", RUNNING, NOW, "WO-9", "Gestartet"),
@@ -292,7 +292,7 @@ def test_a_path_that_does_not_compile_is_a_configuration_error() -> None:
         topic="t",
         preset=None,
         words=None,
-        fields=OrderFields.model_construct(order=None, product="a[", state=None),
+        fields=OrderFields.model_construct(order=None, product="a[", status=None),
     )
     with pytest.raises(ConfigurationError, match="JMESPath"):
         compile_source(source)
