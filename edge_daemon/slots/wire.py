@@ -260,7 +260,7 @@ class SlotEnd:
             raise SlotLost("The worker sent a message that is too long.")
         try:
             reply: Reply = self._decode(self._view[:size])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
             raise SlotLost("The worker sent a malformed message.") from error
         return reply
 

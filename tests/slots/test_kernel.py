@@ -22,8 +22,8 @@ places = lambda: {
     (os.getpriority(os.PRIO_PROCESS, int(t)), os.sched_getscheduler(int(t)))
     for t in os.listdir("/proc/self/task")
 }
-priority = Priority()
 usual = places()
+priority = Priority()
 priority.lower()
 lower = places()
 priority.restore()

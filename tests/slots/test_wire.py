@@ -100,6 +100,25 @@ def test_no_packet_does_worse_than_lose_the_slot(packet: bytes) -> None:
             wire.SlotEnd(ours).receive(1.0)
 
 
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x91\xa1\x80",  # a tag that is not UTF-8
+        b"\x91" * wire.MESSAGE_LIMIT_BYTES,  # a hundred thousand arrays in each other
+        b"\x93\xa5found\x01" + b"\x91" * 100_000,
+        b"\x80\x04\x95cos\nsystem\n",  # a pickle
+    ],
+)
+def test_hostile_packets_lose_the_slot(
+    ends: tuple[wire.SlotEnd, socket.socket], packet: bytes
+) -> None:
+    """Packets that are made to trip a parser are refused like any other nonsense."""
+    slot_end, theirs = ends
+    theirs.send(packet)
+    with pytest.raises(SlotLost, match="malformed"):
+        slot_end.receive(1.0)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
 @pytest.mark.parametrize("field", range(5))
 def test_numbers_that_json_cannot_say_do_not_pass(
