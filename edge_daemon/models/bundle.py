@@ -23,7 +23,7 @@ from edge_daemon.models.manifest import (
     parse_manifest,
 )
 from edge_daemon.models.onnx import refuse_external_data
-from edge_daemon.models.trust import Signer, Trust, claimed_digests, read_signature
+from edge_daemon.models.trust import Signer, Trust
 
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
 
@@ -76,7 +76,7 @@ def verified_copy(manifest: Manifest, folder: Path, destination: Path, trust: Tr
     """Copy a bundle to `destination`, a new folder of this process's own, and vouch for it.
 
     On any error nothing is left there. Raises BundleError: digest_mismatch when bytes are not
-    those of the manifest or the signature, not_trusted as `Trust.verify`, invalid_bundle when
+    those of the manifest, not_trusted as `Trust.verify` (over the copy), invalid_bundle when
     the folder changed its shape or an image is covered by nothing, load_failed for an ONNX file
     that is none; BoxError when this box cannot write the copy.
     """
@@ -103,7 +103,6 @@ def _copy_and_check(manifest: Manifest, folder: Path, destination: Path, trust: 
         _check_files(manifest, files, folders)
         copied = {entry.path: opened.copy(entry.path, destination, entry.size) for entry in files}
     _check_digests(manifest, copied)
-    _check_claims(destination, copied, trust)
     signer = trust.verify(destination)
     for image in manifest.golden:
         if image.sha256 is None and signer is None:
@@ -187,25 +186,12 @@ def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
         )
     for path, digest in declared.items():
         if found.get(path) != digest:
-            raise _mismatch(f"{manifest.ref}: {path} is not what {MANIFEST_FILE} declares", path)
-
-
-def _check_claims(destination: Path, copied: dict[str, Copied], trust: Trust) -> None:
-    """Name the one file that differs from what was signed, before the library says only that."""
-    with Folder(destination) as opened:
-        signature = read_signature(opened)
-    if signature is None or not trust.public_keys:
-        return
-    claimed = claimed_digests(signature)
-    for path, file in sorted(copied.items()):
-        if path != MANIFEST_FILE and claimed.get(path, file.sha256) != file.sha256:
-            raise _mismatch(f"{path} is not what was signed", path)
-
-
-def _mismatch(message: str, path: str) -> BundleError:
-    changed = path == MANIFEST_FILE
-    hint = "It was changed while it was read; try again." if changed else _COPY_AGAIN
-    return BundleError(f"{message}: its digest differs.", hint=hint, code=Code.DIGEST_MISMATCH)
+            changed = path == MANIFEST_FILE
+            raise BundleError(
+                f"{manifest.ref}: the digest of {path} is not the one expected.",
+                hint="It was changed while it was read; try again." if changed else _COPY_AGAIN,
+                code=Code.DIGEST_MISMATCH,
+            )
 
 
 def _cannot_write(destination: Path, error: OSError) -> BoxError:

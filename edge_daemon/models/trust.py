@@ -69,7 +69,7 @@ class Trust:
         key made the signature, and when any file differs from what was signed or is not covered.
         """
         with Folder(folder) as opened:
-            content = read_signature(opened)
+            content = _read_signature(opened)
             files = {entry.path for entry in opened.entries()[0]} - {SIGNATURE_FILE}
         if content is None:
             if self.required:
@@ -77,7 +77,7 @@ class Trust:
             return None
         if not self.public_keys:
             return None
-        claimed = claimed_digests(content)
+        claimed = _claimed_digests(content)
         if not_covered := files - set(claimed):
             raise _untrusted(
                 f"The signature does not cover {', '.join(sorted(not_covered))[:200]}.",
@@ -142,7 +142,7 @@ def generate_keypair(folder: Path, name: str = "signing") -> tuple[Path, Path]:
     return private, public
 
 
-def read_signature(folder: Folder) -> bytes | None:
+def _read_signature(folder: Folder) -> bytes | None:
     """The bytes of a bundle's `model.sig`; None where there is none."""
     try:
         return folder.read(SIGNATURE_FILE, _MAX_SIGNATURE_BYTES)
@@ -150,7 +150,7 @@ def read_signature(folder: Folder) -> bytes | None:
         return None
 
 
-def claimed_digests(signature: bytes) -> dict[str, str]:
+def _claimed_digests(signature: bytes) -> dict[str, str]:
     """What a signature claims, path -> SHA-256 in hex; true only once the signature is verified.
 
     Raises BundleError(not_trusted) when it is no signature of single files by SHA-256.

@@ -1,0 +1,357 @@
+"""The gate passes what is proved good, and refuses everything else by the right name."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_daemon.core.compatibility import Compatibility
+from edge_daemon.core.gate import (
+    Evidence,
+    Limits,
+    Memory,
+    Recent,
+    Report,
+    Timing,
+    WarmUp,
+    assess,
+    assess_compatibility,
+)
+from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
+from edge_daemon.core.values import Box, Check, Detection
+from edge_daemon.errors import Code
+
+MIB = 2**20
+CLASSES = ("bottle", "scratch", "dent")
+BOX: Box = (10.0, 10.0, 40.0, 40.0)
+FAR: Box = (50.0, 50.0, 60.0, 60.0)
+SEEN = (Detection("scratch", 0.9, BOX),)
+
+
+def same(**changes: object) -> Compatibility:
+    facts = Compatibility("detect", "detect", CLASSES, CLASSES, CLASSES, frozenset(CLASSES[1:]))
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
+def image(found: tuple[Detection, ...], before: tuple[Detection, ...] | None = SEEN) -> Golden:
+    return Golden(Expectation("normal", (ExpectedBox("scratch", BOX),)), found, before)
+
+
+def counted(count: int, made: int, before: int | None = None, part: str = "normal") -> Golden:
+    incumbent = None if before is None else SEEN * before
+    return Golden(Expectation(part, None, count), SEEN * made, incumbent)
+
+
+def good(**changes: object) -> Evidence:
+    evidence = Evidence(
+        compatibility=same(),
+        warm_ups=(WarmUp(64, 64, SEEN, True),) * 3,
+        golden=(image(SEEN),) * 4,
+        recent=Recent(50, 48),
+        timing=Timing((10.0,) * 20, (10.0,) * 20),
+        memory=(Memory("host", 300 * MIB, 900 * MIB, 512 * MIB),),
+    )
+    return replace(evidence, **changes)  # type: ignore[arg-type]
+
+
+def named(report: Report, name: str) -> Check:
+    return next(check for check in report.checks if check.name == name)
+
+
+def test_a_good_bundle_passes_every_check_in_order() -> None:
+    """All checks are made, from the cheapest refusal to the dearest, and none is silent."""
+    report = assess(good(), Limits())
+    assert report.passed
+    assert report.code is None
+    assert report.message == ""
+    assert [check.name for check in report.checks] == [
+        "compatibility.requires",
+        "compatibility.task",
+        "compatibility.classes",
+        "compatibility.incumbent",
+        "warm_up",
+        "golden.recall",
+        "golden.precision",
+        "golden.drop",
+        "recent.agreement",
+        "latency.median",
+        "memory.host",
+    ]
+
+
+def test_no_checks_is_no_pass() -> None:
+    """An empty report fails: no evidence is not good evidence."""
+    assert not Report(()).passed
+    assert Report(()).code is Code.GATE_FAILED
+    assert Report(()).message
+
+
+BAD_WARM = (WarmUp(64, 64, SEEN, True), WarmUp(64, 64, SEEN, False))
+OUTSIDE = (WarmUp(64, 64, (Detection("dent", 0.9, (10.0, 10.0, 90.0, 40.0)),), True),)
+NAN_BOX = (WarmUp(64, 64, (Detection("dent", 0.9, (math.nan, 1.0, 2.0, 2.0)),), True),)
+NAN_CONFIDENCE = (WarmUp(64, 64, (Detection("dent", math.nan, BOX),), True),)
+INSIDE_OUT = (WarmUp(64, 64, (Detection("dent", 0.9, (40.0, 10.0, 10.0, 40.0)),), True),)
+NO_MEMORY = (Memory("gpu", MIB, 511 * MIB, 512 * MIB),)
+SLOW = Timing((16.0,) * 20, (10.0,) * 20)
+SLOW_TAIL = Timing((10.0,) * 190 + (99.0,) * 10, (10.0,) * 200)
+
+REFUSALS: list[tuple[str, dict[str, object], str, Code]] = [
+    (
+        "another task",
+        {"compatibility": same(engine_task="segment")},
+        "compatibility.task",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "a task without boxes",
+        {"compatibility": same(engine_task="classify", manifest_task="classify")},
+        "compatibility.task",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "classes in another order",
+        {"compatibility": same(engine_classes=("scratch", "bottle", "dent"))},
+        "compatibility.classes",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "a class too few",
+        {"compatibility": same(engine_classes=CLASSES[:2])},
+        "compatibility.classes",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "a class too many",
+        {"compatibility": same(engine_classes=(*CLASSES, "cap"))},
+        "compatibility.classes",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "no classes",
+        {"compatibility": same(engine_classes=(), manifest_classes=())},
+        "compatibility.classes",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "a rejected class is lost",
+        {"compatibility": same(manifest_classes=CLASSES[:2], engine_classes=CLASSES[:2])},
+        "compatibility.incumbent",
+        Code.INCOMPATIBLE,
+    ),
+    (
+        "a library too old",
+        {"compatibility": same(unmet=("torch >=99 is required, here is 2.10",))},
+        "compatibility.requires",
+        Code.INCOMPATIBLE,
+    ),
+    ("no inference", {"warm_ups": ()}, "warm_up", Code.GATE_FAILED),
+    ("not finite", {"warm_ups": BAD_WARM}, "warm_up", Code.GATE_FAILED),
+    ("outside the image", {"warm_ups": OUTSIDE}, "warm_up", Code.GATE_FAILED),
+    ("a NaN box", {"warm_ups": NAN_BOX}, "warm_up", Code.GATE_FAILED),
+    ("a NaN confidence", {"warm_ups": NAN_CONFIDENCE}, "warm_up", Code.GATE_FAILED),
+    ("a box inside out", {"warm_ups": INSIDE_OUT}, "warm_up", Code.GATE_FAILED),
+    ("blind", {"golden": (image((), None),) * 4}, "golden.recall", Code.GATE_FAILED),
+    (
+        "the wrong class",
+        {"golden": (image((Detection("dent", 0.9, BOX),), None),)},
+        "golden.recall",
+        Code.GATE_FAILED,
+    ),
+    (
+        "the wrong place",
+        {"golden": (image((Detection("scratch", 0.9, FAR),), None),)},
+        "golden.recall",
+        Code.GATE_FAILED,
+    ),
+    (
+        "fires everywhere",
+        {"golden": (image((*SEEN, *[Detection("dent", 0.9, FAR)] * 9)),)},
+        "golden.precision",
+        Code.GATE_FAILED,
+    ),
+    ("a wrong count", {"golden": (counted(5, 4),)}, "golden.count", Code.GATE_FAILED),
+    (
+        "sees parts where none are",
+        {"golden": (Golden(Expectation("normal", ()), SEEN),)},
+        "golden.count",
+        Code.GATE_FAILED,
+    ),
+    ("slow", {"timing": SLOW}, "latency.median", Code.GATE_FAILED),
+    ("slow at times", {"timing": SLOW_TAIL}, "latency.p99", Code.GATE_FAILED),
+    (
+        "never timed",
+        {"timing": Timing((), (10.0,) * 20)},
+        "latency.median",
+        Code.GATE_FAILED,
+    ),
+    (
+        "NaN milliseconds",
+        {"timing": Timing((math.nan,) * 20, (10.0,) * 20)},
+        "latency.median",
+        Code.GATE_FAILED,
+    ),
+    ("too little memory", {"memory": NO_MEMORY}, "memory.gpu", Code.NO_MEMORY),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "code"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS]
+)
+def test_a_single_fault_is_refused_by_its_own_check(
+    changes: dict[str, object], name: str, code: Code
+) -> None:
+    """Each fault alone fails exactly the check that is about it, with the contract's code."""
+    report = assess(good(**changes), Limits())
+    assert not report.passed
+    assert report.code is code
+    assert report.failed[0].name == name
+    assert name in report.message
+
+
+def test_a_weak_slice_is_not_hidden_by_the_strong_ones() -> None:
+    """The floor holds for each slice, not for the average of all images."""
+    weak = Golden(Expectation("low_light", (ExpectedBox("scratch", BOX),)), ())
+    check = named(assess(good(golden=(*[image(SEEN)] * 99, weak)), Limits()), "golden.recall")
+    assert not check.passed
+    assert check.measured == 0.0
+    assert "slice low_light 0" in check.note
+
+
+def test_a_drop_on_one_slice_is_refused_though_the_floor_holds() -> None:
+    """Worse than the incumbent by more than the allowed drop on one slice fails `golden.drop`."""
+    rows = [counted(1, 1 if n < 18 else 2, 1, "low_light") for n in range(20)]
+    report = assess(good(golden=tuple(rows)), Limits(min_recall=0.9))
+    assert named(report, "golden.count").passed
+    assert not named(report, "golden.drop").passed
+    assert assess(good(golden=tuple(rows)), Limits(max_slice_drop=0.1)).passed
+
+
+def test_a_drop_of_exactly_the_limit_is_allowed() -> None:
+    """0.95 against 1.0 with a limit of 0.05 passes, whatever binary fractions say."""
+    rows = tuple(counted(1, 1 if n < 19 else 2, 1) for n in range(20))
+    assert named(assess(good(golden=rows), Limits()), "golden.drop").passed
+
+
+def test_without_an_incumbent_latency_is_told_and_not_judged() -> None:
+    """There is nothing to compare with, and the check says so instead of passing in silence."""
+    check = named(assess(good(timing=Timing((10.0,) * 5)), Limits()), "latency.median")
+    assert check.passed
+    assert "no incumbent" in check.note
+
+
+def test_without_golden_images_the_warm_up_says_what_was_not_checked() -> None:
+    """No golden check is made up; the warm-up remains and names the gap."""
+    report = assess(good(golden=()), Limits())
+    assert not any(check.name.startswith("golden") for check in report.checks)
+    assert "no golden images" in named(report, "warm_up").note
+
+
+def test_a_tail_of_few_samples_is_not_judged() -> None:
+    """A 99th percentile of twenty samples is chance, so no such check is listed."""
+    report = assess(good(timing=Timing((10.0,) * 19 + (99.0,), (10.0,) * 20)), Limits())
+    assert report.passed
+    assert not any(check.name == "latency.p99" for check in report.checks)
+
+
+def test_harmless_differences_to_the_incumbent_are_named() -> None:
+    """A new class, or the loss of one that never made a part ng, passes with a note."""
+    classes = ("scratch", "dent", "cap")
+    report = assess_compatibility(same(manifest_classes=classes, engine_classes=classes))
+    assert report.passed
+    note = named(report, "compatibility.incumbent").note
+    assert "no longer known: bottle" in note
+    assert "new: cap" in note
+
+
+def test_across_products_classes_may_differ() -> None:
+    """Without an incumbent of the same name there is no comparison of classes."""
+    assert assess_compatibility(same(incumbent_classes=None)).passed
+
+
+def test_a_permuted_class_list_says_where() -> None:
+    """The note shows the first class that stands elsewhere, in both orders."""
+    report = assess_compatibility(same(engine_classes=("bottle", "dent", "scratch")))
+    assert "class 1 is 'dent' in the weights and 'scratch' in the bundle" in report.message
+
+
+def test_agreement_limits_only_when_the_bundle_asks() -> None:
+    """Recent frames are reported; they refuse only where a limit stands."""
+    assert assess(good(recent=Recent(50, 10)), Limits()).passed
+    assert not assess(good(recent=Recent(50, 10)), Limits(min_agreement=0.9)).passed
+
+
+def test_a_box_may_tighten_the_latency_ratio_but_never_loosen_it() -> None:
+    """The stricter of the bundle's and the box's ratio holds."""
+    assert Limits(latency_ratio=3.0).no_looser_than(1.5).latency_ratio == 1.5
+    assert Limits(latency_ratio=1.2).no_looser_than(1.5).latency_ratio == 1.2
+
+
+SAMPLES = st.lists(st.floats(allow_nan=True), min_size=0, max_size=8).map(tuple)
+SHARES = st.floats(0, 1)
+LIMITS = st.builds(Limits, SHARES, SHARES, SHARES, st.floats(0.1, 10), st.none() | st.floats(0, 1))
+MADE = st.integers(0, 3)
+IMAGES = st.lists(
+    st.one_of(
+        st.builds(counted, MADE, MADE, st.none() | MADE, st.sampled_from(["day", "night"])),
+        st.builds(
+            image,
+            st.sampled_from([(), SEEN, SEEN * 2]),
+            st.sampled_from([None, (), SEEN]),
+        ),
+    ),
+    max_size=6,
+).map(tuple)
+EVIDENCE = st.builds(
+    lambda golden, candidate, incumbent, free, agreeing: good(
+        golden=golden,
+        timing=Timing(candidate, incumbent),
+        memory=(Memory("host", 1, free, 512),),
+        recent=Recent(10, agreeing),
+    ),
+    IMAGES,
+    SAMPLES,
+    st.none() | SAMPLES,
+    st.integers(0, 1024),
+    st.integers(0, 10),
+)
+
+
+@given(EVIDENCE, LIMITS, LIMITS)
+def test_a_stricter_limit_never_lets_more_pass(
+    evidence: Evidence, limits: Limits, other: Limits
+) -> None:
+    """What fails under some limits fails under any that are stricter in every respect."""
+    agreements = [each for each in (limits.min_agreement, other.min_agreement) if each is not None]
+    stricter = Limits(
+        max(limits.min_recall, other.min_recall),
+        max(limits.min_precision, other.min_precision),
+        min(limits.max_slice_drop, other.max_slice_drop),
+        min(limits.latency_ratio, other.latency_ratio),
+        max(agreements, default=None),
+    )
+    if assess(evidence, stricter).passed:
+        assert assess(evidence, limits).passed
+
+
+@given(EVIDENCE, LIMITS)
+def test_every_report_can_be_published(evidence: Evidence, limits: Limits) -> None:
+    """Whatever was measured, the checks are valid JSON: no NaN, no infinity."""
+    report = assess(evidence, limits)
+    json.dumps([asdict(check) for check in report.checks], allow_nan=False)
+    assert report.passed == (report.code is None) == (report.message == "")
+
+
+@given(SAMPLES, SAMPLES.filter(bool), LIMITS)
+def test_unreadable_times_never_pass(
+    candidate: tuple[float, ...], incumbent: tuple[float, ...], limits: Limits
+) -> None:
+    """A NaN, an infinite or a negative duration on either side passes no latency check."""
+    readable = all(math.isfinite(ms) and ms >= 0 for ms in (*candidate, *incumbent))
+    report = assess(good(timing=Timing(candidate, incumbent)), limits)
+    if not readable:
+        assert not named(report, "latency.median").passed

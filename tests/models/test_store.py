@@ -1,0 +1,226 @@
+"""The store offers what is complete and unchanged, and says why of everything else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import BundleError, Code, SenderError, StateError
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from tests.sim.bundles import make_bundle
+
+ONE = BundleRef("bottle", "1.0.0")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path, tmp_path: Path) -> Store:
+    return Store(root, tmp_path / "state")
+
+
+def versions(store: Store) -> list[str]:
+    return [str(known.ref) for known in store.available()]
+
+
+def test_versions_are_offered_from_oldest_to_newest(store: Store, root: Path) -> None:
+    """1.10 is newer than 1.9; names are apart."""
+    for ref in ("bottle@1.10.0", "can@2.0", "bottle@1.9.0", "bottle@1.9.0-line3"):
+        make_bundle(root, ref, golden=0)
+    assert versions(store) == ["bottle@1.9.0-line3", "bottle@1.9.0", "bottle@1.10.0", "can@2.0"]
+
+
+def test_an_empty_or_missing_store_offers_nothing(store: Store, root: Path) -> None:
+    """A store that is not there yet is no error."""
+    assert store.available() == ()
+    (root / "bottle").mkdir(parents=True)
+    assert store.offer().problems == ()
+
+
+def _no_manifest(folder: Path) -> None:
+    (folder / "model.yaml").unlink()
+
+
+def _half_weights(folder: Path) -> None:
+    (folder / "weights.pt").write_bytes(b"half")
+
+
+def _rsync_name(folder: Path) -> None:
+    (folder / "weights.pt").rename(folder / ".weights.pt.x8Hq2B")
+
+
+@pytest.mark.parametrize("break_it", [_no_manifest, _half_weights, _rsync_name])
+def test_what_is_half_copied_is_not_offered(
+    store: Store, root: Path, break_it: Callable[[Path], None]
+) -> None:
+    """Until the last file stands at its full size there is a problem instead of a bundle."""
+    folder = make_bundle(root)
+    break_it(folder)
+    offer = store.offer()
+    assert offer.known == ()
+    assert [problem.folder for problem in offer.problems] == [folder]
+    with pytest.raises(BundleError):
+        store.find(ONE)
+
+
+def test_a_request_cannot_lead_out_of_the_store(store: Store, root: Path) -> None:
+    """Refs with path parts in them are unknown models, whatever lies there."""
+    make_bundle(root.parent / "outside", "secret@1.0.0")
+    (root / "bottle").mkdir(parents=True)
+    for ref in (
+        BundleRef("..", "outside"),
+        BundleRef("../outside/secret", "1.0.0"),
+        BundleRef("bottle", "../../outside/secret/1.0.0"),
+        BundleRef("bottle", "."),
+        BundleRef("", ""),
+    ):
+        with pytest.raises(SenderError) as caught:
+            store.find(ref)
+        assert caught.value.code is Code.UNKNOWN_MODEL
+
+
+def test_an_unknown_version_names_those_that_are_there(store: Store, root: Path) -> None:
+    """The next step of a refused request can be read from it."""
+    make_bundle(root)
+    with pytest.raises(SenderError, match=r"1\.0\.0") as caught:
+        store.manifest(BundleRef("bottle", "9.0"))
+    assert caught.value.code is Code.UNKNOWN_MODEL
+
+
+def test_a_link_out_of_the_store_is_not_followed(store: Store, root: Path) -> None:
+    """Links within the store are how volumes are mounted; one that leads out is a problem."""
+    outside = make_bundle(root.parent / "outside")
+    (root / "bottle").mkdir(parents=True)
+    (root / "bottle" / "1.0.0").symlink_to(outside)
+    assert versions(store) == []
+    assert "leads out" in store.problems()[0].error.message
+
+
+def test_a_flipped_link_changes_the_whole_offer_at_once(store: Store, root: Path) -> None:
+    """A mounted volume shows new bundles by turning one link; its own folders stay hidden."""
+    make_bundle(root / "..2026_1")
+    make_bundle(root / "..2026_2", "bottle@1.1.0")
+    (root / "..data").symlink_to("..2026_1")
+    (root / "bottle").symlink_to("..data/bottle")
+    assert versions(store) == ["bottle@1.0.0"]
+    (root / "..new").symlink_to("..2026_2")
+    (root / "..new").rename(root / "..data")
+    assert versions(store) == ["bottle@1.1.0"]
+
+
+# --------------------------------------------------------------------------- immutable
+
+
+def test_a_version_that_changed_is_no_longer_offered(
+    store: Store, root: Path, tmp_path: Path
+) -> None:
+    """Another bundle under a version already seen is refused, also by the next process."""
+    make_bundle(root)
+    assert versions(store) == ["bottle@1.0.0"]
+    shutil.rmtree(root / "bottle")
+    make_bundle(root, weights=b"other weights")
+    for each in (store, Store(root, tmp_path / "state")):
+        assert versions(each) == []
+        with pytest.raises(BundleError) as caught:
+            each.find(ONE)
+        assert caught.value.code is Code.DIGEST_MISMATCH
+
+
+def test_the_same_bundle_may_come_back(store: Store, root: Path) -> None:
+    """Removed and copied again byte for byte, it is the version it was."""
+    make_bundle(root)
+    assert versions(store) == ["bottle@1.0.0"]
+    shutil.rmtree(root / "bottle")
+    assert versions(store) == []
+    make_bundle(root)
+    assert versions(store) == ["bottle@1.0.0"]
+
+
+def test_a_memory_that_cannot_be_read_is_not_forgotten(root: Path, tmp_path: Path) -> None:
+    """A damaged file of digests stops the start instead of accepting everything as new."""
+    (tmp_path / "bundles.json").write_text("{")
+    with pytest.raises(StateError):
+        Store(root, tmp_path)
+
+
+# --------------------------------------------------------------------------- add
+
+
+def test_an_added_bundle_is_there_whole(store: Store, root: Path, tmp_path: Path) -> None:
+    """From a folder of any name; afterwards nothing of the work is left in the store."""
+    draft = make_bundle(tmp_path / "draft").rename(tmp_path / "any name")
+    assert store.add(draft) == ONE
+    assert store.manifest(ONE).ref == ONE
+    assert (store.find(ONE) / "weights.pt").stat().st_mode & 0o777 == 0o644
+    assert list((root / ".incoming").iterdir()) == []
+    assert store.add(draft) == ONE
+
+
+def test_another_bundle_of_the_same_version_is_refused(store: Store, tmp_path: Path) -> None:
+    """What is in the store stays as it is."""
+    store.add(make_bundle(tmp_path / "a"))
+    before = store.manifest(ONE)
+    with pytest.raises(BundleError) as caught:
+        store.add(make_bundle(tmp_path / "b", weights=b"other"))
+    assert caught.value.code is Code.DIGEST_MISMATCH
+    assert store.manifest(ONE) == before
+
+
+def test_a_bad_bundle_is_not_added_and_may_be_corrected(
+    store: Store, root: Path, tmp_path: Path
+) -> None:
+    """A refused draft leaves nothing behind, and does not use its version up."""
+    draft = make_bundle(tmp_path / "draft")
+    image = draft / "golden" / "0000.png"
+    content = image.read_bytes()
+    image.write_bytes(content[::-1])
+    with pytest.raises(BundleError):
+        store.add(draft)
+    assert versions(store) == []
+    assert not (root / "bottle").exists()
+    image.write_bytes(content)
+    assert store.add(draft) == ONE
+
+
+def test_an_untrusted_bundle_is_not_added(store: Store, tmp_path: Path, line_keys: Any) -> None:
+    """Where signatures are required, the store takes in only what is signed."""
+    with pytest.raises(BundleError) as caught:
+        store.add(make_bundle(tmp_path / "a"), line_keys.trust)
+    assert caught.value.code is Code.NOT_TRUSTED
+    store.add(make_bundle(tmp_path / "b", key=line_keys.private), line_keys.trust)
+
+
+def test_the_remains_of_a_cut_off_copy_are_replaced(
+    store: Store, root: Path, tmp_path: Path
+) -> None:
+    """A folder without model.yaml is nobody's bundle and does not stand in the way."""
+    (root / "bottle" / "1.0.0").mkdir(parents=True)
+    (root / "bottle" / "1.0.0" / "weights.pt").write_bytes(b"half")
+    assert store.add(make_bundle(tmp_path / "draft"), Trust()) == ONE
+
+
+# --------------------------------------------------------------------------- quota
+
+
+def test_the_quota_takes_the_oldest_arrivals_first_and_never_the_kept(
+    store: Store, root: Path
+) -> None:
+    """Bundles to keep stay whatever the quota says; the others go in order of arrival."""
+    refs = []
+    for version in ("3.0", "1.0", "2.0"):
+        make_bundle(root, f"bottle@{version}", golden=0)
+        refs.append(BundleRef("bottle", version))
+    each = store.size_bytes() // 3
+    assert store.collect({refs[0]}, quota_bytes=2 * each + 100) == (refs[1],)
+    assert store.collect({refs[0]}, quota_bytes=0) == (refs[2],)
+    assert versions(store) == ["bottle@3.0"]
+    assert list((root / ".incoming").iterdir()) == []
