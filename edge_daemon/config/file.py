@@ -182,8 +182,7 @@ def _short(given: Any) -> str:
 
 def _known_keys(loc: KeyPath) -> str:
     group = _group_at(loc[:-1])
-    fields = group.model_fields if group else {}
-    known = sorted(field.alias or name for name, field in fields.items())
+    known = sorted(group.model_fields) if group else []
     close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
 

@@ -191,13 +191,11 @@ class SlotsSettings(_Group):
 class OrderFields(_Group):
     """Where a work order's parts stand in the payload, as JMESPath."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     order: Expression | None = None
     """The order's id."""
     product: Expression
     """The product's id; it selects the model by `links`."""
-    state: Expression | None = Field(default=None, alias="status")
+    status: Expression | None = None
     """The order's state; without one, arrival means running."""
 
 
@@ -362,6 +360,6 @@ class Settings(_Group):
 
     def redacted(self) -> dict[str, Any]:
         """The settings as plain values that may leave the box: no credentials in URLs."""
-        plain: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        plain: dict[str, Any] = self.model_dump(mode="json")
         plain["camera"]["source"] = redact(self.camera.source)
         return plain

@@ -65,7 +65,8 @@ class FrameMemory:
 
     def pixels(self, place: int) -> Pixels:
         """The frame at `place` as a view: no copy; writable only where it was allocated."""
-        return self._array[place]
+        view: Pixels = self._array[place]
+        return view
 
     def close(self) -> None:
         """Give the descriptor back; the pages go when the last view of them does."""
