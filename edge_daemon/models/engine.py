@@ -137,6 +137,7 @@ class UltralyticsEngine:
         self._forget()
         self._library()
         weights = self._acceptable(order)
+        _require_device(order.device)
         try:
             predictor = self._predictor_for(weights, order)
         except EdgeDaemonError:
@@ -284,6 +285,17 @@ class UltralyticsEngine:
     def _forget(self) -> None:
         self._predictor = None
         self._names = {}
+
+
+def _require_device(device: str) -> None:
+    import torch  # noqa: PLC0415
+
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise BoxError(
+            f"This box has no GPU {device!r} that torch can use.",
+            hint="Set slots.device to cpu, or check the driver and torch's CUDA build.",
+        )
 
 
 def _rows(found: Any) -> list[list[float]]:

@@ -1,0 +1,277 @@
+"""The ultralytics engine on real networks: what it reads, refuses, finds and notices."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_daemon.errors import BoxError, BundleError, Code
+from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, decode_image
+from tests.sim.weights import CLASSES, Canary
+
+# ultralytics and torch warn of their own affairs while they are imported
+pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("default")]
+
+EXPORTS = {
+    "torchscript": "tiny.torchscript",
+    "onnx": "tiny.onnx",
+    "openvino": "tiny_openvino_model",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    weights: Path
+    task: str = "detect"
+    imgsz: int = 64
+    confidence: float = 0.5
+    device: str = "cpu"
+    half: bool = False
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small networks that were never trained, in every format."""
+    folder = tmp_path_factory.mktemp("weights")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
+    subprocess.run(
+        [sys.executable, "-m", "tests.sim.weights", str(folder), *EXPORTS],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    (folder / "canary").unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine() -> UltralyticsEngine:
+    return UltralyticsEngine(threads=1)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Pixels:
+    return np.random.default_rng(5).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+
+
+def test_a_checkpoint_says_its_classes_and_task(engine: UltralyticsEngine, weights: Path) -> None:
+    """Classes and task come from the weights, whatever the order says."""
+    facts = engine.load(Order(weights / "tiny.pt", task="segment"))
+    assert (facts.classes, facts.task) == (CLASSES, "detect")
+
+
+@pytest.mark.parametrize("export", EXPORTS.values())
+def test_every_format_sees_the_same(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels, export: str
+) -> None:
+    """An export finds what its checkpoint finds, but for the rounding of its own arithmetic."""
+    square = np.ascontiguousarray(picture[:, :96])  # one letterbox for static and dynamic shapes
+    engine.load(Order(weights / "tiny.pt"))
+    wanted = engine.infer(square)
+    facts = engine.load(Order(weights / export))
+    found = engine.infer(square)
+    assert (facts.classes, facts.task) == (CLASSES, "detect")
+    assert found.finite
+    assert len(wanted.detections) > 10
+    assert _share_found(wanted, found) >= 0.8
+    assert _share_found(found, wanted) >= 0.8
+
+
+def test_an_openvino_folder_may_have_any_name(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels, tmp_path: Path
+) -> None:
+    """The library knows the format by the folder's name; a bundle need not."""
+    renamed = tmp_path / "weights"
+    renamed.symlink_to(weights / EXPORTS["openvino"], target_is_directory=True)
+    engine.load(Order(renamed))
+    assert engine.infer(picture).detections
+
+
+def test_boxes_are_in_pixels_of_the_frame(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """Boxes lie within the frame that was given, not within the network's input."""
+    engine.load(Order(weights / "tiny.pt"))
+    tall = cv2.resize(picture, (640, 480))
+    boxes = _boxes(engine.infer(tall))
+    assert boxes.min() >= 0
+    assert (boxes.max(axis=0) <= [640, 480, 640, 480]).all()
+    assert boxes[:, 2].max() > 128
+
+
+def test_confidence_is_the_orders(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """Nothing below the order's confidence is told."""
+    engine.load(Order(weights / "tiny.pt", confidence=0.5))
+    assert engine.infer(picture).detections
+    engine.load(Order(weights / "tiny.pt", confidence=0.999))
+    assert engine.infer(picture).detections == ()
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (96, 128, 3)])
+def test_a_read_only_frame_is_judged_and_left_as_it_was(
+    engine: UltralyticsEngine, weights: Path, shape: tuple[int, int, int]
+) -> None:
+    """Frames are mapped read-only in a worker, also where no letterbox copies them first."""
+    frame = np.full(shape, 90, dtype=np.uint8)
+    frame.flags.writeable = False
+    engine.load(Order(weights / "tiny.pt"))
+    assert engine.infer(frame).finite
+    assert (frame == 90).all()
+
+
+def test_the_same_frame_gives_the_same_again(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """A frame that is judged again after a loss gets the same verdict."""
+    engine.load(Order(weights / "tiny.pt"))
+    first = engine.infer(picture)
+    engine.infer(255 - picture)
+    engine.load(Order(weights / "tiny.pt"))
+    assert engine.infer(picture) == first
+
+
+def test_nan_in_the_output_is_noticed(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """Suppression drops NaN without a word, so that a broken network looks like an empty scene;
+    the engine looks before it."""
+    engine.load(Order(weights / "nan.pt"))
+    sight = engine.infer(picture)
+    assert not sight.finite
+    engine.load(Order(weights / "tiny.pt"))
+    assert engine.infer(picture).finite
+
+
+@pytest.mark.parametrize("name", ["hostile_zip.pt", "hostile_bare.pt", "hostile_pickle.pt"])
+def test_a_checkpoint_with_foreign_code_is_refused_before_it_runs(
+    engine: UltralyticsEngine, weights: Path, name: str
+) -> None:
+    """Code that is pickled into a checkpoint is not run, wherever it hides; the canary could."""
+    canary = weights / "canary"
+    with pytest.raises(BundleError) as refused:
+        engine.load(Order(weights / name))
+    assert refused.value.code is Code.LOAD_FAILED
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Canary(canary)))
+    assert canary.exists()
+    canary.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".torchscript", ".onnx"])
+@pytest.mark.parametrize("content", [b"", b"not a network", b"PK\x03\x04half a zip"])
+def test_files_that_are_no_network_are_refused_in_one_line(
+    engine: UltralyticsEngine, tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    """Garbage in any format is load_failed with one sentence, never a traceback."""
+    broken = tmp_path / f"weights{suffix}"
+    broken.write_bytes(content)
+    with pytest.raises(BundleError) as refused:
+        engine.load(Order(broken))
+    assert refused.value.code is Code.LOAD_FAILED
+    assert "\n" not in refused.value.message
+
+
+def test_a_truncated_checkpoint_is_refused(
+    engine: UltralyticsEngine, weights: Path, tmp_path: Path
+) -> None:
+    """A copy that was cut short does not load."""
+    cut = tmp_path / "weights.pt"
+    cut.write_bytes((weights / "tiny.pt").read_bytes()[:-2000])
+    with pytest.raises(BundleError):
+        engine.load(Order(cut))
+
+
+def test_a_failed_load_leaves_nothing_resident(
+    engine: UltralyticsEngine, weights: Path, tmp_path: Path, picture: Pixels
+) -> None:
+    """After a refusal the bundle before it does not go on judging under another's name."""
+    engine.load(Order(weights / "tiny.pt"))
+    with pytest.raises(BundleError):
+        engine.load(Order(tmp_path / "missing.pt"))
+    with pytest.raises(BundleError):
+        engine.infer(picture)
+
+
+def test_names_that_the_library_would_search_online_are_refused(
+    engine: UltralyticsEngine, tmp_path: Path
+) -> None:
+    """A missing file and an unknown format are told; nothing is searched elsewhere."""
+    with pytest.raises(BundleError, match="no weights"):
+        engine.load(Order(tmp_path / "yolov8n.pt"))
+    other = tmp_path / "weights.tflite"
+    other.write_bytes(b"x")
+    with pytest.raises(BundleError, match="no known format"):
+        engine.load(Order(other))
+
+
+def test_a_task_without_boxes_is_incompatible(engine: UltralyticsEngine, weights: Path) -> None:
+    """A classifier is refused, whether the manifest admits it or not."""
+    for order in (Order(weights / "classify.pt"), Order(weights / "tiny.pt", task="classify")):
+        with pytest.raises(BundleError) as refused:
+            engine.load(order)
+        assert refused.value.code is Code.INCOMPATIBLE
+
+
+def test_a_missing_gpu_is_told(engine: UltralyticsEngine, weights: Path) -> None:
+    """An order for a GPU that is not there does not fall back to the CPU in silence."""
+    with pytest.raises(BoxError, match="cuda:77"):
+        engine.load(Order(weights / "tiny.pt", device="cuda:77"))
+
+
+def test_warming_leaves_nothing_resident(picture: Pixels) -> None:
+    """The throwaway network of the warm-up cannot judge a frame."""
+    engine = UltralyticsEngine(threads=1)
+    engine.warm()
+    with pytest.raises(BundleError):
+        engine.infer(picture)
+    assert engine.gpu_bytes() == 0
+
+
+def test_the_daemon_itself_imports_no_network_library() -> None:
+    """Torch, ultralytics and OpenCV are for workers: the rooms around them import none."""
+    program = """
+import sys, edge_daemon.models.engine, edge_daemon.slots.process, edge_daemon.slots.thread
+print({'torch', 'ultralytics', 'cv2'} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_an_image_that_cannot_be_decoded_blames_the_bundle(tmp_path: Path) -> None:
+    """Golden images that are missing or broken are told by name."""
+    broken = tmp_path / "0001.jpg"
+    broken.write_bytes(b"no picture")
+    empty = tmp_path / "0002.jpg"
+    empty.write_bytes(b"")
+    for path in (broken, empty, tmp_path / "0003.jpg"):
+        with pytest.raises(BundleError, match=path.name):
+            decode_image(path)
+
+
+def _share_found(wanted: Sight, found: Sight) -> float:
+    """How many of `wanted` have a like in `found`: same class, corners within three pixels."""
+    matched = [
+        any(
+            one.label == other.label and np.allclose(one.box, other.box, atol=3.0)
+            for other in found.detections
+        )
+        for one in wanted.detections
+    ]
+    return sum(matched) / len(matched)
+
+
+def _boxes(sight: Sight) -> np.ndarray:
+    return np.array([detection.box for detection in sight.detections])

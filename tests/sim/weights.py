@@ -1,0 +1,75 @@
+"""Makes little real networks, never trained: python -m tests.sim.weights FOLDER [FORMAT …]
+
+They run in a process of their own, because a library that builds and exports networks changes the
+process that it is in. The head's bias is set so that an untrained network finds something.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+
+TINY = """
+nc: 3
+scales: {n: [0.33, 0.125, 1024]}
+backbone:
+  - [-1, 1, Conv, [64, 3, 2]]
+  - [-1, 1, Conv, [128, 3, 2]]
+  - [-1, 1, C2f, [128, True]]
+  - [-1, 1, Conv, [256, 3, 2]]
+  - [-1, 1, SPPF, [256, 5]]
+head:
+  - [-1, 1, nn.Upsample, [None, 2, nearest]]
+  - [[-1, 2], 1, Concat, [1]]
+  - [-1, 1, C2f, [128]]
+  - [[4, 7], 1, Detect, [nc]]
+"""
+CLASSES = ("bottle", "scratch", "dent")
+
+
+class Canary:
+    """Unpickling it makes a file: the sign that foreign code was run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mknod, (str(self.path),))
+
+
+def make(folder: Path, formats: list[str]) -> None:
+    """Write tiny.pt, nan.pt, classify.pt, three hostile .pt files, and exports of tiny.pt."""
+    import torch  # noqa: PLC0415 - only where it is run
+    from ultralytics.models import YOLO  # noqa: PLC0415
+
+    torch.manual_seed(7)
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(TINY, encoding="utf-8")
+    tiny = YOLO(str(recipe), task="detect")
+    tiny.model.names = dict(enumerate(CLASSES))
+    for part in tiny.model.modules():
+        if isinstance(part, torch.nn.Conv2d) and part.weight.requires_grad:
+            torch.nn.init.kaiming_normal_(part.weight)  # or the picture would not reach the head
+    for branch in tiny.model.model[-1].cv3:
+        branch[-1].bias.data[:] = torch.tensor([1.0, 0.0, -1.0])
+    tiny.save(str(folder / "tiny.pt"))
+    for name in formats:
+        YOLO(str(folder / "tiny.pt")).export(format=name, imgsz=64, verbose=False)
+    tiny.model.model[0].conv.weight.data[0, 0, 0, 0] = float("nan")
+    tiny.save(str(folder / "nan.pt"))
+    YOLO("yolov8n-cls.yaml", task="classify").save(str(folder / "classify.pt"))
+
+    canary = Canary(folder / "canary")
+    honest = torch.load(folder / "tiny.pt", weights_only=False)
+    torch.save({**honest, "train_args": {"lr0": canary}}, folder / "hostile_zip.pt")
+    torch.save(canary, folder / "hostile_bare.pt")
+    (folder / "hostile_pickle.pt").write_bytes(pickle.dumps(canary))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ.update(YOLO_CONFIG_DIR=scratch, YOLO_OFFLINE="1", YOLO_AUTOINSTALL="false")
+        make(Path(sys.argv[1]), sys.argv[2:])
