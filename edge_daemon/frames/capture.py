@@ -109,7 +109,7 @@ class _Reader:
         self._make, self._ring, self._now, self._deliver = make, ring, now, deliver
         self.camera: Camera | None = None
         self.news = threading.Event()  # something below has changed
-        self.done = threading.Event()
+        self.done = threading.Event()  # no more frames; the driver may still be closing
         self.shape: FrameShape | None = None  # of the frames that came in
         self.fps: float | None = None  # nominal, later measured
         self.error: CameraError | None = None
@@ -139,9 +139,9 @@ class _Reader:
                 hint="If it stays so, restart the camera.",
             )
         finally:
-            self.close()
-            self.done.set()
+            self.done.set()  # before the close: saying goodbye to a silent server takes seconds
             self.news.set()
+            self.close()
 
     def _read_on(self, camera: Camera, shape: FrameShape) -> None:
         self.fps = camera.fps
@@ -237,13 +237,15 @@ class Capture:
         self._stopping.set()
         with self._turn:
             reader, self._reader = self._reader, None
+        threads = [self._thread]
         if reader is not None:
             reader.close()
             reader.news.set()
-            reader.done.wait(timeout_s)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive() and (reader is None or reader.done.is_set())
+            threads.insert(0, reader.thread)
+        for thread in threads:
+            if thread.ident is not None:  # it was started
+                thread.join(timeout_s)
+        return not any(thread.is_alive() for thread in threads)
 
     # ------------------------------------------------------------------- the supervising thread
 
@@ -270,7 +272,7 @@ class Capture:
 
     def _serve_one_camera(self) -> CameraError | None:
         """One camera from open to its loss; None when its source came to its end."""
-        self._left_behind = [each for each in self._left_behind if not each.done.is_set()]
+        self._left_behind = [each for each in self._left_behind if each.thread.is_alive()]
         if len(self._left_behind) >= self._patience.most_left_behind:
             return SourceError(
                 Fault.TIMEOUT,
@@ -296,6 +298,7 @@ class Capture:
         if not self._stopping.is_set():
             self._show(reader, shown)  # a camera may come and go between two looks
         self._note_source(reader)
+        self._left_behind.append(reader)  # until its driver is closed
         return reader.error if not reader.ended else None
 
     def _limit_s(self, reader: _Reader) -> float:

@@ -50,6 +50,7 @@ class OpenCVCamera:
         self._pace: Pace | None = None
         self._first: Pixels | None = None  # read at the open, to learn the true shape
         self._frames_of_round = 0
+        self._silent = False  # the last read ran into the timeout
 
     @property
     def fps(self) -> float | None:
@@ -142,7 +143,7 @@ class OpenCVCamera:
                 raise self._timeout("did not open", settings.open_timeout_s)
             raise diagnose(self._source)
         self._capture = capture
-        self._frames_of_round = 0
+        self._frames_of_round, self._silent = 0, False
         said = capture.get(cv2.CAP_PROP_FPS)
         own = said if 0 < said <= 1000 else None
         self._fps = (settings.fps or own) if self._is_file else own
@@ -150,14 +151,11 @@ class OpenCVCamera:
     def _stream_parameters(self) -> list[int]:
         parameters: list[Any] = []
         if not self._is_file:
-            parameters += [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                int(self._settings.open_timeout_s * 1000),
-            ]
-            parameters += [
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                int(self._settings.read_timeout_s * 1000),
-            ]
+            settings = self._settings
+            parameters += [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(settings.open_timeout_s * 1000)]
+            parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(settings.read_timeout_s * 1000)]
+            # Decoding in n threads holds back n - 1 frames, and takes the cores of the inference.
+            parameters += [cv2.CAP_PROP_N_THREADS, 1]
         return parameters
 
     def _device_parameters(self) -> list[int]:
@@ -172,6 +170,8 @@ class OpenCVCamera:
         """One decoded frame; None at the end of a file."""
         if self._capture is None:
             raise self._closed()
+        if self._silent:
+            raise self._timeout("gave no frame", self._settings.read_timeout_s)
         began = time.monotonic()
         try:
             good, frame = self._capture.read(pixels)
@@ -182,6 +182,9 @@ class OpenCVCamera:
         if not good or frame is None:
             self._explain_end(time.monotonic() - began)
             return None
+        # After a timeout the library hands out what its decoder still held, each after another one.
+        limit_s = self._settings.read_timeout_s
+        self._silent = not self._is_file and time.monotonic() - began >= limit_s
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise SourceError(
                 Fault.GARBAGE,

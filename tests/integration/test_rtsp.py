@@ -1,0 +1,187 @@
+"""A real RTSP camera: its frames, its absence, its silence and its return."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_daemon.config import CameraSettings
+from edge_daemon.errors import CameraError
+from edge_daemon.frames.camera import open_camera
+from edge_daemon.frames.capture import CameraPhase, Capture, Patience
+from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.memory import FrameShape
+from tests.sim.rtsp import HEIGHT, WIDTH, RtspServer, film, number_of
+
+GENEROUS_S = 60.0
+RATE = 50
+LONG = 3000  # frames: no test sees the end of it
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("rtsp") / "long.mp4", LONG, RATE)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RtspServer]]:
+    servers: list[RtspServer] = []
+
+    def start(*arguments: Any) -> RtspServer:
+        servers.append(RtspServer(*arguments).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+class Station:
+    """The daemon's data path as far as the ring, and a lane that reads the numbers."""
+
+    def __init__(self, source: str) -> None:
+        self.settings = CameraSettings(source=source, open_timeout_s=5.0, read_timeout_s=1.0)
+        self.ring = Ring(64)
+        self.told: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.capture = Capture(
+            lambda: open_camera(self.settings),
+            self.ring,
+            SystemClock().now,
+            self,
+            Patience(
+                open_timeout_s=5.0, read_timeout_s=1.0, first_retry_s=0.05, longest_retry_s=0.2
+            ),
+        )
+        self.capture.start()
+
+    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        self.told.put(("up", shape))
+
+    def camera_lost(self, error: CameraError) -> None:
+        self.told.put(("lost", error))
+
+    def camera_ended(self) -> None:
+        self.told.put(("ended", None))
+
+    def camera_frozen(self, seconds: float) -> None:
+        self.told.put(("frozen", seconds))
+
+    def take(self, frames: int) -> list[int]:
+        """The numbers in the next frames; each was captured in its turn, and none was dropped."""
+        numbers = []
+        for _ in range(frames):
+            assert self.ring.head(GENEROUS_S) is not None, "no frame came"
+            frame = self.ring.pop()
+            assert frame.address is not None
+            numbers.append(number_of(frame.address.pixels))
+            self.ring.release(frame)
+        return numbers
+
+    def next(self) -> tuple[str, Any]:
+        return self.told.get(timeout=GENEROUS_S)
+
+    def drain(self) -> None:
+        while self.ring.head(0) is not None:
+            self.ring.release(self.ring.pop())
+
+    def stop(self) -> None:
+        assert self.capture.stop(GENEROUS_S)
+        self.ring.close()
+
+
+@pytest.fixture
+def station() -> Iterator[Callable[[str], Station]]:
+    stations: list[Station] = []
+
+    def start(source: str) -> Station:
+        stations.append(Station(source))
+        return stations[-1]
+
+    yield start
+    for each in stations:
+        each.stop()
+
+
+def consecutive(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_every_frame_of_the_stream_arrives_once_in_order(
+    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+) -> None:
+    """Over TCP no frame is lost, doubled, torn or reordered between the camera and the lane."""
+    line = station(serve(long_film).url)
+    assert consecutive(line.take(100))
+    assert line.next() == ("up", FrameShape(HEIGHT, WIDTH))
+    assert line.capture.state.state is CameraPhase.ONLINE
+
+
+def test_a_camera_that_goes_away_is_lost_and_comes_back(
+    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+) -> None:
+    """A loss is reported and retried, and frames go on by themselves when it is there again."""
+    server = serve(long_film)
+    line = station(server.url)
+    line.take(10)
+    assert line.next()[0] == "up"
+    server.kill()
+    kind, error = line.next()
+    assert kind == "lost"
+    assert isinstance(error, CameraError)
+    kind, error = line.next()  # and then for another reason: nobody is there
+    assert (kind, error.fault) == ("lost", Fault.REFUSED)
+    assert line.capture.state.state is CameraPhase.LOST
+    before = line.ring.captured_count
+    line.drain()
+    server.start()
+    assert consecutive(line.take(20))
+    assert line.ring.captured_count >= before + 20
+    assert line.next()[0] == "up"
+
+
+def test_a_camera_that_falls_silent_is_lost_although_it_stays_connected(
+    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+) -> None:
+    """A read does not block for ever: after the read timeout the camera counts as lost."""
+    server = serve(long_film)
+    line = station(server.url)
+    line.take(10)
+    assert line.next()[0] == "up"
+    server.freeze()
+    kind, error = line.next()
+    assert kind == "lost"
+    assert error.fault is Fault.TIMEOUT
+    server.kill()
+    line.drain()
+    server.start()
+    assert consecutive(line.take(20))
+
+
+def test_wrong_credentials_are_told_from_wrong_paths(
+    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+) -> None:
+    """Three different faults give three different sentences, and none shows the password."""
+    server = serve(long_film, "kim", "secret7")
+    where = f"127.0.0.1:{server.port}"
+    assert fault_of(f"rtsp://{where}/line").fault is Fault.CREDENTIALS
+    wrong = fault_of(f"rtsp://kim:guess99@{where}/line")
+    assert wrong.fault is Fault.CREDENTIALS
+    assert "guess99" not in str(wrong)
+    line = station(f"rtsp://kim:secret7@{where}/line")
+    assert consecutive(line.take(10))
+    assert "secret7" not in line.capture.state.source
+    open_server = serve(long_film)
+    assert fault_of(f"rtsp://127.0.0.1:{open_server.port}/nowhere").fault is Fault.NOT_FOUND
+
+
+def fault_of(source: str) -> SourceError:
+    with pytest.raises(SourceError) as failed:
+        OpenCVCamera(CameraSettings(source=source, open_timeout_s=5.0)).open()
+    return failed.value
