@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from edge_daemon.config import MqttSettings
 from edge_daemon.control import payloads
 from edge_daemon.control.messages import Delivery, Handlers, Incoming, Sent
 from edge_daemon.control.topics import Topics, is_match
+from edge_daemon.control.underway import Fate, Outgoing, Unacknowledged
 from edge_daemon.host.clock import Clock
 
 MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
@@ -53,51 +54,17 @@ class SessionSpec:
         return f"edge-daemon-{self.device}"
 
 
-@dataclass(frozen=True)
-class Outgoing:
-    """A message on its way to the broker."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    correlation: bytes | None
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.payload) + len(self.topic) + len(self.correlation or b"") + 32
-
-
-class _Fate:
-    """`Sent`: decided once, by the broker's acknowledgement or by the connection's end."""
-
-    def __init__(self, delivery: Delivery | None = None) -> None:
-        self._delivery = delivery
-        self._known = threading.Event()
-        if delivery is not None:
-            self._known.set()
-
-    def decide(self, delivery: Delivery) -> None:
-        if self._delivery is None:
-            self._delivery = delivery
-            self._known.set()
-
-    @property
-    def is_decided(self) -> bool:
-        return self._delivery is not None
-
-    def wait(self, timeout_s: float) -> Delivery | None:
-        self._known.wait(timeout_s)
-        return self._delivery
-
-
 class Connection:
     """One TCP connection with one paho client; ends once and for all."""
 
-    def __init__(self, spec: SessionSpec, handlers: Handlers, clock: Clock) -> None:
+    def __init__(
+        self, spec: SessionSpec, handlers: Handlers, clock: Clock, failed: set[int]
+    ) -> None:
         self._spec = spec
         self._handlers = handlers
         self._clock = clock
+        self._failed = failed
+        self._unacknowledged = Unacknowledged(self._acknowledge)
         self._is_v5 = spec.settings.protocol == 5
         self._welcomed = threading.Event()
         self._ended = threading.Event()
@@ -105,9 +72,9 @@ class Connection:
         self._network: threading.Thread | None = None
         self._max_packet_bytes = MAX_PACKET_BYTES * 64
         self._sending = threading.Lock()
-        self._backlog: deque[tuple[_Fate, int]] = deque()
+        self._backlog: deque[tuple[Fate, int]] = deque()
         self._backlog_bytes = 0
-        self._fates: dict[int, _Fate] = {}
+        self._fates: dict[int, Fate] = {}
         self._early: dict[int, Delivery] = {}
         self._client = self._make_client()
 
@@ -205,7 +172,7 @@ class Connection:
     def publish(self, message: Outgoing) -> Sent | None:
         if message.size_bytes > self._max_packet_bytes:
             _log.error("message_too_large", topic=message.topic, size_bytes=message.size_bytes)
-            return _Fate(Delivery.REFUSED)
+            return Fate(Delivery.REFUSED)
         properties = None
         if message.correlation is not None and self._is_v5:
             properties = _properties(PacketTypes.PUBLISH)
@@ -233,9 +200,9 @@ class Connection:
             and self._backlog_bytes + size_bytes <= BACKLOG_BYTES
         )
 
-    def _await(self, mid: int) -> _Fate:
+    def _await(self, mid: int) -> Fate:
         # The acknowledgement may come before we get here: whoever comes second finds the other.
-        fate = self._fates[mid] = _Fate()
+        fate = self._fates[mid] = Fate()
         early = self._early.pop(mid, None)
         if early is not None:
             self._decide(mid, early)
@@ -276,12 +243,9 @@ class Connection:
             self._max_packet_bytes = getattr(
                 properties, "MaximumPacketSize", self._max_packet_bytes
             )
+            self._welcomed.set()  # what waited for us comes now, and may be answered
             self._subscribe(client)
-            self._welcomed.set()
             _log.info("broker_joined", session_present=flags.session_present)
-            since = payloads.status("online", self._clock.now().utc)
-            self.publish(Outgoing(self._spec.topics.status, since, 1, True, None))
-            self._handlers.on_online()
 
     def _subscribe(self, client: paho.Client) -> None:
         """Requests and orders in one packet; on a session that stands it changes nothing."""
@@ -303,10 +267,15 @@ class Connection:
         reasons: list[ReasonCode],
         ___: Properties | None,
     ) -> None:
-        names = (self._spec.topics.requests, *self._spec.order_filters)
-        for name, reason in zip(names, reasons, strict=False):
-            if reason.is_failure:
-                _log.error("subscription_refused", topic=name, error=str(reason))
+        with _reported("subscribe"):
+            names = (self._spec.topics.requests, *self._spec.order_filters)
+            for name, reason in zip(names, reasons, strict=False):
+                if reason.is_failure:
+                    _log.error("subscription_refused", topic=name, error=str(reason))
+            # Only now: who reads `online` may send a request, and it will be heard.
+            since = payloads.status("online", self._clock.now().utc)
+            self.publish(Outgoing(self._spec.topics.status, since, 1, True, None))
+            self._handlers.on_online()
 
     def _on_disconnect(
         self,
@@ -322,7 +291,7 @@ class Connection:
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         received = self._clock.now()
-        acknowledge = _Acknowledgement(self, message)
+        done = self._unacknowledged.add(message.mid) if message.qos else _nothing
         try:
             properties = message.properties
             incoming = Incoming(
@@ -333,19 +302,30 @@ class Connection:
                 response_topic=getattr(properties, "ResponseTopic", None),
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
-                done=acknowledge,
+                done=done,
             )
             self._dispatch(incoming)
         except Exception:
-            # Unacknowledged, it comes again with the next connection; but not for ever.
-            _log.exception("message_failed", mid=message.mid, redelivered=message.dup)
-            if message.dup:
-                acknowledge()
+            _log.exception("message_failed", mid=message.mid)
+            self._once_more(message, done)
 
-    def acknowledge(self, mid: int, qos: int) -> None:
-        """Tell the broker that a message is safe with us; after the end it is not ours to tell."""
-        if self.online:
-            self._client.ack(mid, qos)
+    def _once_more(self, message: paho.MQTTMessage, done: Callable[[], None]) -> None:
+        """A handler failed, perhaps on a full disk: let the broker send it again, but not for ever.
+
+        It does so with the next connection only, so this one is left, in order.
+        """
+        key = hash((message.topic, bytes(message.payload)))
+        if message.qos and key not in self._failed:
+            self._failed.add(key)
+            self._why = "a message could not be handled and is asked for once more"
+            self._client.disconnect()
+        else:
+            self._failed.discard(key)
+            done()
+
+    def _acknowledge(self, mid: int) -> None:
+        if not self._ended.is_set():
+            self._client.ack(mid, 1)
 
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
@@ -362,16 +342,8 @@ class Connection:
         incoming.done()
 
 
-class _Acknowledgement:
-    """`Incoming.done`: for the connection that brought the message, once, from any thread."""
-
-    def __init__(self, connection: Connection, message: paho.MQTTMessage) -> None:
-        self._connection = connection
-        self._left = [(message.mid, message.qos)] if message.qos else []
-
-    def __call__(self) -> None:
-        with suppress(IndexError):
-            self._connection.acknowledge(*self._left.pop())
+def _nothing() -> None:
+    """Nothing to acknowledge: QoS 0."""
 
 
 @contextmanager

@@ -17,9 +17,10 @@ import threading
 import structlog
 
 from edge_daemon.control import payloads
-from edge_daemon.control.connection import Connection, Outgoing, SessionSpec
+from edge_daemon.control.connection import Connection, SessionSpec
 from edge_daemon.control.messages import Handlers, ReplyTo, Sent
 from edge_daemon.control.topics import Topics, is_publishable
+from edge_daemon.control.underway import Outgoing
 from edge_daemon.host.clock import Clock
 
 __all__ = ["Session", "SessionSpec", "response_addresses"]
@@ -45,6 +46,7 @@ class Session:
         self._thread = threading.Thread(target=self._run, name="mqtt-session", daemon=True)
         self._counting = threading.Lock()
         self._lost = 0
+        self._failed: set[int] = set()  # messages that a handler failed on, once
 
     def start(self) -> None:
         self._thread.start()
@@ -125,7 +127,7 @@ class Session:
     def _live(self) -> str:
         """One connection from its first packet to its last; says why it ended."""
         try:
-            connection = Connection(self._spec, self._handlers, self._clock)
+            connection = Connection(self._spec, self._handlers, self._clock, self._failed)
             self._connection = connection
             return connection.live(self._stopping)
         except Exception as error:

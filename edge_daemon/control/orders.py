@@ -212,7 +212,7 @@ def _text(value: Any, key: str) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        value = str(value)
     if not isinstance(value, str):
         raise SenderError(
             f"The order's {key} is neither text nor a whole number.",

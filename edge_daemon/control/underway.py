@@ -1,0 +1,75 @@
+"""What is under way on one connection: the fate of what we sent, the order of what came."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_daemon.control.messages import Delivery
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message on its way to the broker."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    correlation: bytes | None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.payload) + len(self.topic) + len(self.correlation or b"") + 32
+
+
+class Fate:
+    """`Sent`: decided once, by the broker's acknowledgement or by the connection's end."""
+
+    def __init__(self, delivery: Delivery | None = None) -> None:
+        self._delivery = delivery
+        self._known = threading.Event()
+        if delivery is not None:
+            self._known.set()
+
+    def decide(self, delivery: Delivery) -> None:
+        if self._delivery is None:
+            self._delivery = delivery
+            self._known.set()
+
+    @property
+    def is_decided(self) -> bool:
+        return self._delivery is not None
+
+    def wait(self, timeout_s: float) -> Delivery | None:
+        self._known.wait(timeout_s)
+        return self._delivery
+
+
+class Unacknowledged:
+    """What came on one connection and is not acknowledged yet.
+
+    MQTT wants acknowledgements in the order of arrival [MQTT-4.6.0-2], and some brokers end the
+    connection otherwise: one that is ready early waits for those before it.
+    """
+
+    def __init__(self, acknowledge: Callable[[int], None]) -> None:
+        self._acknowledge = acknowledge
+        self._lock = threading.Lock()
+        self._waiting: deque[list[int]] = deque()  # [mid, 1 when done]
+
+    def add(self, mid: int) -> Callable[[], None]:
+        """Take note of one that arrived; returns its `Incoming.done`."""
+        entry = [mid, 0]
+        with self._lock:
+            self._waiting.append(entry)
+
+        def done() -> None:
+            with self._lock:
+                entry[1] = 1
+                while self._waiting and self._waiting[0][1]:
+                    self._acknowledge(self._waiting.popleft()[0])
+
+        return done
