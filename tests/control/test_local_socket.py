@@ -1,0 +1,203 @@
+"""The control socket: the same door as MQTT, for when no broker is there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_daemon.control import payloads
+from edge_daemon.control.inbox import RefusedRequest, read_request
+from edge_daemon.control.local_socket import MAX_CLIENTS, LocalSocket, LocalSocketError, ask
+from edge_daemon.control.messages import Incoming
+from edge_daemon.core.values import Refusal, Status
+from edge_daemon.errors import BoxError
+from edge_daemon.host.clock import SystemClock
+
+Answer = Callable[[LocalSocket, str, Incoming], None]
+
+
+def accept_and_succeed(served: LocalSocket, verb: str, incoming: Incoming) -> None:
+    """A driver in three lines: it reads the request, and each answer goes to the socket."""
+    try:
+        request = read_request(verb, incoming, "drivers-own")
+    except RefusedRequest as error:
+        refusal = Refusal(str(error.code), error.message, error.hint)
+        rejected = payloads.outcome(error.request_id, Status.REJECTED, refusal=refusal)
+        served.deliver(error.request_id, rejected)
+        return
+    served.deliver(request.id, payloads.accepted(request.id))
+    served.deliver(request.id, payloads.progress(request.id, "loading", 1.0))
+    detail = f"{request.verb.value} {request.model} {request.by}"
+    served.deliver(request.id, payloads.outcome(request.id, Status.SUCCEEDED, detail=detail))
+
+
+@contextmanager
+def serving(answer: Answer = accept_and_succeed) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="eds-") as folder:
+        path = Path(folder) / "control.sock"
+        ids = itertools.count()
+        served = LocalSocket(
+            path,
+            lambda verb, incoming: answer(served, verb, incoming),
+            lambda: b'{"active":null}',
+            SystemClock(),
+            lambda: f"local-{next(ids)}",
+        )
+        served.start()
+        try:
+            yield path
+        finally:
+            served.stop()
+
+
+def asked(path: Path, verb: str, **document: Any) -> list[dict[str, Any]]:
+    return list(ask(path, verb, document, timeout_s=20.0))
+
+
+def test_a_command_is_answered_up_to_its_outcome() -> None:
+    """accepted, progress, succeeded: the answers of MQTT, under an id that was made here."""
+    with serving() as path:
+        answers = asked(path, "swap", model="bottle@1.4.0", by="kim")
+    assert [answer["status"] for answer in answers] == ["accepted", "progress", "succeeded"]
+    assert {answer["id"] for answer in answers} == {"local-0"}
+    assert answers[-1]["detail"] == "swap bottle@1.4.0 kim"
+
+
+def test_the_kernel_says_who_asks_where_nobody_else_does() -> None:
+    """The trail of a local command names its user."""
+    with serving() as path:
+        answers = asked(path, "hold", id="h-1")
+    assert answers[-1]["id"] == "h-1"
+    assert answers[-1]["detail"] == f"hold None uid {os.getuid()}"
+
+
+def test_the_state_is_read_without_a_command() -> None:
+    """`status --local` works with the broker down."""
+    with serving() as path:
+        assert asked(path, "state") == [{"active": None}]
+
+
+@pytest.mark.parametrize("document", [{"model": 7}, {"id": ["x"], "model": "b"}, {"id": ""}])
+def test_a_malformed_command_is_answered_to_its_sender(document: dict[str, Any]) -> None:
+    """Also where its id is no id: the sender waits for nobody."""
+    with serving() as path:
+        (answer,) = asked(path, "swap", **document)
+    assert (answer["status"], answer["error"]["code"]) == ("rejected", "malformed")
+
+
+@pytest.mark.parametrize("line", [b"swap\n", b"[]\n", b'{"verb":7}\n', b"\xff\n", b"[[\n"])
+def test_a_line_that_is_no_command_is_answered(line: bytes) -> None:
+    """And the connection can be used further."""
+    with serving() as path, socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20.0)
+        sock.connect(str(path))
+        sock.sendall(line + b'{"verb":"state"}\n')
+        replies = sock.makefile("rb")
+        assert json.loads(replies.readline())["status"] == "rejected"
+        assert json.loads(replies.readline()) == {"active": None}
+
+
+def test_a_line_without_end_is_cut_off() -> None:
+    """Memory is bounded by the door's own limit."""
+    with serving() as path, socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20.0)
+        sock.connect(str(path))
+        sock.sendall(b"x" * 262_145)
+        replies = sock.makefile("rb")
+        assert json.loads(replies.readline())["status"] == "rejected"
+        assert replies.readline() == b""
+
+
+def test_a_driver_that_raises_leaves_nobody_waiting() -> None:
+    """The client is told by the end of its connection; the next one is served."""
+
+    def fail(served: LocalSocket, verb: str, incoming: Incoming) -> None:
+        if verb == "swap":
+            raise RuntimeError("planted")
+        accept_and_succeed(served, verb, incoming)
+
+    with serving(fail) as path:
+        with pytest.raises(LocalSocketError, match="before the outcome"):
+            asked(path, "swap", model="bottle")
+        assert asked(path, "hold")[-1]["status"] == "succeeded"
+
+
+def test_two_clients_hear_their_own_answers() -> None:
+    """Answers go by id, and one that waits does not hold the other."""
+
+    def answer(served: LocalSocket, verb: str, incoming: Incoming) -> None:
+        if verb != "swap":
+            accept_and_succeed(served, verb, incoming)
+
+    with serving(answer) as path, socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(path))
+        waiting.sendall(b'{"verb":"swap","id":"slow","model":"b"}\n')
+        assert asked(path, "hold", id="quick")[-1]["id"] == "quick"
+
+
+def test_only_the_group_may_command_and_the_file_goes_with_the_daemon() -> None:
+    """Mode 0660 from its first moment; nothing is left to confuse the next start."""
+    with serving() as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert [entry.name for entry in path.parent.iterdir()] == ["control.sock"]
+    assert not path.exists()
+
+
+def test_a_second_daemon_does_not_take_the_socket() -> None:
+    """Two daemons on one state folder are an error that is said."""
+    with serving() as path:
+        second = LocalSocket(path, lambda *_: None, lambda: b"{}", SystemClock(), lambda: "x")
+        with pytest.raises(BoxError, match="Another daemon"):
+            second.start()
+        assert asked(path, "state")
+
+
+def test_a_file_left_by_a_killed_daemon_is_replaced() -> None:
+    """After a power cut the socket works again."""
+    with tempfile.TemporaryDirectory(prefix="eds-") as folder:
+        path = Path(folder) / "control.sock"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        served = LocalSocket(path, lambda *_: None, lambda: b"{}", SystemClock(), lambda: "x")
+        served.start()
+        assert asked(path, "state") == [{}]
+        served.stop()
+
+
+def test_a_client_too_many_is_turned_away_and_a_place_becomes_free() -> None:
+    """Forgotten connections cannot use the daemon up."""
+    with serving() as path:
+        idle = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CLIENTS)]
+        for sock in idle:
+            sock.settimeout(20.0)
+            sock.connect(str(path))
+            sock.sendall(b'{"verb":"state"}\n')
+            sock.recv(100)
+        with pytest.raises(LocalSocketError):
+            asked(path, "state")
+        for sock in idle:
+            sock.close()
+        for _ in range(1000):
+            try:
+                assert asked(path, "state")
+            except LocalSocketError:
+                continue
+            break
+        else:
+            raise AssertionError("no place became free")
+
+
+def test_no_daemon_is_said_with_the_next_step() -> None:
+    """The command line can tell `not reachable` apart."""
+    with pytest.raises(LocalSocketError, match="does not answer"):
+        asked(Path("/nonexistent/control.sock"), "state")

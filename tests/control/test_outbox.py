@@ -1,0 +1,166 @@
+"""The outbox: in order, until the broker has it, and nothing for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_daemon.config import MqttSettings
+from edge_daemon.control.messages import Delivery, Handlers, ReplyTo
+from edge_daemon.control.mqtt import SessionSpec
+from edge_daemon.control.outbox import GIVE_UP_AFTER, Outbox, response_rows, row_properties
+from edge_daemon.control.topics import Topics
+from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.journal_rows import OutboxRow
+from tests.sim.broker import Packet, SimBroker, SimSession
+
+TOPICS = Topics("edge/cam1")
+
+
+@dataclass
+class Rows:
+    """The journal's part: rows in order, gone when removed."""
+
+    rows: list[OutboxRow] = field(default_factory=list)
+
+    def put(self, topic: str, payload: bytes, properties: bytes = b"{}") -> None:
+        seq = self.rows[-1].seq + 1 if self.rows else 1
+        self.rows.append(OutboxRow(topic, payload, 1, properties, False, seq))
+
+    def outbox_peek(self, limit: int) -> list[OutboxRow]:
+        return self.rows[:limit]
+
+    def outbox_remove(self, *seqs: int) -> None:
+        self.rows = [row for row in self.rows if row.seq not in seqs]
+
+
+@dataclass
+class Fixed:
+    delivery: Delivery | None
+
+    def wait(self, timeout_s: float) -> Delivery | None:
+        return self.delivery
+
+
+@dataclass
+class Line:
+    """A carrier whose broker answers as the story says."""
+
+    answers: Callable[[bytes], Delivery | None]
+    sent: list[bytes] = field(default_factory=list)
+    online: bool = True
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> Fixed:
+        self.sent.append(payload)
+        return Fixed(self.answers(payload))
+
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+        raise AssertionError("the outbox publishes rows, it answers nobody")
+
+
+def drain(outbox: Outbox) -> None:
+    while outbox.drain():
+        pass
+
+
+def rows_of(count: int) -> Rows:
+    rows = Rows()
+    for number in range(count):
+        rows.put(TOPICS.model_event, b"%d" % number)
+    return rows
+
+
+def test_rows_wait_for_the_broker_and_go_in_order() -> None:
+    """While it is away nothing is lost; when it is back everything comes, oldest first."""
+    broker = SimBroker()
+    spec = SessionSpec(MqttSettings(), TOPICS, "cam1")
+    handlers = Handlers(lambda *_: None, lambda *_: None)
+    session = SimSession(broker, spec, handlers, SystemClock())
+    seen = broker.watch(TOPICS.model_event)
+    rows = rows_of(100)
+    outbox = Outbox(rows, session)
+    drain(outbox)
+    assert (seen, len(rows.rows)) == ([], 100)
+    session.start()
+    drain(outbox)
+    assert [packet.payload for packet in seen] == [b"%d" % number for number in range(100)]
+    assert rows.rows == []
+
+
+def test_an_answer_is_a_row_for_each_address_with_its_correlation() -> None:
+    """What the journal stores is enough to answer after a restart."""
+    broker = SimBroker()
+    session = SimSession(
+        broker,
+        SessionSpec(MqttSettings(), TOPICS, "cam1"),
+        Handlers(lambda *_: None, lambda *_: None),
+        SystemClock(),
+    )
+    session.start()
+    seen = broker.watch("#")
+    rows = Rows()
+    for topic, properties in response_rows(TOPICS, "swap", ReplyTo("ops/kim", b"\x01\xff")):
+        rows.put(topic, b"{}", properties)
+    drain(Outbox(rows, session))
+    assert seen[-2:] == [
+        Packet("edge/cam1/response/swap", b"{}", 1, correlation=b"\x01\xff"),
+        Packet("ops/kim", b"{}", 1, correlation=b"\x01\xff"),
+    ]
+
+
+def test_a_row_stays_until_it_is_acknowledged() -> None:
+    """A connection that ends under way: that row and those after it are sent again, in order."""
+    fates = {b"1": Delivery.LOST}
+    line = Line(lambda payload: fates.get(payload, Delivery.DELIVERED))
+    rows = rows_of(3)
+    outbox = Outbox(rows, line)
+    outbox.drain()
+    assert [row.payload for row in rows.rows] == [b"1", b"2"]
+    fates.clear()
+    drain(outbox)
+    assert rows.rows == []
+    assert line.sent == [b"0", b"1", b"2", b"1", b"2"]
+
+
+def test_a_row_that_the_broker_refuses_does_not_hold_the_others() -> None:
+    """An access list that forbids one address must not silence the device."""
+    line = Line(lambda payload: Delivery.REFUSED if payload == b"0" else Delivery.DELIVERED)
+    rows = rows_of(2)
+    drain(Outbox(rows, line))
+    assert rows.rows == []
+
+
+def test_a_row_that_cannot_be_published_is_given_up() -> None:
+    """A topic with a wildcard would end every connection."""
+    line = Line(lambda _: Delivery.DELIVERED)
+    rows = Rows()
+    rows.put("bad/#", b"0")
+    rows.put(TOPICS.model_event, b"1")
+    drain(Outbox(rows, line))
+    assert (rows.rows, line.sent) == ([], [b"1"])
+
+
+def test_a_row_that_ends_every_connection_is_given_up_at_last() -> None:
+    """After it was sent alone often enough, the others go on without it."""
+    line = Line(lambda payload: Delivery.LOST if payload == b"0" else Delivery.DELIVERED)
+    rows = rows_of(3)
+    outbox = Outbox(rows, line)
+    for _ in range(GIVE_UP_AFTER):
+        assert not outbox.drain()
+    assert len(rows.rows) == 3
+    drain(outbox)
+    assert rows.rows == []
+
+
+def test_properties_survive_the_journal() -> None:
+    """No correlation is `{}`; one of any bytes is kept in hex."""
+    assert row_properties(None) == b"{}"
+    assert row_properties(b"\x00\xff") == b'{"correlation": "00ff"}'
