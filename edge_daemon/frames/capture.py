@@ -117,18 +117,21 @@ class _Reader:
         self.same_for_s = 0.0
         self.progress_at = now().at
         self.lease: Lease | None = None
+        self._closing = False
         self._pulse_at, self._pulse_frames, self._same_since = 0.0, 0, 0.0
         self._signature: int | None = None
         self.thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
 
     def close(self) -> None:
+        self._closing = True
         if self.camera is not None:
             self.camera.close()
 
     def _run(self) -> None:
         try:
             self.camera = self._make()
-            self._read_on(self.camera, self.camera.open())
+            if not self._closing:  # a close from here on finds the camera
+                self._read_on(self.camera, self.camera.open())
         except CameraError as error:
             self.error = error
         except BoxError as error:
@@ -237,11 +240,11 @@ class Capture:
         self._stopping.set()
         with self._turn:
             reader, self._reader = self._reader, None
-        threads = [self._thread]
+        threads = [self._thread]  # the first to end: after it no reader is started
         if reader is not None:
             reader.close()
             reader.news.set()
-            threads.insert(0, reader.thread)
+            threads.append(reader.thread)
         for thread in threads:
             if thread.ident is not None:  # it was started
                 thread.join(timeout_s)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.core.values import Instant
+from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
 from edge_daemon.frames.ring import Captured, Ring
@@ -158,13 +158,32 @@ def test_a_read_that_hangs_is_left_behind_and_its_late_frame_stays_out(station: 
     station.source.play(Frames(1))
     assert station.take()[1] == 1
     station.source.unstick()
-    station.source.wait_for(lambda: station.source.closes == 2)  # its own thread has let go
+    station.source.wait_for(
+        lambda: station.source.cameras[0].closes == 2
+    )  # its own thread has let go
     station.source.play(Frames(2))
     assert [(frame.number, seen) for frame, seen in (station.take(), station.take())] == [
         (2, 2),
         (3, 3),
     ]
     assert station.ring.captured_count == 4
+
+
+def test_a_hanging_read_keeps_its_place_to_itself(station: Station) -> None:
+    """What a stuck driver writes at last harms no other frame, even when the ring is full."""
+    station.source.play(Stall())
+    station.start(HASTY)
+    station.source.wait_for(lambda: station.source.stalled == 1)
+    assert station.reports.next()[0] == "lost"
+    station.source.play(Frames(8))
+    assert station.reports.next()[0] == "up"
+    station.source.play(Change(FrameShape(6, 10)), Frames(1))  # asked for after the eighth is in
+    while station.reports.next() != ("up", FrameShape(6, 10)):
+        pass
+    station.source.unstick()
+    station.source.wait_for(lambda: station.source.cameras[0].closes == 2)  # its thread has let go
+    assert [station.take()[1] for _ in range(7)] == list(range(7))
+    assert station.ring.pop().dropped is Reason.DROPPED_OVERFLOW
 
 
 def test_hanging_reads_are_not_left_behind_without_end(station: Station) -> None:
@@ -243,7 +262,9 @@ def test_stop_is_bounded_while_the_driver_hangs(station: Station) -> None:
     station.source.wait_for(lambda: station.source.stalled == 1)
     assert not capture.stop(0.01)
     station.source.unstick()
-    station.source.wait_for(lambda: station.source.closes == 2)  # its own thread has let go
+    station.source.wait_for(
+        lambda: station.source.cameras[0].closes == 2
+    )  # its own thread has let go
     assert station.ring.captured_count == 0
 
 

@@ -189,6 +189,7 @@ def test_what_a_camera_answers_names_the_fault(answer: bytes, fault: Fault) -> N
     assert found.hint
 
 
+@pytest.mark.timeout(20)  # OpenCV's own patience is 30 s
 def test_a_stream_that_opens_to_a_wall_is_opened_no_longer_than_allowed() -> None:
     """A server that takes the connection and says nothing is a timeout, not a hang."""
     with socket.create_server(("127.0.0.1", 0)) as server:

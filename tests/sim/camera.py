@@ -97,9 +97,7 @@ class SimSource:
         self.shape = shape
         self.fps = fps
         self.opens = 0
-        self.closes = (
-            0  # calls: whoever leaves a stuck camera closes it, and so does its own thread
-        )
+        self.cameras: list[SimCamera] = []  # that were made, one a try
         self._steps: deque[Step] = deque()
         self._changed = threading.Condition()
         self._number = 0
@@ -113,7 +111,9 @@ class SimSource:
             self._changed.notify_all()
 
     def make(self) -> SimCamera:
-        return SimCamera(self)
+        camera = SimCamera(self)
+        self.cameras.append(camera)
+        return camera
 
     def unstick(self) -> None:
         """Let everything that hangs go on."""
@@ -146,9 +146,9 @@ class SimSource:
                 raise step.error
             return self.shape
 
-    def closed(self) -> None:
+    def closed(self, camera: SimCamera) -> None:
         with self._changed:
-            self.closes += 1
+            camera.closes += 1
             self._changed.notify_all()
 
     def read(self, camera: SimCamera, pixels: Pixels) -> Pixels | None:
@@ -200,7 +200,7 @@ class SimCamera:
 
     def __init__(self, source: SimSource) -> None:
         self._source = source
-        self.is_closed = False
+        self.closes = 0  # whoever leaves it behind closes it, and at last its own thread
 
     @property
     def fps(self) -> float | None:
@@ -213,8 +213,11 @@ class SimCamera:
         return self._source.read(self, pixels)
 
     def close(self) -> None:
-        self.is_closed = True
-        self._source.closed()
+        self._source.closed(self)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.closes > 0
 
     def describe(self) -> str:
         return "sim:"
