@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, decode_image
-from tests.sim.weights import CLASSES, Canary
+from tests.sim.weights import CLASSES, Canary, made_elsewhere
 
 # ultralytics and torch warn of their own affairs while they are imported
 pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("default")]
@@ -40,17 +39,7 @@ class Order:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small networks that were never trained, in every format."""
-    folder = tmp_path_factory.mktemp("weights")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
-    subprocess.run(
-        [sys.executable, "-m", "tests.sim.weights", str(folder), *EXPORTS],
-        check=True,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    (folder / "canary").unlink(missing_ok=True)
-    return folder
+    return made_elsewhere(tmp_path_factory.mktemp("weights"), *EXPORTS)
 
 
 @pytest.fixture(scope="module")

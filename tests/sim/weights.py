@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -67,6 +68,18 @@ def make(folder: Path, formats: list[str]) -> None:
     torch.save({**honest, "train_args": {"lr0": canary}}, folder / "hostile_zip.pt")
     torch.save(canary, folder / "hostile_bare.pt")
     (folder / "hostile_pickle.pt").write_bytes(pickle.dumps(canary))
+
+
+def made_elsewhere(folder: Path, *formats: str) -> Path:
+    """`make` in a process of its own; returns the folder, where no canary has sung."""
+    subprocess.run(
+        [sys.executable, "-m", "tests.sim.weights", str(folder), *formats],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return folder
 
 
 if __name__ == "__main__":
