@@ -33,11 +33,12 @@ class Mosquitto:
         self.host = "127.0.0.1"
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
+        anonymous = () if "allow_anonymous false" in settings else ("allow_anonymous true",)
         self._config.write_text(
             "\n".join(
                 (
                     f"listener {self.port} {self.host}",
-                    "allow_anonymous true",
+                    *anonymous,
                     "set_tcp_nodelay true",
                     "persistence true",
                     f"persistence_location {folder}/",
@@ -66,6 +67,10 @@ class Mosquitto:
         raise RuntimeError(
             f"mosquitto did not start: {(self._folder / 'mosquitto.log').read_text()[-500:]}"
         )
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return (self._folder / "mosquitto.log").read_text(errors="replace")
 
     def stop(self) -> None:
         """In order, so that it writes what it persists."""
