@@ -1,0 +1,23 @@
+"""edge-daemon judges every frame of a camera stream and changes models without losing one.
+
+The promise: every captured frame has exactly one verdict, by exactly one checked model, and a
+receipt that proves it.
+
+Two ways through the house, which meet in one place:
+
+    frames/   DATA      camera -> ring -> lane -> (slots) -> judged -> publisher, pictures
+    control/  COMMANDS  mqtt -> inbox -> driver (planner) -> loader -> gate runner -> (slots)
+    slots/    the crossing: N slots, one pointer, a cutover at a frame boundary
+
+    core/     what is decided, pure: values, events, actions, the planner, the gate, the trial
+    models/   a bundle on disk -> an engine in memory: manifest, trust, store, engine
+    host/     clock, journal, logs, metrics, systemd, GPU
+    config/   the settings file as frozen values
+    web/      the status page, reads and decides nothing
+    cli/      what people type          app  builds everything, starts and stops it in order
+
+Imports run downward only: __main__ > cli > app > (frames | control | web) > slots
+> (models | host | config) > core > errors.
+"""
+
+__version__ = "0.1.0"

@@ -309,6 +309,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     fps: float | None = None
     error: str | None = None
+    previewed: int = 0
+    """Frames seen before the first model was there: they were not captured and have no number."""
 
 
 class LatencyLine(msgspec.Struct, frozen=True):

@@ -106,9 +106,10 @@ class Ring:
     """`places` frames of the current shape, and the queue of those that wait.
 
     With `latest`, a waiting frame gives way to newer ones: it becomes a tombstone `dropped_stale`.
+    Not `opened`, frames are seen and not captured: the newest is kept as a preview until `open`.
     """
 
-    def __init__(self, places: int, *, latest: bool = False) -> None:
+    def __init__(self, places: int, *, latest: bool = False, opened: bool = True) -> None:
         if places < 1:
             raise ValueError("a ring needs at least one place")
         self._places = places
@@ -124,6 +125,9 @@ class Ring:
         self._boundaries: deque[_Boundary] = deque()  # not reached yet, in the order of the calls
         self._woken = False
         self._closed = False
+        self._opened = opened
+        self._preview: Lease | None = None
+        self._previewed = 0
 
     # ------------------------------------------------------------------- the camera's side
 
@@ -148,8 +152,8 @@ class Ring:
     def commit(self, lease: Lease, captured: Instant) -> None:
         """The frame is written: number it and give it its turn. After `close`, it is let go."""
         with self._changed:
-            if self._closed:
-                self._let_go_lease(lease)
+            if self._closed or not self._opened:
+                self._show(lease)
                 return
             frame = _Waiting(self._next, captured, self._assigned(self._next, captured.at))
             self._next += 1
@@ -242,6 +246,21 @@ class Ring:
         """Frame `number` and all later ones that are not yet popped carry `assignment`."""
         self._stamp(_Boundary(assignment, number=number))
 
+    # -------------------------------------------------------------------------- the start
+
+    def open(self) -> None:
+        """Frames committed from now on are captured: they are numbered and get a verdict."""
+        with self._changed:
+            self._opened = True
+            if self._preview is not None:
+                self._let_go_lease(self._preview)
+                self._preview = None
+
+    def preview(self) -> Pixels | None:
+        """A copy of the newest frame seen before `open`; None when there was none."""
+        with self._changed:
+            return None if self._preview is None else self._preview.pixels.copy()
+
     # -------------------------------------------------------------------------- what is known
 
     @property
@@ -254,6 +273,16 @@ class Ring:
             if self._latest:  # waiting frames give way, except a head that the lane has seen
                 room += len(self._live) - (1 if self._live and self._live[0].seen else 0)
             return room <= 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames are captured yet."""
+        return self._opened
+
+    @property
+    def previewed(self) -> int:
+        """How many frames were seen before `open`."""
+        return self._previewed
 
     @property
     def next_number(self) -> int:
@@ -275,6 +304,14 @@ class Ring:
         """What the newest captured frame carries."""
         return self._assignment
 
+    def upcoming(self, at: float) -> Assignment:
+        """What a frame captured at `at` (monotonic) would carry."""
+        with self._changed:
+            for boundary in reversed(self._boundaries):
+                if boundary.reached(self._next, at):
+                    return boundary.assignment
+            return self._assignment
+
     @property
     def closed(self) -> bool:
         return self._closed
@@ -283,10 +320,21 @@ class Ring:
         """Nothing more comes in; `head` yields what is left. Memory goes with its last frame."""
         with self._changed:
             self._closed = True
+            if self._preview is not None:
+                self._let_go_lease(self._preview)
+                self._preview = None
             self._retire()
             self._changed.notify_all()
 
     # ------------------------------------------------------------------- with the lock held
+
+    def _show(self, lease: Lease) -> None:
+        """A frame that is not captured: the newest is kept to be looked at, before the start."""
+        self._previewed += not self._closed
+        previous, self._preview = self._preview, None if self._closed else lease
+        for gone in (previous, lease if self._closed else None):
+            if gone is not None:
+                self._let_go_lease(gone)
 
     def _wait(self, timeout_s: float | None) -> None:
         before = self._next

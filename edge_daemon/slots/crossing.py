@@ -58,6 +58,10 @@ class Crossed:
     pause_ms: float
 
 
+Errand = Callable[[Pointer], None]
+"""Work for the active slot that may take the time between two frames; it never raises."""
+
+
 class Crossing:
     """The slots by name, the pointer, the cutover that is asked for, and each slot's load."""
 
@@ -67,6 +71,7 @@ class Crossing:
         self._wake = wake
         self._lock = threading.Lock()
         self._asked: Cutover | None = None
+        self._errand: Errand | None = None
         self._loads: dict[str, int] = {}
 
     # ------------------------------------------------------------------ control's side
@@ -85,6 +90,11 @@ class Crossing:
             self._asked = None
             return True
 
+    def send(self, errand: Errand | None) -> None:
+        """Let the lane run this once, when no frame waits; None takes it back."""
+        self._errand = errand
+        self._wake()
+
     def ready(self, slot: str, load: int) -> None:
         """The slot holds a bundle that was proven; `load` tells this load from earlier ones."""
         self._loads[slot] = load
@@ -95,6 +105,11 @@ class Crossing:
     def load_of(self, slot: Slot) -> int:
         """The current load of a slot; 0 when it never had one."""
         return self._loads.get(slot.name, 0)
+
+    def take_errand(self) -> Errand | None:
+        """The errand that waits, once."""
+        errand, self._errand = self._errand, None
+        return errand
 
     def take_due(self, frame: int, epoch: int) -> Cutover | None:
         """The cutover that is due before this frame, taken so that it cannot be withdrawn."""

@@ -1,0 +1,394 @@
+"""The composition root: builds every part of one device, starts and stops it in order.
+
+The only place that knows all rooms. Data: camera -> ring -> lane -> publisher. Commands: session
+-> driver -> loader -> crossing. What starts later stops earlier.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import structlog
+
+from edge_daemon import __version__
+from edge_daemon.app.keeper import Keeper, Watched
+from edge_daemon.config import Settings
+from edge_daemon.control import payloads
+from edge_daemon.control.connection import SessionSpec
+from edge_daemon.control.desk import Desk, Exchange
+from edge_daemon.control.driver import (
+    Driver,
+    LaneCrossed,
+    OrderArrived,
+    RequestArrived,
+    Rooms,
+    decode_durable,
+    encode_durable,
+)
+from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.control.loader import Bench, Loader
+from edge_daemon.control.local_socket import LocalSocket
+from edge_daemon.control.messages import Handlers
+from edge_daemon.control.mqtt import Session
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.reporter import VERBS, Reporter
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.events import SlotLost, StoreChanged
+from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.trial import TrialLimits
+from edge_daemon.core.values import Judged, Refusal, Request, Verdict
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.frames.camera import Camera, open_camera
+from edge_daemon.frames.capture import Capture, Patience
+from edge_daemon.frames.conveyor_camera import ConveyorCamera
+from edge_daemon.frames.images import Pictures
+from edge_daemon.frames.lane import Lane
+from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.publisher import Publisher
+from edge_daemon.frames.rejected import RejectedFolder
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.clock import Clock, SystemClock
+from edge_daemon.host.gpu import open_gpu
+from edge_daemon.host.journal import Journal
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.host.systemd import Notifier
+from edge_daemon.models.manifest import Manifest
+from edge_daemon.models.store import Offer, Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.models.watch import StoreWatch
+from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.process import ENGINE, ProcessSlot
+from edge_daemon.slots.slot import Slot
+from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.thread import ThreadSlot
+
+_log = structlog.get_logger(__name__)
+
+SLOT_NAMES = "ABCDEFGH"
+
+
+class Daemon:
+    """One device, from its settings to its last frame."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, engine: str = ENGINE
+    ) -> None:
+        clock = clock or SystemClock()
+        self._engine = engine
+        folder = settings.state_folder
+        self._closing = ExitStack()
+        self._settings = settings
+        self._clock = clock
+        self._started = clock.now()
+        self._failure: BaseException | None = None
+        self.boot = uuid.uuid4().hex[:12]
+        self._journal = Journal.open(folder)
+        self._closing.callback(self._journal.close)
+        try:
+            self._build(folder)
+        except BaseException:
+            self._closing.close()
+            raise
+
+    # ------------------------------------------------------------------ building
+
+    def _build(self, folder: Path) -> None:
+        settings = self._settings
+        self._topics = Topics(settings.root)
+        self._metrics = Metrics()
+        self._gpu = open_gpu(settings.slots.device, os.environ)
+        self._store = Store(settings.models.store, folder)
+        self._trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+        self._build_frames()
+        self._build_control(folder)
+
+    def _build_frames(self) -> None:
+        settings = self._settings
+        latest = settings.camera.policy == "latest"
+        self._ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
+        self._crossing = Crossing(self._make_slots(), self._ring.wake)
+        self._ledger = Ledger()
+        ng = settings.results.ng_images
+        self._rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
+        self._pictures = Pictures(self._ring, self._rejected)
+        self._publisher = Publisher(self._tell_result, self._metrics.frame)
+        self._line = LiveLine(
+            self._ring,
+            self._ledger,
+            self._clock,
+            Outlets(
+                self._publisher.put,
+                self._pictures.offer,
+                lambda crossed: self._driver.post(LaneCrossed(crossed)),
+                self._slot_lost,
+            ),
+        )
+        self._lane = Lane(self._ring, self._crossing, self._line, self._clock.now)
+        self._line.attach(self._lane)
+        self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
+        self._conveyor: ConveyorCamera | None = None
+
+    def _make_slots(self) -> dict[str, Slot]:
+        slots = self._settings.slots
+        names = SLOT_NAMES[: slots.count]
+        options = {"threads": slots.threads or 0, "device": slots.device}
+        if slots.isolation == "thread":
+            return {name: ThreadSlot(name, self._engine, options) for name in names}
+        standing = 0 if slots.spare == "off" else 1
+        spares = SparePool(WorkerSpec(self._engine, options), standing=standing)
+        self._closing.callback(spares.close)
+        return {name: ProcessSlot(name, spares) for name in names}
+
+    def _make_camera(self) -> Camera:
+        camera = open_camera(self._settings.camera)
+        if isinstance(camera, ConveyorCamera):
+            self._conveyor = camera
+            self._follow_order(self._driver.state.line.requires)
+        return camera
+
+    def _build_control(self, folder: Path) -> None:
+        settings = self._settings
+        readers = tuple(compile_source(source) for source in settings.orders)
+        handlers = Handlers(
+            lambda verb, incoming: self._driver.post(RequestArrived(verb, incoming)),
+            lambda source, incoming: self._driver.post(OrderArrived(source, incoming)),
+            self._online,
+        )
+        filters = tuple(source.topic for source in settings.orders)
+        spec = SessionSpec(settings.mqtt, self._topics, settings.device, filters)
+        self._session = Session(spec, handlers, self._clock, Random())  # noqa: S311 - jitter
+        self._outbox = Outbox(self._journal, self._session)
+        self._socket = LocalSocket(
+            runtime_folder(settings) / "control.sock",
+            handlers.on_request,
+            lambda: payloads.encode(self._desk.model_state),
+            self._clock,
+            lambda: uuid.uuid4().hex,
+        )
+        scratch = folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        runner = GateRunner(settings.gate, self._line, self._crossing, self._free_memory)
+        bench = Bench(self._store, self._trust, settings.gate, settings.slots, scratch, runner)
+        self._loader = Loader(
+            bench,
+            self._crossing,
+            lambda event: self._driver.post(event),  # noqa: PLW0108 - the driver comes later
+            self._incumbent,
+        )
+        receipts = Receipts(self.boot, self._line, self._loader.dossier_of)
+        exchange = Exchange(
+            boot=self.boot,
+            topics=self._topics,
+            journal=self._journal,
+            carrier=self._session,
+            receipts=receipts,
+            metrics=self._metrics,
+            clock=self._clock,
+            wake_outbox=self._outbox.wake,
+            deliver=self._socket.deliver,
+            take_snapshot=self._take_snapshot,
+        )
+        self._desk = Desk(exchange, lambda state: encode_durable(state.durable))
+        rooms = Rooms(
+            desk=self._desk,
+            loader=self._loader,
+            crossing=self._crossing,
+            line=self._line,
+            receipts=receipts,
+            clock=self._clock,
+            read_order=lambda source, incoming: readers[source].read(
+                incoming.payload, incoming.received
+            ),
+            follow_order=self._follow_order,
+            look_again=self._store.available,
+        )
+        limits = TrialLimits(**settings.trial.model_dump())
+        self._driver = Driver(rooms, self._first_state(), limits)
+        self._reporter = Reporter(
+            self._session, self._topics, self._info(), lambda: self._desk.model_state
+        )
+        self._watch = StoreWatch(self._store, self._store_changed)
+        self._notifier = Notifier.from_environ(os.environ)
+        watched = Watched(
+            boot=self.boot,
+            ring=self._ring,
+            ledger=self._ledger,
+            slots=self._crossing.slots,
+            journal=self._journal,
+            session=self._session,
+            gpu=self._gpu,
+            camera=lambda: self._capture.state,
+            state=lambda: self._driver.state,
+        )
+        self._keeper = Keeper(watched, self._reporter, self._metrics, self._notifier, self._clock)
+        self._capture = Capture(
+            self._make_camera,
+            self._ring,
+            self._clock.now,
+            self._keeper,
+            Patience.of(settings.camera),
+        )
+
+    def _first_state(self) -> State:
+        settings = self._settings
+        return State(
+            boot=self.boot,
+            slots=tuple(SlotState(name) for name in self._crossing.slots),
+            links=tuple(settings.links.items()),
+            initial=settings.models.initial,
+            available=self._store.available(),
+            durable=decode_durable(self._journal.state()),
+        )
+
+    def _info(self) -> payloads.Info:
+        slots = self._settings.slots
+        return payloads.Info(
+            device=self._settings.device,
+            version=__version__,
+            boot=self.boot,
+            started=payloads.iso_utc(self._started.utc),
+            verbs=VERBS,
+            slots=slots.count,
+            hardware=self._gpu.name if self._gpu else slots.device,
+            camera=self._settings.redacted()["camera"]["source"],
+        )
+
+    # ------------------------------------------------------------------ running
+
+    def start(self) -> None:
+        """Everything, in order. Frames count from the first model on."""
+        closing = self._closing
+        self._desk.interrupt_open()
+        self._pictures.start()
+        closing.callback(self._pictures.stop)
+        self._publisher.start()
+        closing.callback(self._publisher.stop, 5.0)
+        self._lane_thread.start()
+        closing.callback(self._stop_lane)
+        self._driver.start()
+        closing.callback(self._loader.close)
+        closing.callback(self._driver.stop, 2.0)
+        self._capture.start()
+        closing.callback(self._stop_capture)
+        self._watch.start()
+        closing.callback(self._watch.stop)
+        self._session.start()
+        closing.callback(self._session.stop)
+        self._outbox.start()
+        closing.callback(self._outbox.stop)
+        self._socket.start()
+        closing.callback(self._socket.stop)
+        self._keeper.start()
+        closing.callback(self._keeper.stop)
+        _log.info("started", device=self._settings.device, boot=self.boot, version=__version__)
+
+    def stop(self) -> None:
+        """Let the line run dry, tell what is to be told, and end every part."""
+        self._notifier.stopping("Stopping")
+        self._stop_capture()
+        self._stop_lane()
+        self._publisher.stop(5.0)
+        self._closing.close()
+        counts = self._ledger.counts()
+        _log.info("stopped", balanced=counts.balanced, **vars(counts))
+
+    def _stop_capture(self) -> None:
+        self._capture.stop()
+        self._ring.close()
+
+    def _stop_lane(self) -> None:
+        """Judge what was captured; what cannot be judged soon is `uninspected (stopped)`."""
+        self._ring.close()
+        self._lane_thread.join(DRAIN_S)
+        if self._lane_thread.is_alive():
+            self._lane.give_up()
+            self._lane_thread.join(DRAIN_S)
+
+    def _run_lane(self) -> None:
+        try:
+            self._lane.run()
+        except BaseException as error:  # the thread's end: without a lane there is no daemon
+            _log.critical("lane_failed", error=repr(error), exc_info=error)
+            self._failure = error
+
+    def broken(self) -> BaseException | None:
+        """What ended a part that the daemon cannot go on without."""
+        return self._failure or self._driver.failure
+
+    # ------------------------------------------------------------------ between the rooms
+
+    def _tell_result(self, judged: Judged) -> None:
+        publish = self._settings.results.publish
+        if publish == "none" or (publish == "ng" and judged.verdict is Verdict.OK):
+            return
+        self._session.publish(self._topics.result, payloads.result(self.boot, judged))
+
+    def _slot_lost(self, load: int, why: str) -> None:
+        self._metrics.slot_restarted("lost")
+        self._driver.post(SlotLost(load, why))
+
+    def _follow_order(self, scene: str | None) -> None:
+        if self._conveyor is not None and scene in ("bottle", "can"):
+            self._conveyor.show(scene)
+
+    def _incumbent(self) -> Manifest | None:
+        known = self._crossing.pointer.known
+        try:
+            return self._store.manifest(known.ref) if known else None
+        except EdgeDaemonError:
+            return None
+
+    def _free_memory(self) -> dict[str, int]:
+        free = {"host": available_memory_bytes()}
+        memory = self._gpu.memory() if self._gpu else None
+        return {**free, "gpu": memory.free} if memory else free
+
+    def _take_snapshot(self, request: Request) -> None:
+        def take() -> None:
+            refusal = None
+            try:
+                jpeg = self._pictures.snapshot()
+                self._session.publish(self._topics.snapshot, jpeg)
+            except EdgeDaemonError as error:
+                refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
+            self._driver.call(lambda: self._desk.finish_snapshot(request, refusal))
+
+        threading.Thread(target=take, name="snapshot", daemon=True).start()
+
+    def _store_changed(self, offer: Offer) -> None:
+        self._driver.post(StoreChanged(offer.known))
+        self._reporter.available(offer, self._store, self._driver.state)
+
+    def _online(self) -> None:
+        self._reporter.online()
+        self._outbox.wake()
+
+
+DRAIN_S = 3.0
+"""How long the lane may take for the frames that are left at a stop."""
+
+
+def runtime_folder(settings: Settings) -> Path:
+    """Where the control socket lies: systemd's runtime folder, else the state's."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else settings.state_folder
+
+
+def available_memory_bytes() -> int:
+    """What the kernel says could be used without swapping; 0 when it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), "0")
+    return int(kib) << 10

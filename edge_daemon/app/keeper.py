@@ -1,0 +1,227 @@
+"""Housekeeping: what is looked at every second, and told where it changed.
+
+Gauges, health and systemd's watchdog are fed here from what the parts say of themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from edge_daemon.control import payloads
+from edge_daemon.control.mqtt import Session
+from edge_daemon.control.reporter import Reporter, Vitals
+from edge_daemon.core.state import SlotState, State
+from edge_daemon.errors import CameraError
+from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.gpu import Gpu
+from edge_daemon.host.journal import Journal
+from edge_daemon.host.memory import FrameShape
+from edge_daemon.host.metrics import Metrics, ModelRole
+from edge_daemon.host.systemd import Notifier
+from edge_daemon.slots.slot import Slot
+
+_log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+SUMMARY_S = 10.0
+"""Between two lines of the log that say how the line runs."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is looked at."""
+
+    boot: str
+    ring: Ring
+    ledger: Ledger
+    slots: Mapping[str, Slot]
+    journal: Journal
+    session: Session
+    gpu: Gpu | None
+    camera: Callable[[], CameraState]
+    state: Callable[[], State]
+
+
+class Keeper:
+    """Looks around once a second on a thread of its own; also hears the camera's news."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        reporter: Reporter,
+        metrics: Metrics,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self._watched = watched
+        self._reporter = reporter
+        self._metrics = metrics
+        self._notifier = notifier
+        self._clock = clock
+        self._started_at = clock.now().at
+        self._summary_at = self._started_at
+        self._captured = 0
+        self._inspected = 0
+        self._is_ready = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the look in hand."""
+        self._stopping.set()
+        self._thread.join(2 * LOOK_S)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_S):
+            self._guarded_look()
+
+    def _guarded_look(self) -> None:
+        try:
+            self.look()
+        except Exception as error:  # the boundary: housekeeping must not end
+            _log.exception("housekeeping_failed", error=repr(error))
+
+    # ------------------------------------------------------------------ the camera's news
+
+    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        self.report_camera()
+
+    def camera_lost(self, error: CameraError) -> None:
+        self.report_camera()
+
+    def camera_ended(self) -> None:
+        self.report_camera()
+
+    def camera_frozen(self, seconds: float) -> None:
+        self.report_camera()
+
+    def report_camera(self) -> None:
+        """Tell of the camera where something changed."""
+        state, ring = self._watched.camera(), self._watched.ring
+        self._metrics.camera(state.state is CameraPhase.ONLINE)
+        self._reporter.camera(
+            payloads.CameraStatus(
+                state=str(state.state),
+                since=payloads.iso_utc(state.since.utc),
+                source=state.source,
+                width=state.width,
+                height=state.height,
+                error=state.error,
+                previewed=ring.previewed if ring.is_open else 0,
+            )
+        )
+
+    # ------------------------------------------------------------------ one look
+
+    def look(self) -> None:
+        """Everything once."""
+        now = self._clock.now()
+        self.report_camera()
+        self._set_gauges()
+        watched = self._watched
+        problems = tuple(self._problems())
+        vitals = Vitals(
+            watched.ledger.counts(),
+            watched.ledger.recent(),
+            problems,
+            watched.session.lost,
+            watched.journal.outbox_depth(),
+        )
+        self._reporter.health(vitals, watched.boot, now.at - self._started_at, now)
+        self._tell_systemd(problems)
+        if now.at - self._summary_at >= SUMMARY_S:
+            self._summary_at = now.at
+            self._log_summary()
+
+    def _set_gauges(self) -> None:
+        watched, metrics = self._watched, self._metrics
+        counts = watched.ledger.counts()
+        metrics.captured(counts.captured - self._captured)
+        self._captured = counts.captured
+        metrics.mqtt(watched.session.online)
+        metrics.outbox(watched.journal.outbox_depth())
+        metrics.models(
+            ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role)
+            for slot, role in roles(watched.state())
+            if slot.bundle
+        )
+        for name, slot in watched.slots.items():
+            metrics.slot_memory(name, "host", slot.memory_bytes())
+        memory = watched.gpu.memory() if watched.gpu else None
+        if memory:
+            metrics.gpu(memory)
+
+    def _problems(self) -> list[str]:
+        watched = self._watched
+        found = []
+        if (broken := watched.ledger.first_violation) is not None:
+            found.append(f"the ledger does not balance: {broken}")
+        if watched.state().active is None:
+            found.append("no model is active")
+        camera = watched.camera()
+        if camera.state is not CameraPhase.ONLINE:
+            found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
+        return found
+
+    def _tell_systemd(self, problems: tuple[str, ...]) -> None:
+        """Ready once frames are judged; the watchdog is fed by completed inferences."""
+        watched = self._watched
+        active = watched.state().active_bundle
+        camera = watched.camera()
+        inspected = watched.ledger.counts().inspected
+        line = f"{active.ref if active else 'no model'}, {camera.fps or 0:.0f} fps, camera "
+        line += f"{camera.state}, broker {'online' if watched.session.online else 'away'}"
+        away = camera.state is not CameraPhase.ONLINE
+        if not self._is_ready and (inspected or away or watched.ring.is_open):
+            self._is_ready = self._notifier.ready(line)
+        elif problems:
+            self._notifier.status(f"{line}; {problems[0]}")
+        else:
+            self._notifier.status(line)
+        judging = inspected > self._inspected
+        self._inspected = inspected
+        if judging or away or not watched.ring.is_open or active is None:
+            self._notifier.watchdog()
+
+    def _log_summary(self) -> None:
+        watched = self._watched
+        counts, latency = watched.ledger.counts(), watched.ledger.recent()
+        active = watched.state().active_bundle
+        fps = watched.camera().fps
+        _log.info(
+            "line",
+            model=str(active.ref) if active else None,
+            fps=round(fps, 2) if fps else None,
+            p50_ms=_rounded(latency.p50),
+            p99_ms=_rounded(latency.p99),
+            **vars(counts),
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def roles(state: State) -> list[tuple[SlotState, str]]:
+    """Every resident bundle's slot and what it is there for."""
+    previous = state.previous
+    found = []
+    for slot in state.slots:
+        if slot.bundle is None:
+            continue
+        if slot.name == state.active:
+            found.append((slot, "active"))
+        else:
+            is_previous = previous is not None and slot.name == previous.name
+            found.append((slot, "previous" if is_previous else "prepared"))
+    return found

@@ -1,0 +1,44 @@
+"""`edge-daemon run`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_daemon import config
+from edge_daemon.app import Daemon
+from edge_daemon.errors import BoxError, Code
+from edge_daemon.host import logs
+
+POLL_S = 0.5
+"""How often it is looked whether a part of the daemon broke."""
+
+_Config = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option("--config", help="The settings file.", show_default=False),
+]
+
+
+def run(file: _Config = None) -> None:
+    """Judge frames until SIGTERM or Ctrl-C."""
+    settings = config.load(config.find_config(file))
+    logs.configure(settings.log.level)
+    stopping = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopping.set())
+    daemon = Daemon(settings)
+    daemon.start()
+    try:
+        while not stopping.wait(POLL_S):
+            if (broken := daemon.broken()) is not None:
+                raise BoxError(
+                    f"A part of the daemon failed: {broken!r}.",
+                    hint="See the log; the service manager starts it anew.",
+                    code=Code.LOAD_FAILED,
+                )
+    finally:
+        daemon.stop()

@@ -1,0 +1,377 @@
+"""The driver: one thread that feeds the planner and performs what it decides.
+
+Everything that reaches the control room ends in its queue: requests and orders as they arrived,
+what came of jobs, the lane's word, trials, time. Each event is one step; what the step changed
+is made durable in one transaction, and only then is anything done or told.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Union
+
+import msgspec
+import structlog
+
+from edge_daemon.control.desk import Desk
+from edge_daemon.control.loader import Loader
+from edge_daemon.control.messages import Incoming
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.core import selection
+from edge_daemon.core.actions import (
+    Action,
+    Announce,
+    AskCutover,
+    Free,
+    PassOver,
+    Prepare,
+    Reply,
+    Restore,
+    Stamp,
+    StartTrial,
+    StopTrial,
+    Verify,
+    Withdraw,
+)
+from edge_daemon.core.events import (
+    CutoverDone,
+    CutoverWithdrawn,
+    Event,
+    OrderReceived,
+    RequestReceived,
+    Started,
+    StoreChanged,
+    TimePassed,
+    TrialJudged,
+)
+from edge_daemon.core.lifecycle import BUSY
+from edge_daemon.core.planner import step
+from edge_daemon.core.state import Durable, Kind, Operation, Stage, State
+from edge_daemon.core.trial import TrialLimits, judge
+from edge_daemon.core.values import Instant, JobOrder, Known, Request, Verb
+from edge_daemon.errors import SenderError, StateError
+from edge_daemon.host.clock import Clock
+from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.line import Line
+
+_log = structlog.get_logger(__name__)
+
+TICK_S = 0.25
+"""How often time itself is an event, while something waits for it."""
+
+USUAL_S = 5.0
+"""How often the window moves that a swap's `before` is measured from."""
+
+
+@dataclass(frozen=True)
+class RequestArrived:
+    """A request as it came by MQTT or through the socket."""
+
+    verb: str
+    incoming: Incoming
+
+
+@dataclass(frozen=True)
+class OrderArrived:
+    """A payload of the MES; `source` is the place of its entry under `orders`."""
+
+    source: int
+    incoming: Incoming
+
+
+@dataclass(frozen=True)
+class LaneCrossed:
+    """The lane's word with its measures."""
+
+    crossed: Crossed
+
+
+@dataclass(frozen=True)
+class _Call:
+    work: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Stop:
+    pass
+
+
+Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, Event, _Call, _Stop]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What the driver acts on."""
+
+    desk: Desk
+    loader: Loader
+    crossing: Crossing
+    line: Line
+    receipts: Receipts
+    clock: Clock
+    read_order: Callable[[int, Incoming], tuple[JobOrder, ...]]
+    follow_order: Callable[[str | None], None]
+    """Told the bundle name that the line makes now: the built-in conveyor follows it."""
+    look_again: Callable[[], tuple[Known, ...]]
+    """Reads the store at once: a bundle may have come a moment before the request for it."""
+
+
+class Driver:
+    """Owns the planner's state; nobody else steps it."""
+
+    def __init__(self, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+        self._rooms = rooms
+        self._state = state
+        self._trial_limits = trial
+        self._trial: str | None = None
+        self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
+        self._usual_at = 0.0
+        self._line_is_open = False
+        self._hopeless = False
+        self.failure: BaseException | None = None
+
+    # ------------------------------------------------------------------ any thread
+
+    @property
+    def state(self) -> State:
+        """As of the last step; a frozen value."""
+        return self._state
+
+    def post(self, arrival: Arrival) -> None:
+        """Hand in what happened; returns at once."""
+        self._queue.put(arrival)
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have brief work for the desk done between two steps."""
+        self._queue.put(_Call(work))
+
+    def start(self) -> None:
+        self._queue.put(Started())
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float) -> None:
+        """End after what is in the queue; what is open will be `interrupted` at the next start."""
+        self._queue.put(_Stop())
+        self._thread.join(timeout_s)
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:  # the thread's end: the daemon must not go on without it
+            _log.critical("driver_failed", error=repr(error), exc_info=error)
+            self.failure = error
+
+    def _turn(self) -> bool:
+        """One arrival, or one tick."""
+        try:
+            arrival = self._queue.get(timeout=TICK_S)
+        except queue.Empty:
+            self._tick()
+            return True
+        if isinstance(arrival, _Stop):
+            return False
+        if isinstance(arrival, RequestArrived):
+            self._request_arrived(arrival)
+        elif isinstance(arrival, OrderArrived):
+            self._order_arrived(arrival)
+        elif isinstance(arrival, LaneCrossed):
+            self._lane_crossed(arrival.crossed)
+        elif isinstance(arrival, _Call):
+            arrival.work()
+        else:
+            self._step(arrival)
+        self._look_at_trial()
+        return True
+
+    def _tick(self) -> None:
+        now = self._rooms.clock.now()
+        if now.at - self._usual_at >= USUAL_S:
+            self._usual_at = now.at
+            self._rooms.receipts.tick()
+        state = self._state
+        if state.op or state.queued or state.parked or state.retry_at is not None:
+            self._step(TimePassed())
+        self._look_at_trial()
+
+    # ------------------------------------------------------------------ arrivals
+
+    def _request_arrived(self, arrival: RequestArrived) -> None:
+        request = self._rooms.desk.read(arrival.verb, arrival.incoming)
+        if request is None:  # refused or a repeat: answered already
+            return
+        if request.verb is Verb.SNAPSHOT:
+            self._rooms.desk.snapshot(request)
+        else:
+            self._look_for(request)
+            self._step(RequestReceived(request, self._rooms.line.next_frame))
+
+    def _look_for(self, request: Request) -> None:
+        """A model that is not known yet may be in the store already."""
+        choice = request.model
+        if choice is not None and selection.choose(self._state, choice) is None:
+            available = self._rooms.look_again()
+            if available != self._state.available:
+                self._step(StoreChanged(available))
+
+    def _order_arrived(self, arrival: OrderArrived) -> None:
+        incoming = arrival.incoming
+        try:
+            orders = self._rooms.read_order(arrival.source, incoming)
+        except SenderError as error:
+            _log.warning("order_refused", topic=incoming.topic, error=str(error))
+            self._rooms.desk.refuse_order(incoming.topic, error)
+            orders = ()
+        for order in orders:
+            _log.info(
+                "order_received",
+                job_order=order.id,
+                product=order.product,
+                word=order.word,
+                state=order.state.value if order.state else None,
+            )
+            self._rooms.desk.note_order(order)
+            self._step(OrderReceived(order))
+        incoming.done()
+
+    def _lane_crossed(self, crossed: Crossed) -> None:
+        op = self._state.op
+        if op is not None and op.token == crossed.token and op.stage is not Stage.VACATING:
+            self._rooms.receipts.crossed(op.swap_id, crossed)
+            self._rooms.desk.swapped(op, self._state.active_bundle or self._state.durable.active)
+        self._step(CutoverDone(crossed.token, crossed.frame))
+
+    # ------------------------------------------------------------------ a step
+
+    def _step(self, event: Event) -> None:
+        rooms = self._rooms
+        now = rooms.clock.now()
+        old = self._state
+        new, actions = step(old, event, now)
+        self._open_receipts(old, new, now)
+        try:
+            rooms.desk.commit(old, new, actions, now)
+        except StateError as error:
+            if isinstance(event, RequestReceived):
+                rooms.desk.cannot_accept(event.request, error)
+                return
+            _log.error("state_not_saved", error=error.message, hint=error.hint)
+        self._state = new
+        for action in actions:
+            self._perform(action)
+        rooms.desk.tell(old, new, actions, now)
+        self._open_line(new)
+
+    def _open_receipts(self, old: State, new: State, now: Instant) -> None:
+        for op in (new.op, new.queued, new.parked):
+            if op is not None:
+                left = old.active_bundle or old.durable.active
+                self._rooms.receipts.open(op, now, _by(op, new), left)
+
+    def _open_line(self, state: State) -> None:
+        """Frames count from the first model on, or from when it is clear that there is none."""
+        idle = state.op is None and not any(s.phase in BUSY for s in state.slots)
+        if state.active is not None:
+            self._hopeless = False
+        elif idle and not self._hopeless:
+            self._hopeless = True
+            self._rooms.crossing.ask(Cutover(0, Pointer(expecting=False), ""))
+        if not self._line_is_open and (state.active is not None or self._hopeless):
+            self._line_is_open = True
+            self._rooms.line.open()
+
+    # ------------------------------------------------------------------ actions
+
+    def _perform(self, action: Action) -> None:
+        rooms = self._rooms
+        if isinstance(action, Prepare):
+            rooms.loader.prepare(action)
+        elif isinstance(action, Restore):
+            rooms.loader.restore(action)
+        elif isinstance(action, Verify):
+            rooms.loader.verify(action)
+        elif isinstance(action, Free):
+            rooms.loader.free(action)
+        elif isinstance(action, AskCutover):
+            rooms.crossing.ask(self._cutover(action))
+        elif isinstance(action, Withdraw):
+            if rooms.crossing.withdraw(action.token):
+                self.post(CutoverWithdrawn(action.token))
+        elif isinstance(action, Stamp):
+            self._stamp(action)
+        elif isinstance(action, PassOver):
+            rooms.line.pass_over(action.epoch)
+        elif isinstance(action, StartTrial):
+            self._trial = action.swap_id
+        elif isinstance(action, StopTrial):
+            self._trial = None
+        else:
+            _told(action)
+
+    def _cutover(self, action: AskCutover) -> Cutover:
+        if action.slot is None or action.target is None:
+            pointer = Pointer(expecting=action.expecting)
+        else:
+            dossier = self._rooms.loader.dossiers[action.slot]
+            slot = self._rooms.crossing.slots[action.slot]
+            pointer = Pointer(slot, action.target, dossier.recipe)
+        return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
+
+    def _stamp(self, action: Stamp) -> None:
+        if action.from_frame is not None:
+            self._rooms.line.stamp_from(action.assignment, action.from_frame)
+        else:
+            self._rooms.line.stamp(action.assignment, action.since_at or 0.0)
+        if action.assignment.requires is not None:
+            self._rooms.follow_order(action.assignment.requires)
+
+    # ------------------------------------------------------------------ the trial
+
+    def _look_at_trial(self) -> None:
+        if self._trial is None:
+            return
+        now = self._rooms.clock.now()
+        during, before, elapsed_s = self._rooms.receipts.trial_windows(self._trial, now)
+        judgement = judge(self._trial_limits, during, before, elapsed_s)
+        if judgement is not None:
+            swap_id, self._trial = self._trial, None
+            self._step(TrialJudged(swap_id, judgement.passed, judgement.reason))
+
+
+def _told(action: Reply | Announce) -> None:
+    """Answers and events were made durable with the step, and are told by the desk."""
+
+
+def _by(op: Operation, state: State) -> str:
+    request: Request | None = op.request
+    if request is not None:
+        return request.by
+    order = state.durable.job_order
+    return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"
+
+
+def decode_durable(body: bytes | None) -> Durable:
+    """What the journal kept; raises StateError when it cannot be read."""
+    if body is None:
+        return Durable()
+    try:
+        return msgspec.json.decode(body, type=Durable)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise StateError(
+            f"The state in the journal cannot be read: {error}.",
+            hint="Move the journal away; the store and the configuration are enough to start.",
+        ) from error
+
+
+def encode_durable(durable: Durable) -> bytes:
+    """The same, for the journal."""
+    return msgspec.json.encode(durable)

@@ -1,0 +1,186 @@
+"""Collects what the gate judges: warm-up, golden images, recent frames, latency, memory.
+
+The candidate is measured in its own slot, on frames of this camera as they come in, in turns with
+the active model: its inference runs after the live one of the same frame, in the time that the
+frame budget leaves. The active model sees golden images only between frames.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_daemon.config import GateSettings
+from edge_daemon.core.compatibility import Compatibility
+from edge_daemon.core.gate import (
+    Evidence,
+    Memory,
+    Recent,
+    Timing,
+    WarmUp,
+)
+from edge_daemon.core.golden import Golden
+from edge_daemon.core.recipe import judge
+from edge_daemon.core.values import Detection, Verdict
+from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
+from edge_daemon.models.bundle import Manifest, Verified
+from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.line import Line, Sample
+from edge_daemon.slots.slot import Loaded, Slot
+
+TIMED_FRAMES = 20
+"""Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
+
+SAMPLE_TIMEOUT_S = 0.5
+"""Longer than this without a frame, and the camera counts as silent for the gate."""
+
+ERRAND_TIMEOUT_S = 2.0
+"""How long one golden image may wait for a gap between frames before it is left out."""
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The active bundle, where it is another version of the same name."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be proven, where it is loaded, and what it is held against."""
+
+    slot: Slot
+    verified: Verified
+    loaded: Loaded
+    unmet: tuple[str, ...]
+    incumbent: Incumbent | None
+
+
+class GateRunner:
+    """One gate for one candidate; every call to its slot is bounded by what is left of the time."""
+
+    def __init__(
+        self,
+        settings: GateSettings,
+        line: Line,
+        crossing: Crossing,
+        free_memory: Callable[[], dict[str, int]],
+    ) -> None:
+        self._settings = settings
+        self._line = line
+        self._crossing = crossing
+        self._free_memory = free_memory
+
+    def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
+        """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
+        sample = self._line.sample(SAMPLE_TIMEOUT_S)
+        height, width = sample.frame.pixels.shape[:2]
+        results = []
+        for _ in range(max(2, inferences)):
+            seen = slot.infer(sample.frame, _left_s(deadline_at))
+            results.append(WarmUp(width, height, seen.detections, seen.finite))
+        return tuple(results)
+
+    def evidence(
+        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
+    ) -> Evidence:
+        """Everything the gate judges, measured now."""
+        golden = self._golden(candidate, deadline_at)
+        timing, recent = self._interleaved(candidate, deadline_at)
+        return Evidence(
+            self._compatibility(candidate),
+            warm_ups,
+            golden,
+            recent,
+            timing,
+            self._memory(candidate),
+        )
+
+    def _compatibility(self, candidate: Candidate) -> Compatibility:
+        manifest, loaded = candidate.verified.manifest, candidate.loaded
+        incumbent = candidate.incumbent.manifest if candidate.incumbent else None
+        return Compatibility(
+            manifest.task,
+            loaded.task,
+            manifest.classes,
+            loaded.classes,
+            incumbent.classes if incumbent else None,
+            incumbent.recipe.reject if incumbent else frozenset(),
+            candidate.unmet,
+        )
+
+    def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:
+        verified = candidate.verified
+        results = []
+        for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
+            seen = candidate.slot.infer_file(path, _left_s(deadline_at))
+            other = self._ask_incumbent(path) if candidate.incumbent else None
+            results.append(Golden(image.expectation, seen.detections, other))
+        return tuple(results)
+
+    def _ask_incumbent(self, path: Path) -> tuple[Detection, ...] | None:
+        """What the active model finds on the image, asked between two frames; None: no time."""
+        answered = threading.Event()
+        answer: list[tuple[Detection, ...]] = []
+
+        def errand(pointer: Pointer) -> None:
+            try:
+                if pointer.slot is not None:
+                    answer.append(pointer.slot.infer_file(path, ERRAND_TIMEOUT_S).detections)
+            except EdgeDaemonError:
+                pass  # the lane meets the same fault at its next frame, and reports it
+            finally:
+                answered.set()
+
+        self._crossing.send(errand)
+        if not answered.wait(ERRAND_TIMEOUT_S):
+            self._crossing.send(None)
+        return answer[0] if answer else None
+
+    def _interleaved(
+        self, candidate: Candidate, deadline_at: float
+    ) -> tuple[Timing | None, Recent | None]:
+        """Both models on the same frames, in turns."""
+        candidate.slot.promote()  # measured under the priority that it will have
+        recipe = candidate.verified.manifest.recipe
+        new_ms: list[float] = []
+        old_ms: list[float] = []
+        agreeing = compared = 0
+        for _ in range(TIMED_FRAMES):
+            sample = self._line.sample(SAMPLE_TIMEOUT_S)
+            seen = candidate.slot.infer(sample.frame, _left_s(deadline_at))
+            new_ms.append(seen.inference_ms)
+            if not _was_inspected(sample):
+                continue
+            assert sample.judged is not None
+            old_ms.append(sample.judged.inference_ms)
+            compared += 1
+            agreeing += judge(seen.detections, recipe) is sample.judged.verdict
+        timing = Timing(tuple(new_ms), tuple(old_ms) or None)
+        return timing, Recent(compared, agreeing) if compared and candidate.incumbent else None
+
+    def _memory(self, candidate: Candidate) -> tuple[Memory, ...]:
+        headroom = self._settings.memory_headroom_mb << 20
+        used = {"host": candidate.slot.memory_bytes(), "gpu": candidate.loaded.gpu_bytes}
+        return tuple(
+            Memory(kind, used.get(kind, 0), free, headroom)
+            for kind, free in self._free_memory().items()
+        )
+
+
+def _was_inspected(sample: Sample) -> bool:
+    return sample.judged is not None and sample.judged.verdict is not Verdict.UNINSPECTED
+
+
+def _left_s(deadline_at: float) -> float:
+    left_s = deadline_at - time.monotonic()
+    if left_s <= 0:
+        raise SlotLost(
+            "The gate was not done within its time.",
+            hint="Raise gate.timeout_s, or use fewer golden images.",
+            code=Code.LOAD_TIMEOUT,
+        )
+    return left_s

@@ -1,0 +1,298 @@
+"""Brings bundles into slots: verify, load, warm, gate; and out of them again.
+
+One desk a slot, each with a thread of its own, so that a load that hangs blocks nothing else.
+What comes of a job is an event with the job's token; the planner ignores the tokens of jobs that
+are over. Nothing here decides: the gate's rules are in `core.gate`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from edge_daemon.config import GateSettings, SlotsSettings
+from edge_daemon.control.gate_runner import Candidate, GateRunner, Incumbent
+from edge_daemon.core.actions import Free, Prepare, Restore, Verify
+from edge_daemon.core.events import (
+    BundleProven,
+    BundleRefused,
+    BundleVerified,
+    Event,
+    SlotFreed,
+    StageReached,
+)
+from edge_daemon.core.gate import Report, assess
+from edge_daemon.core.values import Check, Known, Recipe, Refusal
+from edge_daemon.errors import BundleError, Code, EdgeDaemonError
+from edge_daemon.models.bundle import Manifest, Verified, verified_copy
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.models.versions import installed, unmet
+from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.slot import Loaded, LoadOrder, Slot
+
+_log = structlog.get_logger(__name__)
+
+RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
+"""Before the n-th restart of a worker in a row; the last one stays."""
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """What is known of a bundle that is READY: the proof that goes into receipts."""
+
+    known: Known
+    recipe: Recipe
+    checks: tuple[Check, ...] = ()
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every job uses."""
+
+    store: Store
+    trust: Trust
+    gate: GateSettings
+    slots: SlotsSettings
+    scratch: Path
+    runner: GateRunner
+
+
+class _Refused(Exception):  # noqa: N818 - carries a value from a job's depth to its end
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class _Stages:
+    """Times the stages of one job and tells each as it begins."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._began = time.monotonic()
+        self._stage = ""
+        self.ms: dict[str, float] = {}
+
+    def enter(self, stage: str) -> None:
+        self.end()
+        self._stage, self._began = stage, time.monotonic()
+        self._tell(stage)
+
+    def end(self) -> None:
+        if self._stage:
+            self.ms[self._stage] = round((time.monotonic() - self._began) * 1e3, 1)
+        self._stage = ""
+
+
+class Loader:
+    """Performs the planner's Prepare, Verify, Restore and Free; posts what came of them."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        crossing: Crossing,
+        post: Callable[[Event], None],
+        incumbent: Callable[[], Manifest | None],
+    ) -> None:
+        self._bench = bench
+        self._crossing = crossing
+        self._post = post
+        self._incumbent = incumbent
+        self._stopping = threading.Event()
+        names = [*crossing.slots, ""]  # the last desk checks bundles that get no slot yet
+        self._desks = {
+            name: ThreadPoolExecutor(1, thread_name_prefix=f"desk-{name}") for name in names
+        }
+        self.dossiers: dict[str, Dossier] = {}
+        self._folders: dict[str, Path] = {}
+
+    def dossier_of(self, known: Known) -> Dossier | None:
+        """The proof of a bundle that is resident."""
+        return next((d for d in tuple(self.dossiers.values()) if d.known == known), None)
+
+    # ------------------------------------------------------------------ actions
+
+    def prepare(self, action: Prepare) -> None:
+        """Prove the bundle in its slot, or refuse it and leave the slot empty."""
+        self._desks[action.slot].submit(self._prepare, action)
+
+    def restore(self, action: Restore) -> None:
+        """Load once more what this boot has proven already."""
+        self._desks[action.slot].submit(self._restore, action)
+
+    def verify(self, action: Verify) -> None:
+        """Check a bundle on disk without loading it."""
+        self._desks[""].submit(self._verify, action)
+
+    def free(self, action: Free) -> None:
+        """End what works in the slot now, then empty it."""
+        self._crossing.slots[action.slot].kill()
+        self._desks[action.slot].submit(self._free, action)
+
+    def close(self) -> None:
+        """Kill every worker and wait for the desks; nothing is posted any more."""
+        self._stopping.set()
+        for slot in self._crossing.slots.values():
+            slot.kill()
+        for desk in self._desks.values():
+            desk.shutdown(wait=True, cancel_futures=True)
+        for slot in self._crossing.slots.values():
+            slot.close()
+        for name in list(self._folders):
+            self._clear(name)
+
+    # ------------------------------------------------------------------ jobs
+
+    def _prepare(self, job: Prepare) -> None:
+        log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
+        stages = _Stages(lambda stage: self._post(StageReached(job.token, stage)))
+        slot = self._crossing.slots[job.slot]
+        try:
+            dossier = self._prove(job, slot, stages)
+        except Exception as error:  # the end of a job: whatever it was becomes its answer
+            refusal = _refusal_of(error)
+            slot.free()
+            self._clear(job.slot)
+            log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
+            self._post(BundleRefused(job.token, refusal))
+            return
+        self.dossiers[job.slot] = dossier
+        self._crossing.ready(job.slot, job.token)
+        log.info("bundle_proven", stages_ms=dict(dossier.stages_ms))
+        self._post(BundleProven(job.token))
+
+    def _prove(self, job: Prepare, slot: Slot, stages: _Stages) -> Dossier:
+        gate = self._bench.gate
+        stages.enter("verify")
+        verified, lacking = self._check(job.target, job.slot, job.token)
+        stages.enter("load")
+        loaded = slot.load(self._order(verified, job.swap_id), gate.load_timeout_s)
+        deadline_at = time.monotonic() + gate.timeout_s
+        stages.enter("warm")
+        warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
+        stages.enter("gate")
+        candidate = Candidate(slot, verified, loaded, lacking, self._rival(job.target))
+        evidence = self._bench.runner.evidence(candidate, warm_ups, deadline_at)
+        report = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
+        stages.end()
+        if not report.passed:
+            raise _Refused(_failed(report))
+        recipe = verified.manifest.recipe
+        return Dossier(job.target, recipe, report.checks, dict(stages.ms))
+
+    def _restore(self, job: Restore) -> None:
+        log = _log.bind(model=str(job.target.ref), slot=job.slot)
+        wait_s = RESTORE_BACKOFF_S[min(job.attempt, len(RESTORE_BACKOFF_S) - 1)]
+        if wait_s and self._stopping.wait(wait_s):
+            return
+        slot = self._crossing.slots[job.slot]
+        try:
+            verified, _ = self._check(job.target, job.slot, job.token)
+            loaded: Loaded = slot.load(self._order(verified, ""), self._bench.gate.load_timeout_s)
+            deadline_at = time.monotonic() + self._bench.gate.timeout_s
+            self._bench.runner.warm(slot, 2, deadline_at)
+        except Exception as error:  # the end of a job: whatever it was becomes its answer
+            refusal = _refusal_of(error)
+            slot.free()
+            log.error("restore_failed", error_code=refusal.code, error=refusal.message)
+            self._post(BundleRefused(job.token, refusal))
+            return
+        slot.promote()
+        self._crossing.ready(job.slot, job.token)
+        log.warning("slot_restored", attempt=job.attempt, load_ms=round(loaded.load_ms, 1))
+        self._post(BundleProven(job.token))
+
+    def _verify(self, job: Verify) -> None:
+        self._post(StageReached(job.token, "verify"))
+        try:
+            self._check(job.target, "check", job.token)
+        except Exception as error:  # the end of a job: whatever it was becomes its answer
+            self._post(BundleRefused(job.token, _refusal_of(error)))
+            return
+        finally:
+            self._clear("check")
+        self._post(BundleVerified(job.token))
+
+    def _free(self, job: Free) -> None:
+        self._crossing.slots[job.slot].free()
+        self._clear(job.slot)
+        self.dossiers.pop(job.slot, None)
+        self._post(SlotFreed(job.token))
+
+    # ------------------------------------------------------------------ parts
+
+    def _check(self, target: Known, place: str, token: int) -> tuple[Verified, tuple[str, ...]]:
+        """A private copy whose bytes were verified, and what this box lacks for it."""
+        manifest = self._bench.store.manifest(target.ref)
+        if manifest.weights.sha256 != target.sha256:
+            raise BundleError(
+                f"{target.ref} is not the bundle it was: its weights changed in the store.",
+                hint="Versions are immutable; publish the change as a new version.",
+                code=Code.DIGEST_MISMATCH,
+            )
+        self._clear(place)
+        folder = self._bench.scratch / f"{place}-{token}"
+        self._folders[place] = folder
+        source = self._bench.store.find(target.ref)
+        verified = verified_copy(manifest, source, folder, self._bench.trust)
+        lacking = unmet(manifest.requires, installed(("ultralytics", "torch", "tensorrt")))
+        if lacking:
+            raise BundleError(
+                f"{target.ref} needs what this box does not have: {'; '.join(lacking)}.",
+                hint="Install it, or build the bundle for this box.",
+                code=Code.INCOMPATIBLE,
+            )
+        return verified, lacking
+
+    def _order(self, verified: Verified, swap_id: str) -> LoadOrder:
+        manifest, slots = verified.manifest, self._bench.slots
+        return LoadOrder(
+            ref=manifest.ref,
+            sha256=verified.sha256,
+            folder=verified.folder,
+            weights=verified.weights,
+            task=manifest.task,
+            classes=manifest.classes,
+            imgsz=manifest.imgsz if isinstance(manifest.imgsz, int) else max(manifest.imgsz),
+            confidence=manifest.recipe.confidence,
+            device=slots.device,
+            half=slots.device.startswith("cuda"),
+            swap_id=swap_id,
+        )
+
+    def _rival(self, target: Known) -> Incumbent | None:
+        manifest = self._incumbent()
+        same = manifest is not None and manifest.ref.name == target.ref.name
+        return Incumbent(manifest) if manifest is not None and same else None
+
+    def _clear(self, place: str) -> None:
+        folder = self._folders.pop(place, None)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failed(report: Report) -> Refusal:
+    code = report.code or Code.GATE_FAILED
+    hint = "The checks say what was measured; a better version has a new number."
+    return Refusal(str(code), report.message, hint, report.checks, code is Code.NO_MEMORY)
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    """Who is to blame, and in which words."""
+    if isinstance(error, _Refused):
+        return error.refusal
+    if isinstance(error, EdgeDaemonError):
+        timed_out = error.code is Code.LOAD_TIMEOUT
+        box = not isinstance(error, BundleError) and not timed_out
+        return Refusal(str(error.code), error.message, error.hint, blames_box=box)
+    _log.error("job_failed", error=repr(error), exc_info=error)
+    message = f"The daemon failed while it prepared the bundle: {error!r}."
+    return Refusal(str(Code.LOAD_FAILED), message, "See the log.", blames_box=True)

@@ -1,0 +1,169 @@
+"""The proof of each swap, gathered while it happens: who asked, what was measured, where it cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from edge_daemon.control import payloads
+from edge_daemon.control.loader import Dossier
+from edge_daemon.control.payloads import (
+    FrameCounts,
+    LatencyAround,
+    Receipt,
+    Stages,
+    check_lines,
+    iso_utc,
+)
+from edge_daemon.core.state import Kind, Operation
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import BundleRef, Counts, Instant, Known
+from edge_daemon.slots.crossing import Crossed
+from edge_daemon.slots.line import Line
+
+KEPT = 64
+"""Receipts in memory; older ones are in the journal."""
+
+
+@dataclass
+class _Swap:
+    """One swap under way."""
+
+    op: Operation
+    began: Instant
+    by: str
+    accepted_mark: object
+    before: Window
+    left: Known | None
+    crossed: Crossed | None = None
+    crossed_mark: object = None
+    receipt: Receipt | None = None
+
+
+class Receipts:
+    """Opens a receipt when a swap begins and completes it as facts come in."""
+
+    def __init__(
+        self, boot: str, line: Line, dossier_of: Callable[[Known], Dossier | None]
+    ) -> None:
+        self._boot = boot
+        self._line = line
+        self._dossier_of = dossier_of
+        self._swaps: dict[str, _Swap] = {}
+        self._usual = line.mark()  # a moment some seconds ago: `before` is measured from it
+        self._usual_next = self._usual
+
+    def tick(self) -> None:
+        """Every few seconds: move the window that counts as `before`."""
+        self._usual, self._usual_next = self._usual_next, self._line.mark()
+
+    def open(self, op: Operation, now: Instant, by: str, left: Known | None) -> None:
+        """A swap begins; a second call for the same one changes nothing."""
+        if op.swap_id in self._swaps:
+            return
+        before = self._line.since(self._usual)
+        self._swaps[op.swap_id] = _Swap(op, now, by, self._line.mark(), before, left)
+        while len(self._swaps) > KEPT:
+            del self._swaps[next(iter(self._swaps))]
+
+    def crossed(self, swap_id: str, crossed: Crossed) -> None:
+        """The lane crossed: what `succeeded` will say is known now."""
+        swap = self._swaps.get(swap_id)
+        if swap is not None:
+            swap.crossed = crossed
+            swap.receipt = self._write(swap)
+            swap.crossed_mark = self._line.mark()
+
+    def finished(self, swap_id: str) -> Receipt | None:
+        """The receipt of a swap that ended well; without a cutover it is the proof of the gate."""
+        swap = self._swaps.get(swap_id)
+        if swap is not None and swap.receipt is None:
+            swap.receipt = self._write(swap)
+        return swap.receipt if swap else None
+
+    def trial_ended(self, swap_id: str, verdict: str) -> Receipt | None:
+        """Complete the receipt with what the trial measured and how it ended."""
+        swap = self._swaps.get(swap_id)
+        if swap is None or swap.receipt is None:
+            return None
+        after = self._line.since(swap.crossed_mark)
+        latency = swap.receipt.latency_ms
+        swap.receipt = msgspec.structs.replace(
+            swap.receipt,
+            frames=_counts(self._line.since(swap.accepted_mark).counts),
+            latency_ms=LatencyAround(
+                latency.before_p99, latency.during_p99, _rounded(after.frame_ms.p99)
+            ),
+            trial=verdict,
+        )
+        return swap.receipt
+
+    def get(self, swap_id: str) -> Receipt | None:
+        """The receipt as it stands; None before the cutover."""
+        swap = self._swaps.get(swap_id)
+        return swap.receipt if swap else None
+
+    def elapsed_ms(self, swap_id: str, now: Instant) -> float:
+        """Since the swap began."""
+        swap = self._swaps.get(swap_id)
+        return (now.at - swap.began.at) * 1e3 if swap else 0.0
+
+    def trial_windows(self, swap_id: str, now: Instant) -> tuple[Window, Window | None, float]:
+        """What the trial judges: during, before (same name only), seconds since the cutover."""
+        swap = self._swaps.get(swap_id)
+        if swap is None or swap.crossed is None:
+            return Window(), None, 0.0
+        during = self._line.since(swap.crossed_mark)
+        comparable = swap.left is not None and swap.left.ref.name == swap.op.target.ref.name
+        return during, swap.before if comparable else None, now.at - swap.crossed.at
+
+    def _write(self, swap: _Swap) -> Receipt:
+        op, crossed = swap.op, swap.crossed
+        request = op.request
+        dossier = self._dossier_of(op.target)
+        during = self._line.since(swap.accepted_mark)
+        stages = dossier.stages_ms if dossier else {}
+        return Receipt(
+            swap_id=op.swap_id,
+            request_id=request.id if request else None,
+            verb=request.verb.value if request else _OWN_VERBS.get(op.kind, op.kind.value),
+            boot=self._boot,
+            from_=_text(swap.left.ref if swap.left else None),
+            to=str(op.target.ref),
+            sha256=op.target.sha256,
+            by=swap.by,
+            reason=request.reason if request else "",
+            requested_at=iso_utc(swap.began.utc),
+            cutover_frame=crossed.frame if crossed else None,
+            cutover_at=iso_utc(crossed.utc) if crossed else None,
+            pause_ms=round(crossed.pause_ms, 3) if crossed else None,
+            stages_ms=Stages(**{k: v for k, v in stages.items() if k in _STAGES}),
+            frames=_counts(during.counts),
+            latency_ms=LatencyAround(
+                _rounded(swap.before.frame_ms.p99), _rounded(during.frame_ms.p99)
+            ),
+            checks=check_lines(dossier.checks) if dossier else (),
+        )
+
+
+_STAGES = frozenset({"verify", "load", "warm", "gate"})
+_OWN_VERBS = {Kind.CHANGEOVER: "order", Kind.BOOT: "start", Kind.REVERT: "revert"}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def _counts(counts: Counts) -> FrameCounts:
+    return FrameCounts(counts.captured, counts.inspected, counts.dropped, counts.uninspected)
+
+
+def _text(ref: BundleRef | None) -> str | None:
+    return None if ref is None else str(ref)
+
+
+def encoded(receipt: Receipt) -> bytes:
+    """The receipt as JSON, for the journal."""
+    return payloads.encode(receipt)

@@ -1,0 +1,136 @@
+"""What the device says of itself, retained: info, health, camera, what the store offers.
+
+Each is published when it changes, and again whenever a broker welcomes us.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_daemon.control import payloads
+from edge_daemon.control.messages import Carrier
+from edge_daemon.control.payloads import (
+    AvailableModel,
+    CameraStatus,
+    ErrorLine,
+    FrameCounts,
+    Health,
+    Info,
+    ModelAvailable,
+    ModelState,
+    iso_utc,
+    latency_line,
+)
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.state import State
+from edge_daemon.core.values import Counts, Instant, Latency, Verb
+from edge_daemon.models.store import Offer, Store
+
+HEALTH_S = 10.0
+"""Between two health messages while nothing changes."""
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What health is made of."""
+
+    counts: Counts
+    latency: Latency
+    problems: tuple[str, ...]
+    results_lost: int
+    outbox_depth: int
+
+
+class Reporter:
+    """Publishes retained state; any thread may call it."""
+
+    def __init__(
+        self, carrier: Carrier, topics: Topics, info: Info, model_state: Callable[[], ModelState]
+    ) -> None:
+        self._carrier = carrier
+        self._topics = topics
+        self._info = info
+        self._model_state = model_state
+        self._lock = threading.Lock()
+        self._said: dict[str, bytes] = {}
+        self._health_at = float("-inf")
+        self._problems: tuple[str, ...] = ()
+
+    def online(self) -> None:
+        """A broker welcomed us: it may have forgotten everything."""
+        self._publish(self._topics.info, payloads.encode(self._info))
+        self._publish(self._topics.model_state, payloads.encode(self._model_state()))
+        with self._lock:
+            said = dict(self._said)
+        for topic, body in said.items():
+            self._publish(topic, body)
+
+    def camera(self, status: CameraStatus) -> None:
+        """The camera came, went or changed."""
+        self._say(self._topics.camera_status, payloads.encode(status))
+
+    def available(self, offer: Offer, store: Store, state: State) -> None:
+        """What lies in the store now."""
+        self._say(self._topics.model_available, payloads.encode(available(offer, store, state)))
+
+    def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
+        """One glance, every `HEALTH_S`, or at once when a problem comes or goes."""
+        due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems
+        if not due:
+            return
+        self._health_at, self._problems = now.at, vitals.problems
+        counts = vitals.counts
+        message = Health(
+            state="degraded" if vitals.problems else "good",
+            time=iso_utc(now.utc),
+            boot=boot,
+            uptime_s=round(up_s, 1),
+            problems=vitals.problems,
+            frames=FrameCounts(
+                counts.captured, counts.inspected, counts.dropped, counts.uninspected
+            ),
+            latency_ms=latency_line(vitals.latency),
+            results_lost=vitals.results_lost,
+            outbox_depth=vitals.outbox_depth,
+        )
+        self._say(self._topics.health, payloads.encode(message))
+
+    def _say(self, topic: str, body: bytes) -> None:
+        with self._lock:
+            if self._said.get(topic) == body:
+                return
+            self._said[topic] = body
+        self._publish(topic, body)
+
+    def _publish(self, topic: str, body: bytes) -> None:
+        self._carrier.publish(topic, body, qos=1, retain=True)
+
+
+def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
+    """The store's offer as the wire names it."""
+    lines = []
+    for known in offer.known:
+        manifest = store.manifest(known.ref)
+        lines.append(
+            AvailableModel(
+                str(known.ref),
+                known.sha256,
+                manifest.classes,
+                manifest.products,
+                state.quarantine_reason(known.ref),
+            )
+        )
+    refused = tuple(
+        ErrorLine(
+            str(problem.error.code),
+            f"{problem.folder.parent.name}/{problem.folder.name}: {problem.error.message}",
+            problem.error.hint,
+        )
+        for problem in offer.problems
+    )
+    return ModelAvailable(tuple(lines), refused)
+
+
+VERBS = tuple(verb.value for verb in Verb)

@@ -1,0 +1,240 @@
+"""The lane: every captured frame, in order, gets exactly one verdict by exactly one model.
+
+The only writer of the active pointer. Per frame it reads the pointer once, asks that slot, and
+hands the verdict on. It never loads, frees, logs or waits for control; what it waits for is the
+next frame, the model that the frame's product needs, or a worker that is being restored, and
+then only as long as the ring has room.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_daemon.core.recipe import judge
+from edge_daemon.core.values import Instant, Judged, Reason, Verdict
+from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.slot import Inference
+
+IDLE_S = 0.25
+"""Without a frame for this long, a cutover that waits for one is made between frames."""
+
+ATTEMPTS = 2
+"""Workers that may be lost over one frame before the frame itself is given up."""
+
+
+class Listener(Protocol):
+    """Where the lane's facts go; each call must return within microseconds."""
+
+    def judged(self, judged: Judged, captured: Captured) -> None:
+        """A frame has its verdict; its pixels stay leased until the call returns."""
+
+    def crossed(self, crossed: Crossed) -> None:
+        """The pointer names another slot from this frame on."""
+
+    def lost(self, load: int, why: str) -> None:
+        """The worker behind this load died, hung or broke its protocol."""
+
+
+@dataclass
+class _Hand:
+    """The frame in hand: popped, leased, not judged yet."""
+
+    captured: Captured
+    losses: int = 0
+
+
+class Lane:
+    """One thread's loop over the ring."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        crossing: Crossing,
+        listener: Listener,
+        now: Callable[[], Instant],
+        *,
+        infer_timeout_s: float = 5.0,
+    ) -> None:
+        self._ring = ring
+        self._crossing = crossing
+        self._listener = listener
+        self._now = now
+        self._infer_timeout_s = infer_timeout_s
+        self._hand: _Hand | None = None
+        self._dead_load = 0  # the load whose worker was lost; a newer one may be asked again
+        self._passed_over = -1
+        self._last_at = 0.0  # when the last frame was judged
+        self._waiting_at: float | None = None  # since when the head could not be judged
+        self._giving_up = threading.Event()
+
+    # ------------------------------------------------------------------ other threads
+
+    def pass_over(self, epoch: int) -> None:
+        """Frames of this epoch and older that the active model may not judge get no other."""
+        self._passed_over = max(self._passed_over, epoch)
+        self._ring.wake()
+
+    def give_up(self) -> None:
+        """What is left in the ring is `uninspected (stopped)` from now on."""
+        self._giving_up.set()
+        self._ring.wake()
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Judge until the ring is closed and empty."""
+        while True:
+            captured = self._hand.captured if self._hand else self._ring.head(IDLE_S)
+            self._cross(captured)
+            if captured is not None:
+                self._serve(captured)
+            elif self._ring.closed and self._ring.depth == 0:
+                return
+            if self._hand is None and self._ring.depth == 0:
+                self._run_errand()
+
+    def _run_errand(self) -> None:
+        """No frame waits: the active slot may do something else for the length of an inference."""
+        errand = self._crossing.take_errand()
+        pointer = self._crossing.pointer
+        if errand is not None and pointer.slot is not None:
+            errand(pointer)
+
+    def _cross(self, captured: Captured | None) -> None:
+        if captured is not None:
+            number, epoch = captured.number, captured.assignment.epoch
+        else:
+            number = self._ring.next_number
+            epoch = self._ring.assignment.epoch
+            at = self._now().at
+            if at - self._last_at >= IDLE_S:
+                epoch = self._ring.upcoming(at).epoch
+        cutover = self._crossing.take_due(number, epoch)
+        if cutover is not None:
+            self._point(cutover, number, captured)
+
+    def _point(self, cutover: Cutover, number: int, captured: Captured | None) -> None:
+        """The frame boundary itself: one assignment, then the word of it."""
+        began = self._now()
+        if cutover.pointer.slot is not None:
+            cutover.pointer.slot.promote()
+        self._crossing.pointer = cutover.pointer
+        now = self._now()
+        since = began.at if self._waiting_at is None or captured is None else self._waiting_at
+        if cutover.pointer.slot is not None:
+            self._waiting_at = None
+        pause_ms = (now.at - since) * 1e3
+        self._listener.crossed(Crossed(cutover.token, number, now.at, now.utc, pause_ms))
+
+    def _serve(self, captured: Captured) -> None:
+        """Judge the frame, let it go, or leave it where it is for now."""
+        pointer = self._crossing.pointer
+        reason, may_wait = self._obstacle(captured, pointer)
+        if reason is None:
+            self._judge(self._take(), pointer)
+        elif may_wait and not self._ring.tight and not self._giving_up.is_set():
+            if self._waiting_at is None:
+                self._waiting_at = self._now().at
+            self._ring.rest(IDLE_S)
+        else:
+            self._let_go(self._take(), reason)
+
+    def _obstacle(self, captured: Captured, pointer: Pointer) -> tuple[Reason | None, bool]:
+        """Why the pointer may not judge this frame now, and whether waiting may help."""
+        assignment = captured.assignment
+        if captured.dropped is not None:
+            return captured.dropped, False
+        if self._giving_up.is_set():
+            return Reason.STOPPED, False
+        if not assignment.linked:
+            return Reason.UNKNOWN_PRODUCT, False
+        if pointer.slot is None and not pointer.expecting:
+            return Reason.NO_MODEL, False
+        if pointer.slot is None or assignment.requires not in (None, pointer.name):
+            passed = assignment.epoch <= self._passed_over
+            return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, True)
+        lost = self._crossing.load_of(pointer.slot) == self._dead_load
+        return (Reason.WORKER_LOST, True) if lost else (None, False)
+
+    def _take(self) -> _Hand:
+        """The frame in hand: from here on no stamp reaches it."""
+        if self._hand is None:
+            self._hand = _Hand(self._ring.pop())
+        return self._hand
+
+    # ------------------------------------------------------------------ verdicts
+
+    def _judge(self, hand: _Hand, pointer: Pointer) -> None:
+        captured = hand.captured
+        if self._obstacle(captured, pointer)[0] is not None:
+            return  # stamped anew between head and pop: the next round decides
+        slot = pointer.slot
+        assert slot is not None
+        assert captured.address is not None
+        load = self._crossing.load_of(slot)
+        began_at = self._now().at
+        self._waiting_at = None
+        try:
+            inference = slot.infer(captured.address, self._infer_timeout_s)
+        except BundleError:
+            self._let_go(hand, Reason.INFERENCE_FAILED)
+            return
+        except SlotLost as lost:
+            self._lose(hand, load, str(lost))
+            return
+        if not inference.finite:
+            self._let_go(hand, Reason.INFERENCE_FAILED)
+            return
+        queue_ms = (began_at - captured.captured.at) * 1e3
+        self._hand_on(hand, self._verdict(captured, pointer, inference, queue_ms))
+
+    def _verdict(
+        self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
+    ) -> Judged:
+        assert pointer.known is not None
+        return Judged(
+            frame=captured.number,
+            captured_utc=captured.captured.utc,
+            captured_at=captured.captured.at,
+            assignment=captured.assignment,
+            verdict=judge(inference.detections, pointer.recipe),
+            model=pointer.known.ref,
+            sha256=pointer.known.sha256,
+            detections=inference.detections,
+            queue_ms=queue_ms,
+            inference_ms=inference.inference_ms,
+        )
+
+    def _lose(self, hand: _Hand, load: int, why: str) -> None:
+        """Keep the frame for the next worker; a frame that takes two workers along is given up."""
+        self._dead_load = load
+        hand.losses += 1
+        self._listener.lost(load, why)
+        if hand.losses >= ATTEMPTS:
+            self._let_go(hand, Reason.INFERENCE_FAILED)
+
+    def _let_go(self, hand: _Hand, reason: Reason) -> None:
+        """An honest `uninspected`: no model vouches for this frame."""
+        captured = hand.captured
+        judged = Judged(
+            frame=captured.number,
+            captured_utc=captured.captured.utc,
+            captured_at=captured.captured.at,
+            assignment=captured.assignment,
+            verdict=Verdict.UNINSPECTED,
+            reason=reason,
+        )
+        self._hand_on(hand, judged)
+
+    def _hand_on(self, hand: _Hand, judged: Judged) -> None:
+        self._hand = None
+        self._last_at = self._now().at
+        try:
+            self._listener.judged(judged, hand.captured)
+        finally:
+            self._ring.release(hand.captured)

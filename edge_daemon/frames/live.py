@@ -1,0 +1,163 @@
+"""The live line: where the lane's facts go, and what control may ask of the frames.
+
+Everything here that the lane calls takes microseconds: counting, and putting a verdict where the
+publisher and the pictures find it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
+from edge_daemon.frames.lane import Lane
+from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
+from edge_daemon.slots.crossing import Crossed
+from edge_daemon.slots.line import Sample
+
+UNSEEN_SHAPE = FrameShape(480, 640)
+"""What a sample looks like before any frame of the camera was seen."""
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A mark in the ledger, and the sums that the ledger does not keep."""
+
+    mark: Mark
+    failed: int
+    ng: int
+    detections: int
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where verdicts and the lane's words go."""
+
+    publish: Callable[[Judged], None]
+    offer_picture: Callable[[Judged, Captured], None]
+    crossed: Callable[[Crossed], None]
+    lost: Callable[[int, str], None]
+
+
+class LiveLine:
+    """The lane's `Listener` and control's `Line`."""
+
+    def __init__(self, ring: Ring, ledger: Ledger, clock: Clock, outlets: Outlets) -> None:
+        self._ring = ring
+        self._ledger = ledger
+        self._clock = clock
+        self._outlets = outlets
+        self._lane: Lane | None = None
+        self._failed = self._ng = self._detections = 0
+        self._sampling = threading.Condition()
+        self._wanted = False
+        self._sample: Sample | None = None
+        self._memory: FrameMemory | None = None
+
+    def attach(self, lane: Lane) -> None:
+        """The lane whose listener this is."""
+        self._lane = lane
+
+    # ------------------------------------------------------------------ the lane's side
+
+    def judged(self, judged: Judged, captured: Captured) -> None:
+        self._ledger.record(judged)
+        if judged.verdict is not Verdict.UNINSPECTED:
+            self._ng += judged.verdict is Verdict.NG
+            self._detections += len(judged.detections)
+            if self._wanted:
+                self._take_sample(judged, captured)
+        elif judged.reason is Reason.INFERENCE_FAILED:
+            self._failed += 1
+        self._outlets.offer_picture(judged, captured)
+        self._outlets.publish(judged)
+
+    def crossed(self, crossed: Crossed) -> None:
+        self._outlets.crossed(crossed)
+
+    def lost(self, load: int, why: str) -> None:
+        self._outlets.lost(load, why)
+
+    # ------------------------------------------------------------------ control's side
+
+    @property
+    def next_frame(self) -> int:
+        return self._ring.next_number
+
+    def mark(self) -> object:
+        """This moment."""
+        return _Moment(self._ledger.mark(), self._failed, self._ng, self._detections)
+
+    def since(self, mark: object) -> Window:
+        """What happened from that moment until now."""
+        assert isinstance(mark, _Moment)
+        now = self.mark()
+        assert isinstance(now, _Moment)
+        counts, frame_ms = self._ledger.between(mark.mark, now.mark)
+        return Window(
+            counts,
+            frame_ms,
+            self._ledger.inference_between(mark.mark, now.mark),
+            now.failed - mark.failed,
+            now.ng - mark.ng,
+            now.detections - mark.detections,
+        )
+
+    def stamp(self, assignment: Assignment, since_at: float) -> None:
+        self._ring.stamp(assignment, since_at)
+
+    def stamp_from(self, assignment: Assignment, number: int) -> None:
+        self._ring.stamp_from(assignment, number)
+
+    def pass_over(self, epoch: int) -> None:
+        assert self._lane is not None
+        self._lane.pass_over(epoch)
+
+    def open(self) -> None:
+        self._ring.open()
+
+    # ------------------------------------------------------------------ samples
+
+    def sample(self, timeout_s: float) -> Sample:
+        """The next judged frame, copied; past the limit the last one seen, without a verdict.
+
+        One thread at a time; the copy is good until the next call.
+        """
+        with self._sampling:
+            self._sample, self._wanted = None, True
+            self._sampling.wait_for(lambda: self._sample is not None, timeout_s)
+            self._wanted = False
+            if self._sample is not None:
+                return self._sample
+        preview = self._ring.preview()
+        if preview is not None:
+            return Sample(self._copy(preview))
+        return Sample(FrameAddress(self._room(UNSEEN_SHAPE), 0))
+
+    def _take_sample(self, judged: Judged, captured: Captured) -> None:
+        if captured.address is None:
+            return
+        with self._sampling:
+            if self._wanted:
+                self._sample = Sample(self._copy(captured.address.pixels), judged)
+                self._wanted = False
+                self._sampling.notify_all()
+
+    def _copy(self, pixels: Pixels) -> FrameAddress:
+        memory = self._room(FrameShape(*pixels.shape[:2]))
+        np.copyto(memory.pixels(0), pixels)
+        return FrameAddress(memory, 0)
+
+    def _room(self, shape: FrameShape) -> FrameMemory:
+        if self._memory is None or self._memory.shape != shape:
+            if self._memory is not None:
+                self._memory.close()
+            self._memory = FrameMemory.allocate(shape, 1)
+        return self._memory

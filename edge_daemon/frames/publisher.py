@@ -1,0 +1,53 @@
+"""The publisher: verdicts leave the lane here, in order, on a thread of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from edge_daemon.core.values import Judged
+
+_log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """Hands every verdict, in order, to its outlets; what an outlet raises ends nothing."""
+
+    def __init__(self, *outlets: Callable[[Judged], None]) -> None:
+        self._outlets = outlets
+        self._queue: queue.SimpleQueue[Judged | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._failures = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, judged: Judged) -> None:
+        """Called by the lane; never waits."""
+        self._queue.put(judged)
+
+    @property
+    def depth(self) -> int:
+        """Verdicts that wait to be told."""
+        return self._queue.qsize()
+
+    def stop(self, timeout_s: float) -> None:
+        """Tell what was put before, then end."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (judged := self._queue.get()) is not None:
+            for outlet in self._outlets:
+                self._tell(outlet, judged)
+
+    def _tell(self, outlet: Callable[[Judged], None], judged: Judged) -> None:
+        try:
+            outlet(judged)
+        except Exception as error:  # the boundary: one broken outlet must not silence the others
+            self._failures += 1
+            if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
+                _log.exception("result_not_told", error=repr(error), failures=self._failures)

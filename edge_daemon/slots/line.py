@@ -1,0 +1,58 @@
+"""What control may know of the frames' way, and the little it may ask of it.
+
+The frames wing offers this, the control wing uses it; they meet here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import Assignment, Judged
+from edge_daemon.host.memory import FrameAddress
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A copy of a frame of this camera; `judged` is None for one that was never on the line."""
+
+    frame: FrameAddress
+    judged: Judged | None = None
+
+
+class Line(Protocol):
+    """The frames as control sees them; every call is thread-safe and brief but `sample`."""
+
+    @property
+    def next_frame(self) -> int:
+        """The number that the next captured frame will get."""
+        ...
+
+    def mark(self) -> object:
+        """This moment, to measure from."""
+        ...
+
+    def since(self, mark: object) -> Window:
+        """What happened from that moment until now."""
+        ...
+
+    def sample(self, timeout_s: float) -> Sample:
+        """The next judged frame, copied; past the limit a frame that was never on the line."""
+        ...
+
+    def stamp(self, assignment: Assignment, since_at: float) -> None:
+        """Frames captured from then on are of this assignment."""
+        ...
+
+    def stamp_from(self, assignment: Assignment, number: int) -> None:
+        """Frames from this number on are of this assignment."""
+        ...
+
+    def pass_over(self, epoch: int) -> None:
+        """Frames of this epoch and older will get no other model."""
+        ...
+
+    def open(self) -> None:
+        """Count frames from now on: the first model is there, or none will be."""
+        ...
