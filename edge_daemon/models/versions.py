@@ -27,7 +27,7 @@ _SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 
 _Part = tuple[int, int, str]
 
-_DEVELOPMENT, _SEMVER_PRE, _PRE, _FINAL = 0, 1, 2, 3
+_DEVELOPMENT, _SEMVER_PRE, _OTHER = 0, 1, 2  # PEP 440 itself orders what is in one stage
 
 _DISTRIBUTIONS = {"ultralytics": ("ultralytics", "ultralytics-opencv-headless")}
 """Where a required library comes from when several distributions bring it."""
@@ -124,12 +124,8 @@ def _release(numbers: tuple[int, ...]) -> tuple[int, ...]:
 def _pep440_key(
     version: Version,
 ) -> tuple[int, tuple[int, ...], int, tuple[_Part, ...]]:
-    if version.pre is not None:
-        stage = _PRE
-    elif version.dev is not None and version.post is None:
-        stage = _DEVELOPMENT
-    else:
-        stage = _FINAL
+    only_dev = version.dev is not None and version.pre is None and version.post is None
+    stage = _DEVELOPMENT if only_dev else _OTHER
     return version.epoch, _release(version.release), stage, ()
 
 

@@ -1,12 +1,14 @@
 """Tells when the store's offer changes, however bundles arrive: copied, synchronised, linked.
 
-File events only say "look again", after a moment of quiet; what counts is the look itself. A slow
-look now and then catches what events miss (a network file system, a link flipped above the root).
+File events only say "look again", after a moment of quiet; what counts is the look itself. A look
+now and then, which costs a few `stat` calls a bundle, catches what events miss: a network file
+system, a link flipped above the root, an event thread of watchdog that ended on a race.
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 
 import structlog
@@ -37,7 +39,7 @@ class StoreWatch:
         on_change: Callable[[Offer], None],
         *,
         quiet_s: float = 0.3,
-        rescan_s: float = 60.0,
+        rescan_s: float = 10.0,
     ) -> None:
         self._store = store
         self._on_change = on_change
@@ -57,6 +59,9 @@ class StoreWatch:
 
     def start(self) -> None:
         """Begin to watch; without file events (too many watches, say) only the slow look stays."""
+        # watchdog 7.1 warns from its reading thread when a new folder shows up twice, which is
+        # harmless; where warnings are errors it would end that thread, and all events with it.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:
             self._store.root.mkdir(parents=True, exist_ok=True)
             observer = Observer()

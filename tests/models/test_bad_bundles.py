@@ -120,12 +120,16 @@ def bomb(folder: Path) -> None:
     text("\n".join(lines) + "\n")(folder)
 
 
+def anchor(folder: Path) -> None:
+    text("notes: &a x\n")(folder)
+
+
 def huge(folder: Path) -> None:
     text("# " + "x" * (2 << 20) + "\n")(folder)
 
 
 def many(folder: Path) -> None:
-    text("metrics: [" + "1," * 30_000 + "]\n")(folder)
+    text("notes: [" + "1," * 30_000 + "]\n")(folder)
 
 
 def folder_for_weights(folder: Path) -> None:
@@ -172,6 +176,7 @@ CASES: dict[str, tuple[Break, Code]] = {
     "an image twice": (put("golden", 1, "image", value="golden/0000.png"), INVALID),
     # the YAML
     "an alias bomb": (bomb, INVALID),
+    "an anchor": (anchor, INVALID),
     "deep nesting": (deep, INVALID),
     "a huge manifest": (huge, INVALID),
     "too many values": (many, INVALID),

@@ -179,16 +179,15 @@ def test_a_bad_bundle_is_not_added_and_may_be_corrected(
     store: Store, root: Path, tmp_path: Path
 ) -> None:
     """A refused draft leaves nothing behind, and does not use its version up."""
-    draft = make_bundle(tmp_path / "draft")
-    image = draft / "golden" / "0000.png"
-    content = image.read_bytes()
-    image.write_bytes(content[::-1])
+
+    def mistake(manifest: dict[str, Any]) -> None:
+        manifest["golden"][0]["sha256"] = "0" * 64
+
     with pytest.raises(BundleError):
-        store.add(draft)
+        store.add(make_bundle(tmp_path / "wrong", edit=mistake))
     assert versions(store) == []
     assert not (root / "bottle").exists()
-    image.write_bytes(content)
-    assert store.add(draft) == ONE
+    assert store.add(make_bundle(tmp_path / "right")) == ONE
 
 
 def test_an_untrusted_bundle_is_not_added(store: Store, tmp_path: Path, line_keys: Any) -> None:
@@ -216,7 +215,7 @@ def test_the_quota_takes_the_oldest_arrivals_first_and_never_the_kept(
 ) -> None:
     """Bundles to keep stay whatever the quota says; the others go in order of arrival."""
     refs = []
-    for version in ("3.0", "1.0", "2.0"):
+    for version in ("3.0", "2.0", "1.0"):
         make_bundle(root, f"bottle@{version}", golden=0)
         refs.append(BundleRef("bottle", version))
     each = store.size_bytes() // 3
