@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import uuid
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from random import Random
 
@@ -90,6 +90,7 @@ class Daemon:
         self._settings = settings
         self._clock = clock
         self._started = clock.now()
+        self._quiet: Callable[[], AbstractContextManager[None]] = nullcontext
         self._failure: BaseException | None = None
         self.boot = uuid.uuid4().hex[:12]
         self._journal = Journal.open(folder)
@@ -147,6 +148,7 @@ class Daemon:
         standing = 0 if slots.spare == "off" else 1
         spares = SparePool(WorkerSpec(self._engine, options), standing=standing)
         self._closing.callback(spares.close)
+        self._quiet = spares.quiet
         return {name: ProcessSlot(name, spares) for name in names}
 
     def _make_camera(self) -> Camera:
@@ -178,7 +180,15 @@ class Daemon:
         scratch = folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         runner = GateRunner(settings.gate, self._line, self._crossing, self._free_memory)
-        bench = Bench(self._store, self._trust, settings.gate, settings.slots, scratch, runner)
+        bench = Bench(
+            self._store,
+            self._trust,
+            settings.gate,
+            settings.slots,
+            scratch,
+            runner,
+            self._quiet,
+        )
         self._loader = Loader(
             bench,
             self._crossing,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class Bench:
     slots: SlotsSettings
     scratch: Path
     runner: GateRunner
+    quiet: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered while a bundle is proven: no spare worker is warmed meanwhile."""
 
 
 class _Refused(Exception):  # noqa: N818 - carries a value from a job's depth to its end
@@ -156,7 +159,8 @@ class Loader:
         stages = _Stages(lambda stage: self._post(StageReached(job.token, stage)))
         slot = self._crossing.slots[job.slot]
         try:
-            dossier = self._prove(job, slot, stages)
+            with self._bench.quiet():
+                dossier = self._prove(job, slot, stages)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
             refusal = _refusal_of(error)
             slot.free()

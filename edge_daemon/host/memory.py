@@ -6,6 +6,7 @@ the frames. Whoever holds the `FrameMemory` keeps the pages alive.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 """One frame: height x width x 3, BGR, uint8, C-contiguous."""
+
+
+_F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h, since 5.1; Python has no name for it
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,15 @@ class FrameMemory:
     def allocate(cls, shape: FrameShape, places: int) -> FrameMemory:
         """Reserve the memory now, so that a full box fails here and not at a later frame."""
         size = shape.size_bytes * places
-        fd = os.memfd_create("edge-daemon-frames", os.MFD_CLOEXEC)
+        fd = os.memfd_create("edge-daemon-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.posix_fallocate(fd, 0, size)
-            return cls._over(fd, shape, places, mmap.PROT_READ | mmap.PROT_WRITE)
+            memory = cls._over(fd, shape, places, mmap.PROT_READ | mmap.PROT_WRITE)
+            # A worker that got the descriptor can neither write nor, by shrinking it, have the
+            # daemon killed by SIGBUS; our own mapping stays writable.
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_SEAL)
+            return memory
         except BaseException:
             os.close(fd)
             raise
