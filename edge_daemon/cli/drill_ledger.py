@@ -1,0 +1,315 @@
+"""The subscriber's own book: what a daemon publishes is held against what its receipts say.
+
+Pure: fed with `result` payloads and receipts as they arrive, in any order to each other, it knows
+for each boot whether a frame is missing, doubled or out of turn, and whether every frame was
+judged by exactly the model that the receipts put in force at its number. It trusts nothing that
+the daemon counts itself. Runs of one model are kept, not frames, so it may listen for days.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+Payload = Union[bytes, Mapping[str, Any]]
+
+FAULTS_KEPT = 100
+"""Sentences kept; what comes beyond is counted."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was seen, by model, verdict and reason; `cutovers` are receipts with a frame seen."""
+
+    frames: int
+    by_model: Mapping[str, int]
+    by_verdict: Mapping[str, int]
+    by_reason: Mapping[str, int]
+    boots: int
+    cutovers: int
+    pauses_ms: tuple[float, ...]
+
+    @property
+    def dropped(self) -> int:
+        return sum(n for reason, n in self.by_reason.items() if reason.startswith("dropped_"))
+
+    @property
+    def inspected(self) -> int:
+        return sum(self.by_model.values())
+
+    @property
+    def uninspected(self) -> int:
+        """Neither judged nor dropped: frames = inspected + dropped + uninspected."""
+        return self.frames - self.inspected - self.dropped
+
+
+@dataclass
+class _Run:
+    """Consecutive judged frames of one model; others may lie between them."""
+
+    model: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What a receipt claims: from `frame` on, `to` judges."""
+
+    frame: int
+    at: str
+    swap_id: str
+    left: str | None
+    to: str
+    sha256: str
+    pause_ms: float | None
+
+
+@dataclass
+class _Boot:
+    """One life of the daemon: its numbers begin anew."""
+
+    first: int | None = None
+    last: int = -1
+    gaps: list[tuple[int, int]] = field(default_factory=list)  # never seen, both ends included
+    late: int = 0
+    doubled: int = 0
+    runs: list[_Run] = field(default_factory=list)
+    cuts: dict[str, _Cut] = field(default_factory=dict)
+
+
+class SubscriberLedger:
+    """Feed it; ask for `faults` and `tally` at any time.
+
+    Args:
+        links: product -> bundle name; with it each judged frame's model must fit its product.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, links: Mapping[str, str] | None = None) -> None:
+        self._links = links
+        self._boots: dict[str, _Boot] = {}
+        self._digests: dict[str, str] = {}
+        self._models: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._frames = 0
+        self._found: list[str] = []
+        self._beyond = 0
+
+    # ------------------------------------------------------------------ in
+
+    def take_result(self, payload: Payload) -> None:
+        """One message of `<root>/result`."""
+        result = _document(payload)
+        try:
+            boot, frame = str(result["boot"]), int(result["frame"])
+            verdict = str(result["verdict"])
+        except (KeyError, TypeError, ValueError):
+            self._note(f"A result has no boot, frame or verdict: {str(result)[:120]}")
+            return
+        life = self._boots.setdefault(boot, _Boot())
+        if not self._is_next(life, boot, frame):
+            return
+        self._frames += 1
+        self._verdicts[verdict] += 1
+        model = result.get("model")
+        if model is None:
+            self._reasons[str(result.get("reason"))] += 1
+        else:
+            self._models[str(model)] += 1
+            self._note_run(life, str(model), frame)
+        self._check_content(frame, verdict, result)
+
+    def take_receipt(self, receipt: Payload) -> None:
+        """A receipt, wherever it came from; one without a cutover says nothing here."""
+        plain = _document(receipt)
+        frame = plain.get("cutover_frame")
+        if frame is None:
+            return
+        swap_id = str(plain.get("swap_id"))
+        cut = _Cut(
+            int(frame),
+            str(plain.get("cutover_at")),
+            swap_id,
+            plain.get("from"),
+            str(plain.get("to")),
+            str(plain.get("sha256")),
+            plain.get("pause_ms"),
+        )
+        life = self._boots.setdefault(str(plain.get("boot")), _Boot())
+        before = life.cuts.setdefault(swap_id, cut)
+        if (before.frame, before.to) != (cut.frame, cut.to):
+            self._note(
+                f"Swap {swap_id} has two receipts that differ: {before.to} from frame "
+                f"{before.frame} on, and {cut.to} from frame {cut.frame} on."
+            )
+
+    def take_event(self, payload: Payload) -> None:
+        """One message of `<root>/model/event`; only its receipt is of interest."""
+        receipt = _document(payload).get("receipt")
+        if isinstance(receipt, Mapping):
+            self.take_receipt(receipt)
+
+    # ------------------------------------------------------------------ out
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong as of now, a sentence each.
+
+        A change of model counts as a fault until its receipt has come: ask again after a moment.
+        """
+        found = list(self._found)
+        if self._beyond:
+            found.append(f"{self._beyond} more of this kind are not listed.")
+        for boot, life in self._boots.items():
+            for first, last in life.gaps:
+                frames = f"Frame {first}" if first == last else f"Frames {first} to {last}"
+                found.append(f"{frames} of boot {boot} never came.")
+            found.extend(_against_receipts(life))
+        return found
+
+    @property
+    def missing(self) -> int:
+        """Frames that never came."""
+        return sum(b - a + 1 for life in self._boots.values() for a, b in life.gaps)
+
+    @property
+    def doubled(self) -> int:
+        """Frames that came again."""
+        return sum(life.doubled for life in self._boots.values())
+
+    @property
+    def reordered(self) -> int:
+        """Frames that came after a later one."""
+        return sum(life.late for life in self._boots.values())
+
+    def last_frame(self, boot: str) -> int:
+        """The highest frame number seen of this boot; -1 before the first."""
+        life = self._boots.get(boot)
+        return life.last if life else -1
+
+    def tally(self) -> Tally:
+        """The counts as of now."""
+        cuts = [
+            cut
+            for life in self._boots.values()
+            for cut in life.cuts.values()
+            if life.first is not None and life.first < cut.frame <= life.last
+        ]
+        return Tally(
+            self._frames,
+            dict(self._models),
+            dict(self._verdicts),
+            dict(self._reasons),
+            sum(life.first is not None for life in self._boots.values()),
+            len(cuts),
+            tuple(cut.pause_ms for cut in cuts if cut.pause_ms is not None),
+        )
+
+    # ------------------------------------------------------------------ parts
+
+    def _note(self, fault: str) -> None:
+        if len(self._found) < FAULTS_KEPT:
+            self._found.append(fault)
+        else:
+            self._beyond += 1
+
+    def _is_next(self, life: _Boot, boot: str, frame: int) -> bool:
+        """Enter the number; False for a frame that was counted before."""
+        if life.first is None:
+            life.first = life.last = frame
+            return True
+        if frame > life.last:
+            if frame > life.last + 1:
+                life.gaps.append((life.last + 1, frame - 1))
+            life.last = frame
+            return True
+        for place, (first, last) in enumerate(life.gaps):
+            if first <= frame <= last:
+                rest = [(first, frame - 1), (frame + 1, last)]
+                life.gaps[place : place + 1] = [(a, b) for a, b in rest if a <= b]
+                life.late += 1
+                self._note(f"Frame {frame} of boot {boot} came after frame {life.last}.")
+                return True
+        life.doubled += 1
+        self._note(f"Frame {frame} of boot {boot} came twice.")
+        return False
+
+    def _note_run(self, life: _Boot, model: str, frame: int) -> None:
+        last = life.runs[-1] if life.runs else None
+        if last is None or frame < last.last:
+            life.runs.append(_Run(model, frame, frame))
+        elif last.model == model:
+            last.last = frame
+        else:
+            life.runs.append(_Run(model, frame, frame))
+
+    def _check_content(self, frame: int, verdict: str, result: Mapping[str, Any]) -> None:
+        model, sha256 = result.get("model"), result.get("sha256")
+        if (verdict == "uninspected") != (model is None) or (model is None) != (sha256 is None):
+            self._note(f"Frame {frame} has the verdict {verdict}, model {model}, sha256 {sha256}.")
+            return
+        if model is None:
+            if not result.get("reason"):
+                self._note(f"Frame {frame} is uninspected without a reason.")
+            return
+        first_seen = self._digests.setdefault(str(model), str(sha256))
+        if first_seen != sha256:
+            self._note(f"Frame {frame}: {model} has another digest than before.")
+        product = result.get("product")
+        if self._links is not None and product is not None:
+            wanted = self._links.get(product)
+            name = str(model).partition("@")[0]
+            if name != wanted:
+                self._note(
+                    f"Frame {frame} shows product {product}, which is linked to {wanted}, "
+                    f"but {model} judged it."
+                )
+
+
+def _document(payload: Payload) -> Mapping[str, Any]:
+    if isinstance(payload, Mapping):
+        return payload
+    try:
+        read = json.loads(payload)
+    except ValueError:
+        return {}
+    return read if isinstance(read, Mapping) else {}
+
+
+def _against_receipts(life: _Boot) -> Iterator[str]:
+    """Every run must lie within the reign of its model, as the receipts tell it."""
+    cuts = sorted(life.cuts.values(), key=lambda cut: (cut.frame, cut.at))
+    frames = [cut.frame for cut in cuts]
+    if not life.runs:
+        return
+    opening = cuts[0].left if cuts else life.runs[0].model
+    for run in life.runs:
+        place = bisect_right(frames, run.first)
+        in_force = cuts[place - 1].to if place else opening
+        if run.model != in_force:
+            yield (
+                f"Frame {run.first} was judged by {run.model}, but the receipts put "
+                f"{in_force or 'no model'} in force there."
+            )
+        within = cuts[place : bisect_right(frames, run.last)]
+        if _ends_reign(within, run):
+            yield (
+                f"Frame {run.last} was judged by {run.model}, but frame {within[0].frame - 1} was "
+                f"to be its last (swap {within[0].swap_id})."
+            )
+
+
+def _ends_reign(within: list[_Cut], run: _Run) -> bool:
+    """Whether a cut within the run leads away from its model for at least one frame."""
+    ends = [cut.frame for cut in within[1:]] + [run.last + 1]
+    return any(
+        cut.to != run.model and end > cut.frame
+        for cut, end in zip(within, ends[: len(within)], strict=True)
+    )
