@@ -16,10 +16,8 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "simulator": SimBench,
     "mosquitto-5": lambda: RealBench(new_mosquitto(), 5),
     "mosquitto-3.1.1": lambda: RealBench(new_mosquitto(), 4),
-    "embedded-5": lambda: RealBench(
-        EmbeddedBroker(5), 5, knows_retained=False, keeps_sessions_over_restart=False
-    ),
-    "embedded-3.1.1": lambda: RealBench(EmbeddedBroker(4), 4, keeps_sessions_over_restart=False),
+    "embedded-5": lambda: RealBench(EmbeddedBroker(5), 5, knows_retained=False),
+    "embedded-3.1.1": lambda: RealBench(EmbeddedBroker(4), 4),
 }
 
 

@@ -90,7 +90,6 @@ class Bench(Protocol):
 
     is_v5: bool
     knows_retained: bool
-    keeps_sessions_over_restart: bool
 
     def session(self, crew: Crew) -> AnySession: ...
     def publish(self, packet: Packet) -> None: ...
@@ -103,7 +102,6 @@ class Bench(Protocol):
 class SimBench:
     is_v5 = True
     knows_retained = True
-    keeps_sessions_over_restart = True
 
     def __init__(self) -> None:
         self._broker = SimBroker()
@@ -148,7 +146,6 @@ class RealBench:
     def __init__(self, broker: BrokerProcess, protocol: int, **abilities: bool) -> None:
         self.is_v5 = protocol == 5
         self.knows_retained = abilities.get("knows_retained", self.is_v5)
-        self.keeps_sessions_over_restart = abilities.get("keeps_sessions_over_restart", True)
         self._broker = broker
         self._protocol = protocol
         broker.start()
