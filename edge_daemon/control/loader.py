@@ -265,7 +265,7 @@ class Loader:
             weights=verified.weights,
             task=manifest.task,
             classes=manifest.classes,
-            imgsz=manifest.imgsz if isinstance(manifest.imgsz, int) else max(manifest.imgsz),
+            imgsz=manifest.imgsz,
             confidence=manifest.recipe.confidence,
             device=slots.device,
             half=slots.device.startswith("cuda"),

@@ -40,7 +40,7 @@ class ModelOrder(Protocol):
     @property
     def task(self) -> str: ...
     @property
-    def imgsz(self) -> int: ...
+    def imgsz(self) -> int | tuple[int, int]: ...
     @property
     def confidence(self) -> float: ...
     @property
@@ -269,7 +269,7 @@ class UltralyticsEngine:
             overrides={
                 "mode": "predict",
                 "task": model.task,
-                "imgsz": order.imgsz,
+                "imgsz": order.imgsz if isinstance(order.imgsz, int) else list(order.imgsz),
                 "conf": order.confidence,
                 "device": order.device,
                 "batch": 1,
@@ -359,7 +359,7 @@ class _Throwaway:
     weights: Path
     device: str
     task: str = "detect"
-    imgsz: int = 64
+    imgsz: int | tuple[int, int] = 64
     confidence: float = 0.0
     half: bool = False
 

@@ -29,7 +29,7 @@ class LoadOrder:
     weights: Path
     task: str
     classes: tuple[str, ...]
-    imgsz: int
+    imgsz: int | tuple[int, int]  # side, or height and width, in pixels
     confidence: float
     device: str = "cpu"
     half: bool = False

@@ -45,7 +45,7 @@ class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
     weights: str
     task: str
     classes: tuple[str, ...]
-    imgsz: int
+    imgsz: Union[int, tuple[int, int]]
     confidence: float
     device: str
     half: bool
