@@ -68,6 +68,7 @@ class Lane:
         self._hand: _Hand | None = None
         self._dead_load = 0  # the load whose worker was lost; a newer one may be asked again
         self._passed_over = -1
+        self._crossed_epoch = 0  # the assignment that the pointer was set for
         self._last_at = 0.0  # when the last frame was judged
         self._waiting_at: float | None = None  # since when the head could not be judged
         self._giving_up = threading.Event()
@@ -124,6 +125,7 @@ class Lane:
         if cutover.pointer.slot is not None:
             cutover.pointer.slot.promote()
         self._crossing.pointer = cutover.pointer
+        self._crossed_epoch = cutover.at_epoch
         now = self._now()
         since = began.at if self._waiting_at is None or captured is None else self._waiting_at
         if cutover.pointer.slot is not None:
@@ -157,7 +159,9 @@ class Lane:
             return Reason.NO_MODEL, False
         if pointer.slot is None or assignment.requires not in (None, pointer.name):
             passed = assignment.epoch <= self._passed_over
-            return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, True)
+            # Handed in late, after a cutover on a still line: no other model comes for it.
+            late = assignment.epoch < self._crossed_epoch
+            return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, not late)
         lost = self._crossing.load_of(pointer.slot) == self._dead_load
         return (Reason.WORKER_LOST, True) if lost else (None, False)
 

@@ -1,0 +1,107 @@
+"""The crossing: what is asked is taken once, or withdrawn once, never both."""
+
+from __future__ import annotations
+
+import threading
+
+from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.slots.crossing import Crossing, Cutover, Pointer
+from tests.sim.slot import SimSlot
+
+KNOWN = Known(BundleRef("bottle", "1"), "aa")
+
+
+def make() -> tuple[Crossing, list[str]]:
+    wakes: list[str] = []
+    return Crossing({"A": SimSlot("A")}, lambda: wakes.append("wake")), wakes
+
+
+def test_the_lane_is_woken_for_whatever_is_asked() -> None:
+    """A cutover, an errand and a new load each end the lane's wait."""
+    crossing, wakes = make()
+    crossing.ask(Cutover(1, Pointer(), "s"))
+    crossing.send(lambda pointer: None)
+    crossing.ready("A", 3)
+    assert len(wakes) == 3
+
+
+def test_a_cutover_is_taken_once_and_not_before_its_boundary() -> None:
+    """Not before its epoch, not before its frame, and only by the first who looks."""
+    crossing, _ = make()
+    crossing.ask(Cutover(1, Pointer(known=KNOWN), "s", at_epoch=2, at_frame=10))
+    assert crossing.take_due(10, 1) is None
+    assert crossing.take_due(9, 2) is None
+    taken = crossing.take_due(10, 2)
+    assert taken is not None
+    assert taken.token == 1
+    assert crossing.take_due(11, 2) is None
+
+
+def test_a_newer_asking_replaces_the_older() -> None:
+    """Only the last one is carried out, and the old token cannot withdraw it."""
+    crossing, _ = make()
+    crossing.ask(Cutover(1, Pointer(), "s"))
+    crossing.ask(Cutover(2, Pointer(), "s"))
+    assert not crossing.withdraw(1)
+    taken = crossing.take_due(0, 0)
+    assert taken is not None
+    assert taken.token == 2
+
+
+def test_what_was_taken_cannot_be_withdrawn() -> None:
+    """`withdraw` says honestly whether the lane will still cross."""
+    crossing, _ = make()
+    crossing.ask(Cutover(1, Pointer(), "s"))
+    assert crossing.withdraw(1)
+    assert crossing.take_due(0, 0) is None
+    crossing.ask(Cutover(2, Pointer(), "s"))
+    assert crossing.take_due(0, 0) is not None
+    assert not crossing.withdraw(2)
+
+
+def test_taking_and_withdrawing_at_once_has_one_winner() -> None:
+    """Two threads meet over each of 300 cutovers: exactly one of them has it."""
+    crossing, _ = make()
+    start = threading.Barrier(2)
+    taken: list[int] = []
+
+    def lane() -> None:
+        for _ in range(300):
+            start.wait()
+            found = crossing.take_due(0, 0)
+            if found is not None:
+                taken.append(found.token)
+            start.wait()
+
+    thread = threading.Thread(target=lane)
+    thread.start()
+    withdrawn = []
+    for token in range(300):
+        crossing.ask(Cutover(token, Pointer(), "s"))
+        start.wait()
+        if crossing.withdraw(token):
+            withdrawn.append(token)
+        start.wait()
+    thread.join()
+    assert sorted(taken + withdrawn) == list(range(300))
+
+
+def test_a_load_is_told_from_the_one_before() -> None:
+    """A slot that was loaded anew is not the one that was lost."""
+    crossing, _ = make()
+    slot = crossing.slots["A"]
+    assert crossing.load_of(slot) == 0
+    crossing.ready("A", 4)
+    crossing.ready("A", 9)
+    assert crossing.load_of(slot) == 9
+
+
+def test_an_errand_is_run_once_or_taken_back() -> None:
+    """`send(None)` leaves the lane nothing to do."""
+    crossing, _ = make()
+    crossing.send(lambda pointer: None)
+    assert crossing.take_errand() is not None
+    assert crossing.take_errand() is None
+    crossing.send(lambda pointer: None)
+    crossing.send(None)
+    assert crossing.take_errand() is None
