@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from random import Random
@@ -28,10 +29,10 @@ from edge_daemon.control.driver import (
     OrderArrived,
     RequestArrived,
     Rooms,
-    decode_durable,
-    encode_durable,
 )
+from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
 from edge_daemon.control.messages import Handlers
@@ -176,6 +177,12 @@ class Daemon:
             lambda: payloads.encode(self._desk.model_state),
             self._clock,
             lambda: uuid.uuid4().hex,
+            Inquiries(
+                self._journal,
+                lambda: self._reporter.said(),  # noqa: PLW0108 - the reporter comes later
+                lambda order: self._driver.post(order),  # noqa: PLW0108 - so does the driver
+                lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
+            ),
         )
         scratch = folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -221,6 +228,7 @@ class Daemon:
             ),
             follow_order=self._follow_order,
             look_again=self._store.available,
+            quarantine_changed=self._retell_offer,
         )
         limits = TrialLimits(**settings.trial.model_dump())
         self._driver = Driver(rooms, self._first_state(), limits)
@@ -378,6 +386,14 @@ class Daemon:
     def _store_changed(self, offer: Offer) -> None:
         self._driver.post(StoreChanged(offer.known))
         self._reporter.available(offer, self._store, self._driver.state)
+
+    def _retell_offer(self) -> None:
+        """The store is as it was, but a version of it may no longer, or again, be used."""
+
+        def tell() -> None:
+            self._reporter.available(self._store.offer(), self._store, self._driver.state)
+
+        threading.Thread(target=tell, name="offer", daemon=True).start()
 
     def _online(self) -> None:
         self._reporter.online()

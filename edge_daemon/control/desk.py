@@ -25,7 +25,15 @@ from edge_daemon.control.topics import Topics
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
 from edge_daemon.core.state import Operation, State
-from edge_daemon.core.values import Instant, JobOrder, Known, Refusal, Request, Status
+from edge_daemon.core.values import (
+    BundleRef,
+    Instant,
+    JobOrder,
+    Known,
+    Refusal,
+    Request,
+    Status,
+)
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
@@ -130,6 +138,18 @@ class Desk:
         """Every order is on record, also one whose word means nothing here."""
         body = {"order": order.id, "product": order.product, "word": order.word}
         self._try_commit(Entry(audit=(self._audit("order", body),)))
+
+    def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
+        """Who changed by hand what may become active; the event beside it says what changed."""
+        kind = "unquarantine" if reason is None else "quarantine"
+        self._try_commit(
+            Entry(audit=(self._audit(kind, {"model": str(ref), "by": by, "reason": reason}),))
+        )
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the last step's state is in the journal."""
+        return not self._unsaved
 
     def interrupt_open(self) -> None:
         """At the start: what was accepted before and has no outcome was interrupted."""

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
-import msgspec
 import structlog
 
 from edge_daemon.control.desk import Desk
@@ -41,6 +40,7 @@ from edge_daemon.core.events import (
     CutoverWithdrawn,
     Event,
     OrderReceived,
+    QuarantineChanged,
     RequestReceived,
     Started,
     StoreChanged,
@@ -49,10 +49,10 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.lifecycle import BUSY
 from edge_daemon.core.planner import step
-from edge_daemon.core.state import Durable, Kind, Operation, Stage, State
+from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits, judge
-from edge_daemon.core.values import Instant, JobOrder, Known, Request, Verb
-from edge_daemon.errors import SenderError, StateError
+from edge_daemon.core.values import BundleRef, Instant, JobOrder, Known, Request, Verb
+from edge_daemon.errors import Code, EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
@@ -90,6 +90,19 @@ class LaneCrossed:
 
 
 @dataclass(frozen=True)
+class QuarantineOrdered:
+    """An operator's word on one version, given at this machine; `reason` None lifts it.
+
+    `answered` is told None once it is durable, or why it was not done; it must not block.
+    """
+
+    ref: BundleRef
+    reason: str | None
+    by: str
+    answered: Callable[[EdgeDaemonError | None], None]
+
+
+@dataclass(frozen=True)
 class _Call:
     work: Callable[[], None]
 
@@ -99,7 +112,11 @@ class _Stop:
     pass
 
 
-Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, Event, _Call, _Stop]
+Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, QuarantineOrdered, Event, _Call, _Stop]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,8 @@ class Rooms:
     """Told the bundle name that the line makes now: the built-in conveyor follows it."""
     look_again: Callable[[], tuple[Known, ...]]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
+    quarantine_changed: Callable[[], None] = _nothing
+    """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
 
 class Driver:
@@ -186,6 +205,8 @@ class Driver:
             self._order_arrived(arrival)
         elif isinstance(arrival, LaneCrossed):
             self._lane_crossed(arrival.crossed)
+        elif isinstance(arrival, QuarantineOrdered):
+            self._quarantine_ordered(arrival)
         elif isinstance(arrival, _Call):
             arrival.work()
         else:
@@ -250,6 +271,25 @@ class Driver:
             self._rooms.desk.swapped(op, self._state.active_bundle or self._state.durable.active)
         self._step(CutoverDone(crossed.token, crossed.frame))
 
+    def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
+        """Do as an operator says, put it on record, and answer once it is durable."""
+        ref, desk = order.ref, self._rooms.desk
+        held_back = self._state.quarantine_reason(ref) is not None
+        if order.reason is None and not held_back:
+            order.answered(SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED))
+            return
+        if selection.find(self._state, ref) is None and not held_back:
+            self._step(StoreChanged(self._rooms.look_again()))
+            if selection.find(self._state, ref) is None:
+                hint = "See: edge-daemon models list"
+                order.answered(
+                    SenderError(f"{ref} is not in the store.", hint=hint, code=Code.UNKNOWN_MODEL)
+                )
+                return
+        desk.note_quarantine(ref, order.reason, order.by)
+        self._step(QuarantineChanged(ref, order.reason))
+        order.answered(None if desk.is_saved else _not_saved())
+
     # ------------------------------------------------------------------ a step
 
     def _step(self, event: Event) -> None:
@@ -269,6 +309,8 @@ class Driver:
         for action in actions:
             self._perform(action)
         rooms.desk.tell(old, new, actions, now)
+        if old.durable.quarantined != new.durable.quarantined:
+            rooms.quarantine_changed()
         self._open_line(new)
 
     def _open_receipts(self, old: State, new: State, now: Instant) -> None:
@@ -351,27 +393,16 @@ def _told(action: Reply | Announce) -> None:
     """Answers and events were made durable with the step, and are told by the desk."""
 
 
+def _not_saved() -> StateError:
+    return StateError(
+        "It counts from now on, but the journal could not be written.",
+        hint="Free the disk: without it, a restart forgets this.",
+    )
+
+
 def _by(op: Operation, state: State) -> str:
     request: Request | None = op.request
     if request is not None:
         return request.by
     order = state.durable.job_order
     return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"
-
-
-def decode_durable(body: bytes | None) -> Durable:
-    """What the journal kept; raises StateError when it cannot be read."""
-    if body is None:
-        return Durable()
-    try:
-        return msgspec.json.decode(body, type=Durable)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise StateError(
-            f"The state in the journal cannot be read: {error}.",
-            hint="Move the journal away; the store and the configuration are enough to start.",
-        ) from error
-
-
-def encode_durable(durable: Durable) -> bytes:
-    """The same, for the journal."""
-    return msgspec.json.encode(durable)

@@ -14,11 +14,11 @@ import selectors
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -26,14 +26,27 @@ from edge_daemon.control import payloads
 from edge_daemon.control.document import MAX_BYTES, read_json
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.values import Refusal, Status
-from edge_daemon.errors import BoxError, Code, SenderError
+from edge_daemon.errors import BoxError, EdgeDaemonError, SenderError
 from edge_daemon.host.clock import Clock
 
 MAX_CLIENTS = 16
 MAX_UNREAD_BYTES = 1024 * 1024
 _OUTCOMES = {status.value for status in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
 
+_ONE_ANSWER = {"state", "status", "history", "audit"}
+"""Questions: their one answer has no status."""
+
 _log = structlog.get_logger(__name__)
+
+
+class Inquiries(Protocol):
+    """What may be asked here beside requests."""
+
+    def knows(self, verb: str) -> bool: ...
+
+    def answer(self, verb: str, document: Mapping[str, Any], answer_id: str) -> bytes | None:
+        """The answer, or None where it is delivered later; raises EdgeDaemonError."""
+        ...
 
 
 @dataclass(eq=False)
@@ -56,6 +69,7 @@ class LocalSocket:
         read_state: the bytes of `model/state`, for `{"verb": "state"}`.
         clock: stamps what arrives.
         fresh_id: an id for a request that brings none, so that its answers find their way.
+        inquiries: what may be asked here and not by MQTT; None: nothing more.
     """
 
     def __init__(
@@ -65,12 +79,14 @@ class LocalSocket:
         read_state: Callable[[], bytes],
         clock: Clock,
         fresh_id: Callable[[], str],
+        inquiries: Inquiries | None = None,
     ) -> None:
         self._path = path
         self._on_request = on_request
         self._read_state = read_state
         self._clock = clock
         self._fresh_id = fresh_id
+        self._inquiries = inquiries
         self._clients: set[_Client] = set()
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -197,6 +213,9 @@ class LocalSocket:
                 self._put(client, self._read_state())
                 return
             document.setdefault("by", _who(client.sock))
+            if self._inquiries is not None and self._inquiries.knows(verb):
+                self._inquire(self._inquiries, client, verb, document, fresh_id)
+                return
             with self._lock:
                 # Answers come under its own id, or under ours where it has none of use.
                 client.waits_for |= {fresh_id, str(document.get("id"))}
@@ -205,16 +224,33 @@ class LocalSocket:
                 verb,
                 Incoming(f"local/request/{verb}", payload, received, correlation=fresh_id.encode()),
             )
-        except SenderError as error:
+        except EdgeDaemonError as error:
             self._answer(client, fresh_id, error)
         except Exception:
             # The boundary: the client must not wait for an answer that nobody will give.
             _log.exception("local_request_failed")
             client.is_leaving = True
 
-    def _answer(self, client: _Client, request_id: str, error: SenderError) -> None:
-        refusal = Refusal(str(error.code or Code.MALFORMED), error.message, error.hint)
-        self._put(client, payloads.outcome(request_id, Status.REJECTED, refusal=refusal))
+    def _inquire(
+        self,
+        inquiries: Inquiries,
+        client: _Client,
+        verb: str,
+        document: dict[str, Any],
+        fresh_id: str,
+    ) -> None:
+        with self._lock:
+            client.waits_for.add(fresh_id)
+        answer = inquiries.answer(verb, document, fresh_id)
+        if answer is not None:
+            with self._lock:
+                client.waits_for.discard(fresh_id)
+            self._put(client, answer)
+
+    def _answer(self, client: _Client, request_id: str, error: EdgeDaemonError) -> None:
+        blames_box = isinstance(error, BoxError)
+        refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+        self._put(client, payloads.outcome(request_id, refusal.status, refusal=refusal))
 
     def _put(self, client: _Client, payload: bytes) -> None:
         with self._lock:
@@ -301,7 +337,7 @@ class LocalSocketError(BoxError):
 def ask(
     path: Path, verb: str, document: dict[str, Any], timeout_s: float = 300.0
 ) -> Iterator[dict[str, Any]]:
-    """Send one request and yield its answers up to the outcome (`state`: the one answer).
+    """Send one request and yield its answers up to the outcome (a question: the one answer).
 
     Raises:
         LocalSocketError: nobody listens there, or no answer came within `timeout_s`.
@@ -314,7 +350,7 @@ def ask(
             for line in sock.makefile("rb"):
                 answer = json.loads(line)
                 yield answer
-                if verb == "state" or answer.get("status") in _OUTCOMES:
+                if verb in _ONE_ANSWER or answer.get("status") in _OUTCOMES:
                     return
     except (OSError, ValueError) as error:
         hint = "Is it running? See `systemctl status 'edge-daemon@*'`."

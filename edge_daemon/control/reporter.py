@@ -67,6 +67,15 @@ class Reporter:
         for topic, body in said.items():
             self._publish(topic, body)
 
+    def said(self) -> dict[str, bytes]:
+        """What is retained now, by the topic below the root."""
+        below = len(self._topics.root) + 1
+        with self._lock:
+            said = {topic[below:]: body for topic, body in self._said.items()}
+        said[self._topics.info[below:]] = payloads.encode(self._info)
+        said[self._topics.model_state[below:]] = payloads.encode(self._model_state())
+        return said
+
     def camera(self, status: CameraStatus) -> None:
         """The camera came, went or changed."""
         self._say(self._topics.camera_status, payloads.encode(status))

@@ -1,0 +1,131 @@
+"""What may be asked at this machine only, beside the verbs that MQTT carries too.
+
+`status` is everything that is retained on the broker; `history` and `audit` read the journal;
+`quarantine` and `unquarantine` are the operator's word on one version. The first three are
+answered at once, the last two when what they changed is durable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge_daemon.control import payloads
+from edge_daemon.control.driver import QuarantineOrdered
+from edge_daemon.core.values import BundleRef, Refusal, Status
+from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.host.journal import Journal
+
+MOST_RECEIPTS = 200
+MOST_AUDIT_ROWS = 1000
+MOST_REASON = 1024
+
+
+class Inquiries:
+    """Answers for the control socket.
+
+    Args:
+        journal: read for `history` and `audit`.
+        said: the last payload of each retained topic, by the topic below the root.
+        order: hands an operator's word to the driver.
+        deliver: gives an answer that comes later to whoever waits for its id.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        said: Callable[[], Mapping[str, bytes]],
+        order: Callable[[QuarantineOrdered], None],
+        deliver: Callable[[str, bytes], None],
+    ) -> None:
+        self._journal = journal
+        self._said = said
+        self._order = order
+        self._deliver = deliver
+        self._answers: Mapping[str, Callable[[Mapping[str, Any], str], bytes | None]] = {
+            "status": self._status,
+            "history": self._history,
+            "audit": self._audit,
+            "quarantine": self._quarantine,
+            "unquarantine": self._unquarantine,
+        }
+
+    def knows(self, verb: str) -> bool:
+        return verb in self._answers
+
+    def answer(self, verb: str, document: Mapping[str, Any], answer_id: str) -> bytes | None:
+        """The answer, or None where it is delivered later under `answer_id`.
+
+        Raises:
+            EdgeDaemonError: the question is malformed, or the journal cannot be read.
+        """
+        return self._answers[verb](document, answer_id)
+
+    def _status(self, _: Mapping[str, Any], __: str) -> bytes:
+        return json.dumps(
+            {topic: json.loads(body) for topic, body in self._said().items()}
+        ).encode()
+
+    def _history(self, document: Mapping[str, Any], _: str) -> bytes:
+        rows = self._journal.history(_limit(document, 20, MOST_RECEIPTS))
+        return json.dumps({"receipts": [json.loads(row.body) for row in rows]}).encode()
+
+    def _audit(self, document: Mapping[str, Any], _: str) -> bytes:
+        links = self._journal.audit_rows(_limit(document, 100, MOST_AUDIT_ROWS))
+        rows = [
+            {
+                "seq": link.seq,
+                "time": payloads.iso_utc(link.row.utc),
+                "kind": link.row.kind,
+                "body": json.loads(link.row.body),
+                "hash": link.hash,
+            }
+            for link in links
+        ]
+        head = self._journal.audit_head()
+        faults = self._journal.audit_faults() if document.get("verify") is True else None
+        answer = {"head": {"seq": head.seq, "hash": head.hash}, "faults": faults, "rows": rows}
+        return json.dumps(answer).encode()
+
+    def _quarantine(self, document: Mapping[str, Any], answer_id: str) -> None:
+        reason = document.get("reason") or "by an operator"
+        if not isinstance(reason, str) or len(reason) > MOST_REASON:
+            raise SenderError("`reason` is not a short text.", hint="Say why in a sentence.")
+        self._hand_over(document, reason, answer_id)
+
+    def _unquarantine(self, document: Mapping[str, Any], answer_id: str) -> None:
+        self._hand_over(document, None, answer_id)
+
+    def _hand_over(self, document: Mapping[str, Any], reason: str | None, answer_id: str) -> None:
+        def answered(error: EdgeDaemonError | None) -> None:
+            self._deliver(answer_id, _outcome(answer_id, error))
+
+        by = document.get("by")
+        self._order(
+            QuarantineOrdered(_ref(document), reason, by if isinstance(by, str) else "", answered)
+        )
+
+
+def _outcome(answer_id: str, error: EdgeDaemonError | None) -> bytes:
+    if error is None:
+        return payloads.outcome(answer_id, Status.SUCCEEDED)
+    blames_box = not isinstance(error, SenderError)
+    refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+    return payloads.outcome(answer_id, refusal.status, refusal=refusal)
+
+
+def _ref(document: Mapping[str, Any]) -> BundleRef:
+    try:
+        return BundleRef.parse(document["model"])
+    except (KeyError, ValueError, AttributeError):
+        raise SenderError(
+            "`model` does not name a version.", hint="Write name@version, such as bottle@1.4.0."
+        ) from None
+
+
+def _limit(document: Mapping[str, Any], usual: int, most: int) -> int:
+    limit = document.get("limit", usual)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
+        raise SenderError(f"`limit` is not a number from 1 to {most}.")
+    return limit
