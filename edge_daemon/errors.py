@@ -85,7 +85,7 @@ class CameraError(BoxError):
     """The camera cannot be opened or read, with credentials removed from the message."""
 
 
-class SlotLost(BoxError):
+class SlotLost(BoxError):  # noqa: N818 - the field's word for it
     """The worker of a slot died, hung past its deadline or broke the protocol."""
 
 

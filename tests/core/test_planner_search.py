@@ -47,6 +47,7 @@ B1, B2, C1 = (Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
 NOW, LATER = Instant(0.0, 0.0), Instant(1000.0, 1000.0)
 GATE = Refusal("gate_failed", "bad")
 BOX = Refusal("no_memory", "full", blames_box=True)
+FRESH = Durable()
 OUTCOMES = {
     Status.SUCCEEDED,
     Status.REJECTED,
@@ -142,8 +143,9 @@ def apply(world: World, event: Event, now: Instant, *, fault: bool, asks: bool) 
     old = world.state
     new, actions = step(old, event, now)
     proven, open_ = set(world.proven), set(world.open)
-    if isinstance(event, BundleProven) and (slot := old.slot_of_job(event.token)):
-        if slot.phase in (Phase.PREPARING, Phase.RESTORING):
+    if isinstance(event, BundleProven):
+        slot = old.slot_of_job(event.token)
+        if slot is not None and slot.phase in (Phase.PREPARING, Phase.RESTORING):
             proven.add(slot.name)
     for action in actions:
         if isinstance(action, Reply):
@@ -255,7 +257,7 @@ def restarted(world: World) -> World:
     return replace(after, asked=world.asked, faults=world.faults + 1)
 
 
-def start_state(slots: int, durable: Durable = Durable()) -> State:
+def start_state(slots: int, durable: Durable = FRESH) -> State:
     return State(
         boot="t",
         slots=tuple(SlotState(n) for n in "ABCD"[:slots]),
@@ -312,7 +314,7 @@ def needs_more(state: State) -> bool:
 
 
 def nothing_fit(state: State) -> bool:
-    """No version may be tried: quarantined, refused as it lies on disk, or no link for the product."""
+    """No version may be tried: quarantined, refused as it lies on disk, or without a link."""
     if not state.line.linked:
         return True
     assert state.retry_at is None, "it is at rest, though it meant to try again"
@@ -367,5 +369,4 @@ def story(world: World, came_from: dict[World, tuple[World, Event] | None]) -> s
 def test_no_interleaving_breaks_an_invariant(slots: int, asks: int, faults: int) -> None:
     """Every reachable state of the small world keeps every invariant, and recovers by itself."""
     states = explore(slots, asks, faults)
-    print(f"{slots} slots, {asks} asks, {faults} faults: {states} states")
     assert states > 1000
