@@ -1,0 +1,335 @@
+"""The other side of the topics: what asks a daemon through its broker, and listens to it.
+
+For the command line, the demo and whoever drives a station from a program. A request that is
+under way when the connection tears is sent again under its id, which makes it the same request.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_daemon.config import MqttSettings, Settings, load
+from edge_daemon.control.topics import Topics, is_match
+from edge_daemon.core.values import Status
+from edge_daemon.errors import BoxError, BrokerError
+
+CONNECT_S = 5.0
+ACKNOWLEDGE_S = 5.0
+FIRST_ANSWER_S = 10.0
+"""A daemon that hears a request answers within milliseconds."""
+SETTLE_S = 0.5
+"""How long after SUBACK a retained message may still be on its way."""
+
+_OUTCOMES = {s.value for s in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
+
+Take = Callable[[str, bytes], None]
+"""Topic and payload of one message; runs on the network thread, must not raise or wait."""
+
+
+class UnansweredError(BrokerError):
+    """The broker took the request, and no daemon said a word."""
+
+
+class UnfinishedError(BoxError):
+    """The request was accepted, and goes on; its outcome did not come in time."""
+
+
+class Client:
+    """One connection to a broker; a context manager.
+
+    Entering raises BrokerError where nobody answers or the broker refuses us.
+    """
+
+    def __init__(self, mqtt: MqttSettings, topics: Topics) -> None:
+        self.topics = topics
+        self._mqtt = mqtt
+        self._is_v5 = mqtt.protocol == 5
+        self._lock = threading.Lock()
+        self._welcomed = threading.Event()
+        self._refusal = ""
+        self._takers: list[tuple[str, Take]] = []
+        self._acknowledged = threading.Condition()
+        self._acks: dict[tuple[str, int], str] = {}  # "" is yes, else the broker's reason
+        self._pending: dict[str, tuple[str, bytes]] = {}  # open requests by id
+        self._client = self._make_client()
+
+    @classmethod
+    def of(cls, source: Settings | Path) -> Client:
+        """The client for one device's broker and topics; raises ConfigurationError."""
+        settings = load(source) if isinstance(source, Path) else source
+        return cls(settings.mqtt, Topics(settings.root))
+
+    def __enter__(self) -> Client:
+        where = f"{self._mqtt.host}:{self._mqtt.port}"
+        hint = "Is the broker running? Without it, use --local on the station itself."
+        try:
+            self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=30)
+        except (OSError, ValueError) as error:
+            raise BrokerError(f"No broker answers at {where}: {error}.", hint=hint) from error
+        self._client.loop_start()
+        if not self._welcomed.wait(CONNECT_S) or self._refusal:
+            why = self._refusal or f"no answer within {CONNECT_S:.0f} s"
+            self.close()
+            raise BrokerError(
+                f"The broker at {where} does not let us in: {why}.",
+                hint="Check mqtt.username, mqtt.password_file, mqtt.tls and mqtt.protocol.",
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Part from the broker in order."""
+        with suppress(OSError, ValueError):
+            self._client.disconnect()
+        self._client.loop_stop()
+
+    # ------------------------------------------------------------------ asking
+
+    def request(
+        self, verb: str, body: Mapping[str, Any], timeout_s: float = 300.0
+    ) -> Iterator[dict[str, Any]]:
+        """Send one request and yield its answers up to the outcome.
+
+        Raises:
+            UnansweredError: nobody listens to requests.
+            UnfinishedError: no outcome within `timeout_s`; the daemon goes on with it.
+            BrokerError: the broker does not let us ask.
+        """
+        asked = {"id": uuid.uuid4().hex, **body}
+        request_id = str(asked["id"])
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+        def take(_: str, payload: bytes) -> None:
+            with suppress(ValueError):
+                answer = json.loads(payload)
+                if isinstance(answer, dict) and answer.get("id") == request_id:
+                    answers.put(answer)
+
+        taker = self.listen(self.topics.response(verb), take)
+        try:
+            self._pending[request_id] = (
+                self.topics.request(verb),
+                json.dumps(asked, ensure_ascii=False).encode(),
+            )
+            self._send(*self._pending[request_id])
+            yield from self._answers(verb, answers, timeout_s)
+        finally:
+            self._pending.pop(request_id, None)
+            with self._lock:
+                self._takers.remove(taker)
+
+    def _answers(
+        self, verb: str, answers: queue.SimpleQueue[dict[str, Any]], timeout_s: float
+    ) -> Iterator[dict[str, Any]]:
+        deadline_at = time.monotonic() + timeout_s
+        is_heard = False
+        while True:
+            left_s = max(0.0, deadline_at - time.monotonic())
+            try:
+                answer = answers.get(timeout=left_s if is_heard else min(left_s, FIRST_ANSWER_S))
+            except queue.Empty:
+                break
+            is_heard = True
+            yield answer
+            if answer.get("status") in _OUTCOMES:
+                return
+        if is_heard:
+            raise UnfinishedError(
+                f"The {verb} is not done after {timeout_s:g} s; the daemon goes on with it.",
+                hint="See: edge-daemon status",
+            )
+        raise UnansweredError(
+            f"No daemon answers on {self.topics.request(verb)}.",
+            hint="Is it running, and on this broker? See: edge-daemon status",
+        )
+
+    def _send(self, topic: str, payload: bytes) -> None:
+        refused = self.publish(topic, payload)
+        if refused == _NOBODY:
+            raise UnansweredError(
+                f"No daemon listens on {topic}.",
+                hint="Is it running, and on this broker? See: edge-daemon status",
+            )
+        if refused:
+            raise BrokerError(
+                f"The broker does not let us publish to {topic}: {refused}.",
+                hint="Allow this user to write there in the broker's access list.",
+            )
+
+    # ------------------------------------------------------------------ listening
+
+    def listen(self, topic_filter: str, take: Take) -> tuple[str, Take]:
+        """Hand on every message of the filter, retained ones first; returns what to forget later.
+
+        Raises BrokerError where the broker does not allow it.
+        """
+        taker = (topic_filter, take)
+        with self._lock:
+            self._takers.append(taker)
+        refused = self.subscribe(topic_filter)
+        if refused:
+            with self._lock:
+                self._takers.remove(taker)
+            raise BrokerError(
+                f"The broker does not let us read {topic_filter}: {refused}.",
+                hint="Allow this user to read there in the broker's access list.",
+            )
+        return taker
+
+    def retained(
+        self, topics: Sequence[str], needed: Sequence[str] | None = None
+    ) -> dict[str, bytes]:
+        """The retained payload of each topic that has one.
+
+        Returns as soon as the `needed` ones (usually all) are there, else after a moment.
+        """
+        found: dict[str, bytes] = {}
+        wanted = set(topics if needed is None else needed)
+        changed = threading.Condition()
+
+        def take(topic: str, payload: bytes) -> None:
+            with changed:
+                found[topic] = payload
+                changed.notify_all()
+
+        takers = [self.listen(topic, take) for topic in topics]
+        with changed:
+            changed.wait_for(lambda: wanted <= found.keys(), SETTLE_S)
+        with self._lock:
+            for taker in takers:
+                self._takers.remove(taker)
+        return dict(found)
+
+    # ------------------------------------------------------------------ single packets
+
+    def subscribe(self, topic_filter: str) -> str:
+        """Subscribe; "" where the broker agreed, else its reason."""
+        result, mid = self._client.subscribe(topic_filter, 1)
+        if result != paho.MQTT_ERR_SUCCESS or mid is None:
+            return paho.error_string(result)
+        return self._await_ack("subscribe", mid)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> str:
+        """Publish and wait for the broker; "" where it took the message, else its reason."""
+        info = self._client.publish(topic, payload, qos, retain)
+        if info.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
+            return paho.error_string(info.rc)
+        return self._await_ack("publish", info.mid) if qos else ""
+
+    def _await_ack(self, kind: str, mid: int) -> str:
+        key = (kind, mid)
+        with self._acknowledged:
+            if not self._acknowledged.wait_for(lambda: key in self._acks, ACKNOWLEDGE_S):
+                return f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
+            return self._acks.pop(key)
+
+    def _note_ack(self, kind: str, mid: int, said: str) -> None:
+        with self._acknowledged:
+            self._acks[kind, mid] = said
+            self._acknowledged.notify_all()
+
+    # ------------------------------------------------------------------ the network thread
+
+    def _make_client(self) -> paho.Client:
+        mqtt = self._mqtt
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"edge-daemon-client-{uuid.uuid4().hex[:12]}",
+            protocol=paho.MQTTv5 if self._is_v5 else paho.MQTTv311,
+        )
+        client.connect_timeout = CONNECT_S
+        client.suppress_exceptions = True  # a taker's fault must not end the network thread
+        client.reconnect_delay_set(1, 5)
+        if mqtt.username is not None:
+            client.username_pw_set(mqtt.username, mqtt.read_password())
+        if mqtt.tls is not None:
+            tls = mqtt.tls
+            ca, certificate, key = (
+                None if name is None else str(name) for name in (tls.ca, tls.certificate, tls.key)
+            )
+            client.tls_set(ca, certificate, key)
+        client.on_socket_open = _send_at_once
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        return client
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _: Any,
+        __: paho.ConnectFlags,
+        reason: ReasonCode,
+        ___: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = str(reason)
+            self._welcomed.set()
+            return
+        if not self._welcomed.is_set():
+            self._welcomed.set()
+            return
+        # A new connection after a torn one: listen again, and ask again under the same ids.
+        with self._lock:
+            filters = {topic_filter for topic_filter, _ in self._takers}
+        for topic_filter in filters:
+            client.subscribe(topic_filter, 1)
+        for topic, payload in tuple(self._pending.values()):
+            client.publish(topic, payload, 1)
+
+    def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        with self._lock:
+            takers = tuple(self._takers)
+        for topic_filter, take in takers:
+            if is_match(topic_filter, message.topic):
+                take(message.topic, bytes(message.payload))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _: Any,
+        mid: int,
+        reasons: list[ReasonCode],
+        ___: Properties | None,
+    ) -> None:
+        failed = [str(reason) for reason in reasons if reason.is_failure]
+        self._note_ack("subscribe", mid, failed[0] if failed else "")
+
+    def _on_publish(
+        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
+    ) -> None:
+        said = _NOBODY if reason.value == _NO_MATCHING_SUBSCRIBERS else ""
+        self._note_ack("publish", mid, str(reason) if reason.is_failure else said)
+
+
+_NO_MATCHING_SUBSCRIBERS = 0x10
+_NOBODY = "no matching subscribers"
+
+
+def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:
+    """TCP_NODELAY: without it a round trip through a broker waits for 40 ms timers."""
+    with suppress(OSError, AttributeError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
