@@ -18,7 +18,10 @@ from random import Random
 import structlog
 
 from edge_daemon import __version__
+from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
+from edge_daemon.app.pulse import Body, Pulse
+from edge_daemon.app.window import Window
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
 from edge_daemon.control.connection import SessionSpec
@@ -42,7 +45,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import SlotLost, StoreChanged
+from edge_daemon.core.events import Event, SlotLost, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
@@ -143,7 +146,7 @@ class Daemon:
     def _make_slots(self) -> dict[str, Slot]:
         slots = self._settings.slots
         names = SLOT_NAMES[: slots.count]
-        options = {"threads": slots.threads or 0, "device": slots.device}
+        options = {"threads": slots.threads or usual_threads(), "device": slots.device}
         if slots.isolation == "thread":
             return {name: ThreadSlot(name, self._engine, options) for name in names}
         standing = 0 if slots.spare == "off" else 1
@@ -199,7 +202,7 @@ class Daemon:
         self._loader = Loader(
             bench,
             self._crossing,
-            lambda event: self._driver.post(event),  # noqa: PLW0108 - the driver comes later
+            self._job_told,
             self._incumbent,
         )
         receipts = Receipts(self.boot, self._line, self._loader.dossier_of)
@@ -212,7 +215,7 @@ class Daemon:
             metrics=self._metrics,
             clock=self._clock,
             wake_outbox=self._outbox.wake,
-            deliver=self._socket.deliver,
+            deliver=self._deliver,
             take_snapshot=self._take_snapshot,
         )
         self._desk = Desk(exchange, lambda state: encode_durable(state.durable))
@@ -256,6 +259,33 @@ class Daemon:
             self._keeper,
             Patience.of(settings.camera),
         )
+        self._window = self._make_window(handlers)
+
+    def _make_window(self, handlers: Handlers) -> Window:
+        body = Body(
+            self._ledger,
+            self._clock,
+            lambda: self._driver.state,
+            lambda: self._capture.state,
+            lambda: self._session.online,
+        )
+        seen = Seen(
+            settings=self._settings,
+            boot=self.boot,
+            started=self._started,
+            clock=self._clock,
+            ledger=self._ledger,
+            slots=self._crossing.slots,
+            journal=self._journal,
+            session=self._session,
+            rejected=self._rejected,
+            pulse=Pulse(body),
+            camera=body.camera,
+            state=body.state,
+            model_state=lambda: self._desk.model_state,
+            problems=self._keeper.problems,
+        )
+        return Window(seen, self._pictures, self._metrics, handlers.on_request)
 
     def _first_state(self) -> State:
         settings = self._settings
@@ -308,6 +338,8 @@ class Daemon:
         closing.callback(self._socket.stop)
         self._keeper.start()
         closing.callback(self._keeper.stop)
+        self._window.start()
+        closing.callback(self._window.stop)
         _log.info("started", device=self._settings.device, boot=self.boot, version=__version__)
 
     def stop(self) -> None:
@@ -345,7 +377,21 @@ class Daemon:
 
     # ------------------------------------------------------------------ between the rooms
 
+    @property
+    def http_port(self) -> int:
+        """Where the status page is; 0 where there is none."""
+        return self._window.port
+
+    def _job_told(self, event: Event) -> None:
+        self._window.glance.reached(event)
+        self._driver.post(event)
+
+    def _deliver(self, request_id: str, payload: bytes) -> None:
+        self._socket.deliver(request_id, payload)
+        self._window.deliver(request_id, payload)
+
     def _tell_result(self, judged: Judged) -> None:
+        self._window.glance.judged(judged)
         publish = self._settings.results.publish
         if publish == "none" or (publish == "ng" and judged.verdict is Verdict.OK):
             return
@@ -402,6 +448,11 @@ class Daemon:
 
 DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
+
+
+def usual_threads() -> int:
+    """Half of the cores, so that a bundle that is being proven does not take those of the lane."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
 
 
 def runtime_folder(settings: Settings) -> Path:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from edge_daemon.control import payloads
+from edge_daemon.control.draft import NOTHING, Draft
 from edge_daemon.control.inbox import RefusedRequest, read_request
 from edge_daemon.control.messages import Carrier, Incoming, ReplyTo
 from edge_daemon.control.outbox import response_rows
@@ -80,7 +81,7 @@ class Desk:
         self._view = View()
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
         self._arriving: Incoming | None = None
-        self._unsaved = False
+        self._owed = NOTHING  # has happened, and the journal could not take it yet
         self._last_outcome: dict[str, bytes] = {}  # to be told once they are durable
         self.model_state = ModelState()
 
@@ -88,15 +89,23 @@ class Desk:
 
     def read(self, verb: str, incoming: Incoming) -> Request | None:
         """The request, or None when it was answered here: refused, or one that is known."""
+        if incoming.retained and not incoming.payload:  # somebody clears a retained request
+            incoming.done()
+            return None
         try:
             request = read_request(verb, incoming, uuid.uuid4().hex)
         except RefusedRequest as error:
             self._refuse(verb, incoming, error)
             return None
-        row = self._with.journal.find_request(request.id)
+        self._arriving = incoming
+        try:
+            row = self._with.journal.find_request(request.id)
+        except StateError as error:
+            self.cannot_accept(request, error)
+            return None
         if row is None:
-            self._arriving = incoming
             return request
+        self._arriving = None
         _log.info("request_repeated", request_id=request.id, verb=verb)
         answer = row.outcome or payloads.accepted(request.id)
         self._respond(row.verb, request.id, answer, incoming.reply_to)
@@ -122,41 +131,43 @@ class Desk:
         self._with.deliver(request_id, body)
 
     def cannot_accept(self, request: Request, error: StateError) -> None:
-        """What cannot be journalled is not accepted."""
+        """What cannot be journalled is not accepted, and not kept by the broker either."""
         refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
         body = payloads.outcome(request.id, Status.FAILED, refusal=refusal)
         incoming, self._arriving = self._arriving, None
+        self._open.pop(request.id, None)
         reply_to = incoming.reply_to if incoming else None
         self._respond(request.verb.value, request.id, body, reply_to)
+        if incoming is not None:
+            incoming.done()
 
     def refuse_order(self, topic: str, error: SenderError) -> None:
         """An order that cannot be read changes nothing, and is told."""
         event = self._event("order_refused", code=str(error.code), message=f"{topic}: {error}")
-        self._try_commit(Entry(outbox=(self._row(event),)))
+        self._note(Draft(outbox=[self._row(event)]))
 
     def note_order(self, order: JobOrder) -> None:
         """Every order is on record, also one whose word means nothing here."""
         body = {"order": order.id, "product": order.product, "word": order.word}
-        self._try_commit(Entry(audit=(self._audit("order", body),)))
+        self._note(Draft(audit=[self._audit("order", body)]))
 
     def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
         """Who changed by hand what may become active; the event beside it says what changed."""
         kind = "unquarantine" if reason is None else "quarantine"
-        self._try_commit(
-            Entry(audit=(self._audit(kind, {"model": str(ref), "by": by, "reason": reason}),))
-        )
+        body = {"model": str(ref), "by": by, "reason": reason}
+        self._note(Draft(audit=[self._audit(kind, body)]))
 
     @property
     def is_saved(self) -> bool:
-        """Whether the last step's state is in the journal."""
-        return not self._unsaved
+        """Whether all that has happened is in the journal."""
+        return self._owed == NOTHING
 
     def interrupt_open(self) -> None:
         """At the start: what was accepted before and has no outcome was interrupted."""
         for row in self._with.journal.open_requests():
-            self._open[row.id] = ReplyTo.from_json(row.reply_to.decode())
+            reply_to = ReplyTo.from_json(row.reply_to.decode())
             body = payloads.outcome(row.id, Status.INTERRUPTED)
-            outbox = self._answer_rows(row.verb, row.id, body)
+            outbox = self._answer_rows(row.verb, body, reply_to)
             outcome = OutcomeRow(row.id, Status.INTERRUPTED.value, body, row.swap_id)
             audit = self._audit("outcome", {"id": row.id, "status": "interrupted"})
             self._with.journal.commit(Entry(outcomes=(outcome,), outbox=outbox, audit=(audit,)))
@@ -165,39 +176,52 @@ class Desk:
     # ------------------------------------------------------------------ durable
 
     def commit(self, old: State, new: State, actions: Iterable[Action], now: Instant) -> None:
-        """Everything that this step must not lose, in one transaction. Raises StateError."""
-        accepted: list[RequestRow] = []
-        outcomes: list[OutcomeRow] = []
-        outbox: list[OutboxRow] = []
-        receipts: list[ReceiptRow] = []
-        audit: list[AuditRow] = []
+        """Everything that this step must not lose, in one transaction.
+
+        Raises StateError. A request is not accepted then; anything else has happened all the
+        same, and is kept for the next commit.
+        """
+        draft = Draft(self._encode(new) if old.durable != new.durable else None)
+        at_once = _ended_at_once(actions)
         for action in actions:
             if isinstance(action, Announce):
-                self._announce(action, now, outbox, receipts, audit)
+                self._announce(action, now, draft)
             elif isinstance(action, Reply) and action.status is Status.ACCEPTED:
-                accepted.append(self._accept(action, now))
-                audit.append(self._audit("request", _request_facts(action.request)))
+                draft.accepted.append(self._accept(action, now))
+                draft.audit.append(self._audit("request", _request_facts(action.request)))
+                if action.request.id in at_once:  # two ways to the broker could overtake each other
+                    draft.outbox.extend(self._accepted_rows(action.request))
             elif isinstance(action, Reply) and action.status in _FINAL:
                 if action.status is Status.REJECTED and action.request.id not in self._open:
-                    accepted.append(self._accept(action, now))
-                self._conclude(action, outcomes, outbox, audit)
-        changed = self._unsaved or old.durable != new.durable
-        if not (changed or accepted or outcomes or outbox or receipts or audit):
+                    draft.accepted.append(self._accept(action, now))
+                self._conclude(action, draft)
+        self._save(draft)
+
+    def settle(self) -> None:
+        """Try once more to write what the journal could not take."""
+        if not self.is_saved:
+            self._note(Draft())
+
+    def _save(self, draft: Draft) -> None:
+        entry = draft.after(self._owed)
+        if entry == NOTHING:
             return
-        entry = Entry(
-            self._encode(new) if changed else None,
-            tuple(accepted),
-            tuple(outcomes),
-            tuple(outbox),
-            tuple(receipts),
-            tuple(audit),
-        )
-        self._unsaved = True  # until the journal says otherwise
-        self._with.journal.commit(entry)
-        self._unsaved = False
-        self._acknowledge(accepted)
-        if outbox:
+        try:
+            self._with.journal.commit(entry)
+        except StateError:
+            if not draft.accepted:
+                self._owed = entry
+            raise
+        self._owed = NOTHING
+        self._acknowledge(draft.accepted)
+        if entry.outbox:
             self._with.wake_outbox()
+
+    def _note(self, draft: Draft) -> None:
+        try:
+            self._save(draft)
+        except StateError as error:
+            _log.error("state_not_saved", error=error.message, hint=error.hint)
 
     def _acknowledge(self, accepted: list[RequestRow]) -> None:
         if accepted and self._arriving is not None:
@@ -217,13 +241,7 @@ class Desk:
             swap_id=action.swap_id or None,
         )
 
-    def _conclude(
-        self,
-        action: Reply,
-        outcomes: list[OutcomeRow],
-        outbox: list[OutboxRow],
-        audit: list[AuditRow],
-    ) -> None:
+    def _conclude(self, action: Reply, draft: Draft) -> None:
         request, status = action.request, action.status
         receipt = self._with.receipts.finished(action.swap_id) if action.swap_id else None
         body = payloads.outcome(
@@ -233,28 +251,27 @@ class Desk:
             refusal=action.refusal,
         )
         self._last_outcome[request.id] = body
-        outcomes.append(OutcomeRow(request.id, status.value, body, action.swap_id or None))
-        outbox.extend(self._answer_rows(request.verb.value, request.id, body))
+        draft.outcomes.append(OutcomeRow(request.id, status.value, body, action.swap_id or None))
+        reply_to = self._open.get(request.id)
+        draft.outbox.extend(self._answer_rows(request.verb.value, body, reply_to))
         code = str(action.refusal.code) if action.refusal else ""
         facts = {"id": request.id, "status": status.value, "code": code, "swap": action.swap_id}
-        audit.append(self._audit("outcome", facts))
+        draft.audit.append(self._audit("outcome", facts))
 
-    def _answer_rows(self, verb: str, request_id: str, body: bytes) -> tuple[OutboxRow, ...]:
-        """The outcome to `response/<verb>`, and to the sender's own address."""
-        reply_to = self._open.pop(request_id, ReplyTo())
+    def _answer_rows(
+        self, verb: str, body: bytes, reply_to: ReplyTo | None
+    ) -> tuple[OutboxRow, ...]:
+        """The answer to `response/<verb>`, and to the sender's own address."""
         return tuple(
             OutboxRow(topic, body, properties=properties, is_outcome=True)
             for topic, properties in response_rows(self._with.topics, verb, reply_to)
         )
 
-    def _announce(
-        self,
-        action: Announce,
-        now: Instant,
-        outbox: list[OutboxRow],
-        receipts: list[ReceiptRow],
-        audit: list[AuditRow],
-    ) -> None:
+    def _accepted_rows(self, request: Request) -> tuple[OutboxRow, ...]:
+        body = payloads.accepted(request.id)
+        return self._answer_rows(request.verb.value, body, self._open.get(request.id))
+
+    def _announce(self, action: Announce, now: Instant, draft: Draft) -> None:
         receipt = None
         if action.event in _WITH_RECEIPT:
             receipt = self._with.receipts.get(action.swap_id)
@@ -262,7 +279,7 @@ class Desk:
             verdict = action.event if action.event == "confirmed" else action.reason
             receipt = self._with.receipts.trial_ended(action.swap_id, verdict) or receipt
         if receipt is not None:
-            receipts.append(ReceiptRow(action.swap_id, now.utc, encoded(receipt)))
+            draft.receipts.append(ReceiptRow(action.swap_id, now.utc, encoded(receipt)))
         event = self._event(
             action.event,
             swap_id=action.swap_id or None,
@@ -273,7 +290,7 @@ class Desk:
             message=action.reason or None,
             receipt=receipt,
         )
-        outbox.append(self._row(event))
+        draft.outbox.append(self._row(event))
         facts = {
             "event": action.event,
             "model": str(action.model) if action.model else None,
@@ -281,7 +298,7 @@ class Desk:
             "code": action.code,
             "reason": action.reason,
         }
-        audit.append(self._audit("event", facts))
+        draft.audit.append(self._audit("event", facts))
 
     def _event(self, kind: str, **fields: object) -> EventMessage:
         time = iso_utc(self._with.clock.now().utc)
@@ -294,31 +311,30 @@ class Desk:
         body = json.dumps(facts, sort_keys=True).encode()
         return AuditRow(self._with.clock.now().utc, kind, body)
 
-    def _try_commit(self, entry: Entry) -> None:
-        try:
-            self._with.journal.commit(entry)
-        except StateError as error:
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
-
     # ------------------------------------------------------------------ out
 
     def tell(self, old: State, new: State, actions: Iterable[Action], now: Instant) -> None:
         """Answers on the way, the log's lines, metrics, and the retained state if it changed."""
+        at_once = _ended_at_once(actions)
         for action in actions:
             if isinstance(action, Reply):
-                self._answer(action, now)
+                self._answer(action, now, at_once=action.request.id in at_once)
             elif isinstance(action, Announce):
                 self._log_event(action)
         if old is not new:
             self.publish_state(new, now)
 
-    def _answer(self, action: Reply, now: Instant) -> None:
+    def _answer(self, action: Reply, now: Instant, *, at_once: bool = False) -> None:
         request = action.request
         verb = request.verb.value
         log = _log.bind(request_id=request.id, swap_id=action.swap_id, verb=verb)
         reply_to = self._open.get(request.id)
         if action.status is Status.ACCEPTED:
-            self._respond(verb, request.id, payloads.accepted(request.id), reply_to)
+            body = payloads.accepted(request.id)
+            if at_once:  # the outbox tells the broker
+                self._with.deliver(request.id, body)
+            else:
+                self._respond(verb, request.id, body, reply_to)
             log.info("request_accepted", model=str(request.model or ""), by=request.by)
         elif action.status is Status.PROGRESS:
             elapsed_ms = self._with.receipts.elapsed_ms(action.swap_id, now)
@@ -327,6 +343,7 @@ class Desk:
             log.info("request_progress", stage=action.stage)
         else:
             refusal = action.refusal
+            self._open.pop(request.id, None)
             self._with.deliver(request.id, self._last_outcome.pop(request.id, b""))
             self._with.metrics.swap(action.status.value, str(refusal.code) if refusal else "")
             log.info(
@@ -351,6 +368,9 @@ class Desk:
                 by=receipt.by,
             )
             self._with.metrics.pause((receipt.pause_ms or 0.0) / 1e3)
+            for stage, took_ms in msgspec.structs.asdict(receipt.stages_ms).items():
+                if took_ms is not None:
+                    self._with.metrics.stage(stage, took_ms / 1e3)
         else:
             log.info(action.event, model=model, error_code=action.code or None, why=action.reason)
 
@@ -392,6 +412,13 @@ class Desk:
         except StateError as error:
             _log.error("state_not_saved", error=error.message, hint=error.hint)
         self._answer(reply, now)
+
+
+def _ended_at_once(actions: Iterable[Action]) -> set[str]:
+    """Requests whose outcome is in the same step as their acceptance."""
+    replies = [action for action in actions if isinstance(action, Reply)]
+    accepted = {reply.request.id for reply in replies if reply.status is Status.ACCEPTED}
+    return accepted & {reply.request.id for reply in replies if reply.status in _FINAL}
 
 
 def _request_facts(request: Request) -> dict[str, object]:

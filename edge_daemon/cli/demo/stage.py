@@ -1,0 +1,205 @@
+"""The demo's stage: an embedded broker, signed bundles, and the daemon as in production.
+
+The daemon is a process of its own, with the worker processes, the MQTT topics and the gate that
+a line has; only the camera is drawn and the broker is small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from edge_daemon.config import dump, parse
+from edge_daemon.errors import BoxError
+from edge_daemon.models.trust import generate_keypair, sign
+
+BUNDLES = Path(__file__).parent / "bundles"
+DEVICE = "demo"
+START_S = 180.0
+"""A slow box may need this long to import torch for the first time."""
+
+_BROKER = """
+id = 0
+[router]
+id = 0
+max_connections = 50
+max_outgoing_packet_count = 500
+max_segment_size = 10485760
+max_segment_count = 10
+[v5.1]
+name = "v5-1"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 200
+dynamic_filters = true
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How fast the conveyor runs."""
+
+    fps: float
+
+
+class Stage:
+    """Everything that is set up, and taken down again in reverse order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._stack = ExitStack()
+        self.port = _free_port()
+        self.config: Path
+        self._process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Stage:
+        try:
+            self._set_up()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    # ------------------------------------------------------------------ parts
+
+    def _set_up(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="edge-daemon-demo-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.store = folder / "models"
+        self._key, public = generate_keypair(folder)
+        for source in sorted(BUNDLES.glob("*/*/model.yaml")):
+            self.publish(source.parent)
+        self._start_broker(folder)
+        self.config = folder / "demo.yaml"
+        self.config.write_text(dump(self._settings(folder, public)), encoding="utf-8")
+        self.log = folder / "daemon.log"
+        self._start_daemon()
+
+    def publish(self, source: Path, version: str | None = None, weights: Path | None = None) -> str:
+        """Put a signed copy of a bundle into the store, under another version or with other
+        weights where given; returns its `name@version`."""
+        manifest = parse((source / "model.yaml").read_text(encoding="utf-8")).value
+        name, version = manifest["name"], version or manifest["version"]
+        place = self.store / name / version
+        incoming = self.store / ".incoming" / f"{name}-{version}"
+        shutil.copytree(source, incoming)
+        if weights is not None:
+            shutil.copy(weights, incoming / manifest["weights"]["file"])
+            content = weights.read_bytes()
+            manifest["weights"]["sha256"] = hashlib.sha256(content).hexdigest()
+            manifest["weights"]["size"] = len(content)
+        manifest["version"] = version
+        (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
+        sign(incoming, self._key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        incoming.rename(place)
+        return f"{name}@{version}"
+
+    def _start_broker(self, folder: Path) -> None:
+        try:
+            from iotcore import Broker  # noqa: PLC0415 - an extra of the demo
+        except ImportError as error:
+            raise BoxError(
+                "The demo needs its embedded broker.", hint="Install edge-daemon[demo]."
+            ) from error
+        path = folder / "broker.toml"
+        path.write_text(_BROKER.format(port=self.port), encoding="utf-8")
+        broker = Broker(config_path=str(path))
+        broker.start()
+        self._stack.callback(broker.stop)
+        _await(lambda: _answers(self.port), 10.0, "The embedded broker did not start.")
+
+    def _settings(self, folder: Path, public: Path) -> dict[str, object]:
+        return {
+            "device": DEVICE,
+            "mqtt": {"port": self.port},
+            "camera": {"source": f"conveyor:?fps={self._plan.fps:g}", "buffer_frames": 128},
+            "models": {
+                "store": str(self.store),
+                "trust": {"public_keys": [str(public)], "required": True},
+                "initial": "bottle@1.0.0",
+            },
+            "slots": {"count": 3},
+            "links": {"BTL-500": "bottle", "CAN-330": "can"},
+            "orders": [{"topic": "mes/demo/work_orders", "preset": "flat"}],
+            "trial": {"frames": 60, "seconds": 2.0},
+            "http": {"listen": f"127.0.0.1:{_free_port()}"},
+            "state_dir": str(folder / "state"),
+        }
+
+    def _start_daemon(self) -> None:
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - this very program
+                [sys.executable, "-m", "edge_daemon", "run", "--config", str(self.config)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"EDGE_DAEMON_CONFIG": str(self.config)},
+                start_new_session=True,  # Ctrl-C is for the story, which stops the daemon in order
+            )
+        self._stack.callback(self._stop_daemon)
+
+    def _stop_daemon(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(20.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def stop_daemon(self) -> int:
+        """End the daemon as systemd would; returns its exit status."""
+        self._stop_daemon()
+        return self._process.returncode
+
+    def check_alive(self) -> None:
+        """Raises BoxError when the daemon has ended by itself."""
+        if self._process.poll() is not None:
+            tail = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+            raise BoxError(
+                f"The daemon ended by itself with status {self._process.returncode}.",
+                hint=f"Its last words: {' '.join(tail)[:500]}",
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _await(condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
+    deadline_at = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_at:
+            raise BoxError(failure, hint="Look whether something else uses its port.")
+        time.sleep(0.05)
