@@ -53,6 +53,7 @@ class Dossier:
     recipe: Recipe
     checks: tuple[Check, ...] = ()
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    swap_id: str = ""  # the operation that proved it
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Loader:
         if not report.passed:
             raise _Refused(_failed(report))
         recipe = verified.manifest.recipe
-        return Dossier(job.target, recipe, report.checks, dict(stages.ms))
+        return Dossier(job.target, recipe, report.checks, dict(stages.ms), job.swap_id)
 
     def _restore(self, job: Restore) -> None:
         log = _log.bind(model=str(job.target.ref), slot=job.slot)

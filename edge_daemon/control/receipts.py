@@ -124,7 +124,8 @@ class Receipts:
         request = op.request
         dossier = self._dossier_of(op.target)
         during = self._line.since(swap.accepted_mark)
-        stages = dossier.stages_ms if dossier else {}
+        # A bundle that was resident already needed none of them now.
+        stages = dossier.stages_ms if dossier and dossier.swap_id == op.swap_id else {}
         return Receipt(
             swap_id=op.swap_id,
             request_id=request.id if request else None,

@@ -10,7 +10,7 @@ from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import Kind, Operation, Stage
 from edge_daemon.core.turn import Turn
-from edge_daemon.core.values import Known, Refusal, Status
+from edge_daemon.core.values import NOW, Known, Refusal, Status
 from edge_daemon.errors import Code
 
 
@@ -45,7 +45,7 @@ def _vacated(turn: Turn, op: Operation) -> None:
     if op.kind is Kind.REVERT and op.target == left:
         turn.set(op=None)
     else:
-        turn.update(stage=Stage.PREPARING)
+        turn.update(stage=Stage.PREPARING, at=NOW)  # its boundary is this one
 
 
 def _crossed(turn: Turn, op: Operation) -> None:
