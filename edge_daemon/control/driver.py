@@ -219,6 +219,7 @@ class Driver:
         if now.at - self._usual_at >= USUAL_S:
             self._usual_at = now.at
             self._rooms.receipts.tick()
+            self._rooms.desk.settle()
         state = self._state
         if state.op or state.queued or state.parked or state.retry_at is not None:
             self._step(TimePassed())
@@ -237,9 +238,11 @@ class Driver:
             self._step(RequestReceived(request, self._rooms.line.next_frame))
 
     def _look_for(self, request: Request) -> None:
-        """A model that is not known yet may be in the store already."""
+        """A model, or a newer version of it, may be in the store without being known yet."""
         choice = request.model
-        if choice is not None and selection.choose(self._state, choice) is None:
+        if choice is None:
+            return
+        if choice.version is None or selection.choose(self._state, choice) is None:
             available = self._rooms.look_again()
             if available != self._state.available:
                 self._step(StoreChanged(available))
@@ -266,7 +269,8 @@ class Driver:
 
     def _lane_crossed(self, crossed: Crossed) -> None:
         op = self._state.op
-        if op is not None and op.token == crossed.token and op.stage is not Stage.VACATING:
+        crossing = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
+        if op is not None and crossing and op.token == crossed.token:
             self._rooms.receipts.crossed(op.swap_id, crossed)
             self._rooms.desk.swapped(op, self._state.active_bundle or self._state.durable.active)
         self._step(CutoverDone(crossed.token, crossed.frame))

@@ -76,7 +76,7 @@ class GateRunner:
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
         """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
-        sample = self._line.sample(SAMPLE_TIMEOUT_S)
+        sample = self._line.sample(self._patience_s(slot))
         height, width = sample.frame.pixels.shape[:2]
         results = []
         for _ in range(max(2, inferences)):
@@ -154,7 +154,7 @@ class GateRunner:
         new_ms: list[float] = []
         old_ms: list[float] = []
         agreeing = compared = 0
-        patience_s = SAMPLE_TIMEOUT_S
+        patience_s = self._patience_s(candidate.slot)
         for _ in range(TIMED_FRAMES):
             sample = self._line.sample(patience_s)
             seen = candidate.slot.infer(sample.frame, _left_s(deadline_at))
@@ -168,6 +168,11 @@ class GateRunner:
             agreeing += judge(seen.detections, recipe) is sample.judged.verdict
         timing = Timing(tuple(new_ms), tuple(old_ms) or None)
         return timing, Recent(compared, agreeing) if compared and candidate.incumbent else None
+
+    def _patience_s(self, slot: Slot) -> float:
+        """How long the next judged frame may take; none comes while no other slot judges."""
+        judging = self._crossing.pointer.slot
+        return SAMPLE_TIMEOUT_S if judging is not None and judging is not slot else 0.0
 
     def _memory(self, candidate: Candidate) -> tuple[Memory, ...]:
         headroom = self._settings.memory_headroom_mb << 20

@@ -139,7 +139,7 @@ class LiveLine:
         preview = self._ring.preview()
         if preview is not None:
             return Sample(self._copy(preview))
-        return Sample(FrameAddress(self._room(UNSEEN_SHAPE), 0))
+        return Sample(FrameAddress(self._memory or self._room(UNSEEN_SHAPE), 0))
 
     def _take_sample(self, judged: Judged, captured: Captured) -> None:
         if captured.address is None:
@@ -149,6 +149,12 @@ class LiveLine:
                 self._sample = Sample(self._copy(captured.address.pixels), judged)
                 self._wanted = False
                 self._sampling.notify_all()
+
+    def close(self) -> None:
+        """Give the memory of the samples back; nobody asks for one any more."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     def _copy(self, pixels: Pixels) -> FrameAddress:
         memory = self._room(FrameShape(*pixels.shape[:2]))

@@ -1,0 +1,398 @@
+"""A whole station without processes: the real control room and lane, simulated slots and broker.
+
+    with Station(tmp_path) as station:
+        station.run()                                # bottle@1.0.0 judges
+        outcome = station.ask("swap", model="bottle@2.0.0")
+
+The camera captures a frame every two milliseconds. A second station on the same folder and broker
+is the restart of the first.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
+from edge_daemon.config.settings import OrderSource
+from edge_daemon.control.desk import Desk, Exchange
+from edge_daemon.control.driver import (
+    Driver,
+    LaneCrossed,
+    OrderArrived,
+    RequestArrived,
+    Rooms,
+)
+from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.control.loader import Bench, Loader
+from edge_daemon.control.messages import Handlers
+from edge_daemon.control.mqtt import SessionSpec
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.events import SlotLost
+from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.trial import TrialLimits
+from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
+from edge_daemon.errors import EdgeDaemonError, StateError
+from edge_daemon.frames.lane import Lane
+from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.journal import Entry, Journal
+from edge_daemon.host.memory import FrameShape
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.models.manifest import Manifest
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.slot import LoadOrder
+from tests.sim.broker import Packet, SimBroker, SimSession
+from tests.sim.bundles import make_bundle
+from tests.sim.slot import Script, SimSlot
+
+TOPICS = Topics("edge/cam1")
+SHAPE = FrameShape(48, 64)
+GENEROUS_S = 30.0
+OUTCOMES = {"succeeded", "rejected", "failed", "superseded", "expired", "interrupted"}
+
+
+class ShiftedClock:
+    """The system's clock, set forward as a test says."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._ahead_s = 0.0
+
+    def now(self) -> Instant:
+        now = self._clock.now()
+        return Instant(now.at + self._ahead_s, now.utc + self._ahead_s)
+
+    def advance(self, seconds: float) -> None:
+        self._ahead_s += seconds
+
+
+class BreakableJournal(Journal):
+    """A real journal on a disk that a test fills up."""
+
+    is_full = False
+    is_unreadable = False
+
+    def commit(self, entry: Entry) -> None:
+        if self.is_full:
+            raise StateError("There is no room left on the disk.", hint="Free space.")
+        super().commit(entry)
+
+    def find_request(self, id: str) -> Any:  # noqa: A002 - the contract's word
+        if self.is_unreadable:
+            raise StateError("The disk cannot be read.", hint="Replace it.")
+        return super().find_request(id)
+
+
+def sees_golden(order: LoadOrder, path: Path) -> tuple[Detection, ...]:
+    """What the first golden image of every made bundle asks for."""
+    return (Detection(order.classes[-1], 0.9, (8.0, 8.0, 24.0, 24.0)),)
+
+
+@dataclass
+class Plan:
+    """How the station is set up."""
+
+    bundles: tuple[str, ...] = ("bottle@1.0.0", "bottle@2.0.0", "can@1.0.0")
+    slots: int = 2
+    initial: str | None = "bottle@1.0.0"
+    places: int = 512
+    trial: TrialLimits = field(default_factory=lambda: TrialLimits(5, 0.0))
+    load_timeout_s: float = GENEROUS_S
+    links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
+
+
+class Station:
+    """Every part that the daemon has between the session and the slots."""
+
+    def __init__(
+        self, folder: Path, plan: Plan | None = None, broker: SimBroker | None = None
+    ) -> None:
+        self.plan = plan or Plan()
+        self.folder = folder
+        self.clock = ShiftedClock()
+        self.script = Script(detect_file=sees_golden)
+        self.broker = broker or SimBroker()
+        self.boot = uuid.uuid4().hex[:8]
+        self.results: list[Judged] = []
+        self.scenes: list[str | None] = []
+        self.snapshot_error: EdgeDaemonError | None = None
+        self._heard: list[Packet] = []
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._camera_paused = threading.Event()
+        for ref in self.plan.bundles:
+            if not (folder / "store" / ref.replace("@", "/")).exists():
+                make_bundle(folder / "store", ref, golden=1)
+        self._build()
+        self.broker.subscribe(f"ops-{self.boot}", ("#",), self._hear)
+
+    # ------------------------------------------------------------------ parts
+
+    def _build(self) -> None:
+        plan = self.plan
+        self.journal = BreakableJournal.open(self.folder / "state")
+        self.store = Store(self.folder / "store", self.folder / "state")
+        self.ring = Ring(plan.places, opened=False)
+        slots = {name: SimSlot(name, script=self.script) for name in "ABCD"[: plan.slots]}
+        self.crossing = Crossing(slots, self.ring.wake)
+        self.ledger = Ledger()
+        outlets = Outlets(
+            self._publish,
+            lambda judged, captured: None,
+            lambda crossed: self.driver.post(LaneCrossed(crossed)),
+            lambda load, why: self.driver.post(SlotLost(load, why)),
+        )
+        self.line = LiveLine(self.ring, self.ledger, self.clock, outlets)
+        self.lane = Lane(self.ring, self.crossing, self.line, self.clock.now)
+        self.line.attach(self.lane)
+        handlers = Handlers(
+            lambda verb, incoming: self.driver.post(RequestArrived(verb, incoming)),
+            lambda source, incoming: self.driver.post(OrderArrived(source, incoming)),
+        )
+        spec = SessionSpec(MqttSettings(), TOPICS, "cam1", ("mes/orders",))
+        self.session = SimSession(self.broker, spec, handlers, self.clock)
+        self.outbox = Outbox(self.journal, self.session)
+        self._build_control()
+        self._threads = [
+            threading.Thread(target=self.lane.run, name="lane", daemon=True),
+            threading.Thread(target=self._capture, name="camera", daemon=True),
+        ]
+
+    def _build_control(self) -> None:
+        plan = self.plan
+        gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s)
+        runner = GateRunner(gate, self.line, self.crossing, lambda: {"host": 1 << 30})
+        scratch = self.folder / "scratch"
+        slots = SlotsSettings(count=plan.slots)
+        trust = Trust((), required=False)
+        bench = Bench(self.store, trust, gate, slots, scratch, runner)
+        self.loader = Loader(
+            bench,
+            self.crossing,
+            lambda event: self.driver.post(event),  # noqa: PLW0108 - the driver comes later
+            self._incumbent,
+        )
+        self.receipts = Receipts(self.boot, self.line, self.loader.dossier_of)
+        self.metrics = Metrics()
+        exchange = Exchange(
+            boot=self.boot,
+            topics=TOPICS,
+            journal=self.journal,
+            carrier=self.session,
+            receipts=self.receipts,
+            metrics=self.metrics,
+            clock=self.clock,
+            wake_outbox=self.outbox.wake,
+            deliver=lambda request_id, body: None,
+            take_snapshot=self._take_snapshot,
+        )
+        self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
+        reader = compile_source(OrderSource(topic="mes/orders", preset="flat"))
+        rooms = Rooms(
+            desk=self.desk,
+            loader=self.loader,
+            crossing=self.crossing,
+            line=self.line,
+            receipts=self.receipts,
+            clock=self.clock,
+            read_order=lambda _, incoming: reader.read(incoming.payload, incoming.received),
+            follow_order=self.scenes.append,
+            look_again=self.store.available,
+            quarantine_changed=lambda: None,
+        )
+        self.driver = Driver(rooms, self._first_state(), plan.trial)
+
+    def _first_state(self) -> State:
+        initial = self.plan.initial
+        return State(
+            boot=self.boot,
+            slots=tuple(SlotState(name) for name in self.crossing.slots),
+            links=self.plan.links,
+            initial=ModelChoice(*initial.split("@")) if initial else None,
+            available=self.store.available(),
+            durable=decode_durable(self.journal.state()),
+        )
+
+    def _incumbent(self) -> Manifest | None:
+        known = self.crossing.pointer.known
+        return self.store.manifest(known.ref) if known else None
+
+    def _take_snapshot(self, request: Request) -> None:
+        self.driver.call(lambda: self.desk.finish_snapshot(request, None))
+
+    # ------------------------------------------------------------------ running
+
+    def start(self) -> Station:
+        self.desk.interrupt_open()
+        self.session.start()
+        self.outbox.start()
+        for thread in self._threads:
+            thread.start()
+        self.driver.start()
+        return self
+
+    def run(self, model: str | None = None) -> Station:
+        """Start, and go on once the model judges frames."""
+        self.start()
+        self.until_active(model or self.plan.initial or "")
+        return self
+
+    def stop(self, *, abruptly: bool = False) -> None:
+        """In order; or as a power cut leaves it: what is under way ends nowhere."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self.script.open_loads()
+        if abruptly:
+            self.session.cut()
+        self.driver.stop(GENEROUS_S)
+        self.ring.close()
+        self.lane.give_up()
+        self.outbox.stop()
+        self.loader.close()
+        self.session.stop()
+        self.line.close()
+        self.journal.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(GENEROUS_S)
+        self.broker.leave(f"ops-{self.boot}", [])
+        assert self.driver.failure is None, self.driver.failure
+
+    def restarted(self, *, abruptly: bool = False) -> Station:
+        """The next start on the same folder, with the same broker."""
+        self.stop(abruptly=abruptly)
+        return Station(self.folder, self.plan, self.broker)
+
+    def __enter__(self) -> Station:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def pause_camera(self) -> None:
+        self._camera_paused.set()
+
+    def resume_camera(self) -> None:
+        self._camera_paused.clear()
+
+    def _capture(self) -> None:
+        while not self._stopping.wait(0.002):
+            if not self._camera_paused.is_set():
+                lease = self.ring.begin(SHAPE)
+                lease.pixels.fill(7)
+                self.ring.commit(lease, self.clock.now())
+
+    # ------------------------------------------------------------------ asking
+
+    def send(self, verb: str, *, retain: bool = False, **document: Any) -> str:
+        """Publish a request; returns its id."""
+        document.setdefault("id", uuid.uuid4().hex)
+        body = json.dumps(document).encode()
+        self.broker.publish(Packet(TOPICS.request(verb), body, 1, retain))
+        return str(document["id"])
+
+    def ask(self, verb: str, **document: Any) -> dict[str, Any]:
+        """Publish a request and wait for its outcome."""
+        return self.outcome(self.send(verb, **document))
+
+    def order(self, product: str, status: str = "running", order: str = "WO-1") -> None:
+        body = {"workOrder": order, "productCode": product, "status": status}
+        self.broker.publish(Packet("mes/orders", json.dumps(body).encode(), 1))
+
+    # ------------------------------------------------------------------ listening
+
+    def _hear(self, packet: Packet) -> None:
+        with self._changed:
+            self._heard.append(packet)
+            self._changed.notify_all()
+
+    def _publish(self, judged: Judged) -> None:
+        with self._changed:
+            self.results.append(judged)
+            self._changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Until something heard or judged makes it true."""
+        with self._changed:
+            assert self._changed.wait_for(condition, GENEROUS_S), self.story()
+
+    def answers(self, request_id: str) -> list[dict[str, Any]]:
+        """Everything that was answered to this request, in order."""
+        with self._changed:
+            heard = [p for p in self._heard if p.topic.startswith("edge/cam1/response/")]
+        return [body for packet in heard if (body := _read(packet))["id"] == request_id]
+
+    def outcome(self, request_id: str) -> dict[str, Any]:
+        def found() -> list[dict[str, Any]]:
+            return [a for a in self.answers(request_id) if a["status"] in OUTCOMES]
+
+        self.until(lambda: bool(found()))
+        return found()[-1]
+
+    def until_answer(self, request_id: str, **parts: object) -> None:
+        """Until an answer to this request has these parts."""
+        self.until(lambda: any(parts.items() <= a.items() for a in self.answers(request_id)))
+
+    def events(self, *kinds: str) -> list[dict[str, Any]]:
+        """The events of these kinds, in order; all without a kind."""
+        with self._changed:
+            heard = [_read(p) for p in self._heard if p.topic == TOPICS.model_event]
+        return [event for event in heard if not kinds or event["type"] in kinds]
+
+    def until_event(self, kind: str, **parts: object) -> dict[str, Any]:
+        self.until(lambda: any(parts.items() <= e.items() for e in self.events(kind)))
+        return next(e for e in self.events(kind) if parts.items() <= e.items())
+
+    @property
+    def model_state(self) -> dict[str, Any]:
+        """The retained one, as a stranger reads it."""
+        packet = self.broker.retained.get(TOPICS.model_state)
+        return _read(packet) if packet else {}
+
+    def until_active(self, model: str) -> None:
+        self.until(lambda: bool(self.results) and str(self.results[-1].model) == model)
+
+    def until_frames(self, count: int) -> None:
+        """So many more verdicts."""
+        goal = len(self.results) + count
+        self.until(lambda: len(self.results) >= goal)
+
+    def models(self) -> list[str]:
+        """The models that judged, each run of frames once."""
+        runs: list[str] = []
+        for judged in tuple(self.results):
+            name = str(judged.model or (judged.reason and judged.reason.value))
+            if not runs or runs[-1] != name:
+                runs.append(name)
+        return runs
+
+    def story(self) -> str:
+        told = [(p.topic, p.payload[:200]) for p in self._heard if "status" not in p.topic]
+        return f"{self.models()[-6:]}\n{self.driver.state}\n" + "\n".join(map(str, told[-12:]))
+
+    @property
+    def has_lost_nothing(self) -> bool:
+        """Frames so far: each one verdict, in order, all inspected."""
+        counts = self.ledger.counts()
+        return self.ledger.violations == 0 and counts.balanced and not counts.dropped
+
+
+def _read(packet: Packet) -> dict[str, Any]:
+    read = json.loads(packet.payload)
+    assert isinstance(read, dict)
+    return read
