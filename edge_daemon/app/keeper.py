@@ -129,7 +129,7 @@ class Keeper:
         self.report_camera()
         self._set_gauges()
         watched = self._watched
-        problems = tuple(self._problems())
+        problems = self.problems()
         vitals = Vitals(
             watched.ledger.counts(),
             watched.ledger.recent(),
@@ -161,7 +161,8 @@ class Keeper:
         if memory:
             metrics.gpu(memory)
 
-    def _problems(self) -> list[str]:
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be, a sentence each; any thread."""
         watched = self._watched
         found = []
         if (broken := watched.ledger.first_violation) is not None:
@@ -171,7 +172,7 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
-        return found
+        return tuple(found)
 
     def _tell_systemd(self, problems: tuple[str, ...]) -> None:
         """Ready once frames are judged; the watchdog is fed by completed inferences."""

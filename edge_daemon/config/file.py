@@ -119,6 +119,14 @@ def _contradictions(path: Path, document: Document, settings: Settings) -> Itera
             "requires signed bundles, but names no public key to check them with",
             "Add public_keys: [FILE.pub], or for a trial required: false.",
         )
+    if not settings.http.is_local and settings.http.token_file is None:
+        yield _at(
+            path,
+            document,
+            ("http", "listen"),
+            "can be reached from elsewhere, but no token is asked for",
+            "Add token_file: FILE, or listen on 127.0.0.1.",
+        )
     store = settings.models.store
     if settings.state_folder == store or store in settings.state_folder.parents:
         yield _at(

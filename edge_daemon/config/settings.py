@@ -5,6 +5,7 @@ The docstrings below the fields are the descriptions in `edge-daemon config sche
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -294,7 +295,9 @@ class HttpSettings(_Group):
     listen: str | None = "127.0.0.1:9464"
     """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
     token_file: FilePath | None = None
-    """File with a token that every caller must present; wise when not on loopback."""
+    """File with a token that every caller must present; required when not on loopback."""
+    commands: bool = False
+    """Whether the page may ask for swaps, rollbacks and holds; false: it only shows."""
 
     @field_validator("listen")
     @classmethod
@@ -312,6 +315,16 @@ class HttpSettings(_Group):
             return None
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the page, or nobody."""
+        if self.address is None or self.address[0] == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.address[0]).is_loopback
+        except ValueError:
+            return False
 
     def read_token(self) -> str | None:
         """The token as it stands in its file now; raises ConfigurationError."""

@@ -49,6 +49,10 @@ class RejectedFolder:
             return []
         return [self._folder / name for name in sorted(names, reverse=True)[:most]]
 
+    def find(self, name: str) -> Path | None:
+        """The picture of this file name, where this room has named it so; any thread."""
+        return self._folder / name if _OURS.fullmatch(name) else None
+
     def _scan(self) -> deque[tuple[str, int]]:
         """What an earlier run has left; names sort by time."""
         self._folder.mkdir(parents=True, exist_ok=True)

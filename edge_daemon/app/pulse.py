@@ -1,0 +1,132 @@
+"""The pulse: once a second, what the line did in it, for the plots and for `/healthz`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from edge_daemon.core.state import State
+from edge_daemon.core.values import Instant, Verdict
+from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.health import EXCUSED, Health, Signs, healthy, ready
+from edge_daemon.web.history import History, Second
+
+_log = structlog.get_logger(__name__)
+
+BEAT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """What is felt."""
+
+    ledger: Ledger
+    clock: Clock
+    state: Callable[[], State]
+    camera: Callable[[], CameraState]
+    broker_online: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What the ledger said at the last beat."""
+
+    mark: Mark
+    ng: int
+    excused: int
+
+
+class Pulse:
+    """Beats on a thread of its own; any thread may ask."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._last = self._sums()
+        self._signs = Signs(body.clock.now().at)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self.history = History()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the beat in hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * BEAT_S)
+
+    def health(self) -> Health:
+        """Whether inference goes on wherever there is something to infer."""
+        return healthy(self._signs, self._body.clock.now().at)
+
+    def ready(self) -> Health:
+        """Whether the station does all of its work now."""
+        return ready(self._signs, self._body.clock.now().at)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT_S):
+            self._guarded_beat()
+
+    def _guarded_beat(self) -> None:
+        try:
+            self.beat(self._body.clock.now())
+        except Exception as error:  # the boundary: a beat missed is a gap in a plot
+            _log.exception("pulse_failed", error=repr(error))
+
+    def beat(self, now: Instant) -> None:
+        """One second has passed."""
+        last, new = self._last, self._sums()
+        self._last = new
+        counts, latency = self._body.ledger.between(last.mark, new.mark)
+        ng = new.ng - last.ng
+        self.history.add(
+            Second(
+                at=int(now.utc),
+                ok=max(0, counts.inspected - ng),
+                ng=ng,
+                uninspected=counts.uninspected,
+                dropped=counts.dropped,
+                p50=_rounded(latency.p50),
+                p99=_rounded(latency.p99),
+            )
+        )
+        signs = self._signs
+        state = self._body.state()
+        self._signs = replace(
+            signs,
+            frame_at=now.at if counts.captured else signs.frame_at,
+            inference_at=now.at if counts.inspected else signs.inference_at,
+            excused_at=now.at if new.excused > last.excused else signs.excused_at,
+            changing_over=_is_changing_over(state),
+            has_active=state.active is not None,
+            camera_up=self._body.camera().state is CameraPhase.ONLINE,
+            mqtt_connected=self._body.broker_online(),
+        )
+
+    def _sums(self) -> _Sums:
+        ledger = self._body.ledger
+        verdicts, reasons = ledger.verdicts(), ledger.reasons()
+        return _Sums(
+            ledger.mark(),
+            sum(count for (_, verdict), count in verdicts.items() if verdict is Verdict.NG),
+            sum(count for reason, count in reasons.items() if reason in EXCUSED),
+        )
+
+
+def _is_changing_over(state: State) -> bool:
+    """Frames wait for a model that is being brought; its load has a limit of its own."""
+    active = state.active_bundle
+    if state.op is None:
+        return False
+    requires = state.line.requires
+    return active is None or (requires is not None and active.ref.name != requires)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

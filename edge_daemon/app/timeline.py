@@ -1,0 +1,189 @@
+"""The timeline: what the journal tells of swaps, orders and slots, newest first.
+
+Events and outcomes of one swap are one entry that grows; its receipt, or the report of the gate
+that refused it, is read when somebody opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from edge_daemon.control.payloads import iso_utc
+from edge_daemon.host.audit import AuditLink
+from edge_daemon.host.journal import Journal, ReceiptRow
+from edge_daemon.web.state import SwapLine
+
+SHOWN = 40
+_ROWS = 400  # of the audit trail: requests, events and outcomes of that many swaps
+_NOTES = {
+    "order_running": "order",
+    "order_completed": "order",
+    "unknown_product": "order",
+    "held": "hold",
+    "released": "hold",
+    "quarantined": "quarantine",
+    "unquarantined": "quarantine",
+    "slot_lost": "slot",
+    "restored": "slot",
+}
+_UNTOLD = {"order_completed", "restored"}  # the line goes on as it was
+_STEPS = ("requested", "prepared", "swapped", "rolled_back", "confirmed", "trial_failed")
+
+
+class Timeline:
+    """Reads the journal again only when something was written. One thread at a time asks."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._seq = -1
+        self._lines: tuple[SwapLine, ...] = ()
+
+    def lines(self) -> tuple[SwapLine, ...]:
+        """The newest entries, newest first. Raises StateError."""
+        seq = self._journal.audit_head().seq
+        if seq != self._seq:
+            rows = self._journal.audit_rows(_ROWS)
+            receipts = self._journal.history(SHOWN)
+            self._lines, self._seq = tell(rows, receipts), seq
+        return self._lines
+
+    def entry(self, entry_id: str) -> bytes | None:
+        """Receipt, answer and events of one entry as JSON; None for an unknown one."""
+        events = []
+        request_id = None
+        for link in self._journal.audit_rows(_ROWS):
+            facts = _facts(link)
+            if entry_id in (facts.get("swap"), _note_id(link)):
+                events.append({"time": iso_utc(link.row.utc), **facts})
+                request_id = facts.get("id") or request_id
+        receipt = self._journal.receipt(entry_id)
+        request = self._journal.find_request(request_id) if request_id else None
+        if not events and receipt is None:
+            return None
+        document: dict[str, Any] = {"id": entry_id, "events": events}
+        if receipt is not None:
+            document["receipt"] = msgspec.Raw(receipt.body)
+        if request is not None:
+            document["request"] = msgspec.Raw(request.body)
+            if request.outcome is not None:
+                document["outcome"] = msgspec.Raw(request.outcome)
+        return msgspec.json.encode(document)
+
+
+@dataclass
+class _Entry:
+    """One swap, while its rows are read."""
+
+    id: str
+    utc: float
+    kind: str = "swap"
+    status: str = ""
+    model: str | None = None
+    by: str | None = None
+    message: str | None = None
+    code: str | None = None
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    def hear(self, event: str, facts: Mapping[str, Any]) -> None:
+        """The next thing that happened to it."""
+        self.status = event
+        self.model = facts.get("model") or self.model
+        self.code = facts.get("code") or self.code
+        if event not in ("requested", "swapped"):
+            self.message = facts.get("reason") or self.message
+
+    def line(self) -> SwapLine:
+        receipt = self.receipt
+        checks = receipt.get("checks") or ()
+        return SwapLine(
+            id=self.id,
+            time=iso_utc(self.utc),
+            kind=str(receipt.get("verb") or self.kind),
+            status=self.status,
+            model=receipt.get("to") or self.model,
+            left=receipt.get("from"),
+            by=receipt.get("by") or self.by or None,
+            message=self.message,
+            code=self.code,
+            cutover=receipt.get("cutover_at"),
+            frame=receipt.get("cutover_frame"),
+            pause_ms=receipt.get("pause_ms"),
+            checks=(sum(bool(c.get("passed")) for c in checks), len(checks)) if checks else None,
+        )
+
+
+def tell(rows: Iterable[AuditLink], receipts: Iterable[ReceiptRow]) -> tuple[SwapLine, ...]:
+    """Rows of the trail, oldest first, and receipts, as entries, newest first."""
+    entries: dict[str, _Entry] = {}
+    requests: dict[str, Mapping[str, Any]] = {}
+    for link in rows:
+        facts = _facts(link)
+        if link.row.kind == "request":
+            requests[str(facts.get("id"))] = facts
+        elif link.row.kind == "outcome":
+            _hear_outcome(entries, requests, link, facts)
+        elif link.row.kind == "event":
+            _hear_event(entries, link, facts)
+    for row in receipts:
+        entry = entries.setdefault(row.swap_id, _Entry(row.swap_id, row.utc, status="swapped"))
+        entry.receipt = _read(row.body)
+    newest = sorted(entries.values(), key=lambda entry: entry.utc, reverse=True)
+    return tuple(entry.line() for entry in newest if entry.status)[:SHOWN]
+
+
+def _hear_event(entries: dict[str, _Entry], link: AuditLink, facts: Mapping[str, Any]) -> None:
+    event = str(facts.get("event") or "")
+    swap_id = str(facts.get("swap") or "")
+    if event in _NOTES:
+        if event not in _UNTOLD:
+            note = _Entry(_note_id(link), link.row.utc, _NOTES[event])
+            note.hear(event, facts)
+            entries[note.id] = note
+    elif swap_id:
+        entry = entries.setdefault(swap_id, _Entry(swap_id, link.row.utc))
+        if not (event == "requested" and entry.status):
+            entry.hear(event, facts)
+        entry.utc = link.row.utc if event in (*_STEPS, "rejected", "failed") else entry.utc
+
+
+def _hear_outcome(
+    entries: dict[str, _Entry],
+    requests: Mapping[str, Mapping[str, Any]],
+    link: AuditLink,
+    facts: Mapping[str, Any],
+) -> None:
+    asked = requests.get(str(facts.get("id")), {})
+    status, verb = str(facts.get("status") or ""), str(asked.get("verb") or "request")
+    swap_id = str(facts.get("swap") or "")
+    if swap_id:
+        entry = entries.setdefault(swap_id, _Entry(swap_id, link.row.utc))
+        entry.kind, entry.by = verb, asked.get("by")
+        entry.model = entry.model or asked.get("model")
+        if status != "succeeded" or not entry.status:
+            entry.status, entry.code = status, facts.get("code") or entry.code
+    elif status != "succeeded":
+        note = _Entry(_note_id(link), link.row.utc, verb, status)
+        note.model, note.by, note.code = asked.get("model"), asked.get("by"), facts.get("code")
+        entries[note.id] = note
+
+
+def _note_id(link: AuditLink) -> str:
+    return f"note-{link.seq}"
+
+
+def _facts(link: AuditLink) -> Mapping[str, Any]:
+    return _read(link.row.body)
+
+
+def _read(body: bytes) -> Mapping[str, Any]:
+    """What we wrote ourselves; what cannot be read tells nothing."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,192 @@
+"""What is answered at which path."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.health import Health
+from edge_daemon.host.metrics import CONTENT_TYPE
+from edge_daemon.web.answers import Answers
+from edge_daemon.web.door import Door, Rules
+from edge_daemon.web.history import KEPT_S, newest
+from edge_daemon.web.live import Live
+from edge_daemon.web.sources import Sources
+from edge_daemon.web.state import PageState
+
+STATIC = Path(__file__).parent / "static"
+FRESH_S = 0.5
+"""However many ask, the state is put together twice a second at most."""
+MAX_REQUEST_BYTES = 64 * 1024
+ANSWER_S = 5.0
+"""How long the first answer to a request is waited for."""
+MOST_SNAPSHOTS = 3
+
+_KINDS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_T = TypeVar("_T")
+
+
+class Pages:
+    """The application; made on the event loop that runs it."""
+
+    def __init__(self, sources: Sources, rules: Rules, answers: Answers) -> None:
+        self._sources = sources
+        self._answers = answers
+        self._pool = ThreadPoolExecutor(MOST_SNAPSHOTS + 3, thread_name_prefix="status-page")
+        self._state: PageState | None = None
+        self._state_at = float("-inf")
+        self._looking = asyncio.Lock()
+        self._snapshots = 0
+        self.live = Live(sources.watch)
+        routes = [
+            Route("/", self._page),
+            Route("/static/{name}", self._static),
+            Route("/live.mjpg", self.live, methods=["GET"]),
+            Route("/snapshot.jpg", self._snapshot),
+            Route("/api/state", self._api_state),
+            Route("/api/swaps/{id}", self._api_swap),
+            Route("/ng/{name}", self._rejected),
+            Route("/metrics", self._metrics),
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+        ]
+        if sources.ask is not None:
+            routes.append(Route("/api/request/{verb}", self._ask, methods=["POST"]))
+            routes.append(Route("/api/answers/{id}", self._answer))
+        self.app: ASGIApp = Door(Starlette(routes=routes), rules)
+
+    async def close(self) -> None:
+        """End the streams, and what waits for a picture."""
+        await self.live.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _aside(self, work: Callable[[], _T]) -> _T:
+        """Whatever takes a lock or a while is done off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    # ------------------------------------------------------------------ the page
+
+    async def _page(self, _: Request) -> Response:
+        return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
+
+    async def _static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _KINDS:
+            return _not_found()
+        headers = {"cache-control": "no-cache"}
+        return Response((STATIC / name).read_bytes(), 200, headers, _KINDS[name])
+
+    # ------------------------------------------------------------------ what is
+
+    async def _api_state(self, request: Request) -> Response:
+        try:
+            seconds = int(request.query_params.get("seconds", KEPT_S))
+        except ValueError:
+            return PlainTextResponse("`seconds` is a whole number.\n", 400)
+        state = await self._current()
+        state = msgspec.structs.replace(state, history=newest(state.history, seconds))
+        return Response(msgspec.json.encode(state), media_type="application/json")
+
+    async def _current(self) -> PageState:
+        async with self._looking:
+            if self._state is None or time.monotonic() - self._state_at > FRESH_S:
+                self._state = await self._aside(self._sources.state)
+                self._state_at = time.monotonic()
+            return self._state
+
+    async def _api_swap(self, request: Request) -> Response:
+        swap_id = request.path_params["id"]
+        body = await self._aside(lambda: self._sources.swap(swap_id))
+        return _not_found() if body is None else Response(body, media_type="application/json")
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(await self._aside(self._sources.metrics), media_type=CONTENT_TYPE)
+
+    async def _healthz(self, _: Request) -> Response:
+        return _health(await self._aside(self._sources.health))
+
+    async def _readyz(self, _: Request) -> Response:
+        return _health(await self._aside(self._sources.ready))
+
+    # ------------------------------------------------------------------ pictures
+
+    async def _snapshot(self, _: Request) -> Response:
+        if self._snapshots >= MOST_SNAPSHOTS:
+            return PlainTextResponse("Others wait for a picture already.\n", 503)
+        self._snapshots += 1
+        try:
+            jpeg = await self._aside(self._sources.snapshot)
+        except EdgeDaemonError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        finally:
+            self._snapshots -= 1
+        return Response(jpeg, media_type="image/jpeg")
+
+    async def _rejected(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        jpeg = await self._aside(lambda: self._sources.rejected(name))
+        if jpeg is None:
+            return _not_found()
+        headers = {"cache-control": "private, max-age=86400, immutable"}
+        return Response(jpeg, 200, headers, "image/jpeg")
+
+    # ------------------------------------------------------------------ requests
+
+    async def _ask(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_REQUEST_BYTES:
+                return PlainTextResponse("The request is too large.\n", 413)
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return PlainTextResponse("The request is sent as application/json.\n", 415)
+        payload, verb, ask = bytes(body), request.path_params["verb"], self._sources.ask
+        assert ask is not None
+        fresh_id = f"http-{uuid.uuid4().hex}"
+        ids = (fresh_id, *_own_id(payload))
+        self._answers.expect(*ids)
+
+        def hand_in() -> bytes | None:
+            ask(verb, payload, fresh_id)
+            return self._answers.first(ids, ANSWER_S)
+
+        answer = await self._aside(hand_in)
+        if answer is None:
+            return JSONResponse({"id": ids[-1], "status": "unanswered"}, 504)
+        return Response(answer, 200 if b'"error"' not in answer else 409, None, "application/json")
+
+    async def _answer(self, request: Request) -> Response:
+        body = self._answers.get(request.path_params["id"])
+        return _not_found() if body is None else Response(body, media_type="application/json")
+
+
+def _own_id(payload: bytes) -> tuple[str, ...]:
+    """The id that the request brings; whether it is a good one is not decided here."""
+    try:
+        document = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    found = document.get("id") if isinstance(document, dict) else None
+    return (found,) if isinstance(found, str) else ()
+
+
+def _health(health: Health) -> Response:
+    body = {"good": health.good, "reasons": list(health.reasons)}
+    return JSONResponse(body, 200 if health.good else 503)
+
+
+def _not_found() -> Response:
+    return PlainTextResponse("There is nothing here.\n", 404)

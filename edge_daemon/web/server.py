@@ -1,0 +1,148 @@
+"""The HTTP server on a thread of its own: the line goes on whether it runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+
+from edge_daemon.web.answers import Answers
+from edge_daemon.web.door import Rules
+from edge_daemon.web.pages import Pages
+from edge_daemon.web.sources import Sources
+
+MOST_CONNECTIONS = 96
+_UNTAKEN_MS = 30_000  # what a peer has not taken for so long it will never take
+_STARTED_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where; port 0 takes a free one."""
+
+    host: str
+    port: int
+    rules: Rules
+
+
+class StatusPage:
+    """Starts and stops within bounds; a page that cannot be is one error in the log."""
+
+    def __init__(self, listen: Listen, sources: Sources) -> None:
+        self._listen = listen
+        self._sources = sources
+        self._answers = Answers()
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: uvicorn.Server | None = None
+        self._pages: Pages | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="status-page", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it listens; None where it does not."""
+        if self._socket is None:
+            return None
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def deliver(self, request_id: str, payload: bytes) -> None:
+        """An answer for whoever asked by HTTP; from any thread, without waiting."""
+        self._answers.deliver(request_id, payload)
+
+    def start(self) -> bool:
+        """Listen. False, and a line in the log, where the address cannot be had."""
+        where = f"{self._listen.host}:{self._listen.port}"
+        try:
+            self._socket = _listening(self._listen.host, self._listen.port)
+        except OSError as error:
+            _log.error(
+                "status_page_missing",
+                listen=where,
+                error=error.strerror or str(error),
+                hint="Choose another http.listen, or end what listens there; the line goes on.",
+            )
+            return False
+        self._thread.start()
+        self._started.wait(_STARTED_S)
+        _log.info("status_page_listens", host=self.address and self.address[0], port=self.port)
+        return True
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 where it does not."""
+        return self.address[1] if self.address else 0
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Part from every viewer. Bounded; what does not end by then ends with the process."""
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._end)
+            self._thread.join(timeout_s)
+        if self._socket is not None:
+            self._socket.close()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # the thread's end: the daemon goes on without the page
+            _log.error("status_page_failed", error=repr(error), hint="The line goes on.")
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        assert self._socket is not None
+        self._loop = asyncio.get_running_loop()
+        self._pages = Pages(self._sources, self._listen.rules, self._answers)
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
+        config = uvicorn.Config(
+            self._pages.app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=16 * 1024,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._loop.call_soon(self._started.set)
+        await self._server.serve(sockets=[self._socket])
+
+    def _end(self) -> None:
+        assert self._pages is not None
+        if self._server is not None:
+            self._server.should_exit = True
+        self._ending = asyncio.ensure_future(self._pages.close())
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by every connection
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.bind((host, port))
+        found.listen(64)
+    except BaseException:
+        found.close()
+        raise
+    return found

@@ -1,0 +1,200 @@
+"""The words of `/api/state`: everything that the page shows, as one value.
+
+Fields are added, never renamed. Times are ISO 8601 in UTC; `_ms` are milliseconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """As `/healthz` and `/readyz` say; `problems` are sentences and empty where all is well."""
+
+    healthy: bool
+    ready: bool
+    problems: tuple[str, ...] = ()
+
+
+class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot: what it holds (`phase`), what for (`role`), and how far a load is (`stage`)."""
+
+    name: str
+    phase: str
+    role: str | None = None
+    model: str | None = None
+    sha256: str | None = None
+    stage: str | None = None
+    memory_bytes: int = 0
+
+
+class ComingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that will judge next, and how far it is.
+
+    `why` is swap, rollback, order, …; `stage` is verify, load, warm, gate, cutting, ready, queued
+    or announced; `when` is now, next_order, a time or `frame N`.
+    """
+
+    model: str
+    why: str
+    stage: str
+    when: str | None = None
+    by: str | None = None
+    swap_id: str | None = None
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the line makes. `requires` is the bundle name linked to it; `announced` come later."""
+
+    product: str | None = None
+    job_order: str | None = None
+    running: bool = False
+    requires: str | None = None
+    held: bool = False
+    announced: tuple[str, ...] = ()
+
+
+class CameraLine(msgspec.Struct, frozen=True, kw_only=True):
+    """`online`, `connecting`, `lost` or `ended`; the source without credentials."""
+
+    state: str
+    since: str
+    source: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
+class BrokerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The MQTT broker; `waiting` messages will be sent, `lost` results never were."""
+
+    online: bool
+    address: str
+    waiting: int = 0
+    lost: int = 0
+
+
+class FramesLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger: captured = inspected + dropped + uninspected, since the start."""
+
+    captured: int = 0
+    inspected: int = 0
+    dropped: int = 0
+    uninspected: int = 0
+    ok: int = 0
+    ng: int = 0
+    balanced: bool = True
+    reasons: dict[str, int] = {}
+
+
+class LatencyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """From capture to verdict over the last `count` frames."""
+
+    count: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest frame that has its outcome."""
+
+    frame: int
+    time: str
+    verdict: str
+    reason: str | None = None
+    model: str | None = None
+    product: str | None = None
+    labels: tuple[str, ...] = ()
+    latency_ms: float = 0.0
+
+
+class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One bundle of the store; `quarantined` says why it may not become active."""
+
+    model: str
+    quarantined: str | None = None
+
+
+class SwapLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the timeline; all of it stands at `/api/swaps/<id>`.
+
+    `status` is the event's or outcome's word: swapped, confirmed, rolled_back, rejected, …
+    `cutover` is when the model changed, None where it did not; `checks` are passed and all.
+    """
+
+    id: str
+    time: str
+    kind: str
+    status: str
+    model: str | None = None
+    left: str | None = None
+    by: str | None = None
+    message: str | None = None
+    code: str | None = None
+    cutover: str | None = None
+    frame: int | None = None
+    pause_ms: float | None = None
+    checks: tuple[int, int] | None = None
+
+
+class FoundLine(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):
+    """One box on a rejected part, in pixels of its picture."""
+
+    label: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture of a rejected part; it lies at `/ng/<file>`."""
+
+    file: str
+    time: str | None = None
+    model: str | None = None
+    product: str | None = None
+    job_order: str | None = None
+    detections: tuple[FoundLine, ...] = ()
+
+
+class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """One row a second, oldest first: `at` in POSIX seconds, frames by outcome, milliseconds."""
+
+    at: tuple[int, ...] = ()
+    ok: tuple[int, ...] = ()
+    ng: tuple[int, ...] = ()
+    uninspected: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
+    p50: tuple[float | None, ...] = ()
+    p99: tuple[float | None, ...] = ()
+
+
+class PageState(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole document. `model` is the retained topic `model/state`, word for word."""
+
+    schema: int = SCHEMA
+    device: str
+    version: str
+    boot: str
+    time: str
+    started: str
+    health: HealthLine
+    model: msgspec.Raw
+    coming: ComingLine | None = None
+    slots: tuple[SlotLine, ...] = ()
+    order: OrderLine = OrderLine()
+    models: tuple[ModelLine, ...] = ()
+    camera: CameraLine
+    broker: BrokerLine
+    frames: FramesLine = FramesLine()
+    latency_ms: LatencyLine = LatencyLine()
+    last: VerdictLine | None = None
+    swaps: tuple[SwapLine, ...] = ()
+    rejected: tuple[RejectedLine, ...] = ()
+    keeps_rejected: bool = False
+    commands: bool = False
+    history: HistoryColumns = HistoryColumns()
