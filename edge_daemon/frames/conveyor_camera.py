@@ -14,7 +14,7 @@ from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
-_KEYS = ("scene", "seed", "size", "fps")
+_KEYS = ("scene", "seed", "size", "fps", "defects")
 _USUAL_FPS = 30.0
 
 
@@ -49,9 +49,10 @@ class ConveyorCamera:
 
     @classmethod
     def parse(cls, source: str, *, fps: float | None = None) -> ConveyorCamera:
-        """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30`.
+        """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30&defects=0.35`.
 
-        `fps` is used where the source has none. Raises ConfigurationError.
+        `defects` is the share of flawed parts; `fps` is used where the source has none. Raises
+        ConfigurationError.
         """
         _, _, query = source.partition("?")
         try:
@@ -63,7 +64,10 @@ class ConveyorCamera:
             if not 0 < rate <= 1000:
                 raise ValueError("fps is above 0 and at most 1000")
             conveyor = Conveyor(
-                seed=int(given.get("seed", "1")), width=int(width), height=int(height)
+                seed=int(given.get("seed", "1")),
+                width=int(width),
+                height=int(height),
+                defect_rate=float(given.get("defects", "0.35")),
             )
             return cls(conveyor, scene=given.get("scene", "bottle"), fps=rate)
         except ValueError as error:

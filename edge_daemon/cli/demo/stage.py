@@ -27,8 +27,8 @@ from edge_daemon.models.trust import generate_keypair, sign
 
 BUNDLES = Path(__file__).parent / "bundles"
 DEVICE = "demo"
-START_S = 180.0
-"""A slow box may need this long to import torch for the first time."""
+DEFECTS = 0.7
+"""Share of flawed parts on the demo's belt: a bad day, so that every kind comes by."""
 
 _BROKER = """
 id = 0
@@ -136,7 +136,10 @@ class Stage:
         return {
             "device": DEVICE,
             "mqtt": {"port": self.port},
-            "camera": {"source": f"conveyor:?fps={self._plan.fps:g}", "buffer_frames": 128},
+            "camera": {
+                "source": f"conveyor:?fps={self._plan.fps:g}&defects={DEFECTS}",
+                "buffer_frames": 128,
+            },
             "models": {
                 "store": str(self.store),
                 "trust": {"public_keys": [str(public)], "required": True},

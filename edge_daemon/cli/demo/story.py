@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from edge_daemon.cli.demo.stage import BUNDLES, DEVICE, Plan, Stage
+from edge_daemon.cli.demo.stage import BUNDLES, DEFECTS, DEVICE, Plan, Stage
 from edge_daemon.cli.demo.truth import Truth
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.control.client import Client
@@ -19,6 +19,8 @@ from edge_daemon.frames.conveyor import Conveyor
 
 ROOT = f"edge/{DEVICE}"
 ORDERS = "mes/demo/work_orders"
+CURVED_VIEWS, CURVED_S = 30, 25.0
+"""So many views of a curved scratch are waited for, so long at most."""
 SCENES = 6
 """Scenes that last: what is left of the time is shared out among them."""
 
@@ -109,14 +111,13 @@ class Story:
         say("The daemon starts: it verifies, loads and proves bottle@1.0.0 before a frame counts.")
         audience.wait(lambda: audience.last is not None, 180.0, "No frame was judged in 3 minutes.")
         say(f"{audience.active} judges bottles.")
-        self._watch()
+        self._watch("bottle@1.0.0")
         self._recall("bottle@1.0.0")
 
     def _ops_swap(self) -> None:
         say("Ops publish a swap to bottle@1.1.0, which was trained on curved scratches too.")
         self._ask("swap", {"model": "bottle@1.1.0", "by": "ops", "reason": "new scratch type"})
-        self._watch()
-        self._recall("bottle@1.0.0")
+        self._watch("bottle@1.1.0")
         self._recall("bottle@1.1.0")
 
     def _work_order(self) -> None:
@@ -179,13 +180,20 @@ class Story:
 
     # ------------------------------------------------------------------ parts
 
-    def _watch(self) -> None:
-        """Let the line run for the length of a scene."""
+    def _watch(self, curved_by: str = "") -> None:
+        """Let the line run for the length of a scene, and until the model named has met a curved
+        scratch, if one comes by in good time."""
         audience = self._audience
         ok, ng, first = audience.ok, audience.ng, audience.frame
-        deadline_at = time.monotonic() + self._scene_s
-        while time.monotonic() < deadline_at:
+        began_at = time.monotonic()
+        enough = not curved_by
+        while (lasted_s := time.monotonic() - began_at) < self._scene_s or not enough:
             self._stage.check_alive()
+            enough = (
+                enough
+                or lasted_s > CURVED_S
+                or audience.truth.recall(curved_by, "scratch_curved")[1] >= CURVED_VIEWS
+            )
             time.sleep(0.1)
         frames = audience.frame - first
         note(f"{frames} frames: {audience.ok - ok} ok, {audience.ng - ng} ng")
@@ -250,7 +258,7 @@ def demo(
     """Tell the whole story on this machine: nothing else needs to be installed."""
     scene_s = max(1.0, (seconds - 20.0) / SCENES)
     ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
-    audience = Audience(ledger, Truth(Conveyor()))
+    audience = Audience(ledger, Truth(Conveyor(defect_rate=DEFECTS)))
     try:
         with Stage(Plan(fps)) as stage, Client.of(stage.config) as client:
             for topic in ("result", "model/+", "camera/status"):
