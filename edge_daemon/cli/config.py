@@ -9,9 +9,8 @@ from typing import Annotated, Optional
 import typer
 
 from edge_daemon import config
+from edge_daemon.cli.exits import BAD_CONFIGURATION
 from edge_daemon.errors import ConfigurationError
-
-BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits(3), as the contract says
 
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 

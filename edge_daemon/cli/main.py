@@ -1,23 +1,122 @@
-"""The command `edge-daemon`: its sub-commands, and what an error looks like."""
+"""The command `edge-daemon`: its sub-commands, and what an error looks like.
+
+A command's module is imported when the command is run, not before: `--help` and shell completion
+answer at once, and `status` never pays for what only `check` needs.
+"""
 
 from __future__ import annotations
 
-import sys
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from edge_daemon import __version__
-from edge_daemon.cli import config, run
-from edge_daemon.errors import ConfigurationError, EdgeDaemonError
+from edge_daemon.cli.exits import FAILED, exit_code
+from edge_daemon.errors import EdgeDaemonError
+
+TRACE = "EDGE_DAEMON_TRACE"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command lives (a function, or a Typer with commands of its own) and what it does."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+_ROOM = "edge_daemon.cli"
+COMMANDS: Mapping[str, Entry] = {
+    "demo": Entry(f"{_ROOM}.demo.story", "demo", "The whole story, with nothing else installed."),
+    "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
+    "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
+    "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
+    "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
+    "prepare": Entry(f"{_ROOM}.requests", "prepare", "Load and check a model beside the active."),
+    "swap": Entry(f"{_ROOM}.requests", "swap", "Make a model active at a frame boundary."),
+    "rollback": Entry(f"{_ROOM}.requests", "rollback", "Back to the version confirmed before."),
+    "confirm": Entry(f"{_ROOM}.requests", "confirm", "End the trial of the active version well."),
+    "hold": Entry(f"{_ROOM}.requests", "hold", "Freeze automatic changes."),
+    "release": Entry(f"{_ROOM}.requests", "release", "Let automatic changes happen again."),
+    "snapshot": Entry(f"{_ROOM}.snapshot", "snapshot", "The picture of now, as JPEG."),
+    "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
+    "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
+    "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),
+    "audit": Entry(f"{_ROOM}.audit", "audit", "The trail of what was done; is it whole?"),
+    "drill": Entry(f"{_ROOM}.drill", "drill", "Swap under load, and prove that nothing is lost."),
+    "support-bundle": Entry(f"{_ROOM}.support", "support_bundle", "One archive, no secrets."),
+}
+
+
+class Commands(TyperGroup):
+    """Commands that are imported when they are run; errors end here as one sentence."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - likewise
+        """The command's name and help; enough for a list."""
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else TyperCommand(cmd_name, help=entry.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command itself, for running it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _loaded(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgeDaemonError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(exit_code(error)) from None
+        except BrokenPipeError:
+            raise  # the reader of a pipe had enough; the library ends in silence
+        except Exception as error:
+            # The boundary: whatever else goes wrong is a fault of ours, told in one sentence.
+            if (
+                type(error).__module__.partition(".")[0] in {"typer", "click"}
+                or TRACE in os.environ
+            ):
+                raise
+            typer.echo(_own_fault(error), err=True)
+            raise typer.Exit(FAILED) from None
+
+
+def _own_fault(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    return (
+        f"This is a fault of edge-daemon itself: {error!r}. "
+        f"Run it again with {TRACE}=1 and report what it says."
+    )
+
+
+def _loaded(name: str) -> Any:
+    entry = COMMANDS[name]
+    made = getattr(import_module(entry.module), entry.attribute)
+    if not isinstance(made, typer.Typer):
+        alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+        alone.command(name)(made)
+        made = alone
+    command = typer.main.get_command(made)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
     name="edge-daemon",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Judges every frame of a camera and changes models without losing one.",
 )
-app.add_typer(config.app, name="config")
-app.command("run")(run.run)
 
 
 def _version(asked: bool) -> None:
@@ -37,14 +136,4 @@ def options(
 
 def main() -> None:
     """Run one command; an error is one sentence on stderr and an exit code, never a traceback."""
-    try:
-        app()
-    except ConfigurationError as error:
-        sys.exit(_say(error, config.BAD_CONFIGURATION))
-    except EdgeDaemonError as error:
-        sys.exit(_say(error, 1))
-
-
-def _say(error: EdgeDaemonError, code: int) -> int:
-    typer.echo(str(error), err=True)
-    return code
+    app()

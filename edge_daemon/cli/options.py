@@ -1,0 +1,38 @@
+"""Options that many commands share, and the settings that they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_daemon import config
+from edge_daemon.config import Settings
+
+ConfigFile = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option(
+        "--config",
+        "-c",
+        help=f"The settings file; else ${config.VARIABLE}, else the one in {config.FOLDER}.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Local = Annotated[
+    bool, typer.Option("--local", help="Through the control socket of this machine, not by MQTT.")
+]
+TimeoutS = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the outcome.")
+]
+
+
+def read_settings(file: Path | None) -> Settings:
+    """The settings of the device that is meant; a bare NAME means /etc/edge-daemon/NAME.yaml.
+
+    Raises ConfigurationError.
+    """
+    if file is not None and not file.exists() and file == Path(file.name) and not file.suffix:
+        file = config.find_config(None, file.name)
+    return config.load(config.find_config(file))

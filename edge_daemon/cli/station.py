@@ -1,0 +1,202 @@
+"""How commands reach a running daemon: through its broker, or the control socket beside it.
+
+Without `--local` the broker comes first; where it does not answer, or the daemon has lost it, the
+control socket is asked instead, which works on the station itself only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from edge_daemon.cli.exits import NotReachable
+from edge_daemon.config import Settings
+from edge_daemon.control.client import Client, UnansweredError
+from edge_daemon.control.local_socket import LocalSocketError, ask
+from edge_daemon.control.topics import Topics
+from edge_daemon.errors import BoxError, BrokerError, Code, SenderError
+
+RUN = Path("/run/edge-daemon")
+SOCKET = "control.sock"
+INQUIRY_S = 10.0
+
+PARTS = ("status", "info", "health", "camera/status", "model/state", "model/available")
+"""The retained topics, below the root."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """All that the daemon says of itself now, by topic below the root, and by which way."""
+
+    via: str
+    parts: Mapping[str, Any]
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the daemon runs now; retained words outlive it."""
+        return self.via == "socket" or self.part("status").get("state") == "online"
+
+    def part(self, topic: str) -> Mapping[str, Any]:
+        found = self.parts.get(topic)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def active(self) -> str | None:
+        """The model that judges frames."""
+        active = self.part("model/state").get("active")
+        return str(active["model"]) if isinstance(active, Mapping) else None
+
+
+class Station:
+    """One device, as the settings name it; nothing is connected before it is asked."""
+
+    def __init__(self, settings: Settings, *, local: bool = False) -> None:
+        self.settings = settings
+        self.topics = Topics(settings.root)
+        self.is_local = local
+
+    def glance(self) -> Glance:
+        """Everything that is retained, or what the control socket says.
+
+        Raises NotReachable when neither way leads to words of a daemon, old or new.
+        """
+        if self.is_local:
+            return self._glance_locally()
+        try:
+            with Client.of(self.settings) as client:
+                seen = retained_glance(client)
+        except BrokerError as error:
+            return self._instead(error)
+        if seen.is_online or self.socket() is None:
+            if not seen.parts:
+                raise NotReachable(
+                    f"No daemon has ever said a word below {self.settings.root}.",
+                    hint="Is it running, and on this broker? Compare mqtt.host and mqtt.root.",
+                )
+            return seen
+        try:
+            return self._glance_locally()
+        except NotReachable:
+            return seen
+
+    def request(
+        self, verb: str, body: Mapping[str, Any], timeout_s: float
+    ) -> Iterator[dict[str, Any]]:
+        """Ask for something, and yield the answers up to the outcome.
+
+        Raises NotReachable; UnfinishedError when there is no outcome in time.
+        """
+        if self.is_local:
+            yield from self._request_locally(verb, body, timeout_s)
+            return
+        try:
+            with Client.of(self.settings) as client:
+                _refuse_absent(retained_glance(client, ("status",)), self.settings.root)
+                yield from client.request(verb, body, timeout_s)
+                return
+        except (BrokerError, UnansweredError) as error:
+            if self.socket() is None:
+                raise
+            typer.echo(f"{error.message} Asking through the control socket.", err=True)
+        yield from self._request_locally(verb, body, timeout_s)
+
+    def inquire(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask what only the control socket answers; raises NotReachable, or the answer's error."""
+        path = self._socket_or_raise()
+        try:
+            answer = list(ask(path, verb, dict(body), timeout_s=INQUIRY_S))[-1]
+        except LocalSocketError as error:
+            raise NotReachable(error.message, hint=error.hint) from error
+        if isinstance(answer.get("error"), dict):
+            raise told_error(answer["error"], blames_box=answer.get("status") == "failed")
+        return answer
+
+    def socket(self) -> Path | None:
+        """The control socket's file; None where there is none on this machine."""
+        return next((path for path in _socket_places(self.settings) if _is_socket(path)), None)
+
+    # ------------------------------------------------------------------ parts
+
+    def _instead(self, error: BrokerError) -> Glance:
+        if self.socket() is None:
+            raise NotReachable(error.message, hint=error.hint) from error
+        return self._glance_locally()
+
+    def _glance_locally(self) -> Glance:
+        return Glance("socket", self.inquire("status", {}))
+
+    def _request_locally(
+        self, verb: str, body: Mapping[str, Any], timeout_s: float
+    ) -> Iterator[dict[str, Any]]:
+        path = self._socket_or_raise()
+        try:
+            yield from ask(path, verb, dict(body), timeout_s=timeout_s)
+        except LocalSocketError as error:
+            raise NotReachable(error.message, hint=error.hint) from error
+
+    def _socket_or_raise(self) -> Path:
+        path = self.socket()
+        if path is None:
+            places = ", ".join(str(place) for place in _socket_places(self.settings))
+            raise NotReachable(
+                f"No daemon for {self.settings.device} runs on this machine.",
+                hint=f"Looked for {places}. Start it: systemctl start "
+                f"edge-daemon@{self.settings.device}",
+            )
+        return path
+
+
+def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> Glance:
+    """What is retained below the client's root."""
+    below = len(client.topics.root) + 1
+    topics = [f"{client.topics.root}/{part}" for part in parts]
+    found: dict[str, Any] = {}
+    for topic, payload in client.retained(topics).items():
+        with suppress(ValueError):  # not from a daemon of ours
+            found[topic[below:]] = json.loads(payload)
+    return Glance("mqtt", found)
+
+
+def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxError | SenderError:
+    """An error as the daemon told it."""
+    kind = BoxError if blames_box else SenderError
+    known = {code.value: code for code in Code}
+    return kind(
+        str(error.get("message", "The daemon refused.")),
+        hint=str(error.get("hint", "")),
+        code=known.get(str(error.get("code"))),
+    )
+
+
+def _refuse_absent(seen: Glance, root: str) -> None:
+    """A broker would keep the request for a daemon that is away, and do it who knows when."""
+    state = seen.part("status").get("state")
+    if state == "online":
+        return
+    said = f"is {state}" if state else "has never been there"
+    raise UnansweredError(
+        f"The daemon below {root} {said}.",
+        hint="Start it, or compare mqtt.host and mqtt.root with its settings.",
+    )
+
+
+def _socket_places(settings: Settings) -> list[Path]:
+    """Where `run` may have put it: systemd's runtime folder, else the state's."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    places = [Path(given)] if given else []
+    return [folder / SOCKET for folder in (*places, RUN / settings.device, settings.state_folder)]
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False

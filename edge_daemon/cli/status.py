@@ -1,0 +1,57 @@
+"""`edge-daemon status`: one look at a station, or a calm view that goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.exits import NOT_REACHABLE
+from edge_daemon.cli.options import AsJson, ConfigFile, Local, read_settings
+from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.status_view import summary
+from edge_daemon.cli.status_watch import watch as watch_station
+from edge_daemon.cli.words import console
+
+
+def status(
+    file: ConfigFile = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+    seconds: Annotated[
+        Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(hidden=True, help="End the watch after so long."),
+    ] = None,
+) -> None:
+    """Slots, product, order, camera, latency: what the station says of itself.
+
+    Exits with 69 where no daemon is running, after showing its last words if there are any.
+    """
+    station = Station(read_settings(file), local=local)
+    if watch:
+        watch_station(station, seconds)
+        return
+    seen = station.glance()
+    if as_json:
+        typer.echo(json.dumps(plain(station, seen), indent=2, ensure_ascii=False))
+    else:
+        console().print(summary(station.settings.device, seen))
+    if not seen.is_online:
+        raise typer.Exit(NOT_REACHABLE)
+
+
+def plain(station: Station, seen: Glance) -> dict[str, Any]:
+    """The whole glance under short names, for machines."""
+    return {
+        "device": station.settings.device,
+        "via": seen.via,
+        "online": seen.is_online,
+        "status": seen.part("status") or None,
+        "info": seen.part("info") or None,
+        "health": seen.part("health") or None,
+        "model": seen.part("model/state") or None,
+        "camera": seen.part("camera/status") or None,
+        "available": seen.part("model/available") or None,
+    }

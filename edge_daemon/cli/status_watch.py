@@ -1,0 +1,148 @@
+"""`status --watch`: the same lines, kept up to date, with what the last minute looked like."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from edge_daemon.cli.station import PARTS, Glance, Station
+from edge_daemon.cli.status_view import summary
+from edge_daemon.cli.words import console, milliseconds, moment, sparkline
+from edge_daemon.control.client import Client
+from edge_daemon.errors import BrokerError, EdgeDaemonError
+
+REDRAW_S = 0.25
+POLL_S = 1.0
+MINUTE_S = 60
+SWAPS_SHOWN = 5
+
+
+class Minute:
+    """The last minute of results, a bucket a second; fed on one thread, read on another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._buckets: deque[tuple[int, list[float]]] = deque(maxlen=MINUTE_S)
+        self._last: Mapping[str, Any] = {}
+
+    def take(self, result: Mapping[str, Any], at: float) -> None:
+        """One result, at a time of this process's monotonic clock."""
+        latency = result.get("latency_ms") or {}
+        took = float(latency.get("queue") or 0.0) + float(latency.get("inference") or 0.0)
+        second = int(at)
+        with self._lock:
+            if not self._buckets or self._buckets[-1][0] != second:
+                self._buckets.append((second, []))
+            self._buckets[-1][1].append(took)
+            self._last = result
+
+    def rows(self, at: float) -> list[tuple[str, RenderableType]]:
+        """Rate, latency and the last verdict."""
+        now = int(at)
+        with self._lock:
+            buckets = [(s, list(v)) for s, v in self._buckets if now - MINUTE_S <= s < now]
+            last = self._last
+        if not last:
+            return []
+        recent = [len(values) for second, values in buckets if second >= now - 5]
+        seconds = dict(buckets)
+        p99 = [_p99(seconds.get(s, [])) for s in range(now - MINUTE_S, now)]
+        line = Text(f"{sum(recent) / max(1, len(recent)):.1f} frames a second")
+        line.append(f"   frame {last.get('frame')} {last.get('verdict')}", style="dim")
+        line.append(f"   product {last.get('product') or 'none'}", style="dim")
+        plot = Text(sparkline(p99), style="cyan")
+        plot.append(f"  p99 {milliseconds(p99[-1])}, one minute", style="dim")
+        return [("now", line), ("", plot)]
+
+
+def _p99(values: list[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 0.0
+
+
+class News:
+    """What was heard since the watch began: retained words, results, swaps."""
+
+    def __init__(self, root: str) -> None:
+        self._below = len(root) + 1
+        self._parts: dict[str, Any] = {}
+        self._swaps: deque[str] = deque(maxlen=SWAPS_SHOWN)
+        self.minute = Minute()
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """One message, on the client's thread."""
+        below = topic[self._below :]
+        if below not in (*PARTS, "result", "model/event"):
+            return
+        message = json.loads(payload)
+        if below == "result":
+            self.minute.take(message, time.monotonic())
+        elif below == "model/event":
+            self._note_event(message)
+        else:
+            self._parts = {**self._parts, below: message}
+
+    def _note_event(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("type")
+        if kind in {"swapped", "rolled_back", "confirmed", "trial_failed", "rejected", "failed"}:
+            receipt = event.get("receipt") or {}
+            pause = milliseconds(receipt.get("pause_ms"))
+            detail = f"frame {event.get('frame')}, pause {pause}" if kind == "swapped" else ""
+            detail = detail or str(event.get("message") or "")
+            self._swaps.appendleft(
+                f"{moment(event.get('time'))}  {kind}  {event.get('model')}  {detail}"
+            )
+
+    def glance(self) -> Glance:
+        return Glance("mqtt", self._parts)
+
+    def rows(self) -> tuple[tuple[str, RenderableType], ...]:
+        """What the one-shot view does not have."""
+        rows = self.minute.rows(time.monotonic())
+        rows += [("" if i else "events", Text(line)) for i, line in enumerate(self._swaps)]
+        return tuple(rows)
+
+
+def watch(station: Station, seconds: float | None) -> None:
+    """Redraw until Ctrl-C, or for `seconds`; through the socket where no broker answers."""
+    ends_at = None if seconds is None else time.monotonic() + seconds
+    try:
+        if station.is_local:
+            _draw(lambda: _polled(station), ends_at, POLL_S)
+            return
+        try:
+            with Client.of(station.settings) as client:
+                news = News(station.settings.root)
+                for topic in (*PARTS, "result", "model/event"):
+                    client.listen(f"{station.settings.root}/{topic}", news.hear)
+                device = station.settings.device
+                _draw(lambda: summary(device, news.glance(), news.rows()), ends_at, REDRAW_S)
+        except BrokerError:
+            if station.socket() is None:
+                raise
+            _draw(lambda: _polled(station), ends_at, POLL_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _polled(station: Station) -> RenderableType:
+    try:
+        return summary(station.settings.device, station.glance())
+    except EdgeDaemonError as error:  # the view goes on: the daemon may come back
+        return Text(str(error), style="red")
+
+
+def _draw(picture: Callable[[], RenderableType], ends_at: float | None, every_s: float) -> None:
+    pause = threading.Event()
+    with Live(picture(), console=console(), auto_refresh=False, screen=False) as live:
+        while ends_at is None or time.monotonic() < ends_at:
+            pause.wait(every_s)
+            live.update(picture(), refresh=True)

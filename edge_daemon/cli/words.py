@@ -1,0 +1,135 @@
+"""Figures and proofs as people read them: durations, ages, receipts, failing checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge_daemon.control.inbox import parse_iso
+
+PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
+NOTHING = "–"  # noqa: RUF001 - a dash
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go; plain text where nobody looks."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def milliseconds(value: Any) -> str:
+    """`0.4 ms`, `12 ms`, `1.25 s`; a dash where nothing was measured."""
+    if not isinstance(value, (int, float)):
+        return NOTHING
+    if value < 10:
+        return f"{value:.2g} ms" if value >= 1 else f"{value:.2f} ms"
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def moment(iso: Any, now_utc: float | None = None) -> str:
+    """A time of the wire in this machine's zone, and how long ago."""
+    utc = parse_iso(iso) if isinstance(iso, str) else None
+    if utc is None:
+        return NOTHING
+    now = time.time() if now_utc is None else now_utc
+    local = datetime.fromtimestamp(utc).astimezone()
+    same_day = local.date() == datetime.fromtimestamp(now).astimezone().date()
+    shown = local.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
+    return f"{shown} ({duration(now - utc)} ago)" if now >= utc else shown
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One bar a value, from zero to the largest."""
+    top = max(values, default=0.0)
+    if top <= 0:
+        return BARS[0] * len(values)
+    return "".join(BARS[min(7, int(value / top * 7.999))] for value in values)
+
+
+def size(count_bytes: float) -> str:
+    """`512 B`, `6.5 MB`, `1.2 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_bytes < 1000:
+            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.3g} {unit}"
+        count_bytes /= 1000
+    return f"{count_bytes:.3g} TB"
+
+
+def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
+    """The proof of one swap in words."""
+    left, to = receipt.get("from"), receipt.get("to")
+    frame = receipt.get("cutover_frame")
+    if frame is None:
+        yield f"{to} passed its checks and is ready."
+    else:
+        came = f"{left} → {to}" if left else f"{to}"
+        pause = milliseconds(receipt.get("pause_ms"))
+        yield f"{came} from frame {frame} on; the line paused for {pause}."
+    stages = {k: v for k, v in (receipt.get("stages_ms") or {}).items() if v is not None}
+    if stages:
+        yield "Stages: " + ", ".join(f"{k} {milliseconds(v)}" for k, v in stages.items()) + "."
+    frames = receipt.get("frames") or {}
+    if frames.get("captured"):
+        yield (
+            f"Meanwhile {frames['captured']} frames: {frames.get('inspected', 0)} inspected, "
+            f"{frames.get('dropped', 0)} dropped, {frames.get('uninspected', 0)} uninspected."
+        )
+    latency = receipt.get("latency_ms") or {}
+    if latency.get("during_p99") is not None:
+        yield (
+            f"p99 latency: {milliseconds(latency.get('before_p99'))} before, "
+            f"{milliseconds(latency['during_p99'])} during"
+            + (
+                f", {milliseconds(latency['after_p99'])} after."
+                if latency.get("after_p99")
+                else "."
+            )
+        )
+    checks = receipt.get("checks") or []
+    if checks:
+        passed = sum(bool(check.get("passed")) for check in checks)
+        yield f"{passed} of {len(checks)} checks passed. Swap {receipt.get('swap_id')}."
+
+
+def checks_table(checks: Sequence[Mapping[str, Any]], *, only_failed: bool = True) -> Table | None:
+    """The gate's checks as a table; None where there is nothing to show."""
+    shown = [check for check in checks if not (only_failed and check.get("passed"))]
+    if not shown:
+        return None
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "check", "measured", "limit", ""):
+        table.add_column(heading)
+    for check in shown:
+        good = bool(check.get("passed"))
+        table.add_row(
+            Text(PASSED if good else FAILED, style="green" if good else "red"),
+            Text(str(check.get("name", ""))),
+            _figure(check.get("measured")),
+            _figure(check.get("limit")),
+            Text(str(check.get("note", "")), style="dim"),
+        )
+    return table
+
+
+def _figure(value: Any) -> Text:
+    if value is None:
+        return Text("")
+    return Text(f"{value:.4g}" if isinstance(value, float) else str(value))
