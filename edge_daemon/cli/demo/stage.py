@@ -138,7 +138,7 @@ class Stage:
             "mqtt": {"port": self.port},
             "camera": {
                 "source": f"conveyor:?fps={self._plan.fps:g}&defects={DEFECTS}",
-                "buffer_frames": 128,
+                "buffer_frames": 256,
             },
             "models": {
                 "store": str(self.store),

@@ -293,6 +293,13 @@ def _verdict(ledger: SubscriberLedger, status: int) -> int:
     if ledger.faults or status != 0:
         typer.secho("\nFrames were lost, doubled or judged wrongly: this must not be.", fg="red")
         return 1
+    if tally.dropped:
+        typer.secho(
+            f"\nThis box has too much to do: {tally.dropped} frames found no room and were not"
+            " judged. Try again with less beside it, or with --fps 10.",
+            fg="red",
+        )
+        return 1
     typer.secho(
         "\nEvery captured frame had exactly one verdict, by exactly one checked model.",
         fg="green",
