@@ -21,6 +21,7 @@ from edge_daemon import __version__
 from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
 from edge_daemon.app.pulse import Body, Pulse
+from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.window import Window
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
@@ -48,7 +49,7 @@ from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import Event, SlotLost, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Judged, Refusal, Request, Verdict
+from edge_daemon.core.values import BundleRef, Judged, Refusal, Request, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.camera import Camera, open_camera
 from edge_daemon.frames.capture import Capture, Patience
@@ -114,8 +115,12 @@ class Daemon:
         self._gpu = open_gpu(settings.slots.device, os.environ)
         self._store = Store(settings.models.store, folder)
         self._trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+        # The private copies' folder is there before the workers that may read in it, and stays.
+        self._scratch = folder / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(mode=0o700)
         self._build_frames()
-        self._build_control(folder)
+        self._build_control()
 
     def _build_frames(self) -> None:
         settings = self._settings
@@ -150,7 +155,8 @@ class Daemon:
         if slots.isolation == "thread":
             return {name: ThreadSlot(name, self._engine, options) for name in names}
         standing = 0 if slots.spare == "off" else 1
-        spares = SparePool(WorkerSpec(self._engine, options), standing=standing)
+        spec = WorkerSpec(self._engine, options, readable=(str(self._scratch),))
+        spares = SparePool(spec, standing=standing)
         self._closing.callback(spares.close)
         self._quiet = spares.quiet
         return {name: ProcessSlot(name, spares) for name in names}
@@ -162,7 +168,7 @@ class Daemon:
             self._follow_order(self._driver.state.line.requires)
         return camera
 
-    def _build_control(self, folder: Path) -> None:
+    def _build_control(self) -> None:
         settings = self._settings
         readers = tuple(compile_source(source) for source in settings.orders)
         handlers = Handlers(
@@ -187,15 +193,13 @@ class Daemon:
                 lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
             ),
         )
-        scratch = folder / "scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
         runner = GateRunner(settings.gate, self._line, self._crossing, self._free_memory)
         bench = Bench(
             self._store,
             self._trust,
             settings.gate,
             settings.slots,
-            scratch,
+            self._scratch,
             runner,
             self._quiet,
         )
@@ -278,7 +282,7 @@ class Daemon:
             slots=self._crossing.slots,
             journal=self._journal,
             session=self._session,
-            rejected=self._rejected,
+            rejects=Rejects(self._rejected, self._rejecting),
             pulse=Pulse(body),
             camera=body.camera,
             state=body.state,
@@ -411,6 +415,13 @@ class Daemon:
             return self._store.manifest(known.ref) if known else None
         except EdgeDaemonError:
             return None
+
+    def _rejecting(self, ref: BundleRef) -> frozenset[str]:
+        """The classes that make a part ng, by the bundle that judged it."""
+        try:
+            return self._store.manifest(ref).recipe.reject
+        except EdgeDaemonError:
+            return frozenset()
 
     def _free_memory(self) -> dict[str, int]:
         free = {"host": available_memory_bytes()}

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TypeVar
 
 import structlog
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.slots import wire
+from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
 
 _log = structlog.get_logger()
@@ -39,19 +43,29 @@ _NOT_FOR_WORKERS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIA
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """How to start a worker: the engine's `module:factory`, and the factory's arguments."""
+    """How to start a worker: the engine's `module:factory`, and the factory's arguments.
+
+    Args:
+        readable: folders that the caged worker may read beside its libraries: the private copies'.
+            They must be there when it starts, and must not be made anew while it lives.
+        scratch: where its own scratch folder is made; None: where the box keeps such things.
+        memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
+    """
 
     engine: str
     options: Mapping[str, object] = field(default_factory=dict)
-    scratch: str | None = None  # its TMPDIR; removed by whoever made it
+    readable: tuple[str, ...] = ()
+    scratch: str | None = None
+    memory_bytes: int = 0
 
 
 class WorkerProcess:
     """A started worker; make it with `start`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end: wire.SlotEnd) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], end: wire.SlotEnd, scratch: str) -> None:
         self._process = process
         self._end = end
+        self._scratch = scratch
         self._gone = threading.Event()
         self._starting = threading.Lock()
         self._is_ready = False
@@ -70,11 +84,14 @@ class WorkerProcess:
 
     @classmethod
     def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
+        # Each its own: what one worker writes there no other may trust, or even see.
+        scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
         ours, theirs = wire.pair()
         fd = theirs.fileno()
         command = [sys.executable, "-m", "edge_daemon.slots.worker"]
         command += ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
         command += ["--options", json.dumps(dict(spec.options))]
+        command += ["--cage", _cage(spec, scratch).to_json()]
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
                 command,
@@ -82,15 +99,16 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(fd,),
-                env=_environment(spec),
+                env=_environment(scratch),
                 start_new_session=True,  # Ctrl-C at a terminal is for the daemon alone
             )
         except BaseException:
             ours.close()
+            shutil.rmtree(scratch, ignore_errors=True)
             raise
         finally:
             theirs.close()
-        return cls(process, wire.SlotEnd(ours))
+        return cls(process, wire.SlotEnd(ours), scratch)
 
     @property
     def pid(self) -> int:
@@ -175,6 +193,7 @@ class WorkerProcess:
             _relay(stream, self.pid)
         self._process.wait()
         self._gone.set()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _relay(stream: IO[bytes], pid: int) -> None:
@@ -206,12 +225,22 @@ def _log_line(line: bytes, pid: int) -> None:
     level(said["event"], **{**fields, "worker": pid})
 
 
-def _environment(spec: WorkerSpec) -> dict[str, str]:
+def _cage(spec: WorkerSpec, scratch: str) -> Cage:
+    path = [p or os.getcwd() for p in sys.path]
+    return Cage(
+        scratch=scratch,
+        readable=(*code_roots(path, (str(Path.home()), *spec.readable)), *spec.readable),
+        listable=tuple(path),
+        gpu=str(spec.options.get("device", "cpu")).startswith("cuda"),
+        memory_bytes=spec.memory_bytes,
+    )
+
+
+def _environment(scratch: str) -> dict[str, str]:
     """The daemon's, without what only the daemon may use, and with its import path."""
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
     environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    if spec.scratch is not None:
-        environment["TMPDIR"] = spec.scratch
+    environment["TMPDIR"] = environment["HOME"] = scratch
     return environment
 
 

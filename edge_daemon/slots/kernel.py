@@ -76,6 +76,10 @@ class Priority:
     def way(self) -> Yielding:
         return self._way
 
+    @property
+    def usual_nice(self) -> int:
+        return self._usual_nice
+
     def lower(self) -> None:
         """Give way to the rest of the box; threads started later inherit it."""
         if self._way is Yielding.NICE:

@@ -1,94 +1,29 @@
 """The program in a worker process: one engine, at most one bundle, one request at a time.
 
     python -m edge_daemon.slots.worker --fd N --parent PID --engine MODULE:FACTORY --options JSON
+        --cage JSON
 
-It warms its engine's library first and says `Ready`; then it serves until its socket closes. It
-dies with the daemon. Events go to stderr, one JSON line each, nothing per frame; the daemon
-relays them.
+It enters its cage, warms its engine's library, closes the cage and says `Ready`; then it serves
+until its socket closes. It dies with the daemon. Events go to stderr, one JSON line each, nothing
+per frame; the daemon relays them.
 """
 
 from __future__ import annotations
 
 import argparse
 import faulthandler
-import gc
 import json
 import os
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import cast
 
-from edge_daemon.errors import EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
-from edge_daemon.slots import wire
+from edge_daemon.slots import cage
 from edge_daemon.slots.kernel import Priority, die_with_parent
-from edge_daemon.slots.resident import Resident, brief, engine_of
 
 _EXIT_LOST = 70
-
-
-class Service:
-    """Answers the slot's requests, one after the other."""
-
-    def __init__(self, end: wire.WorkerEnd, resident: Resident, priority: Priority) -> None:
-        self._end = end
-        self._resident = resident
-        self._priority = priority
-        self._memories: dict[int, FrameMemory] = {}
-
-    def serve(self) -> None:
-        """Return when the slot's end is closed."""
-        while (received := self._end.receive()) is not None:
-            request, fds = received
-            try:
-                reply = self._answer(request, fds)
-            except EdgeDaemonError as fault:
-                self._end.send(wire.Fault.of(fault))
-                if isinstance(fault, SlotLost):  # this process can do no more work
-                    return
-            else:
-                if reply is not None:
-                    self._end.send(reply)
-
-    def _answer(self, request: wire.Request, fds: list[int]) -> wire.Reply | None:
-        if isinstance(request, wire.InferPlace):
-            return wire.Found.of(self._resident.judge(self._pixels(request)))
-        if isinstance(request, wire.InferFile):
-            return wire.Found.of(self._resident.judge_file(Path(request.path)))
-        if isinstance(request, wire.Load):
-            return self._load(request)
-        if isinstance(request, wire.Attach):
-            shape = FrameShape(request.height, request.width)
-            self._memories[request.memory] = FrameMemory.attach(fds[0], shape, request.places)
-        elif isinstance(request, wire.Detach):
-            self._memories.pop(request.memory).close()
-        else:
-            self._priority.restore()
-        return None
-
-    def _pixels(self, request: wire.InferPlace) -> Pixels:
-        return self._memories[request.memory].pixels(request.place)
-
-    def _load(self, request: wire.Load) -> wire.LoadedReply:
-        loaded = self._resident.load(request.order())
-        gc.freeze()  # later collections need not walk the model
-        say(
-            "bundle_loaded",
-            swap_id=request.swap_id,
-            model=f"{request.name}@{request.version}",
-            load_ms=round(loaded.load_ms, 1),
-            memory_bytes=loaded.memory_bytes,
-        )
-        return wire.LoadedReply.of(loaded)
-
-
-def say(event: str, *, level: str = "info", **fields: str | float) -> None:
-    """One line for the daemon's log."""
-    sys.stderr.write(json.dumps({"event": event, "level": level, **fields}) + "\n")
-    sys.stderr.flush()
 
 
 def main() -> int:
@@ -99,6 +34,20 @@ def main() -> int:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the daemon decides when a worker ends
         signal.signal(ignored, signal.SIG_IGN)
     faulthandler.enable()
+    bars = cage.Cage.from_json(arguments.cage)
+    layers = cage.enter(bars)
+    return _serve(arguments, bars, layers)
+
+
+def _serve(
+    arguments: argparse.Namespace, bars: cage.Cage, layers: tuple[cage.Facility, ...]
+) -> int:
+    # numpy starts threads as it is imported: the cage must be round them already.
+    from edge_daemon.errors import SlotLost  # noqa: PLC0415
+    from edge_daemon.slots import wire  # noqa: PLC0415
+    from edge_daemon.slots.resident import Resident, brief, engine_of  # noqa: PLC0415
+    from edge_daemon.slots.service import Service, say  # noqa: PLC0415
+
     priority = Priority()
     priority.lower()
     end = wire.WorkerEnd(socket.socket(fileno=arguments.fd))
@@ -111,7 +60,11 @@ def main() -> int:
         end.send(wire.Fault.of(SlotLost(f"The engine did not start ({brief(error)}).")))
         return _EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3
+    layers += cage.close(bars, priority.usual_nice)
     say("worker_ready", warm_ms=round(warm_ms, 1), yielding=priority.way.value)
+    lacking = [f"{layer.name} ({layer.note})" for layer in layers if not layer.available]
+    if lacking:
+        say("cage_incomplete", level="warning", lacking=", ".join(lacking))
     try:
         end.send(wire.Ready(warm_ms))
         Service(end, Resident(engine), priority).serve()
@@ -126,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--options", default="{}")
+    parser.add_argument("--cage", required=True)
     return parser.parse_args()
 
 

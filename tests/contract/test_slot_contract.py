@@ -74,8 +74,10 @@ def _simulated(order: Callable[[Behaviour], LoadOrder]) -> tuple[Slot, Callable[
 
 
 @pytest.fixture(scope="module")
-def spares() -> Iterator[SparePool]:
-    pool = SparePool(WorkerSpec(SIM_ENGINE, {"memory_bytes": 32 << 20}), settle_s=0.0)
+def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
+    readable = (str(tmp_path_factory.getbasetemp()),)
+    spec = WorkerSpec(SIM_ENGINE, {"memory_bytes": 32 << 20}, readable=readable)
+    pool = SparePool(spec, settle_s=0.0)
     yield pool
     pool.close()
 

@@ -28,8 +28,10 @@ GENEROUS_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def spares() -> Iterator[SparePool]:
-    pool = SparePool(WorkerSpec("tests.sim.engine:SimEngine"), settle_s=0.0)
+def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
+    readable = (str(tmp_path_factory.getbasetemp()),)
+    spec = WorkerSpec("tests.sim.engine:SimEngine", readable=readable)
+    pool = SparePool(spec, settle_s=0.0)
     yield pool
     pool.close()
 
@@ -136,10 +138,13 @@ def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
     program = f"""
 import pathlib, signal
 from edge_daemon.core.values import BundleRef
+from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
-slot = ProcessSlot("A", None, "tests.sim.engine:SimEngine")
+from edge_daemon.slots.spare import SparePool
 folder = pathlib.Path({str(tmp_path)!r})
+spec = WorkerSpec("tests.sim.engine:SimEngine", readable=(str(folder),))
+slot = ProcessSlot("A", SparePool(spec, standing=0))
 weights = pathlib.Path({str(weights)!r})
 slot.load(LoadOrder(BundleRef("b", "1"), "00", folder, weights, "detect", ("b",), 320, 0.2), 30)
 print("worker", slot.pid, flush=True)

@@ -31,8 +31,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def spares() -> Iterator[SparePool]:
-    pool = SparePool(WorkerSpec(ENGINE, {"threads": 1}), settle_s=0.0, start_timeout_s=GENEROUS_S)
+def spares(weights: Path) -> Iterator[SparePool]:
+    spec = WorkerSpec(ENGINE, {"threads": 1}, readable=(str(weights.parent),))
+    pool = SparePool(spec, settle_s=0.0, start_timeout_s=GENEROUS_S)
     yield pool
     pool.close()
 

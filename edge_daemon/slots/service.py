@@ -1,0 +1,78 @@
+"""What a worker answers: one request at a time, until the slot closes its end.
+
+Apart from `worker`, because this imports numpy, which starts threads: the cage is entered first.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+
+from edge_daemon.errors import EdgeDaemonError, SlotLost
+from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
+from edge_daemon.slots import wire
+from edge_daemon.slots.kernel import Priority
+from edge_daemon.slots.resident import Resident
+
+
+class Service:
+    """Answers the slot's requests, one after the other."""
+
+    def __init__(self, end: wire.WorkerEnd, resident: Resident, priority: Priority) -> None:
+        self._end = end
+        self._resident = resident
+        self._priority = priority
+        self._memories: dict[int, FrameMemory] = {}
+
+    def serve(self) -> None:
+        """Return when the slot's end is closed."""
+        while (received := self._end.receive()) is not None:
+            request, fds = received
+            try:
+                reply = self._answer(request, fds)
+            except EdgeDaemonError as fault:
+                self._end.send(wire.Fault.of(fault))
+                if isinstance(fault, SlotLost):  # this process can do no more work
+                    return
+            else:
+                if reply is not None:
+                    self._end.send(reply)
+
+    def _answer(self, request: wire.Request, fds: list[int]) -> wire.Reply | None:
+        if isinstance(request, wire.InferPlace):
+            return wire.Found.of(self._resident.judge(self._pixels(request)))
+        if isinstance(request, wire.InferFile):
+            return wire.Found.of(self._resident.judge_file(Path(request.path)))
+        if isinstance(request, wire.Load):
+            return self._load(request)
+        if isinstance(request, wire.Attach):
+            shape = FrameShape(request.height, request.width)
+            self._memories[request.memory] = FrameMemory.attach(fds[0], shape, request.places)
+        elif isinstance(request, wire.Detach):
+            self._memories.pop(request.memory).close()
+        else:
+            self._priority.restore()
+        return None
+
+    def _pixels(self, request: wire.InferPlace) -> Pixels:
+        return self._memories[request.memory].pixels(request.place)
+
+    def _load(self, request: wire.Load) -> wire.LoadedReply:
+        loaded = self._resident.load(request.order())
+        gc.freeze()  # later collections need not walk the model
+        say(
+            "bundle_loaded",
+            swap_id=request.swap_id,
+            model=f"{request.name}@{request.version}",
+            load_ms=round(loaded.load_ms, 1),
+            memory_bytes=loaded.memory_bytes,
+        )
+        return wire.LoadedReply.of(loaded)
+
+
+def say(event: str, *, level: str = "info", **fields: str | float) -> None:
+    """One line for the daemon's log."""
+    sys.stderr.write(json.dumps({"event": event, "level": level, **fields}) + "\n")
+    sys.stderr.flush()
