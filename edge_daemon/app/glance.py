@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import msgspec
 import structlog
@@ -14,6 +11,7 @@ import structlog
 from edge_daemon import __version__
 from edge_daemon.app.keeper import roles
 from edge_daemon.app.pulse import Pulse
+from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.timeline import Timeline
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
@@ -34,7 +32,6 @@ from edge_daemon.core.values import (
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.frames.ledger import Ledger
-from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
 from edge_daemon.slots.slot import Slot
@@ -42,23 +39,18 @@ from edge_daemon.web.state import (
     BrokerLine,
     CameraLine,
     ComingLine,
-    FoundLine,
     FramesLine,
     HealthLine,
     LatencyLine,
     ModelLine,
     OrderLine,
     PageState,
-    RejectedLine,
     SlotLine,
     SwapLine,
     VerdictLine,
 )
 
 _log = structlog.get_logger(__name__)
-
-PICTURES = 12
-"""Rejected parts that are shown."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class Seen:
     slots: Mapping[str, Slot]
     journal: Journal
     session: Session
-    rejected: RejectedFolder | None
+    rejects: Rejects
     pulse: Pulse
     camera: Callable[[], CameraState]
     state: Callable[[], State]
@@ -141,8 +133,8 @@ class Glance:
             latency_ms=_latency(seen.ledger.recent()),
             last=_verdict(self._last),
             swaps=self._swaps(),
-            rejected=tuple(self._rejected()),
-            keeps_rejected=seen.rejected is not None,
+            rejected=seen.rejects.lines(),
+            keeps_rejected=seen.rejects.are_kept,
             commands=settings.http.commands,
             history=seen.pulse.history.columns(),
         )
@@ -210,21 +202,6 @@ class Glance:
             _log.warning("timeline_not_read", error=error.message)
             return ()
 
-    # ------------------------------------------------------------------ rejected parts
-
-    def _rejected(self) -> list[RejectedLine]:
-        folder = self._seen.rejected
-        return [_part(path) for path in folder.recent(PICTURES)] if folder else []
-
-    def picture(self, name: str) -> bytes | None:
-        """A rejected part's picture by its file name."""
-        folder = self._seen.rejected
-        path = folder.find(name) if folder else None
-        try:
-            return path.read_bytes() if path else None
-        except OSError:
-            return None
-
 
 def _operation(op: Operation, state: State, slots: tuple[SlotLine, ...]) -> ComingLine:
     request = op.request
@@ -290,27 +267,6 @@ def _verdict(judged: Judged | None) -> VerdictLine | None:
         product=judged.assignment.product,
         labels=tuple(sorted({each.label for each in judged.detections})),
         latency_ms=round(judged.queue_ms + judged.inference_ms, 2),
-    )
-
-
-@lru_cache(maxsize=4 * PICTURES)
-def _part(path: Path) -> RejectedLine:
-    """The facts beside a picture; they never change."""
-    try:
-        facts = json.loads(path.with_suffix(".json").read_bytes())
-        found = tuple(
-            FoundLine(label=each["class"], confidence=each["confidence"], box=tuple(each["box"]))
-            for each in facts["detections"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return RejectedLine(file=path.name)
-    return RejectedLine(
-        file=path.name,
-        time=facts.get("time"),
-        model=facts.get("model"),
-        product=facts.get("product"),
-        job_order=facts.get("job_order"),
-        detections=found,
     )
 
 

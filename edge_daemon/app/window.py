@@ -40,7 +40,7 @@ class Window:
             watch=pictures.watch,
             snapshot=pictures.snapshot,
             swap=self.glance.timeline.entry,
-            rejected=self.glance.picture,
+            rejected=seen.rejects.picture,
             ask=self._ask if commands else None,
         )
         self._page: StatusPage | None = None

@@ -143,11 +143,12 @@ class SwapLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundLine(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):
-    """One box on a rejected part, in pixels of its picture."""
+    """One box on a rejected part, in pixels of its picture; `rejects`: its class makes it ng."""
 
     label: str
     confidence: float
     box: tuple[float, float, float, float]
+    rejects: bool = False
 
 
 class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,6 +129,7 @@ function renderPill() {
   if (state.camera.state !== "online") [word, mood] = [`Camera ${state.camera.state}`, "bad"];
   else if (!active) [word, mood] = [moving ? "Loading the model" : "No model", moving ? "busy" : "bad"];
   else if (!state.health.healthy) [word, mood] = ["Not judging", "bad"];
+  else if (state.order.requires && split(active.model)[0] !== state.order.requires) [word, mood] = ["Changing over · frames wait", "busy"];
   else if (moving) [word, mood] = ["Judging · next model on its way", "busy"];
   else if (!state.broker.online) [word, mood] = ["Judging · broker away", "warn"];
   text("pill", word);
@@ -195,6 +196,7 @@ function renderSlots() {
 }
 
 function renderTimeline() {
+  if (!isNews("timeline", state.swaps)) return;
   if (!state.swaps.length) { fill("timeline", [el("li", { class: "quiet" }, "Nothing has happened yet.")]); return; }
   fill("timeline", state.swaps.map((swap) => {
     const [sign, mood] = WORDS[swap.status] || ["·", ""];
@@ -210,12 +212,13 @@ function renderTimeline() {
 }
 
 function renderRejected() {
+  if (!isNews("rejected", state.rejected)) return;
   if (!state.rejected.length) {
     fill("rejected", [el("p", { class: "quiet" }, state.keeps_rejected ? "None yet." : "Pictures are not kept (results.ng_images).")]);
     return;
   }
   fill("rejected", state.rejected.map((part) => el("button", { on: () => openPart(part) }, picture(part),
-    el("small", {}, el("b", {}, [...new Set(part.detections.map((each) => each.class))].join(", ") || "ng"), ` ${time(part.time)}`))));
+    el("small", {}, el("b", {}, [...new Set(part.detections.filter((each) => each.rejects).map((each) => each.class))].join(", ") || "ng"), ` ${time(part.time)}`))));
 }
 
 function renderFacts() {
@@ -228,6 +231,14 @@ function renderFacts() {
     fact("Frames", `${count(frames.captured)} = ${count(frames.inspected)} judged + ${count(frames.dropped)} dropped + ${count(frames.uninspected)} uninspected`, !frames.balanced),
     fact("Up", ago(state.started)), fact("edge-daemon", state.version), fact("Boot", state.boot),
   ]);
+}
+
+/** Whether what this place shows is about to change. */
+function isNews(id, what) {
+  const key = JSON.stringify(what), home = $(id);
+  if (home.dataset.key === key) return false;
+  home.dataset.key = key;
+  return true;
 }
 
 /** New children, only where something changed: what is touched or focused stays. */
@@ -286,15 +297,16 @@ function plot(canvas, values, draw) {
   const rows = history.filter((row) => row.at > end - span), cells = values(rows);
   const total = draw === bars ? (cell) => cell.reduce((sum, [, v]) => sum + v, 0) : (cell) => Math.max(0, ...cell.map(([, v]) => v || 0));
   const most = nice(Math.max(1, ...cells.map(total)) * 1.05);
+  const scale = draw === bars ? even(most) : tenfold(cells);
   const x = (at) => left + (at - end + span) / span * (width - left - right);
-  const y = (value) => height - bottom - value / most * (height - top - bottom);
+  const y = (value) => height - bottom - scale.part(value) * (height - top - bottom);
   pen.fillStyle = ink("--quiet");
   pen.strokeStyle = ink("--line");
   pen.lineWidth = 1;
   pen.textAlign = "right";
-  for (const part of [0, 0.5, 1]) {
-    pen.beginPath(); pen.moveTo(left, y(part * most)); pen.lineTo(width - right, y(part * most)); pen.stroke();
-    pen.fillText(String(part * most), left - 6, y(part * most) + 4);
+  for (const tick of scale.ticks) {
+    pen.beginPath(); pen.moveTo(left, y(tick)); pen.lineTo(width - right, y(tick)); pen.stroke();
+    pen.fillText(String(tick), left - 6, y(tick) + 4);
   }
   pen.textAlign = "left";
   pen.fillText(span < 120 ? `−${span} s` : `−${span / 60} min`, left, height - 5);
@@ -304,6 +316,17 @@ function plot(canvas, values, draw) {
   marks(pen, end - span, end, x, top, height - bottom, width - right);
   const lastCell = cells[cells.length - 1] || [];
   canvas.setAttribute("aria-label", lastCell.map(([, value]) => value).join(", "));
+}
+
+const even = (most) => ({ part: (value) => value / most, ticks: [0, most / 2, most] });
+
+/** Milliseconds by powers of ten: a usual frame and one that waited for its model fit together. */
+function tenfold(cells) {
+  const known = cells.flat().map(([, value]) => value).filter((value) => value > 0);
+  const low = Math.floor(Math.log10(Math.min(10, ...known))), high = Math.max(Math.ceil(Math.log10(Math.max(10, ...known) * 1.05)), low + 1);
+  const steps = high - low > 2 ? [1] : [1, 2, 5], ticks = [10 ** high];
+  for (let power = low; power < high; power++) ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
+  return { part: (value) => Math.min(1, Math.max(0, (Math.log10(Math.max(value, 10 ** low)) - low) / (high - low))), ticks };
 }
 
 function bars(pen, rows, cells, x, y, step) {
@@ -344,7 +367,7 @@ function marks(pen, begin, end, x, top, bottom, edge) {
   for (const swap of state.swaps) {
     const at = Date.parse(swap.cutover) / 1000;
     if (!(at > begin && at <= end + 2)) continue;
-    const where = Math.min(x(at), edge), label = split(swap.model)[1] || swap.model, room = pen.measureText(label).width;
+    const where = Math.min(x(at), edge), label = named(swap), room = pen.measureText(label).width;
     pen.setLineDash([4, 3]);
     pen.beginPath(); pen.moveTo(where, top); pen.lineTo(where, bottom); pen.stroke();
     pen.setLineDash([]);
@@ -352,6 +375,12 @@ function marks(pen, begin, end, x, top, bottom, edge) {
     const start = Math.max(where, room + 44);
     if (start + 4 < free) { pen.fillText(label, start, top - 4); free = start - room; }
   }
+}
+
+/** The version that came; with its name where another product began. */
+function named(swap) {
+  const [name, version] = split(swap.model);
+  return split(swap.left)[0] === name ? version : spaced(swap.model);
 }
 
 function nice(value) {
@@ -407,7 +436,7 @@ function receiptParts(receipt) {
     el("p", {}, `Frames while it went on: ${count(frames.captured || 0)} captured = ${count(frames.inspected || 0)} judged + ${count(frames.dropped || 0)} dropped + ${count(frames.uninspected || 0)} uninspected`),
     el("h3", {}, "Receipt"),
     table([["from", receipt.from || "–"], ["to", receipt.to], ["sha256", receipt.sha256], ["asked by", receipt.by || "–"], ["reason", receipt.reason || "–"],
-      ["requested", `${time(receipt.requested_at)} (${receipt.requested_at})`], ["trial", receipt.trial || "–"], ["swap", receipt.swap_id]]),
+      ["requested", `${time(receipt.requested_at)} (${receipt.requested_at})`], ["trial", receipt.trial ? said(receipt.trial) : receipt.cutover_frame === null ? "–" : "not over"], ["swap", receipt.swap_id]]),
   ].filter(Boolean);
 }
 
@@ -416,27 +445,28 @@ const table = (rows) => el("table", {}, rows.map(([head, ...cells]) => el("tr", 
 function checkTable(checks) {
   const value = (given) => given === undefined || given === null ? "" : typeof given === "number" ? String(Math.round(given * 1000) / 1000) : given;
   const sorted = [...checks].sort((a, b) => a.passed - b.passed);
-  return el("table", {}, el("tr", {}, ["", "check", "measured", "limit", ""].map((head) => el("th", {}, head))),
+  return el("table", { class: "checks" }, el("tr", {}, ["", "check", "measured", "limit", ""].map((head) => el("th", {}, head))),
     sorted.map((check) => el("tr", {}, el("td", { class: check.passed ? "yes" : "no" }, check.passed ? "✓" : "✕"),
       el("td", {}, said(check.name)), el("td", {}, value(check.measured)), el("td", {}, value(check.limit)), el("td", { class: "quiet" }, check.note || ""))));
 }
 
 /** A rejected part with its boxes drawn over it. */
 function picture(part) {
-  const image = el("img", { src: `/ng/${part.file}`, alt: "", loading: "lazy" }), over = el("svg", {});
+  const image = el("img", { src: `/ng/${part.file}`, alt: "" }), over = el("svg", {});
   const drawBoxes = () => {
     const width = image.naturalWidth, height = image.naturalHeight;
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    over.replaceChildren(...part.detections.map(({ box: [x1, y1, x2, y2] }) => el("rect", {
-      x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1), fill: "none", stroke: "#ffc100", "stroke-width": width / 160 })));
+    over.replaceChildren(...part.detections.map(({ box: [x1, y1, x2, y2], rejects }) => el("rect", {
+      x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1), fill: "none",
+      stroke: rejects ? "#ff5a46" : "#ffc100", "stroke-width": width / (rejects ? 90 : 220) })));
   };
   if (image.complete && image.naturalWidth) drawBoxes(); else image.addEventListener("load", drawBoxes);
-  return el("div", { class: "picture" }, image, over);
+  return el("span", { class: "picture" }, image, over);
 }
 
 function openPart(part) {
   openDialog(`Rejected ${time(part.time)}`, picture(part), el("h3", {}, "Seen"),
-    table(part.detections.map((each) => [each.class, `${Math.round(each.confidence * 100)} %`, each.box.map(Math.round).join(", ")])),
+    table(part.detections.map((each) => [each.class, `${Math.round(each.confidence * 100)} %`, each.rejects ? "rejects" : "", each.box.map(Math.round).join(", ")])),
     el("h3", {}, "Facts"), table([["model", part.model || "–"], ["product", part.product || "–"], ["order", part.job_order || "–"], ["file", part.file]]));
 }
 
