@@ -149,11 +149,12 @@ def release(
 
 def _body(**fields: Any) -> dict[str, Any]:
     """The request as the contract names it, without what is not given."""
-    fields["by"] = fields.get("by") or _user()
+    fields["by"] = fields.get("by") or user()
     return {key: value for key, value in fields.items() if value not in (None, "")}
 
 
-def _user() -> str | None:
+def user() -> str | None:
+    """Who is typing, as this machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -192,11 +193,13 @@ def _ask(
 
 
 def show_answers(
-    answers: Iterable[Mapping[str, Any]], verb: str, *, as_json: bool = False
+    answers: Iterable[Mapping[str, Any]], verb: str, *, as_json: bool = False, quiet: bool = False
 ) -> Mapping[str, Any]:
-    """Show each answer as it comes; returns the last. JSON: one object a line."""
+    """Show each answer as it comes; returns the last. JSON: one object a line.
+
+    `quiet` leaves out the words of a success.
+    """
     last: Mapping[str, Any] = {}
-    quiet = as_json
     with console(stderr=True).status(f"{verb} …", spinner="dots") as spinner:
         for answer in answers:
             last = answer
@@ -206,7 +209,7 @@ def show_answers(
                 elapsed = milliseconds(answer.get("elapsed_ms"))
                 spinner.update(f"{verb}: {answer.get('stage')} … {elapsed}")
                 typer.echo(f"  {answer.get('stage')}  after {elapsed}", err=True)
-    if not quiet:
+    if not as_json and not (quiet and last.get("status") == "succeeded"):
         show_outcome(last, verb)
     return last
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import stat
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -120,8 +120,8 @@ class Station:
         return answer
 
     def socket(self) -> Path | None:
-        """The control socket's file; None where there is none on this machine."""
-        return next((path for path in _socket_places(self.settings) if _is_socket(path)), None)
+        """The control socket's file; None where nobody listens at one on this machine."""
+        return next((path for path in _socket_places(self.settings) if _is_served(path)), None)
 
     # ------------------------------------------------------------------ parts
 
@@ -195,8 +195,14 @@ def _socket_places(settings: Settings) -> list[Path]:
     return [folder / SOCKET for folder in (*places, RUN / settings.device, settings.state_folder)]
 
 
-def _is_socket(path: Path) -> bool:
+def _is_served(path: Path) -> bool:
+    """Whether somebody listens there; a daemon that was killed leaves its file behind."""
     try:
-        return stat.S_ISSOCK(path.stat().st_mode)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            probe.connect(str(path))
+    except PermissionError:
+        return True  # not for us, and the sentence about it comes with the question
     except OSError:
         return False
+    return True

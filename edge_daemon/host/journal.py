@@ -180,7 +180,7 @@ class Journal:
         sql = "SELECT seq, utc, kind, body, prev_hash, hash FROM audit ORDER BY seq DESC LIMIT ?"
         rows = self._rows(sql, -1 if limit is None else limit)
         return tuple(
-            AuditLink(seq, AuditRow(utc, kind, body), prev_hash, digest)
+            AuditLink(seq, AuditRow(utc, kind, _as_bytes(body)), prev_hash, digest)
             for seq, utc, kind, body, prev_hash, digest in reversed(rows)
         )
 
@@ -297,3 +297,8 @@ class Journal:
             return Anchor.parse(self._anchor_path.read_bytes())
         except (OSError, ValueError):
             return Anchor()
+
+
+def _as_bytes(body: bytes | str) -> bytes:
+    """A row's body; who edits the file by hand leaves text, and must be found out."""
+    return body if isinstance(body, bytes) else str(body).encode()

@@ -1,0 +1,64 @@
+"""`edge-daemon audit`: the trail of what was done, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.station import Station
+from edge_daemon.cli.words import console, moment
+
+
+class Action(str, Enum):
+    """What to do with the trail besides showing it."""
+
+    VERIFY = "verify"
+
+
+def audit(
+    action: Annotated[
+        Optional[Action],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Argument(help="verify: is the chain of hashes whole?", show_default=False),
+    ] = None,
+    file: ConfigFile = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many rows.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Who asked for what, and what came of it; each row carries the hash of the one before."""
+    trail = Records(Station(read_settings(file))).audit(limit, verify=action is Action.VERIFY)
+    if as_json:
+        typer.echo(json.dumps(trail, indent=2, ensure_ascii=False))
+    elif action is None:
+        console().print(_table(trail["rows"]))
+    else:
+        _tell_verdict(trail)
+    if trail["faults"]:
+        raise typer.Exit(FAILED)
+
+
+def _tell_verdict(trail: dict[str, Any]) -> None:
+    head, faults = trail["head"], trail["faults"]
+    if not faults:
+        typer.echo(f"The trail is whole: {head['seq']} rows, the last hash is {head['hash']}.")
+        return
+    for fault in faults:
+        typer.echo(fault, err=True)
+    typer.echo("Keep the state folder as it is: this is evidence.", err=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("row", "when", "what", ""):
+        table.add_column(heading)
+    for row in rows:
+        facts = ", ".join(f"{key} {value}" for key, value in row["body"].items() if value)
+        table.add_row(str(row["seq"]), moment(row["time"]), row["kind"], Text(facts))
+    return table

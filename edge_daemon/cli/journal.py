@@ -1,0 +1,116 @@
+"""History, audit trail and quarantine: from the running daemon, else from its journal itself.
+
+The journal belongs to one process. While the daemon runs it answers through its control socket;
+when it does not, the journal is opened here, and what is changed is put on record as it would be.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from edge_daemon.cli.station import Station
+from edge_daemon.control import payloads
+from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.core.state import Durable
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import Code, SenderError, StateError
+from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal import Entry, Journal
+from edge_daemon.host.journal_file import FILE
+
+
+class Records:
+    """What one device has on record."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._is_running = station.socket() is not None
+
+    def history(self, limit: int) -> list[dict[str, Any]]:
+        """The newest receipts, newest first. Raises StateError, NotReachable."""
+        if self._is_running:
+            answer = self._station.inquire("history", {"limit": limit})
+            return list(answer["receipts"])
+        with self._journal() as journal:
+            return [json.loads(row.body) for row in journal.history(limit)]
+
+    def audit(self, limit: int, *, verify: bool) -> dict[str, Any]:
+        """`head`, the newest `rows`, and `faults` (None where not asked for)."""
+        if self._is_running:
+            return self._station.inquire("audit", {"limit": limit, "verify": verify})
+        with self._journal() as journal:
+            return {
+                "head": {"seq": journal.audit_head().seq, "hash": journal.audit_head().hash},
+                "faults": journal.audit_faults() if verify else None,
+                "rows": [
+                    {
+                        "seq": link.seq,
+                        "time": payloads.iso_utc(link.row.utc),
+                        "kind": link.row.kind,
+                        "body": json.loads(link.row.body),
+                        "hash": link.hash,
+                    }
+                    for link in journal.audit_rows(limit)
+                ],
+            }
+
+    def durable(self) -> Durable | None:
+        """The state of a daemon that does not run; None while it runs, or never ran."""
+        if self._is_running or not (self._station.settings.state_folder / FILE).exists():
+            return None
+        with self._journal() as journal:
+            return decode_durable(journal.state())
+
+    def quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
+        """Quarantine a version, or lift it (`reason` None). Raises SenderError where it cannot."""
+        verb = "unquarantine" if reason is None else "quarantine"
+        if self._is_running:
+            body = {"model": str(ref), "reason": reason, "by": by}
+            self._station.inquire(verb, {key: value for key, value in body.items() if value})
+            return
+        with self._journal() as journal:
+            durable = changed(decode_durable(journal.state()), ref, reason)
+            facts = {"model": str(ref), "by": by, "reason": reason, "while": "stopped"}
+            row = AuditRow(time.time(), verb, json.dumps(facts, sort_keys=True).encode())
+            journal.commit(Entry(encode_durable(durable), audit=(row,)))
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        folder = self._station.settings.state_folder
+        if not (folder / FILE).exists():
+            raise StateError(
+                f"{folder} holds no journal: this device has never run here.",
+                hint="Check state_dir, or start the daemon once.",
+            )
+        journal = Journal.open(folder)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def changed(durable: Durable, ref: BundleRef, reason: str | None) -> Durable:
+    """The state with one version quarantined or freed, by the rules of the running daemon."""
+    others = tuple((r, why) for r, why in durable.quarantined if r != ref)
+    if reason is None:
+        if len(others) == len(durable.quarantined):
+            raise SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED)
+        return replace(durable, quarantined=others)
+    confirmed = tuple(r for r in durable.confirmed if r != ref)
+    selected = dict(durable.selected)
+    if selected.get(ref.name) == ref.version:
+        del selected[ref.name]
+        good = [r for r in confirmed if r.name == ref.name]
+        if good:
+            selected[ref.name] = good[-1].version
+    return replace(
+        durable,
+        quarantined=(*others, (ref, reason)),
+        confirmed=confirmed,
+        selected=tuple(sorted(selected.items())),
+    )

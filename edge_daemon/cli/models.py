@@ -1,0 +1,314 @@
+"""`edge-daemon models …`: the store of this device, with or without a running daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from edge_daemon.cli.exits import NotReachable
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.requests import user
+from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.words import console, milliseconds, moment, receipt_lines, size
+from edge_daemon.config import Settings
+from edge_daemon.core.state import Durable
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.models.bundle import Manifest
+from edge_daemon.models.store import Store
+
+app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
+
+_Ref = Annotated[str, typer.Argument(help="name@version", metavar="REF", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the daemon does with each version; empty where no daemon can be asked."""
+
+    active: str | None = None
+    prepared: str | None = None
+    selected: Mapping[str, str] | None = None
+    quarantined: Mapping[str, str] | None = None
+
+    def of(self, ref: BundleRef) -> list[str]:
+        """The words for one version."""
+        text = str(ref)
+        words = [word for word in ("active", "prepared") if getattr(self, word) == text]
+        if (self.selected or {}).get(ref.name) == ref.version:
+            words.append("selected")
+        if text in (self.quarantined or {}):
+            words.append("quarantined")
+        return words
+
+
+@app.command("list")
+def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Every complete bundle, and the folders that are none; marks what the daemon uses."""
+    settings = read_settings(file)
+    store = _store(settings)
+    offer = store.offer()
+    roles = _roles(settings)
+    lines = [_line(store.manifest(known.ref), roles) for known in offer.known]
+    refused = [
+        {"folder": str(p.folder), "code": str(p.error.code), "message": p.error.message}
+        for p in offer.problems
+    ]
+    if as_json:
+        typer.echo(json.dumps({"models": lines, "refused": refused}, indent=2, ensure_ascii=False))
+        return
+    if not lines and not refused:
+        typer.echo(f"{settings.models.store} is empty. Add one: edge-daemon models add FOLDER")
+        return
+    out = console()
+    out.print(_table(lines))
+    for problem in refused:
+        out.print(Text(f"{problem['folder']}: {problem['message']}", style="red"))
+
+
+@app.command("show")
+def show(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """What a bundle says of itself: classes, recipe, golden images, lineage."""
+    settings = read_settings(file)
+    manifest = _store(settings).manifest(_parsed(ref))
+    roles = _roles(settings)
+    plain = _described(manifest, roles)
+    if as_json:
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in plain.items():
+        if value not in (None, [], {}, ""):
+            grid.add_row(key, _shown(value))
+    console().print(grid)
+
+
+@app.command("add")
+def add(
+    folder: Annotated[Path, typer.Argument(help="The bundle, anywhere.", exists=True)],
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check FOLDER byte by byte and copy it into the store; it appears there whole."""
+    from edge_daemon.models.trust import Trust  # noqa: PLC0415 - a second that `list` need not pay
+
+    settings = read_settings(file)
+    trust = settings.models.trust
+    ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required))
+    if as_json:
+        typer.echo(json.dumps({"model": str(ref)}))
+    else:
+        typer.echo(f"{ref} is in the store. Try it: edge-daemon swap {ref} --dry-run")
+
+
+@app.command("verify")
+def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check every byte of a bundle against its digests, and its signature against the keys."""
+    import tempfile  # noqa: PLC0415 - likewise
+
+    from edge_daemon.models.bundle import verified_copy  # noqa: PLC0415
+    from edge_daemon.models.trust import Trust  # noqa: PLC0415
+
+    settings = read_settings(file)
+    store, parsed = _store(settings), _parsed(ref)
+    manifest = store.manifest(parsed)
+    trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
+        verified = verified_copy(manifest, store.find(parsed), Path(scratch) / "copy", trust)
+    signer = verified.signer.key.name if verified.signer else None
+    if as_json:
+        plain = {"model": ref, "valid": True, "sha256": manifest.weights.sha256, "signer": signer}
+        typer.echo(json.dumps(plain))
+    elif signer:
+        typer.echo(f"{ref} is whole, and {signer} vouches for it.")
+    else:
+        typer.echo(f"{ref} is whole. Nobody signed it that this device knows.")
+
+
+@app.command("sign")
+def sign(
+    ref: Annotated[str, typer.Argument(help="name@version, or a bundle's folder.", metavar="REF")],
+    key: Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)],
+    file: ConfigFile = None,
+) -> None:
+    """Sign every file of a bundle; whoever trusts the public key may load it."""
+    from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
+
+    folder = Path(ref)
+    if not folder.is_dir():
+        folder = _store(read_settings(file)).find(_parsed(ref))
+    typer.echo(f"Signed: {trust.sign(folder, key)}")
+
+
+@app.command("history")
+def history(
+    file: ConfigFile = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="The newest so many.")] = 20,
+    swap: Annotated[str, typer.Option(help="Only this swap, in full.", show_default=False)] = "",
+    as_json: AsJson = False,
+) -> None:
+    """The receipts of past swaps, newest first."""
+    receipts = Records(Station(read_settings(file))).history(200 if swap else limit)
+    if swap:
+        receipts = [receipt for receipt in receipts if receipt.get("swap_id") == swap]
+        if not receipts:
+            raise SenderError(f"No swap {swap} is on record.", hint="See: models history")
+    if as_json:
+        typer.echo(json.dumps(receipts, indent=2, ensure_ascii=False))
+    elif swap:
+        typer.echo("\n".join(receipt_lines(receipts[0])))
+    else:
+        console().print(_history_table(receipts))
+
+
+@app.command("quarantine")
+def quarantine(
+    ref: _Ref,
+    file: ConfigFile = None,
+    reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
+) -> None:
+    """Keep a version from becoming active until it is lifted."""
+    settings = read_settings(file)
+    parsed = _parsed(ref)
+    Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
+    typer.echo(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
+    if _roles(settings).active == ref:
+        typer.echo("It judges frames until something else is active: edge-daemon rollback")
+
+
+@app.command("unquarantine")
+def unquarantine(ref: _Ref, file: ConfigFile = None) -> None:
+    """Let a quarantined version become active again."""
+    Records(Station(read_settings(file))).quarantine(_parsed(ref), None, user() or "")
+    typer.echo(f"{ref} may become active again.")
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def _store(settings: Settings) -> Store:
+    if not settings.models.store.is_dir():
+        raise SenderError(
+            f"The store {settings.models.store} is not there.",
+            hint="Create it, or correct models.store in the settings.",
+        )
+    return Store(settings.models.store)
+
+
+def _parsed(ref: str) -> BundleRef:
+    try:
+        return BundleRef.parse(ref)
+    except ValueError:
+        raise typer.BadParameter(f"{ref!r} is not name@version, such as bottle@1.4.0.") from None
+
+
+def _roles(settings: Settings) -> Roles:
+    """From the daemon where it answers, else from its journal, else nothing."""
+    station = Station(settings)
+    try:
+        seen = station.glance()
+        if seen.is_online:
+            return _roles_seen(seen)
+    except NotReachable:
+        pass
+    try:
+        durable = Records(station).durable()
+    except EdgeDaemonError:
+        return Roles()  # another process holds the journal: the list itself is still right
+    return _roles_kept(durable) if durable else Roles()
+
+
+def _roles_seen(seen: Glance) -> Roles:
+    state = seen.part("model/state")
+    prepared = state.get("prepared") or {}
+    lines = seen.part("model/available").get("models") or ()
+    held = {line["model"]: line["quarantined"] for line in lines if line.get("quarantined")}
+    return Roles(seen.active, prepared.get("model"), state.get("selected") or {}, held)
+
+
+def _roles_kept(durable: Durable) -> Roles:
+    held = {str(ref): why for ref, why in durable.quarantined}
+    return Roles(None, None, dict(durable.selected), held)
+
+
+def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:
+    ref = str(manifest.ref)
+    return {
+        "model": ref,
+        "sha256": manifest.weights.sha256,
+        "size": manifest.weights.size,
+        "classes": list(manifest.classes),
+        "products": list(manifest.products),
+        "roles": roles.of(manifest.ref),
+        "quarantined": (roles.quarantined or {}).get(ref),
+    }
+
+
+def _table(lines: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("model", "", "weights", "classes", "products"):
+        table.add_column(heading)
+    for line in lines:
+        words = ", ".join(line["roles"])
+        style = "yellow" if line["quarantined"] else "green" if "active" in words else ""
+        table.add_row(
+            Text(line["model"]),
+            Text(words, style=style),
+            size(line["size"]),
+            Text(", ".join(line["classes"])),
+            Text(", ".join(line["products"])),
+        )
+    return table
+
+
+def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
+    recipe, limits = manifest.recipe, manifest.limits
+    return {
+        **_line(manifest, roles),
+        "weights": manifest.weights.file,
+        "task": manifest.task,
+        "input": manifest.imgsz,
+        "requires": dict(manifest.requires),
+        "recipe": {"confidence": recipe.confidence, "reject": sorted(recipe.reject)},
+        "golden": len(manifest.golden),
+        "limits": vars(limits),
+        "lineage": dict(manifest.lineage),
+        "metrics": dict(manifest.metrics),
+        "notes": list(manifest.notes),
+    }
+
+
+def _shown(value: Any) -> Text:
+    if isinstance(value, Mapping):
+        return Text(", ".join(f"{key} {inner}" for key, inner in value.items()))
+    if isinstance(value, (list, tuple)):
+        return Text(", ".join(str(inner) for inner in value))
+    return Text(str(value))
+
+
+def _history_table(receipts: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
+        table.add_column(heading)
+    for receipt in receipts:
+        table.add_row(
+            moment(receipt.get("cutover_at") or receipt.get("requested_at")),
+            Text(str(receipt.get("swap_id"))),
+            Text(str(receipt.get("from") or "")),
+            Text(str(receipt.get("to"))),
+            str(receipt.get("cutover_frame", "")),
+            milliseconds(receipt.get("pause_ms")),
+            Text(str(receipt.get("by") or "")),
+            Text(str(receipt.get("trial") or "")),
+        )
+    return table

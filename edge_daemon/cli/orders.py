@@ -1,0 +1,175 @@
+"""`edge-daemon orders test`: what a MES's payload would do, without doing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from edge_daemon.cli.exits import FAILED, NotReachable
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.words import console
+from edge_daemon.config import OrderSource, Settings
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.topics import is_match
+from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.errors import SenderError
+from edge_daemon.models.store import Store
+
+app = typer.Typer(no_args_is_help=True, help="Work orders of the MES.")
+
+
+@app.callback()
+def group() -> None:
+    """Work orders of the MES."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One order as understood, and what it would do."""
+
+    order: str | None
+    product: str
+    word: str
+    state: str | None
+    name: str | None
+    version: str | None
+    effect: str
+    good: bool
+
+
+@app.command("test")
+def try_payload(
+    payload: Annotated[str, typer.Argument(metavar="FILE", help="The payload; - reads stdin.")],
+    topic: Annotated[str, typer.Option(help="The topic it would come by.", show_default=False)],
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read FILE as if it had come by TOPIC: order, product, model, and what would happen.
+
+    Exits with 1 where it cannot be read, or would leave frames without a model.
+    """
+    settings = read_settings(file)
+    source, number = _source(settings, topic)
+    arrived = Instant(time.monotonic(), time.time())
+    orders = compile_source(source).read(_content(payload), arrived)
+    chosen = _Choice(settings)
+    readings = [_reading(order, settings, chosen) for order in orders]
+    if as_json:
+        plain = {"source": number, "orders": [asdict(reading) for reading in readings]}
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    else:
+        _show(readings, source, number)
+    if not all(reading.good for reading in readings):
+        raise typer.Exit(FAILED)
+
+
+def _source(settings: Settings, topic: str) -> tuple[OrderSource, int]:
+    """The first entry under `orders` that takes the topic, as the daemon chooses it."""
+    for number, source in enumerate(settings.orders):
+        if is_match(source.topic, topic):
+            return source, number
+    known = ", ".join(source.topic for source in settings.orders) or "none at all"
+    raise SenderError(f"No entry under orders reads {topic}.", hint=f"The settings read: {known}.")
+
+
+def _content(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+class _Choice:
+    """Which version of a name an order would use: the daemon's word, else the store's newest."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._available = Store(settings.models.store).available()
+        self._seen: Glance | None = None
+        try:
+            seen = Station(settings).glance()
+            self._seen = seen if seen.is_online else None
+        except NotReachable:
+            pass  # nobody runs yet: the store and the settings are all there is
+
+    @property
+    def active(self) -> str | None:
+        return self._seen.active if self._seen else None
+
+    @property
+    def is_held(self) -> bool:
+        return bool(self._seen and self._seen.part("model/state").get("held"))
+
+    def version(self, name: str) -> str | None:
+        if self._seen is not None:
+            selected = self._seen.part("model/state").get("selected") or {}
+            if name in selected:
+                return str(selected[name])
+        held = self._quarantined()
+        versions = [known.ref for known in self._available if known.ref.name == name]
+        fit = [ref.version for ref in versions if str(ref) not in held]
+        return fit[-1] if fit else None
+
+    def _quarantined(self) -> set[str]:
+        if self._seen is None:
+            return set()
+        models = self._seen.part("model/available").get("models") or ()
+        return {line["model"] for line in models if line.get("quarantined")}
+
+
+def _reading(order: JobOrder, settings: Settings, chosen: _Choice) -> Reading:
+    name = settings.links.get(order.product)
+    version = chosen.version(name) if name else None
+    effect, good = _effect(order, name, version, chosen)
+    state = order.state.value if order.state else None
+    return Reading(order.id, order.product, order.word, state, name, version, effect, good)
+
+
+def _effect(
+    order: JobOrder, name: str | None, version: str | None, chosen: _Choice
+) -> tuple[str, bool]:
+    """What would happen, and whether every frame would find its model."""
+    if order.state is None:
+        return f"nothing: {order.word!r} has no meaning here; it is recorded", True
+    if order.state is OrderState.COMPLETED:
+        return "nothing changes: the model stays active", True
+    if name is None:
+        left = "" if order.state is OrderState.DISPATCHED else "; its frames stay uninspected"
+        return f"unknown_product: no link names a model for {order.product}{left}", False
+    if version is None:
+        return f"unknown_model: the store has no usable version of {name}", False
+    held = " (held now: it is recorded, and applied on release)" if chosen.is_held else ""
+    return f"{_change(order.state, name, version, chosen)}{held}", True
+
+
+def _change(state: OrderState, name: str, version: str, chosen: _Choice) -> str:
+    model = f"{name}@{version}"
+    if chosen.active is not None and chosen.active.partition("@")[0] == name:
+        return f"{chosen.active} stays: it is linked to this product already"
+    if state is OrderState.DISPATCHED:
+        return f"prepare {model} in a free slot, ahead of time"
+    return f"swap to {model}, exactly at the first frame captured after it arrives"
+
+
+def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
+    shape = f"preset {source.preset}" if source.preset else "fields of its own"
+    typer.echo(f"Read by orders[{number}]: {source.topic}, {shape}.")
+    if not readings:
+        typer.echo("It is empty: nothing would happen.")
+    for reading in readings:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim")
+        grid.add_column(overflow="fold")
+        grid.add_row("order", Text(reading.order or "without id"))
+        grid.add_row("product", Text(reading.product))
+        grid.add_row("state", Text(f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}"))
+        model = f"{reading.name}@{reading.version or '?'}" if reading.name else "none"
+        grid.add_row("model", Text(model))
+        style = "green" if reading.good else "red"
+        grid.add_row("would", Text(reading.effect, style=style))
+        console().print(grid)

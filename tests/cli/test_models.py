@@ -1,0 +1,177 @@
+"""The store from the command line, with and without a daemon; quarantine, history, audit trail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from edge_daemon.cli.main import app
+from edge_daemon.host.journal import Journal
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.device import Device, sim_bundle, wait_until
+
+B1, B2 = "bottle@1.0.0", "bottle@1.1.0"
+
+
+@pytest.fixture
+def still() -> Iterator[Device]:
+    """A station that was set up and never ran."""
+    device = Device(B1, B2)
+    yield device
+    shutil.rmtree(device.folder)
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    with Device(B1, B2) as device:
+        device.await_active(B1)
+        yield device
+
+
+def run(device: Device, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*arguments, "--config", str(device.config)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def as_json(device: Device, *arguments: str) -> Any:
+    result = CliRunner().invoke(app, [*arguments, "--json", "--config", str(device.config)])
+    return json.loads(result.stdout)
+
+
+def roles(device: Device, ref: str) -> list[str]:
+    lines = as_json(device, "models", "list")["models"]
+    return next(line["roles"] for line in lines if line["model"] == ref)
+
+
+def test_list_needs_no_daemon(still: Device) -> None:
+    """The store as it lies there, and what lies there but is no bundle."""
+    (still.store / "can" / "1.0.0").mkdir(parents=True)
+    code, output = run(still, "models", "list")
+    assert code == 0
+    assert B1 in output
+    assert "can/1.0.0" in output.replace("\n", "")
+    assert as_json(still, "models", "list")["models"][0]["roles"] == []
+
+
+def test_list_marks_what_the_daemon_uses(device: Device) -> None:
+    """Active, selected, quarantined, as the daemon says."""
+    assert roles(device, B1) == ["active", "selected"]
+    assert run(device, "models", "quarantine", B2, "--reason", "blurred")[0] == 0
+    wait_until(lambda: roles(device, B2) == ["quarantined"], "the new offer told")
+
+
+def test_show_tells_what_a_bundle_says_of_itself(still: Device) -> None:
+    """Classes, recipe, limits; and 1 with what there is for one that is not."""
+    shown = as_json(still, "models", "show", B1)
+    assert shown["classes"] == ["bottle", "scratch"]
+    assert shown["golden"] == 1
+    code, output = run(still, "models", "show", "bottle@7.0.0")
+    assert code == 1
+    assert "1.1.0" in output
+    assert run(still, "models", "show", "bottle")[0] == 2
+
+
+def test_add_verify_and_sign(still: Device, tmp_path: Path) -> None:
+    """A bundle from elsewhere comes into the store whole; a changed byte is found."""
+    folder = sim_bundle(tmp_path / "incoming", "bottle@2.0.0")
+    private, public = generate_keypair(tmp_path, "line")
+    code, output = run(still, "models", "sign", str(folder), "--key", str(private))
+    assert code == 0, output
+    assert run(still, "models", "add", str(folder))[0] == 0
+    settings = yaml.safe_load(still.config.read_text())
+    settings["models"]["trust"] = {"public_keys": [str(public)], "required": True}
+    still.config.write_text(yaml.safe_dump(settings))
+    code, output = run(still, "models", "verify", "bottle@2.0.0")
+    assert (code, "vouches" in output) == (0, True), output
+    code, output = run(still, "models", "verify", B1)
+    assert code == 1
+    assert "model.sig" in output
+    weights = still.store / "bottle" / "2.0.0" / "weights-good.pt"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    code, output = run(still, "models", "verify", "bottle@2.0.0")
+    assert code == 1
+    assert "digest" in output
+
+
+def test_quarantine_by_a_running_daemon_is_audited_and_obeyed(device: Device) -> None:
+    """The swap is refused, the trail names who and why, and lifting it lets it through."""
+    assert run(device, "models", "quarantine", B2, "--reason", "blurred")[0] == 0
+    code, output = run(device, "swap", B2, "--local")
+    assert code == 1
+    assert "blurred" in output
+    rows = as_json(device, "audit")["rows"]
+    entry = next(row for row in rows if row["kind"] == "quarantine")
+    assert (entry["body"]["model"], entry["body"]["reason"]) == (B2, "blurred")
+    assert run(device, "models", "unquarantine", B2)[0] == 0
+    assert run(device, "swap", B2, "--local")[0] == 0
+    assert run(device, "models", "unquarantine", B2)[0] == 1
+    assert run(device, "models", "quarantine", "bottle@9.9.9")[0] == 1
+
+
+def test_quarantine_while_the_daemon_is_stopped_holds_at_its_start(device: Device) -> None:
+    """The journal is edited with a row of the trail, and the trail stays whole."""
+    device.stop()
+    assert run(device, "models", "quarantine", B2, "--reason", "blurred")[0] == 0
+    assert roles(device, B2) == ["quarantined"]
+    assert run(device, "audit", "verify")[0] == 0
+    device.start()
+    device.await_active(B1)
+    assert run(device, "swap", B2, "--local")[0] == 1
+    device.stop()
+    assert run(device, "models", "unquarantine", B2)[0] == 0
+    assert roles(device, B2) == []
+
+
+def test_history_holds_the_receipts(device: Device) -> None:
+    """Newest first, by the running daemon and from its journal alike."""
+    run(device, "swap", B2, "--local", "--by", "kim")
+    running = as_json(device, "models", "history")
+    assert (running[0]["to"], running[0]["by"]) == (B2, "kim")
+    code, output = run(device, "models", "history", "--swap", running[0]["swap_id"])
+    assert (code, f"{B1} → {B2}" in output) == (0, True)
+    code, output = run(device, "models", "history")
+    assert "kim" in output
+    device.stop()
+    assert as_json(device, "models", "history")[0]["swap_id"] == running[0]["swap_id"]
+    assert run(device, "models", "history", "--swap", "none")[0] == 1
+
+
+def test_audit_verify_finds_a_change(device: Device) -> None:
+    """A row that somebody changed breaks the chain: named, and exit 1."""
+    code, output = run(device, "audit", "verify")
+    assert code == 0
+    assert "whole" in output
+    device.stop()
+    journal = Journal.open(device.folder / "state" / "cam1")
+    journal._db.execute("UPDATE audit SET body = '{}' WHERE seq = 1")
+    journal._db.commit()
+    journal.close()
+    code, output = run(device, "audit", "verify")
+    assert code == 1
+    assert "Row 1 was changed" in output
+
+
+def test_a_station_that_never_ran_has_no_history(still: Device) -> None:
+    """One sentence, no journal made by looking."""
+    code, output = run(still, "models", "history")
+    assert code == 1
+    assert "has never run" in output
+    assert not (still.folder / "state").exists()
+
+
+def test_a_missing_store_is_named(still: Device) -> None:
+    """The folder and the key of the settings."""
+    shutil.rmtree(still.store)
+    code, output = run(still, "models", "list")
+    assert code == 1
+    assert "models.store" in output
