@@ -325,6 +325,7 @@ class Daemon:
         closing.callback(self._pictures.stop)
         self._publisher.start()
         closing.callback(self._publisher.stop, 5.0)
+        closing.callback(self._line.close)
         self._lane_thread.start()
         closing.callback(self._stop_lane)
         self._driver.start()
