@@ -1,0 +1,277 @@
+"""The desk: one answer to every request, and nothing told that a power cut could take back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.core.trial import TrialLimits
+from edge_daemon.host.journal import Entry
+from tests.sim.broker import Packet
+from tests.sim.station import TOPICS, Plan, Station
+
+B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    with Station(tmp_path) as made:
+        yield made.run()
+
+
+def statuses(station: Station, request: str) -> list[str]:
+    return [str(a["status"]) for a in station.answers(request)]
+
+
+def test_a_repeated_id_gets_the_first_outcome_and_does_nothing(station: Station) -> None:
+    """The same bytes again, however often it is asked."""
+    first = station.ask("swap", model=B2, id="swap-1")
+    station.ask("swap", model=B1)
+    for _ in range(2):
+        station.send("swap", model=B2, id="swap-1")
+    station.until(lambda: len([a for a in station.answers("swap-1") if a == first]) == 3)
+    assert len(station.events("requested")) == 2
+    station.until_frames(3)
+    assert station.models()[-1] == B1
+
+
+def test_a_repeat_after_a_restart_is_answered_from_the_journal(tmp_path: Path) -> None:
+    """Another start, the same answer, no second swap."""
+    before = Station(tmp_path).run()
+    first = before.ask("swap", model=B2, id="swap-1")
+    before.until_event("confirmed", model=B2)
+    with before.restarted() as after:
+        after.run(B2)
+        assert after.ask("swap", model=B2, id="swap-1") == first
+        assert after.models() == [B2]
+
+
+def test_a_repeat_while_it_is_under_way_is_accepted_once_more(station: Station) -> None:
+    """It is told that it is under way; there is one operation and one outcome."""
+    station.script.hold_loads()
+    request = station.send("swap", model=B2)
+    station.until_answer(request, stage="load")
+    station.send("swap", model=B2, id=request)
+    station.until(lambda: statuses(station, request).count("accepted") == 2)
+    station.script.open_loads()
+    station.outcome(request)
+    assert len(station.events("requested")) == 1
+
+
+def test_a_rejected_id_stays_rejected(station: Station) -> None:
+    """Also a refusal is a first outcome."""
+    first = station.ask("swap", model="jar@1.0.0", id="x")
+    assert first["status"] == "rejected"
+    station.send("swap", model=B2, id="x")
+    station.until(lambda: station.answers("x") == [first, first])
+
+
+def test_what_was_open_is_interrupted_at_the_next_start(tmp_path: Path) -> None:
+    """Power fails during a load: one outcome, `interrupted`, and the old version goes on."""
+    before = Station(tmp_path).run()
+    before.script.hold_loads()
+    request = before.send("swap", model=B2)
+    before.until_answer(request, stage="load")
+    with before.restarted(abruptly=True) as after:
+        after.run(B1)
+        assert after.outcome(request)["status"] == "interrupted"
+        assert after.models() == [B1]
+        assert after.journal.open_requests() == ()
+
+
+def test_a_version_on_trial_is_tried_again_after_a_power_cut(tmp_path: Path) -> None:
+    """The start is on the trial version, never on a third one, and it is still on trial."""
+    plan = Plan(trial=TrialLimits(10**6, 0.0))
+    before = Station(tmp_path, plan).run()
+    before.ask("swap", model=B2)
+    with before.restarted(abruptly=True) as after:
+        after.run(B2)
+        assert after.driver.state.durable.trial is not None
+        assert after.driver.state.durable.tries == 2
+
+
+def test_a_request_is_journalled_before_the_broker_forgets_it(station: Station) -> None:
+    """At the moment of the acknowledgement the request is in the journal."""
+    journalled: list[bool] = []
+    handlers = station.session._handlers
+    on_request = handlers.on_request
+
+    def spied(verb: str, incoming: object) -> None:
+        done = incoming.done  # type: ignore[attr-defined]
+
+        def acknowledged() -> None:
+            journalled.append(station.journal.find_request("swap-1") is not None)
+            done()
+
+        object.__setattr__(incoming, "done", acknowledged)
+        on_request(verb, incoming)  # type: ignore[arg-type]
+
+    object.__setattr__(handlers, "on_request", spied)
+    station.ask("swap", model=B2, id="swap-1")
+    assert journalled == [True]
+
+
+def test_an_instant_outcome_never_overtakes_its_acceptance(station: Station) -> None:
+    """Accepted comes first, though both are known in the same moment."""
+    for _ in range(10):
+        for verb in ("hold", "release"):
+            request = station.send(verb)
+            station.outcome(request)
+            assert statuses(station, request) == ["accepted", "succeeded"]
+
+
+def test_a_full_disk_accepts_nothing_and_changes_nothing(station: Station) -> None:
+    """`failed` with the box's reason; once there is room the same id is carried out."""
+    station.journal.is_full = True
+    outcome = station.ask("swap", model=B2, id="swap-1")
+    assert outcome["status"] == "failed"
+    assert "disk" in outcome["error"]["message"]
+    assert station.session._unacknowledged == [], "the broker would send it again"
+    station.until_frames(3)
+    assert station.models() == [B1]
+    station.journal.is_full = False
+    station.send("swap", model=B2, id="swap-1")
+    station.until_answer("swap-1", status="succeeded")
+
+
+def test_a_refused_request_that_could_not_be_kept_is_refused_later(station: Station) -> None:
+    """What was failed for the disk's sake leaves nothing behind that its repeat stumbles over."""
+    station.journal.is_full = True
+    assert station.ask("swap", model=B2, id="swap-1")["status"] == "failed"
+    station.journal.is_full = False
+    station.send("swap", model="jar@1.0.0", id="swap-1")
+    station.until_answer("swap-1", status="rejected")
+
+
+def test_a_journal_that_cannot_be_read_fails_the_request_alone(station: Station) -> None:
+    """The driver goes on."""
+    station.journal.is_unreadable = True
+    assert station.ask("swap", model=B2)["status"] == "failed"
+    station.journal.is_unreadable = False
+    assert station.ask("swap", model=B2)["status"] == "succeeded"
+
+
+def test_an_outcome_survives_a_disk_that_was_full_when_it_happened(station: Station) -> None:
+    """The cutover is made; its outcome and state are written as soon as there is room."""
+    station.script.hold_loads()
+    request = station.send("swap", model=B2)
+    station.until_answer(request, stage="load")
+    station.journal.is_full = True
+    station.script.open_loads()
+    station.until_active(B2)
+    station.journal.is_full = False
+    station.ask("hold")
+    assert station.outcome(request)["status"] == "succeeded"
+    assert b'"2.0.0"' in (station.journal.state() or b"")
+    assert station.journal.open_requests() == ()
+
+
+def test_a_snapshot_after_a_full_disk_forgets_nothing(station: Station) -> None:
+    """What is written late is the planner's state, whichever request comes next."""
+    station.journal.is_full = True
+    station.order("CAN")
+    station.until_active(CAN)
+    station.journal.is_full = False
+    assert station.ask("snapshot")["status"] == "succeeded"
+    state = json.loads(station.journal.state() or b"{}")
+    assert state["product"] == "CAN"
+    assert state["confirmed"]
+
+
+def test_answers_go_where_the_sender_wants_them(station: Station) -> None:
+    """To the Response Topic with its Correlation Data, which is the id where none is given."""
+    heard = station.broker.watch("ops/kim")
+    body = json.dumps({"model": B2}).encode()
+    packet = Packet(TOPICS.request("swap"), body, 1, False, "ops/kim", b"corr-1")
+    station.broker.publish(packet)
+    assert station.outcome("corr-1")["status"] == "succeeded"
+    station.until(lambda: any(b"succeeded" in p.payload for p in heard))
+    assert {p.correlation for p in heard} == {b"corr-1"}
+
+
+def test_a_superseded_request_is_told_at_its_own_address(station: Station) -> None:
+    """Each of two requests gets its outcome where it was asked for, also after a failed commit."""
+    heard = station.broker.watch("ops/kim")
+    station.script.hold_loads()
+    body = json.dumps({"model": B2, "id": "one"}).encode()
+    station.broker.publish(Packet(TOPICS.request("swap"), body, 1, False, "ops/kim"))
+    station.until_answer("one", stage="load")
+    station.journal.is_full = True
+    assert station.ask("swap", model=CAN)["status"] == "failed"
+    station.journal.is_full = False
+    station.ask("swap", model=B1)
+    assert station.outcome("one")["status"] == "superseded"
+    station.until(lambda: any(b"superseded" in p.payload for p in heard))
+
+
+def test_a_retained_request_is_refused(station: Station) -> None:
+    """It would be carried out at every start."""
+    outcome = station.outcome(station.send("swap", model=B2, retain=True))
+    assert outcome["error"]["code"] == "retained"
+    station.until_frames(3)
+    assert station.models() == [B1]
+
+
+def test_what_cannot_be_read_is_answered_where_it_can_be(station: Station) -> None:
+    """Garbage changes nothing and ends nothing."""
+    for payload in (b"\xff\xfe", b"[1]", b'{"id":"x"', b'{"model":' + b"9" * 300_000 + b"}"):
+        station.broker.publish(Packet(TOPICS.request("swap"), payload, 1))
+    station.broker.publish(Packet("mes/orders", b"\x00\x01", 1))
+    station.until_event("order_refused")
+    assert station.session._unacknowledged == []
+    assert station.ask("swap", model=B2)["status"] == "succeeded"
+
+
+def test_events_tell_the_story_in_order(station: Station) -> None:
+    """Requested, prepared, swapped, confirmed: each once, through the outbox."""
+    station.ask("swap", model=B2)
+    station.until_event("confirmed", model=B2)
+    told = [e["type"] for e in station.events() if e.get("model") == B2]
+    assert told == ["requested", "prepared", "swapped", "confirmed"]
+    station.until(lambda: station.journal.outbox_depth() == 0)
+
+
+def test_what_is_told_while_the_broker_is_away_comes_later(station: Station) -> None:
+    """The outbox keeps outcome and events, in order, until the broker has them."""
+    station.script.hold_loads()
+    request = station.send("swap", model=B2)
+    station.until_answer(request, stage="load")
+    station.session.cut()
+    station.script.open_loads()
+    station.until_active(B2)
+    assert "succeeded" not in statuses(station, request)
+    station.session.resume()
+    station.outbox.wake()
+    assert station.outcome(request)["status"] == "succeeded"
+
+
+def test_every_step_is_on_the_audit_trail(station: Station) -> None:
+    """Who asked for what, what came of it, and which orders came; the chain holds."""
+    station.ask("swap", model=B2, by="kim")
+    station.order("CAN", order="WO-1")
+    station.until_active(CAN)
+    rows = [(link.row.kind, json.loads(link.row.body)) for link in station.journal.audit_rows()]
+    assert ("request", "kim") in [(kind, body.get("by")) for kind, body in rows]
+    assert {"request", "outcome", "event", "order"} <= {kind for kind, _ in rows}
+    assert station.journal.audit_faults() == []
+
+
+def test_history_holds_the_completed_receipt(station: Station) -> None:
+    """One row a swap, replaced when its trial ends."""
+    swap_id = station.ask("swap", model=B2)["receipt"]["swap_id"]
+    station.until_event("confirmed", swap_id=swap_id)
+    row = station.journal.receipt(swap_id)
+    assert row is not None
+    assert json.loads(row.body)["trial"] == "confirmed"
+
+
+def test_an_entry_of_nothing_is_not_written(station: Station) -> None:
+    """A step that changes nothing costs no disk."""
+    written: list[Entry] = []
+    commit = station.journal.commit
+    station.journal.commit = lambda entry: (written.append(entry), commit(entry))[1]  # type: ignore[method-assign]
+    station.until_frames(50)
+    assert written == []
