@@ -178,10 +178,16 @@ def enter(cage: Cage) -> tuple[Facility, ...]:
     return tuple(layers)
 
 
-def close(cage: Cage, usual_nice: int) -> tuple[Facility, ...]:
-    """The layers that only a warm worker bears; from here on foreign files may run."""
-    own = seccomp.Own(os.getpid(), usual_nice, shared_memory=cage.gpu)
+def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tuple[Facility, ...]:
+    """The layers that only a warm worker bears; from here on foreign files may run.
+
+    Returns them with those that were `entered`. Where Landlock is not among them, the filter
+    lets nothing be written at all.
+    """
+    confined = any(layer.name == "landlock" and layer.available for layer in entered)
+    own = seccomp.Own(os.getpid(), usual_nice, gpu=cage.gpu, writes=confined)
     return (
+        *entered,
         _try("limits", lambda: _limit(cage)),
         _try("seccomp", lambda: seccomp.install(own)),
     )

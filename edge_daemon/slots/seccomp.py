@@ -76,6 +76,19 @@ _WEIGHED: Final[dict[str, tuple[int, int]]] = {
     "prlimit64": (302, 261), "ioctl": (16, 29), "memfd_create": (319, 279), "seccomp": (317, 277),
 }  # fmt: skip
 
+# Where Landlock is lacking: nothing is made, renamed or removed, and nothing opened for writing.
+_CHANGES: Final[dict[str, tuple[int | None, int | None]]] = {
+    "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None),
+    "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None), "renameat": (264, 38),
+    "renameat2": (316, 276), "link": (86, None), "linkat": (265, 37), "symlink": (88, None),
+    "symlinkat": (266, 36),
+}  # fmt: skip
+_OPENING: Final[dict[str, tuple[int | None, int | None, int]]] = {
+    "open": (2, None, 1), "openat": (257, 56, 2),
+}  # fmt: skip
+_OPENAT2 = 437  # its flags lie in memory, where the filter cannot look
+_OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
+
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _CLONE_THREAD = 0x00010000
@@ -88,12 +101,15 @@ _IOCTL_DENIED = (0x5412, 0x541C, 0x5423)  # ptracer; typing into, drawing on, tu
 class Own:
     """What the filter must know of the process: who it is, and its usual nice value.
 
-    `shared_memory`: whether it may make memory files (a GPU's driver does).
+    Args:
+        gpu: it may make memory files, and open files (its devices) to read and write.
+        writes: whether it may change files at all; False where nothing else confines it.
     """
 
     pid: int
     usual_nice: int = 0
-    shared_memory: bool = False
+    gpu: bool = False
+    writes: bool = True
 
 
 def available() -> bool:
@@ -134,13 +150,29 @@ def program(own: Own, machine: str) -> list[Step]:
         (_AT_LEAST, 0, 1, _NEWEST_CALL + 1),
         _errno(errno.ENOSYS),
     ]
-    for numbers in _DENIED.values():
-        number = numbers[column]
-        if number is not None:
-            steps += [(_EQUALS, 0, 1, number), _errno(errno.EPERM)]
+    steps += _refused(_DENIED, column, errno.EPERM)
+    if not own.writes:
+        steps += _refused(_CHANGES, column, errno.EROFS)
+        steps += _read_only(column, _OPEN_TO_WRITE | (0 if own.gpu else os.O_RDWR))
     for name, block in _weighed(own).items():
         steps += [(_EQUALS, 0, len(block), _WEIGHED[name][column]), *block]
     return [*steps, _return(_RET_ALLOW)]
+
+
+def _refused(calls: dict[str, tuple[int | None, int | None]], column: int, code: int) -> list[Step]:
+    numbers = [numbers[column] for numbers in calls.values()]
+    pairs = [((_EQUALS, 0, 1, n), _errno(code)) for n in numbers if n is not None]
+    return [step for pair in pairs for step in pair]
+
+
+def _read_only(column: int, flags: int) -> list[Step]:
+    steps: list[Step] = [(_EQUALS, 0, 1, _OPENAT2), _errno(errno.ENOSYS)]
+    for *numbers, position in _OPENING.values():
+        number = numbers[column]
+        if number is not None:
+            block = [_argument(position), (_HAS_BIT, 0, 1, flags), _errno(errno.EROFS)]
+            steps += [(_EQUALS, 0, 4, number), *block, _return(_RET_ALLOW)]
+    return steps
 
 
 def _weighed(own: Own) -> dict[str, list[Step]]:
@@ -174,7 +206,7 @@ def _weighed(own: Own) -> dict[str, list[Step]]:
             (_EQUALS, 0, 1, own.pid),
             *_verdict(),
         ],
-        "memfd_create": [_return(_RET_ALLOW) if own.shared_memory else _errno(errno.EPERM)],
+        "memfd_create": [_return(_RET_ALLOW) if own.gpu else _errno(errno.EPERM)],
     }
 
 

@@ -60,7 +60,7 @@ def _serve(
         end.send(wire.Fault.of(SlotLost(f"The engine did not start ({brief(error)}).")))
         return _EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3
-    layers += cage.close(bars, priority.usual_nice)
+    layers = cage.close(bars, priority.usual_nice, layers)
     say("worker_ready", warm_ms=round(warm_ms, 1), yielding=priority.way.value)
     lacking = [f"{layer.name} ({layer.note})" for layer in layers if not layer.available]
     if lacking:

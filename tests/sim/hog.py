@@ -1,0 +1,70 @@
+"""Engines that burden their worker: with memory, with threads, with files."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
+
+_STEP_BYTES = 16 << 20
+_STEPS = 256  # 4 GiB: it ends even where nothing bounds it
+
+
+class _Plain:
+    def warm(self) -> None:
+        pass
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        return ModelFacts(("bottle",), order.task)
+
+    def infer(self, pixels: Pixels) -> Sight:
+        return Sight(())
+
+    def gpu_bytes(self) -> int:
+        return 0
+
+
+class HogEngine(_Plain):
+    """Takes ever more memory at load: as `bytes`, as `arrays`, or as `native` code that never
+    looks whether it got any. None of it is touched where it need not be."""
+
+    def __init__(self, way: str) -> None:
+        self._way = way
+        self._held: list[object] = []
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        for _ in range(_STEPS):
+            if self._way == "native":
+                malloc = ctypes.CDLL(None).malloc
+                malloc.restype = ctypes.c_void_p
+                ctypes.memset(malloc(ctypes.c_size_t(_STEP_BYTES)) or 0, 1, 1)
+            elif self._way == "arrays":
+                self._held.append(np.zeros(_STEP_BYTES, np.uint8))
+            else:
+                self._held.append(bytearray(_STEP_BYTES))
+        return super().load(order)
+
+
+class ThreadedEngine(_Plain):
+    """Starts threads as it warms up, which stay."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def warm(self) -> None:
+        for _ in range(self._threads):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+class ScratchEngine(_Plain):
+    """Leaves a note in its scratch folder, and names the folder as its class."""
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        scratch = Path(tempfile.gettempdir())
+        (scratch / "note").write_text("mine", encoding="utf-8")
+        return ModelFacts((str(scratch),), order.task)
