@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -39,7 +40,7 @@ from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
-from edge_daemon.control.messages import Handlers
+from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
@@ -173,7 +174,7 @@ class Daemon:
         readers = tuple(compile_source(source) for source in settings.orders)
         handlers = Handlers(
             lambda verb, incoming: self._driver.post(RequestArrived(verb, incoming)),
-            lambda source, incoming: self._driver.post(OrderArrived(source, incoming)),
+            self._order_came,
             self._online,
         )
         filters = tuple(source.topic for source in settings.orders)
@@ -394,6 +395,11 @@ class Daemon:
     def _deliver(self, request_id: str, payload: bytes) -> None:
         self._socket.deliver(request_id, payload)
         self._window.deliver(request_id, payload)
+
+    def _order_came(self, source: int, incoming: Incoming) -> None:
+        """No frame captured from now on is judged before the order was read: it may be its own."""
+        arrived = replace(incoming, received=self._ring.fence(self._clock.now))
+        self._driver.post(OrderArrived(source, arrived))
 
     def _tell_result(self, judged: Judged) -> None:
         self._window.glance.judged(judged)

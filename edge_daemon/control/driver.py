@@ -248,6 +248,12 @@ class Driver:
                 self._step(StoreChanged(available))
 
     def _order_arrived(self, arrival: OrderArrived) -> None:
+        try:
+            self._take_order(arrival)
+        finally:
+            self._rooms.line.lift()
+
+    def _take_order(self, arrival: OrderArrived) -> None:
         incoming = arrival.incoming
         try:
             orders = self._rooms.read_order(arrival.source, incoming)

@@ -110,6 +110,8 @@ class Lane:
         if captured is not None:
             number, epoch = captured.number, captured.assignment.epoch
         else:
+            if self._ring.depth:
+                return  # they stay behind a fence, and may be the last of the old model
             number = self._ring.next_number
             epoch = self._ring.assignment.epoch
             at = self._now().at

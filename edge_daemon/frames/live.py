@@ -116,6 +116,9 @@ class LiveLine:
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         self._ring.stamp_from(assignment, number)
 
+    def lift(self) -> None:
+        self._ring.lift()
+
     def pass_over(self, epoch: int) -> None:
         assert self._lane is not None
         self._lane.pass_over(epoch)

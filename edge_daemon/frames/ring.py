@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,6 +124,7 @@ class Ring:
         self._next = 0
         self._assignment = Assignment()
         self._boundaries: deque[_Boundary] = deque()  # not reached yet, in the order of the calls
+        self._fences: deque[float] = deque()  # frames captured from then on stay for now
         self._woken = False
         self._closed = False
         self._opened = opened
@@ -190,13 +192,13 @@ class Ring:
     def head(self, timeout_s: float | None) -> Captured | None:
         """The oldest frame not yet popped.
 
-        None after `timeout_s`, after `wake`, and when a closed ring is empty. The frame may be
-        stamped anew until it is popped: what counts is what `pop` returns.
+        None after `timeout_s`, after `wake`, behind a fence, and when a closed ring is empty. The
+        frame may be stamped anew until it is popped: what counts is what `pop` returns.
         """
         with self._changed:
-            if not self._waiting:
+            if not self._waiting or self._is_fenced():
                 self._wait(timeout_s)
-            if not self._waiting:
+            if not self._waiting or self._is_fenced():
                 return None
             if self._latest:
                 while len(self._live) > 1:
@@ -245,6 +247,26 @@ class Ring:
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         """Frame `number` and all later ones that are not yet popped carry `assignment`."""
         self._stamp(_Boundary(assignment, number=number))
+
+    def fence(self, now: Callable[[], Instant]) -> Instant:
+        """An order arrives: frames captured from this moment on stay here until it was read.
+
+        Without it a frame could be judged between the order's arrival and its stamp. The moment is
+        read where no frame can be popped; each fence wants one `lift`. A ring that becomes tight
+        lets its head go all the same: a slow disk must not cost frames.
+        """
+        with self._changed:
+            moment = now()
+            self._fences.append(moment.at)
+            return moment
+
+    def lift(self) -> None:
+        """The oldest fence is gone: what it held back has its stamp."""
+        with self._changed:
+            if self._fences:
+                self._fences.popleft()
+            self._woken = True
+            self._changed.notify_all()
 
     # -------------------------------------------------------------------------- the start
 
@@ -327,6 +349,11 @@ class Ring:
             self._changed.notify_all()
 
     # ------------------------------------------------------------------- with the lock held
+
+    def _is_fenced(self) -> bool:
+        if not self._fences or self._closed:
+            return False
+        return self._waiting[0].captured.at >= self._fences[0] and not self.tight
 
     def _show(self, lease: Lease) -> None:
         """A frame that is not captured: the newest is kept to be looked at, before the start."""

@@ -49,6 +49,10 @@ class Line(Protocol):
         """Frames from this number on are of this assignment."""
         ...
 
+    def lift(self) -> None:
+        """An order was read, and has stamped its frames: the lane need not wait for it."""
+        ...
+
     def pass_over(self, epoch: int) -> None:
         """Frames of this epoch and older will get no other model."""
         ...

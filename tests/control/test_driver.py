@@ -275,6 +275,20 @@ def test_a_running_order_changes_the_model_at_its_first_frame(start: Start) -> N
     assert station.has_lost_nothing
 
 
+def test_an_order_holds_from_the_moment_of_its_arrival(start: Start) -> None:
+    """Not a frame that was captured after it is judged as of the order before."""
+    station = start()
+    station.ask("prepare", model=CAN)
+    for number in range(10):
+        product = ("CAN", "BTL")[number % 2]
+        station.order(product, order=f"WO-{number}")
+        arrived_at = station.clock.now().at
+        station.until_event("order_running", message=f"WO-{number}")
+        station.until_frames(5)
+        later = [r for r in tuple(station.results) if r.captured_at >= arrived_at]
+        assert {r.assignment.product for r in later} == {product}, f"order {number}"
+
+
 def test_an_announced_order_is_prepared_early(start: Start) -> None:
     """When it runs, nothing is left to load."""
     station = start()

@@ -86,6 +86,38 @@ def test_a_second_release_is_a_fault() -> None:
         ring.release(frame)
 
 
+def test_a_fence_keeps_what_was_captured_after_it() -> None:
+    """Older frames pass; later ones wait for as many lifts as there were fences."""
+    ring = Ring(8)
+    capture(ring, at=1.0)
+    assert ring.fence(lambda: Instant(2.0, 1002.0)).at == 2.0
+    ring.fence(lambda: Instant(2.5, 1002.5))
+    capture(ring, at=2.0)
+    assert take(ring).number == 0
+    assert ring.head(0) is None
+    ring.lift()
+    second = ring.head(0)
+    assert second is not None
+    assert second.number == 1
+    capture(ring, at=3.0)
+    ring.pop()
+    assert ring.head(0) is None
+    ring.lift()
+    assert take(ring).number == 2
+
+
+def test_a_fence_costs_no_frame() -> None:
+    """A tight ring lets its head go, and a closed one everything."""
+    ring = Ring(3)
+    ring.fence(lambda: Instant(0.0, 1000.0))
+    capture(ring, at=1.0)
+    assert ring.head(0) is None
+    capture(ring, at=1.0)
+    assert take(ring).number == 0
+    ring.close()
+    assert take(ring).number == 1
+
+
 def test_an_abandoned_read_uses_no_number() -> None:
     """A read that failed captured nothing."""
     ring = Ring(2)

@@ -14,7 +14,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from edge_daemon.control.driver import (
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader
-from edge_daemon.control.messages import Handlers
+from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import SessionSpec
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
@@ -161,7 +161,7 @@ class Station:
         self.line.attach(self.lane)
         handlers = Handlers(
             lambda verb, incoming: self.driver.post(RequestArrived(verb, incoming)),
-            lambda source, incoming: self.driver.post(OrderArrived(source, incoming)),
+            self._order_came,
         )
         spec = SessionSpec(MqttSettings(), TOPICS, "cam1", ("mes/orders",))
         self.session = SimSession(self.broker, spec, handlers, self.clock)
@@ -226,6 +226,10 @@ class Station:
             available=self.store.available(),
             durable=decode_durable(self.journal.state()),
         )
+
+    def _order_came(self, source: int, incoming: Incoming) -> None:
+        arrived = replace(incoming, received=self.ring.fence(self.clock.now))
+        self.driver.post(OrderArrived(source, arrived))
 
     def _incumbent(self) -> Manifest | None:
         known = self.crossing.pointer.known
