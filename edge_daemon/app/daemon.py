@@ -22,6 +22,7 @@ from edge_daemon import __version__
 from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
 from edge_daemon.app.pulse import Body, Pulse
+from edge_daemon.app.recall import recall
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.window import Window
 from edge_daemon.config import Settings
@@ -35,7 +36,7 @@ from edge_daemon.control.driver import (
     RequestArrived,
     Rooms,
 )
-from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
@@ -300,7 +301,7 @@ class Daemon:
             links=tuple(settings.links.items()),
             initial=settings.models.initial,
             available=self._store.available(),
-            durable=decode_durable(self._journal.state()),
+            durable=recall(self._journal, settings.state_folder, self._started),
         )
 
     def _info(self) -> payloads.Info:
