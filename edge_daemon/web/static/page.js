@@ -290,7 +290,7 @@ function renderPlots() {
 
 function plot(canvas, values, draw) {
   const [pen, width, height] = paper(canvas);
-  const left = 42, right = 6, top = 16, bottom = 22;
+  const left = 56, right = 6, top = 16, bottom = 22;
   const end = history.length ? history[history.length - 1].at : Date.parse(state.time) / 1000;
   const known = history.length ? end - history[0].at : 0;
   const span = [60, 120, 300, 600].find((each) => known <= each) || HISTORY_S;
@@ -306,7 +306,7 @@ function plot(canvas, values, draw) {
   pen.textAlign = "right";
   for (const tick of scale.ticks) {
     pen.beginPath(); pen.moveTo(left, y(tick)); pen.lineTo(width - right, y(tick)); pen.stroke();
-    pen.fillText(String(tick), left - 6, y(tick) + 4);
+    pen.fillText(scale.label(tick), left - 6, y(tick) + 4);
   }
   pen.textAlign = "left";
   pen.fillText(span < 120 ? `−${span} s` : `−${span / 60} min`, left, height - 5);
@@ -318,7 +318,7 @@ function plot(canvas, values, draw) {
   canvas.setAttribute("aria-label", lastCell.map(([, value]) => value).join(", "));
 }
 
-const even = (most) => ({ part: (value) => value / most, ticks: [0, most / 2, most] });
+const even = (most) => ({ part: (value) => value / most, ticks: [0, most / 2, most], label: String });
 
 /** Milliseconds by powers of ten: a usual frame and one that waited for its model fit together. */
 function tenfold(cells) {
@@ -326,7 +326,8 @@ function tenfold(cells) {
   const low = Math.floor(Math.log10(Math.min(10, ...known))), high = Math.max(Math.ceil(Math.log10(Math.max(10, ...known) * 1.05)), low + 1);
   const steps = high - low > 2 ? [1] : [1, 2, 5], ticks = [10 ** high];
   for (let power = low; power < high; power++) ticks.push(...steps.map((step) => Number((step * 10 ** power).toPrecision(1))));
-  return { part: (value) => Math.min(1, Math.max(0, (Math.log10(Math.max(value, 10 ** low)) - low) / (high - low))), ticks };
+  return { part: (value) => Math.min(1, Math.max(0, (Math.log10(Math.max(value, 10 ** low)) - low) / (high - low))), ticks,
+    label: (tick) => tick < 1000 ? `${tick} ms` : `${tick / 1000} s` };
 }
 
 function bars(pen, rows, cells, x, y, step) {
