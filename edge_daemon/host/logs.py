@@ -19,6 +19,7 @@ import structlog
 
 from edge_daemon.core.credentials import HIDDEN, is_secret_key, redact
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.journald import JournalHandler
 
 _Fields = MutableMapping[str, Any]
 
@@ -84,7 +85,8 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    native = style is Style.JOURNAL and stream is sys.stdout
+    handler = JournalHandler(stream) if native else logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
