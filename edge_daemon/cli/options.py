@@ -28,11 +28,16 @@ TimeoutS = Annotated[
 ]
 
 
-def read_settings(file: Path | None) -> Settings:
-    """The settings of the device that is meant; a bare NAME means /etc/edge-daemon/NAME.yaml.
+def config_file(file: Path | None) -> Path:
+    """The settings file that is meant; a bare NAME means /etc/edge-daemon/NAME.yaml.
 
     Raises ConfigurationError.
     """
     if file is not None and not file.exists() and file == Path(file.name) and not file.suffix:
-        file = config.find_config(None, file.name)
-    return config.load(config.find_config(file))
+        return config.find_config(None, file.name, environ={})
+    return config.find_config(file)
+
+
+def read_settings(file: Path | None) -> Settings:
+    """The settings of the device that is meant; raises ConfigurationError."""
+    return config.load(config_file(file))

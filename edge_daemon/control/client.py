@@ -26,7 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.core.values import Status
-from edge_daemon.errors import BoxError, BrokerError
+from edge_daemon.errors import BoxError, BrokerError, ConfigurationError
 
 CONNECT_S = 5.0
 ACKNOWLEDGE_S = 5.0
@@ -167,7 +167,7 @@ class Client:
 
     def _send(self, topic: str, payload: bytes) -> None:
         refused = self.publish(topic, payload)
-        if refused == _NOBODY:
+        if refused == NOBODY:
             raise UnansweredError(
                 f"No daemon listens on {topic}.",
                 hint="Is it running, and on this broker? See: edge-daemon status",
@@ -269,7 +269,13 @@ class Client:
             ca, certificate, key = (
                 None if name is None else str(name) for name in (tls.ca, tls.certificate, tls.key)
             )
-            client.tls_set(ca, certificate, key)
+            try:
+                client.tls_set(ca, certificate, key)
+            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                raise ConfigurationError(
+                    f"mqtt.tls: a file cannot be used: {error}.",
+                    hint="Check that ca, certificate and key are readable PEM files.",
+                ) from error
         client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_message = self._on_message
@@ -321,12 +327,13 @@ class Client:
     def _on_publish(
         self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
     ) -> None:
-        said = _NOBODY if reason.value == _NO_MATCHING_SUBSCRIBERS else ""
+        said = NOBODY if reason.value == _NO_MATCHING_SUBSCRIBERS else ""
         self._note_ack("publish", mid, str(reason) if reason.is_failure else said)
 
 
 _NO_MATCHING_SUBSCRIBERS = 0x10
-_NOBODY = "no matching subscribers"
+NOBODY = "no matching subscribers"
+"""What `publish` says where the broker took the message and had nobody to give it to."""
 
 
 def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:

@@ -1,0 +1,172 @@
+"""`edge-daemon check`: is this machine ready to judge frames? Every doubt comes with a remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.text import Text
+
+from edge_daemon.cli.checks.broker import check_broker
+from edge_daemon.cli.checks.camera import check_camera
+from edge_daemon.cli.checks.configuration import check_file
+from edge_daemon.cli.checks.finding import Finding, Level, error, skipped
+from edge_daemon.cli.checks.machine import check_machine
+from edge_daemon.cli.checks.models import check_models
+from edge_daemon.cli.checks.service import check_service
+from edge_daemon.cli.exits import BAD_CONFIGURATION, FAILED
+from edge_daemon.cli.options import AsJson, ConfigFile, config_file
+from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.words import FAILED as CROSS
+from edge_daemon.cli.words import PASSED, WARNED, console
+from edge_daemon.config import Settings
+from edge_daemon.errors import EdgeDaemonError
+
+_SIGNS = {
+    Level.OK: (PASSED, "green"),
+    Level.WARNING: (WARNED, "yellow"),
+    Level.ERROR: (CROSS, "red"),
+    Level.SKIPPED: ("·", "dim"),
+}
+
+
+class Section(str, Enum):
+    """What can be looked at by itself."""
+
+    CONFIGURATION = "configuration"
+    MACHINE = "machine"
+    CAMERA = "camera"
+    BROKER = "broker"
+    MODELS = "models"
+    SERVICE = "service"
+
+
+class Output(str, Enum):
+    """For people or for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Found = Mapping[str, Sequence[Finding]]
+
+
+def check(
+    file: ConfigFile = None,
+    section: Annotated[
+        Optional[list[Section]],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(help="Only these; all of them otherwise.", show_default=False),
+    ] = None,
+    output: Annotated[Output, typer.Option(help="text, or json for machines.")] = Output.TEXT,
+    as_json: AsJson = False,
+) -> None:
+    """Configuration, machine, camera, broker, models, service: fine, a warning or an error.
+
+    Exits with 0 where nothing is wrong (warnings may be), 1 with errors, 78 where the settings
+    cannot be used.
+    """
+    path = config_file(file)
+    if as_json or output is Output.JSON:
+        found, settings = examine(path, section)
+        _print_json(path, found)
+    else:
+        found, settings = examine(path, section, _print_section)
+        _print_verdict(found)
+    if settings is None:
+        raise typer.Exit(BAD_CONFIGURATION)
+    if _count(found, Level.ERROR):
+        raise typer.Exit(FAILED)
+
+
+def examine(
+    path: Path,
+    sections: Sequence[Section] | None = None,
+    tell: Callable[[str, Sequence[Finding]], None] = lambda _, __: None,
+) -> tuple[dict[str, Sequence[Finding]], Settings | None]:
+    """Look at each section in turn; `tell` hears of each as soon as it is done.
+
+    The settings are None where they cannot be used; then nothing else was looked at.
+    """
+    wanted = list(sections or Section)
+    settings, remarks = check_file(path)
+    found: dict[str, Sequence[Finding]] = {Section.CONFIGURATION.value: remarks}
+    tell(Section.CONFIGURATION.value, remarks)
+    if settings is None:
+        return found, None
+    station = Station(settings)
+    seen = _seen(station) if {Section.CAMERA, Section.SERVICE} & set(wanted) else None
+    looks: dict[Section, Callable[[], list[Finding]]] = {
+        Section.MACHINE: lambda: check_machine(settings),
+        Section.CAMERA: lambda: check_camera(settings, seen),
+        Section.BROKER: lambda: check_broker(settings),
+        Section.MODELS: lambda: check_models(settings),
+        Section.SERVICE: lambda: check_service(station, seen),
+    }
+    for name, look in looks.items():
+        if name in wanted:
+            found[name.value] = _guarded(look)
+            tell(name.value, found[name.value])
+    return found, settings
+
+
+def plain(found: Found) -> dict[str, object]:
+    """The findings for machines."""
+    return {
+        "ok": not _count(found, Level.ERROR),
+        "errors": _count(found, Level.ERROR),
+        "warnings": _count(found, Level.WARNING),
+        "findings": [
+            {"section": name, **asdict(one), "level": one.level.value}
+            for name, findings in found.items()
+            for one in findings
+        ],
+    }
+
+
+def _seen(station: Station) -> Glance | None:
+    try:
+        return station.glance()
+    except EdgeDaemonError:
+        return None  # why not is told by the sections
+
+
+def _guarded(look: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return look() or [skipped("", "Nothing to look at.")]
+    except Exception as fault:
+        # The boundary of a section: one that fails must not hide what the others find.
+        return [error("check", f"The check itself failed: {fault!r}.", "Report this.")]
+
+
+def _count(found: Found, level: Level) -> int:
+    return sum(one.level is level for findings in found.values() for one in findings)
+
+
+def _print_json(path: Path, found: Found) -> None:
+    typer.echo(json.dumps({"file": str(path), **plain(found)}, indent=2, ensure_ascii=False))
+
+
+def _print_section(name: str, findings: Sequence[Finding]) -> None:
+    out = console()
+    out.print(Text(name, style="bold"))
+    for one in findings:
+        sign, style = _SIGNS[one.level]
+        line = Text(f"  {sign} ", style=style)
+        line.append(f"{one.name}: " if one.name else "", style="dim")
+        line.append(one.message, style="" if one.level is not Level.SKIPPED else "dim")
+        out.print(line)
+        if one.remedy:
+            out.print(Text(f"      {one.remedy}", style="cyan"))
+
+
+def _print_verdict(found: Found) -> None:
+    errors, warnings = _count(found, Level.ERROR), _count(found, Level.WARNING)
+    word = "1 error" if errors == 1 else f"{errors} errors"
+    more = "1 warning" if warnings == 1 else f"{warnings} warnings"
+    verdict = "Ready" if not errors else "Not ready"
+    typer.echo(f"{verdict}: {word}, {more}.")

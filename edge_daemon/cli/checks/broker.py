@@ -1,0 +1,110 @@
+"""Joins the broker as the daemon's user, and tries what the daemon will do there."""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from edge_daemon.cli.checks.finding import Finding, error, ok, warning
+from edge_daemon.config import MqttSettings, Settings
+from edge_daemon.control.client import NOBODY, Client
+from edge_daemon.errors import BrokerError, ConfigurationError
+
+_ACL = "Allow this user in the broker's access list: readwrite {root}/# and read of its orders."
+
+
+def check_broker(settings: Settings) -> list[Finding]:
+    """Connection, rights on every topic, round trip, and nobody else at our place."""
+    mqtt = settings.mqtt
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        with Client.of(settings) as client:
+            version = "5" if mqtt.protocol == 5 else "3.1.1"
+            found = [ok("connection", f"{where} lets us in, MQTT {version}.")]
+            found += _rights(client, settings)
+            found += _neighbours(client, settings)
+            return found
+    except BrokerError as fault:
+        return [error("connection", fault.message, _other_version(settings) or fault.hint)]
+    except ConfigurationError as fault:
+        return [error("connection", fault.message, fault.hint)]
+
+
+def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
+    root = settings.root
+    remedy = _ACL.format(root=root)
+    filters = [f"{root}/request/+", *(source.topic for source in settings.orders)]
+    denied = {one: why for one in filters if (why := client.subscribe(one))}
+    for one, why in denied.items():
+        yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
+    if not denied:
+        yield ok("subscribe", f"Requests and {len(settings.orders)} topics of orders may be read.")
+    # Beside the real topics, so that nobody takes a trial for a message of the daemon.
+    places = [f"{root}/check", f"{root}/model/check", f"{root}/response/check"]
+    for place in places:
+        if (why := client.publish(place, b"{}")) and why != NOBODY:
+            yield error("publish", f"The broker refuses {place}: {why}.", remedy)
+            return
+    yield from _round_trip(client, places[0], remedy)
+
+
+def _round_trip(client: Client, topic: str, remedy: str) -> Iterator[Finding]:
+    """MQTT 3.1.1 hides a refusal: only what comes back was let through."""
+    took_ms = measure_round_trip_ms(client, topic)
+    if took_ms is None:
+        yield error("publish", f"What we publish to {topic} does not come back.", remedy)
+        return
+    yield ok("publish", f"The topics below {client.topics.root} may be written.")
+    if took_ms > 30:
+        yield warning(
+            "round trip",
+            f"A message takes {took_ms:.0f} ms through the broker.",
+            "mosquitto: set_tcp_nodelay true; or a broker on this machine that bridges.",
+        )
+    else:
+        yield ok("round trip", f"A message takes {took_ms:.1f} ms through the broker.")
+
+
+def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) -> float | None:
+    """The quickest of three; None where nothing comes back."""
+    arrived: queue.SimpleQueue[float] = queue.SimpleQueue()
+    try:
+        client.listen(topic, lambda _, __: arrived.put(time.perf_counter()))
+    except BrokerError:
+        return None
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        client.publish(topic, b"{}", qos=0)
+        with suppress(queue.Empty):
+            times.append((arrived.get(timeout=timeout_s) - began) * 1e3)
+            continue
+        return None
+    return min(times)
+
+
+def _neighbours(client: Client, settings: Settings) -> Iterator[Finding]:
+    """Two devices below one root would answer each other's requests."""
+    payload = client.retained([client.topics.info]).get(client.topics.info)
+    with suppress(ValueError, AttributeError):
+        other = json.loads(payload or b"{}").get("device")
+        if other not in (None, settings.device):
+            yield error(
+                "root",
+                f"Another device, {other}, has its topics below {settings.root}.",
+                "Give each device its own mqtt.root; clear what one that is gone has left.",
+            )
+
+
+def _other_version(settings: Settings) -> str:
+    """A remedy where the broker speaks the other version of MQTT only."""
+    plain = settings.mqtt.model_dump()
+    plain["protocol"] = 4 if settings.mqtt.protocol == 5 else 5
+    with suppress(BrokerError):
+        other = settings.model_copy(update={"mqtt": MqttSettings.model_validate(plain)})
+        with Client.of(other):
+            return f"It speaks the other version: set mqtt.protocol: {plain['protocol']}."
+    return ""

@@ -1,0 +1,86 @@
+"""Is the settings file right, and are the files that it names readable by whom they should be?"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edge_daemon import config
+from edge_daemon.cli.checks.finding import Finding, error, ok, warning
+from edge_daemon.config import Settings
+from edge_daemon.core.credentials import redact
+from edge_daemon.errors import ConfigurationError
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def check_file(path: Path) -> tuple[Settings | None, list[Finding]]:
+    """The settings, and how the file stands; None with at least one error."""
+    settings, faults = config.examine(path)
+    if settings is None:
+        return None, [
+            error(
+                f"{path}:{fault.line}",
+                f"{fault.key}: {fault.message}." if fault.key else f"The file {fault.message}.",
+                fault.hint or "Correct it; `edge-daemon config schema` explains every key.",
+            )
+            for fault in faults
+        ]
+    return settings, [ok("settings", f"{path} is valid."), *_remarks(settings)]
+
+
+def _remarks(settings: Settings) -> Iterator[Finding]:
+    mqtt, http = settings.mqtt, settings.http
+    yield from _secret("mqtt.password_file", mqtt.password_file, mqtt.read_password)
+    yield from _secret("http.token_file", http.token_file, http.read_token)
+    if mqtt.tls is not None:
+        for key in ("ca", "certificate", "key"):
+            yield from _readable(f"mqtt.tls.{key}", getattr(mqtt.tls, key))
+    if not settings.models.trust.required:
+        yield warning(
+            "models.trust.required",
+            "Unsigned bundles are accepted: whoever can write to the store decides what runs.",
+            "For a line: set required: true, and sign with `edge-daemon models sign`.",
+        )
+    if mqtt.username is not None and mqtt.tls is None and not _is_loopback(mqtt.host):
+        yield warning(
+            "mqtt.tls",
+            f"The password for {mqtt.host} crosses the network unencrypted.",
+            "Set mqtt.tls: {} and the port of the broker's TLS listener, usually 8883.",
+        )
+    if redact(settings.camera.source) != settings.camera.source:
+        yield warning(
+            "camera.source",
+            "The camera's password stands in the settings file.",
+            "Let only the daemon's user read the file: chmod 640, owner root, its group.",
+        )
+
+
+def _secret(key: str, path: Path | None, read: Callable[[], str | None]) -> Iterator[Finding]:
+    if path is None:
+        return
+    try:
+        read()
+    except ConfigurationError as fault:
+        yield error(key, fault.message, fault.hint)
+        return
+    if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        yield warning(key, f"Every user of this machine may read {path}.", f"chmod 640 {path}")
+
+
+def _readable(key: str, path: Path | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    try:
+        path.read_bytes()
+    except OSError as fault:
+        yield error(
+            key,
+            f"{path} cannot be read: {fault.strerror}.",
+            "Correct the path, or let the daemon's user read it.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith(_LOOPBACK)

@@ -1,0 +1,298 @@
+"""The box: libraries and GPU that fit each other, memory, disk, clock, and the workers' cage."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.app.daemon import available_memory_bytes
+from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
+from edge_daemon.cli.words import size
+from edge_daemon.config import Settings
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.gpu import open_gpu
+
+PROBE_S = 120.0
+OLDEST_UTC = 1_767_225_600.0
+"""The beginning of 2026: a clock before it was never set."""
+_SCARCE_BYTES, _LITTLE_BYTES = 200_000_000, 2_000_000_000
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+
+_PROBE = """
+import json, sys
+said = {}
+try:
+    import torch
+    said.update(torch=torch.__version__, cuda=torch.version.cuda)
+    device = sys.argv[1]
+    if device.startswith("cuda"):
+        said["devices"] = torch.cuda.device_count()
+        torch.zeros(8, device=device).sum().item()
+        properties = torch.cuda.get_device_properties(device)
+        said.update(gpu=properties.name, capability=f"{properties.major}.{properties.minor}")
+except Exception as error:
+    said["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+try:
+    import ultralytics
+    said["ultralytics"] = ultralytics.__version__
+except Exception as error:
+    said["ultralytics_error"] = " ".join(str(error).split())[:300]
+try:
+    import cv2
+    said["cv2"] = cv2.__version__
+    known = cv2.videoio_registry
+    said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
+except Exception as error:
+    said["cv2_error"] = " ".join(str(error).split())[:300]
+print("\\n" + json.dumps(said))
+"""
+
+
+def check_machine(settings: Settings) -> list[Finding]:
+    """Everything below; the libraries are imported in another process, so that nothing hangs."""
+    device = settings.slots.device
+    found = [_python(), _processors()]
+    found += judge_libraries(ask_libraries(device), settings)
+    found += _gpu(settings)
+    found.append(judge_memory(available_memory_bytes(), settings.gate.memory_headroom_mb))
+    found += _disks(settings)
+    found += judge_clock(time.time(), _synchronised())
+    found += _cage(settings)
+    return found
+
+
+def _python() -> Finding:
+    return ok("python", f"Python {platform.python_version()} on {platform.machine()}.")
+
+
+def _processors() -> Finding:
+    count = len(os.sched_getaffinity(0))
+    if count < 2:
+        return warning(
+            "processors",
+            "There is one processor: the live picture waits while a model is loaded.",
+            "Give this station two or more.",
+        )
+    return ok("processors", f"{count} processors.")
+
+
+# --------------------------------------------------------------------------- libraries, GPU
+
+
+def ask_libraries(device: str) -> Mapping[str, Any]:
+    """What torch, ultralytics and OpenCV say of themselves; `{"error": …}` where they cannot."""
+    environment = {
+        **os.environ,
+        "YOLO_OFFLINE": "1",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - our own text in our own interpreter
+            [sys.executable, "-c", _PROBE, device],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+            check=False,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"importing the libraries took longer than {PROBE_S:.0f} s"}
+    with suppress(ValueError, IndexError):
+        said = json.loads(done.stdout.strip().splitlines()[-1])
+        if isinstance(said, dict):
+            return said
+    last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    return {"error": f"the process ended with {done.returncode}: {last[:200]}"}
+
+
+def judge_libraries(said: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    """Is everything there, and does torch fit the device that the settings name?"""
+    device = settings.slots.device
+    if "torch" not in said:
+        yield error("torch", f"torch cannot be used: {said.get('error')}.", "Install it anew.")
+    elif "error" in said:
+        yield error(
+            "torch",
+            f"torch {said['torch']} cannot use {device}: {said['error']}.",
+            _gpu_remedy(said, device),
+        )
+    else:
+        built = f"built for CUDA {said['cuda']}" if said.get("cuda") else "built for the CPU"
+        gpu = f", {said['gpu']} (compute {said['capability']})" if said.get("gpu") else ""
+        yield ok("torch", f"torch {said['torch']}, {built}{gpu}.")
+    if "ultralytics" in said:
+        yield ok("ultralytics", f"ultralytics {said['ultralytics']}.")
+    else:
+        why = said.get("ultralytics_error", "no word")
+        remedy = "pip install ultralytics-opencv-headless"
+        yield error("ultralytics", f"ultralytics cannot be imported: {why}.", remedy)
+    yield from _backends(said, settings.camera.source)
+
+
+def _gpu_remedy(said: Mapping[str, Any], device: str) -> str:
+    if said.get("cuda") is None:
+        return "This torch was built for the CPU: install the CUDA build, or set slots.device: cpu."
+    if not said.get("devices"):
+        return "Is the driver loaded (nvidia-smi), and may this user use /dev/nvidia*?"
+    return f"There are {said['devices']} devices; does {device} exist, is the driver new enough?"
+
+
+def _backends(said: Mapping[str, Any], source: str) -> Iterator[Finding]:
+    if "cv2" not in said:
+        why = said.get("cv2_error", "no word")
+        yield error("opencv", f"OpenCV cannot be imported: {why}.", "Install it anew.")
+        return
+    backends = said.get("backends") or []
+    if source.startswith("conveyor:"):
+        needed = None
+    else:
+        needed = "V4L2" if source.startswith("/dev/") else "FFMPEG"
+    if needed is not None and needed not in backends:
+        yield error(
+            "opencv",
+            f"This OpenCV has no {needed}, which the camera needs.",
+            "Install the wheel opencv-python-headless, which has it.",
+        )
+    else:
+        yield ok("opencv", f"OpenCV {said['cv2']} with {', '.join(backends)}.")
+
+
+def _gpu(settings: Settings) -> Iterator[Finding]:
+    device = settings.slots.device
+    if not device.startswith("cuda:"):
+        return
+    gpu = open_gpu(device, os.environ)
+    if gpu is None:
+        yield error(
+            "gpu",
+            f"The driver knows no {device}.",
+            "Install the NVIDIA driver and look at nvidia-smi, or set slots.device: cpu.",
+        )
+        return
+    memory = gpu.memory()
+    if memory is None:
+        yield skipped("gpu", f"{gpu.name} shares the host's memory, driver {gpu.driver}.")
+    elif memory.free >> 20 < settings.gate.memory_headroom_mb:
+        yield error(
+            "gpu",
+            f"{gpu.name} has {size(memory.free)} of {size(memory.total)} free.",
+            "End what else uses it (nvidia-smi), or lower gate.memory_headroom_mb.",
+        )
+    else:
+        yield ok("gpu", f"{gpu.name}, driver {gpu.driver}, {size(memory.free)} free.")
+    gpu.close()
+
+
+# --------------------------------------------------------------------------- memory, disk, clock
+
+
+def judge_memory(available: int, headroom_mb: int) -> Finding:
+    """Is there room for a second model beside the first, with the headroom that the gate wants?"""
+    if available >> 20 < headroom_mb:
+        return error(
+            "memory",
+            f"{size(available)} are available; the gate wants {headroom_mb} MB to stay free.",
+            "End other programs, lower gate.memory_headroom_mb, or set slots.isolation: thread.",
+        )
+    return ok("memory", f"{size(available)} of memory are available.")
+
+
+def _disks(settings: Settings) -> Iterator[Finding]:
+    places = {"state_dir": settings.state_folder, "models.store": settings.models.store}
+    if settings.results.ng_images is not None:
+        places["results.ng_images.folder"] = settings.results.ng_images.folder
+    for key, path in places.items():
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            yield error(
+                key,
+                f"{path} cannot be written by this user.",
+                f"Make it and give it to the daemon's user: install -d -o edge-daemon {path}",
+            )
+            continue
+        yield judge_disk(key, path, shutil.disk_usage(there).free)
+
+
+def judge_disk(key: str, path: Path, free: int) -> Finding:
+    """Little room is a warning, next to none an error: the journal must be written."""
+    if free < _SCARCE_BYTES:
+        return error(key, f"The disk of {path} has {size(free)} left.", "Free space there now.")
+    if free < _LITTLE_BYTES:
+        return warning(key, f"The disk of {path} has {size(free)} left.", "Free space there soon.")
+    return ok(key, f"The disk of {path} has {size(free)} left.")
+
+
+def judge_clock(utc: float, synchronised: bool | None) -> Iterator[Finding]:
+    """Expiry and schedules of requests go by this clock."""
+    shown = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(utc))
+    if utc < OLDEST_UTC:
+        yield error(
+            "clock",
+            f"The clock says {shown}, which is past: requests with an expiry never end.",
+            "Set the clock: timedatectl set-ntp true",
+        )
+    elif synchronised is False:
+        yield warning(
+            "clock",
+            f"The clock ({shown} UTC) is not synchronised: expiries and schedules drift.",
+            "timedatectl set-ntp true, or chrony with a server of the plant.",
+        )
+    elif synchronised is None:
+        yield skipped("clock", f"{shown} UTC; whether it is synchronised cannot be told here.")
+    else:
+        yield ok("clock", f"{shown} UTC, synchronised.")
+
+
+def _synchronised() -> bool | None:
+    """What the kernel knows of its clock; None where it may not be asked."""
+    buffer = ctypes.create_string_buffer(512)  # struct timex with modes 0: only read
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+# --------------------------------------------------------------------------- the cage
+
+
+def _cage(settings: Settings) -> Iterator[Finding]:
+    """Whether a model's code is kept from the network and the files, tried with a burglar."""
+    if settings.slots.isolation == "thread":
+        yield warning(
+            "isolation",
+            "isolation: thread runs models inside the daemon: a crash of one ends all.",
+            "Set slots.isolation: process where memory allows.",
+        )
+        return
+    try:
+        tries = import_module("edge_daemon.slots.probe").probe()
+    except ModuleNotFoundError:
+        yield skipped("isolation", "Not checked: this build has no probe of the workers' cage.")
+        return
+    except EdgeDaemonError as fault:
+        remedy = fault.hint or "See the log."
+        yield error("isolation", f"No worker can be started: {fault.message}", remedy)
+        return
+    open_doors = [found for found in tries if not found.denied]
+    if open_doors:
+        names = ", ".join(found.name for found in open_doors)
+        yield warning(
+            "isolation",
+            f"A worker is not kept from: {names}.",
+            "A kernel with Landlock (5.13 or newer) and seccomp closes these doors.",
+        )
+    else:
+        yield ok("isolation", f"A worker was denied all of {len(tries)} things that it tried.")

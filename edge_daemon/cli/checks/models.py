@@ -1,0 +1,120 @@
+"""The store: can every bundle that this line needs be trusted, and is every one there?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_daemon.cli.checks.finding import Finding, error, ok, warning
+from edge_daemon.config import Settings
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import ConfigurationError, EdgeDaemonError
+from edge_daemon.models.bundle import Manifest, verified_copy
+from edge_daemon.models.store import Offer, Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.models.versions import installed, unmet
+
+_ADD = "Add it: edge-daemon models add FOLDER"
+
+
+def check_models(settings: Settings) -> list[Finding]:
+    """Keys, bundles, the initial model, links."""
+    root = settings.models.store
+    if not root.is_dir():
+        return [error("store", f"The store {root} is not there.", f"mkdir -p {root}; {_ADD}")]
+    store = Store(root)
+    offer = store.offer()
+    found = list(_bundles(settings, store, offer))
+    found += _initial(settings, offer)
+    found += _links(settings, store, offer)
+    return found
+
+
+def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding]:
+    try:
+        trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+    except ConfigurationError as fault:
+        yield error("keys", fault.message, fault.hint)
+        trust = Trust()
+    else:
+        if trust.public_keys:
+            yield ok("keys", f"{len(trust.public_keys)} public keys are readable.")
+    for known in offer.known:
+        yield _bundle(store, store.manifest(known.ref), trust)
+    for problem in offer.problems:
+        yield warning("bundle", f"{problem.folder}: {problem.error.message}", problem.error.hint)
+    if not offer.known:
+        yield error("store", f"{store.root} holds no complete bundle.", _ADD)
+
+
+def _bundle(store: Store, manifest: Manifest, trust: Trust) -> Finding:
+    ref = str(manifest.ref)
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
+            copy = Path(scratch) / "copy"
+            verified = verified_copy(manifest, store.find(manifest.ref), copy, trust)
+    except EdgeDaemonError as fault:
+        return error(ref, fault.message, fault.hint or "Publish it again under a new version.")
+    if lacking := unmet(manifest.requires, installed(("ultralytics", "torch", "tensorrt"))):
+        needs = "; ".join(lacking)
+        return error(ref, f"It needs: {needs}.", "Install it, or build the bundle for this box.")
+    if not manifest.golden:
+        return warning(
+            ref, "It has no golden images: the gate cannot measure it.", "Add some to the bundle."
+        )
+    signer = f"signed with {verified.signer.key.name}" if verified.signer else "unsigned"
+    return ok(ref, f"Whole, {signer}, {len(manifest.golden)} golden images.")
+
+
+def _initial(settings: Settings, offer: Offer) -> Iterator[Finding]:
+    initial = settings.models.initial
+    if initial is None:
+        yield warning(
+            "models.initial",
+            "No model is named for the first start: nothing judges until a swap or an order.",
+            "Set models.initial: NAME@VERSION.",
+        )
+        return
+    fits = [
+        known.ref
+        for known in offer.known
+        if known.ref.name == initial.name and initial.version in (None, known.ref.version)
+    ]
+    if fits:
+        yield ok("models.initial", f"{initial} is there: {fits[-1]}.")
+    else:
+        yield error("models.initial", f"{initial} is not in the store.", _ADD)
+
+
+def _links(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding]:
+    names = {known.ref.name for known in offer.known}
+    for product, name in settings.links.items():
+        if name in names:
+            continue
+        yield error(
+            f"links.{product}",
+            f"{product} is linked to {name}, and the store has no bundle of that name.",
+            f"{_ADD}; or correct the link. It has: {', '.join(sorted(names)) or 'none'}.",
+        )
+    if settings.links and set(settings.links.values()) <= names:
+        yield ok("links", f"{len(settings.links)} products have a model.")
+    if settings.orders and not settings.links:
+        yield error(
+            "links",
+            "Orders are read, but no product is linked to a model.",
+            "Add under links: PRODUCT: NAME",
+        )
+    for known in offer.known:
+        yield from _meant_for(settings, known.ref, store.manifest(known.ref))
+
+
+def _meant_for(settings: Settings, ref: BundleRef, manifest: Manifest) -> Iterator[Finding]:
+    for product in manifest.products:
+        linked = settings.links.get(product)
+        if linked is not None and linked != ref.name:
+            yield warning(
+                f"links.{product}",
+                f"{ref} says that it is meant for {product}, which is linked to {linked}.",
+                "One of them is wrong.",
+            )
