@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from edge_daemon import __version__
@@ -48,6 +47,7 @@ from edge_daemon.web.state import (
     SlotLine,
     SwapLine,
     VerdictLine,
+    raw,
 )
 
 _log = structlog.get_logger(__name__)
@@ -114,7 +114,7 @@ class Glance:
                 ready=seen.pulse.ready().good,
                 problems=seen.problems(),
             ),
-            model=msgspec.Raw(payloads.encode(seen.model_state())),
+            model=raw(payloads.encode(seen.model_state())),
             coming=self._coming(state, slots),
             slots=slots,
             order=_order(state),

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from edge_daemon.control.payloads import iso_utc
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
-from edge_daemon.web.state import SwapLine
+from edge_daemon.web.state import SwapEntry, SwapLine, raw
 
 SHOWN = 40
 _ROWS = 400  # of the audit trail: requests, events and outcomes of that many swaps
@@ -52,8 +50,8 @@ class Timeline:
             self._lines, self._seq = tell(rows, receipts), seq
         return self._lines
 
-    def entry(self, entry_id: str) -> bytes | None:
-        """Receipt, answer and events of one entry as JSON; None for an unknown one."""
+    def entry(self, entry_id: str) -> SwapEntry | None:
+        """Receipt, answer and events of one entry; None for an unknown one. Raises StateError."""
         events = []
         request_id = None
         for link in self._journal.audit_rows(_ROWS):
@@ -62,17 +60,16 @@ class Timeline:
                 events.append({"time": iso_utc(link.row.utc), **facts})
                 request_id = facts.get("id") or request_id
         receipt = self._journal.receipt(entry_id)
-        request = self._journal.find_request(request_id) if request_id else None
         if not events and receipt is None:
             return None
-        document: dict[str, Any] = {"id": entry_id, "events": events}
-        if receipt is not None:
-            document["receipt"] = msgspec.Raw(receipt.body)
-        if request is not None:
-            document["request"] = msgspec.Raw(request.body)
-            if request.outcome is not None:
-                document["outcome"] = msgspec.Raw(request.outcome)
-        return msgspec.json.encode(document)
+        request = self._journal.find_request(request_id) if request_id else None
+        return SwapEntry(
+            id=entry_id,
+            events=tuple(events),
+            receipt=raw(receipt.body) if receipt else None,
+            request=raw(request.body) if request else None,
+            outcome=raw(request.outcome) if request and request.outcome else None,
+        )
 
 
 @dataclass

@@ -109,8 +109,10 @@ class Pages:
 
     async def _api_swap(self, request: Request) -> Response:
         swap_id = request.path_params["id"]
-        body = await self._aside(lambda: self._sources.swap(swap_id))
-        return _not_found() if body is None else Response(body, media_type="application/json")
+        entry = await self._aside(lambda: self._sources.swap(swap_id))
+        if entry is None:
+            return _not_found()
+        return Response(msgspec.json.encode(entry), media_type="application/json")
 
     async def _metrics(self, _: Request) -> Response:
         return Response(await self._aside(self._sources.metrics), media_type=CONTENT_TYPE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_daemon.host.health import Health
-from edge_daemon.web.state import PageState
+from edge_daemon.web.state import PageState, SwapEntry
 
 
 class Picture(Protocol):
@@ -36,8 +36,8 @@ class Sources:
     """The newest picture after this serial, waiting so many seconds for it."""
     snapshot: Callable[[], bytes]
     """The next judged frame as JPEG; raises EdgeDaemonError where none comes."""
-    swap: Callable[[str], bytes | None]
-    """The JSON of one entry of the timeline; None for an unknown one."""
+    swap: Callable[[str], SwapEntry | None]
+    """All that is known of one entry of the timeline; None for an unknown one."""
     rejected: Callable[[str], bytes | None]
     """The picture of a rejected part by its file name; None for an unknown one."""
     ask: Callable[[str, bytes, str], None] | None = None

@@ -5,9 +5,15 @@ Fields are added, never renamed. Times are ISO 8601 in UTC; `_ms` are millisecon
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 SCHEMA = 1
+
+raw = msgspec.Raw
+"""JSON that was made elsewhere and goes out word for word."""
 
 
 class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +146,20 @@ class SwapLine(msgspec.Struct, frozen=True, kw_only=True):
     frame: int | None = None
     pause_ms: float | None = None
     checks: tuple[int, int] | None = None
+
+
+class SwapEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`/api/swaps/<id>`: what the journal knows of one entry.
+
+    `events` are the rows of the audit trail; `receipt`, `request` and its `outcome` are the
+    documents of the MQTT contract, word for word, and left out where there is none.
+    """
+
+    id: str
+    events: tuple[Mapping[str, Any], ...]
+    receipt: msgspec.Raw | None = None
+    request: msgspec.Raw | None = None
+    outcome: msgspec.Raw | None = None
 
 
 class FoundLine(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):

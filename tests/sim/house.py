@@ -11,7 +11,7 @@ from edge_daemon.errors import CameraError
 from edge_daemon.host.health import Health
 from edge_daemon.web.history import History, Second
 from edge_daemon.web.sources import Sources
-from edge_daemon.web.state import BrokerLine, CameraLine, HealthLine, PageState
+from edge_daemon.web.state import BrokerLine, CameraLine, HealthLine, PageState, SwapEntry
 
 NOW = "2026-11-22T10:00:00.000Z"
 
@@ -97,7 +97,7 @@ class House:
             metrics=lambda: b"edge_camera_up 1\n",
             watch=self.watch,
             snapshot=self.snapshot,
-            swap={"s1": b'{"id":"s1"}'}.get,
+            swap={"s1": SwapEntry(id="s1", events=())}.get,
             rejected={"a.jpg": b"picture"}.get,
             ask=self.ask if commands else None,
         )

@@ -126,7 +126,7 @@ def test_a_snapshot_is_a_jpeg_or_a_sentence() -> None:
 
 def test_receipts_and_rejected_parts_are_found_by_their_names() -> None:
     """One entry of the timeline, one picture; others are 404."""
-    assert get(House(), "/api/swaps/s1").json() == {"id": "s1"}
+    assert get(House(), "/api/swaps/s1").json() == {"id": "s1", "events": []}
     assert get(House(), "/api/swaps/s2").status_code == 404
     assert get(House(), "/ng/a.jpg").content == b"picture"
     assert get(House(), "/ng/b.jpg").status_code == 404
