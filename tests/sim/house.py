@@ -32,6 +32,7 @@ class House:
         self.history = History()
         self.watchers = 0
         self.most_watchers = 0
+        self.watch_began = threading.Event()
         self._pictures = threading.Condition()
         self._latest: SimPicture | None = None
         self._is_dark = False
@@ -55,6 +56,7 @@ class House:
     def watch(self, after: int, timeout_s: float) -> SimPicture | None:
         with self._pictures:
             self.watchers += 1
+            self.watch_began.set()
             self.most_watchers = max(self.watchers, self.most_watchers)
             self._pictures.wait_for(
                 lambda: self._latest is not None and self._latest.serial > after, timeout_s
