@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
+import structlog
 import typer
 from rich.text import Text
 
@@ -109,7 +112,8 @@ def examine(
     }
     for name, look in looks.items():
         if name in wanted:
-            found[name.value] = _guarded(look)
+            with _quiet():
+                found[name.value] = _guarded(look)
             tell(name.value, found[name.value])
     return found, settings
 
@@ -133,6 +137,17 @@ def _seen(station: Station) -> Glance | None:
         return station.glance()
     except EdgeDaemonError:
         return None  # why not is told by the sections
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the rooms that are tried out would log is not for this command's reader."""
+    usual = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**usual)
 
 
 def _guarded(look: Callable[[], list[Finding]]) -> list[Finding]:

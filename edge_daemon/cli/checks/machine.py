@@ -154,7 +154,7 @@ def _backends(said: Mapping[str, Any], source: str) -> Iterator[Finding]:
         why = said.get("cv2_error", "no word")
         yield error("opencv", f"OpenCV cannot be imported: {why}.", "Install it anew.")
         return
-    backends = said.get("backends") or []
+    backends = list(dict.fromkeys(said.get("backends") or ()))
     if source.startswith("conveyor:"):
         needed = None
     else:

@@ -1,0 +1,126 @@
+"""`edge-daemon drill`: swaps under load on the station itself, and the proof from outside."""
+
+# ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Annotated, Optional
+
+import typer
+from rich.text import Text
+
+from edge_daemon.cli.drill_faults import Saboteur
+from edge_daemon.cli.drill_run import DrillRun, Report
+from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.station import Station, retained_glance
+from edge_daemon.cli.words import FAILED as CROSS
+from edge_daemon.cli.words import PASSED, console, milliseconds
+from edge_daemon.config import Settings
+from edge_daemon.control.client import Client
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import ConfigurationError, SenderError
+from edge_daemon.models.store import Store
+
+
+def drill(
+    swaps: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Broken bundles and killed workers in between.")
+    ] = False,
+    models: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(metavar="A B", help="Between which two; else the two newest of the active."),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=0, help="Frames to let pass between two swaps.")] = 10,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds for one swap.")] = 120.0,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Swap N times while the line runs, and check every frame from the subscriber's side.
+
+    Frames must be consecutive, none missing, doubled or out of turn, each judged by the model that
+    the receipts put in force at its number. Exits with 1 where anything was lost.
+    """
+    settings = read_settings(file)
+    if settings.results.publish != "all":
+        raise ConfigurationError(
+            "A drill needs every frame's result, and results.publish is not all.",
+            hint="Set results.publish: all for the drill.",
+        )
+    with Client.of(settings) as client:
+        pair = models or _pair(client, settings)
+        run = DrillRun(client, settings, pair, between=frames, timeout_s=timeout)
+        station = Station(settings)
+        saboteur = Saboteur(station, client, pair[1]) if faults else None
+        try:
+            _swap_often(run, swaps, saboteur)
+            _go_home(run, station, pair)
+        except KeyboardInterrupt:
+            typer.echo("Stopped by Ctrl-C; the receipt is of what was done until then.", err=True)
+        finally:
+            if saboteur is not None:
+                saboteur.clean_up()
+        run.settle()
+    report = run.report()
+    if as_json:
+        typer.echo(json.dumps(report.plain(), indent=2, ensure_ascii=False))
+    else:
+        _show(report)
+    if not report.good:
+        raise typer.Exit(FAILED)
+
+
+def _swap_often(run: DrillRun, swaps: int, saboteur: Saboteur | None) -> None:
+    with console(stderr=True).status("drill …") as spinner:
+        for number in range(1, swaps + 1):
+            spinner.update(f"{number} of {swaps}: {run.swap(number)}")
+            if saboteur is not None:
+                run.note_fault(*saboteur.act(number))
+
+
+def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:
+    """Back to the model from before; a rollback leaves a quarantine that only this box can lift."""
+    on_the_box = station.socket() is not None
+    run.go_home(by_rollback=on_the_box)
+    if on_the_box:
+        with suppress(SenderError):
+            station.inquire("unquarantine", {"model": pair[1], "by": "drill"})
+
+
+def _pair(client: Client, settings: Settings) -> tuple[str, str]:
+    """The active version, and the newest other one of its name that may be used."""
+    seen = retained_glance(client, ("status", "model/state", "model/available"))
+    active = seen.active
+    if active is None or not seen.is_online:
+        raise SenderError(
+            "No model is active, so there is nothing to swap from.", hint="edge-daemon status"
+        )
+    lines = seen.part("model/available").get("models") or ()
+    held = {line["model"] for line in lines if line.get("quarantined")}
+    name = BundleRef.parse(active).name
+    others = [
+        str(known.ref)
+        for known in Store(settings.models.store).available()
+        if known.ref.name == name and str(known.ref) not in held | {active}
+    ]
+    if not others:
+        raise SenderError(
+            f"The store has no second version of {name} to swap to.",
+            hint="Name two with --models A B, or add one: edge-daemon models add FOLDER",
+        )
+    return active, others[-1]
+
+
+def _show(report: Report) -> None:
+    out = console()
+    for heading, content in report.lines():
+        out.print(Text(f"{heading:<20}", style="dim").append(content, style=""))
+    for fault in report.faults:
+        out.print(Text(f"{CROSS} {fault}", style="red"))
+    if report.good:
+        out.print(Text(f"{PASSED} Nothing was lost.", style="green"))
+    pause = milliseconds(report.pause_p99_ms)
+    typer.echo(f"{report.succeeded} swaps, {report.tally.frames} frames, pause p99 {pause}.")

@@ -1,0 +1,121 @@
+"""What a drill breaks on purpose between two swaps, and cleans up: the line must not notice."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from edge_daemon.cli.station import Station
+from edge_daemon.control.client import Client
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.models.store import Store
+
+REFUSAL_S = 120.0
+_WORKER = b"edge_daemon.slots.worker"
+
+
+class Saboteur:
+    """Takes turns: a request for a corrupt bundle, the death of a worker that stands by.
+
+    `victim` is the bundle whose copy is corrupted; the bundle itself is not touched.
+    """
+
+    def __init__(self, station: Station, client: Client, victim: str) -> None:
+        self._station = station
+        self._client = client
+        self._victim = BundleRef.parse(victim)
+        self._store = Store(station.settings.models.store)
+        self._made: list[BundleRef] = []
+
+    def act(self, number: int) -> tuple[str, str]:
+        """What was done, and what is wrong about what came of it ("" where all is well)."""
+        if number % 2 == 0 and (killed := self._kill_standby()):
+            return killed, ""
+        try:
+            corrupt = self._corrupt_copy(number)
+        except OSError as error:
+            return f"no corrupt bundle: the store cannot be written ({error.strerror})", ""
+        return self._ask_for(corrupt)
+
+    def clean_up(self) -> None:
+        """Take away what was made, and lift what was quarantined because of it."""
+        for ref in self._made:
+            shutil.rmtree(self._store.root / ref.name / ref.version, ignore_errors=True)
+            with suppress(EdgeDaemonError):
+                self._station.inquire("unquarantine", {"model": str(ref), "by": "drill"})
+        self._made.clear()
+
+    # ------------------------------------------------------------------ a corrupt bundle
+
+    def _corrupt_copy(self, number: int) -> BundleRef:
+        """A copy under a version of its own, older than any, with one byte of its weights turned.
+
+        The manifest comes last, by rename, as the store expects it.
+        """
+        ref = BundleRef(self._victim.name, f"0.0.0.dev{time.time_ns() // 1000}{number:04}")
+        manifest = self._store.manifest(self._victim)
+        source, place = self._store.find(self._victim), self._store.root / ref.name / ref.version
+        self._made.append(ref)
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns("model.yaml"))
+        _turn_a_byte(place / manifest.weights.file)
+        text = (source / "model.yaml").read_text(encoding="utf-8")
+        aside = place / ".model.yaml"
+        aside.write_text(re.sub(r"(?m)^version:.*$", f"version: {ref.version}", text))
+        aside.rename(place / "model.yaml")
+        return ref
+
+    def _ask_for(self, ref: BundleRef) -> tuple[str, str]:
+        body = {"model": str(ref), "by": "drill", "reason": "a corrupt bundle"}
+        last = list(self._client.request("swap", body, REFUSAL_S))[-1]
+        shutil.rmtree(self._store.root / ref.name / ref.version, ignore_errors=True)
+        if last.get("status") == "rejected":
+            return "corrupt bundles", ""
+        return "corrupt bundles", f"A corrupt bundle was not rejected but {last.get('status')}."
+
+    # ------------------------------------------------------------------ a worker's death
+
+    def _kill_standby(self) -> str:
+        """Kill one worker of this daemon that judges no frames; "" where none may be killed."""
+        for pid in _standby_workers(self._station.settings.state_folder):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                return "killed workers"
+        return ""
+
+
+def _turn_a_byte(weights: Path) -> None:
+    if weights.is_dir():
+        weights = next(path for path in sorted(weights.rglob("*")) if path.is_file())
+    weights.chmod(0o644)
+    with weights.open("r+b") as file:
+        middle = weights.stat().st_size // 2
+        file.seek(middle)
+        byte = file.read(1)
+        file.seek(middle)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def _standby_workers(state_folder: Path) -> Iterator[int]:
+    """Workers of the daemon that holds this state folder, and that give way to others.
+
+    A worker runs with lowered priority until its slot is made active.
+    """
+    try:
+        daemon = (state_folder / "lock").read_text(encoding="ascii").strip()
+    except OSError:
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError, ValueError):
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            pid = int(folder.name)
+            if parent == daemon and _WORKER in (folder / "cmdline").read_bytes():
+                yields = os.sched_getscheduler(pid) == os.SCHED_BATCH
+                if yields or os.getpriority(os.PRIO_PROCESS, pid) > 0:
+                    yield pid

@@ -1,0 +1,261 @@
+"""One drill: asks for swaps, listens to every result, and reckons up."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from edge_daemon.cli.drill_ledger import SubscriberLedger, Tally
+from edge_daemon.cli.words import milliseconds
+from edge_daemon.config import Settings
+from edge_daemon.control.client import Client
+from edge_daemon.errors import BoxError
+
+SETTLE_S = 5.0
+"""How long results and receipts may be on their way after the last swap."""
+FLOW_S = 30.0
+"""Without a frame for so long the line stands, and a drill proves nothing."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The receipt of the whole run."""
+
+    pair: tuple[str, str]
+    asked: int
+    outcomes: dict[str, int]
+    tally: Tally
+    faults: tuple[str, ...]
+    accepted_ms: tuple[float, ...]
+    active_ms: tuple[float, ...]
+    rollback_frames: tuple[int, ...]
+    planted: dict[str, int]
+    seconds: float
+
+    @property
+    def succeeded(self) -> int:
+        return self.outcomes.get("succeeded", 0)
+
+    @property
+    def good(self) -> bool:
+        """Nothing lost, and every swap did as asked."""
+        return not self.faults and self.succeeded == self.asked and self.asked > 0
+
+    @property
+    def pause_p99_ms(self) -> float | None:
+        return quantile(self.tally.pauses_ms, 0.99)
+
+    def plain(self) -> dict[str, Any]:
+        """For machines."""
+        tally = self.tally
+        return {
+            "good": self.good,
+            "models": list(self.pair),
+            "swaps": {"asked": self.asked, **self.outcomes},
+            "frames": {
+                "captured": tally.frames,
+                "inspected": tally.inspected,
+                "dropped": tally.dropped,
+                "uninspected": tally.uninspected,
+            },
+            "by_model": dict(tally.by_model),
+            "by_reason": dict(tally.by_reason),
+            "cutovers_verified": tally.cutovers,
+            "pause_ms": spread(tally.pauses_ms),
+            "accepted_ms": spread(self.accepted_ms),
+            "request_to_active_ms": spread(self.active_ms),
+            "rollback_frames": list(self.rollback_frames),
+            "planted_faults": self.planted,
+            "seconds": round(self.seconds, 1),
+            "faults": list(self.faults),
+        }
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """For people: heading and content."""
+        tally = self.tally
+        yield "swaps", ", ".join(f"{count} {word}" for word, count in self.outcomes.items())
+        yield "between", " and ".join(self.pair)
+        yield (
+            "frames",
+            f"{tally.frames}: {tally.inspected} inspected, {tally.dropped} dropped, "
+            f"{tally.uninspected} uninspected",
+        )
+        yield "cutovers verified", f"{tally.cutovers}, each at exactly the frame of its receipt"
+        yield "pause", _spread_words(tally.pauses_ms)
+        yield "request → accepted", _spread_words(self.accepted_ms)
+        yield "request → active", _spread_words(self.active_ms)
+        if self.rollback_frames:
+            yield "rollback", f"at most {max(self.rollback_frames)} frames after it was asked"
+        if self.planted:
+            yield "faults planted", ", ".join(f"{n} {word}" for word, n in self.planted.items())
+        yield "took", f"{self.seconds:.0f} s"
+
+
+class DrillRun:
+    """Swaps back and forth; everything heard goes into the subscriber's ledger.
+
+    `between`: frames to let pass between two swaps.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        pair: tuple[str, str],
+        *,
+        between: int,
+        timeout_s: float,
+    ) -> None:
+        self._client = client
+        self._pair = pair
+        self._between = between
+        self._timeout_s = timeout_s
+        self._ledger = SubscriberLedger(settings.links)
+        self._changed = threading.Condition()
+        self._frames = 0
+        self._last_frame = -1
+        self._asked = 0
+        self._outcomes: Counter[str] = Counter()
+        self._accepted_ms: list[float] = []
+        self._active_ms: list[float] = []
+        self._rollback_frames: list[int] = []
+        self._planted: Counter[str] = Counter()
+        self._wrong: list[str] = []
+        self._began = time.monotonic()
+        topics = client.topics
+        client.listen(topics.result, lambda _, payload: self._hear_result(payload))
+        client.listen(topics.model_event, lambda _, payload: self._hear_event(payload))
+
+    # ------------------------------------------------------------------ the network thread
+
+    def _hear_result(self, payload: bytes) -> None:
+        with self._changed:
+            self._ledger.take_result(payload)
+            self._frames += 1
+            with suppress(ValueError, KeyError, TypeError):
+                self._last_frame = int(json.loads(payload)["frame"])
+            self._changed.notify_all()
+
+    def _hear_event(self, payload: bytes) -> None:
+        with self._changed:
+            self._ledger.take_event(payload)
+            self._changed.notify_all()
+
+    # ------------------------------------------------------------------ the drill
+
+    def swap(self, number: int) -> str:
+        """One swap, after some frames; says in a few words how it went."""
+        self._await_frames(self._between)
+        target = self._pair[number % 2]
+        outcome = self._ask("swap", {"model": target, "reason": f"drill {number}"})
+        receipt = outcome.get("receipt") or {}
+        pause = milliseconds(receipt.get("pause_ms"))
+        if outcome.get("status") != "succeeded":
+            return str(outcome.get("status"))
+        return f"{target} from frame {receipt.get('cutover_frame')} on, pause {pause}"
+
+    def go_home(self, *, by_rollback: bool) -> None:
+        """Leave the station with the model that it had; a rollback is measured on the way."""
+        at_home = self._asked % 2 == 0
+        if by_rollback:
+            if at_home:
+                self.swap(self._asked + 1)
+            self._await_frames(self._between)
+            with self._changed:
+                asked_at = self._last_frame
+            outcome = self._ask("rollback", {"model": self._pair[0], "reason": "drill"})
+            frame = (outcome.get("receipt") or {}).get("cutover_frame")
+            if frame is not None:
+                self._rollback_frames.append(max(0, int(frame) - asked_at - 1))
+        elif not at_home:
+            self.swap(self._asked + 1)
+
+    def note_fault(self, planted: str, complaint: str) -> None:
+        """Something was broken on purpose between two swaps; what came of it, where it is wrong."""
+        self._planted[planted] += 1
+        if complaint:
+            self._wrong.append(complaint)
+
+    def settle(self) -> None:
+        """Let the frames around the last cutover come in, and what else is on its way."""
+        self._await_frames(max(self._between, 5))
+        with self._changed:
+            self._changed.wait_for(lambda: not self._ledger.faults, SETTLE_S)
+
+    def report(self) -> Report:
+        """The receipt of the run as of now."""
+        with self._changed:
+            return Report(
+                self._pair,
+                self._asked,
+                dict(self._outcomes),
+                self._ledger.tally(),
+                tuple(self._ledger.faults + self._wrong),
+                tuple(self._accepted_ms),
+                tuple(self._active_ms),
+                tuple(self._rollback_frames),
+                dict(self._planted),
+                time.monotonic() - self._began,
+            )
+
+    # ------------------------------------------------------------------ parts
+
+    def _ask(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask, measure, and hold what comes back against what was asked."""
+        began = time.perf_counter()
+        self._asked += 1
+        last: dict[str, Any] = {}
+        for answer in self._client.request(verb, {"by": "drill", **body}, self._timeout_s):
+            last = answer
+            took_ms = (time.perf_counter() - began) * 1e3
+            if answer.get("status") == "accepted":
+                self._accepted_ms.append(took_ms)
+            elif answer.get("status") == "succeeded":
+                self._active_ms.append(took_ms)
+        status = str(last.get("status"))
+        self._outcomes[status] += 1
+        if status == "succeeded":
+            with self._changed:
+                self._ledger.take_receipt(last.get("receipt") or {})
+        else:
+            error = last.get("error") or {}
+            self._wrong.append(
+                f"The {verb} to {body['model']} was {status}: "
+                f"{error.get('code')} {error.get('message', '')}"
+            )
+        return last
+
+    def _await_frames(self, count: int) -> None:
+        with self._changed:
+            wanted = self._frames + count
+            if not self._changed.wait_for(lambda: self._frames >= wanted, FLOW_S):
+                raise BoxError(
+                    f"No {count} results came within {FLOW_S:.0f} s: the line stands.",
+                    hint="See the camera and problems in: edge-daemon status",
+                )
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which this share of them lies; None of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p99 and max, in milliseconds with two digits."""
+    found = {
+        "p50": quantile(values, 0.5),
+        "p99": quantile(values, 0.99),
+        "max": quantile(values, 1),
+    }
+    return {word: None if value is None else round(value, 2) for word, value in found.items()}
+
+
+def _spread_words(values: Sequence[float]) -> str:
+    return ", ".join(f"{word} {milliseconds(value)}" for word, value in spread(values).items())

@@ -1,0 +1,159 @@
+"""`edge-daemon support-bundle`: one archive for a support case, without secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon import __version__, config
+from edge_daemon.cli.check import examine
+from edge_daemon.cli.check import plain as plain_findings
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.options import ConfigFile, config_file
+from edge_daemon.cli.station import Station
+from edge_daemon.cli.status import plain as plain_status
+from edge_daemon.config import Settings
+from edge_daemon.core.credentials import HIDDEN, is_secret_key, redact
+
+LOG_LINES = 2000
+_LIBRARIES = (
+    *("edge-daemon", "torch", "torchvision", "ultralytics", "ultralytics-opencv-headless"),
+    *("opencv-python", "opencv-python-headless", "numpy", "paho-mqtt", "pydantic", "msgspec"),
+    *("model-signing", "cryptography", "structlog", "typer", "rich", "uvicorn", "starlette"),
+    *("nvidia-ml-py", "tensorrt", "onnxruntime", "openvino", "watchdog", "jmespath"),
+)
+
+
+def support_bundle(
+    output: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option("--output", "-o", help="The .tar.gz to write.", show_default=False),
+    ] = None,
+    log: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A file with the daemon's lines, where there is no journal."),
+    ] = None,
+    file: ConfigFile = None,
+) -> None:
+    """Settings, check, status, versions, log, history and audit trail; secrets are taken out.
+
+    A part that cannot be had is left out, and says why in its place.
+    """
+    path = config_file(file)
+    settings, _ = config.examine(path)
+    device = settings.device if settings else "unknown"
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    target = output or Path(f"edge-daemon-{device}-{stamp}.tar.gz")
+    folder = target.name.split(".")[0]
+    left_out = []
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
+        for name, make in _parts(path, settings, log):
+            content, fault = _made(make)
+            if fault:
+                left_out.append(f"{name}: {fault}")
+            _put(archive, f"{folder}/{name}", redact(content))
+    typer.echo(f"{target}: {target.stat().st_size} bytes. Look into it before you send it.")
+    for line in left_out:
+        typer.echo(f"  left out: {line}", err=True)
+
+
+def _parts(
+    path: Path, settings: Settings | None, log: Path | None
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "versions.txt", _versions
+    yield "config.yaml", lambda: hidden_yaml(path)
+    yield "check.json", lambda: _json(plain_findings(examine(path)[0]))
+    if settings is None:
+        return
+    station = Station(settings)
+    records = Records(station)
+    yield "settings.json", lambda: _json(settings.redacted())
+    yield "status.json", lambda: _json(plain_status(station, station.glance()))
+    yield "history.json", lambda: _json(records.history(200))
+    yield "audit.json", lambda: _json(records.audit(1000, verify=True))
+    yield "log.jsonl", lambda: _log(settings.device, log)
+
+
+def _made(make: Callable[[], str]) -> tuple[str, str]:
+    """The content, or a sentence in its place and the reason."""
+    try:
+        return make(), ""
+    except Exception as fault:
+        # The boundary of a part: what is missing must not keep the rest from being sent.
+        why = " ".join(str(fault).split()) or repr(fault)
+        return f"Left out: {why}\n", why
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(hidden(plain), indent=2, ensure_ascii=False) + "\n"
+
+
+def hidden(plain: Any) -> Any:
+    """The same document without secrets: by the names of keys, and inside of texts."""
+    if isinstance(plain, dict):
+        return {
+            key: HIDDEN if is_secret_key(str(key)) and value else hidden(value)
+            for key, value in plain.items()
+        }
+    if isinstance(plain, (list, tuple)):
+        return [hidden(value) for value in plain]
+    return redact(plain) if isinstance(plain, str) else plain
+
+
+def hidden_yaml(path: Path) -> str:
+    """The settings file as it stands, comments too, each line without secrets."""
+    return "".join(redact(line) for line in path.read_text("utf-8").splitlines(keepends=True))
+
+
+def _versions() -> str:
+    lines = [
+        f"edge-daemon {__version__}",
+        f"python {platform.python_version()} {platform.machine()}",
+        f"kernel {platform.release()}",
+        f"written {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}",
+    ]
+    for name in _LIBRARIES:
+        found = next(iter(metadata.distributions(name=name)), None)
+        if found is not None:
+            lines.append(f"{name} {found.version}")
+    release = Path("/etc/os-release")
+    if release.exists():
+        lines.append(release.read_text("utf-8"))
+    return "\n".join(lines) + "\n"
+
+
+def _log(device: str, file: Path | None) -> str:
+    if file is not None:
+        return "\n".join(file.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]) + "\n"
+    program = shutil.which("journalctl")
+    if program is None:
+        return "This machine has no journalctl; give the lines with --log FILE.\n"
+    done = subprocess.run(  # noqa: S603 - a fixed program, a checked device name
+        [program, "-u", f"edge-daemon@{device}", "-o", "cat", "-n", str(LOG_LINES), "--no-pager"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=30,
+        check=False,
+    )
+    return done.stdout or done.stderr
+
+
+def _put(archive: tarfile.TarFile, name: str, content: str) -> None:
+    body = content.encode()
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mtime, entry.mode = len(body), int(time.time()), 0o600
+    archive.addfile(entry, io.BytesIO(body))

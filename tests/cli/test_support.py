@@ -1,0 +1,98 @@
+"""The archive for a support case holds what helps, and no secret in any of its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from edge_daemon.cli.main import app
+from edge_daemon.cli.support import hidden
+from tests.sim.device import Device
+
+B1 = "bottle@1.0.0"
+SECRETS = ("hunter2", "s3cr3t", "tok-123456")
+
+
+@pytest.fixture(autouse=True)
+def quick_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine section starts workers and imports torch: it has its own tests."""
+    monkeypatch.setattr("edge_daemon.cli.check.check_machine", lambda settings: [])
+
+
+def unpacked(device: Device, target: Path, *arguments: str) -> dict[str, str]:
+    command = ["support-bundle", "-o", str(target), *arguments, "--config", str(device.config)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert target.stat().st_mode & 0o077 == 0
+    files = {}
+    with tarfile.open(target) as archive:
+        for member in archive.getmembers():
+            content = archive.extractfile(member)
+            assert content is not None
+            files[member.name.partition("/")[2]] = content.read().decode()
+    return files
+
+
+def test_the_archive_of_a_running_station_is_whole(tmp_path: Path) -> None:
+    """Settings, check, status, versions, log, history, audit trail."""
+    with Device(B1) as device:
+        device.await_active(B1)
+        files = unpacked(device, tmp_path / "case.tar.gz", "--log", str(device.log))
+    assert json.loads(files["status.json"])["model"]["active"]["model"] == B1
+    assert json.loads(files["history.json"])[0]["to"] == B1
+    assert json.loads(files["audit.json"])["faults"] == []
+    assert json.loads(files["check.json"])["findings"]
+    assert "paho-mqtt" in files["versions.txt"]
+    assert '"event": "swapped"' in files["log.jsonl"]
+    assert "bottle" in files["config.yaml"]
+
+
+def test_no_secret_is_in_any_file(tmp_path: Path) -> None:
+    """URLs, passwords in comments, tokens in the log: none leaves the box."""
+    device = Device(B1)
+    document = yaml.safe_load(device.config.read_text())
+    document["camera"]["source"] = "rtsp://admin:hunter2@127.0.0.1:1/stream"
+    (device.folder / "pw").write_text("s3cr3t")
+    document["mqtt"].update(username="u", password_file=str(device.folder / "pw"))
+    device.config.write_text(yaml.safe_dump(document) + "# password: s3cr3t\n")
+    log = tmp_path / "log"
+    log.write_text('{"event":"x","url":"rtsp://admin:hunter2@cam"}\ntoken=tok-123456\n')
+    files = unpacked(device, tmp_path / "case.tar.gz", "--log", str(log))
+    for name, content in files.items():
+        for secret in SECRETS:
+            assert secret not in content, name
+    assert "rtsp://***@127.0.0.1" in files["config.yaml"]
+    shutil.rmtree(device.folder)
+
+
+def test_bad_settings_still_make_an_archive(tmp_path: Path) -> None:
+    """Where the settings are what is wrong, the case needs them most."""
+    device = Device(B1)
+    device.config.write_text("device: cam1\ncamera: {sauce: x}\n")
+    files = unpacked(device, tmp_path / "case.tar.gz")
+    assert "sauce" in files["check.json"]
+    assert "status.json" not in files
+
+
+def test_what_cannot_be_had_is_told_in_its_place(tmp_path: Path) -> None:
+    """A station that does not run has no status: the file says why, the rest is there."""
+    files = unpacked(Device(B1), tmp_path / "case.tar.gz")
+    assert files["status.json"].startswith("Left out: No broker answers")
+    assert "has never run" in files["history.json"]
+    assert files["versions.txt"]
+
+
+def test_hiding_reaches_into_documents() -> None:
+    """Keys that hold secrets, at any depth; the rest stays as it is."""
+    plain = {"a": [{"password": "x", "n": 1}], "token": "y", "password_file": "/etc/pw"}
+    assert hidden(plain) == {
+        "a": [{"password": "***", "n": 1}],
+        "token": "***",
+        "password_file": "/etc/pw",
+    }
