@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -48,7 +49,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import Event, SlotLost, StoreChanged
+from edge_daemon.core.events import Event, SlotLost, StoodIn, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import BundleRef, Judged, Refusal, Request, Verdict
@@ -78,6 +79,7 @@ from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.thread import ThreadSlot
+from edge_daemon.slots.twin import Twins, TwinSlot
 
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +101,7 @@ class Daemon:
         self._started = clock.now()
         self._quiet: Callable[[], AbstractContextManager[None]] = nullcontext
         self._failure: BaseException | None = None
+        self._twins: Twins | None = None
         self.boot = uuid.uuid4().hex[:12]
         self._journal = Journal.open(folder)
         self._closing.callback(self._journal.close)
@@ -161,7 +164,13 @@ class Daemon:
         spares = SparePool(spec, standing=standing)
         self._closing.callback(spares.close)
         self._quiet = spares.quiet
-        return {name: ProcessSlot(name, spares) for name in names}
+        if slots.spare != "hot":
+            return {name: ProcessSlot(name, spares) for name in names}
+        twins = {
+            name: TwinSlot(partial(ProcessSlot, name, spares), self._stood_in) for name in names
+        }
+        self._twins = Twins(twins.values(), lambda: self._crossing.pointer.slot)
+        return dict(twins)
 
     def _make_camera(self) -> Camera:
         camera = open_camera(self._settings.camera)
@@ -333,6 +342,9 @@ class Daemon:
         self._driver.start()
         closing.callback(self._loader.close)
         closing.callback(self._driver.stop, 2.0)
+        if self._twins is not None:
+            self._twins.start()
+            closing.callback(self._twins.stop)
         self._capture.start()
         closing.callback(self._stop_capture)
         self._watch.start()
@@ -412,6 +424,11 @@ class Daemon:
     def _slot_lost(self, load: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
         self._driver.post(SlotLost(load, why))
+
+    def _stood_in(self, slot: TwinSlot, why: str) -> None:
+        self._metrics.slot_restarted("stood_in")
+        _log.warning("twin_stood_in", slot=slot.name, why=why)
+        self._driver.post(StoodIn(self._crossing.load_of(slot), why))
 
     def _follow_order(self, scene: str | None) -> None:
         if self._conveyor is not None and scene in ("bottle", "can"):

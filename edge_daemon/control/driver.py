@@ -42,12 +42,13 @@ from edge_daemon.core.events import (
     OrderReceived,
     QuarantineChanged,
     RequestReceived,
+    SlotLost,
     Started,
     StoreChanged,
     TimePassed,
     TrialJudged,
 )
-from edge_daemon.core.lifecycle import BUSY
+from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits, judge
@@ -220,10 +221,26 @@ class Driver:
             self._usual_at = now.at
             self._rooms.receipts.tick()
             self._rooms.desk.settle()
+        self._look_after_slots()
         state = self._state
         if state.op or state.queued or state.parked or state.retry_at is not None:
             self._step(TimePassed())
         self._look_at_trial()
+
+    def _look_after_slots(self) -> None:
+        """A bundle that only stands by is asked nothing: its worker's death is looked for.
+
+        The lane itself finds out about the slot that judges, and about the one that is next.
+        """
+        op = self._state.op
+        next_one = op.slot if op is not None else None
+        for slot in self._state.slots:
+            stands_by = slot.phase is Phase.READY and slot.name not in (
+                self._state.active,
+                next_one,
+            )
+            if stands_by and self._rooms.crossing.slots[slot.name].is_lost:
+                self._step(SlotLost(slot.token, "The worker died while it stood by."))
 
     # ------------------------------------------------------------------ arrivals
 

@@ -81,6 +81,14 @@ class SlotLost:
 
 
 @dataclass(frozen=True)
+class StoodIn:
+    """The worker behind a READY slot was lost, and its twin judged the same frame."""
+
+    token: int
+    why: str
+
+
+@dataclass(frozen=True)
 class CutoverDone:
     """The lane crossed: `frame` is the first that the slot asked for judges."""
 
@@ -128,6 +136,7 @@ Event = Union[
     BundleRefused,
     SlotFreed,
     SlotLost,
+    StoodIn,
     CutoverDone,
     CutoverWithdrawn,
     TrialJudged,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.core import selection
 from edge_daemon.core.actions import Announce, Restore, StopTrial
-from edge_daemon.core.events import QuarantineChanged, SlotLost, TrialJudged
+from edge_daemon.core.events import QuarantineChanged, SlotLost, StoodIn, TrialJudged
 from edge_daemon.core.lifecycle import Move, Phase
 from edge_daemon.core.state import TRIES, SlotState
 from edge_daemon.core.turn import Turn
@@ -93,22 +93,38 @@ def slot_lost(turn: Turn, event: SlotLost) -> None:
         turn.free(slot)
 
 
+def stood_in(turn: Turn, event: StoodIn) -> None:
+    """The twin goes on as if nothing was; the loss speaks against the bundle all the same."""
+    slot = turn.state.slot_of_job(event.token)
+    if slot is None or slot.phase is not Phase.READY or slot.name != turn.state.active:
+        return
+    ref = slot.bundle.ref if slot.bundle else None
+    turn.act(Announce("stood_in", model=ref, reason=event.why))
+    _weigh_loss(turn, slot)
+
+
 def count_loss(turn: Turn, slot: SlotState) -> None:
-    """Load the active bundle again; too many losses speak against it."""
+    """Load the active bundle again, unless too many losses speak against it."""
+    if not _weigh_loss(turn, slot):
+        restore(turn, slot)
+
+
+def _weigh_loss(turn: Turn, slot: SlotState) -> bool:
+    """One more loss of the active slot; True when another bundle is to take its place."""
     state = turn.state
     losses = state.losses + 1 if turn.now.at - state.lost_at < CALM_S else 1
     turn.set(losses=losses, lost_at=turn.now.at)
     if state.durable.trial is not None and losses >= TRIES:
         condemn(turn, f"Its worker was lost {losses} times on trial.")
-        return
+        return True
     if losses > LOSSES and slot.bundle is not None:
         turn.set(given_up=state.given_up | {slot.bundle.ref})
         others = [known for known in selection.wanted(turn.state) if known != slot.bundle]
         turn.set(given_up=turn.state.given_up if others else state.given_up)
         if others:
             turn.set(unfit=True, retry_at=turn.now.at + CALM_S)
-            return
-    restore(turn, slot)
+            return True
+    return False
 
 
 def restore(turn: Turn, slot: SlotState) -> None:

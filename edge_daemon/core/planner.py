@@ -26,6 +26,7 @@ from edge_daemon.core.events import (
     SlotLost,
     StageReached,
     Started,
+    StoodIn,
     StoreChanged,
     TimePassed,
     TrialJudged,
@@ -69,6 +70,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of 
         _freed(turn, event)
     elif isinstance(event, SlotLost):
         health.slot_lost(turn, event)
+    elif isinstance(event, StoodIn):
+        health.stood_in(turn, event)
     elif isinstance(event, CutoverDone):
         crossing.done(turn, event)
     elif isinstance(event, CutoverWithdrawn):

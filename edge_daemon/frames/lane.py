@@ -96,8 +96,20 @@ class Lane:
                 self._serve(captured)
             elif self._ring.closed and self._ring.depth == 0:
                 return
+            else:
+                self._look_after()
             if self._hand is None and self._ring.depth == 0:
                 self._run_errand()
+
+    def _look_after(self) -> None:
+        """No frame comes: a worker that died meanwhile is restored before the next one does."""
+        slot = self._crossing.pointer.slot
+        if slot is None or not slot.is_lost:
+            return
+        load = self._crossing.load_of(slot)
+        if load != self._dead_load:
+            self._dead_load = load
+            self._listener.lost(load, "The worker died while no frame came.")
 
     def _run_errand(self) -> None:
         """No frame waits: the active slot may do something else for the length of an inference."""

@@ -63,6 +63,11 @@ class ProcessSlot:
         resident = self._resident
         return resident.worker.pid if resident else None
 
+    @property
+    def is_lost(self) -> bool:
+        resident = self._resident
+        return resident is not None and not resident.worker.is_alive
+
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         """See `Slot`. A load past its limit is `SlotLost` with the code load_timeout."""
         self.free()

@@ -2,7 +2,8 @@
 
 `ProcessSlot` (a worker of its own) and `ThreadSlot` (this process) implement the protocol, and so
 does the simulator that the tests use. Every call is bounded by its time limit; one thread at a
-time may call a slot, except `kill` and `memory_bytes`, which any thread may call at any moment.
+time may call a slot, except `kill`, `is_lost` and `memory_bytes`, which any thread may ask at any
+moment.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ class Slot(Protocol):
     @property
     def name(self) -> str:
         """`A`, `B`, …; the label in state, metrics and logs."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what was loaded is gone, and no call has met that yet; from any thread."""
 
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         """Bring the bundle into memory. On any error the slot is empty again."""

@@ -53,6 +53,11 @@ class ThreadSlot:
     def name(self) -> str:
         return self._name
 
+    @property
+    def is_lost(self) -> bool:
+        """A thread does not die alone; one that hangs shows itself at a call."""
+        return False
+
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         self.free()
         owner = self._owner = _Owner(

@@ -123,6 +123,10 @@ class SimSlot:
     def name(self) -> str:
         return self._name
 
+    @property
+    def is_lost(self) -> bool:
+        return self._killed.is_set()
+
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         script = self.script
         script.record(self._name, "load", order.ref)

@@ -1,0 +1,108 @@
+"""SIGKILL of workers under the whole daemon: no frame is lost, and with a twin none waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.app.daemon import Daemon
+from edge_daemon.slots.process import ProcessSlot
+from edge_daemon.slots.twin import TwinSlot
+from tests.sim.device import wait_until
+from tests.sim.line import Mill
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+pytestmark = pytest.mark.broker
+
+B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
+KILLS = int(os.environ.get("EDGE_TEST_KILLS", "10"))
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with new_mosquitto() as started:
+        yield started
+
+
+def judging(daemon: Daemon) -> TwinSlot | ProcessSlot:
+    slot = daemon._crossing.pointer.slot
+    assert isinstance(slot, (TwinSlot, ProcessSlot))
+    return slot
+
+
+def kill(slot: TwinSlot | ProcessSlot) -> None:
+    assert slot.pid is not None
+    os.kill(slot.pid, signal.SIGKILL)
+
+
+def events(mill: Mill, kind: str) -> int:
+    return sum(body.get("type") == kind for _, body in mill.ear.heard)
+
+
+def slot_of_previous(daemon: Daemon) -> str | None:
+    previous = daemon._desk.model_state.previous
+    assert previous is not None
+    return previous.slot
+
+
+def until_frames(mill: Mill, count: int) -> None:
+    goal = len(mill.ear.results) + count
+    mill.ear.until(lambda: len(mill.ear.results) >= goal)
+
+
+def check_and_print(mill: Mill, kills: int) -> None:
+    """Every frame inspected, by the one model; says how long the longest waited."""
+    mill.stop()
+    mill.until_settled()
+    mill.check_books()
+    tally = mill.ear.books.tally()
+    assert tally.frames == tally.inspected
+    assert tally.by_model == {B1: tally.frames}
+    waited = max(result["latency_ms"]["queue"] for result in mill.ear.results)
+    told = f"{kills} kills, {tally.frames} frames, 0 lost; longest wait {waited:.0f} ms"
+    sys.stdout.write(f"\n{told}\n")
+
+
+def test_with_a_twin_no_frame_waits_for_a_load(tmp_path: Path, broker: Mosquitto) -> None:
+    """Each kill of the judging worker is met by its twin; nothing is lost, no slot restored."""
+    with Mill(tmp_path, broker, slots={"count": 2, "spare": "hot"}) as mill:
+        slot = judging(mill.start())
+        assert isinstance(slot, TwinSlot)
+        for count in range(1, KILLS + 1):
+            wait_until(lambda: slot.has_twin, "a twin")
+            kill(slot)
+            mill.ear.until(lambda n=count: events(mill, "stood_in") == n)
+        until_frames(mill, 20)
+        assert not events(mill, "restored")
+        check_and_print(mill, KILLS)
+
+
+def test_without_a_twin_the_frames_wait(tmp_path: Path, broker: Mosquitto) -> None:
+    """The frame in hand and those behind it are judged by the worker that takes over."""
+    camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 2048}
+    with Mill(tmp_path, broker, camera=camera) as mill:
+        daemon = mill.start()
+        for count in (1, 2):
+            kill(judging(daemon))
+            mill.ear.until(lambda n=count: events(mill, "restored") == n)
+            until_frames(mill, 5)
+        check_and_print(mill, 2)
+
+
+def test_a_dead_previous_model_is_not_offered(tmp_path: Path, broker: Mosquitto) -> None:
+    """`previous` in model/state names a slot that a rollback could point to at once, or nothing."""
+    with Mill(tmp_path, broker) as mill:
+        daemon = mill.start()
+        previous = judging(daemon)
+        assert mill.ask("swap", model=B2)["status"] == "succeeded"
+        mill.until_event("confirmed", model=B2)
+        kill(previous)
+        mill.until_event("slot_lost", model=B1)
+        wait_until(lambda: slot_of_previous(daemon) is None, "a previous model without a slot")
+        assert mill.ask("rollback")["status"] == "succeeded"
+        mill.until_judged_by(B1)
