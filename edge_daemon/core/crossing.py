@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, selection
-from edge_daemon.core.actions import Announce, Reply, StartTrial
+from edge_daemon.core.actions import Announce, Reply, Stamp, StartTrial, StopTrial
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase
-from edge_daemon.core.state import Kind, Operation, Stage
+from edge_daemon.core.state import TRIES, Kind, Operation, Stage
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import NOW, Known, Refusal, Status
 from edge_daemon.errors import Code
@@ -30,6 +30,7 @@ def withdrawn(turn: Turn, event: CutoverWithdrawn) -> None:
     op = turn.state.op
     if op is None or op.token != event.token or op.stage is not Stage.WITHDRAWING:
         return
+    _restore_line(turn, op)
     expires = op.request.expires_utc if op.request else None
     if expires is not None and turn.now.utc >= expires:
         message = "The request expired before its frame came."
@@ -37,6 +38,17 @@ def withdrawn(turn: Turn, event: CutoverWithdrawn) -> None:
         turn.finish(op, Status.EXPIRED, refusal)
     else:
         turn.finish(op, Status.SUPERSEDED)
+
+
+def _restore_line(turn: Turn, op: Operation) -> None:
+    """The assignment that the cutover would have ended goes on, unless an order came meanwhile."""
+    left, line = op.left, turn.state.line
+    if left is None or line.epoch != left.epoch + 1:
+        return
+    line = replace(left, epoch=line.epoch + 1)
+    turn.set(line=line)
+    turn.remember(product=left.product, job_order=left.job_order)
+    turn.act(Stamp(line, since_at=turn.now.at))
 
 
 def _vacated(turn: Turn, op: Operation) -> None:
@@ -56,10 +68,13 @@ def _crossed(turn: Turn, op: Operation) -> None:
     turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses))
     if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
         _leave_behind(turn, op, left)
-    on_trial = _judge_provenance(turn, op)
+    held_back = turn.state.quarantine_reason(op.target.ref) is not None
+    on_trial = False if held_back else _judge_provenance(turn, op)
     turn.remember(active=op.target)
     chosen = op.kind.is_asked or op.kind is Kind.REVERT
-    if chosen or selection.selected(turn.state, op.target.ref.name) is None:
+    if held_back:
+        _turn_away(turn)
+    elif chosen or selection.selected(turn.state, op.target.ref.name) is None:
         turn.select(op.target.ref)
     if op.request is not None:
         turn.act(Reply(op.request, Status.SUCCEEDED, op.swap_id))
@@ -71,6 +86,14 @@ def _crossed(turn: Turn, op: Operation) -> None:
         turn.act(StartTrial(op.swap_id, op.target))
     if slot.phase is Phase.LOST:
         health.count_loss(turn, turn.state.slot(slot.name))
+
+
+def _turn_away(turn: Turn) -> None:
+    """An operator quarantined it while the lane was about to cross: away from it again."""
+    if turn.state.durable.trial is not None:
+        turn.act(StopTrial(turn.state.durable.trial))
+    turn.remember(trial=None, tries=TRIES)
+    turn.set(unfit=True)
 
 
 def _leave_behind(turn: Turn, op: Operation, left: Known) -> None:

@@ -148,6 +148,7 @@ def _boundary(turn: Turn, op: Operation) -> tuple[int, int | None]:
         return line.epoch, frame
     if line.requires is None and line.linked and line.product is None:
         return 0, frame
+    turn.update(left=line)
     line = Assignment(line.epoch + 1)
     turn.set(line=line)
     turn.remember(product=None, job_order=None)

@@ -101,6 +101,7 @@ class Operation:
     token: int = 0  # of the cutover or verification in flight
     slot: str = ""  # where the lane is asked to point
     verified: bool = False
+    left: Assignment | None = None  # of the line, which the cutover asked for would end
 
 
 @dataclass(frozen=True)

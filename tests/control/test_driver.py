@@ -347,6 +347,23 @@ def test_hold_keeps_orders_and_release_applies_the_last(start: Start) -> None:
     assert CAN not in station.models()
 
 
+def test_a_swap_that_is_taken_back_leaves_the_line_as_it_was(start: Start) -> None:
+    """For another product, at a frame far ahead: withdrawn, the old order's product goes on."""
+    station = start()
+    station.order("BTL", order="WO-1")
+    station.order("BTL", "completed", order="WO-1")
+    station.until_event("order_completed")
+    waiting = station.send("swap", model=CAN, at={"frame": 10**9})
+    station.until_event("prepared", model=CAN)
+    assert station.ask("swap", model=B2)["status"] == "succeeded"
+    assert station.outcome(waiting)["status"] == "superseded"
+    station.until(lambda: station.results[-1].assignment.job_order == "WO-1")
+    station.until(lambda: station.model_state["job_order"] == "WO-1")
+    assert station.ask("swap", model=CAN)["status"] == "succeeded"
+    station.until_active(CAN)
+    assert station.models() == [B1, B2, CAN]
+
+
 # --------------------------------------------------------------------------- trial and losses
 
 

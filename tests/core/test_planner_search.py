@@ -5,69 +5,33 @@ answers, failures, losses, trials and restarts in a small world, with the invari
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
-from edge_daemon.core.actions import AskCutover, Prepare, Reply, Restore, Withdraw
-from edge_daemon.core.events import (
-    BundleProven,
-    BundleRefused,
-    BundleVerified,
-    CutoverDone,
-    CutoverWithdrawn,
-    Event,
-    OrderReceived,
-    RequestReceived,
-    SlotFreed,
-    SlotLost,
-    Started,
-    TimePassed,
-    TrialJudged,
-)
-from edge_daemon.core.lifecycle import Phase
-from edge_daemon.core.planner import step
-from edge_daemon.core.state import TRIES, Durable, Operation, SlotState, Stage, State
+from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Started, TimePassed
+from edge_daemon.core.state import TRIES, Operation, Stage, State
 from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
-    BundleRef,
     Instant,
     JobOrder,
-    Known,
     ModelChoice,
     OrderState,
-    Refusal,
     Request,
-    Status,
     Verb,
 )
-
-B1, B2, C1 = (Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
-NOW, LATER = Instant(0.0, 0.0), Instant(1000.0, 1000.0)
-GATE = Refusal("gate_failed", "bad")
-BOX = Refusal("no_memory", "full", blames_box=True)
-FRESH = Durable()
-OUTCOMES = {
-    Status.SUCCEEDED,
-    Status.REJECTED,
-    Status.FAILED,
-    Status.SUPERSEDED,
-    Status.EXPIRED,
-    Status.INTERRUPTED,
-}
-
-
-@dataclass(frozen=True)
-class World:
-    """The planner's state, and what its surroundings know."""
-
-    state: State
-    proven: frozenset[str] = frozenset()  # slots whose content passed the gate in this boot
-    open: frozenset[str] = frozenset()  # accepted, not yet answered
-    asked: int = 0  # requests and orders used up
-    faults: int = 0
-    confirmed_tries: int = TRIES
+from tests.sim.planner_world import (
+    LATER,
+    NOW,
+    World,
+    answers,
+    apply,
+    check_stale,
+    restarted,
+    resumes,
+    start_state,
+)
 
 
 def requests_for(budget: int) -> list[Request]:
@@ -76,7 +40,7 @@ def requests_for(budget: int) -> list[Request]:
     return [
         swap,
         replace(swap, model=ModelChoice("c", "1")),
-        replace(swap, model=ModelChoice("b", "1"), at=AtFrame(99)),
+        replace(swap, model=ModelChoice("c", "1"), at=AtFrame(99)),
         replace(swap, at=AtNextOrder(), expires_utc=500.0),
         replace(swap, verb=Verb.PREPARE),
         replace(swap, dry_run=True),
@@ -100,111 +64,6 @@ def orders_for(budget: int) -> list[JobOrder]:
     ]
 
 
-def answers(state: State, faults: bool) -> list[tuple[Event, bool]]:
-    """What the surroundings may report now, and whether it spends a fault."""
-    found: list[tuple[Event, bool]] = []
-    for slot in state.slots:
-        if slot.phase is Phase.PREPARING:
-            found.append((BundleProven(slot.token), False))
-            found += [(BundleRefused(slot.token, r), True) for r in (GATE, BOX)] if faults else []
-        elif slot.phase is Phase.RESTORING:
-            found.append((BundleProven(slot.token), False))
-            found += [(BundleRefused(slot.token, BOX), True)] if faults else []
-        elif slot.phase is Phase.DRAINING:
-            found.append((SlotFreed(slot.token), False))
-        elif slot.phase is Phase.READY and faults:
-            found.append((SlotLost(slot.token, "killed"), True))
-    op = state.op
-    if op is not None and op.stage is Stage.VERIFYING:
-        found.append((BundleVerified(op.token), False))
-        found += [(BundleRefused(op.token, GATE), True)] if faults else []
-    if op is not None and op.stage in (Stage.CUTTING, Stage.VACATING, Stage.WITHDRAWING):
-        found.append((CutoverDone(op.token, 7), False))
-    if op is not None and op.stage is Stage.WITHDRAWING:
-        found.append((CutoverWithdrawn(op.token), False))
-    if state.durable.trial is not None and state.active:
-        found.append((TrialJudged(state.durable.trial, True, "good"), False))
-        found += [(TrialJudged(state.durable.trial, False, "bad"), True)] if faults else []
-    return found
-
-
-def stale(state: State) -> list[Event]:
-    """Late answers of jobs that are over."""
-    current = {s.token for s in state.slots} | ({state.op.token} if state.op else set())
-    tokens = [t for t in (state.token - 1, state.token + 1) if t not in current and t > 0]
-    makers = (BundleProven, BundleVerified, SlotFreed)
-    found: list[Event] = [make(t) for t in tokens for make in makers]
-    found += [BundleRefused(t, GATE) for t in tokens] + [CutoverDone(t, 3) for t in tokens]
-    return [*found, *(SlotLost(t, "late") for t in tokens), TrialJudged("other", False, "late")]
-
-
-def apply(world: World, event: Event, now: Instant, *, fault: bool, asks: bool) -> World:
-    """One step, with every invariant of the core checked on it."""
-    old = world.state
-    new, actions = step(old, event, now)
-    proven, open_ = set(world.proven), set(world.open)
-    if isinstance(event, BundleProven):
-        slot = old.slot_of_job(event.token)
-        if slot is not None and slot.phase in (Phase.PREPARING, Phase.RESTORING):
-            proven.add(slot.name)
-    for action in actions:
-        if isinstance(action, Reply):
-            if action.status is Status.ACCEPTED:
-                assert action.request.id not in open_, "accepted twice"
-                open_.add(action.request.id)
-            elif action.status in OUTCOMES and action.request.id in open_:
-                open_.remove(action.request.id)
-            elif action.status is not Status.PROGRESS:
-                assert action.status is Status.REJECTED, f"an outcome without acceptance: {action}"
-                assert isinstance(event, RequestReceived)
-        if isinstance(action, AskCutover) and action.slot is not None:
-            slot = new.slot(action.slot)
-            assert slot.phase is Phase.READY, "asked to cross to a slot that is not READY"
-            assert action.slot in proven, "asked to cross to what passed no gate in this boot"
-            assert slot.bundle == action.target
-            assert old.quarantine_reason(slot.bundle.ref) is None, "quarantined"
-            if new.line.requires and action.at_frame is None:
-                assert slot.bundle.ref.name == new.line.requires, "another product's model"
-        if isinstance(action, Prepare):
-            assert action.slot != new.active, "prepared over the active bundle"
-            proven.discard(action.slot)
-        if isinstance(action, Restore):
-            proven.discard(action.slot)
-    check(old, event, new, actions, frozenset(open_))
-    return World(
-        canonical(new),
-        frozenset(proven),
-        frozenset(open_),
-        world.asked + asks,
-        world.faults + fault,
-        new.durable.tries,
-    )
-
-
-def check(old: State, event: Event, new: State, actions: tuple, open_: frozenset[str]) -> None:
-    if old.active != new.active:
-        assert isinstance(event, CutoverDone), "the pointer moved without the lane's word"
-    heavy = [a for a in actions if isinstance(a, (Prepare, AskCutover, Restore))]
-    assert len(heavy) <= 2, "too much at once"
-    hands = {o.request.id for o in (new.op, new.queued, new.parked) if o and o.request}
-    assert open_ == hands, f"open {open_} but in hand {hands}"
-    loading = [s for s in new.slots if s.phase is Phase.PREPARING]
-    assert len(loading) <= 1, "two bundles are prepared at once"
-    if new.active and new.durable.active:
-        bundle = new.slot(new.active).bundle
-        assert bundle == new.durable.active, "the durable active version is not the active one"
-    assert not set(new.durable.confirmed) & {r for r, _ in new.durable.quarantined}
-    for action in actions:
-        if isinstance(action, Withdraw):
-            assert new.op is not None
-
-
-def check_stale(world: World) -> None:
-    for event in stale(world.state):
-        new, actions = step(world.state, event, NOW)
-        assert (new, actions) == (world.state, ()), f"stale {event} changed something: {actions}"
-
-
 def canonical(state: State) -> State:
     """The same state with small numbers: tokens and counters matter only by their order."""
     awaited = state.op is not None and state.op.stage is not Stage.PREPARING
@@ -220,8 +79,14 @@ def canonical(state: State) -> State:
     def renamed(op: Operation | None) -> Operation | None:
         if op is None:
             return None
+        left = op.left
+        if left is not None:
+            left = replace(left, epoch=left.epoch - state.line.epoch)
         return replace(
-            op, swap_id=named(op.swap_id), token=rank[op.token] if awaited and op is state.op else 0
+            op,
+            swap_id=named(op.swap_id),
+            token=rank[op.token] if awaited and op is state.op else 0,
+            left=left,
         )
 
     trial = state.durable.trial
@@ -245,29 +110,6 @@ def canonical(state: State) -> State:
     )
 
 
-def restarted(world: World) -> World:
-    """The box lost power: only what was durable is left; open requests are `interrupted`."""
-    durable = world.state.durable
-    fresh = start_state(len(world.state.slots), durable)
-    after = apply(World(fresh), Started(), NOW, fault=False, asks=False)
-    if durable.trial is not None and after.state.durable.trial is not None:
-        assert after.state.durable.tries < durable.tries, "tries do not fall"
-    known = {*after.state.durable.confirmed, *(r for r, _ in after.state.durable.quarantined)}
-    assert set(durable.confirmed) <= known, "a confirmed version was forgotten"
-    return replace(after, asked=world.asked, faults=world.faults + 1)
-
-
-def start_state(slots: int, durable: Durable = FRESH) -> State:
-    return State(
-        boot="t",
-        slots=tuple(SlotState(n) for n in "ABCD"[:slots]),
-        links=(("P", "b"), ("Q", "c")),
-        initial=ModelChoice("b", "1"),
-        available=(B1, B2, C1),
-        durable=durable,
-    )
-
-
 def choices(world: World, asks: int, faults: int) -> list[tuple[Event, Instant, bool, bool]]:
     """Every event that may come next: (event, when, spends a fault, spends an ask)."""
     state = world.state
@@ -287,55 +129,15 @@ def choices(world: World, asks: int, faults: int) -> list[tuple[Event, Instant, 
 def follow(world: World, choice: tuple[Event, Instant, bool, bool]) -> World:
     event, now, fault, asks = choice
     if isinstance(event, Started):
-        return restarted(world)
-    return apply(world, event, now, fault=fault, asks=asks)
-
-
-def resumes(world: World) -> bool:
-    """Without further faults, the surroundings only answering, inspection goes on."""
-    state = world.state
-    for _ in range(60):
-        if state.active and not needs_more(state):
-            return True
-        events = [e for e, fault in answers(state, False) if not isinstance(e, TrialJudged)]
-        event, now = (events[0], NOW) if events else (TimePassed(), LATER)
-        after, _ = step(state, event, now)
-        if after == state and not events:
-            return nothing_fit(state)
-        state = after
-    return False
-
-
-def needs_more(state: State) -> bool:
-    bundle = state.active_bundle
-    slot = state.slot(state.active) if state.active else None
-    right = state.line.requires in (None, bundle.ref.name if bundle else None)
-    return state.unfit or not right or slot is None or slot.phase is not Phase.READY
-
-
-def nothing_fit(state: State) -> bool:
-    """No version may be tried: quarantined, refused as it lies on disk, or without a link."""
-    if not state.line.linked:
-        return True
-    assert state.retry_at is None, "it is at rest, though it meant to try again"
-    last = state.durable.active.ref.name if state.durable.active else "b"
-    names = {state.line.requires} if state.line.requires else {last, "b"}
-    fit = [
-        k
-        for k in state.available
-        if state.quarantine_reason(k.ref) is None and k.ref not in state.given_up
-    ]
-    confirmed = {r.name for r in state.durable.confirmed} | dict(state.durable.selected).keys()
-    return not [
-        k
-        for k in fit
-        if k.ref.name in names
-        and (k.ref in state.durable.confirmed or k.ref.name not in confirmed or k == B1)
-    ]
+        after = restarted(world)
+    else:
+        after = apply(world, event, now, fault=fault, asks=asks)
+    return replace(after, state=canonical(after.state))
 
 
 def explore(slots: int, asks: int, faults: int) -> int:
     first = apply(World(start_state(slots)), Started(), NOW, fault=False, asks=False)
+    first = replace(first, state=canonical(first.state))
     came_from: dict[World, tuple[World, Event] | None] = {first: None}
     queue = deque([first])
     while queue:
