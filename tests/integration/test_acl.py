@@ -1,0 +1,217 @@
+"""The broker that is shipped: who comes in, and who may say and hear what."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0
+REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
+
+STATION, OTHER = "line3-cam1", "line3-cam2"
+ROLES = ("ops", "mes", "dashboard", STATION, OTHER)
+
+SEEN_BY_ALL = ("status", "model/state", "model/event", "result")
+SEEN = ("info", "health", "camera/status", "model/available", "snapshot")
+ANSWERS = ("response/swap", "response/swap/kim")
+ASKED = ("request/swap",)
+ORDERS = "mes/line3/work_orders"
+NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
+
+
+def _below(*parts: str) -> set[str]:
+    return {f"edge/{STATION}/{part}" for part in parts}
+
+
+SAYS = {
+    "ops": _below(*ASKED),
+    "mes": {ORDERS, "mes/line9/work_orders"},
+    "dashboard": set(),
+    STATION: _below(*SEEN_BY_ALL, *SEEN, *ANSWERS),
+    OTHER: set(),
+}
+HEARS = {
+    "ops": _below(*SEEN_BY_ALL, *SEEN, *ANSWERS, *ASKED),
+    "mes": _below(*SEEN_BY_ALL),
+    "dashboard": _below(*SEEN_BY_ALL, *SEEN),
+    STATION: {ORDERS, *_below(*ASKED)},
+    OTHER: {ORDERS},
+}
+TOPICS = sorted(
+    {"mes/line9/work_orders", ORDERS, *NOBODYS}
+    | _below(*SEEN_BY_ALL, *SEEN, *ANSWERS, *ASKED, "request/a/b", "camera/else")
+)
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    """The shipped files as they are, but for their folders and the port."""
+    made = new_mosquitto()
+    folder = _folder(made)
+    subprocess.run(
+        [ROOT / "scripts/make_certificates", folder / "certs", "--host", made.host, STATION, OTHER],
+        check=True,
+        capture_output=True,
+    )
+    (folder / "certs/broker.key").chmod(0o644)  # mosquitto gives up being root before it reads it
+    shutil.copy(ROOT / "configs/mosquitto/acl", folder / "acl")
+    text = (ROOT / "configs/mosquitto/mosquitto.conf").read_text()
+    text = text.replace("listener 8883", f"listener {made.port} {made.host}")
+    text = text.replace("/etc/mosquitto/", f"{folder}/").replace("/var/lib/mosquitto", str(folder))
+    (folder / "mosquitto.conf").write_text(text)
+    with made:
+        yield made
+
+
+def _folder(broker: Mosquitto) -> Path:
+    return broker._folder
+
+
+def _tls(broker: Mosquitto, name: str | None, folder: Path | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(_folder(broker) / "certs/ca.pem"))
+    if name is not None:
+        folder = folder or _folder(broker) / "certs"
+        context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+    return context
+
+
+class Member:
+    """One role's client: subscribed to everything it could think of."""
+
+    def __init__(self, broker: Mosquitto, role: str) -> None:
+        self.heard: set[tuple[str, str]] = set()
+        self.said: dict[str, int] = {}
+        self._waited = threading.Semaphore(0)
+        self._codes: dict[int, int] = {}
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"acl-{role}", protocol=paho.MQTTv5
+        )
+        self._client.tls_set_context(_tls(broker, role))
+        self._client.on_connect = lambda *_: self._waited.release()
+        self._client.on_subscribe = lambda *_: self._waited.release()
+        self._client.on_publish = self._acknowledged
+        self._client.on_message = self._take
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+        self._wait()
+
+    def _take(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self.heard.add((message.payload.decode(), message.topic))
+
+    def _acknowledged(
+        self, _client: object, _data: object, mid: int, reason: object, _properties: object
+    ) -> None:
+        self._codes[mid] = reason.value
+        self._waited.release()
+
+    def _wait(self) -> None:
+        assert self._waited.acquire(timeout=PATIENCE_S), "the broker did not answer"
+
+    def listen(self) -> None:
+        """Returns when the broker has answered, and so has sent all that came before."""
+        for wanted in ("#", "edge/#", "mes/#", "$SYS/x"):
+            self._client.subscribe(wanted, 0)
+            self._wait()
+
+    def speak(self, role: str, topic: str) -> bool:
+        mid = self._client.publish(topic, role, qos=1).mid
+        self._wait()
+        return self._codes[mid] < REFUSED
+
+    def leave(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_each_role_says_and_hears_its_share_only(broker: Mosquitto) -> None:
+    """Every role, every topic, both directions: what the table names goes through, nothing else."""
+    members = {role: Member(broker, role) for role in ROLES}
+    for member in members.values():
+        member.listen()
+    said = {
+        role: {topic for topic in TOPICS if member.speak(role, topic)}
+        for role, member in members.items()
+    }
+    for member in members.values():
+        member.listen()
+    heard = {role: member.heard for role, member in members.items()}
+    for member in members.values():
+        member.leave()
+    assert said == SAYS
+    for role in ROLES:
+        expected = {(by, topic) for by, topics in SAYS.items() for topic in topics & HEARS[role]}
+        assert {(by, topic) for by, topic in heard[role] if by in ROLES} == expected, role
+
+
+def _is_admitted(broker: Mosquitto, context: ssl.SSLContext) -> bool:
+    """Whether CONNECT is answered with yes: MQTT 3.1.1 in fourteen bytes."""
+    try:
+        with (
+            socket.create_connection((broker.host, broker.port), timeout=PATIENCE_S) as plain,
+            context.wrap_socket(plain, server_hostname=broker.host) as tls,
+        ):
+            tls.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+            return tls.recv(4) == b"\x20\x02\x00\x00"
+    except OSError:
+        return False
+
+
+def test_who_has_a_certificate_comes_in(broker: Mosquitto) -> None:
+    """Each role is admitted: what the next tests see refused is refused for its own reason."""
+    assert all(_is_admitted(broker, _tls(broker, role)) for role in ROLES)
+
+
+def test_without_a_certificate_nobody_comes_in(broker: Mosquitto) -> None:
+    """An anonymous client is refused."""
+    assert not _is_admitted(broker, _tls(broker, None))
+
+
+def test_a_foreign_certificate_is_refused(broker: Mosquitto, tmp_path: Path) -> None:
+    """The right name by another authority opens nothing."""
+    subprocess.run([ROOT / "scripts/make_certificates", tmp_path], check=True, capture_output=True)
+    assert not _is_admitted(broker, _tls(broker, "ops", tmp_path))
+
+
+def test_the_brokers_certificate_is_for_the_broker(broker: Mosquitto) -> None:
+    """It proves a server, and so opens nothing to a client."""
+    assert not _is_admitted(broker, _tls(broker, "broker"))
+
+
+def test_an_expired_certificate_is_refused(broker: Mosquitto, tmp_path: Path) -> None:
+    """The same authority and key, but its day has passed."""
+    certs = _folder(broker) / "certs"
+    authority = serialization.load_pem_private_key((certs / "ca.key").read_bytes(), None)
+    good = x509.load_pem_x509_certificate((certs / "ops.pem").read_bytes())
+    today = dt.datetime.now(dt.timezone.utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(good.subject)
+        .issuer_name(good.issuer)
+        .public_key(good.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - dt.timedelta(days=30))
+        .not_valid_after(today - dt.timedelta(days=1))
+    )
+    for extension in good.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    expired = builder.sign(authority, hashes.SHA256())
+    (tmp_path / "ops.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
+    shutil.copy(certs / "ops.key", tmp_path)
+    assert not _is_admitted(broker, _tls(broker, "ops", tmp_path))
