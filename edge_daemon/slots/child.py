@@ -193,7 +193,8 @@ class WorkerProcess:
             _relay(stream, self.pid)
         self._process.wait()
         self._gone.set()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        with suppress(RecursionError):  # it may have left folders without end
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _relay(stream: IO[bytes], pid: int) -> None:

@@ -111,7 +111,7 @@ class SparePool:
             self._refiller.join(10.0)
         for worker in left:
             worker.end()
-        with suppress(OSError):
+        with suppress(OSError, RecursionError):  # a worker may have left folders without end
             self._scratch.cleanup()
 
     def _refill(self) -> None:

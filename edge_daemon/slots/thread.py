@@ -4,7 +4,7 @@ One thread owns the engine and every call of it. What a process gives is missing
 hangs cannot be ended, only abandoned with its memory (and ultralytics holds a process-wide lock
 while it reads a checkpoint, so that later loads may wait behind it), a fault of the GPU or a
 crash of native code ends the daemon, and loading competes with the live frames for the
-interpreter's lock.
+interpreter's lock. And there is no cage: what a model's code may do, it may do to the daemon.
 """
 
 from __future__ import annotations

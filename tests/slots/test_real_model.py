@@ -27,7 +27,7 @@ GENEROUS_S = 100.0  # torch is imported anew in each worker
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_elsewhere(tmp_path_factory.mktemp("weights"), "onnx")
+    return made_elsewhere(tmp_path_factory.mktemp("weights"), "onnx", "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def _order(weights: Path) -> LoadOrder:
     return LoadOrder(ref, "00", weights.parent, weights, "detect", CLASSES, 64, 0.5)
 
 
-@pytest.mark.parametrize("name", ["tiny.pt", "tiny.onnx"])
+# The libraries of the last two are imported inside the closed cage.
+@pytest.mark.parametrize("name", ["tiny.pt", "tiny.onnx", "tiny_openvino_model"])
 def test_a_network_judges_frames_and_files_alike(
     slot: ProcessSlot, weights: Path, frame: FrameAddress, tmp_path: Path, name: str
 ) -> None:
@@ -81,6 +82,18 @@ def test_a_hostile_checkpoint_is_refused_and_its_code_never_runs(
         slot.load(_order(weights / "hostile_zip.pt"), GENEROUS_S)
     assert refused.value.code is Code.LOAD_FAILED
     assert not (weights / "canary").exists()
+
+
+def test_every_thread_of_a_network_is_in_the_cage(
+    slot: ProcessSlot, weights: Path, frame: FrameAddress
+) -> None:
+    """The thread pools that torch and OpenCV started before the cage closed are held by it."""
+    slot.load(_order(weights / "tiny.onnx"), GENEROUS_S)
+    slot.infer(frame, GENEROUS_S)
+    tasks = list(Path(f"/proc/{slot.pid}/task").iterdir())
+    status = [(task / "status").read_text(encoding="utf-8").splitlines() for task in tasks]
+    assert len(tasks) > 1
+    assert all({"Seccomp:\t2", "NoNewPrivs:\t1"} <= set(lines) for lines in status)
 
 
 def test_a_network_of_nan_is_told_and_an_interrupted_frame_is_judged_again(
