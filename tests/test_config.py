@@ -157,6 +157,7 @@ slots: {isolation: proces}
         ("http: {listen: 9464}", "http.listen", "should be text"),
         ('http: {listen: "9464"}', "http.listen", "host:port"),
         ('http: {listen: "h:70000"}', "http.listen", "host:port"),
+        ('http: {listen: "0.0.0.0:9464"}', "http.listen", "token"),
         ("state_dir: /s\nmodels: {store: /s/line3-cam1}", "models.trust", "public key"),
         ("gate: {latency_ratio: .nan}", "gate.latency_ratio", "number"),
         ("hold: true", "hold", "Known here"),

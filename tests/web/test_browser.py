@@ -162,6 +162,7 @@ def test_the_camera_is_lost(browser: Browser, port: int) -> None:
         browser.wait_text("camera lost", "#pill")
         browser.wait_text("camera lost", "#veil")
         browser.wait_text("the camera is lost", "#problems")
+        browser.wait_text("no frames", "#word")  # an OK from before would be a lie
         shooting.set()
 
 
@@ -174,6 +175,7 @@ def test_the_daemon_is_gone_and_comes_back(browser: Browser, port: int) -> None:
         station.stop()
         browser.wait_text("does not answer", "#gone")
         browser.wait_text("daemon gone", "#pill")
+        browser.wait_text("no news", "#word")
         assert "is-gone" in browser.run("document.body.className")
         station.start()
         browser.wait("document.querySelector('#gone').hidden")

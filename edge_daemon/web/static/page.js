@@ -80,6 +80,8 @@ function gone(now) {
     text("gone", `The daemon does not answer. What stands below is from ${when}.`);
     text("pill", "Daemon gone");
     $("pill").className = "pill bad";
+    text("word", "No news");
+    $("verdict").className = "verdict warn long";
   } else if (isGone) watch(true);
   isGone = now;
   show("gone", now);
@@ -146,7 +148,7 @@ function renderPill() {
 function renderVerdict() {
   const last = state.last, minute = history.slice(-60);
   const sum = (key) => minute.reduce((total, row) => total + row[key], 0);
-  const fresh = last && Date.parse(state.time) - Date.parse(last.time) < 5000;
+  const fresh = last && state.camera.state === "online" && Date.parse(state.time) - Date.parse(last.time) < 5000;
   const verdict = fresh ? last.verdict : "none";
   const words = { ok: "✓ OK", ng: "✕ NG", uninspected: "Not judged", none: "No frames" };
   const moods = { ok: "good", ng: "bad", uninspected: "warn", none: "warn" };
