@@ -89,19 +89,6 @@ class Lane:
 
     def run(self) -> None:
         """Judge until the ring is closed and empty."""
-<<<<<<< Updated upstream
-        while True:
-            captured = self._hand.captured if self._hand else self._ring.head(IDLE_S)
-            self._cross(captured)
-            if captured is not None:
-                self._serve(captured)
-            elif self._ring.closed and self._ring.depth == 0:
-                return
-            else:
-                self._look_after()
-            if self._hand is None and self._ring.depth == 0:
-                self._run_errand()
-=======
         while self.turn():
             pass
 
@@ -113,10 +100,11 @@ class Lane:
             self._serve(captured)
         elif self._ring.closed and self._ring.depth == 0:
             return False
+        else:
+            self._look_after()
         if self._hand is None and self._ring.depth == 0:
             self._run_errand()
         return True
->>>>>>> Stashed changes
 
     def _look_after(self) -> None:
         """No frame comes: a worker that died meanwhile is restored before the next one does."""
