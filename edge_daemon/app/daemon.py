@@ -255,6 +255,14 @@ class Daemon:
         )
         self._watch = StoreWatch(self._store, self._store_changed)
         self._notifier = Notifier.from_environ(os.environ)
+        body = Body(
+            self._ledger,
+            self._clock,
+            lambda: self._driver.state,
+            lambda: self._capture.state,
+            lambda: self._session.online,
+        )
+        pulse = Pulse(body)
         watched = Watched(
             boot=self.boot,
             ring=self._ring,
@@ -263,8 +271,9 @@ class Daemon:
             journal=self._journal,
             session=self._session,
             gpu=self._gpu,
-            camera=lambda: self._capture.state,
-            state=lambda: self._driver.state,
+            camera=body.camera,
+            state=body.state,
+            is_healthy=lambda: pulse.health().good,
         )
         self._keeper = Keeper(watched, self._reporter, self._metrics, self._notifier, self._clock)
         self._capture = Capture(
@@ -274,16 +283,9 @@ class Daemon:
             self._keeper,
             Patience.of(settings.camera),
         )
-        self._window = self._make_window(handlers)
+        self._window = self._make_window(handlers, body, pulse)
 
-    def _make_window(self, handlers: Handlers) -> Window:
-        body = Body(
-            self._ledger,
-            self._clock,
-            lambda: self._driver.state,
-            lambda: self._capture.state,
-            lambda: self._session.online,
-        )
+    def _make_window(self, handlers: Handlers, body: Body, pulse: Pulse) -> Window:
         seen = Seen(
             settings=self._settings,
             boot=self.boot,
@@ -294,7 +296,7 @@ class Daemon:
             journal=self._journal,
             session=self._session,
             rejects=Rejects(self._rejected, self._rejecting),
-            pulse=Pulse(body),
+            pulse=pulse,
             camera=body.camera,
             state=body.state,
             model_state=lambda: self._desk.model_state,

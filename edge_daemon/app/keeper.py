@@ -47,6 +47,7 @@ class Watched:
     gpu: Gpu | None
     camera: Callable[[], CameraState]
     state: Callable[[], State]
+    is_healthy: Callable[[], bool]
 
 
 class Keeper:
@@ -68,7 +69,6 @@ class Keeper:
         self._started_at = clock.now().at
         self._summary_at = self._started_at
         self._captured = 0
-        self._inspected = 0
         self._is_ready = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -189,9 +189,9 @@ class Keeper:
             self._notifier.status(f"{line}; {problems[0]}")
         else:
             self._notifier.status(line)
-        judging = inspected > self._inspected
-        self._inspected = inspected
-        if judging or away or not watched.ring.is_open or active is None:
+        # Healthy: inferences complete, or rightly none does (no camera, a product without a model,
+        # a load with its own limit). No restart brings a model to a box that has none.
+        if watched.is_healthy() or active is None:
             self._notifier.watchdog()
 
     def _log_summary(self) -> None:

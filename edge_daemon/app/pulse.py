@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.frames.capture import CameraPhase, CameraState
@@ -122,6 +123,8 @@ class Pulse:
 def _is_changing_over(state: State) -> bool:
     """Frames wait for a model that is being brought; its load has a limit of its own."""
     active = state.active_bundle
+    if state.active is not None and state.slot(state.active).phase is Phase.RESTORING:
+        return True
     if state.op is None:
         return False
     requires = state.line.requires
