@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.models.store import Store
 
 REFUSAL_S = 120.0
+STANDBY_S = 15.0
+"""A worker that stands by is started when the slots have been quiet for some seconds."""
 _WORKER = b"edge_daemon.slots.worker"
 
 
@@ -83,10 +86,17 @@ class Saboteur:
 
     def _kill_standby(self) -> str:
         """Kill one worker of this daemon that judges no frames; "" where none may be killed."""
-        for pid in _standby_workers(self._station.settings.state_folder):
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-                return "killed workers"
+        settings = self._station.settings
+        if settings.slots.isolation != "process":
+            return ""
+        pause = threading.Event()
+        gives_up_at = time.monotonic() + STANDBY_S
+        while time.monotonic() < gives_up_at:
+            for pid in _standby_workers(settings.state_folder):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    return "killed workers"
+            pause.wait(0.2)
         return ""
 
 

@@ -1,0 +1,116 @@
+"""What only this machine may ask: answered at once or when durable, malformed questions refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_daemon.control.driver import QuarantineOrdered
+from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import SenderError, StateError
+from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal import Entry, Journal, ReceiptRow
+
+
+class Room:
+    """Inquiries with everything around them written down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = Journal.open(folder)
+        self.ordered: list[QuarantineOrdered] = []
+        self.delivered: list[tuple[str, dict[str, Any]]] = []
+        self.inquiries = Inquiries(
+            self.journal,
+            lambda: {"model/state": b'{"held":false}'},
+            self.ordered.append,
+            lambda answer_id, body: self.delivered.append((answer_id, json.loads(body))),
+        )
+
+    def ask(self, verb: str, **document: Any) -> Any:
+        answer = self.inquiries.answer(verb, document, "a-1")
+        return None if answer is None else json.loads(answer)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    made = Room(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def test_status_is_all_that_is_retained(room: Room) -> None:
+    """Each retained word under its topic below the root."""
+    assert room.ask("status") == {"model/state": {"held": False}}
+
+
+def test_history_gives_the_newest_first_and_no_more_than_asked(room: Room) -> None:
+    """Receipts as they were written."""
+    receipts = tuple(ReceiptRow(f"s{n}", float(n), b'{"to":"b@%d"}' % n) for n in range(5))
+    room.journal.commit(Entry(receipts=receipts))
+    assert room.ask("history", limit=2) == {"receipts": [{"to": "b@4"}, {"to": "b@3"}]}
+
+
+def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
+    """Verification reads the whole trail, so it is made only when asked for."""
+    room.journal.commit(Entry(audit=(AuditRow(0.0, "event", b'{"x":1}'),)))
+    answer = room.ask("audit")
+    assert (answer["rows"][0]["body"], answer["faults"]) == ({"x": 1}, None)
+    assert room.ask("audit", verify=True)["faults"] == []
+
+
+def test_a_quarantine_is_answered_when_the_driver_has_done_it(room: Room) -> None:
+    """Handed over with who and why; the answer comes later, under the client's id."""
+    assert room.ask("quarantine", model="bottle@1.0.0", reason="blurred", by="kim") is None
+    order = room.ordered[0]
+    assert (order.ref, order.reason, order.by) == (BundleRef("bottle", "1.0.0"), "blurred", "kim")
+    assert room.delivered == []
+    order.answered(None)
+    assert room.delivered[0] == ("a-1", {"id": "a-1", "status": "succeeded"})
+    room.ask("unquarantine", model="bottle@1.0.0")
+    assert room.ordered[1].reason is None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(SenderError("It is not there."), "rejected"), (StateError("The disk is full."), "failed")],
+)
+def test_who_is_to_blame_is_told(room: Room, error: Any, status: str) -> None:
+    """The sender's fault is rejected, this box's is failed."""
+    room.ask("quarantine", model="bottle@1.0.0")
+    room.ordered[0].answered(error)
+    assert room.delivered[0][1]["status"] == status
+    assert room.delivered[0][1]["error"]["message"] == error.message
+
+
+@pytest.mark.parametrize(
+    ("verb", "document"),
+    [
+        ("history", {"limit": 0}),
+        ("history", {"limit": MOST_RECEIPTS + 1}),
+        ("history", {"limit": True}),
+        ("audit", {"limit": "many"}),
+        ("audit", {"limit": MOST_AUDIT_ROWS + 1}),
+        ("quarantine", {}),
+        ("quarantine", {"model": 7}),
+        ("quarantine", {"model": "bottle"}),
+        ("quarantine", {"model": "bottle@1", "reason": 3}),
+        ("quarantine", {"model": "bottle@1", "reason": "x" * 5000}),
+        ("unquarantine", {"model": None}),
+    ],
+)
+def test_a_malformed_question_is_refused(room: Room, verb: str, document: dict[str, Any]) -> None:
+    """Nothing is read, ordered or changed."""
+    with pytest.raises(SenderError):
+        room.ask(verb, **document)
+    assert room.ordered == []
+
+
+def test_only_its_own_words_are_known(room: Room) -> None:
+    """Every other verb goes the way of requests."""
+    assert room.inquiries.knows("history")
+    assert not room.inquiries.knows("swap")
