@@ -47,9 +47,9 @@ from edge_daemon.control.mqtt import Session
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reporter import VERBS, Reporter
+from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import Event, SlotLost, StoodIn, StoreChanged
+from edge_daemon.core.events import Event, SlotLost, StoodIn
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import BundleRef, Judged, Refusal, Request, Verdict
@@ -245,7 +245,7 @@ class Daemon:
                 incoming.payload, incoming.received
             ),
             follow_order=self._follow_order,
-            look_again=self._store.available,
+            look_again=lambda: stock(self._store.offer()),
             quarantine_changed=self._retell_offer,
         )
         limits = TrialLimits(**settings.trial.model_dump())
@@ -468,7 +468,7 @@ class Daemon:
         threading.Thread(target=take, name="snapshot", daemon=True).start()
 
     def _store_changed(self, offer: Offer) -> None:
-        self._driver.post(StoreChanged(offer.known))
+        self._driver.post(stock(offer))
         self._reporter.available(offer, self._store, self._driver.state)
 
     def _retell_offer(self) -> None:

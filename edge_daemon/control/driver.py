@@ -52,7 +52,7 @@ from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits, judge
-from edge_daemon.core.values import BundleRef, Instant, JobOrder, Known, Request, Verb
+from edge_daemon.core.values import BundleRef, Instant, JobOrder, Request, Verb
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
@@ -133,7 +133,7 @@ class Rooms:
     read_order: Callable[[int, Incoming], tuple[JobOrder, ...]]
     follow_order: Callable[[str | None], None]
     """Told the bundle name that the line makes now: the built-in conveyor follows it."""
-    look_again: Callable[[], tuple[Known, ...]]
+    look_again: Callable[[], StoreChanged]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
     quarantine_changed: Callable[[], None] = _nothing
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
@@ -260,9 +260,9 @@ class Driver:
         if choice is None:
             return
         if choice.version is None or selection.choose(self._state, choice) is None:
-            available = self._rooms.look_again()
-            if available != self._state.available:
-                self._step(StoreChanged(available))
+            seen = self._rooms.look_again()
+            if (seen.available, seen.refused) != (self._state.available, self._state.refused):
+                self._step(seen)
 
     def _order_arrived(self, arrival: OrderArrived) -> None:
         try:
@@ -306,7 +306,7 @@ class Driver:
             order.answered(SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED))
             return
         if selection.find(self._state, ref) is None and not held_back:
-            self._step(StoreChanged(self._rooms.look_again()))
+            self._step(self._rooms.look_again())
             if selection.find(self._state, ref) is None:
                 hint = "See: edge-daemon models list"
                 order.answered(

@@ -24,8 +24,9 @@ from edge_daemon.control.payloads import (
     latency_line,
 )
 from edge_daemon.control.topics import Topics
+from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
-from edge_daemon.core.values import Counts, Instant, Latency, Verb
+from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
 from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
@@ -115,6 +116,18 @@ class Reporter:
 
     def _publish(self, topic: str, body: bytes) -> None:
         self._carrier.publish(topic, body, qos=1, retain=True)
+
+
+def stock(offer: Offer) -> StoreChanged:
+    """The store's offer as the planner is told it."""
+    refused = tuple(
+        (
+            BundleRef(problem.folder.parent.name, problem.folder.name),
+            Refusal(str(problem.error.code), problem.error.message, problem.error.hint),
+        )
+        for problem in offer.problems
+    )
+    return StoreChanged(offer.known, refused)
 
 
 def available(offer: Offer, store: Store, state: State) -> ModelAvailable:

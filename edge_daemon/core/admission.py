@@ -62,6 +62,9 @@ def _named(state: State, choice: ModelChoice | None) -> Known | Refusal:
     target = selection.choose(state, choice)
     if target is not None:
         return target
+    refusal = next((why for ref, why in state.refused if str(ref) == str(choice)), None)
+    if refusal is not None:
+        return refusal
     known = selection.versions(state, choice.name)
     if known and choice.version is None:
         return Refusal(

@@ -30,9 +30,13 @@ class OrderReceived:
 
 @dataclass(frozen=True)
 class StoreChanged:
-    """The set of complete bundles is now this, oldest to newest within each name."""
+    """The set of complete bundles is now this, oldest to newest within each name.
+
+    `refused`: what lies in the store and cannot be used, each with the reason.
+    """
 
     available: tuple[Known, ...]
+    refused: tuple[tuple[BundleRef, Refusal], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from edge_daemon.core.values import (
     JobOrder,
     Known,
     ModelChoice,
+    Refusal,
     Request,
 )
 
@@ -122,6 +123,7 @@ class State:
     links: tuple[tuple[str, str], ...] = ()  # product -> bundle name
     initial: ModelChoice | None = None
     available: tuple[Known, ...] = ()  # oldest to newest within each name
+    refused: tuple[tuple[BundleRef, Refusal], ...] = ()  # in the store, and of no use
     durable: Durable = Durable()
     active: str | None = None
     unfit: bool = False  # the active version proved bad: away from it as soon as possible

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,20 @@ def test_a_bundle_that_came_a_moment_ago_is_found(start: Start, tmp_path: Path) 
     assert station.ask("swap", model="bottle")["receipt"]["to"] == "bottle@3.0.0"
     make_bundle(tmp_path / "store", "bottle@3.1.0", golden=1)
     assert station.ask("swap", model="bottle@3.1.0")["receipt"]["to"] == "bottle@3.1.0"
+
+
+def test_a_bundle_that_lies_in_the_store_broken_is_refused_by_its_own_fault(
+    start: Start, tmp_path: Path
+) -> None:
+    """Not `unknown_model`: whoever copied it is told what is wrong with it."""
+    station = start()
+    cut = make_bundle(tmp_path / "store", "bottle@4.0.0", golden=1)
+    os.truncate(cut / "weights.pt", 100)
+    stray = make_bundle(tmp_path / "store", "bottle@4.1.0", golden=1)
+    (stray / "sitecustomize.py").write_text("import os")
+    assert refused(station.ask("swap", model="bottle@4.0.0")) == "digest_mismatch"
+    assert refused(station.ask("swap", model="bottle@4.1.0")) == "invalid_bundle"
+    assert station.models() == [B1]
 
 
 # ------------------------------------------------------------- one takes another's place

@@ -36,6 +36,7 @@ from edge_daemon.control.mqtt import SessionSpec
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.reporter import stock
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.state import SlotState, State
@@ -211,7 +212,7 @@ class Station:
             clock=self.clock,
             read_order=lambda _, incoming: reader.read(incoming.payload, incoming.received),
             follow_order=self.scenes.append,
-            look_again=self.store.available,
+            look_again=lambda: stock(self.store.offer()),
             quarantine_changed=lambda: None,
         )
         self.driver = Driver(rooms, self._first_state(), plan.trial)
