@@ -1,0 +1,108 @@
+"""Admission: what may be done has a target, what may not has a code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_daemon.core.admission import admit
+from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.state import Durable, SlotState, State
+from edge_daemon.core.values import (
+    NOW as AT_NOW,
+)
+from edge_daemon.core.values import (
+    Assignment,
+    At,
+    AtFrame,
+    AtNextOrder,
+    BundleRef,
+    Instant,
+    Known,
+    ModelChoice,
+    Refusal,
+    Request,
+    Verb,
+)
+
+NOW = Instant(10.0, 1000.0)
+ALL = tuple(Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))
+B1, B2, B3, C1 = ALL
+
+
+def state(*resident: Known, active: int | None = 0, **durable: Any) -> State:
+    slots = [
+        SlotState("ABCD"[i], Phase.READY, known, i + 1, i + 1) for i, known in enumerate(resident)
+    ]
+    slots += [SlotState("ABCD"[i]) for i in range(len(slots), max(2, len(slots)))]
+    name = None if active is None or not resident else slots[active].name
+    return State(
+        "t",
+        tuple(slots),
+        links=(("P", "b"), ("Q", "c")),
+        available=ALL,
+        durable=Durable(**durable),
+        active=name,
+    )
+
+
+def ref(text: str) -> BundleRef:
+    return BundleRef.parse(text)
+
+
+def ask(verb: Verb, model: str | None = None, at: At = AT_NOW, **parts: Any) -> Request:
+    choice = ModelChoice(*model.split("@")) if model else None
+    return Request("r", verb, choice, at, **parts)
+
+
+RUNNING = replace(
+    state(B1, running=True, product="P", job_order="wo"), line=Assignment(1, "P", "wo", "b")
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "code"),
+    [
+        (state(B1), ask(Verb.SWAP, "d@1"), "unknown_model"),
+        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=999.0), "expired"),
+        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=1000.0), "expired"),
+        (state(B1), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "9")), "precondition_failed"),
+        (state(), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "1")), "precondition_failed"),
+        (state(B1), ask(Verb.SWAP, "b@2", AtFrame(49)), "precondition_failed"),
+        (state(B1, quarantined=((B2.ref, "bad"),)), ask(Verb.SWAP, "b@2"), "quarantined"),
+        (state(B1, quarantined=((C1.ref, "bad"),)), ask(Verb.SWAP, "c"), "quarantined"),
+        (state(B1), ask(Verb.ROLLBACK), "nothing_to_roll_back"),
+        (state(), ask(Verb.ROLLBACK), "nothing_to_roll_back"),
+        (state(B1), ask(Verb.ROLLBACK, "c@1"), "precondition_failed"),
+        (state(B1), ask(Verb.ROLLBACK, "b@1"), "precondition_failed"),
+        (RUNNING, ask(Verb.SWAP, "c@1"), "wrong_product"),
+        (replace(state(B1), links=()), ask(Verb.SWAP, "b@2", AtNextOrder()), "unknown_product"),
+    ],
+)
+def test_what_is_refused_has_its_code(given: State, request_: Request, code: str) -> None:
+    """A refusal names the code, a sentence and the next step."""
+    answer = admit(given, request_, NOW, 50)
+    assert isinstance(answer, Refusal)
+    assert answer.code == code
+    assert answer.message
+    assert answer.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "target"),
+    [
+        (state(B1), ask(Verb.SWAP, "b@2", AtFrame(50)), B2),
+        (state(B1), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "1")), B2),
+        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=1000.1), B2),
+        (RUNNING, ask(Verb.SWAP, "b"), B3),
+        (RUNNING, ask(Verb.PREPARE, "c@1"), C1),
+        (RUNNING, ask(Verb.SWAP, "c@1", AtNextOrder()), C1),
+        (state(B2, confirmed=(B1.ref, B2.ref)), ask(Verb.ROLLBACK), B1),
+        (state(B2, confirmed=(B2.ref,)), ask(Verb.ROLLBACK, "b@1"), B1),
+    ],
+)
+def test_what_may_be_done_has_its_target(given: State, request_: Request, target: Known) -> None:
+    """The very bundle that will judge."""
+    assert admit(given, request_, NOW, 50) == target
