@@ -1,0 +1,118 @@
+"""The gate runner: evidence from this camera and these images, within its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.config import GateSettings
+from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.core.values import BundleRef, Detection, Known
+from edge_daemon.errors import Code, SlotLost
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.line import Sample
+from edge_daemon.slots.slot import LoadOrder
+from tests.sim.slot import Script, SimSlot
+
+ORDER = LoadOrder(BundleRef("b", "2"), "bb", Path(), Path(), "detect", ("x",), 32, 0.2)
+
+
+class SilentLine:
+    """A line on which nothing is judged; it notes how long it was waited for."""
+
+    def __init__(self) -> None:
+        self.memory = FrameMemory.allocate(FrameShape(4, 6), 1)
+        self.patience: list[float] = []
+
+    def sample(self, timeout_s: float) -> Sample:
+        self.patience.append(timeout_s)
+        return Sample(FrameAddress(self.memory, 0))
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.line = SilentLine()
+        self.slots = {name: SimSlot(name, script=Script()) for name in "AB"}
+        self.crossing = Crossing(self.slots, lambda: None)
+        self.runner = GateRunner(
+            GateSettings(),
+            self.line,  # type: ignore[arg-type]
+            self.crossing,
+            lambda: {"host": 1 << 30},
+        )
+        for slot in self.slots.values():
+            slot.load(ORDER, 1.0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def far() -> float:
+    return time.monotonic() + 60.0
+
+
+def test_warm_up_is_at_least_two_inferences(bench: Bench) -> None:
+    """The first one after a load is the slow one; it must not be the only one."""
+    warm_ups = bench.runner.warm(bench.slots["B"], 1, far())
+    assert len(warm_ups) == 2
+    assert (warm_ups[0].width, warm_ups[0].height) == (6, 4)
+
+
+def test_nothing_is_waited_for_where_nothing_judges(bench: Bench) -> None:
+    """At the start, and when the slot in hand is the only one that could judge."""
+    bench.runner.warm(bench.slots["B"], 2, far())
+    bench.crossing.pointer = Pointer(bench.slots["B"], Known(BundleRef("b", "1"), "aa"))
+    bench.runner.warm(bench.slots["B"], 2, far())
+    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    bench.runner.warm(bench.slots["B"], 2, far())
+    assert bench.line.patience[:2] == [0.0, 0.0]
+    assert bench.line.patience[2] > 0.0
+
+
+def test_past_its_time_the_gate_ends(bench: Bench) -> None:
+    """As a load that takes too long, with the setting to raise."""
+    with pytest.raises(SlotLost) as caught:
+        bench.runner.warm(bench.slots["B"], 2, time.monotonic() - 1.0)
+    assert caught.value.code is Code.LOAD_TIMEOUT
+    assert "gate.timeout_s" in caught.value.hint
+
+
+def test_the_active_model_answers_between_frames(bench: Bench) -> None:
+    """On the lane's own thread; the gate waits for it."""
+    box = Detection("x", 0.5, (0.0, 0.0, 1.0, 1.0))
+    bench.slots["A"].script.detect_file = lambda order, path: (box,)
+    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    answers: list[object] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(bench.runner._ask_incumbent(Path("golden.png")))
+    )
+    asking.start()
+    while asking.is_alive():
+        errand = bench.crossing.take_errand()
+        if errand is not None:
+            errand(bench.crossing.pointer)
+        asking.join(0.001)
+    assert answers == [(box,)]
+
+
+def test_a_lost_incumbent_is_no_fault_of_the_candidate(bench: Bench) -> None:
+    """The image is compared with nothing."""
+    bench.slots["A"].kill()
+    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    answers: list[object] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(bench.runner._ask_incumbent(Path("golden.png")))
+    )
+    asking.start()
+    while asking.is_alive():
+        errand = bench.crossing.take_errand()
+        if errand is not None:
+            errand(bench.crossing.pointer)
+        asking.join(0.001)
+    assert answers == [None]

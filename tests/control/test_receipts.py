@@ -1,0 +1,140 @@
+"""Receipts: opened once, complete at the cutover, completed once more by the trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from edge_daemon.control.loader import Dossier
+from edge_daemon.control.receipts import KEPT, Receipts
+from edge_daemon.core.state import Kind, Operation
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request, Verb
+from edge_daemon.slots.crossing import Crossed
+from tests.sim.planner_world import B1, B2, C1
+
+BEGAN = Instant(10.0, 1000.0)
+REQUEST = Request("r1", Verb.SWAP, reason="better")
+
+
+@dataclass
+class CountingLine:
+    """Frames that a test counts up; each takes 5 ms."""
+
+    frames: int = 0
+
+    def mark(self) -> object:
+        return self.frames
+
+    def since(self, mark: object) -> Window:
+        assert isinstance(mark, int)
+        count = self.frames - mark
+        times = Latency(count, 5.0, 5.0, 5.0) if count else Latency()
+        return Window(Counts(count, count), times, times)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.line = CountingLine()
+        self.dossier = Dossier(B2, Recipe(), (Check("warm_up", True),), {"load": 80.0}, "s-1")
+        self.receipts = Receipts("boot", self.line, lambda known: self.dossier)  # type: ignore[arg-type]
+        self.op = Operation(Kind.SWAP, "s-1", B2, REQUEST)
+
+    def open(self) -> None:
+        self.receipts.open(self.op, BEGAN, "kim", B1)
+
+    def cross(self) -> None:
+        self.line.frames += 10
+        self.receipts.crossed("s-1", Crossed(3, 40, 12.0, 1002.0, 0.25))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_receipt_spans_from_accepted_to_the_cutover(bench: Bench) -> None:
+    """Who, why, what, where it cut, what was measured; frames of that span alone."""
+    bench.line.frames = 100
+    bench.open()
+    bench.cross()
+    bench.line.frames += 50
+    receipt = bench.receipts.finished("s-1")
+    assert receipt is not None
+    assert (receipt.from_, receipt.to, receipt.by, receipt.reason) == (
+        "b@1",
+        "b@2",
+        "kim",
+        "better",
+    )
+    assert (receipt.cutover_frame, receipt.pause_ms) == (40, 0.25)
+    assert (receipt.frames.captured, receipt.frames.inspected) == (10, 10)
+    assert (receipt.latency_ms.before_p99, receipt.latency_ms.during_p99) == (5.0, 5.0)
+    assert receipt.stages_ms.load == 80.0
+    assert receipt.checks[0].name == "warm_up"
+
+
+def test_stages_of_an_earlier_operation_are_not_claimed(bench: Bench) -> None:
+    """The bundle was resident: this swap needed none of them, and still shows the proof."""
+    bench.dossier = replace(bench.dossier, swap_id="s-0")
+    bench.open()
+    bench.cross()
+    receipt = bench.receipts.get("s-1")
+    assert receipt is not None
+    assert receipt.stages_ms.load is None
+    assert receipt.checks
+
+
+def test_there_is_no_receipt_before_the_cutover(bench: Bench) -> None:
+    """`get` says None; a prepare that ends well has one without a cutover."""
+    bench.open()
+    assert bench.receipts.get("s-1") is None
+    proof = bench.receipts.finished("s-1")
+    assert proof is not None
+    assert proof.cutover_frame is None
+
+
+def test_opening_twice_changes_nothing(bench: Bench) -> None:
+    """The first moment counts."""
+    bench.open()
+    bench.receipts.open(bench.op, Instant(99.0, 9999.0), "lee", C1)
+    assert bench.receipts.elapsed_ms("s-1", Instant(11.0, 1001.0)) == 1000.0
+    bench.cross()
+    receipt = bench.receipts.get("s-1")
+    assert receipt is not None
+    assert receipt.by == "kim"
+
+
+def test_a_trial_completes_the_receipt(bench: Bench) -> None:
+    """Its frames and its p99 from the cutover on, and how it ended."""
+    bench.open()
+    bench.cross()
+    bench.line.frames += 300
+    receipt = bench.receipts.trial_ended("s-1", "confirmed")
+    assert receipt is not None
+    assert receipt.trial == "confirmed"
+    assert receipt.latency_ms.after_p99 == 5.0
+    assert receipt.frames.captured == 310
+
+
+def test_a_trial_compares_versions_of_one_name_only(bench: Bench) -> None:
+    """A can is no measure for a bottle."""
+    bench.line.frames = 20
+    bench.open()
+    bench.cross()
+    _, before, elapsed_s = bench.receipts.trial_windows("s-1", Instant(15.0, 1005.0))
+    assert before is not None
+    assert elapsed_s == 3.0
+    other = Bench()
+    other.receipts.open(other.op, BEGAN, "", C1)
+    other.cross()
+    assert other.receipts.trial_windows("s-1", BEGAN)[1] is None
+
+
+def test_only_so_many_are_kept(bench: Bench) -> None:
+    """The oldest go; they are in the journal."""
+    for number in range(KEPT + 5):
+        bench.receipts.open(replace(bench.op, swap_id=f"s-{number}"), BEGAN, "", B1)
+    assert bench.receipts.finished("s-0") is None
+    assert bench.receipts.finished(f"s-{KEPT + 4}") is not None

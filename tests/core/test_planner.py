@@ -1,0 +1,180 @@
+"""The planner's rules that a story is too slow for: told event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core.actions import Action, Announce, AskCutover, Prepare, Restore, Stamp
+from edge_daemon.core.events import (
+    BundleProven,
+    BundleRefused,
+    CutoverDone,
+    Event,
+    OrderReceived,
+    QuarantineChanged,
+    RequestReceived,
+    SlotLost,
+    Started,
+    TimePassed,
+    TrialJudged,
+)
+from edge_daemon.core.planner import RETRY_S, step
+from edge_daemon.core.state import TRIES, Durable, Kind, State
+from edge_daemon.core.values import (
+    Instant,
+    JobOrder,
+    ModelChoice,
+    OrderState,
+    Request,
+    Verb,
+)
+from tests.sim.planner_world import B1, B2, BOX, NOW, start_state
+
+
+class Tale:
+    """A state, and what it was told to do last."""
+
+    def __init__(self, slots: int = 2, durable: Durable | None = None) -> None:
+        self.state: State = start_state(slots, durable or Durable())
+        self.actions: tuple[Action, ...] = ()
+        self.tell(Started())
+
+    def tell(self, event: Event, at: float = 0.0) -> Tale:
+        self.state, self.actions = step(self.state, event, Instant(at, at))
+        return self
+
+    def proven(self) -> Tale:
+        """The bundle that is being prepared passes."""
+        job = next(a for a in self.actions if isinstance(a, (Prepare, Restore)))
+        return self.tell(BundleProven(job.token))
+
+    def crossed(self, frame: int = 1) -> Tale:
+        ask = next(a for a in self.actions if isinstance(a, AskCutover))
+        return self.tell(CutoverDone(ask.token, frame))
+
+    def running(self) -> Tale:
+        """With the configured version active."""
+        return self.proven().crossed()
+
+    def swapped(self) -> Tale:
+        return self.tell(swap("b@2")).proven().crossed()
+
+    @property
+    def active(self) -> str:
+        return str(self.state.active_bundle.ref) if self.state.active_bundle else ""
+
+    def announced(self) -> list[str]:
+        return [a.event for a in self.actions if isinstance(a, Announce)]
+
+
+def swap(model: str, number: int = 1) -> RequestReceived:
+    return RequestReceived(Request(f"r{number}", Verb.SWAP, ModelChoice(*model.split("@"))))
+
+
+def test_the_same_step_gives_the_same_answer() -> None:
+    """No clock, no chance, no memory: state, event and moment are all."""
+    tale = Tale().running()
+    assert step(tale.state, swap("b@2"), NOW) == step(tale.state, swap("b@2"), NOW)
+
+
+def test_the_configured_version_needs_no_trial() -> None:
+    """The operator's file counts as a confirmation, once."""
+    tale = Tale().running()
+    assert tale.active == "b@1"
+    assert tale.state.durable.confirmed == (B1.ref,)
+    assert tale.state.durable.trial is None
+
+
+def test_a_swap_starts_a_trial_and_selects() -> None:
+    """Orders of its product use it from the cutover on."""
+    tale = Tale().running().swapped()
+    assert tale.state.durable.trial is not None
+    assert dict(tale.state.durable.selected) == {"b": "2"}
+    assert tale.state.durable.confirmed == (B1.ref,)
+
+
+def test_a_trial_that_sees_too_many_starts_is_over() -> None:
+    """Tries fall with each start, and at none left the version is quarantined."""
+    durable = Tale().running().swapped().state.durable
+    for left in range(TRIES - 1, 0, -1):
+        tale = Tale(durable=durable)
+        durable = tale.state.durable
+        assert durable.tries == left
+        assert tale.state.op is not None
+        assert tale.state.op.target == B2
+    tale = Tale(durable=durable)
+    assert tale.state.quarantine_reason(B2.ref) is not None
+    assert tale.state.op is not None
+    assert tale.state.op.target == B1
+
+
+def test_a_worker_lost_over_and_over_on_trial_condemns_the_version() -> None:
+    """The third loss in a row leads back to the confirmed version."""
+    tale = Tale().running().swapped()
+    for _ in range(TRIES - 1):
+        tale.tell(SlotLost(tale.state.slot(str(tale.state.active)).token, "killed"))
+        assert any(isinstance(a, Restore) for a in tale.actions)
+        tale.proven()
+    tale.tell(SlotLost(tale.state.slot(str(tale.state.active)).token, "killed"))
+    assert "trial_failed" in tale.announced()
+    assert tale.crossed().active == "b@1"
+
+
+def test_a_version_quarantined_while_the_lane_crosses_is_left_again() -> None:
+    """The cutover cannot be taken back any more; it is neither confirmed nor selected."""
+    tale = Tale().proven()
+    tale.tell(QuarantineChanged(B1.ref, "a recall"))
+    tale.tell(CutoverDone(tale.state.op.token if tale.state.op else 0, 1))
+    assert tale.state.durable.confirmed == ()
+    assert "b" not in dict(tale.state.durable.selected)
+    assert tale.state.unfit
+    assert tale.state.op is not None
+    assert tale.state.op.target == B2
+
+
+def test_what_failed_for_this_boxs_sake_is_tried_again_later() -> None:
+    """After a while, not at once and not never."""
+    tale = Tale(1)
+    job = next(a for a in tale.actions if isinstance(a, Prepare))
+    tale.state = replace(tale.state, available=(B1,))
+    tale.tell(BundleRefused(job.token, BOX))
+    assert tale.state.op is None
+    tale.tell(TimePassed(), at=RETRY_S - 1)
+    assert tale.state.op is None
+    tale.tell(TimePassed(), at=RETRY_S)
+    assert any(isinstance(a, Prepare) for a in tale.actions)
+
+
+def test_an_announced_order_is_prepared_once_and_not_while_held() -> None:
+    """`dispatched` is a hint, not a command."""
+    order = JobOrder("Q", OrderState.DISPATCHED, NOW, "wo")
+    tale = Tale().running().tell(OrderReceived(order))
+    assert tale.state.op is not None
+    assert tale.state.op.kind is Kind.PREFETCH
+    held = Tale().running().tell(RequestReceived(Request("h", Verb.HOLD)))
+    assert held.tell(OrderReceived(order)).actions == ()
+
+
+def test_an_order_is_stamped_from_its_arrival_on() -> None:
+    """The boundary is the moment it came in, however late the planner hears of it."""
+    tale = Tale().running()
+    tale.tell(OrderReceived(JobOrder("Q", OrderState.RUNNING, Instant(7.0, 7.0), "wo")), at=9.0)
+    stamp = next(a for a in tale.actions if isinstance(a, Stamp))
+    assert stamp.since_at == 7.0
+    assert (stamp.assignment.requires, stamp.assignment.job_order) == ("c", "wo")
+
+
+def test_the_same_order_said_twice_is_one() -> None:
+    """A MES that repeats itself starts nothing anew."""
+    event = OrderReceived(JobOrder("Q", OrderState.RUNNING, NOW, "wo"))
+    tale = Tale().running().tell(event)
+    before = tale.state
+    assert tale.tell(event).state == before
+    assert tale.actions == ()
+
+
+def test_a_late_judgement_of_another_trial_changes_nothing() -> None:
+    """Only the trial that is on can end."""
+    tale = Tale().running().swapped()
+    before = tale.state
+    assert tale.tell(TrialJudged("t-0", False, "late")).state == before
