@@ -32,6 +32,8 @@ CONNECT_S = 5.0
 ACKNOWLEDGE_S = 5.0
 FIRST_ANSWER_S = 10.0
 """A daemon that hears a request answers within milliseconds."""
+AGAIN_S = 1.0
+"""Between two repeats of a request after a torn connection."""
 SETTLE_S = 0.5
 """How long after SUBACK a retained message may still be on its way."""
 
@@ -65,7 +67,7 @@ class Client:
         self._takers: list[tuple[str, Take]] = []
         self._acknowledged = threading.Condition()
         self._acks: dict[tuple[str, int], str] = {}  # "" is yes, else the broker's reason
-        self._pending: dict[str, tuple[str, bytes]] = {}  # open requests by id
+        self._welcomes = 0  # connections after the first
         self._client = self._make_client()
 
     @classmethod
@@ -129,29 +131,37 @@ class Client:
 
         taker = self.listen(self.topics.response(verb), take)
         try:
-            self._pending[request_id] = (
-                self.topics.request(verb),
-                json.dumps(asked, ensure_ascii=False).encode(),
-            )
-            self._send(*self._pending[request_id])
-            yield from self._answers(verb, answers, timeout_s)
+            payload = json.dumps(asked, ensure_ascii=False).encode()
+            self._send(self.topics.request(verb), payload)
+            yield from self._answers(verb, payload, answers, timeout_s)
         finally:
-            self._pending.pop(request_id, None)
             with self._lock:
                 self._takers.remove(taker)
 
     def _answers(
-        self, verb: str, answers: queue.SimpleQueue[dict[str, Any]], timeout_s: float
+        self,
+        verb: str,
+        payload: bytes,
+        answers: queue.SimpleQueue[dict[str, Any]],
+        timeout_s: float,
     ) -> Iterator[dict[str, Any]]:
-        deadline_at = time.monotonic() + timeout_s
+        began_at = time.monotonic()
         is_heard = False
+        welcomes = self._welcomes
         while True:
-            left_s = max(0.0, deadline_at - time.monotonic())
+            waited_s = time.monotonic() - began_at
+            left_s = (timeout_s if is_heard else min(timeout_s, FIRST_ANSWER_S)) - waited_s
             try:
-                answer = answers.get(timeout=left_s if is_heard else min(left_s, FIRST_ANSWER_S))
+                answer = answers.get(timeout=max(0.0, min(left_s, AGAIN_S)))
             except queue.Empty:
-                break
-            is_heard = True
+                if left_s <= 0:
+                    break
+                if self._welcomes != welcomes:
+                    # The connection was torn: what was said then may be lost. The daemon may join
+                    # later than we did, so we go on asking until it is heard.
+                    self._client.publish(self.topics.request(verb), payload, 1)
+                continue
+            is_heard, welcomes = True, self._welcomes
             yield answer
             if answer.get("status") in _OUTCOMES:
                 return
@@ -298,13 +308,12 @@ class Client:
         if not self._welcomed.is_set():
             self._welcomed.set()
             return
-        # A new connection after a torn one: listen again, and ask again under the same ids.
+        # A new connection after a torn one: listen again; `request` asks again.
         with self._lock:
             filters = {topic_filter for topic_filter, _ in self._takers}
         for topic_filter in filters:
             client.subscribe(topic_filter, 1)
-        for topic, payload in tuple(self._pending.values()):
-            client.publish(topic, payload, 1)
+        self._welcomes += 1
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         with self._lock:
