@@ -89,7 +89,7 @@ class Stage:
         folder = Path(tempfile.mkdtemp(prefix="edge-daemon-demo-"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self.store = folder / "models"
-        self._key, public = generate_keypair(folder)
+        self.key, public = generate_keypair(folder)
         for source in sorted(BUNDLES.glob("*/*/model.yaml")):
             self.publish(source.parent)
         self._start_broker(folder)
@@ -113,7 +113,7 @@ class Stage:
             manifest["weights"]["size"] = len(content)
         manifest["version"] = version
         (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
-        sign(incoming, self._key)
+        sign(incoming, self.key)
         place.parent.mkdir(parents=True, exist_ok=True)
         incoming.rename(place)
         return f"{name}@{version}"
