@@ -169,6 +169,10 @@ class Driver:
         """Have brief work for the desk done between two steps."""
         self._queue.put(_Call(work))
 
+    def set_trial_limits(self, limits: TrialLimits) -> None:
+        """Judge trials by these from now on; on the driver's own thread, by `call`."""
+        self._trial_limits = limits
+
     def start(self) -> None:
         self._queue.put(Started())
         self._thread.start()
@@ -294,8 +298,9 @@ class Driver:
         op = self._state.op
         crossing = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
         if op is not None and crossing and op.token == crossed.token:
-            self._rooms.receipts.crossed(op.swap_id, crossed)
-            self._rooms.desk.swapped(op, self._state.active_bundle or self._state.durable.active)
+            left = self._state.active_bundle or self._state.durable.active
+            self._rooms.receipts.crossed(op.swap_id, crossed, left)
+            self._rooms.desk.swapped(op, left)
         self._step(CutoverDone(crossed.token, crossed.frame))
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:

@@ -23,7 +23,7 @@ from edge_daemon.core.values import BundleRef, Counts, Instant, Known
 from edge_daemon.slots.crossing import Crossed
 from edge_daemon.slots.line import Line
 
-KEPT = 64
+KEPT = 256
 """Receipts in memory; older ones are in the journal."""
 
 
@@ -68,10 +68,15 @@ class Receipts:
         while len(self._swaps) > KEPT:
             del self._swaps[next(iter(self._swaps))]
 
-    def crossed(self, swap_id: str, crossed: Crossed) -> None:
-        """The lane crossed: what `succeeded` will say is known now."""
+    def crossed(self, swap_id: str, crossed: Crossed, left: Known | None = None) -> None:
+        """The lane crossed: what `succeeded` will say is known now.
+
+        `left` is what was judging until then: another bundle than at the request, where the swap
+        had to wait.
+        """
         swap = self._swaps.get(swap_id)
         if swap is not None:
+            swap.left = left or swap.left
             swap.crossed = crossed
             swap.receipt = self._write(swap)
             swap.crossed_mark = self._line.mark()
