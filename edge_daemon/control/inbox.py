@@ -31,7 +31,6 @@ MAX_ID = 128
 MAX_TEXT = 1024
 MAX_FRAME = 2**53
 
-_MAY_BE_EMPTY = {Verb.ROLLBACK, Verb.CONFIRM, Verb.HOLD, Verb.RELEASE, Verb.SNAPSHOT}
 _NEEDS_MODEL = {Verb.PREPARE, Verb.SWAP}
 _TAKES_MODEL = _NEEDS_MODEL | {Verb.ROLLBACK}
 _REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
@@ -63,9 +62,9 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str) -> Request:
     """
     request_id = _correlation_id(incoming.correlation) or fresh_id
     try:
-        known_verb = _verb(verb)
-        document = _document(known_verb, incoming.payload)
+        document = _document(verb, incoming.payload)
         request_id = _id(document) or request_id
+        known_verb = _verb(verb)
         if incoming.retained:
             raise SenderError(
                 f"A retained {known_verb.value} would be carried out again at every start.",
@@ -92,14 +91,14 @@ def _verb(text: str) -> Verb:
         ) from None
 
 
-def _document(verb: Verb, payload: bytes) -> Mapping[str, Any]:
-    if not payload.strip() and verb in _MAY_BE_EMPTY:
+def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
+    if not payload.strip() and verb not in _NEEDS_MODEL:
         return {}
     document = read_json(payload, "The request")
     if not isinstance(document, dict):
         raise SenderError(
             f"The request is {_kind(document)}, not an object.",
-            hint=f'Send {{"model": "name@version"}} to request/{verb.value}.'
+            hint=f'Send {{"model": "name@version"}} to request/{verb}.'
             if verb in _NEEDS_MODEL
             else 'Send {"id": "42"}, or nothing at all.',
         )
@@ -112,7 +111,7 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
         verb=verb,
         model=_model(verb, document),
         at=_at(document.get("at")) if verb is Verb.SWAP else AtNow(),
-        expect=_expect(document) if verb is Verb.SWAP else None,
+        expect=_expect(document) if verb in _TAKES_MODEL else None,
         expires_utc=_expires(document.get("expires")),
         by=_text(document, "by"),
         reason=_text(document, "reason"),

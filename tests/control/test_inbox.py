@@ -291,3 +291,15 @@ def test_any_bytes_are_read_or_refused(verb: str, payload: bytes, retained: bool
     """Nothing but a refusal leaves the door, whatever comes by whichever topic."""
     with contextlib.suppress(RefusedRequest):
         read(verb, payload, retained=retained)
+
+
+def test_a_verb_nobody_knows_is_answered_under_its_own_id() -> None:
+    """Whoever asked for a dance learns that it was this request that was refused."""
+    refusal = refused("dance", {"id": "17", "model": "bottle@1.4.0"})
+    assert (refusal.request_id, refusal.code) == ("17", Code.MALFORMED)
+    assert "swap" in refusal.hint
+
+
+def test_a_rollback_may_expect_what_it_leaves() -> None:
+    """`expect` guards every change of the active model, not only a swap."""
+    assert read("rollback", {"expect": "bottle@1.4.0"}).expect == ModelChoice("bottle", "1.4.0")
