@@ -25,6 +25,7 @@ from edge_daemon.app.keeper import Keeper, Watched
 from edge_daemon.app.pulse import Body, Pulse
 from edge_daemon.app.recall import recall
 from edge_daemon.app.rejects import Rejects
+from edge_daemon.app.reload import compare, merge
 from edge_daemon.app.window import Window
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
@@ -64,6 +65,7 @@ from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
+from edge_daemon.host import logs
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.gpu import open_gpu
 from edge_daemon.host.journal import Journal
@@ -372,6 +374,17 @@ class Daemon:
         self._closing.close()
         counts = self._ledger.counts()
         _log.info("stopped", balanced=counts.balanced, **vars(counts))
+
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while frames are judged; name what waits for a restart."""
+        self._notifier.reloading(self._clock.now())
+        changes = compare(self._settings, settings)
+        self._settings = merge(self._settings, settings)
+        logs.configure(self._settings.log.level)
+        limits = TrialLimits(**self._settings.trial.model_dump())
+        self._driver.call(lambda: self._driver.set_trial_limits(limits))
+        _log.info("reloaded", applied=changes.applied, need_restart=changes.need_restart)
+        self._notifier.ready()
 
     def _stop_capture(self) -> None:
         self._capture.stop()

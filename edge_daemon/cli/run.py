@@ -7,12 +7,15 @@ import threading
 from pathlib import Path
 from typing import Annotated, Optional
 
+import structlog
 import typer
 
 from edge_daemon import config
 from edge_daemon.app import Daemon
-from edge_daemon.errors import BoxError, Code
+from edge_daemon.errors import BoxError, Code, ConfigurationError
 from edge_daemon.host import logs
+
+_log = structlog.get_logger(__name__)
 
 POLL_S = 0.5
 """How often it is looked whether a part of the daemon broke."""
@@ -25,15 +28,21 @@ _Config = Annotated[
 
 def run(file: _Config = None) -> None:
     """Judge frames until SIGTERM or Ctrl-C."""
-    settings = config.load(config.find_config(file))
+    path = config.find_config(file)
+    settings = config.load(path)
     logs.configure(settings.log.level)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
+    reloading = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reloading.set())
     daemon = Daemon(settings)
     daemon.start()
     try:
         while not stopping.wait(POLL_S):
+            if reloading.is_set():
+                reloading.clear()
+                _reload(daemon, path)
             if (broken := daemon.broken()) is not None:
                 raise BoxError(
                     f"A part of the daemon failed: {broken!r}.",
@@ -42,3 +51,13 @@ def run(file: _Config = None) -> None:
                 )
     finally:
         daemon.stop()
+
+
+def _reload(daemon: Daemon, path: Path) -> None:
+    """Read the file anew; a bad one changes nothing."""
+    try:
+        settings = config.load(path)
+    except ConfigurationError as error:
+        _log.error("reload_refused", error=error.message, hint=error.hint)
+    else:
+        daemon.reload(settings)

@@ -1,0 +1,44 @@
+"""Which settings may change while the daemon runs, and which wait for its next start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_daemon.config import Settings
+
+AT_ONCE = ("log.", "trial.", "results.publish")
+"""Read anew at each use; everything else is built into the parts at the start."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between two settings files, as dotted keys."""
+
+    applied: tuple[str, ...]
+    need_restart: tuple[str, ...]
+
+
+def compare(old: Settings, new: Settings) -> Changes:
+    """Every key that changed, by when it counts."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    applied = tuple(key for key in changed if key.startswith(AT_ONCE))
+    return Changes(applied, tuple(key for key in changed if key not in applied))
+
+
+def merge(old: Settings, new: Settings) -> Settings:
+    """The running settings with what may change at once taken from the new ones."""
+    results = old.results.model_copy(update={"publish": new.results.publish})
+    return old.model_copy(update={"log": new.log, "trial": new.trial, "results": results})
+
+
+def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

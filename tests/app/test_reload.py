@@ -1,0 +1,48 @@
+"""SIGHUP: what may change at once does, the rest is named, and a bad file changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_daemon import config
+from edge_daemon.cli.run import _reload
+from edge_daemon.config import Settings
+from tests.sim.device import Device
+
+B1 = "bottle@1.0.0"
+
+
+def reloaded(device: Device, **groups: Any) -> Settings:
+    """The file edited and read anew; the settings that count then."""
+    assert device.daemon is not None
+    document = yaml.safe_load(device.config.read_text())
+    device.config.write_text(yaml.safe_dump({**document, **groups}))
+    device.daemon.reload(config.load(device.config))
+    return device.daemon._settings
+
+
+def test_what_may_change_at_once_does() -> None:
+    """`results.publish` and `trial` count from now on; the camera waits for a restart."""
+    with Device(B1) as device:
+        device.await_active(B1)
+        trial = {"frames": 77, "seconds": 1.0}
+        camera = {"source": "conveyor:", "fps": 12.0}
+        now = reloaded(device, results={"publish": "ng"}, trial=trial, camera=camera)
+        assert now.results.publish == "ng"
+        assert now.trial.frames == 77
+        assert now.camera.fps == 100.0
+        device.await_active(B1)
+
+
+def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
+    """It is refused, and the last good settings stay."""
+    with Device(B1) as device:
+        assert device.daemon is not None
+        before = device.daemon._settings
+        device.config.write_text(json.dumps({"device": "cam1", "kamera": {}}))
+        _reload(device.daemon, device.config)
+        assert device.daemon._settings is before
