@@ -61,6 +61,8 @@ def _make_room(turn: Turn, op: Operation) -> None:
         turn.act(Prepare(token, empty.name, op.target, op.swap_id))
     elif any(s.phase is Phase.DRAINING for s in state.slots):
         return
+    elif op.may_be_checked_first and not op.verified:
+        _verify(turn, op)  # a broken bundle must not cost the place of a version to roll back to
     elif leaving := selection.victim(state):
         restoring = leaving.phase is Phase.RESTORING
         turn.free(leaving, Move.CANCEL if restoring else Move.FREE)
@@ -78,15 +80,20 @@ def _replace(turn: Turn, op: Operation) -> None:
         )
         turn.finish(op, Status.REJECTED, refusal)
     elif not op.verified:
-        token = turn.new_token()
-        turn.update(stage=Stage.VERIFYING, token=token)
-        turn.act(Verify(token, op.target, op.swap_id))
+        _verify(turn, op)
     elif op.request is not None and op.request.dry_run:
         turn.finish(op, Status.SUCCEEDED)
     elif _must_wait(turn, op):
         turn.set(parked=op, op=None)
     else:
         vacate(turn, op)
+
+
+def _verify(turn: Turn, op: Operation) -> None:
+    """Have the bundle checked on disk; what it needs of the slots comes after."""
+    token = turn.new_token()
+    turn.update(stage=Stage.VERIFYING, token=token)
+    turn.act(Verify(token, op.target, op.swap_id))
 
 
 def vacate(turn: Turn, op: Operation, *, expecting: bool = True) -> None:

@@ -104,6 +104,11 @@ class Operation:
     verified: bool = False
     left: Assignment | None = None  # of the line, which the cutover asked for would end
 
+    @property
+    def may_be_checked_first(self) -> bool:
+        """No frame waits for it, so that a check on disk before anything is freed costs nothing."""
+        return self.kind.is_asked or self.kind is Kind.PREFETCH
+
 
 @dataclass(frozen=True)
 class Upcoming:

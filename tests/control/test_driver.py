@@ -178,6 +178,21 @@ def test_a_bundle_that_lies_in_the_store_broken_is_refused_by_its_own_fault(
     assert station.models() == [B1]
 
 
+def test_a_broken_bundle_does_not_cost_the_version_to_roll_back_to(
+    start: Start, tmp_path: Path
+) -> None:
+    """It is checked on disk before a slot is freed for it: the rollback still needs no load."""
+    station = start()
+    station.ask("swap", model=B2)
+    station.until_event("confirmed", model=B2)
+    damaged = make_bundle(tmp_path / "store", "bottle@3.0.0", golden=1) / "weights.pt"
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    assert refused(station.ask("swap", model="bottle@3.0.0")) == "digest_mismatch"
+    loads = len(station.script.called("load"))
+    assert station.ask("rollback")["receipt"]["to"] == B1
+    assert len(station.script.called("load")) == loads
+
+
 # ------------------------------------------------------------- one takes another's place
 
 
