@@ -116,6 +116,7 @@ class Keeper:
                 source=state.source,
                 width=state.width,
                 height=state.height,
+                fps=round(state.fps) if state.fps else None,
                 error=state.error,
                 previewed=ring.previewed if ring.is_open else 0,
             )
