@@ -20,6 +20,7 @@ from random import Random
 import structlog
 
 from edge_daemon import __version__
+from edge_daemon.app.box import available_memory_bytes, runtime_folder, usual_threads
 from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
 from edge_daemon.app.pulse import Body, Pulse
@@ -29,15 +30,10 @@ from edge_daemon.app.reload import compare, merge
 from edge_daemon.app.window import Window
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
+from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
 from edge_daemon.control.connection import SessionSpec
 from edge_daemon.control.desk import Desk, Exchange
-from edge_daemon.control.driver import (
-    Driver,
-    LaneCrossed,
-    OrderArrived,
-    RequestArrived,
-    Rooms,
-)
+from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
@@ -182,8 +178,14 @@ class Daemon:
         return camera
 
     def _build_control(self) -> None:
+        """Commands, from the broker's edge inwards; then those who watch the whole."""
+        handlers = self._build_edges()
+        self._build_driver()
+        self._build_watchers(handlers)
+
+    def _build_edges(self) -> Handlers:
+        """Broker, outbox, control socket."""
         settings = self._settings
-        readers = tuple(compile_source(source) for source in settings.orders)
         handlers = Handlers(
             lambda verb, incoming: self._driver.post(RequestArrived(verb, incoming)),
             self._order_came,
@@ -206,6 +208,12 @@ class Daemon:
                 lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
             ),
         )
+        return handlers
+
+    def _build_driver(self) -> None:
+        """Loader, receipts, desk, driver."""
+        settings = self._settings
+        readers = tuple(compile_source(source) for source in settings.orders)
         runner = GateRunner(settings.gate, self._line, self._crossing, self._free_memory)
         bench = Bench(
             self._store,
@@ -252,6 +260,9 @@ class Daemon:
         )
         limits = TrialLimits(**settings.trial.model_dump())
         self._driver = Driver(rooms, self._first_state(), limits)
+
+    def _build_watchers(self, handlers: Handlers) -> None:
+        """Reporter, store watch, housekeeping, camera, page."""
         self._reporter = Reporter(
             self._session, self._topics, self._info(), lambda: self._desk.model_state
         )
@@ -283,7 +294,7 @@ class Daemon:
             self._ring,
             self._clock.now,
             self._keeper,
-            Patience.of(settings.camera),
+            Patience.of(self._settings.camera),
         )
         self._window = self._make_window(handlers, body, pulse)
 
@@ -499,24 +510,3 @@ class Daemon:
 
 DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
-
-
-def usual_threads() -> int:
-    """Half of the cores, so that a bundle that is being proven does not take those of the lane."""
-    return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
-
-
-def runtime_folder(settings: Settings) -> Path:
-    """Where the control socket lies: systemd's runtime folder, else the state's."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else settings.state_folder
-
-
-def available_memory_bytes() -> int:
-    """What the kernel says could be used without swapping; 0 when it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), "0")
-    return int(kib) << 10

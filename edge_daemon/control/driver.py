@@ -11,10 +11,18 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
 
 import structlog
 
+from edge_daemon.control.arrivals import (
+    Arrival,
+    Call,
+    LaneCrossed,
+    OrderArrived,
+    QuarantineOrdered,
+    RequestArrived,
+    Stop,
+)
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.loader import Loader
 from edge_daemon.control.messages import Incoming
@@ -52,8 +60,8 @@ from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits, judge
-from edge_daemon.core.values import BundleRef, Instant, JobOrder, Request, Verb
-from edge_daemon.errors import Code, EdgeDaemonError, SenderError, StateError
+from edge_daemon.core.values import Instant, JobOrder, Request, Verb
+from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
@@ -65,55 +73,6 @@ TICK_S = 0.25
 
 USUAL_S = 5.0
 """How often the window moves that a swap's `before` is measured from."""
-
-
-@dataclass(frozen=True)
-class RequestArrived:
-    """A request as it came by MQTT or through the socket."""
-
-    verb: str
-    incoming: Incoming
-
-
-@dataclass(frozen=True)
-class OrderArrived:
-    """A payload of the MES; `source` is the place of its entry under `orders`."""
-
-    source: int
-    incoming: Incoming
-
-
-@dataclass(frozen=True)
-class LaneCrossed:
-    """The lane's word with its measures."""
-
-    crossed: Crossed
-
-
-@dataclass(frozen=True)
-class QuarantineOrdered:
-    """An operator's word on one version, given at this machine; `reason` None lifts it.
-
-    `answered` is told None once it is durable, or why it was not done; it must not block.
-    """
-
-    ref: BundleRef
-    reason: str | None
-    by: str
-    answered: Callable[[EdgeDaemonError | None], None]
-
-
-@dataclass(frozen=True)
-class _Call:
-    work: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class _Stop:
-    pass
-
-
-Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, QuarantineOrdered, Event, _Call, _Stop]
 
 
 def _nothing() -> None:
@@ -167,7 +126,7 @@ class Driver:
 
     def call(self, work: Callable[[], None]) -> None:
         """Have brief work for the desk done between two steps."""
-        self._queue.put(_Call(work))
+        self._queue.put(Call(work))
 
     def set_trial_limits(self, limits: TrialLimits) -> None:
         """Judge trials by these from now on; on the driver's own thread, by `call`."""
@@ -182,7 +141,7 @@ class Driver:
 
     def stop(self, timeout_s: float) -> None:
         """End after what is in the queue; what is open will be `interrupted` at the next start."""
-        self._queue.put(_Stop())
+        self._queue.put(Stop())
         self._thread.join(timeout_s)
 
     # ------------------------------------------------------------------ the thread
@@ -202,7 +161,7 @@ class Driver:
         except queue.Empty:
             self._tick()
             return True
-        if isinstance(arrival, _Stop):
+        if isinstance(arrival, Stop):
             return False
         if isinstance(arrival, RequestArrived):
             self._request_arrived(arrival)
@@ -212,7 +171,7 @@ class Driver:
             self._lane_crossed(arrival.crossed)
         elif isinstance(arrival, QuarantineOrdered):
             self._quarantine_ordered(arrival)
-        elif isinstance(arrival, _Call):
+        elif isinstance(arrival, Call):
             arrival.work()
         else:
             self._step(arrival)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_daemon.control import payloads
-from edge_daemon.control.driver import QuarantineOrdered
+from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.core.values import BundleRef, Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.journal import Journal

@@ -11,7 +11,6 @@ and `rest`.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy as np
 
 from edge_daemon.core.values import Assignment, Instant, Reason
 from edge_daemon.errors import CameraError, Code
+from edge_daemon.frames.places import Boundary, Pool
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 
 
@@ -60,49 +60,6 @@ class _Waiting:
         return Captured(self.number, self.captured, self.assignment, self.address, self.dropped)
 
 
-class _Pool:
-    """The places of one frame memory: which are free, and how many hold each of the others."""
-
-    def __init__(self, memory: FrameMemory) -> None:
-        self.memory = memory
-        self.free = deque(range(memory.places))
-        self.holders = [0] * memory.places
-        self.forfeited = 0
-
-    def take(self) -> FrameAddress:
-        place = self.free.popleft()
-        self.holders[place] = 1
-        return FrameAddress(self.memory, place)
-
-    def hold(self, place: int) -> None:
-        if self.holders[place] == 0:
-            raise ValueError(f"place {place} of the ring is free: nothing there to retain")
-        self.holders[place] += 1
-
-    def let_go(self, place: int) -> None:
-        if self.holders[place] == 0:
-            raise ValueError(f"place {place} of the ring is free: it was released twice")
-        self.holders[place] -= 1
-        if self.holders[place] == 0:
-            self.free.append(place)
-
-    @property
-    def idle(self) -> bool:
-        return len(self.free) == self.memory.places
-
-
-@dataclass(frozen=True)
-class _Boundary:
-    """From which frame on an assignment holds."""
-
-    assignment: Assignment
-    since_at: float = -math.inf
-    number: int = 0
-
-    def reached(self, number: int, at: float) -> bool:
-        return number >= self.number and at >= self.since_at
-
-
 class Ring:
     """`places` frames of the current shape, and the queue of those that wait.
 
@@ -116,14 +73,14 @@ class Ring:
         self._places = places
         self._latest = latest
         self._changed = threading.Condition()
-        self._pool: _Pool | None = None  # of the current shape
-        self._pools: dict[FrameMemory, _Pool] = {}  # and those that are still held somewhere
+        self._pool: Pool | None = None  # of the current shape
+        self._pools: dict[FrameMemory, Pool] = {}  # and those that are still held somewhere
         self._scratch: Pixels | None = None
         self._waiting: deque[_Waiting] = deque()
         self._live: deque[_Waiting] = deque()  # those of `_waiting` that have a place
         self._next = 0
         self._assignment = Assignment()
-        self._boundaries: deque[_Boundary] = deque()  # not reached yet, in the order of the calls
+        self._boundaries: deque[Boundary] = deque()  # not reached yet, in the order of the calls
         self._fences: deque[float] = deque()  # frames captured from then on stay for now
         self._woken = False
         self._closed = False
@@ -242,11 +199,11 @@ class Ring:
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         """Frames captured from `since_at` (monotonic) on and not yet popped carry `assignment`."""
-        self._stamp(_Boundary(assignment, since_at=since_at))
+        self._stamp(Boundary(assignment, since_at=since_at))
 
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         """Frame `number` and all later ones that are not yet popped carry `assignment`."""
-        self._stamp(_Boundary(assignment, number=number))
+        self._stamp(Boundary(assignment, number=number))
 
     def fence(self, now: Callable[[], Instant]) -> Instant:
         """An order arrives: frames captured from this moment on stay here until it was read.
@@ -370,7 +327,7 @@ class Ring:
         )
         self._woken = False
 
-    def _pool_for(self, shape: FrameShape) -> _Pool | None:
+    def _pool_for(self, shape: FrameShape) -> Pool | None:
         if self._closed:
             return None
         if self._pool is None or self._pool.memory.shape != shape:
@@ -385,7 +342,7 @@ class Ring:
                     code=Code.NO_MEMORY,
                 ) from error
             self._retire()
-            self._pool = self._pools[memory] = _Pool(memory)
+            self._pool = self._pools[memory] = Pool(memory)
         return self._pool
 
     def _retire(self) -> None:
@@ -393,7 +350,7 @@ class Ring:
         if pool is not None and pool.idle:
             self._drop(pool)
 
-    def _drop(self, pool: _Pool) -> None:
+    def _drop(self, pool: Pool) -> None:
         del self._pools[pool.memory]
         pool.memory.close()
 
@@ -424,7 +381,7 @@ class Ring:
         frame.address = None
         frame.dropped = Reason.DROPPED_STALE
 
-    def _stamp(self, boundary: _Boundary) -> None:
+    def _stamp(self, boundary: Boundary) -> None:
         with self._changed:
             reached = False
             for frame in reversed(self._waiting):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.app.keeper import Keeper
-from edge_daemon.control.driver import OrderArrived
+from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.control.messages import Incoming
 from edge_daemon.host.clock import SystemClock
 from tests.sim.device import Device, wait_until

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.driver import QuarantineOrdered
+from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError

@@ -20,14 +20,9 @@ from typing import Any
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
+from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
 from edge_daemon.control.desk import Desk, Exchange
-from edge_daemon.control.driver import (
-    Driver,
-    LaneCrossed,
-    OrderArrived,
-    RequestArrived,
-    Rooms,
-)
+from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader

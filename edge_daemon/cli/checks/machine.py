@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.app.daemon import available_memory_bytes
+from edge_daemon.app.box import available_memory_bytes
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings

@@ -1,0 +1,64 @@
+"""What reaches the driver beside the planner's own events: not yet read, not yet measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Union
+
+from edge_daemon.control.messages import Incoming
+from edge_daemon.core.events import Event
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.slots.crossing import Crossed
+
+
+@dataclass(frozen=True)
+class RequestArrived:
+    """A request as it came by MQTT or through the socket."""
+
+    verb: str
+    incoming: Incoming
+
+
+@dataclass(frozen=True)
+class OrderArrived:
+    """A payload of the MES; `source` is the place of its entry under `orders`."""
+
+    source: int
+    incoming: Incoming
+
+
+@dataclass(frozen=True)
+class LaneCrossed:
+    """The lane's word with its measures."""
+
+    crossed: Crossed
+
+
+@dataclass(frozen=True)
+class QuarantineOrdered:
+    """An operator's word on one version, given at this machine; `reason` None lifts it.
+
+    `answered` is told None once it is durable, or why it was not done; it must not block.
+    """
+
+    ref: BundleRef
+    reason: str | None
+    by: str
+    answered: Callable[[EdgeDaemonError | None], None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Brief work for the desk, to be done between two steps."""
+
+    work: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The end of the queue."""
+
+
+Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, QuarantineOrdered, Event, Call, Stop]
