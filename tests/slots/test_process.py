@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import select
 import signal
 import subprocess
@@ -147,7 +148,7 @@ spec = WorkerSpec("tests.sim.engine:SimEngine", readable=(str(folder),))
 slot = ProcessSlot("A", SparePool(spec, standing=0))
 weights = pathlib.Path({str(weights)!r})
 slot.load(LoadOrder(BundleRef("b", "1"), "00", folder, weights, "detect", ("b",), 320, 0.2), 30)
-print("worker", slot.pid, flush=True)
+print("<<the worker is " + str(slot.pid) + ">>", flush=True)
 signal.pause()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
@@ -155,10 +156,12 @@ signal.pause()
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
     ) as daemon:
         assert daemon.stdout is not None
-        lines = iter(daemon.stdout.readline, "")
-        pid = next(int(line.split()[1]) for line in lines if line.startswith("worker "))
-        watched = os.pidfd_open(pid)
-        daemon.kill()
+        try:
+            lines = iter(daemon.stdout.readline, "")  # the log's lines may be mixed with ours
+            told = (re.search(r"<<the worker is (\d+)>>", line) for line in lines)
+            watched = os.pidfd_open(next(int(found[1]) for found in told if found))
+        finally:
+            daemon.kill()
     assert _ended(watched)
 
 
