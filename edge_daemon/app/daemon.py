@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -346,6 +347,7 @@ class Daemon:
     def start(self) -> None:
         """Everything, in order. Frames count from the first model on."""
         closing = self._closing
+        sys.setswitchinterval(SWITCH_S)
         self._desk.interrupt_open()
         self._pictures.start()
         closing.callback(self._pictures.stop)
@@ -507,6 +509,9 @@ class Daemon:
         self._reporter.online()
         self._outbox.wake()
 
+
+SWITCH_S = 0.0005
+"""The interpreter's switch interval: the lane must not wait 5 ms for a thread that encodes JSON."""
 
 DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
