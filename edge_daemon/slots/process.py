@@ -106,7 +106,9 @@ class ProcessSlot:
 
     def promote(self) -> None:
         resident = self._resident
-        if resident is not None:
+        if resident is not None and not resident.promoted:
+            # Once a load: the gate has done it, so that a cutover wakes no other process.
+            resident.promoted = True
             resident.worker.post(wire.Promote())
 
     def free(self) -> None:
@@ -155,6 +157,7 @@ class _Resident:
 
     def __init__(self, worker: WorkerProcess) -> None:
         self.worker = worker
+        self.promoted = False
         self._empty_bytes = 0
         self._keys = itertools.count()
         self._attached: dict[int, weakref.ref[FrameMemory]] = {}  # oldest first
