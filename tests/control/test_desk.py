@@ -221,7 +221,7 @@ def test_what_cannot_be_read_is_answered_where_it_can_be(station: Station) -> No
         station.broker.publish(Packet(TOPICS.request("swap"), payload, 1))
     station.broker.publish(Packet("mes/orders", b"\x00\x01", 1))
     station.until_event("order_refused")
-    assert station.session._unacknowledged == []
+    station.until(lambda: station.session._unacknowledged == [])
     assert station.ask("swap", model=B2)["status"] == "succeeded"
 
 
