@@ -31,6 +31,7 @@ def withdrawn(turn: Turn, event: CutoverWithdrawn) -> None:
     if op is None or op.token != event.token or op.stage is not Stage.WITHDRAWING:
         return
     _restore_line(turn, op)
+    turn.ended(op.target)
     expires = op.request.expires_utc if op.request else None
     if expires is not None and turn.now.utc >= expires:
         message = "The request expired before its frame came."
@@ -65,6 +66,7 @@ def _crossed(turn: Turn, op: Operation) -> None:
     left = state.active_bundle or state.durable.active
     slot = turn.state.slot(op.slot)
     turn.set(active=slot.name, unfit=False, losses=0, op=None, uses=state.uses + 1)
+    turn.forget_starts(op.target.ref)
     turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses))
     if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
         _leave_behind(turn, op, left)
@@ -85,7 +87,8 @@ def _crossed(turn: Turn, op: Operation) -> None:
     if on_trial:
         turn.act(StartTrial(op.swap_id, op.target))
     if slot.phase is Phase.LOST:
-        health.count_loss(turn, turn.state.slot(slot.name))
+        why = "Its worker was lost before its first frame."
+        health.count_loss(turn, turn.state.slot(slot.name), why)
 
 
 def _turn_away(turn: Turn) -> None:

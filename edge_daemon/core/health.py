@@ -69,13 +69,34 @@ def unselect(turn: Turn, ref: BundleRef) -> None:
 
 def started(turn: Turn) -> None:
     """Count a start against the version on trial; one that was started too often is left."""
-    durable = turn.state.durable
-    if durable.trial is None:
-        return
-    left = durable.tries - 1
-    turn.remember(tries=left)
-    if left <= 0:
+    if turn.state.durable.trial is not None and not _spend_try(turn):
         condemn(turn, f"It did not end its trial within {TRIES} starts.")
+    for ref, starts in turn.state.durable.begun:
+        if starts >= TRIES:
+            _leave_alone(turn, ref)
+
+
+def _spend_try(turn: Turn) -> bool:
+    """One start of the version on trial came to nothing; whether it has another one."""
+    left = turn.state.durable.tries - 1
+    turn.remember(tries=left)
+    return left > 0
+
+
+def _leave_alone(turn: Turn, ref: BundleRef) -> None:
+    """The daemon died each time that it brought this version by itself.
+
+    A good one rests for a while, for the power may have failed as well; any other one is bad.
+    """
+    state = turn.state
+    configured = selection.choose(state, state.initial) if state.initial else None
+    if ref in state.durable.confirmed or (configured is not None and configured.ref == ref):
+        turn.set(resting=state.resting | {ref}, retry_at=turn.now.at + CALM_S)
+        reason = f"The daemon ended {TRIES} times while it was brought."
+        turn.act(Announce("rests", model=ref, reason=reason))
+        return
+    turn.quarantine(ref, f"The daemon ended {TRIES} times while it was brought.")
+    unselect(turn, ref)
 
 
 def slot_lost(turn: Turn, event: SlotLost) -> None:
@@ -88,7 +109,7 @@ def slot_lost(turn: Turn, event: SlotLost) -> None:
     turn.act(Announce("slot_lost", model=ref, reason=event.why))
     op = turn.state.op
     if slot.name == turn.state.active:
-        count_loss(turn, slot)
+        count_loss(turn, slot, event.why)
     elif op is None or op.slot != slot.name:
         turn.free(slot)
 
@@ -100,22 +121,22 @@ def stood_in(turn: Turn, event: StoodIn) -> None:
         return
     ref = slot.bundle.ref if slot.bundle else None
     turn.act(Announce("stood_in", model=ref, reason=event.why))
-    _weigh_loss(turn, slot)
+    _weigh_loss(turn, slot, event.why)
 
 
-def count_loss(turn: Turn, slot: SlotState) -> None:
+def count_loss(turn: Turn, slot: SlotState, why: str) -> None:
     """Load the active bundle again, unless too many losses speak against it."""
-    if not _weigh_loss(turn, slot):
+    if not _weigh_loss(turn, slot, why):
         restore(turn, slot)
 
 
-def _weigh_loss(turn: Turn, slot: SlotState) -> bool:
+def _weigh_loss(turn: Turn, slot: SlotState, why: str) -> bool:
     """One more loss of the active slot; True when another bundle is to take its place."""
     state = turn.state
     losses = state.losses + 1 if turn.now.at - state.lost_at < CALM_S else 1
     turn.set(losses=losses, lost_at=turn.now.at)
-    if state.durable.trial is not None and losses >= TRIES:
-        condemn(turn, f"Its worker was lost {losses} times on trial.")
+    if state.durable.trial is not None and not _spend_try(turn):
+        condemn(turn, f"It did not end its trial within {TRIES} starts: {why}")
         return True
     if losses > LOSSES and slot.bundle is not None:
         turn.set(given_up=state.given_up | {slot.bundle.ref})
@@ -180,4 +201,4 @@ def forget_given_up(turn: Turn) -> None:
     """Try again what failed for this box's own fault, some time later."""
     state = turn.state
     if state.retry_at is not None and turn.now.at >= state.retry_at:
-        turn.state = replace(state, given_up=frozenset(), retry_at=None)
+        turn.state = replace(state, given_up=frozenset(), resting=frozenset(), retry_at=None)

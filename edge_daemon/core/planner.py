@@ -129,6 +129,8 @@ def _proven(turn: Turn, event: BundleProven) -> None:
         return
     restored = slot.phase is Phase.RESTORING
     slot = turn.move(slot, Move.PROVEN)
+    if not restored:
+        turn.ended(slot.bundle)
     ref = slot.bundle.ref if slot.bundle else None
     op = turn.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
@@ -152,13 +154,15 @@ def _refused(turn: Turn, event: BundleRefused) -> None:
     if slot.phase is Phase.RESTORING:
         lost = turn.move(slot, Move.REFUSED)
         if lost.name == turn.state.active:
-            health.count_loss(turn, lost)
+            health.count_loss(turn, lost, event.refusal.message)
         else:
             turn.free(lost)
     elif slot.phase is Phase.PREPARING:
         bundle = slot.bundle
         turn.move(slot, Move.REFUSED)
         refusal = event.refusal
+        if bundle:
+            turn.forget_starts(bundle.ref)
         if bundle and refusal.code in PROVED_BAD and not refusal.blames_box:
             turn.quarantine(bundle.ref, refusal.message)
             health.unselect(turn, bundle.ref)
@@ -270,10 +274,11 @@ def _meet_need(turn: Turn) -> None:
         known for known in selection.wanted(state) if not (leaving and _is_active(state, known))
     ]
     if not targets:
-        if op is not None and not op.kind.is_asked:
-            turn.set(op=None)
-        elif op is None and leaving:
+        early = op is not None and op.kind is Kind.PREFETCH  # needs nothing of what is missing
+        if leaving and (op is None or early):
             _leave(turn)
+        elif op is not None and not op.kind.is_asked and not early:
+            turn.set(op=None)
         return
     if op is not None and not op.kind.is_asked and op.target == targets[0]:
         return

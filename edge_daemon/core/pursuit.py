@@ -47,6 +47,7 @@ def _is_preparing(turn: Turn, target: Known) -> bool:
         if slot.phase is Phase.PREPARING:
             if slot.bundle == target:
                 return True
+            turn.ended(slot.bundle)
             turn.free(slot, Move.CANCEL)
     return False
 
@@ -58,6 +59,7 @@ def _make_room(turn: Turn, op: Operation) -> None:
         token = turn.new_token()
         turn.move(empty, Move.PREPARE, bundle=op.target, token=token)
         turn.update(slot=empty.name)
+        turn.begin(op)
         turn.act(Prepare(token, empty.name, op.target, op.swap_id))
     elif any(s.phase is Phase.DRAINING for s in state.slots):
         return
@@ -140,6 +142,7 @@ def _cut(turn: Turn, op: Operation, slot: SlotState) -> None:
     epoch, frame = _boundary(turn, op)
     token = turn.new_token()
     turn.update(stage=Stage.CUTTING, token=token, slot=slot.name)
+    turn.begin(op)
     turn.act(AskCutover(token, slot.name, op.target, op.swap_id, epoch, frame))
 
 
@@ -165,7 +168,7 @@ def _boundary(turn: Turn, op: Operation) -> tuple[int, int | None]:
 
 def take_place(turn: Turn, op: Operation) -> None:
     """A newer request: what it supersedes ends, and it is next as soon as that can be."""
-    turn.set(given_up=frozenset(), retry_at=None)
+    turn.set(given_up=frozenset(), retry_at=turn.state.retry_at if turn.state.resting else None)
     if op.kind is not Kind.PREPARE and turn.state.parked is not None:
         turn.finish(turn.state.parked, Status.SUPERSEDED)
     if turn.state.queued is not None:

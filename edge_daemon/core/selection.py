@@ -46,7 +46,7 @@ def rollback_target(state: State) -> Known | None:
 
 
 def wanted(state: State) -> list[Known]:
-    """What should be judging now, best first, without what is quarantined or was given up."""
+    """What should be judging now, best first, without what is quarantined, given up or resting."""
     name = state.line.requires or _habitual_name(state)
     if name is None or not state.line.linked:
         return []
@@ -57,7 +57,8 @@ def for_name(state: State, name: str) -> list[Known]:
     """The versions of a name that may become active by themselves, best first."""
     seen: dict[BundleRef, Known] = {}
     for known in _preferences(state, name):
-        if state.quarantine_reason(known.ref) is None and known.ref not in state.given_up:
+        left = known.ref in state.given_up or known.ref in state.resting
+        if state.quarantine_reason(known.ref) is None and not left:
             seen.setdefault(known.ref, known)
     return list(seen.values())
 

@@ -56,6 +56,8 @@ class Durable:
     active: Known | None = None
     trial: str | None = None  # the swap whose version is on probation; None when confirmed
     tries: int = TRIES  # starts left for the version on trial
+    begun: tuple[tuple[BundleRef, int], ...] = ()
+    """Versions that the daemon brings by itself: loads and cutovers begun and not seen to end."""
     product: str | None = None
     job_order: str | None = None
     running: bool = False
@@ -138,6 +140,7 @@ class State:
     line: Assignment = UNASSIGNED
     upcoming: tuple[Upcoming, ...] = ()  # announced orders, next one first
     given_up: frozenset[BundleRef] = frozenset()  # failed as the daemon's own choice
+    resting: frozenset[BundleRef] = frozenset()  # good ones that the daemon kept dying under
     retry_at: float | None = None  # when to forget what was given up for this box's fault
     losses: int = 0  # times in a row that the active slot was lost
     lost_at: float = 0.0  # the last of them

@@ -102,7 +102,35 @@ class Turn:
             quarantined=(*others, (ref, reason)),
             confirmed=tuple(r for r in durable.confirmed if r != ref),
         )
+        self.forget_starts(ref)
         self.act(Announce("quarantined", model=ref, reason=reason))
+
+    def begin(self, op: Operation) -> None:
+        """Count a start of what the daemon brings by itself, before it is begun.
+
+        Whether it ends is known only while the daemon lives: a count that is left tells the next
+        boot that it died under this version. What was asked for is never repeated by itself.
+        """
+        if not op.kind.is_asked:
+            self._count(op.target.ref, 1)
+
+    def ended(self, bundle: Known | None) -> None:
+        """What was begun with it last came to an end, and the daemon lives."""
+        if bundle is not None:
+            self._count(bundle.ref, -1)
+
+    def forget_starts(self, ref: BundleRef) -> None:
+        """Its starts count no more: it judges, or it was refused."""
+        self._count(ref, None)
+
+    def _count(self, ref: BundleRef, change: int | None) -> None:
+        begun = dict(self.state.durable.begun)
+        left = 0 if change is None else max(0, begun.pop(ref, 0) + change)
+        begun.pop(ref, None)
+        if left:
+            begun[ref] = left
+        if tuple(begun.items()) != self.state.durable.begun:
+            self.remember(begun=tuple(begun.items()))
 
     def select(self, ref: BundleRef) -> None:
         """Orders for this name use this version from now on."""

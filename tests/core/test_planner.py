@@ -18,17 +18,19 @@ from edge_daemon.core.events import (
     TimePassed,
     TrialJudged,
 )
+from edge_daemon.core.health import CALM_S
 from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
     Instant,
     JobOrder,
+    Known,
     ModelChoice,
     OrderState,
     Request,
     Verb,
 )
-from tests.sim.planner_world import B1, B2, BOX, NOW, start_state
+from tests.sim.planner_world import B1, B2, BOX, C1, GATE, NOW, start_state
 
 
 class Tale:
@@ -67,6 +69,14 @@ class Tale:
         return [a.event for a in self.actions if isinstance(a, Announce)]
 
 
+def running(product: str) -> OrderReceived:
+    return OrderReceived(JobOrder(product, OrderState.RUNNING, NOW, id=f"wo-{product}"))
+
+
+def prepared(tale: Tale) -> list[Known]:
+    return [action.target for action in tale.actions if isinstance(action, Prepare)]
+
+
 def swap(model: str, number: int = 1) -> RequestReceived:
     return RequestReceived(Request(f"r{number}", Verb.SWAP, ModelChoice(*model.split("@"))))
 
@@ -91,6 +101,58 @@ def test_a_swap_starts_a_trial_and_selects() -> None:
     assert tale.state.durable.trial is not None
     assert dict(tale.state.durable.selected) == {"b": "2"}
     assert tale.state.durable.confirmed == (B1.ref,)
+
+
+def test_losses_and_restarts_of_a_trial_are_counted_together() -> None:
+    """A version on trial has three starts in all, whoever died: its worker or the daemon."""
+    tale = Tale().running().swapped()
+    slot = tale.state.slot(tale.state.active or "")
+    tale.tell(SlotLost(slot.token, "segfault"))  # its first start came to nothing
+    tale = Tale(durable=tale.state.durable).running()  # the daemon died under the second
+    assert tale.active == "b@2"
+    slot = tale.state.slot(tale.state.active or "")
+    tale.tell(SlotLost(slot.token, "segfault"), at=1000.0)
+    assert tale.state.quarantine_reason(B2.ref) is not None
+    assert tale.state.op is not None
+    assert tale.state.op.target == B1
+
+
+def test_a_version_that_kills_the_daemon_before_it_judges_is_left() -> None:
+    """An order brings a version whose load ends the daemon: it is tried three times in all."""
+    durable = Tale().running().tell(running("Q")).state.durable
+    for _ in range(TRIES - 1):
+        tale = Tale(durable=durable)
+        assert prepared(tale) == [C1]
+        durable = tale.state.durable
+    tale = Tale(durable=durable)
+    assert prepared(tale) == []
+    assert tale.state.quarantine_reason(C1.ref) is not None
+
+
+def test_a_confirmed_version_that_the_daemon_dies_under_rests() -> None:
+    """Nothing else is there: it is tried again later, for the power may have failed instead."""
+    durable = Tale().running().state.durable
+    for _ in range(TRIES):
+        tale = Tale(durable=durable)
+        assert prepared(tale) == [B1]
+        durable = tale.state.durable
+    tale = Tale(durable=durable)
+    assert prepared(tale) == []
+    assert tale.state.quarantine_reason(B1.ref) is None
+    tale.tell(TimePassed(), at=CALM_S)
+    assert prepared(tale) == [B1]
+    tale.proven().crossed()
+    assert tale.state.durable.begun == ()
+
+
+def test_an_announced_order_is_prepared_though_nothing_fit_is_active() -> None:
+    """The versions of one name are bad or must wait; the next order's model needs neither."""
+    tale = Tale()
+    for refusal in (GATE, BOX):
+        job = next(a for a in tale.actions if isinstance(a, Prepare))
+        tale.tell(BundleRefused(job.token, refusal))
+    tale.tell(OrderReceived(JobOrder("Q", OrderState.DISPATCHED, NOW, id="wo")))
+    assert prepared(tale) == [C1]
 
 
 def test_a_trial_that_sees_too_many_starts_is_over() -> None:

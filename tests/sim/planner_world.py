@@ -222,7 +222,9 @@ def nothing_fit(state: State) -> bool:
     fit = [
         k
         for k in state.available
-        if state.quarantine_reason(k.ref) is None and k.ref not in state.given_up
+        if state.quarantine_reason(k.ref) is None
+        and k.ref not in state.given_up
+        and k.ref not in state.resting
     ]
     confirmed = {r.name for r in state.durable.confirmed} | dict(state.durable.selected).keys()
     return not [
