@@ -21,6 +21,9 @@ from edge_daemon.core.values import ModelChoice
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Names that become folder names, topic levels and unit instances."""
 
+FLOOR_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$"
+"""The number of a version alone: its pre-releases are older, so there is no doubt what is meant."""
+
 DEVICE_PATTERN = r"^(cpu|cuda:\d{1,2})$"
 
 CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -83,9 +86,18 @@ def _device(text: str) -> str:
 
 
 Name = Annotated[
+def _floor(text: str) -> str:
+    if not re.match(FLOOR_PATTERN, text):
+        raise ValueError(f"should be a version's number in quotes, such as '1.2.0', not {text!r}")
+    return text
+
+
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
 ]
 Device = Annotated[
+Floor = Annotated[
+    str, AfterValidator(_floor), WithJsonSchema({"type": "string", "pattern": FLOOR_PATTERN})
+]
     str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN})
 ]
 FilePath = Annotated[Path, AfterValidator(beside_file)]

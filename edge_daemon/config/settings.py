@@ -26,6 +26,7 @@ from edge_daemon.config.fields import (
     Device,
     Expression,
     FilePath,
+    Floor,
     Name,
     Ratio,
     Seconds,
@@ -172,6 +173,10 @@ class ModelsSettings(_Group):
     """Whose bundles may be loaded; a signature is required unless `required: false`."""
     initial: Choice | None = None
     """What to judge with on the very first start: `name@version`, or `name` for its newest."""
+    floor: dict[Name, Floor] = Field(default_factory=dict)
+    """Bundle name -> oldest version that may be asked for; a rollback may still go below it."""
+    quota_mb: int | None = Field(default=None, ge=1, le=10_485_760)
+    """Megabytes of bundles; beyond it the oldest that nothing needs go. null: none ever goes."""
 
 
 class SlotsSettings(_Group):
@@ -187,6 +192,8 @@ class SlotsSettings(_Group):
     """hot: the active bundle stands by twice; warm: a started worker without a bundle; off."""
     threads: int | None = Field(default=None, ge=1, le=256)
     """CPU threads of one worker's inference; null: chosen from the number of cores."""
+    memory_limit_mb: int | None = Field(default=None, ge=64, le=1_048_576)
+    """Megabytes of host memory that one bundle may take; null: half of the box's."""
 
 
 class OrderFields(_Group):

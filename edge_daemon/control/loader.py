@@ -10,10 +10,10 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -35,7 +35,7 @@ from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
-from edge_daemon.models.versions import installed, unmet
+from edge_daemon.models.versions import provisions, unmet
 from edge_daemon.slots.crossing import Crossing
 from edge_daemon.slots.slot import Loaded, LoadOrder, Slot
 
@@ -68,6 +68,8 @@ class Bench:
     runner: GateRunner
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered while a bundle is proven: no spare worker is warmed meanwhile."""
+    gpu: str | None = None
+    """The compute capability of the device that models run on; None: a CPU."""
 
 
 class _Refused(Exception):  # noqa: N818 - carries a value from a job's depth to its end
@@ -84,6 +86,10 @@ class _Stages:
         self._began = time.monotonic()
         self._stage = ""
         self.ms: dict[str, float] = {}
+
+    @property
+    def current(self) -> str:
+        return self._stage
 
     def enter(self, stage: str) -> None:
         self.end()
@@ -159,11 +165,12 @@ class Loader:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
         stages = _Stages(lambda stage: self._post(StageReached(job.token, stage)))
         slot = self._crossing.slots[job.slot]
+        proof: list[Check] = []
         try:
             with self._bench.quiet():
-                dossier = self._prove(job, slot, stages)
+                dossier = self._prove(job, slot, stages, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _refusal_of(error)
+            refusal = _with_checks(_refusal_of(error), proof, stages.current)
             slot.free()
             self._clear(job.slot)
             log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
@@ -174,19 +181,26 @@ class Loader:
         log.info("bundle_proven", stages_ms=dict(dossier.stages_ms))
         self._post(BundleProven(job.token))
 
-    def _prove(self, job: Prepare, slot: Slot, stages: _Stages) -> Dossier:
+    def _prove(
+        self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]
+    ) -> Dossier:
+        """`proof` gets the checks as they are passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")
-        verified, lacking = self._check(job.target, job.slot, job.token)
+        verified = self._check(job.target, job.slot, job.token)
+        proof += _provenance(verified)
+        self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
         loaded = slot.load(self._order(verified, job.swap_id), gate.load_timeout_s)
+        proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         deadline_at = time.monotonic() + gate.timeout_s
         stages.enter("warm")
         warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
         stages.enter("gate")
-        candidate = Candidate(slot, verified, loaded, lacking, self._rival(job.target))
+        candidate = Candidate(slot, verified, loaded, (), self._rival(job.target))
         evidence = self._bench.runner.evidence(candidate, warm_ups, deadline_at)
-        report = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
+        measured = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
+        report = Report((*proof, *measured.checks))
         stages.end()
         if not report.passed:
             raise _Refused(_failed(report))
@@ -200,7 +214,7 @@ class Loader:
             return
         slot = self._crossing.slots[job.slot]
         try:
-            verified, _ = self._check(job.target, job.slot, job.token)
+            verified = self._check(job.target, job.slot, job.token)
             loaded: Loaded = slot.load(self._order(verified, ""), self._bench.gate.load_timeout_s)
             deadline_at = time.monotonic() + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
@@ -217,10 +231,14 @@ class Loader:
 
     def _verify(self, job: Verify) -> None:
         self._post(StageReached(job.token, "verify"))
+        proof: list[Check] = []
         try:
-            self._check(job.target, "check", job.token)
+            verified = self._check(job.target, "check", job.token)
+            proof += _provenance(verified)
+            self._refuse_lacking(verified.manifest, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            self._post(BundleRefused(job.token, _refusal_of(error)))
+            refusal = _with_checks(_refusal_of(error), proof, "verify")
+            self._post(BundleRefused(job.token, refusal))
             return
         finally:
             self._clear("check")
@@ -234,8 +252,8 @@ class Loader:
 
     # ------------------------------------------------------------------ parts
 
-    def _check(self, target: Known, place: str, token: int) -> tuple[Verified, tuple[str, ...]]:
-        """A private copy whose bytes were verified, and what this box lacks for it."""
+    def _check(self, target: Known, place: str, token: int) -> Verified:
+        """A private copy whose bytes were verified."""
         manifest = self._bench.store.manifest(target.ref)
         if manifest.weights.sha256 != target.sha256:
             raise BundleError(
@@ -247,15 +265,17 @@ class Loader:
         folder = self._bench.scratch / f"{place}-{token}"
         self._folders[place] = folder
         source = self._bench.store.find(target.ref)
-        verified = verified_copy(manifest, source, folder, self._bench.trust)
-        lacking = unmet(manifest.requires, installed(("ultralytics", "torch", "tensorrt")))
-        if lacking:
-            raise BundleError(
-                f"{target.ref} needs what this box does not have: {'; '.join(lacking)}.",
-                hint="Install it, or build the bundle for this box.",
-                code=Code.INCOMPATIBLE,
-            )
-        return verified, lacking
+        return verified_copy(manifest, source, folder, self._bench.trust)
+
+    def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
+        """Raise for what this box does not have: loading it would only fail less clearly."""
+        lacking = "; ".join(unmet(manifest.requires, provisions(self._bench.gpu)))
+        if not lacking:
+            return
+        message = f"{manifest.ref} needs what this box does not have: {lacking}."
+        hint = "Install it, or build the bundle for this box."
+        checks = (*proof, Check("compatibility.requires", False, note=lacking))
+        raise _Refused(Refusal(str(Code.INCOMPATIBLE), message, hint, checks))
 
     def _order(self, verified: Verified, swap_id: str) -> LoadOrder:
         manifest, slots = verified.manifest, self._bench.slots
@@ -282,6 +302,29 @@ class Loader:
         folder = self._folders.pop(place, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _provenance(verified: Verified) -> tuple[Check, ...]:
+    """What a private copy proves by being there."""
+    signer = verified.signer.key.name if verified.signer else None
+    note = "" if signer else "nobody signed it, and no signature is required here"
+    return (
+        Check("integrity", True, verified.sha256, verified.sha256, "every byte is the manifest's"),
+        Check("signature", True, signer, note=note),
+    )
+
+
+_STAGE_CHECKS = {"verify": "integrity", "load": "load", "warm": "warm_up", "gate": "gate"}
+
+
+def _with_checks(refusal: Refusal, proof: Sequence[Check], stage: str) -> Refusal:
+    """The refusal with the checks that were passed, and the one that it ended at."""
+    name = _STAGE_CHECKS.get(stage)
+    if refusal.checks or name is None:
+        return refusal
+    if refusal.code == Code.NOT_TRUSTED:
+        name = "signature"
+    return replace(refusal, checks=(*proof, Check(name, False, note=refusal.message)))
 
 
 def _failed(report: Report) -> Refusal:

@@ -29,6 +29,10 @@ class Gpu(Protocol):
     def driver(self) -> str:
         """The driver's version."""
 
+    @property
+    def capability(self) -> str | None:
+        """Its compute capability, such as `8.7`; None where the driver does not say."""
+
     def memory(self) -> GpuMemory | None:
         """Now; None where the device shares the host's memory, or the driver is lost."""
 
@@ -43,6 +47,7 @@ class NvmlGpu:
         self._handle = handle
         self.name = name
         self.driver = driver
+        self.capability = _capability(handle)
 
     def memory(self) -> GpuMemory | None:
         try:
@@ -83,6 +88,14 @@ def _handle(number: int, visible: str | None) -> Any:
     if chosen.isdigit():
         return pynvml.nvmlDeviceGetHandleByIndex(int(chosen))
     return pynvml.nvmlDeviceGetHandleByUUID(chosen)
+
+
+def _capability(handle: Any) -> str | None:
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except pynvml.NVMLError:
+        return None
+    return f"{major}.{minor}"
 
 
 def _text(said: str | bytes) -> str:

@@ -339,7 +339,19 @@ def _inference_fault(error: Exception) -> EdgeDaemonError:
 def _is_out_of_memory(error: Exception) -> bool:
     import torch  # noqa: PLC0415
 
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # A CPU's allocators, torch's own and those of the runtimes, say it in words only.
+    said = str(error).casefold()
+    return isinstance(error, RuntimeError) and any(word in said for word in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+)
 
 
 def _is_broken_gpu(error: Exception) -> bool:

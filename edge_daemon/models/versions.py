@@ -29,7 +29,12 @@ _Part = tuple[int, int, str]
 
 _DEVELOPMENT, _SEMVER_PRE, _OTHER = 0, 1, 2  # PEP 440 itself orders what is in one stage
 
-_DISTRIBUTIONS = {"ultralytics": ("ultralytics", "ultralytics-opencv-headless")}
+_LIBRARIES = ("ultralytics", "torch", "tensorrt")
+
+_DISTRIBUTIONS = {
+    "ultralytics": ("ultralytics", "ultralytics-opencv-headless"),
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+}
 """Where a required library comes from when several distributions bring it."""
 
 
@@ -81,9 +86,12 @@ def unmet(requires: Mapping[str, str], installed: Mapping[str, str | None]) -> t
     )
 
 
-def installed(libraries: tuple[str, ...]) -> dict[str, str | None]:
-    """The versions of the named libraries on this box, without importing them."""
-    return {library: _installed(library) for library in libraries}
+def provisions(gpu: str | None) -> dict[str, str | None]:
+    """What this box has of what a bundle may require, without importing any of it.
+
+    `gpu` is the compute capability (`8.7`) of the device that models run on; None: a CPU.
+    """
+    return {**{library: _installed(library) for library in _LIBRARIES}, "gpu": gpu}
 
 
 def is_specifier(text: str) -> bool:

@@ -45,7 +45,8 @@ def flip(station: Station) -> None:
 def test_a_flipped_bit_is_found_before_anything_is_loaded(station: Station) -> None:
     """The bytes in the store are not those of the manifest."""
     flip(station)
-    refused(station, "digest_mismatch")
+    outcome = refused(station, "digest_mismatch")
+    assert [(c["name"], c["passed"]) for c in outcome["error"]["checks"]] == [("integrity", False)]
     assert len(station.script.called("load")) == 1
 
 
@@ -61,9 +62,14 @@ def test_a_flipped_bit_is_found_before_anything_is_loaded(station: Station) -> N
 def test_a_load_that_fails_is_answered_with_its_reason(
     station: Station, error: Exception, code: str, status: str
 ) -> None:
-    """The bundle's fault is `rejected`, this box's fault is `failed`."""
+    """The bundle's fault is `rejected`, this box's fault is `failed`; what passed is told too."""
     station.script.load_errors[REF2] = error  # type: ignore[assignment]
-    refused(station, code, status=status)
+    checks = refused(station, code, status=status)["error"]["checks"]
+    assert [(c["name"], c["passed"]) for c in checks] == [
+        ("integrity", True),
+        ("signature", True),
+        ("load", False),
+    ]
 
 
 def test_a_fault_of_the_daemon_itself_is_answered_too(station: Station) -> None:
@@ -124,7 +130,25 @@ def test_a_requirement_that_is_not_met_is_incompatible(station: Station) -> None
     make_bundle(station.folder / "store", "bottle@4.0.0", golden=1, edit=ask_for_more)
     outcome = station.ask("swap", model="bottle@4.0.0")
     assert outcome["error"]["code"] == "incompatible"
+    failed = [c["note"] for c in outcome["error"]["checks"] if not c["passed"]]
+    assert len(failed) == 1
+    assert failed[0].startswith("torch >=99 is required, here is ")
     assert len(station.script.called("load")) == 1
+
+
+@pytest.mark.parametrize(("gpu", "status"), [(None, "rejected"), ("8.7", "succeeded")])
+def test_a_gpu_that_a_bundle_needs_is_looked_for(
+    tmp_path: Path, gpu: str | None, status: str
+) -> None:
+    """Its compute capability decides; a box without one has none."""
+
+    def ask_for_a_gpu(manifest: dict[str, Any]) -> None:
+        manifest["requires"] = {"gpu": ">=8"}
+
+    with Station(tmp_path, Plan(gpu=gpu)) as station:
+        station.run()
+        make_bundle(tmp_path / "store", "bottle@4.0.0", golden=1, edit=ask_for_a_gpu)
+        assert station.ask("prepare", model="bottle@4.0.0")["status"] == status
 
 
 def test_a_load_that_hangs_is_ended(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_the_device_says_its_name_and_memory() -> None:
     assert gpu is not None
     assert gpu.name
     assert gpu.driver
+    assert gpu.capability is not None
+    assert float(gpu.capability) >= 3.0
     assert adds_up(gpu)
     pynvml.nvmlInit()
     uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.models.versions import installed, is_specifier, is_version, order_of, unmet
+from edge_daemon.models.versions import is_specifier, is_version, order_of, provisions, unmet
 
 OLDEST_TO_NEWEST = [
     "0.9",
@@ -68,8 +68,11 @@ def test_unmet_requirements_are_told_in_words() -> None:
 
 def test_installed_libraries_are_found_without_importing_them() -> None:
     """Ultralytics is found under either name of its distribution; what is missing is None."""
-    found = installed(("ultralytics", "packaging", "no-such-library"))
+    found = provisions(gpu="8.7")
     assert found["ultralytics"] is not None
-    assert found["packaging"] is not None
-    assert found["no-such-library"] is None
+    assert found["torch"] is not None
+    assert found["tensorrt"] is None
+    assert found["gpu"] == "8.7"
+    assert unmet({"gpu": ">=8,<9"}, found) == ()
+    assert unmet({"gpu": ">=8"}, provisions(gpu=None)) != ()
     assert not is_specifier("about 8")

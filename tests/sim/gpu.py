@@ -10,6 +10,7 @@ class SimGpu:
 
     name = "Simulated GPU"
     driver = "0.0"
+    capability = "8.7"
 
     def __init__(self, total: int = 8 << 30, used: int = 1 << 30) -> None:
         self.total = total

@@ -108,6 +108,7 @@ class Plan:
     places: int = 512
     trial: TrialLimits = field(default_factory=lambda: TrialLimits(5, 0.0))
     load_timeout_s: float = GENEROUS_S
+    gpu: str | None = None
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
 
 
@@ -175,7 +176,7 @@ class Station:
         scratch = self.folder / "scratch"
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
-        bench = Bench(self.store, trust, gate, slots, scratch, runner)
+        bench = Bench(self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu)
         self.loader = Loader(
             bench,
             self.crossing,

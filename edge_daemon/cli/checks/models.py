@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import Settings
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import ConfigurationError, EdgeDaemonError
+from edge_daemon.host.gpu import open_gpu
 from edge_daemon.models.bundle import Manifest, verified_copy
 from edge_daemon.models.store import Offer, Store
 from edge_daemon.models.trust import Trust
-from edge_daemon.models.versions import installed, unmet
+from edge_daemon.models.versions import provisions, unmet
 
 _ADD = "Add it: edge-daemon models add FOLDER"
 
@@ -40,15 +42,16 @@ def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding
     else:
         if trust.public_keys:
             yield ok("keys", f"{len(trust.public_keys)} public keys are readable.")
+    gpu = _capability(settings.slots.device)
     for known in offer.known:
-        yield _bundle(store, store.manifest(known.ref), trust)
+        yield _bundle(store, store.manifest(known.ref), trust, gpu)
     for problem in offer.problems:
         yield warning("bundle", f"{problem.folder}: {problem.error.message}", problem.error.hint)
     if not offer.known:
         yield error("store", f"{store.root} holds no complete bundle.", _ADD)
 
 
-def _bundle(store: Store, manifest: Manifest, trust: Trust) -> Finding:
+def _bundle(store: Store, manifest: Manifest, trust: Trust, gpu: str | None) -> Finding:
     ref = str(manifest.ref)
     try:
         with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
@@ -56,7 +59,7 @@ def _bundle(store: Store, manifest: Manifest, trust: Trust) -> Finding:
             verified = verified_copy(manifest, store.find(manifest.ref), copy, trust)
     except EdgeDaemonError as fault:
         return error(ref, fault.message, fault.hint or "Publish it again under a new version.")
-    if lacking := unmet(manifest.requires, installed(("ultralytics", "torch", "tensorrt"))):
+    if lacking := unmet(manifest.requires, provisions(gpu)):
         needs = "; ".join(lacking)
         return error(ref, f"It needs: {needs}.", "Install it, or build the bundle for this box.")
     if not manifest.golden:
@@ -65,6 +68,16 @@ def _bundle(store: Store, manifest: Manifest, trust: Trust) -> Finding:
         )
     signer = f"signed with {verified.signer.key.name}" if verified.signer else "unsigned"
     return ok(ref, f"Whole, {signer}, {len(manifest.golden)} golden images.")
+
+
+def _capability(device: str) -> str | None:
+    gpu = open_gpu(device, os.environ)
+    if gpu is None:
+        return None
+    try:
+        return gpu.capability
+    finally:
+        gpu.close()
 
 
 def _initial(settings: Settings, offer: Offer) -> Iterator[Finding]:
