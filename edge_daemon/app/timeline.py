@@ -27,6 +27,8 @@ _NOTES = {
     "quarantined": "quarantine",
     "unquarantined": "quarantine",
     "slot_lost": "slot",
+    "stood_in": "slot",
+    "rests": "slot",
     "restored": "slot",
 }
 _UNTOLD = {"order_completed", "restored"}  # the line goes on as it was

@@ -3,7 +3,7 @@
     python -m tests.sim.daemon --config FILE [--forgetful]
 
 `--forgetful` breaks it on purpose: what was accepted is not made durable. It is the negative
-control of the tests that kill it.
+control of the tests that kill it. See `nursery` for many lives in a row.
 """
 
 from __future__ import annotations
@@ -30,22 +30,28 @@ def forget_requests() -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--forgetful", action="store_true")
-    given = parser.parse_args()
-    settings = config.load(given.config)
+def live(path: Path, engine: str = ENGINE) -> None:
+    """One life, until SIGTERM or whatever ends it."""
+    settings = config.load(path)
     logs.configure("warning")
-    if given.forgetful:
-        forget_requests()
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    daemon = Daemon(settings, engine=ENGINE)
+    daemon = Daemon(settings, engine=engine)
     daemon.start()
     while not stopping.wait(0.5):
         assert daemon.broken() is None
     daemon.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--engine", default=ENGINE)
+    parser.add_argument("--forgetful", action="store_true")
+    given = parser.parse_args()
+    if given.forgetful:
+        forget_requests()
+    live(given.config, given.engine)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from tests.sim.mosquitto import Mosquitto
 ROOT = "edge/line3-cam1"
 LINKS = {"BTL": "bottle", "CAN": "can"}
 MARKS = {"bottle@1.0.0": 0.51, "bottle@2.0.0": 0.52, "can@1.0.0": 0.53, "bottle@3.0.0": 0.54}
+"""The store's bundles, and the confidence of what each finds."""
+MORTAL, MORTAL_MARK = "bottle@4.0.0", 0.55
+"""One that dies after so many inferences; `make_mortal` puts it into the store."""
 OUTCOMES = {"succeeded", "rejected", "failed", "superseded", "expired", "interrupted"}
 GENEROUS_S = 60.0
 
@@ -43,6 +46,13 @@ def make_store(folder: Path) -> Path:
             store, ref, weights=weights, file=f"weights-{behaviour}.pt", golden=0, edit=_patient
         )
     return store
+
+
+def make_mortal(folder: Path, lives: int) -> None:
+    """Add a bundle whose engine kills its process after so many inferences."""
+    weights = marked_weights(MORTAL_MARK, ("bottle", "scratch", "dent"), lives=lives)
+    store, file = folder / "store", "weights-good.pt"
+    make_bundle(store, MORTAL, weights=weights, file=file, golden=0, edit=_patient)
 
 
 def _patient(manifest: dict[str, Any]) -> None:
@@ -124,8 +134,9 @@ class Subscriber:
 
     def _check_mark(self, result: dict[str, Any]) -> None:
         """The confidence says which weights looked at this frame."""
+        marks = {**MARKS, MORTAL: MORTAL_MARK}
         found = {line["confidence"] for line in result["detections"]}
-        if result["model"] is not None and found != {MARKS[result["model"]]}:
+        if result["model"] is not None and found != {marks[result["model"]]}:
             self.marks_wrong.append(f"frame {result['frame']}: {result['model']} with {found}")
 
 

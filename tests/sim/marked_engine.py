@@ -1,41 +1,56 @@
 """An engine that leaves its mark: each model's detections carry a confidence of its own.
 
 So a subscriber can tell from a result which weights really looked at the frame, whatever the
-result says of itself.
+result says of itself. It can be mortal: `lives` inferences, and the next one kills its process;
+and what `DOOMED` in the environment names (marks, with commas) kills it as soon as it is loaded.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 
 from edge_daemon.core.values import Detection
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
 from tests.sim.engine import Pixels, SimEngine
 
+DOOMED = "EDGE_SIM_DOOMED"
+
 
 class MarkedEngine(SimEngine):
-    """The weights name the mark, and how long a look takes."""
+    """The weights name the mark, how long a look takes, and how many there may be."""
 
     def __init__(self, threads: int = 1, device: str = "cpu") -> None:
         super().__init__()
         self._mark = 0.0
         self._pace_s = 0.0
+        self._lives: int | None = None
 
     def load(self, order: ModelOrder) -> ModelFacts:
         facts = super().load(order)
         weights = json.loads(order.weights.read_text(encoding="utf-8"))
         self._mark, self._pace_s = weights["mark"], weights["pace_ms"] / 1e3
+        self._lives = weights["lives"]
+        if str(self._mark) in os.environ.get(DOOMED, "").split(","):
+            os.kill(os.getpid(), signal.SIGKILL)
         return facts
 
     def infer(self, pixels: Pixels) -> Sight:
+        if self._lives is not None:
+            self._lives -= 1
+            if self._lives < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
         seen = super().infer(pixels)
         time.sleep(self._pace_s)
         marked = (Detection(d.label, self._mark, d.box) for d in seen.detections)
         return Sight(tuple(marked), finite=seen.finite)
 
 
-def marked_weights(mark: float, classes: tuple[str, ...], pace_ms: float = 2.0) -> bytes:
+def marked_weights(
+    mark: float, classes: tuple[str, ...], pace_ms: float = 2.0, lives: int | None = None
+) -> bytes:
     """A weights file for it; name it `weights-good.pt`, or after another `Behaviour`."""
-    facts = {"classes": classes, "task": "detect", "mark": mark, "pace_ms": pace_ms}
+    facts = {"classes": classes, "task": "detect", "mark": mark, "pace_ms": pace_ms, "lives": lives}
     return json.dumps(facts).encode()
