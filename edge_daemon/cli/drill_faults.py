@@ -119,7 +119,8 @@ def _standby_workers(state_folder: Path) -> Iterator[int]:
     """
     try:
         daemon = (state_folder / "lock").read_text(encoding="ascii").strip()
-    except OSError:
+        usual = os.getpriority(os.PRIO_PROCESS, int(daemon))
+    except (OSError, ValueError):
         return
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):
@@ -127,5 +128,5 @@ def _standby_workers(state_folder: Path) -> Iterator[int]:
             pid = int(folder.name)
             if parent == daemon and _WORKER in (folder / "cmdline").read_bytes():
                 yields = os.sched_getscheduler(pid) == os.SCHED_BATCH
-                if yields or os.getpriority(os.PRIO_PROCESS, pid) > 0:
+                if yields or os.getpriority(os.PRIO_PROCESS, pid) > usual:
                     yield pid

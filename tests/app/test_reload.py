@@ -22,7 +22,7 @@ def reloaded(device: Device, **groups: Any) -> Settings:
     document = yaml.safe_load(device.config.read_text())
     device.config.write_text(yaml.safe_dump({**document, **groups}))
     device.daemon.reload(config.load(device.config))
-    return device.daemon._settings
+    return device.daemon.settings
 
 
 def test_what_may_change_at_once_does() -> None:
@@ -42,7 +42,7 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
     """It is refused, and the last good settings stay."""
     with Device(B1) as device:
         assert device.daemon is not None
-        before = device.daemon._settings
+        before = device.daemon.settings
         device.config.write_text(json.dumps({"device": "cam1", "kamera": {}}))
         _reload(device.daemon, device.config)
-        assert device.daemon._settings is before
+        assert device.daemon.settings is before

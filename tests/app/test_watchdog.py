@@ -47,10 +47,12 @@ def test_frames_that_no_model_may_judge_feed_it(manager: socket.socket) -> None:
         daemon = device.daemon
         assert daemon is not None
         body = json.dumps({"workOrder": "1", "productCode": "NEW", "status": "running"}).encode()
-        daemon._driver.post(OrderArrived(0, Incoming("mes/orders", body, SystemClock().now())))
-        wait_until(lambda: not daemon._driver.state.line.linked, "the unknown product")
-        before = daemon._ledger.counts().uninspected
-        wait_until(lambda: daemon._ledger.counts().uninspected > before + 100, "frames")
+        daemon.control.driver.post(
+            OrderArrived(0, Incoming("mes/orders", body, SystemClock().now()))
+        )
+        wait_until(lambda: not daemon.control.driver.state.line.linked, "the unknown product")
+        before = daemon.frames.ledger.counts().uninspected
+        wait_until(lambda: daemon.frames.ledger.counts().uninspected > before + 100, "frames")
         drain(manager)
         while manager.recv(4096) != b"WATCHDOG=1":
             pass
@@ -63,9 +65,9 @@ def test_only_a_healthy_line_feeds_it(manager: socket.socket, is_healthy: bool) 
         device.await_active(B1)
         daemon = device.daemon
         assert daemon is not None
-        daemon._keeper.stop()
+        daemon.keeper.stop()
         drain(manager)
-        watched = replace(daemon._keeper._watched, is_healthy=lambda: is_healthy)
-        told = (daemon._reporter, daemon._metrics, daemon._notifier, SystemClock())
+        watched = replace(daemon.watched, is_healthy=lambda: is_healthy)
+        told = (daemon.control.reporter, daemon._ground.metrics, daemon._notifier, SystemClock())
         Keeper(watched, *told).look()
         assert (b"WATCHDOG=1" in drain(manager)) is is_healthy

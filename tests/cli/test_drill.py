@@ -71,7 +71,7 @@ def test_a_drill_leaves_the_station_as_it_was(device: Device) -> None:
     assert report["rollback_frames"]
     assert sorted(path for path in device.store.rglob("model.yaml")) == before
     assert device.daemon is not None
-    assert device.daemon._driver.state.durable.quarantined == ()
+    assert device.daemon.control.driver.state.durable.quarantined == ()
 
 
 @pytest.mark.broker
@@ -82,7 +82,7 @@ def test_a_daemon_that_loses_frames_is_caught(
     """One result in fifty is kept back, doubled or given to the other model: exit 1, named."""
     daemon = device.daemon
     assert daemon is not None
-    session, topic = daemon._session, daemon._topics.result
+    session, topic = daemon.control.session, daemon.control.topics.result
     honest = session.publish
 
     def lying(at: str, payload: bytes, **how: Any) -> Any:

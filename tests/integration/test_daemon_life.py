@@ -37,7 +37,7 @@ def mill(tmp_path: Path, broker: Mosquitto) -> Iterator[Mill]:
 
 
 def active_worker(daemon: Daemon) -> int:
-    slot = daemon._crossing.pointer.slot
+    slot = daemon.frames.crossing.pointer.slot
     assert isinstance(slot, ProcessSlot)
     assert slot.pid is not None
     return slot.pid

@@ -30,7 +30,7 @@ def broker() -> Iterator[Mosquitto]:
 
 
 def judging(daemon: Daemon) -> TwinSlot | ProcessSlot:
-    slot = daemon._crossing.pointer.slot
+    slot = daemon.frames.crossing.pointer.slot
     assert isinstance(slot, (TwinSlot, ProcessSlot))
     return slot
 
@@ -45,7 +45,7 @@ def events(mill: Mill, kind: str) -> int:
 
 
 def slot_of_previous(daemon: Daemon) -> str | None:
-    previous = daemon._desk.model_state.previous
+    previous = daemon.control.desk.model_state.previous
     assert previous is not None
     return previous.slot
 

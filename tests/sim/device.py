@@ -123,14 +123,14 @@ class Device:
     @property
     def active(self) -> str | None:
         assert self.daemon is not None
-        model = self.daemon._desk.model_state.active
+        model = self.daemon.control.desk.model_state.active
         return model.model if model else None
 
     def await_active(self, ref: str, *, online: bool = False) -> None:
         daemon = self.daemon
         assert daemon is not None
         wait_until(
-            lambda: self.active == ref and (not online or daemon._session.online),
+            lambda: self.active == ref and (not online or daemon.control.session.online),
             f"{ref} active",
         )
 

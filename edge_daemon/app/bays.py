@@ -1,0 +1,63 @@
+"""The bays: this box's slots as its settings want them, with their spares and twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+
+from edge_daemon.app.box import usual_threads
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.process import ProcessSlot
+from edge_daemon.slots.slot import Slot
+from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.thread import ThreadSlot
+from edge_daemon.slots.twin import Twins, TwinSlot
+
+SLOT_NAMES = "ABCDEFGH"
+
+
+class Bays:
+    """The slots, by name.
+
+    Args:
+        engine: the factory that workers call, `module:name`.
+        stood_in: hears that a twin judged a frame for its lost worker; must not wait.
+    """
+
+    def __init__(
+        self, ground: Foundation, engine: str, stood_in: Callable[[TwinSlot, str], None]
+    ) -> None:
+        settings = ground.settings.slots
+        self._closing = ExitStack()
+        self._twins: list[TwinSlot] = []
+        self.quiet: Callable[[], AbstractContextManager[None]] = nullcontext
+        """While in it, no spare is warmed: something is being measured."""
+        self.slots: Mapping[str, Slot]
+        names = SLOT_NAMES[: settings.count]
+        options = {"threads": settings.threads or usual_threads(), "device": settings.device}
+        if settings.isolation == "thread":
+            self.slots = {name: ThreadSlot(name, engine, options) for name in names}
+            return
+        spec = WorkerSpec(engine, options, readable=(str(ground.scratch),))
+        spares = SparePool(spec, standing=0 if settings.spare == "off" else 1)
+        self._closing.callback(spares.close)
+        self.quiet = spares.quiet
+        if settings.spare == "hot":
+            self._twins = [TwinSlot(partial(ProcessSlot, name, spares), stood_in) for name in names]
+            self.slots = {twin.name: twin for twin in self._twins}
+        else:
+            self.slots = {name: ProcessSlot(name, spares) for name in names}
+
+    def keep_twin(self, judging: Callable[[], Slot | None]) -> Callable[[], None]:
+        """Keep a twin beside the slot that judges, where the settings want one, until called."""
+        if not self._twins:
+            return lambda: None
+        twins = Twins(self._twins, judging)
+        twins.start()
+        return twins.stop
+
+    def close(self) -> None:
+        """End what stands by; a slot is ended by whoever loaded it."""
+        self._closing.close()

@@ -1,0 +1,276 @@
+"""The commands' wing: broker, control socket and orders -> driver -> loader -> gate -> crossing."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+from edge_daemon import __version__
+from edge_daemon.app.bays import Bays
+from edge_daemon.app.box import available_memory_bytes, runtime_folder
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.recall import recall
+from edge_daemon.config import Settings
+from edge_daemon.control import payloads
+from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
+from edge_daemon.control.connection import SessionSpec
+from edge_daemon.control.desk import Desk, Exchange
+from edge_daemon.control.driver import Driver, Rooms
+from edge_daemon.control.durable import encode_durable
+from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.control.inquiries import Inquiries
+from edge_daemon.control.loader import Bench, Loader
+from edge_daemon.control.local_socket import LocalSocket
+from edge_daemon.control.messages import Handlers, Incoming
+from edge_daemon.control.mqtt import Session
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.events import Event
+from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.trial import TrialLimits
+from edge_daemon.core.values import Judged, Refusal, Request, Verdict
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.models.manifest import Manifest
+from edge_daemon.models.store import Offer
+from edge_daemon.models.watch import StoreWatch
+from edge_daemon.slots.crossing import Crossed
+
+
+@dataclass(frozen=True)
+class CommandNews:
+    """Who else hears what the commands bring about."""
+
+    reached: Callable[[Event], None]
+    """How far a job on a slot is."""
+    answered: Callable[[str, bytes], None]
+    """An answer to a request, by its id."""
+
+
+class ControlWing:
+    """Every part that a command passes, from the broker's edge inwards."""
+
+    def __init__(
+        self, ground: Foundation, bays: Bays, frames: FrameWing, news: CommandNews
+    ) -> None:
+        self._ground = ground
+        self._frames = frames
+        self._news = news
+        self._publish = ground.settings.results.publish
+        self.topics = Topics(ground.settings.root)
+        self.on_request: Callable[[str, Incoming], None] = lambda verb, incoming: self.driver.post(
+            RequestArrived(verb, incoming)
+        )
+        self._build_edges()
+        self._build_driver(bays)
+        self.reporter = Reporter(
+            self.session, self.topics, self._info(), lambda: self.desk.model_state
+        )
+        self._watch = StoreWatch(ground.store, self._store_changed)
+
+    # ------------------------------------------------------------------ building
+
+    def _build_edges(self) -> None:
+        """Broker, outbox, control socket."""
+        settings, clock = self._ground.settings, self._ground.clock
+        filters = tuple(source.topic for source in settings.orders)
+        self.session = Session(
+            SessionSpec(settings.mqtt, self.topics, settings.device, filters),
+            Handlers(self.on_request, self._order_came, self._online),
+            clock,
+            Random(),  # noqa: S311 - jitter
+        )
+        self._outbox = Outbox(self._ground.journal, self.session)
+        self._socket = LocalSocket(
+            runtime_folder(settings) / "control.sock",
+            self.on_request,
+            lambda: payloads.encode(self.desk.model_state),
+            clock,
+            lambda: uuid.uuid4().hex,
+            Inquiries(
+                self._ground.journal,
+                lambda: self.reporter.said(),  # noqa: PLW0108 - the reporter comes later
+                lambda order: self.driver.post(order),  # noqa: PLW0108 - so does the driver
+                lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
+            ),
+        )
+
+    def _build_driver(self, bays: Bays) -> None:
+        """Loader, receipts, desk, driver."""
+        ground, frames, settings = self._ground, self._frames, self._ground.settings
+        runner = GateRunner(settings.gate, frames.line, frames.crossing, self._free_memory)
+        bench = Bench(
+            ground.store,
+            ground.trust,
+            settings.gate,
+            settings.slots,
+            ground.scratch,
+            runner,
+            bays.quiet,
+        )
+        self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
+        receipts = Receipts(ground.boot, frames.line, self._loader.dossier_of)
+        exchange = Exchange(
+            boot=ground.boot,
+            topics=self.topics,
+            journal=ground.journal,
+            carrier=self.session,
+            receipts=receipts,
+            metrics=ground.metrics,
+            clock=ground.clock,
+            wake_outbox=self._outbox.wake,
+            deliver=self._deliver,
+            take_snapshot=self._take_snapshot,
+        )
+        self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
+        readers = tuple(compile_source(source) for source in settings.orders)
+        rooms = Rooms(
+            desk=self.desk,
+            loader=self._loader,
+            crossing=frames.crossing,
+            line=frames.line,
+            receipts=receipts,
+            clock=ground.clock,
+            read_order=lambda source, incoming: readers[source].read(
+                incoming.payload, incoming.received
+            ),
+            follow_order=frames.show,
+            look_again=lambda: stock(ground.store.offer()),
+            quarantine_changed=self._retell_offer,
+        )
+        self.driver = Driver(rooms, self._first_state(), _limits(settings))
+
+    def _first_state(self) -> State:
+        ground, settings = self._ground, self._ground.settings
+        return State(
+            boot=ground.boot,
+            slots=tuple(SlotState(name) for name in self._frames.crossing.slots),
+            links=tuple(settings.links.items()),
+            initial=settings.models.initial,
+            available=ground.store.available(),
+            durable=recall(ground.journal, settings.state_folder, ground.started),
+        )
+
+    def _info(self) -> payloads.Info:
+        ground, settings = self._ground, self._ground.settings
+        return payloads.Info(
+            device=settings.device,
+            version=__version__,
+            boot=ground.boot,
+            started=payloads.iso_utc(ground.started.utc),
+            verbs=VERBS,
+            slots=settings.slots.count,
+            hardware=ground.gpu.name if ground.gpu else settings.slots.device,
+            camera=settings.redacted()["camera"]["source"],
+        )
+
+    # ------------------------------------------------------------------ running
+
+    def start_driver(self) -> None:
+        """Decisions from here on; what an earlier start left open is answered first."""
+        self.desk.interrupt_open()
+        self.driver.start()
+
+    def stop_driver(self) -> None:
+        """No decision any more, and no job."""
+        self.driver.stop(2.0)
+        self._loader.close()
+
+    def start_edges(self) -> None:
+        """News from the store, and requests and orders, from here on."""
+        self._watch.start()
+        self.session.start()
+        self._outbox.start()
+        self._socket.start()
+
+    def stop_edges(self) -> None:
+        """In the order in which nobody asks for what is gone."""
+        self._socket.stop()
+        self._outbox.stop()
+        self.session.stop()
+        self._watch.stop()
+
+    def reload(self, settings: Settings) -> None:
+        """What may change while frames are judged."""
+        self._publish = settings.results.publish
+        limits = _limits(settings)
+        self.driver.call(lambda: self.driver.set_trial_limits(limits))
+
+    # ------------------------------------------------------------------ told by the frames
+
+    def tell_result(self, judged: Judged) -> None:
+        """One verdict to the broker, where it is wanted; on the publisher's thread."""
+        publish = self._publish
+        if publish == "none" or (publish == "ng" and judged.verdict is Verdict.OK):
+            return
+        self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
+
+    def crossed(self, crossed: Crossed) -> None:
+        """The lane passed a boundary."""
+        self.driver.post(LaneCrossed(crossed))
+
+    # ------------------------------------------------------------------ between the rooms
+
+    def _job_told(self, event: Event) -> None:
+        self._news.reached(event)
+        self.driver.post(event)
+
+    def _deliver(self, request_id: str, payload: bytes) -> None:
+        self._socket.deliver(request_id, payload)
+        self._news.answered(request_id, payload)
+
+    def _order_came(self, source: int, incoming: Incoming) -> None:
+        """No frame captured from now on is judged before the order was read: it may be its own."""
+        arrived = replace(incoming, received=self._frames.ring.fence(self._ground.clock.now))
+        self.driver.post(OrderArrived(source, arrived))
+
+    def _incumbent(self) -> Manifest | None:
+        known = self._frames.crossing.pointer.known
+        try:
+            return self._ground.store.manifest(known.ref) if known else None
+        except EdgeDaemonError:
+            return None
+
+    def _free_memory(self) -> dict[str, int]:
+        free = {"host": available_memory_bytes()}
+        memory = self._ground.gpu.memory() if self._ground.gpu else None
+        return {**free, "gpu": memory.free} if memory else free
+
+    def _take_snapshot(self, request: Request) -> None:
+        def take() -> None:
+            refusal = None
+            try:
+                jpeg = self._frames.pictures.snapshot()
+                self.session.publish(self.topics.snapshot, jpeg)
+            except EdgeDaemonError as error:
+                refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
+            self.driver.call(lambda: self.desk.finish_snapshot(request, refusal))
+
+        threading.Thread(target=take, name="snapshot", daemon=True).start()
+
+    def _store_changed(self, offer: Offer) -> None:
+        self.driver.post(stock(offer))
+        self.reporter.available(offer, self._ground.store, self.driver.state)
+
+    def _retell_offer(self) -> None:
+        """The store is as it was, but a version of it may no longer, or again, be used."""
+        store = self._ground.store
+
+        def tell() -> None:
+            self.reporter.available(store.offer(), store, self.driver.state)
+
+        threading.Thread(target=tell, name="offer", daemon=True).start()
+
+    def _online(self) -> None:
+        self.reporter.online()
+        self._outbox.wake()
+
+
+def _limits(settings: Settings) -> TrialLimits:
+    return TrialLimits(**settings.trial.model_dump())

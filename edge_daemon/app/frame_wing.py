@@ -1,0 +1,130 @@
+"""The data's wing: camera -> ring -> lane -> verdict, with the pictures and the books."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.core.values import Judged
+from edge_daemon.frames.camera import Camera, open_camera
+from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
+from edge_daemon.frames.conveyor_camera import ConveyorCamera
+from edge_daemon.frames.images import Pictures
+from edge_daemon.frames.lane import Lane
+from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.publisher import Publisher
+from edge_daemon.frames.rejected import RejectedFolder
+from edge_daemon.frames.ring import Ring
+from edge_daemon.slots.crossing import Crossed, Crossing
+from edge_daemon.slots.slot import Slot
+
+_log = structlog.get_logger(__name__)
+
+DRAIN_S = 3.0
+"""How long the lane may take for the frames that are left at a stop."""
+
+
+@dataclass(frozen=True)
+class FrameNews:
+    """Who hears what the frames bring about; nobody called on the lane's thread may wait."""
+
+    judged: Callable[[Judged], None]
+    crossed: Callable[[Crossed], None]
+    lost: Callable[[int, str], None]
+
+
+class FrameWing:
+    """Every part that a frame passes, built in the order in which it passes them."""
+
+    def __init__(self, ground: Foundation, slots: Mapping[str, Slot], news: FrameNews) -> None:
+        settings = ground.settings
+        self._camera_settings = settings.camera
+        self._clock = ground.clock
+        latest = settings.camera.policy == "latest"
+        self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
+        self.crossing = Crossing(slots, self.ring.wake)
+        self.ledger = Ledger()
+        ng = settings.results.ng_images
+        self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
+        self.pictures = Pictures(self.ring, self.rejected)
+        self._publisher = Publisher(news.judged, ground.metrics.frame)
+        outlets = Outlets(self._publisher.put, self.pictures.offer, news.crossed, news.lost)
+        self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
+        self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
+        self.line.attach(self._lane)
+        self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
+        self._capture: Capture | None = None
+        self._conveyor: ConveyorCamera | None = None
+        self._scene: str | None = None
+        self.failure: BaseException | None = None
+        """What ended the lane; without a lane there is no daemon."""
+
+    def watch_camera(self, listener: CameraListener) -> None:
+        """Who hears of the camera; before it is started."""
+        patience = Patience.of(self._camera_settings)
+        self._capture = Capture(self._open_camera, self.ring, self._clock.now, listener, patience)
+
+    @property
+    def camera(self) -> CameraState:
+        """The camera as it is now."""
+        assert self._capture is not None
+        return self._capture.state
+
+    def show(self, product: str | None) -> None:
+        """The drawn conveyor brings what the order asks for; any other camera sees for itself."""
+        self._scene = product
+        if self._conveyor is not None and product in ("bottle", "can"):
+            self._conveyor.show(product)
+
+    def _open_camera(self) -> Camera:
+        camera = open_camera(self._camera_settings)
+        if isinstance(camera, ConveyorCamera):
+            self._conveyor = camera
+            self.show(self._scene)
+        return camera
+
+    # ------------------------------------------------------------------ running
+
+    def start_lane(self) -> None:
+        """Verdicts from here on, for frames that come."""
+        self.pictures.start()
+        self._publisher.start()
+        self._lane_thread.start()
+
+    def start_camera(self) -> None:
+        """Frames from here on."""
+        assert self._capture is not None
+        self._capture.start()
+
+    def stop_camera(self) -> None:
+        """No more frames."""
+        if self._capture is not None:
+            self._capture.stop()
+        self.ring.close()
+
+    def stop_lane(self) -> None:
+        """Judge what was captured; what cannot be judged soon is `uninspected (stopped)`."""
+        self.ring.close()
+        if self._lane_thread.is_alive():
+            self._lane_thread.join(DRAIN_S)
+        if self._lane_thread.is_alive():
+            self._lane.give_up()
+            self._lane_thread.join(DRAIN_S)
+        self._publisher.stop(5.0)
+
+    def close(self) -> None:
+        """After the last verdict is told."""
+        self.line.close()
+        self.pictures.stop()
+
+    def _run_lane(self) -> None:
+        try:
+            self._lane.run()
+        except BaseException as error:  # the thread's end
+            _log.critical("lane_failed", error=repr(error), exc_info=error)
+            self.failure = error
