@@ -157,6 +157,11 @@ class Desk:
         body = {"model": str(ref), "by": by, "reason": reason}
         self._note(Draft(audit=[self._audit(kind, body)]))
 
+    def note_removal(self, ref: BundleRef, facts: Mapping[str, object]) -> None:
+        """A bundle was taken out of the store, for want of room."""
+        body = {"model": str(ref), "by": "quota", **facts}
+        self._note(Draft(audit=[self._audit("removal", body)]))
+
     @property
     def is_saved(self) -> bool:
         """Whether all that has happened is in the journal."""

@@ -127,7 +127,7 @@ def stock(offer: Offer) -> StoreChanged:
         )
         for problem in offer.problems
     )
-    return StoreChanged(offer.known, refused)
+    return StoreChanged(offer.known, refused, offer.below)
 
 
 def available(offer: Offer, store: Store, state: State) -> ModelAvailable:

@@ -36,7 +36,12 @@ def admit(state: State, request: Request, now: Instant, next_frame: int = 0) -> 
     )
     if isinstance(target, Refusal):
         return target
-    return _quarantine(state, target) or _product(state, request, target.ref) or target
+    return (
+        _quarantine(state, target)
+        or _floor(state, request, target.ref)
+        or _product(state, request, target.ref)
+        or target
+    )
 
 
 def _precondition(state: State, request: Request, next_frame: int) -> Refusal | None:
@@ -110,6 +115,19 @@ def _quarantine(state: State, target: Known) -> Refusal | None:
         Code.QUARANTINED,
         f"{target.ref} is quarantined: {reason.rstrip('.')}.",
         f"Lift it with: edge-daemon models unquarantine {target.ref}",
+    )
+
+
+def _floor(state: State, request: Request, ref: BundleRef) -> Refusal | None:
+    """A downgrade is refused; going back to what was confirmed here is none."""
+    floor = state.floor_above(ref)
+    if floor is None or (request.verb is Verb.ROLLBACK and not selection.sunk(state, ref)):
+        return None
+    return Refusal(
+        Code.NOT_TRUSTED,
+        f"{ref} is older than {floor}, the floor of {ref.name} on this device.",
+        "Ask for a newer version, or lower models.floor in the settings; "
+        "a rollback may go to what was confirmed here.",
     )
 
 

@@ -32,11 +32,13 @@ class OrderReceived:
 class StoreChanged:
     """The set of complete bundles is now this, oldest to newest within each name.
 
-    `refused`: what lies in the store and cannot be used, each with the reason.
+    `refused`: what lies in the store and cannot be used, each with the reason; `below`: what is
+    older than the floor of its name, each with that floor.
     """
 
     available: tuple[Known, ...]
     refused: tuple[tuple[BundleRef, Refusal], ...] = ()
+    below: tuple[tuple[BundleRef, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,12 @@ def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of 
     elif isinstance(event, QuarantineChanged):
         health.quarantine_changed(turn, event)
     elif isinstance(event, StoreChanged):
-        turn.set(available=event.available, refused=event.refused, given_up=frozenset())
+        turn.set(
+            available=event.available,
+            refused=event.refused,
+            below=event.below,
+            given_up=frozenset(),
+        )
     elif isinstance(event, Started):
         _started(turn)
     elif isinstance(event, TimePassed):

@@ -58,9 +58,14 @@ def for_name(state: State, name: str) -> list[Known]:
     seen: dict[BundleRef, Known] = {}
     for known in _preferences(state, name):
         left = known.ref in state.given_up or known.ref in state.resting
-        if state.quarantine_reason(known.ref) is None and not left:
+        if state.quarantine_reason(known.ref) is None and not left and not sunk(state, known.ref):
             seen.setdefault(known.ref, known)
     return list(seen.values())
+
+
+def sunk(state: State, ref: BundleRef) -> bool:
+    """Whether a version is older than its floor, and was never confirmed on this device."""
+    return state.floor_above(ref) is not None and ref not in state.durable.confirmed
 
 
 def _habitual_name(state: State) -> str | None:

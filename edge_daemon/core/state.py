@@ -131,6 +131,7 @@ class State:
     initial: ModelChoice | None = None
     available: tuple[Known, ...] = ()  # oldest to newest within each name
     refused: tuple[tuple[BundleRef, Refusal], ...] = ()  # in the store, and of no use
+    below: tuple[tuple[BundleRef, str], ...] = ()  # in the store, and older than this floor
     durable: Durable = Durable()
     active: str | None = None
     unfit: bool = False  # the active version proved bad: away from it as soon as possible
@@ -165,6 +166,10 @@ class State:
 
     def quarantine_reason(self, ref: BundleRef) -> str | None:
         return next((why for r, why in self.durable.quarantined if r == ref), None)
+
+    def floor_above(self, ref: BundleRef) -> str | None:
+        """The floor that this version is older than; None where it is not."""
+        return next((floor for r, floor in self.below if r == ref), None)
 
     def link(self, product: str) -> str | None:
         return next((name for p, name in self.links if p == product), None)

@@ -10,12 +10,11 @@ A version is immutable: bundles that come back with another `model.yaml` are not
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,10 @@ from typing import Union
 import structlog
 
 from edge_daemon.core.values import BundleRef, Known
-from edge_daemon.errors import BoxError, BundleError, Code, SenderError, StateError
+from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_folder, sync_tree
-from edge_daemon.models.files import write_durably as write_file_durably
+from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import order_of
@@ -35,6 +34,7 @@ from edge_daemon.models.versions import order_of
 _log = structlog.get_logger()
 
 _INCOMING = ".incoming"
+_LEAVING = ".leaving"
 _MEMORY_FILE = "bundles.json"
 
 _Look = Union[Manifest, BundleError]
@@ -51,22 +51,38 @@ class Problem:
 
 @dataclass(frozen=True)
 class Offer:
-    """One look at the whole store: what it offers, oldest to newest within a name, and the rest."""
+    """One look at the whole store: what it offers, oldest to newest within a name, and the rest.
+
+    `below`: those offered that are older than the floor of their name, with that floor.
+    """
 
     known: tuple[Known, ...]
     problems: tuple[Problem, ...]
+    below: tuple[tuple[BundleRef, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A bundle that was taken out, and the bytes that it held."""
+
+    ref: BundleRef
+    size_bytes: int
 
 
 class Store:
     """The bundles below one folder. Any thread may call it; nothing here reads weights but `add`.
 
     `state` is a folder of this daemon's own where first-seen digests are kept; without one they
-    are kept for this process only. Raises StateError when they cannot be read.
+    are kept for this process only. `floor`: bundle name -> the oldest version to ask for. Raises
+    StateError when the digests cannot be read.
     """
 
-    def __init__(self, root: Path, state: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, state: Path | None = None, floor: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
-        self._memory = _Memory(state / _MEMORY_FILE if state else None)
+        self._floor = dict(floor or {})
+        self._memory = FirstSeen(state / _MEMORY_FILE if state else None)
         self._lock = threading.RLock()
         self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}
 
@@ -87,7 +103,7 @@ class Store:
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
             self._memory.save()
         found.sort(key=lambda known: (known.ref.name, order_of(known.ref.version)))
-        return Offer(tuple(found), tuple(problems))
+        return Offer(tuple(found), tuple(problems), tuple(self._below(found)))
 
     def available(self) -> tuple[Known, ...]:
         """The complete, valid and unchanged bundles, oldest to newest within a name."""
@@ -133,7 +149,6 @@ class Store:
         self._refuse_other(manifest, place)
         try:
             with self._writing() as incoming:
-                assert incoming is not None  # it waited
                 copy = incoming / secrets.token_hex(8)
                 verified_copy(manifest, folder, copy, trust or Trust())
                 try:
@@ -148,25 +163,29 @@ class Store:
         self.manifest(manifest.ref)
         return manifest.ref
 
-    def collect(self, keep: Set[BundleRef], quota_bytes: int) -> tuple[BundleRef, ...]:
-        """Remove bundles not in `keep`, longest there first, until the rest fits the quota.
+    def collect(self, keep: Set[BundleRef], quota_bytes: int) -> tuple[Removed, ...]:
+        """Take out bundles not in `keep`, longest there first, until the rest fits the quota.
 
-        Returns what was removed. What cannot be removed is logged and stays; while somebody adds
-        a bundle nothing is removed.
+        Brief: they are moved aside, each at one moment, and `sweep` deletes them. What cannot be
+        moved is logged and stays; while somebody adds a bundle nothing is taken out.
         """
-        removed: list[BundleRef] = []
-        with self._lock, self._writing(wait=False) as incoming:
-            if incoming is None:
+        removed: list[Removed] = []
+        with self._lock, self._locked(wait=False) as is_ours:
+            if not is_ours:
                 return ()
             sizes = {known.ref: self._size(self._place(known.ref)) for known in self.available()}
             total = sum(sizes.values())
             for ref in sorted(set(sizes) - set(keep), key=self._arrived_ns):
                 if total <= quota_bytes:
                     break
-                if self._remove(ref, incoming):
-                    removed.append(ref)
+                if self._take_out(ref):
+                    removed.append(Removed(ref, sizes[ref]))
                     total -= sizes[ref]
         return tuple(removed)
+
+    def sweep(self) -> None:
+        """Delete what `collect` moved aside; takes as long as the file system needs."""
+        _empty(self.root / _LEAVING)
 
     # ----------------------------------------------------------------------- inside
 
@@ -189,6 +208,12 @@ class Store:
     def _folders(self) -> Iterator[Path]:
         for name in _visible_folders(self.root):
             yield from _visible_folders(name)
+
+    def _below(self, found: Iterable[Known]) -> Iterator[tuple[BundleRef, str]]:
+        for known in found:
+            floor = self._floor.get(known.ref.name)
+            if floor is not None and order_of(known.ref.version).is_older_than(order_of(floor)):
+                yield known.ref, floor
 
     def _look(self, folder: Path) -> _Look:
         try:
@@ -246,34 +271,36 @@ class Store:
         return None
 
     @contextmanager
-    def _writing(self, wait: bool = True) -> Iterator[Path | None]:
+    def _writing(self) -> Iterator[Path]:
         """One writer of the store at a time, in any process; gives the folder for unfinished work.
 
-        Without `wait`, None when another one is writing.
         Whoever holds the lock is alone, so what lies there is left from a crash and is removed.
         """
         incoming = self.root / _INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            if not _lock_file(fd, wait):
-                yield None
-                return
+        with self._locked():
             _empty(incoming)
             yield incoming
             _empty(incoming)
+
+    @contextmanager
+    def _locked(self, wait: bool = True) -> Iterator[bool]:
+        """Whether this is the only writer; False only without `wait`."""
+        fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            yield _lock_file(fd, wait)
         finally:
             os.close(fd)
 
-    def _remove(self, ref: BundleRef, incoming: Path) -> bool:
-        place = self._place(ref)
+    def _take_out(self, ref: BundleRef) -> bool:
+        place, leaving = self._place(ref), self.root / _LEAVING
         try:
-            place.rename(incoming / secrets.token_hex(8))  # gone at one moment, then deleted
+            leaving.mkdir(mode=0o700, exist_ok=True)
+            place.rename(leaving / secrets.token_hex(8))
             sync_folder(place.parent)
         except OSError as error:
             _log.warning("bundle_not_removed", model=str(ref), error=str(error))
             return False
-        _log.info("bundle_removed", model=str(ref))
         return True
 
     def _size(self, place: Path) -> int:
@@ -285,58 +312,11 @@ class Store:
         return max((entry.changed_ns for entry in entries), default=0)
 
 
-class _Memory:
-    """The manifest digest of each bundle when it was first seen; durable where a file is given."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-        self._seen = _read_memory(file) if file else {}
-        self._saved = dict(self._seen)
-
-    def refuse_change(self, manifest: Manifest) -> None:
-        """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
-        if self._seen.get(str(manifest.ref), manifest.sha256) != manifest.sha256:
-            raise BundleError(
-                f"{manifest.ref} is not the bundle that was first seen under this version.",
-                hint="A version never changes: give the new bundle a new version.",
-                code=Code.DIGEST_MISMATCH,
-            )
-
-    def remember(self, manifest: Manifest) -> None:
-        self._seen.setdefault(str(manifest.ref), manifest.sha256)
-
-    def save(self) -> None:
-        if self._file is None or self._saved == self._seen:
-            return
-        content = json.dumps(self._seen, indent=0, sort_keys=True).encode()
-        try:
-            write_file_durably(self._file, content)
-        except OSError as error:
-            # Still known in this process; the next look tries again.
-            _log.warning("bundle_memory_not_saved", error=str(error))
-            return
-        self._saved = dict(self._seen)
-
-
 def _read(folder: Path) -> _Look:
     try:
         return read_manifest(folder)
     except BundleError as error:
         return error
-
-
-def _read_memory(file: Path) -> dict[str, str]:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = json.loads(file.read_bytes())
-        return {str(ref): str(digest) for ref, digest in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise StateError(
-            f"{file} cannot be read: {error}.",
-            hint="Restore it, or remove it to accept all bundles as they are now.",
-        ) from error
 
 
 def _visible_folders(folder: Path) -> tuple[Path, ...]:
@@ -357,5 +337,5 @@ def _lock_file(fd: int, wait: bool) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         shutil.rmtree(path, ignore_errors=True)

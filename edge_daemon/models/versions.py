@@ -52,6 +52,12 @@ class Order:
             return (self.exact, self.text) < (other.exact, other.text)
         return (self.key, self.text) < (other.key, other.text)
 
+    def is_older_than(self, other: Order) -> bool:
+        """As `<`, but `1.0` and `1.0.0` are one version."""
+        if self.exact is not None and other.exact is not None:
+            return self.exact < other.exact
+        return self.key < other.key
+
 
 def order_of(text: str) -> Order:
     """Place a version; raises ValueError when neither PEP 440 nor semver can read it."""

@@ -57,6 +57,32 @@ def ask(verb: Verb, model: str | None = None, at: At = AT_NOW, **parts: Any) -> 
     return Request("r", verb, choice, at, **parts)
 
 
+def code(answer: Known | Refusal) -> str:
+    return str(answer.code) if isinstance(answer, Refusal) else str(answer)
+
+
+FLOOR = ((ref("b@1"), "3"), (ref("b@2"), "3"))
+
+
+@pytest.mark.parametrize("verb", [Verb.SWAP, Verb.PREPARE])
+@pytest.mark.parametrize("confirmed", [(), (ref("b@1"), ref("b@2"))])
+def test_a_downgrade_below_the_floor_is_refused(
+    verb: Verb, confirmed: tuple[BundleRef, ...]
+) -> None:
+    """Whatever was confirmed here before; what is not below is taken."""
+    given = replace(state(B3, confirmed=confirmed), below=FLOOR)
+    assert code(admit(given, ask(verb, "b@2"), NOW)) == "not_trusted"
+    assert admit(given, ask(verb, "b@3"), NOW) == B3
+
+
+def test_a_rollback_to_what_was_confirmed_here_is_no_downgrade() -> None:
+    """By itself or by name; what never was confirmed stays refused."""
+    given = replace(state(B3, confirmed=(ref("b@2"),)), below=FLOOR)
+    assert admit(given, ask(Verb.ROLLBACK), NOW) == B2
+    assert admit(given, ask(Verb.ROLLBACK, "b@2"), NOW) == B2
+    assert code(admit(given, ask(Verb.ROLLBACK, "b@1"), NOW)) == "not_trusted"
+
+
 RUNNING = replace(
     state(B1, running=True, product="P", job_order="wo"), line=Assignment(1, "P", "wo", "b")
 )

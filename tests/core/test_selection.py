@@ -49,6 +49,15 @@ def test_a_bare_name_means_its_newest_fit_version() -> None:
     assert selection.choose(held, ModelChoice("d")) is None
 
 
+def test_nothing_below_its_floor_is_taken_by_itself_unless_confirmed_here() -> None:
+    """Not for an order, not at a start; a line that runs on a confirmed one goes on."""
+    below = ((ref("b@1"), "3"), (ref("b@2"), "3"))
+    fresh = replace(state(selected=(("b", "2"),)), below=below, initial=ModelChoice("b", "1"))
+    assert selection.for_name(fresh, "b") == []
+    kept = replace(state(selected=(("b", "2"),), confirmed=(ref("b@2"),)), below=below)
+    assert selection.for_name(kept, "b") == [B2]
+
+
 def test_a_rollback_goes_to_what_was_confirmed_before() -> None:
     """Of the same name, the latest that is not the active one and not quarantined."""
     confirmed = (ref("b@1"), ref("c@1"), ref("b@2"))

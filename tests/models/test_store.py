@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +220,36 @@ def test_the_quota_takes_the_oldest_arrivals_first_and_never_the_kept(
         make_bundle(root, f"bottle@{version}", golden=0)
         refs.append(BundleRef("bottle", version))
     each = store.size_bytes() // 3
-    assert store.collect({refs[0]}, quota_bytes=2 * each + 100) == (refs[1],)
-    assert store.collect({refs[0]}, quota_bytes=0) == (refs[2],)
+    gone = store.collect({refs[0]}, quota_bytes=2 * each + 100)
+    assert [bundle.ref for bundle in gone] == [refs[1]]
+    assert gone[0].size_bytes >= 4096
+    assert [bundle.ref for bundle in store.collect({refs[0]}, quota_bytes=0)] == [refs[2]]
     assert versions(store) == ["bottle@3.0"]
-    assert list((root / ".incoming").iterdir()) == []
+    store.sweep()
+    assert list((root / ".leaving").iterdir()) == []
+
+
+def test_nothing_goes_while_somebody_adds(root: Path, store: Store) -> None:
+    """The other process holds the store's lock: the next look tries again."""
+    make_bundle(root, "bottle@1.0.0", golden=0)
+    with (root / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert store.collect(set(), quota_bytes=0) == ()
+    assert len(store.collect(set(), quota_bytes=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("floor", "older"),
+    [("1.4.0", ["1.4.0rc1", "1.3.9"]), ("1.4", ["1.4.0rc1", "1.3.9"]), ("9", ["1.4.0"])],
+)
+def test_what_is_older_than_its_floor_is_told(root: Path, floor: str, older: list[str]) -> None:
+    """It is offered all the same: who may still use it is for others to say."""
+    for version in ("1.3.9", "1.4.0rc1", "1.4.0"):
+        make_bundle(root, f"bottle@{version}", golden=0)
+        make_bundle(root, f"can@{version}", golden=0)
+    offer = Store(root, floor={"bottle": floor}).offer()
+    below = {str(ref): by for ref, by in offer.below}
+    assert set(below.values()) == {floor}
+    assert {f"bottle@{version}" for version in older} <= set(below)
+    assert ("bottle@1.4.0" in below) == ("1.4.0" in older)
+    assert len(offer.known) == 6

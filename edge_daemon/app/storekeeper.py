@@ -1,0 +1,62 @@
+"""Keeps the store within its quota, and puts on record what had to go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from edge_daemon.control.desk import Desk
+from edge_daemon.control.driver import Driver
+from edge_daemon.core.keeping import kept
+from edge_daemon.models.store import Store
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Storekeeper:
+    """Told of every change of the store. Without a quota nothing ever goes."""
+
+    store: Store
+    quota_bytes: int | None
+    driver: Driver
+    desk: Desk
+    _is_short: bool = False
+
+    def look(self) -> None:
+        """Take out the oldest bundles that nothing needs, where there are too many; any thread.
+
+        What was taken out is deleted by the look that follows, off the driver's thread.
+        """
+        self.store.sweep()
+        if self.quota_bytes is not None and self.store.size_bytes() > self.quota_bytes:
+            self.driver.call(self._collect)
+        else:
+            self._is_short = False
+
+    def _collect(self) -> None:
+        """Between two steps of the driver: nobody asks for a bundle while it goes."""
+        assert self.quota_bytes is not None
+        try:
+            removed = self.store.collect(kept(self.driver.state), self.quota_bytes)
+        except OSError as error:  # a store that is mounted to be read only, for example
+            _log.warning("quota_not_kept", error=str(error))
+            return
+        for bundle in removed:
+            facts = {"size_bytes": bundle.size_bytes, "quota_bytes": self.quota_bytes}
+            _log.info("bundle_removed", model=str(bundle.ref), **facts)
+            self.desk.note_removal(bundle.ref, facts)
+        self._warn_if_short()
+
+    def _warn_if_short(self) -> None:
+        size_bytes = self.store.size_bytes()
+        is_short = self.quota_bytes is not None and size_bytes > self.quota_bytes
+        if is_short and not self._is_short:
+            _log.warning(
+                "store_over_quota",
+                size_bytes=size_bytes,
+                quota_bytes=self.quota_bytes,
+                hint="Every bundle left is needed: raise models.quota_mb.",
+            )
+        self._is_short = is_short

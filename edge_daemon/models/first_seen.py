@@ -1,0 +1,66 @@
+"""What was first seen under each version, so that a changed bundle is known to be changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import structlog
+
+from edge_daemon.errors import BundleError, Code, StateError
+from edge_daemon.models.files import write_durably
+from edge_daemon.models.manifest import Manifest
+
+_log = structlog.get_logger()
+
+
+class FirstSeen:
+    """The manifest digest of each bundle when it was first seen; durable where a file is given.
+
+    Raises StateError when the file cannot be read.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen = _read(file) if file else {}
+        self._saved = dict(self._seen)
+
+    def refuse_change(self, manifest: Manifest) -> None:
+        """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
+        if self._seen.get(str(manifest.ref), manifest.sha256) != manifest.sha256:
+            raise BundleError(
+                f"{manifest.ref} is not the bundle that was first seen under this version.",
+                hint="A version never changes: give the new bundle a new version.",
+                code=Code.DIGEST_MISMATCH,
+            )
+
+    def remember(self, manifest: Manifest) -> None:
+        """Take it for the one and only bundle of this version, unless another one is."""
+        self._seen.setdefault(str(manifest.ref), manifest.sha256)
+
+    def save(self) -> None:
+        """Write what is new to the file; never raises."""
+        if self._file is None or self._saved == self._seen:
+            return
+        content = json.dumps(self._seen, indent=0, sort_keys=True).encode()
+        try:
+            write_durably(self._file, content)
+        except OSError as error:
+            # Still known in this process; the next look tries again.
+            _log.warning("bundle_memory_not_saved", error=str(error))
+            return
+        self._saved = dict(self._seen)
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = json.loads(file.read_bytes())
+        return {str(ref): str(digest) for ref, digest in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StateError(
+            f"{file} cannot be read: {error}.",
+            hint="Restore it, or remove it to accept all bundles as they are now.",
+        ) from error

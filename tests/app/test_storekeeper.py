@@ -1,0 +1,59 @@
+"""The store keeps within its quota, and nobody misses what went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.app.storekeeper import Storekeeper
+from tests.sim.bundles import make_bundle
+from tests.sim.station import Plan, Station
+
+VERSIONS = tuple(f"bottle@{number}.0.0" for number in range(1, 7))
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    for ref in VERSIONS:  # in the order of their arrival
+        make_bundle(tmp_path / "store", ref, golden=1)
+    with Station(tmp_path, Plan(bundles=VERSIONS)) as made:
+        yield made.run()
+
+
+def keep(station: Station, quota_bytes: int | None) -> list[str]:
+    """Look once, and say what is left."""
+    keeper = Storekeeper(station.store, quota_bytes, station.driver, station.desk)
+    keeper.look()
+    station.ask("hold")  # the driver has come past it
+    station.ask("release")
+    keeper.look()
+    return [str(known.ref) for known in station.store.available()]
+
+
+def test_without_a_quota_nothing_ever_goes(station: Station) -> None:
+    """The setting's default."""
+    assert keep(station, None) == list(VERSIONS)
+
+
+def test_the_oldest_that_nothing_needs_go(station: Station) -> None:
+    """Active and confirmed stay; each removal is one row of the trail, and the chain is whole."""
+    each = station.store.size_bytes() // len(VERSIONS)
+    assert keep(station, each * 4 + 100) == [VERSIONS[0], *VERSIONS[3:]]
+    rows = [link.row for link in station.journal.audit_rows(100)]
+    removed = [row.body for row in rows if row.kind == "removal"]
+    assert [b"bottle@2.0.0" in body or b"bottle@3.0.0" in body for body in removed] == [True, True]
+    assert station.journal.audit_faults() == []
+    assert not any((station.folder / "store" / ".leaving").iterdir())
+
+
+def test_a_quota_of_nothing_leaves_what_the_line_needs(station: Station) -> None:
+    """Active, confirmed before, the newest: a swap, a rollback and a restart still work."""
+    assert station.ask("swap", model="bottle@3.0.0")["status"] == "succeeded"
+    station.until_event("confirmed", model="bottle@3.0.0")
+    assert keep(station, 1) == [VERSIONS[0], VERSIONS[2], VERSIONS[5]]
+    assert station.ask("rollback")["status"] == "succeeded"
+    with station.restarted() as again:
+        again.run("bottle@1.0.0")
+        assert again.ask("swap", model="bottle")["status"] == "succeeded"
