@@ -11,7 +11,8 @@ from edge_daemon import config
 from edge_daemon.config import settings as settings_module
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-FILES = sorted(CONFIGS.rglob("*.yaml"))
+DESIRED = CONFIGS / "desired" / "line3-cam1.yaml"
+FILES = sorted(file for file in CONFIGS.rglob("*.yaml") if file != DESIRED)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONFIGS)))
@@ -27,6 +28,12 @@ def test_every_preset_has_an_example() -> None:
     """Whatever the MES speaks, there is a file to begin with."""
     shown = {order.preset for file in FILES for order in config.load(file).orders}
     assert shown == {None, *get_args(settings_module.Preset)}
+
+
+def test_the_desired_state_fits_the_station() -> None:
+    """The example wishes for models that station.yaml links, without a finding."""
+    links = config.load(CONFIGS / "station.yaml").links
+    assert config.read_desired(DESIRED, links)[1] == ()
 
 
 def test_cameras_on_one_box_do_not_meet() -> None:
@@ -46,7 +53,7 @@ def test_the_commented_file_shows_the_defaults() -> None:
     least = config.Settings.model_validate(
         {"device": "d", "camera": {"source": "conveyor:"}, "models": {}}
     )
-    for group in ("mqtt", "slots", "orders", "gate", "trial", "results", "http", "log"):
+    for group in ("mqtt", "slots", "orders", "gate", "trial", "results", "http", "desired", "log"):
         assert getattr(shown, group) == getattr(least, group), group
         if isinstance(document[group], dict):
             assert set(document[group]) == set(type(getattr(shown, group)).model_fields), group

@@ -2,8 +2,10 @@
 
 `document` reads YAML and remembers lines, `settings` (of `fields`) says what may stand in the file
 and what it means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
+`desired` is the other file of a station: what its fleet wants of it.
 """
 
+from edge_daemon.config.desired import read_desired
 from edge_daemon.config.document import dump, parse
 from edge_daemon.config.file import (
     FOLDER,
@@ -17,6 +19,7 @@ from edge_daemon.config.file import (
 )
 from edge_daemon.config.settings import (
     CameraSettings,
+    DesiredSettings,
     GateSettings,
     HttpSettings,
     LogSettings,
@@ -38,6 +41,7 @@ __all__ = [
     "FOLDER",
     "VARIABLE",
     "CameraSettings",
+    "DesiredSettings",
     "Finding",
     "GateSettings",
     "HttpSettings",
@@ -59,6 +63,7 @@ __all__ = [
     "find_config",
     "load",
     "parse",
+    "read_desired",
     "schema",
     "validate",
 ]

@@ -35,7 +35,8 @@ def beside_file(path: Path, info: ValidationInfo) -> Path:
     return Path(folder, path) if folder else path
 
 
-def _model_choice(value: Any) -> Any:
+def model_choice(value: Any) -> ModelChoice:
+    """`name@version` or `name`; raises ValueError."""
     if isinstance(value, ModelChoice):
         return value
     name, at, version = str(value).partition("@")
@@ -85,19 +86,19 @@ def _device(text: str) -> str:
     return text
 
 
-Name = Annotated[
 def _floor(text: str) -> str:
     if not re.match(FLOOR_PATTERN, text):
         raise ValueError(f"should be a version's number in quotes, such as '1.2.0', not {text!r}")
     return text
 
 
+Name = Annotated[
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
 ]
-Device = Annotated[
 Floor = Annotated[
     str, AfterValidator(_floor), WithJsonSchema({"type": "string", "pattern": FLOOR_PATTERN})
 ]
+Device = Annotated[
     str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN})
 ]
 FilePath = Annotated[Path, AfterValidator(beside_file)]
@@ -108,7 +109,7 @@ TopicFilter = Annotated[str, Field(min_length=1, max_length=512), AfterValidator
 TopicName = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_topic_name)]
 Choice = Annotated[
     ModelChoice,
-    BeforeValidator(_model_choice),
+    BeforeValidator(model_choice),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["bottle@1.3.0", "bottle"]}),
 ]

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edge_daemon.config.document import Document, DocumentError, KeyPath, parse
+from edge_daemon.config.document import MAX_BYTES, Document, DocumentError, KeyPath, parse
 from edge_daemon.config.settings import Settings
 from edge_daemon.core.credentials import redact
 from edge_daemon.errors import ConfigurationError
@@ -79,24 +79,31 @@ def validate(path: Path) -> list[Finding]:
 
 def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
     """Settings and no findings, or None and at least one finding."""
-    try:
-        document = parse(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        return None, [Finding(path, 1, "", f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return None, [Finding(path, 1, "", "is not UTF-8 text")]
-    except DocumentError as error:
-        return None, [Finding(path, error.line, "", error.message, error.hint)]
+    document = read_document(path)
+    if isinstance(document, Finding):
+        return None, [document]
     if not isinstance(document.value, dict):
         return None, [Finding(path, 1, "", "has no settings", "Start from configs/station.yaml.")]
     folder = path.resolve().parent
     try:
         settings = Settings.model_validate(document.value, context={"folder": folder})
     except ValidationError as error:
-        findings = [_finding(path, document, fault) for fault in error.errors()]
-        return None, sorted(findings, key=lambda finding: finding.line)
+        return None, list(found_by_pydantic(path, document, error, Settings))
     findings = list(_contradictions(path, document, settings))
     return (None, findings) if findings else (settings, [])
+
+
+def read_document(path: Path) -> Document | Finding:
+    """The file as plain values with lines, or why it cannot be had."""
+    try:
+        with path.open("rb") as file:
+            return parse(file.read(MAX_BYTES + 1).decode("utf-8"))
+    except OSError as error:
+        return Finding(path, 1, "", f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        return Finding(path, 1, "", "is not UTF-8 text")
+    except DocumentError as error:
+        return Finding(path, error.line, "", error.message, error.hint)
 
 
 def schema() -> dict[str, Any]:
@@ -149,9 +156,17 @@ def _dotted(key: KeyPath) -> str:
     return text
 
 
-def _finding(path: Path, document: Document, fault: ErrorDetails) -> Finding:
+def found_by_pydantic(
+    path: Path, document: Document, error: ValidationError, root: type[BaseModel]
+) -> tuple[Finding, ...]:
+    """Every fault that pydantic found in a document of this class, in the order of the lines."""
+    findings = [_finding(path, document, fault, root) for fault in error.errors()]
+    return tuple(sorted(findings, key=lambda finding: finding.line))
+
+
+def _finding(path: Path, document: Document, fault: ErrorDetails, root: type[BaseModel]) -> Finding:
     loc: KeyPath = tuple(part for part in fault["loc"] if part != "[key]")
-    message, hint = _words(fault, loc)
+    message, hint = _words(fault, loc, root)
     return Finding(path, document.line(loc), _dotted(loc), message, hint)
 
 
@@ -167,7 +182,7 @@ _SAYINGS: dict[str, tuple[str, str]] = {
 }
 
 
-def _words(fault: ErrorDetails, loc: KeyPath) -> tuple[str, str]:
+def _words(fault: ErrorDetails, loc: KeyPath, root: type[BaseModel]) -> tuple[str, str]:
     """What pydantic found, as a predicate of the key and the next step."""
     kind = fault["type"]
     given = _short(fault["input"])
@@ -177,7 +192,7 @@ def _words(fault: ErrorDetails, loc: KeyPath) -> tuple[str, str]:
     message, hint = _SAYINGS[kind]
     context: dict[str, Any] = fault.get("ctx", {})
     if kind == "extra_forbidden":
-        hint = _known_keys(loc)
+        hint = _known_keys(loc, root)
     elif kind == "literal_error":
         hint = _closest_word(fault["input"], context["expected"])
     return message.format(**{**context, "given": given}), hint
@@ -188,8 +203,8 @@ def _short(given: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _known_keys(loc: KeyPath) -> str:
-    group = _group_at(loc[:-1])
+def _known_keys(loc: KeyPath, root: type[BaseModel]) -> str:
+    group = _group_at(loc[:-1], root)
     known = sorted(group.model_fields) if group else []
     close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
@@ -201,9 +216,9 @@ def _closest_word(given: Any, expected: str) -> str:
     return f"Did you mean {close[0]}?" if close else ""
 
 
-def _group_at(path: KeyPath) -> type[BaseModel] | None:
+def _group_at(path: KeyPath, root: type[BaseModel]) -> type[BaseModel] | None:
     """The class whose keys stand at this path."""
-    group: type[BaseModel] | None = Settings
+    group: type[BaseModel] | None = root
     for part in path:
         if isinstance(part, int):
             continue

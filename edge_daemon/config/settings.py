@@ -340,6 +340,13 @@ class HttpSettings(_Group):
         return _read_secret(self.token_file, "http.token_file")
 
 
+class DesiredSettings(_Group):
+    """Where a fleet says what it wants of this station."""
+
+    file: FilePath
+    """The desired-state file: a version for each model, and a hold; its changes are noticed."""
+
+
 class LogSettings(_Group):
     """How much is said."""
 
@@ -364,6 +371,8 @@ class Settings(_Group):
     trial: TrialSettings = TrialSettings()
     results: ResultsSettings = ResultsSettings()
     http: HttpSettings = HttpSettings()
+    desired: DesiredSettings | None = None
+    """A file whose changes become requests, a mounted ConfigMap for example; null: none."""
     log: LogSettings = LogSettings()
     state_dir: FilePath = Path("/var/lib/edge-daemon")
     """What must survive a restart lies below it, in a folder of this device's name."""

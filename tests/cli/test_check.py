@@ -106,6 +106,14 @@ def _hold_port(device: Device, folder: Path) -> None:
     HELD.append(held)
 
 
+def _desire(text: str) -> Plant:
+    def plant(device: Device, folder: Path) -> None:
+        (folder / "desired.yaml").write_text(text)
+        change(device, desired={"file": str(folder / "desired.yaml")})
+
+    return plant
+
+
 HELD: list[socket.socket] = []
 
 
@@ -147,6 +155,18 @@ PLANTED: list[tuple[str, Section, Plant, str]] = [
         Section.BROKER,
         lambda d, _: change(d, mqtt={"port": free_port()}),
         "No broker answers",
+    ),
+    (
+        "desired state wrong",
+        Section.CONFIGURATION,
+        _desire("models:\n  BTL: can@1.0.0"),
+        "desired.yaml:2: models.BTL: is linked to bottle",
+    ),
+    (
+        "desired model missing",
+        Section.MODELS,
+        _desire("models: {BTL: bottle@9.0.0}"),
+        "bottle@9.0.0 is desired, and not in the store",
     ),
     ("store missing", Section.MODELS, lambda d, _: shutil.rmtree(d.store), "The store"),
     (

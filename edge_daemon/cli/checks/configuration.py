@@ -37,6 +37,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
     if mqtt.tls is not None:
         for key in ("ca", "certificate", "key"):
             yield from _readable(f"mqtt.tls.{key}", getattr(mqtt.tls, key))
+    yield from _desired(settings)
     if not settings.models.trust.required:
         yield warning(
             "models.trust.required",
@@ -55,6 +56,22 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
             "The camera's password stands in the settings file.",
             "Let only the daemon's user read the file: chmod 640, owner root, its group.",
         )
+
+
+def _desired(settings: Settings) -> Iterator[Finding]:
+    if settings.desired is None:
+        return
+    wished, faults = config.read_desired(settings.desired.file, settings.links)
+    for fault in faults:
+        yield error(
+            f"{fault.file}:{fault.line}",
+            f"{fault.key}: {fault.message}." if fault.key else f"The file {fault.message}.",
+            fault.hint or "Correct it; until then nothing of it is followed.",
+        )
+    if wished is not None:
+        models = ", ".join(str(ref) for ref in wished.models) or "no model"
+        held = {None: "", True: ", held", False: ", not held"}[wished.hold]
+        yield ok("desired.file", f"{settings.desired.file} wishes for {models}{held}.")
 
 
 def _secret(key: str, path: Path | None, read: Callable[[], str | None]) -> Iterator[Finding]:

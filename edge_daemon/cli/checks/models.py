@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
-from edge_daemon.config import Settings
+from edge_daemon.config import Settings, read_desired
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import ConfigurationError, EdgeDaemonError
 from edge_daemon.host.gpu import open_gpu
@@ -30,6 +30,7 @@ def check_models(settings: Settings) -> list[Finding]:
     found = list(_bundles(settings, store, offer))
     found += _initial(settings, offer)
     found += _links(settings, store, offer)
+    found += _desired(settings, offer)
     return found
 
 
@@ -98,6 +99,19 @@ def _initial(settings: Settings, offer: Offer) -> Iterator[Finding]:
         yield ok("models.initial", f"{initial} is there: {fits[-1]}.")
     else:
         yield error("models.initial", f"{initial} is not in the store.", _ADD)
+
+
+def _desired(settings: Settings, offer: Offer) -> Iterator[Finding]:
+    if settings.desired is None:
+        return
+    wished, _ = read_desired(settings.desired.file, settings.links)
+    known = {known.ref for known in offer.known}
+    for ref in wished.models if wished else ():
+        if ref in known:
+            yield ok(f"desired {ref.name}", f"{ref} is in the store.")
+        else:
+            message = f"{ref} is desired, and not in the store: it is waited for."
+            yield warning(f"desired {ref.name}", message, _ADD)
 
 
 def _links(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding]:

@@ -1,0 +1,220 @@
+"""Watches the desired-state file and asks for what differs, by the same door as everybody.
+
+A thread of its own looks when the file stirs, and once a second while something is still to come:
+a bundle that is not in the store yet, an answer, an order. `core.desired` decides; what it wants
+remembered is on disk before anything is asked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from edge_daemon.config import Finding, read_desired
+from edge_daemon.control.messages import Incoming
+from edge_daemon.core import desired
+from edge_daemon.core.desired import BY, Answer, Ask, Desired, Memory, Situation
+from edge_daemon.core.state import State
+from edge_daemon.core.values import Status
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.disk import write_durably
+from edge_daemon.host.file_watch import FolderWatch
+from edge_daemon.host.journal import RequestRow
+
+_log = structlog.get_logger(__name__)
+
+MEMORY_FILE = "desired.json"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Whom it deals with.
+
+    `state`: the planner's, as of its last step. `find_request`: the journal's word on an id.
+    `ask(verb, incoming)`: the door of all requests.
+    """
+
+    links: tuple[tuple[str, str], ...]
+    clock: Clock
+    state: Callable[[], State]
+    find_request: Callable[[str], RequestRow | None]
+    ask: Callable[[str, Incoming], None]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: how long the folder must be still before a look, between two looks while
+    something is to come, and between two without an event."""
+
+    quiet_s: float = 0.3
+    poll_s: float = 1.0
+    rescan_s: float = 10.0
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Outcome(msgspec.Struct):
+    status: Status
+    error: _Error = msgspec.field(default_factory=_Error)
+
+
+class DesiredState:
+    """One file, one station. `remarks` may be asked by any thread."""
+
+    def __init__(
+        self, file: Path, folder: Path, surroundings: Surroundings, pace: Pace | None = None
+    ) -> None:
+        self._file = file
+        self._memory_file = folder / MEMORY_FILE
+        self._with = surroundings
+        self._pace = pace or Pace()
+        self._memory = self._recall()
+        self._said: tuple[str, ...] = ()
+        self._remarks: tuple[str, ...] = ()
+        self._stirred = threading.Event()
+        self._may_begin = threading.Event()
+        self._stopped = threading.Event()
+        self._watch = FolderWatch(file.parent, self._stirred)
+        self._thread = threading.Thread(target=self._run, name="desired-state", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin(self) -> None:
+        """The planner has started: what it says from now on can be compared."""
+        self._may_begin.set()
+
+    def stop(self) -> None:
+        """End the watch and wait for the look in hand."""
+        self._stopped.set()
+        self._may_begin.set()
+        self._stirred.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self._watch.stop()
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as the file wishes, a sentence each."""
+        return self._remarks
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        self._may_begin.wait()
+        while not self._stopped.is_set():
+            waits = self._guarded_look()
+            self._stirred.wait(self._pace.poll_s if waits else self._pace.rescan_s)
+            while self._stirred.is_set() and not self._stopped.is_set():
+                self._stirred.clear()
+                self._stopped.wait(self._pace.quiet_s)
+
+    def _guarded_look(self) -> bool:
+        try:
+            self._watch.watch()
+            return self._look()
+        except Exception as error:  # the boundary: a fault must not end the watch
+            said = (f"the desired state cannot be followed: {error}",)
+            if said != self._said:
+                known = isinstance(error, EdgeDaemonError)
+                _log.error("desired_state_failed", error=str(error), exc_info=not known)
+            self._said = self._remarks = said
+            return True
+
+    def _look(self) -> bool:
+        """Read, compare, remember, ask; True while something is still to come."""
+        wished, findings = read_desired(self._file, dict(self._with.links))
+        if wished is None:
+            self._refuse(findings)
+            return False
+        memory = desired.begin(self._memory, wished, int(self._with.clock.now().utc))
+        if memory.turn != self._memory.turn:
+            _log.info(
+                "desired_state_read",
+                turn=memory.turn,
+                models=[str(ref) for ref in wished.models],
+                hold=wished.hold,
+                reason=wished.reason,
+            )
+        state = self._with.state()
+        situation = desired.situation_of(state)
+        answers = self._answers(memory, wished, situation)
+        plan = desired.plan(memory, wished, situation, answers)
+        self._remember(plan.memory)
+        self._remarks = plan.remarks
+        self._said = ()
+        if plan.ask is not None:
+            self._ask(plan.ask, wished)
+        return plan.waits
+
+    def _refuse(self, findings: tuple[Finding, ...]) -> None:
+        """A bad file changes nothing; each fault is told once."""
+        said = tuple(str(finding) for finding in findings)
+        if said != self._said:
+            for finding in findings:
+                _log.error(
+                    "desired_state_refused",
+                    file=str(finding.file),
+                    line=finding.line,
+                    key=finding.key,
+                    error=finding.message,
+                    hint=finding.hint,
+                )
+        self._said = said
+        self._remarks = tuple(f"the desired state is not followed: {text}" for text in said)
+
+    def _answers(self, memory: Memory, wished: Desired, situation: Situation) -> dict[str, Answer]:
+        rows = [
+            self._with.find_request(each)
+            for each in desired.request_ids(memory, wished, situation).values()
+        ]
+        return {row.id: _answer(row) for row in rows if row is not None}
+
+    def _ask(self, ask: Ask, wished: Desired) -> None:
+        document = {
+            "id": ask.id,
+            "model": str(ask.model) if ask.model else None,
+            "at": "next_order" if ask.next_order else "now",
+            "by": BY,
+            "reason": wished.reason,
+        }
+        verb = ask.verb.value
+        payload = msgspec.json.encode({k: v for k, v in document.items() if v is not None})
+        topic = f"desired/request/{verb}"
+        self._with.ask(verb, Incoming(topic, payload, self._with.clock.now()))
+
+    # ------------------------------------------------------------------ memory
+
+    def _recall(self) -> Memory:
+        try:
+            return msgspec.json.decode(self._memory_file.read_bytes(), type=Memory)
+        except FileNotFoundError:
+            return Memory()
+        except (OSError, ValueError) as error:
+            _log.warning("desired_state_forgotten", file=str(self._memory_file), error=str(error))
+            return Memory()
+
+    def _remember(self, memory: Memory) -> None:
+        if memory == self._memory:
+            return
+        write_durably(self._memory_file, msgspec.json.encode(memory))
+        for key, how in set(memory.settled) - set(self._memory.settled):
+            _log.info("desired_state_settled", wish=key, how=how, turn=memory.turn)
+        self._memory = memory
+
+
+def _answer(row: RequestRow) -> Answer:
+    if row.outcome is None:
+        return Answer(None)
+    try:
+        outcome = msgspec.json.decode(row.outcome, type=_Outcome)
+    except ValueError as error:
+        raise EdgeDaemonError(f"The outcome of {row.id} cannot be read: {error}.") from error
+    return Answer(outcome.status, outcome.error.message.rstrip("."))

@@ -1,0 +1,335 @@
+"""The desired state: what a file wishes for held against what is, and what to ask for next.
+
+A wish becomes an ordinary request, once for each content of the file. What came of it is
+remembered, so that neither a repeat nor a restart asks twice, and nobody's later word is undone:
+the file counts again when it says something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Union
+
+from edge_daemon.core.state import Kind, Operation, State
+from edge_daemon.core.values import BundleRef, Status, Verb
+
+BY = "desired-state"
+"""Who asks, in requests, receipts and the audit trail."""
+
+HOLD = "hold"
+MET = "met"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the file says: one version for each bundle name, in its order; `hold` None: no word."""
+
+    models: tuple[BundleRef, ...] = ()
+    hold: bool | None = None
+    reason: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What must survive a restart.
+
+    `turn` counts the contents, so that one that comes back asks anew. `settled` says what became
+    of a wish, `tries` how often it was asked in vain through nobody's will, `last` which one was
+    asked last. Wishes go by their key: a bundle name with `model ` before it, or `hold`.
+    """
+
+    turn: int = 0
+    digest: str = ""
+    tries: tuple[tuple[str, int], ...] = ()
+    settled: tuple[tuple[str, str], ...] = ()
+    last: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request of ours was answered; `status` None while it is open."""
+
+    status: Status | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Open:
+    """A request that has no outcome yet; `parked` waits for its time or its order."""
+
+    id: str
+    ref: BundleRef
+    parked: bool = False
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is. `line` is the bundle name that the line makes or would go on with.
+
+    `bound`: an order runs, and only `line` may judge. `linked`: names that orders select.
+    `announced`: names of the orders to come, next one first.
+    """
+
+    line: str | None = None
+    bound: bool = False
+    active: BundleRef | None = None
+    selected: tuple[BundleRef, ...] = ()
+    available: frozenset[BundleRef] = frozenset()
+    linked: frozenset[str] = frozenset()
+    announced: tuple[str, ...] = ()
+    held: bool = False
+    open: tuple[Open, ...] = ()
+
+    def selected_of(self, name: str) -> BundleRef | None:
+        return next((ref for ref in self.selected if ref.name == name), None)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to make. `model` is None for hold and release."""
+
+    id: str
+    verb: Verb
+    model: BundleRef | None = None
+    next_order: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to remember before anything is asked, what to ask, and what is not as desired."""
+
+    memory: Memory
+    ask: Ask | None = None
+    remarks: tuple[str, ...] = ()
+    waits: bool = False
+    """Whether something is still to come of this content."""
+
+
+Wish = Union[BundleRef, bool]
+
+_OURS = re.compile(r"desired-\d+-[0-9a-f]{0,8}-")
+"""How every id begins that a desired state made."""
+
+
+def begin(memory: Memory, desired: Desired, first_turn: int = 1) -> Memory:
+    """The memory for this content: the same one for the same content, else a new turn."""
+    if memory.turn and memory.digest == desired.digest:
+        return memory
+    return Memory(turn=max(memory.turn + 1, first_turn), digest=desired.digest)
+
+
+def request_ids(memory: Memory, desired: Desired, situation: Situation) -> dict[str, str]:
+    """The id under which each wish is or will be asked, by its key."""
+    return {_key(wish): _id(memory, wish) for wish in _wishes(memory, desired, situation)}
+
+
+def plan(
+    memory: Memory, desired: Desired, situation: Situation, answers: Mapping[str, Answer]
+) -> Plan:
+    """One look: settle what was answered, and find the one request that is due now.
+
+    `memory` is that of `begin`; `answers` holds what is known of `request_ids`.
+    """
+    pending: list[Wish] = []
+    for wish in _wishes(memory, desired, situation):
+        memory, is_pending = _look(memory, wish, situation, answers)
+        if is_pending:
+            pending.append(wish)
+    ask = _next(memory, pending, situation)
+    if ask is not None:
+        key = _key(ask.model if ask.model is not None else ask.verb is Verb.HOLD)
+        memory = replace(memory, last=key)
+    settled = dict(memory.settled)
+    keys = [_key(wish) for wish in _wishes(memory, desired, situation)]
+    remarks = tuple(_remarks(memory, desired, situation, answers))
+    return Plan(memory, ask, remarks, waits=any(key not in settled for key in keys))
+
+
+def situation_of(state: State) -> Situation:
+    """What the planner knows, as this room needs it."""
+    durable, line = state.durable, state.line
+    active = state.active_bundle
+    operations = [state.op, state.queued, state.parked]
+    asked = [op for op in operations if op is not None and op.request is not None]
+    return Situation(
+        line=line.requires if durable.running else _usual_line(state),
+        bound=durable.running,
+        active=active.ref if active else None,
+        selected=tuple(BundleRef(name, version) for name, version in durable.selected),
+        available=frozenset(known.ref for known in state.available),
+        linked=frozenset(name for _, name in state.links),
+        announced=tuple(order.name for order in state.upcoming),
+        held=durable.held,
+        open=tuple(_open(op, parked=op == state.parked) for op in asked),
+    )
+
+
+def _usual_line(state: State) -> str | None:
+    if state.line.requires is not None:
+        return state.line.requires
+    own = state.op if state.op is not None and state.op.kind is Kind.BOOT else None
+    known = state.active_bundle or (own.target if own else None) or state.durable.active
+    return known.ref.name if known else None
+
+
+def _open(op: Operation, *, parked: bool) -> Open:
+    assert op.request is not None
+    return Open(op.request.id, op.target.ref, parked)
+
+
+# --------------------------------------------------------------------------- wishes
+
+
+def _wishes(memory: Memory, desired: Desired, situation: Situation) -> Iterator[Wish]:
+    if desired.hold is not None:
+        yield desired.hold
+    yield from desired.models
+    yield from _withdrawals(memory, desired, situation)
+
+
+def _withdrawals(memory: Memory, desired: Desired, situation: Situation) -> Iterator[BundleRef]:
+    """An earlier content's wish still waits, and this one has none: what is selected stays."""
+    named = {ref.name for ref in desired.models}
+    for each in situation.open:
+        kept = situation.selected_of(each.ref.name)
+        if _is_earlier(memory, each) and each.ref.name not in named and kept:
+            yield kept
+
+
+def _key(wish: Wish) -> str:
+    return HOLD if isinstance(wish, bool) else f"model {wish.name}"
+
+
+def _id(memory: Memory, wish: Wish) -> str:
+    what = HOLD if isinstance(wish, bool) else wish.name
+    tried = dict(memory.tries).get(_key(wish), 0)
+    return f"{_prefix(memory)}{what}" + (f"-{tried + 1}" if tried else "")
+
+
+def _prefix(memory: Memory) -> str:
+    return f"desired-{memory.turn}-{memory.digest[:8]}-"
+
+
+def _is_ours(memory: Memory, each: Open) -> bool:
+    return each.id.startswith(_prefix(memory))
+
+
+def _is_earlier(memory: Memory, each: Open) -> bool:
+    return not _is_foreign(each) and not _is_ours(memory, each)
+
+
+def _is_foreign(each: Open) -> bool:
+    return _OURS.match(each.id) is None
+
+
+# --------------------------------------------------------------------------- one wish
+
+
+def _look(
+    memory: Memory, wish: Wish, situation: Situation, answers: Mapping[str, Answer]
+) -> tuple[Memory, bool]:
+    """The memory with what became of the wish, and whether it is still to be asked."""
+    key = _key(wish)
+    if key in dict(memory.settled):
+        return memory, False
+    answer = answers.get(_id(memory, wish))
+    if answer is None:
+        met = _is_met(memory, wish, situation)
+        return (_settle(memory, key, MET), False) if met else (memory, True)
+    if answer.status is None:
+        return memory, False
+    again = answer.status is Status.INTERRUPTED or (
+        answer.status is Status.SUPERSEDED and not _is_overruled(memory, wish, situation)
+    )
+    if not again:
+        return _settle(memory, key, answer.status.value), False
+    tries = {**dict(memory.tries), key: dict(memory.tries).get(key, 0) + 1}
+    memory = replace(memory, tries=tuple(sorted(tries.items())))
+    if _is_met(memory, wish, situation):
+        return _settle(memory, key, MET), False
+    return memory, True
+
+
+def _settle(memory: Memory, key: str, how: str) -> Memory:
+    return replace(memory, settled=tuple(sorted({**dict(memory.settled), key: how}.items())))
+
+
+def _is_met(memory: Memory, wish: Wish, situation: Situation) -> bool:
+    if isinstance(wish, bool):
+        return situation.held == wish
+    stale = any(
+        _is_earlier(memory, each) and each.ref.name == wish.name and each.ref != wish
+        for each in situation.open
+    )
+    elsewhere = wish.name == situation.line and situation.active not in (None, wish)
+    return situation.selected_of(wish.name) == wish and not stale and not elsewhere
+
+
+def _is_overruled(memory: Memory, wish: Wish, situation: Situation) -> bool:
+    """Somebody asked for another version of this very model; an order, or we, did not."""
+    if isinstance(wish, bool):
+        return True
+    rivals = {each.ref.name for each in situation.open if _is_foreign(each)}
+    if wish.name in rivals:
+        return True
+    return wish.name == situation.line and memory.last == _key(wish)
+
+
+# --------------------------------------------------------------------------- the next request
+
+
+def _next(memory: Memory, pending: list[Wish], situation: Situation) -> Ask | None:
+    for wish in pending:
+        if isinstance(wish, bool):
+            return Ask(_id(memory, wish), Verb.HOLD if wish else Verb.RELEASE)
+    models = [w for w in pending if isinstance(w, BundleRef) and w in situation.available]
+    busy = [each for each in situation.open if not _is_earlier(memory, each)]
+    if situation.held or any(_is_foreign(each) or not each.parked for each in busy):
+        return None
+    now = next((ref for ref in models if _is_for_now(ref, situation)), None)
+    if now is not None:
+        return Ask(_id(memory, now), Verb.SWAP, now)
+    later = [ref for ref in models if ref.name in situation.linked]
+    later.sort(key=lambda ref: _turn_of(ref.name, situation))  # stable: then the file's order
+    parked = min((_turn_of(each.ref.name, situation) for each in busy), default=None)
+    if not later or (parked is not None and _turn_of(later[0].name, situation) >= parked):
+        return None
+    return Ask(_id(memory, later[0]), Verb.SWAP, later[0], next_order=True)
+
+
+def _is_for_now(ref: BundleRef, situation: Situation) -> bool:
+    if situation.bound:
+        return ref.name == situation.line
+    return situation.line is None or not situation.linked or ref.name == situation.line
+
+
+def _turn_of(name: str, situation: Situation) -> int:
+    """How soon an order will ask for it."""
+    announced = situation.announced
+    return announced.index(name) if name in announced else len(announced)
+
+
+# --------------------------------------------------------------------------- remarks
+
+
+def _remarks(
+    memory: Memory, desired: Desired, situation: Situation, answers: Mapping[str, Answer]
+) -> Iterator[str]:
+    """What is not as desired, a sentence each."""
+    settled = dict(memory.settled)
+    for ref in desired.models:
+        how = settled.get(_key(ref))
+        chosen = situation.selected_of(ref.name)
+        if how is None and ref not in situation.available:
+            yield f"the desired {ref} is not in the store"
+        elif how is None and situation.held:
+            yield f"the desired {ref} waits: the station is held"
+        elif how in (Status.REJECTED.value, Status.FAILED.value):
+            answer = answers.get(_id(memory, ref))
+            why = f": {answer.why}" if answer and answer.why else ""
+            yield f"the desired {ref} was asked for and {how}{why}"
+        elif how is not None and chosen != ref:
+            yield f"{ref} is desired, but {chosen or 'no version'} is selected"
