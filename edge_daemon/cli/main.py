@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "snapshot": Entry(f"{_ROOM}.snapshot", "snapshot", "The picture of now, as JPEG."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
+    "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),
     "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),
     "audit": Entry(f"{_ROOM}.audit", "audit", "The trail of what was done; is it whole?"),
     "drill": Entry(f"{_ROOM}.drill", "drill", "Swap under load, and prove that nothing is lost."),

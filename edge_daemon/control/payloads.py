@@ -13,6 +13,20 @@ from typing import Any
 
 import msgspec
 
+from edge_daemon.control.terms import (
+    Box,
+    CodeWord,
+    Digest,
+    HealthWord,
+    Model,
+    PresenceWord,
+    ReasonWord,
+    StageWord,
+    StatusWord,
+    Time,
+    VerbWord,
+    VerdictWord,
+)
 from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
 
 _UTC = timezone.utc
@@ -37,7 +51,7 @@ class DetectionLine(msgspec.Struct, frozen=True, rename={"label": "class"}):
 
     label: str
     confidence: float
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 class FrameLatency(msgspec.Struct, frozen=True):
@@ -52,15 +66,15 @@ class ResultMessage(msgspec.Struct, frozen=True):
 
     boot: str
     frame: int
-    time: str
-    model: str | None
-    sha256: str | None
+    time: Time
+    model: Model | None
+    sha256: Digest | None
     product: str | None
     job_order: str | None
-    verdict: str
+    verdict: VerdictWord
     detections: list[DetectionLine]
     latency_ms: FrameLatency
-    reason: str | msgspec.UnsetType = msgspec.UNSET
+    reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
 
 
 def result(boot: str, judged: Judged) -> bytes:
@@ -133,16 +147,16 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
 
     swap_id: str
     request_id: str | None = None
-    verb: str
+    verb: VerbWord
     boot: str
-    from_: str | None
-    to: str
-    sha256: str
+    from_: Model | None
+    to: Model
+    sha256: Digest
     by: str = ""
     reason: str = ""
-    requested_at: str
+    requested_at: Time
     cutover_frame: int | None = None
-    cutover_at: str | None = None
+    cutover_at: Time | None = None
     pause_ms: float | None = None
     stages_ms: Stages = Stages()
     frames: FrameCounts = FrameCounts()
@@ -167,22 +181,22 @@ class Accepted(msgspec.Struct, frozen=True):
     """The first answer of a request that will be carried out."""
 
     id: str
-    status: str = "accepted"
+    status: StatusWord = "accepted"
 
 
 class Progress(msgspec.Struct, frozen=True):
     """What is being done now, and how long after the request was accepted."""
 
     id: str
-    status: str
-    stage: str
+    status: StatusWord
+    stage: StageWord
     elapsed_ms: int
 
 
 class ErrorLine(msgspec.Struct, frozen=True):
     """Why not: a code of the contract, a sentence, the next step, the gate's checks."""
 
-    code: str
+    code: CodeWord
     message: str
     hint: str = ""
     checks: tuple[CheckLine, ...] = ()
@@ -192,7 +206,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one outcome of a request."""
 
     id: str
-    status: str
+    status: StatusWord
     receipt: Receipt | None = None
     error: ErrorLine | None = None
     detail: str | None = None
@@ -232,8 +246,8 @@ def outcome(
 class StatusMessage(msgspec.Struct, frozen=True):
     """`online`, `stopped` or, as the last will, `offline` (when is known to the broker only)."""
 
-    state: str
-    since: str | None
+    state: PresenceWord
+    since: Time | None
 
 
 def status(state: str, since_utc: float | None) -> bytes:
@@ -244,29 +258,29 @@ def status(state: str, since_utc: float | None) -> bytes:
 class ActiveModel(msgspec.Struct, frozen=True):
     """The bundle that judges frames."""
 
-    model: str
-    sha256: str
+    model: Model
+    sha256: Digest
     slot: str
-    since: str
+    since: Time
     trial: bool
 
 
 class PreparedModel(msgspec.Struct, frozen=True):
     """A checked bundle, ready for its cutover."""
 
-    model: str
-    sha256: str
+    model: Model
+    sha256: Digest
     slot: str
-    since: str
+    since: Time
 
 
 class PreviousModel(msgspec.Struct, frozen=True):
     """The bundle that was active before; `slot` is null where it is no longer resident."""
 
-    model: str
-    sha256: str
+    model: Model
+    sha256: Digest
     slot: str | None
-    since: str | None = None
+    since: Time | None = None
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,8 +299,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
 class AvailableModel(msgspec.Struct, frozen=True, omit_defaults=True):
     """One complete bundle of the store; `quarantined` says why, where it is."""
 
-    model: str
-    sha256: str
+    model: Model
+    sha256: Digest
     classes: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     quarantined: str | None = None
@@ -303,7 +317,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`<root>/camera/status`: `online`, `connecting` or `lost`; the source without secrets."""
 
     state: str
-    since: str
+    since: Time
     source: str
     width: int | None = None
     height: int | None = None
@@ -330,8 +344,8 @@ def latency_line(latency: Latency) -> LatencyLine:
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """`<root>/health`: one glance; `problems` are sentences and empty where all is well."""
 
-    state: str
-    time: str
+    state: HealthWord
+    time: Time
     boot: str
     uptime_s: float
     problems: tuple[str, ...] = ()
@@ -347,12 +361,14 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     version: str
     boot: str
-    started: str
+    started: Time
     verbs: tuple[str, ...]
     slots: int
     hardware: str
     camera: str
     schema: int = 1
+    api: Digest | None = None
+    """SHA-256 of the API document, which is retained at `info/api`."""
 
 
 # --------------------------------------------------------------------------- events
@@ -364,17 +380,17 @@ class Event(
     """`<root>/model/event`: something that happened, told once in the order it happened."""
 
     type: str
-    time: str
+    time: Time
     boot: str
     swap_id: str | None = None
     request_id: str | None = None
-    model: str | None = None
-    from_: str | None = None
+    model: Model | None = None
+    from_: Model | None = None
     slot: str | None = None
     frame: int | None = None
     product: str | None = None
     job_order: str | None = None
     word: str | None = None
-    code: str | None = None
+    code: CodeWord | None = None
     message: str | None = None
     receipt: Receipt | None = None

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from edge_daemon.control import payloads
-from edge_daemon.control.messages import Carrier
+from edge_daemon.control.messages import Carrier, Delivery, Sent
 from edge_daemon.control.payloads import (
     AvailableModel,
     CameraStatus,
@@ -31,6 +33,10 @@ from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
+API_TRIES = 2
+"""A broker may end the connection over a message that is large: the document is not worth that."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,23 @@ class Vitals:
 
 
 class Reporter:
-    """Publishes retained state; any thread may call it."""
+    """Publishes retained state; any thread may call it. `api` is the API document's bytes."""
 
     def __init__(
-        self, carrier: Carrier, topics: Topics, info: Info, model_state: Callable[[], ModelState]
+        self,
+        carrier: Carrier,
+        topics: Topics,
+        info: Info,
+        model_state: Callable[[], ModelState],
+        api: bytes = b"",
     ) -> None:
         self._carrier = carrier
         self._topics = topics
         self._info = info
         self._model_state = model_state
+        self._api = api
+        self._api_sent: Sent | None = None
+        self._api_losses = 0
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
         self._health_at = float("-inf")
@@ -67,6 +81,7 @@ class Reporter:
             said = dict(self._said)
         for topic, body in said.items():
             self._publish(topic, body)
+        self._publish_api()
 
     def said(self) -> dict[str, bytes]:
         """What is retained now, by the topic below the root."""
@@ -113,6 +128,20 @@ class Reporter:
                 return
             self._said[topic] = body
         self._publish(topic, body)
+
+    def _publish_api(self) -> None:
+        """Last, and not for ever where the connection ended before the broker had it."""
+        if self._api_sent is not None and self._api_sent.wait(0.0) is not Delivery.DELIVERED:
+            self._api_losses += 1
+            if self._api_losses == API_TRIES:
+                _log.warning(
+                    "api_not_published",
+                    bytes=len(self._api),
+                    hint="Let the broker take messages of that size; `edge-daemon api` has it too.",
+                )
+        if self._api and self._api_losses < API_TRIES:
+            topic = self._topics.info_api
+            self._api_sent = self._carrier.publish(topic, self._api, qos=1, retain=True)
 
     def _publish(self, topic: str, body: bytes) -> None:
         self._carrier.publish(topic, body, qos=1, retain=True)

@@ -56,6 +56,10 @@ class Topics:
         return f"{self.root}/info"
 
     @property
+    def info_api(self) -> str:
+        return f"{self.root}/info/api"
+
+    @property
     def health(self) -> str:
         return f"{self.root}/health"
 

@@ -1,0 +1,44 @@
+"""`edge-daemon api`: what may be sent and what is said, for programs: AsyncAPI and JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_daemon.cli.options import read_settings
+from edge_daemon.control import api
+
+
+def api_document(
+    schema: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(help="Only this type, as a JSON Schema of its own.", metavar="NAME"),
+    ] = None,
+    file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--config",
+            "-c",
+            help="With the topics and orders of this device; else for every device.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Print the API document (AsyncAPI 3, JSON) or one of its types.
+
+    A running daemon keeps its own retained at `<root>/info/api`.
+    """
+    if schema is not None:
+        made = api.schema(schema)
+        if made is None:
+            names = ", ".join(api.names())
+            raise typer.BadParameter(f"{schema!r} is not one of {names}.", param_hint="--schema")
+    elif file is None:
+        made = api.document()
+    else:
+        settings = read_settings(file)
+        made = api.document(settings.root, settings.orders)
+    typer.echo(json.dumps(made, indent=2, ensure_ascii=False))

@@ -1,0 +1,349 @@
+"""The API document: AsyncAPI 3, made from the types that the messages are made from.
+
+`document` is the whole of it: for one device with its topics, or, with the root left open, for
+all. `schema` is one message alone as JSON Schema (draft 7). The device keeps its own, in compact
+form, retained at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from edge_daemon.config import OrderSource
+from edge_daemon.control import api_examples, payloads
+from edge_daemon.control.api_examples import Ask, Order
+from edge_daemon.control.asks import REQUESTS
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.values import Verb
+
+VERSION = "1.0.0"
+"""Of the interface, not of the program: the first number changes when a sender must change."""
+ROOT = "{root}"
+_BINDING = "0.2.0"
+_SCHEMAS = "#/components/schemas/"
+_MESSAGES = "#/components/messages/"
+_CHANNELS = "#/channels/"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A topic that the daemon publishes to."""
+
+    key: str
+    topic: str
+    message: type[msgspec.Struct] | None
+    summary: str
+    qos: int = 1
+    retain: bool = True
+
+
+def _told(topics: Topics) -> tuple[_Told, ...]:
+    """Every one but the responses; None stands for what is no JSON of ours."""
+    return (
+        _Told("status", topics.status, payloads.StatusMessage, "Is it there; the last will."),
+        _Told("info", topics.info, payloads.Info, "What it is."),
+        _Told("api", topics.info_api, None, "This document."),
+        _Told("health", topics.health, payloads.Health, "How it is, every ten seconds."),
+        _Told("cameraStatus", topics.camera_status, payloads.CameraStatus, "The camera."),
+        _Told("modelState", topics.model_state, payloads.ModelState, "Which model judges."),
+        _Told("modelAvailable", topics.model_available, payloads.ModelAvailable, "The store."),
+        _Told(
+            "modelEvent",
+            topics.model_event,
+            payloads.Event,
+            "What happened, in order; from a durable outbox, so one may come twice.",
+            retain=False,
+        ),
+        _Told(
+            "result",
+            topics.result,
+            payloads.ResultMessage,
+            "One for each captured frame, in order.",
+            qos=0,
+            retain=False,
+        ),
+        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", 0, retain=False),
+    )
+
+
+_ANSWERS = (payloads.Accepted, payloads.Progress, payloads.Outcome)
+
+
+def document(root: str = ROOT, orders: Sequence[OrderSource] | None = None) -> Json:
+    """The AsyncAPI document.
+
+    Args:
+        root: below which the topics lie; as it is, it stays a parameter of the document.
+        orders: the sources of work orders; None: every preset, at an address left open.
+    """
+    topics = Topics("root")
+    presets = _presets(orders)
+    channels = {
+        **_request_channels(topics),
+        **{told.key: _channel(told.topic, [told.key], told.summary) for told in _told(topics)},
+        **{key: _order_channel(*found) for key, found in presets.items()},
+    }
+    for channel in channels.values():
+        if str(channel["address"]).startswith("root/"):
+            channel["address"] = root + channel["address"][len("root") :]
+            if root == ROOT:
+                channel["parameters"] = {"root": {"$ref": "#/components/parameters/root"}}
+    components: Json = {"messages": _messages(topics, presets), "schemas": _schemas()}
+    if root == ROOT:
+        description = "Below it lie the topics of one device; `mqtt.root` in its settings."
+        components["parameters"] = {"root": {"default": "edge/cam1", "description": description}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "edge-daemon",
+            "version": VERSION,
+            "description": "A vision station: every frame judged by exactly one checked model, "
+            "which changes without losing a frame. The examples hold for one station. "
+            + api_examples.STATION
+            + " What it answers is listed under `x-answers` (any number of `progress` may come "
+            "between), what `model/state` says afterwards under `x-state`.",
+            "license": {"name": "AGPL-3.0-only"},
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": _operations(topics, presets),
+        "components": components,
+    }
+
+
+def compact(api: Json) -> bytes:
+    """As few bytes as it can be, always the same ones: what is published, and digested."""
+    return json.dumps(api, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def digest(compacted: bytes) -> str:
+    """SHA-256 of what `compact` made, as `info` tells it."""
+    return hashlib.sha256(compacted).hexdigest()
+
+
+def schema(name: str) -> Json | None:
+    """One type of the document as a JSON Schema of its own; None for an unknown name."""
+    schemas = _schemas()
+    if name not in schemas:
+        return None
+    needed = _reachable(name, schemas)
+    text = json.dumps(
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "$ref": _SCHEMAS + name,
+            "definitions": {key: schemas[key] for key in schemas if key in needed},
+        }
+    )
+    made: Json = json.loads(text.replace(_SCHEMAS, "#/definitions/"))
+    return made
+
+
+def names() -> tuple[str, ...]:
+    """What `schema` knows."""
+    return tuple(_schemas())
+
+
+# --------------------------------------------------------------------------- channels
+
+
+def _ref(where: str, key: str) -> Json:
+    return {"$ref": where + key}
+
+
+def _channel(address: str | None, messages: Iterable[str], summary: str) -> Json:
+    named = {key: _ref(_MESSAGES, key) for key in messages}
+    return {"address": address, "summary": summary, "messages": named}
+
+
+def _request_channels(topics: Topics) -> Json:
+    answers = [_key(kind) for kind in _ANSWERS]
+    return {
+        **{
+            f"request-{verb.value}": _channel(
+                topics.request(verb.value), [_key(kind)], _first_sentence(kind)
+            )
+            for verb, kind in REQUESTS.items()
+        },
+        **{
+            f"response-{verb.value}": _channel(
+                topics.response(verb.value), answers, f"What became of a {verb.value}."
+            )
+            for verb in REQUESTS
+        },
+    }
+
+
+def _order_channel(address: str | None, preset: str) -> Json:
+    summary = f"Work orders of a MES, preset {preset}; the topic is set by the station's settings."
+    return _channel(address, [f"order-{preset}"], summary)
+
+
+def _presets(orders: Sequence[OrderSource] | None) -> dict[str, tuple[str | None, str]]:
+    """(address, preset) of each channel for orders, by its key."""
+    if orders is None:
+        return {f"orders-{name}": (None, name) for name in api_examples.ORDERS}
+    known = [source for source in orders if source.preset]
+    return {
+        f"orders-{place}": (_address(source.topic), str(source.preset))
+        for place, source in enumerate(known)
+    }
+
+
+def _address(topic_filter: str) -> str | None:
+    """A topic is an address; a filter with wildcards is none."""
+    return None if set(topic_filter) & {"+", "#"} else topic_filter
+
+
+# --------------------------------------------------------------------------- operations
+
+
+def _operations(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> Json:
+    """`receive` is what the daemon hears, `send` what it says."""
+    answers = [_key(kind) for kind in _ANSWERS]
+    heard = {
+        verb.value: {
+            **_operation("receive", f"request-{verb.value}", [_key(kind)], qos=1, retain=False),
+            "reply": {
+                "channel": _ref(_CHANNELS, f"response-{verb.value}"),
+                "messages": [
+                    _ref(f"{_CHANNELS}response-{verb.value}/messages/", key) for key in answers
+                ],
+            },
+        }
+        for verb, kind in REQUESTS.items()
+    }
+    ordered = {
+        key: _operation("receive", key, [f"order-{preset}"], qos=1, retain=False)
+        for key, (_, preset) in presets.items()
+    }
+    said = {
+        f"publish-{told.key}": _operation(
+            "send", told.key, [told.key], qos=told.qos, retain=told.retain
+        )
+        for told in _told(topics)
+    }
+    return {**heard, **ordered, **said}
+
+
+def _operation(action: str, channel: str, messages: list[str], *, qos: int, retain: bool) -> Json:
+    return {
+        "action": action,
+        "channel": _ref(_CHANNELS, channel),
+        "messages": [_ref(f"{_CHANNELS}{channel}/messages/", key) for key in messages],
+        "bindings": {"mqtt": {"qos": qos, "retain": retain, "bindingVersion": _BINDING}},
+    }
+
+
+# --------------------------------------------------------------------------- messages
+
+
+def _messages(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> Json:
+    asked = {_key(kind): _request(verb, kind) for verb, kind in REQUESTS.items()}
+    answered = {
+        _key(kind): {
+            "summary": _first_sentence(kind),
+            "payload": _ref(_SCHEMAS, kind.__name__),
+            "correlationId": {"location": "$message.payload#/id"},
+        }
+        for kind in _ANSWERS
+    }
+    told: Json = {}
+    for one in _told(topics):
+        told[one.key] = {"summary": one.summary}
+        if one.message is not None:
+            told[one.key]["payload"] = _ref(_SCHEMAS, one.message.__name__)
+    told["snapshot"]["contentType"] = "image/jpeg"
+    told["api"]["payload"] = {"type": "object", "required": ["asyncapi"]}
+    used = dict.fromkeys(preset for _, preset in presets.values())
+    return {**asked, **answered, **told, **{f"order-{name}": _order(name) for name in used}}
+
+
+def _request(verb: Verb, kind: type[Any]) -> Json:
+    asks = api_examples.ASKS[verb]
+    return {
+        "summary": _first_sentence(kind),
+        "payload": _ref(_SCHEMAS, kind.__name__),
+        "correlationId": {
+            "location": "$message.payload#/id",
+            "description": "Answers carry it, on `response/<verb>` and, where MQTT 5 names one, at "
+            "the Response Topic with its Correlation Data.",
+        },
+        "examples": [_example(ask) for ask in asks],
+        "x-answers": {ask.name: list(ask.answers) for ask in asks},
+    }
+
+
+def _order(preset: str) -> Json:
+    orders = api_examples.ORDERS[preset]
+    reader = compile_source(OrderSource(topic="orders", preset=preset))  # type: ignore[arg-type]
+    words: dict[str, list[str]] = {}
+    for word, state in reader.words.items():
+        words.setdefault(state.value, []).append(word)
+    shape = " ".join(f"{part.capitalize()}: {where}." for part, where in reader.wanted.items())
+    return {
+        "summary": f"A work order, preset {preset}.",
+        "description": f"Where it is looked for. {shape} Case of words is ignored.",
+        "payload": {"type": ["object", "array", "string", "number"]},
+        "examples": [_example(order) for order in orders],
+        "x-words": words,
+        "x-state": {order.name: order.state for order in orders},
+    }
+
+
+def _example(one: Ask | Order) -> Json:
+    return {"name": one.name, "summary": one.summary, "payload": one.payload}
+
+
+def _key(kind: type[Any]) -> str:
+    return kind.__name__[0].lower() + kind.__name__[1:]
+
+
+def _first_sentence(kind: type[Any]) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+
+
+# --------------------------------------------------------------------------- schemas
+
+
+def _schemas() -> Json:
+    told = [one.message for one in _told(Topics("root")) if one.message is not None]
+    kinds = [*REQUESTS.values(), *_ANSWERS, *told]
+    _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
+    return {name: _plain(found[name]) for name in sorted(found)}
+
+
+def _plain(node: Any) -> Any:
+    """The same in the draft that AsyncAPI speaks: a pair is a list with a length, no titles."""
+    if isinstance(node, list):
+        return [_plain(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _plain(value) for key, value in node.items() if not _is_title(key, value)}
+    if "prefixItems" in kept:
+        kept["items"] = kept.pop("prefixItems")[0]
+    return kept
+
+
+def _is_title(key: str, value: Any) -> bool:
+    return key == "title" and isinstance(value, str)
+
+
+def _reachable(name: str, schemas: Json) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            text = json.dumps(schemas[key])
+            waiting += [other for other in schemas if f'"{_SCHEMAS}{other}"' in text]
+    return found

@@ -1,0 +1,44 @@
+"""The words of the wire as types: what a JSON Schema can say of a field beyond its kind.
+
+Nothing is checked by them at run time; they are what `edge-daemon api` is generated from.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from edge_daemon.core.values import Reason, Status, Verb, Verdict
+from edge_daemon.errors import Code
+
+
+def _schema(**more: Any) -> Meta:
+    return Meta(extra_json_schema=more)
+
+
+def _one_of(words: type[Enum]) -> Meta:
+    return _schema(enum=[word.value for word in words])
+
+
+Time = Annotated[str, _schema(format="date-time")]
+"""ISO 8601, in UTC as we write it."""
+Model = Annotated[str, _schema(pattern="^[^@]+@[^@]+$", examples=["bottle@1.4.0"])]
+"""One immutable model version, name@version."""
+ModelWish = Annotated[str, _schema(pattern="^[^@]+(@[^@]+)?$", examples=["bottle@1.4.0", "bottle"])]
+"""name@version, or name for its newest version that is not quarantined."""
+Digest = Annotated[str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights.")]
+
+VerdictWord = Annotated[str, _one_of(Verdict)]
+ReasonWord = Annotated[str, _one_of(Reason)]
+StatusWord = Annotated[str, _one_of(Status)]
+VerbWord = Annotated[str, _one_of(Verb)]
+CodeWord = Annotated[str, _one_of(Code)]
+StageWord = Annotated[str, _schema(examples=["verify", "load", "warm", "gate"])]
+PresenceWord = Annotated[str, _schema(enum=["online", "stopped", "offline"])]
+HealthWord = Annotated[str, _schema(enum=["good", "degraded"])]
+Box = Annotated[
+    tuple[float, float, float, float],
+    _schema(description="x1, y1, x2, y2 in pixels of the captured frame."),
+]

@@ -1,0 +1,128 @@
+"""The API document: valid AsyncAPI 3, made from the types, no different from the shipped one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from edge_daemon.config import OrderSource
+from edge_daemon.control import api, payloads
+from edge_daemon.control.asks import REQUESTS
+from edge_daemon.control.inbox import RefusedRequest, read_request
+from edge_daemon.control.messages import Incoming
+from edge_daemon.core.values import Instant, Verb
+
+SHIPPED = Path(__file__).parents[2] / "configs/asyncapi.json"
+SPECIFICATION = Path(__file__).parent / "asyncapi/schema-3.0.0.json"
+"""The schema of AsyncAPI 3.0.0 as its authors publish it (@asyncapi/specs 6.11.1, Apache-2.0)."""
+LARGEST = 48 * 1024
+NOW = Instant(1.0, 1_795_341_600.0)
+
+
+@pytest.fixture(scope="module")
+def specification() -> Draft7Validator:
+    return Draft7Validator(json.loads(SPECIFICATION.read_text()))
+
+
+ORDERS = [
+    OrderSource(topic="mes/line3/work_orders", preset="b2mml"),
+    OrderSource(topic="acme/+/orders", preset="flat"),
+]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [api.document(), api.document("acme/line3/cam1", ORDERS), api.document("edge/cam1", [])],
+    ids=["every device", "one device", "no orders"],
+)
+def test_the_document_is_asyncapi(specification: Draft7Validator, document: api.Json) -> None:
+    """It stands before the schema of AsyncAPI 3, and every reference leads somewhere."""
+    assert [error.message for error in specification.iter_errors(document)] == []
+    for ref in _refs(document):
+        found: Any = document
+        for part in ref.removeprefix("#/").split("/"):
+            found = found[part.replace("~1", "/")]
+
+
+def test_the_specification_is_looked_at(specification: Draft7Validator) -> None:
+    """A wrong document is found out: the check itself is one."""
+    wrong = api.document()
+    wrong["operations"]["swap"]["action"] = "answer"
+    assert not specification.is_valid(wrong)
+
+
+def test_the_shipped_document_is_this_one() -> None:
+    """configs/asyncapi.json is what the code says now."""
+    assert json.loads(SHIPPED.read_text()) == json.loads(json.dumps(api.document())), (
+        "The interface changed: edge-daemon api > configs/asyncapi.json"
+    )
+
+
+def test_the_published_document_is_small() -> None:
+    """It fits brokers that take little, and two starts publish the same bytes."""
+    body = api.compact(api.document("edge/cam1", ORDERS))
+    assert len(body) < LARGEST
+    assert body == api.compact(api.document("edge/cam1", ORDERS))
+
+
+def test_topics_are_those_of_the_device() -> None:
+    """A reader of one device's document finds its topics, and its orders where they have one."""
+    channels = api.document("acme/line3/cam1", ORDERS)["channels"]
+    assert channels["request-swap"]["address"] == "acme/line3/cam1/request/swap"
+    assert channels["orders-0"]["address"] == "mes/line3/work_orders"
+    assert channels["orders-1"]["address"] is None
+    assert "parameters" not in channels["result"]
+
+
+def test_every_schema_stands_alone() -> None:
+    """`--schema NAME` is a whole JSON Schema: what its type encodes is valid, a fault is not."""
+    for name in api.names():
+        Draft7Validator.check_schema(api.schema(name))
+    state = Draft7Validator(api.schema("ModelState"))
+    active = payloads.ActiveModel("a@1", "0" * 64, "A", "2026-11-22T10:00:00.000Z", trial=True)
+    said = json.loads(payloads.encode(payloads.ModelState(active=active)))
+    assert state.is_valid(said)
+    said["active"]["sha256"] = "short"
+    assert not state.is_valid(said)
+    assert api.schema("Nobody") is None
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_every_documented_key_is_read(verb: Verb) -> None:
+    """A key of the document is one that the door knows: a wrong kind under it is refused."""
+    schema = api.schema(REQUESTS[verb].__name__)
+    assert schema is not None
+    keys = schema["definitions"][REQUESTS[verb].__name__]["properties"]
+    good = {"model": "bottle@1.4.0"} if "model" in keys else {}
+    for key in keys:
+        with pytest.raises(RefusedRequest, match=f"`{key}`"):
+            _read(verb, {**good, key: [1]})
+
+
+def test_examples_follow_their_schema() -> None:
+    """Every example of a request that is not meant to be malformed is valid."""
+    messages = api.document()["components"]["messages"]
+    for kind in REQUESTS.values():
+        message = messages[kind.__name__[0].lower() + kind.__name__[1:]]
+        schema = Draft7Validator(api.schema(kind.__name__))
+        for example in message["examples"]:
+            malformed = message["x-answers"][example["name"]] == ["rejected:malformed"]
+            assert schema.is_valid(example["payload"]) is not malformed, example
+
+
+def _read(verb: Verb, document: api.Json) -> object:
+    incoming = Incoming(f"edge/cam1/request/{verb.value}", json.dumps(document).encode(), NOW)
+    return read_request(verb.value, incoming, "fresh")
+
+
+def _refs(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [ref for entry in node for ref in _refs(entry)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    return own + [ref for value in node.values() for ref in _refs(value)]
