@@ -17,8 +17,9 @@ from edge_daemon.app.recall import recall
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
 from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
+from edge_daemon.control.clerk import Exchange
 from edge_daemon.control.connection import SessionSpec
-from edge_daemon.control.desk import Desk, Exchange
+from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.gate_runner import GateRunner

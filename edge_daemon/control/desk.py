@@ -6,23 +6,18 @@ hears that we have them. Outcomes and events go out through the journal's outbox
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from edge_daemon.control import payloads
+from edge_daemon.control.clerk import Clerk, Exchange
 from edge_daemon.control.draft import NOTHING, Draft
 from edge_daemon.control.inbox import RefusedRequest, read_request
-from edge_daemon.control.messages import Carrier, Incoming, ReplyTo
-from edge_daemon.control.outbox import response_rows
-from edge_daemon.control.payloads import Event as EventMessage
-from edge_daemon.control.payloads import ModelState, iso_utc
-from edge_daemon.control.receipts import Receipts, encoded
-from edge_daemon.control.topics import Topics
+from edge_daemon.control.messages import Incoming, ReplyTo
+from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
 from edge_daemon.core.state import Operation, State
@@ -36,40 +31,16 @@ from edge_daemon.core.values import (
     Status,
 )
 from edge_daemon.errors import SenderError, StateError
-from edge_daemon.host.audit import AuditRow
-from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import (
     Entry,
-    Journal,
     OutboxRow,
     OutcomeRow,
-    ReceiptRow,
     RequestRow,
 )
-from edge_daemon.host.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 
 _FINAL = frozenset(Status) - {Status.ACCEPTED, Status.PROGRESS}
-_WITH_RECEIPT = frozenset({"swapped", "rolled_back", "confirmed", "trial_failed"})
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """Whom the desk deals with."""
-
-    boot: str
-    topics: Topics
-    journal: Journal
-    carrier: Carrier
-    receipts: Receipts
-    metrics: Metrics
-    clock: Clock
-    wake_outbox: Callable[[], None]
-    deliver: Callable[[str, bytes], None]
-    """Tells the local socket an answer too, by the request's id."""
-    take_snapshot: Callable[[Request], None]
-    """Makes the picture in a thread of its own and answers through `finish_snapshot`."""
 
 
 class Desk:
@@ -77,6 +48,7 @@ class Desk:
 
     def __init__(self, exchange: Exchange, encode: Callable[[State], bytes]) -> None:
         self._with = exchange
+        self._clerk = Clerk(exchange)
         self._encode = encode
         self._view = View()
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
@@ -143,24 +115,25 @@ class Desk:
 
     def refuse_order(self, topic: str, error: SenderError) -> None:
         """An order that cannot be read changes nothing, and is told."""
-        event = self._event("order_refused", code=str(error.code), message=f"{topic}: {error}")
-        self._note(Draft(outbox=[self._row(event)]))
+        message = f"{topic}: {error}"
+        event = self._clerk.event("order_refused", code=str(error.code), message=message)
+        self._note(Draft(outbox=[event]))
 
     def note_order(self, order: JobOrder) -> None:
         """Every order is on record, also one whose word means nothing here."""
         body = {"order": order.id, "product": order.product, "word": order.word}
-        self._note(Draft(audit=[self._audit("order", body)]))
+        self._note(Draft(audit=[self._clerk.audit("order", body)]))
 
     def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
         """Who changed by hand what may become active; the event beside it says what changed."""
         kind = "unquarantine" if reason is None else "quarantine"
         body = {"model": str(ref), "by": by, "reason": reason}
-        self._note(Draft(audit=[self._audit(kind, body)]))
+        self._note(Draft(audit=[self._clerk.audit(kind, body)]))
 
     def note_removal(self, ref: BundleRef, facts: Mapping[str, object]) -> None:
         """A bundle was taken out of the store, for want of room."""
         body = {"model": str(ref), "by": "quota", **facts}
-        self._note(Draft(audit=[self._audit("removal", body)]))
+        self._note(Draft(audit=[self._clerk.audit("removal", body)]))
 
     @property
     def is_saved(self) -> bool:
@@ -172,9 +145,9 @@ class Desk:
         for row in self._with.journal.open_requests():
             reply_to = ReplyTo.from_json(row.reply_to.decode())
             body = payloads.outcome(row.id, Status.INTERRUPTED)
-            outbox = self._answer_rows(row.verb, body, reply_to)
+            outbox = self._clerk.answer_rows(row.verb, body, reply_to)
             outcome = OutcomeRow(row.id, Status.INTERRUPTED.value, body, row.swap_id)
-            audit = self._audit("outcome", {"id": row.id, "status": "interrupted"})
+            audit = self._clerk.audit("outcome", {"id": row.id, "status": "interrupted"})
             self._with.journal.commit(Entry(outcomes=(outcome,), outbox=outbox, audit=(audit,)))
             _log.warning("request_interrupted", request_id=row.id, verb=row.verb)
 
@@ -190,16 +163,18 @@ class Desk:
         at_once = _ended_at_once(actions)
         for action in actions:
             if isinstance(action, Announce):
-                self._announce(action, now, draft)
+                self._clerk.announce(action, now, draft)
             elif isinstance(action, Reply) and action.status is Status.ACCEPTED:
-                draft.accepted.append(self._accept(action, now))
-                draft.audit.append(self._audit("request", _request_facts(action.request)))
+                self._accept(action, now, draft)
+                draft.audit.append(self._clerk.audit("request", _request_facts(action.request)))
                 if action.request.id in at_once:  # two ways to the broker could overtake each other
                     draft.outbox.extend(self._accepted_rows(action.request))
             elif isinstance(action, Reply) and action.status in _FINAL:
                 if action.status is Status.REJECTED and action.request.id not in self._open:
-                    draft.accepted.append(self._accept(action, now))
-                self._conclude(action, draft)
+                    self._accept(action, now, draft)
+                reply_to = self._open.get(action.request.id)
+                body = self._clerk.conclude(action, reply_to, draft)
+                self._last_outcome[action.request.id] = body
         self._save(draft)
 
     def settle(self) -> None:
@@ -233,88 +208,14 @@ class Desk:
             self._arriving.done()
             self._arriving = None
 
-    def _accept(self, action: Reply, now: Instant) -> RequestRow:
-        request = action.request
+    def _accept(self, action: Reply, now: Instant, draft: Draft) -> None:
         reply_to = self._arriving.reply_to if self._arriving else ReplyTo()
-        self._open[request.id] = reply_to
-        return RequestRow(
-            id=request.id,
-            verb=request.verb.value,
-            received_utc=now.utc,
-            reply_to=reply_to.to_json().encode(),
-            body=msgspec.json.encode(request),
-            swap_id=action.swap_id or None,
-        )
-
-    def _conclude(self, action: Reply, draft: Draft) -> None:
-        request, status = action.request, action.status
-        receipt = self._with.receipts.finished(action.swap_id) if action.swap_id else None
-        body = payloads.outcome(
-            request.id,
-            status,
-            receipt=receipt if status is Status.SUCCEEDED else None,
-            refusal=action.refusal,
-        )
-        self._last_outcome[request.id] = body
-        draft.outcomes.append(OutcomeRow(request.id, status.value, body, action.swap_id or None))
-        reply_to = self._open.get(request.id)
-        draft.outbox.extend(self._answer_rows(request.verb.value, body, reply_to))
-        code = str(action.refusal.code) if action.refusal else ""
-        facts = {"id": request.id, "status": status.value, "code": code, "swap": action.swap_id}
-        draft.audit.append(self._audit("outcome", facts))
-
-    def _answer_rows(
-        self, verb: str, body: bytes, reply_to: ReplyTo | None
-    ) -> tuple[OutboxRow, ...]:
-        """The answer to `response/<verb>`, and to the sender's own address."""
-        return tuple(
-            OutboxRow(topic, body, properties=properties, is_outcome=True)
-            for topic, properties in response_rows(self._with.topics, verb, reply_to)
-        )
+        self._open[action.request.id] = reply_to
+        self._clerk.accept(action, reply_to, now, draft)
 
     def _accepted_rows(self, request: Request) -> tuple[OutboxRow, ...]:
         body = payloads.accepted(request.id)
-        return self._answer_rows(request.verb.value, body, self._open.get(request.id))
-
-    def _announce(self, action: Announce, now: Instant, draft: Draft) -> None:
-        receipt = None
-        if action.event in _WITH_RECEIPT:
-            receipt = self._with.receipts.get(action.swap_id)
-        if action.event in ("confirmed", "trial_failed"):
-            verdict = action.event if action.event == "confirmed" else action.reason
-            receipt = self._with.receipts.trial_ended(action.swap_id, verdict) or receipt
-        if receipt is not None:
-            draft.receipts.append(ReceiptRow(action.swap_id, now.utc, encoded(receipt)))
-        event = self._event(
-            action.event,
-            swap_id=action.swap_id or None,
-            model=str(action.model) if action.model else None,
-            frame=receipt.cutover_frame if receipt else None,
-            from_=receipt.from_ if receipt else None,
-            code=action.code or None,
-            message=action.reason or None,
-            receipt=receipt,
-        )
-        draft.outbox.append(self._row(event))
-        facts = {
-            "event": action.event,
-            "model": str(action.model) if action.model else None,
-            "swap": action.swap_id,
-            "code": action.code,
-            "reason": action.reason,
-        }
-        draft.audit.append(self._audit("event", facts))
-
-    def _event(self, kind: str, **fields: object) -> EventMessage:
-        time = iso_utc(self._with.clock.now().utc)
-        return EventMessage(type=kind, time=time, boot=self._with.boot, **fields)  # type: ignore[arg-type]
-
-    def _row(self, event: EventMessage) -> OutboxRow:
-        return OutboxRow(self._with.topics.model_event, payloads.encode(event))
-
-    def _audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
-        body = json.dumps(facts, sort_keys=True).encode()
-        return AuditRow(self._with.clock.now().utc, kind, body)
+        return self._clerk.answer_rows(request.verb.value, body, self._open.get(request.id))
 
     # ------------------------------------------------------------------ out
 

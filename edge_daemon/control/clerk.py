@@ -1,0 +1,139 @@
+"""The clerk: puts what a step brings about into the rows that the journal keeps.
+
+Answers, events, receipts and the audit trail are worded here; the desk decides when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from edge_daemon.control import payloads
+from edge_daemon.control.draft import Draft
+from edge_daemon.control.messages import Carrier, ReplyTo
+from edge_daemon.control.outbox import response_rows
+from edge_daemon.control.payloads import Event as EventMessage
+from edge_daemon.control.payloads import iso_utc
+from edge_daemon.control.receipts import Receipts, encoded
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.actions import Announce, Reply
+from edge_daemon.core.values import Instant, Request, Status
+from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.journal import Journal, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+from edge_daemon.host.metrics import Metrics
+
+_WITH_RECEIPT = frozenset({"swapped", "rolled_back", "confirmed", "trial_failed"})
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Whom the desk deals with."""
+
+    boot: str
+    topics: Topics
+    journal: Journal
+    carrier: Carrier
+    receipts: Receipts
+    metrics: Metrics
+    clock: Clock
+    wake_outbox: Callable[[], None]
+    deliver: Callable[[str, bytes], None]
+    """Tells the local socket an answer too, by the request's id."""
+    take_snapshot: Callable[[Request], None]
+    """Makes the picture in a thread of its own and answers through `finish_snapshot`."""
+
+
+class Clerk:
+    """Only the desk asks it, on the driver's thread."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._with = exchange
+
+    # ------------------------------------------------------------------ requests
+
+    def accept(self, action: Reply, reply_to: ReplyTo, now: Instant, draft: Draft) -> None:
+        """The request, as it is kept before anybody hears that we have it."""
+        request = action.request
+        draft.accepted.append(
+            RequestRow(
+                id=request.id,
+                verb=request.verb.value,
+                received_utc=now.utc,
+                reply_to=reply_to.to_json().encode(),
+                body=msgspec.json.encode(request),
+                swap_id=action.swap_id or None,
+            )
+        )
+
+    def conclude(self, action: Reply, reply_to: ReplyTo | None, draft: Draft) -> bytes:
+        """The outcome, for the sender, for a repeat of the request, and for the audit trail."""
+        request, status = action.request, action.status
+        receipt = self._with.receipts.finished(action.swap_id) if action.swap_id else None
+        body = payloads.outcome(
+            request.id,
+            status,
+            receipt=receipt if status is Status.SUCCEEDED else None,
+            refusal=action.refusal,
+        )
+        draft.outcomes.append(OutcomeRow(request.id, status.value, body, action.swap_id or None))
+        draft.outbox.extend(self.answer_rows(request.verb.value, body, reply_to))
+        code = str(action.refusal.code) if action.refusal else ""
+        facts = {"id": request.id, "status": status.value, "code": code, "swap": action.swap_id}
+        draft.audit.append(self.audit("outcome", facts))
+        return body
+
+    def answer_rows(
+        self, verb: str, body: bytes, reply_to: ReplyTo | None
+    ) -> tuple[OutboxRow, ...]:
+        """The answer to `response/<verb>`, and to the sender's own address."""
+        return tuple(
+            OutboxRow(topic, body, properties=properties, is_outcome=True)
+            for topic, properties in response_rows(self._with.topics, verb, reply_to)
+        )
+
+    # ------------------------------------------------------------------ events
+
+    def announce(self, action: Announce, now: Instant, draft: Draft) -> None:
+        """What happened, with its receipt where it has one."""
+        receipt = None
+        if action.event in _WITH_RECEIPT:
+            receipt = self._with.receipts.get(action.swap_id)
+        if action.event in ("confirmed", "trial_failed"):
+            verdict = action.event if action.event == "confirmed" else action.reason
+            receipt = self._with.receipts.trial_ended(action.swap_id, verdict) or receipt
+        if receipt is not None:
+            draft.receipts.append(ReceiptRow(action.swap_id, now.utc, encoded(receipt)))
+        event = self.event(
+            action.event,
+            swap_id=action.swap_id or None,
+            model=str(action.model) if action.model else None,
+            frame=receipt.cutover_frame if receipt else None,
+            from_=receipt.from_ if receipt else None,
+            code=action.code or None,
+            message=action.reason or None,
+            receipt=receipt,
+        )
+        draft.outbox.append(event)
+        facts = {
+            "event": action.event,
+            "model": str(action.model) if action.model else None,
+            "swap": action.swap_id,
+            "code": action.code,
+            "reason": action.reason,
+        }
+        draft.audit.append(self.audit("event", facts))
+
+    def event(self, kind: str, **fields: object) -> OutboxRow:
+        """One message for `model/event`; `fields` are those of `payloads.Event`."""
+        time = iso_utc(self._with.clock.now().utc)
+        event = EventMessage(type=kind, time=time, boot=self._with.boot, **fields)  # type: ignore[arg-type]
+        return OutboxRow(self._with.topics.model_event, payloads.encode(event))
+
+    def audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
+        """One record of the audit trail."""
+        body = json.dumps(facts, sort_keys=True).encode()
+        return AuditRow(self._with.clock.now().utc, kind, body)
