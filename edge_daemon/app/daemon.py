@@ -23,6 +23,7 @@ from edge_daemon.app.pulse import Body, Pulse
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import compare, merge
 from edge_daemon.app.window import Window
+from edge_daemon.app.wishes import Wishes
 from edge_daemon.config import Settings
 from edge_daemon.core.events import Event, SlotLost, StoodIn
 from edge_daemon.core.values import BundleRef, Judged
@@ -85,6 +86,7 @@ class Daemon:
             lambda: control.session.online,
         )
         pulse = Pulse(body)
+        self._wishes = Wishes(ground, control)
         self._notifier = Notifier.from_environ(os.environ)
         self.watched = Watched(
             boot=ground.boot,
@@ -97,6 +99,7 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             is_healthy=lambda: pulse.health().good,
+            wishes=self._wishes.remarks,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock
@@ -146,6 +149,8 @@ class Daemon:
         closing.callback(frames.stop_camera)
         control.start_edges()
         closing.callback(control.stop_edges)
+        self._wishes.start()
+        closing.callback(self._wishes.stop)
         self.keeper.start()
         closing.callback(self.keeper.stop)
         self._window.start()

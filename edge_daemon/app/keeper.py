@@ -48,6 +48,8 @@ class Watched:
     camera: Callable[[], CameraState]
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
+    wishes: Callable[[], tuple[str, ...]] = tuple
+    """What is not as the desired state says."""
 
 
 class Keeper:
@@ -173,7 +175,7 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
-        return tuple(found)
+        return (*found, *watched.wishes())
 
     def _tell_systemd(self, problems: tuple[str, ...]) -> None:
         """Ready once frames are judged; the watchdog is fed by completed inferences."""

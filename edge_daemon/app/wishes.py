@@ -1,0 +1,40 @@
+"""The desired state of this device, joined with its control room."""
+
+from __future__ import annotations
+
+from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.control.desired_state import DesiredState, Surroundings
+
+
+class Wishes:
+    """What a fleet's file wants of this station; nothing where no file is named."""
+
+    def __init__(self, ground: Foundation, control: ControlWing) -> None:
+        self._control = control
+        settings = ground.settings
+        self._followed: DesiredState | None = None
+        if settings.desired is not None:
+            surroundings = Surroundings(
+                tuple(settings.links.items()),
+                ground.clock,
+                lambda: control.driver.state,
+                ground.journal.find_request,
+                control.on_request,
+            )
+            file, folder = settings.desired.file, settings.state_folder
+            self._followed = DesiredState(file, folder, surroundings)
+
+    def start(self) -> None:
+        """Follow the file, from the planner's first step on."""
+        if self._followed is not None:
+            self._followed.start()
+            self._control.driver.call(self._followed.begin)
+
+    def stop(self) -> None:
+        if self._followed is not None:
+            self._followed.stop()
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as the file wishes, a sentence each."""
+        return self._followed.remarks() if self._followed is not None else ()
