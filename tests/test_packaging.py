@@ -73,6 +73,20 @@ def test_a_containers_settings_are_valid_and_safe(file: str) -> None:
     assert (settings.models.store, settings.state_dir) == (Path("/models"), Path("/state"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "desired"),
+    [
+        ("station/station.yaml", "station/desired/line3-cam1.yaml"),
+        ("k8s/base/settings.yaml", "k8s/base/desired.yaml"),
+    ],
+)
+def test_what_is_desired_fits_the_station(settings: str, desired: str) -> None:
+    """The shipped wishes are for models that the shipped settings link."""
+    station = config.load(DOCKER / settings)
+    assert station.desired is not None
+    assert config.read_desired(DOCKER / desired, station.links)[1] == ()
+
+
 def test_the_image_runs_as_nobody_and_is_asked_whether_it_judges() -> None:
     """Pinned dependencies, a user of its own in the last stage, a check of inference."""
     text = (DOCKER / "Dockerfile").read_text()
