@@ -135,8 +135,12 @@ def test_without_an_answer_it_is_not_healthy() -> None:
 
 
 def _objects(folder: Path) -> list[dict[str, Any]]:
-    files = sorted(file for file in folder.glob("*.yaml") if file.name != "settings.yaml")
-    return [part for file in files for part in yaml.safe_load_all(file.read_text())]
+    documents = [part for file in folder.glob("*.yaml") for part in _documents(file)]
+    return [part for part in documents if "kind" in part]
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(file.read_text()))
 
 
 def test_the_pod_is_confined() -> None:
@@ -155,6 +159,20 @@ def test_the_pod_is_confined() -> None:
     made = {volume["name"] for volume in pod["volumes"]}
     made |= {claim["metadata"]["name"] for claim in station["spec"]["volumeClaimTemplates"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == made
+
+
+def test_what_is_desired_changes_under_a_running_pod() -> None:
+    """A ConfigMap whose name stays, mounted as a folder: only so the kubelet renews it."""
+    (made,) = _documents(DOCKER / "k8s/base/kustomization.yaml")
+    (desired,) = [each for each in made["configMapGenerator"] if each["name"] == "desired"]
+    assert desired["options"] == {"disableNameSuffixHash": True}
+    (station,) = [part for part in _objects(DOCKER / "k8s/base") if part["kind"] == "StatefulSet"]
+    (container,) = station["spec"]["template"]["spec"]["containers"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "desired"]
+    assert "subPath" not in mount
+    settings = config.load(DOCKER / "k8s/base/settings.yaml")
+    assert settings.desired is not None
+    assert str(settings.desired.file.parent) == mount["mountPath"]
 
 
 def test_kustomizations_name_files_that_are_there() -> None:
