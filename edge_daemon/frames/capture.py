@@ -23,8 +23,9 @@ from edge_daemon.core.credentials import redact
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import BoxError, CameraError
 from edge_daemon.frames.camera import Camera
+from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
-from edge_daemon.frames.ring import Lease, Ring
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _log = structlog.get_logger(__name__)

@@ -20,8 +20,8 @@ import structlog
 
 from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import CameraError
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.rejected import RejectedFolder
-from edge_daemon.frames.ring import Captured
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)

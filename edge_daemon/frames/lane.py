@@ -16,7 +16,8 @@ from typing import Protocol
 from edge_daemon.core.recipe import judge
 from edge_daemon.core.values import Instant, Judged, Reason, Verdict
 from edge_daemon.errors import BundleError, SlotLost
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.ring import Ring
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.slot import Inference
 

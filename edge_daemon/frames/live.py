@@ -14,9 +14,10 @@ import numpy as np
 
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger, Mark
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.slots.crossing import Crossed

@@ -14,50 +14,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from edge_daemon.core.values import Assignment, Instant, Reason
 from edge_daemon.errors import CameraError, Code
+from edge_daemon.frames.captured import Captured, Lease, Waiting
 from edge_daemon.frames.places import Boundary, Pool
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
-
-
-@dataclass(frozen=True)
-class Captured:
-    """One captured frame in its turn; without an address, a tombstone: `dropped` says why."""
-
-    number: int
-    captured: Instant
-    assignment: Assignment
-    address: FrameAddress | None
-    dropped: Reason | None
-
-
-@dataclass(frozen=True, eq=False)
-class Lease:
-    """A place to write one frame into; `address` is None for a scratch place outside the ring."""
-
-    pixels: Pixels = field(repr=False)
-    address: FrameAddress | None
-
-
-class _Waiting:
-    """A frame that the lane has not popped: only the ring sees it change."""
-
-    __slots__ = ("address", "assignment", "captured", "dropped", "number", "seen")
-
-    def __init__(self, number: int, captured: Instant, assignment: Assignment) -> None:
-        self.number = number
-        self.captured = captured
-        self.assignment = assignment
-        self.address: FrameAddress | None = None
-        self.dropped: Reason | None = None
-        self.seen = False  # the lane holds it from head(): its pixels may be in use
-
-    def shown(self) -> Captured:
-        return Captured(self.number, self.captured, self.assignment, self.address, self.dropped)
 
 
 class Ring:
@@ -76,8 +40,8 @@ class Ring:
         self._pool: Pool | None = None  # of the current shape
         self._pools: dict[FrameMemory, Pool] = {}  # and those that are still held somewhere
         self._scratch: Pixels | None = None
-        self._waiting: deque[_Waiting] = deque()
-        self._live: deque[_Waiting] = deque()  # those of `_waiting` that have a place
+        self._waiting: deque[Waiting] = deque()
+        self._live: deque[Waiting] = deque()  # those of `_waiting` that have a place
         self._next = 0
         self._assignment = Assignment()
         self._boundaries: deque[Boundary] = deque()  # not reached yet, in the order of the calls
@@ -114,7 +78,7 @@ class Ring:
             if self._closed or not self._opened:
                 self._show(lease)
                 return
-            frame = _Waiting(self._next, captured, self._assigned(self._next, captured.at))
+            frame = Waiting(self._next, captured, self._assigned(self._next, captured.at))
             self._next += 1
             if lease.address is None:
                 frame.dropped = Reason.DROPPED_OVERFLOW
@@ -375,7 +339,7 @@ class Ring:
             self._live.remove(oldest)  # the first or the second: O(1)
             self._make_stale(oldest)
 
-    def _make_stale(self, frame: _Waiting) -> None:
+    def _make_stale(self, frame: Waiting) -> None:
         assert frame.address is not None
         self._let_go(frame.address)
         frame.address = None

@@ -11,7 +11,8 @@ import pytest
 from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from tests.sim.camera import (

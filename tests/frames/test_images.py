@@ -21,9 +21,10 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.errors import CameraError
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import Pictures, annotate, encode
 from edge_daemon.frames.rejected import RejectedFolder
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 
 SHAPE = FrameShape(120, 160)

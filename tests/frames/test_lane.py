@@ -19,9 +19,10 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import IDLE_S, Lane
 from edge_daemon.frames.ledger import Ledger
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder

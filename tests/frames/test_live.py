@@ -14,9 +14,10 @@ from edge_daemon.core.values import (
     Reason,
     Verdict,
 )
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import UNSEEN_SHAPE, LiveLine, Outlets
-from edge_daemon.frames.ring import Captured, Ring
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.slots.line import Sample
 from tests.sim.clock import SimClock

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from edge_daemon.core.values import Assignment, Instant, Reason
-from edge_daemon.frames.ring import Captured, Lease, Ring
+from edge_daemon.frames.captured import Captured, Lease
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 
 SMALL = FrameShape(2, 4)
