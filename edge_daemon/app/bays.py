@@ -40,7 +40,12 @@ class Bays:
         if settings.isolation == "thread":
             self.slots = {name: ThreadSlot(name, engine, options) for name in names}
             return
-        spec = WorkerSpec(engine, options, readable=(str(ground.scratch),))
+        spec = WorkerSpec(
+            engine,
+            options,
+            readable=(str(ground.scratch),),
+            memory_bytes=(settings.memory_limit_mb or 0) << 20,
+        )
         spares = SparePool(spec, standing=0 if settings.spare == "off" else 1)
         self._closing.callback(spares.close)
         self.quiet = spares.quiet

@@ -14,6 +14,7 @@ from edge_daemon.app.box import available_memory_bytes, runtime_folder
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.recall import recall
+from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
 from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
@@ -71,7 +72,11 @@ class ControlWing:
         self._build_edges()
         self._build_driver(bays)
         self.reporter = Reporter(
-            self.session, self.topics, self._info(), lambda: self.desk.model_state
+            self.session, self.topics, self._info(), lambda: self.desk.model_state, self._api
+        )
+        quota_mb = ground.settings.models.quota_mb
+        self._storekeeper = Storekeeper(
+            ground.store, None if quota_mb is None else quota_mb << 20, self.driver, self.desk
         )
         self._watch = StoreWatch(ground.store, self._store_changed)
 
@@ -116,6 +121,7 @@ class ControlWing:
             bays.quiet,
         )
         self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
+            ground.gpu.capability if ground.gpu else None,
         receipts = Receipts(ground.boot, frames.line, self._loader.dossier_of)
         exchange = Exchange(
             boot=ground.boot,
@@ -151,10 +157,12 @@ class ControlWing:
         ground, settings = self._ground, self._ground.settings
         return State(
             boot=ground.boot,
+        offer = ground.store.offer()
             slots=tuple(SlotState(name) for name in self._frames.crossing.slots),
             links=tuple(settings.links.items()),
             initial=settings.models.initial,
-            available=ground.store.available(),
+            available=offer.known,
+            below=offer.below,
             durable=recall(ground.journal, settings.state_folder, ground.started),
         )
 
@@ -261,6 +269,7 @@ class ControlWing:
 
     def _retell_offer(self) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""
+        self._storekeeper.look()
         store = self._ground.store
 
         def tell() -> None:

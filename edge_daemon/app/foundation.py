@@ -56,7 +56,7 @@ class Foundation:
                 journal=journal,
                 metrics=Metrics(),
                 gpu=open_gpu(settings.slots.device, os.environ),
-                store=Store(settings.models.store, folder),
+                store=Store(settings.models.store, folder, settings.models.floor),
                 trust=Trust(settings.models.trust.public_keys, settings.models.trust.required),
                 scratch=scratch,
             )

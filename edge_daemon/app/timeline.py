@@ -7,7 +7,7 @@ that refused it, is read when somebody opens it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,12 +65,13 @@ class Timeline:
         if not events and receipt is None:
             return None
         request = self._journal.find_request(request_id) if request_id else None
+        answer = request.outcome if request and request.outcome else _refusal(events)
         return SwapEntry(
             id=entry_id,
             events=tuple(events),
             receipt=raw(receipt.body) if receipt else None,
             request=raw(request.body) if request else None,
-            outcome=raw(request.outcome) if request and request.outcome else None,
+            outcome=raw(answer) if answer else None,
         )
 
 
@@ -87,18 +88,20 @@ class _Entry:
     message: str | None = None
     code: str | None = None
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    checks: Sequence[Mapping[str, Any]] = ()
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
         """The next thing that happened to it."""
         self.status = event
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code
+        self.checks = facts.get("checks") or self.checks
         if event not in ("requested", "swapped"):
             self.message = facts.get("reason") or self.message
 
     def line(self) -> SwapLine:
         receipt = self.receipt
-        checks = receipt.get("checks") or ()
+        checks = receipt.get("checks") or self.checks
         return SwapLine(
             id=self.id,
             time=iso_utc(self.utc),
@@ -169,6 +172,15 @@ def _hear_outcome(
         note = _Entry(_note_id(link), link.row.utc, verb, status)
         note.model, note.by, note.code = asked.get("model"), asked.get("by"), facts.get("code")
         entries[note.id] = note
+
+
+def _refusal(events: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """What the daemon did by itself has no outcome: the event that ended it tells as much."""
+    ended = next((facts for facts in reversed(events) if facts.get("checks")), None)
+    if ended is None:
+        return None
+    error = {"code": ended["code"], "message": ended["reason"], "checks": ended["checks"]}
+    return json.dumps({"status": ended["event"], "error": error}).encode()
 
 
 def _note_id(link: AuditLink) -> str:

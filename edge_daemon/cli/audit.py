@@ -59,6 +59,13 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     for heading in ("row", "when", "what", ""):
         table.add_column(heading)
     for row in rows:
-        facts = ", ".join(f"{key} {value}" for key, value in row["body"].items() if value)
+        facts = ", ".join(f"{key} {_brief(value)}" for key, value in row["body"].items() if value)
         table.add_row(str(row["seq"]), moment(row["time"]), row["kind"], Text(facts))
     return table
+
+
+def _brief(fact: Any) -> str:
+    """A gate report is too long for a line: how much of it passed says enough."""
+    if isinstance(fact, list):
+        return f"{sum(bool(check.get('passed')) for check in fact)} of {len(fact)} passed"
+    return str(fact)

@@ -16,6 +16,7 @@ from typing import Any
 from edge_daemon.cli.station import Station
 from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.control.inquiries import MOST_AUDIT_ROWS
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import Code, SenderError, StateError
@@ -58,6 +59,25 @@ class Records:
                     for link in journal.audit_rows(limit)
                 ],
             }
+
+    def refusals(self, limit: int) -> list[dict[str, Any]]:
+        """The newest bundles that were refused once they were looked at, newest first.
+
+        Also those that the daemon wanted by itself: for an order, or at its start.
+        """
+        rows = reversed(self.audit(MOST_AUDIT_ROWS, verify=False)["rows"])
+        return [
+            {
+                "swap_id": str(row["body"].get("swap") or ""),
+                "time": row["time"],
+                "model": str(row["body"].get("model") or ""),
+                "code": str(row["body"].get("code") or ""),
+                "message": str(row["body"].get("reason") or ""),
+                "checks": list(row["body"].get("checks") or ()),
+            }
+            for row in rows
+            if row["kind"] == "event" and row["body"].get("event") in ("rejected", "failed")
+        ][:limit]
 
     def durable(self) -> Durable | None:
         """The state of a daemon that does not run; None while it runs, or never ran."""

@@ -13,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.exits import NotReachable
+from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
-from edge_daemon.cli.words import console, milliseconds, moment, receipt_lines, size
+from edge_daemon.cli.words import console, size
 from edge_daemon.config import Settings
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
@@ -150,25 +151,7 @@ def sign(
     typer.echo(f"Signed: {trust.sign(folder, key)}")
 
 
-@app.command("history")
-def history(
-    file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="The newest so many.")] = 20,
-    swap: Annotated[str, typer.Option(help="Only this swap, in full.", show_default=False)] = "",
-    as_json: AsJson = False,
-) -> None:
-    """The receipts of past swaps, newest first."""
-    receipts = Records(Station(read_settings(file))).history(200 if swap else limit)
-    if swap:
-        receipts = [receipt for receipt in receipts if receipt.get("swap_id") == swap]
-        if not receipts:
-            raise SenderError(f"No swap {swap} is on record.", hint="See: models history")
-    if as_json:
-        typer.echo(json.dumps(receipts, indent=2, ensure_ascii=False))
-    elif swap:
-        typer.echo("\n".join(receipt_lines(receipts[0])))
-    else:
-        console().print(_history_table(receipts))
+app.command("history")(history)
 
 
 @app.command("quarantine")
@@ -294,21 +277,3 @@ def _shown(value: Any) -> Text:
     if isinstance(value, (list, tuple)):
         return Text(", ".join(str(inner) for inner in value))
     return Text(str(value))
-
-
-def _history_table(receipts: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
-        table.add_column(heading)
-    for receipt in receipts:
-        table.add_row(
-            moment(receipt.get("cutover_at") or receipt.get("requested_at")),
-            Text(str(receipt.get("swap_id"))),
-            Text(str(receipt.get("from") or "")),
-            Text(str(receipt.get("to"))),
-            str(receipt.get("cutover_frame", "")),
-            milliseconds(receipt.get("pause_ms")),
-            Text(str(receipt.get("by") or "")),
-            Text(str(receipt.get("trial") or "")),
-        )
-    return table

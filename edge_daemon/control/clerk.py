@@ -118,13 +118,15 @@ class Clerk:
             receipt=receipt,
         )
         draft.outbox.append(event)
-        facts = {
+        facts: dict[str, object] = {
             "event": action.event,
             "model": str(action.model) if action.model else None,
             "swap": action.swap_id,
             "code": action.code,
             "reason": action.reason,
         }
+        if action.checks:
+            facts["checks"] = msgspec.to_builtins(payloads.check_lines(action.checks))
         draft.audit.append(self.audit("event", facts))
 
     def event(self, kind: str, **fields: object) -> OutboxRow:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.values import Assignment, BundleRef, Known, Refusal, Request, Status
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Check,
+    Known,
+    Refusal,
+    Request,
+    Status,
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ class Announce:
     model: BundleRef | None = None
     code: str = ""
     reason: str = ""
+    checks: tuple[Check, ...] = ()  # of a bundle that was refused
 
 
 Action = Union[

@@ -84,6 +84,7 @@ class Turn:
                     op.target.ref,
                     code=str(refusal.code) if refusal else "",
                     reason=refusal.message if refusal else "",
+                    checks=refusal.checks if refusal else (),
                 )
             )
 

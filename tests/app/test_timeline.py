@@ -117,3 +117,27 @@ def test_it_is_bounded_and_survives_what_it_cannot_read(told: Told) -> None:
     lines = told.timeline.lines()
     assert len(lines) == SHOWN
     assert lines[0].id == f"b-{SHOWN + 4}"
+
+
+def test_what_an_order_brought_and_the_gate_refused_keeps_its_report(told: Told) -> None:
+    """Nobody asked, so nobody was answered: the report opens from the event itself."""
+    checks = [{"name": "load", "passed": True}, {"name": "golden.recall", "passed": False}]
+    told.write(
+        "event",
+        event="rejected",
+        swap="b-3",
+        model="can@2.0.0",
+        code="gate_failed",
+        reason="Recall is low.",
+        checks=checks,
+    )
+    (line,) = told.timeline.lines()
+    assert (line.status, line.code, line.checks) == ("rejected", "gate_failed", (1, 2))
+    entry = told.timeline.entry("b-3")
+    assert entry is not None
+    assert entry.outcome is not None
+    assert msgspec.json.decode(entry.outcome)["error"] == {
+        "code": "gate_failed",
+        "message": "Recall is low.",
+        "checks": checks,
+    }

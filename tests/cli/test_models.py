@@ -146,6 +146,22 @@ def test_history_holds_the_receipts(device: Device) -> None:
     assert run(device, "models", "history", "--swap", "none")[0] == 1
 
 
+def test_history_tells_what_was_refused_and_why(device: Device) -> None:
+    """With every check, by the running daemon and from its journal alike."""
+    weights = device.store / "bottle" / "1.1.0" / "weights-good.pt"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert run(device, "swap", B2, "--local")[0] == 1
+    (running,) = as_json(device, "models", "history", "--refused")
+    assert (running["model"], running["code"]) == (B2, "digest_mismatch")
+    assert [(c["name"], c["passed"]) for c in running["checks"]] == [("integrity", False)]
+    code, output = run(device, "models", "history", "--refused", "--swap", running["swap_id"])
+    assert (code, "integrity" in output) == (0, True)
+    assert "0 of 1" in run(device, "audit")[1]
+    device.stop()
+    assert as_json(device, "models", "history", "--refused") == [running]
+    assert "digest_mismatch" in run(device, "models", "history", "--refused")[1]
+
+
 def test_audit_verify_finds_a_change(device: Device) -> None:
     """A row that somebody changed breaks the chain: named, and exit 1."""
     code, output = run(device, "audit", "verify")

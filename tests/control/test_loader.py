@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,19 @@ def test_golden_images_that_are_missed_fail_the_gate(station: Station) -> None:
     outcome = refused(station, "gate_failed")
     failed = [c["name"] for c in outcome["error"]["checks"] if not c["passed"]]
     assert "golden.recall" in failed
+
+
+def test_the_report_on_what_an_order_brought_is_on_record(station: Station) -> None:
+    """Nobody waits for an answer: the trail holds every check all the same."""
+    can = BundleRef.parse("can@1.0.0")
+    seen = station.script.detect_file
+    station.script.detect_file = lambda order, path: () if order.ref == can else seen(order, path)
+    station.order("CAN", "dispatched")
+    station.until_event("rejected", model=str(can))
+    rows = [json.loads(link.row.body) for link in station.journal.audit_rows(100)]
+    (ended,) = [row for row in rows if row.get("event") == "rejected"]
+    assert [c["name"] for c in ended["checks"] if not c["passed"]] == ["golden.recall"]
+    assert len(ended["checks"]) > 5
 
 
 def test_numbers_that_are_none_fail_the_gate(station: Station) -> None:

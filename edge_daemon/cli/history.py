@@ -1,0 +1,108 @@
+"""`edge-daemon models history`: the receipts of swaps, and the reports of what was refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.station import Station
+from edge_daemon.cli.words import checks_table, console, milliseconds, moment, receipt_lines
+from edge_daemon.errors import SenderError
+
+MOST = 200
+"""Rows that are looked through for one swap."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of row is read and shown."""
+
+    read: Callable[[Records, int], list[_Row]]
+    show: Callable[[_Row], Iterator[RenderableType]]
+    table: Callable[[list[_Row]], Table]
+
+
+def history(
+    file: ConfigFile = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="The newest so many.")] = 20,
+    swap: Annotated[str, typer.Option(help="Only this swap, in full.", show_default=False)] = "",
+    refused: Annotated[bool, typer.Option("--refused", help="What was refused, and why.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The receipts of past swaps, newest first; or with --refused, what never came so far."""
+    records = Records(Station(read_settings(file)))
+    kind = _REFUSALS if refused else _RECEIPTS
+    rows = kind.read(records, MOST if swap else limit)
+    if swap:
+        rows = [row for row in rows if row.get("swap_id") == swap]
+    if swap and not rows:
+        other = "See: models history" if refused else "If it was refused: models history --refused"
+        raise SenderError(f"No swap {swap} is on record.", hint=other)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif swap:
+        for part in kind.show(rows[0]):
+            console().print(part)
+    else:
+        console().print(kind.table(rows))
+
+
+def _shown(receipt: _Row) -> Iterator[RenderableType]:
+    yield from (Text(line) for line in receipt_lines(receipt))
+
+
+def _history_table(receipts: list[_Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
+        table.add_column(heading)
+    for receipt in receipts:
+        table.add_row(
+            moment(receipt.get("cutover_at") or receipt.get("requested_at")),
+            Text(str(receipt.get("swap_id"))),
+            Text(str(receipt.get("from") or "")),
+            Text(str(receipt.get("to"))),
+            str(receipt.get("cutover_frame", "")),
+            milliseconds(receipt.get("pause_ms")),
+            Text(str(receipt.get("by") or "")),
+            Text(str(receipt.get("trial") or "")),
+        )
+    return table
+
+
+def _refusal(row: _Row) -> Iterator[RenderableType]:
+    yield Text(f"{row['model']}: {row['code']}. {row['message']}")
+    table = checks_table(row["checks"], only_failed=False)
+    if table is not None:
+        yield table
+
+
+def _refusal_table(rows: list[_Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when", "swap", "model", "code", "checks", "why"):
+        table.add_column(heading, no_wrap=heading in ("swap", "model", "code"))
+    for row in rows:
+        passed = sum(bool(check.get("passed")) for check in row["checks"])
+        table.add_row(
+            moment(row["time"]),
+            Text(row["swap_id"]),
+            Text(row["model"]),
+            Text(row["code"]),
+            f"{passed} of {len(row['checks'])}" if row["checks"] else "",
+            Text(row["message"]),
+        )
+    return table
+
+
+_RECEIPTS = _Kind(lambda records, limit: records.history(limit), _shown, _history_table)
+_REFUSALS = _Kind(lambda records, limit: records.refusals(limit), _refusal, _refusal_table)
