@@ -19,6 +19,7 @@ from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameNews, FrameWing
 from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
+from edge_daemon.app.probe import Probe
 from edge_daemon.app.pulse import Body, Pulse
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import compare, merge
@@ -73,6 +74,7 @@ class Daemon:
         news = CommandNews(self._reached, lambda *answer: self._window.deliver(*answer))  # noqa: PLW0108 - built below
         self.control = ControlWing(ground, self.bays, self.frames, news)
         self.frames.show(self.control.driver.state.line.requires)
+        self._probe = Probe(self.frames.crossing, ground.clock)
         self._build_watchers()
 
     def _build_watchers(self) -> None:
@@ -84,6 +86,7 @@ class Daemon:
             lambda: control.driver.state,
             lambda: frames.camera,
             lambda: control.session.online,
+            self._probe,
         )
         pulse = Pulse(body)
         self._wishes = Wishes(ground, control)
@@ -140,6 +143,7 @@ class Daemon:
     def _start(self) -> None:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
+        closing.callback(self._probe.close)
         frames.start_lane()
         closing.callback(frames.stop_lane)
         control.start_driver()

@@ -6,7 +6,8 @@ Gauges, health and systemd's watchdog are fed here from what the parts say of th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +16,8 @@ from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.errors import CameraError
+from edge_daemon.core.values import Instant
+from edge_daemon.errors import CameraError, StateError
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
@@ -32,6 +34,8 @@ _log = structlog.get_logger(__name__)
 LOOK_S = 1.0
 SUMMARY_S = 10.0
 """Between two lines of the log that say how the line runs."""
+TELL_AGAIN_S = 60.0
+"""Between two lines of the log about messages that were given up."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Keeper:
         self._started_at = clock.now().at
         self._summary_at = self._started_at
         self._captured = 0
+        self._given_up_before = self._given_up_told = watched.journal.outbox_dropped()
+        self._given_up_told_at = self._started_at - TELL_AGAIN_S
         self._is_ready = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -142,6 +148,7 @@ class Keeper:
         )
         self._reporter.health(vitals, watched.boot, now.at - self._started_at, now)
         self._tell_systemd(problems)
+        self._look_at_disk(now)
         if now.at - self._summary_at >= SUMMARY_S:
             self._summary_at = now.at
             self._log_summary()
@@ -175,7 +182,26 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
-        return (*found, *watched.wishes())
+        return (*found, *self._disk_problems(), *watched.wishes())
+
+    def _disk_problems(self) -> Iterator[str]:
+        journal = self._watched.journal
+        if journal.trouble:
+            yield f"the state is not saved: {journal.trouble}"
+        given_up = journal.outbox_dropped() - self._given_up_before
+        if given_up:
+            yield f"{given_up} events and answers were given up: the broker was away for too long"
+
+    def _look_at_disk(self, now: Instant) -> None:
+        """A disk that refused is tried again; an outbox that overflows is told once a minute."""
+        journal = self._watched.journal
+        if journal.trouble:
+            with suppress(StateError):  # it is in `problems` already
+                journal.probe()
+        given_up = journal.outbox_dropped()
+        if given_up > self._given_up_told and now.at - self._given_up_told_at >= TELL_AGAIN_S:
+            _log.error("outbox_overflowed", given_up=given_up - self._given_up_told)
+            self._given_up_told, self._given_up_told_at = given_up, now.at
 
     def _tell_systemd(self, problems: tuple[str, ...]) -> None:
         """Ready once frames are judged; the watchdog is fed by completed inferences."""

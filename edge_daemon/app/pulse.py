@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from edge_daemon.app.probe import Probe
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant, Verdict
@@ -31,6 +32,7 @@ class Body:
     state: Callable[[], State]
     camera: Callable[[], CameraState]
     broker_online: Callable[[], bool]
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ class Pulse:
             camera_up=self._body.camera().state is CameraPhase.ONLINE,
             mqtt_connected=self._body.broker_online(),
         )
+        probe = self._body.probe
+        if probe is not None:
+            if not counts.captured:
+                probe.look(now, self._signs.inference_at)
+            self._signs = replace(self._signs, is_probed=True, answered_at=probe.answered_at)
 
     def _sums(self) -> _Sums:
         ledger = self._body.ledger

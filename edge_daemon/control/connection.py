@@ -82,6 +82,11 @@ class Connection:
     def online(self) -> bool:
         return self._welcomed.is_set() and not self._ended.is_set()
 
+    @property
+    def was_welcomed(self) -> bool:
+        """Whether the broker let us in, at any time."""
+        return self._welcomed.is_set()
+
     def alive(self) -> bool:
         """False where the connection stands and nobody reads from it."""
         return not self.online or self._network is None or self._network.is_alive()

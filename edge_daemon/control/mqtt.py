@@ -27,6 +27,7 @@ __all__ = ["Session", "SessionSpec", "response_addresses"]
 
 STEADY_S = 30.0  # a connection that lasted so long was a good one: back-off starts anew
 BACKOFF_S = (0.25, 30.0)
+WELCOMED_FAILURES = 4  # a broker that let us in is asked again within 4 s, however often it ends
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Session:
         self._chance = chance
         self._stopping = threading.Event()
         self._connection: Connection | None = None
+        self._was_welcomed = False
         self._thread = threading.Thread(target=self._run, name="mqtt-session", daemon=True)
         self._counting = threading.Lock()
         self._lost = 0
@@ -114,6 +116,8 @@ class Session:
                 return
             lasted_s = self._clock.now().at - began
             failures = 0 if lasted_s >= STEADY_S else failures + 1
+            if self._was_welcomed:
+                failures = min(failures, WELCOMED_FAILURES)
             first, most = BACKOFF_S
             delay_s = min(most, first * 2.0 ** min(failures, 16)) * self._chance.uniform(0.5, 1.0)
             _log.warning(
@@ -133,7 +137,8 @@ class Session:
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            self._connection = None
+            connection, self._connection = self._connection, None
+            self._was_welcomed = connection is not None and connection.was_welcomed
 
 
 def response_addresses(

@@ -1,7 +1,8 @@
 """When the daemon is healthy, and when it is ready: rules over a few signs, without a clock.
 
 Unhealthy means that a restart may help: frames come in, some model may judge them, and no
-inference completes. A camera or broker that is away is none of this: no restart brings it back.
+inference completes; or no frame comes, and the model does not answer a probe either. A camera or
+broker that is away is none of this: no restart brings it back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Signs:
     has_active: bool = False
     camera_up: bool = False
     mqtt_connected: bool = False
+    is_probed: bool = False  # while no frame comes, the model is asked by a probe
+    answered_at: float | None = None  # the last probe that the model answered
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,25 @@ def is_excused(judged: Judged) -> bool:
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
     """Whether inference goes on wherever there is something to infer (`/healthz`)."""
     frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s
-    if not frames_come or signs.changing_over:
+    if signs.changing_over:
         return Health(good=True)
+    if not frames_come:
+        return _answers(signs, at, limit_s)
     last = max(signs.started_at, signs.inference_at or 0.0, signs.excused_at or 0.0)
     if at - last <= limit_s:
         return Health(good=True)
     return Health(False, (f"frames come in, but no inference completed for {at - last:.0f} s",))
+
+
+def _answers(signs: Signs, at: float, limit_s: float) -> Health:
+    """No frame comes: whether the active model would judge one, by what it said to a probe."""
+    if not signs.is_probed or not signs.has_active:
+        return Health(good=True)
+    known = (signs.started_at, signs.frame_at, signs.inference_at, signs.answered_at)
+    last = max(moment for moment in known if moment is not None)
+    if at - last <= limit_s:
+        return Health(good=True)
+    return Health(False, (f"no frame comes, and the model gave no answer for {at - last:.0f} s",))
 
 
 def ready(signs: Signs, at: float, limit_s: float = 10.0) -> Health:

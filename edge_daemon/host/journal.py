@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
 from edge_daemon.host import audit
@@ -35,8 +35,10 @@ __all__ = [
     "RequestRow",
 ]
 
-OUTBOX_LIMIT = 10_000
+OUTBOX_LIMIT = 200_000
 """Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
+OUTBOX_BYTES = 256 << 20
+"""Their bytes on the disk, about; the same goes for them."""
 REQUEST_LIMIT = 10_000
 """Answered requests kept, so that a repeat is answered with the first outcome."""
 RECEIPT_LIMIT = 10_000
@@ -46,6 +48,15 @@ ANCHOR_EVERY = 64
 
 _REQUEST = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
 _OUTBOX = "topic, payload, qos, properties, is_outcome"
+_SIZE = "length(payload) + length(topic) + length(properties)"
+_DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
+
+
+class _Outbox(NamedTuple):
+    """What waits for the broker."""
+
+    messages: int
+    bytes: int
 
 
 class Journal:
@@ -79,7 +90,10 @@ class Journal:
         self._folder_lock = folder_lock
         self._db = connection
         self._lock = threading.Lock()
-        self._depth = int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        self.trouble = ""
+        """Why the last write failed, as a sentence; empty since one did not."""
+        self._outbox = self._count_outbox()
+        self._dropped = self._run(_DROPPED).fetchone()[0]
         last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
         self._head = Anchor(*(last.fetchone() or ()))
         self._anchored = self._read_anchor()
@@ -98,10 +112,11 @@ class Journal:
                     sha256 = hashlib.sha256(entry.state).hexdigest()
                     self._run("INSERT OR REPLACE INTO state VALUES (0,?,?)", entry.state, sha256)
                 self._write_requests(entry)
-                depth = self._write_outbox(entry.outbox)
+                outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 head = self._write_audit(entry.audit)
-            self._depth, self._head = depth, head
+            self._outbox, self._head = outbox, head
+            self._dropped += dropped
             if head.seq - self._anchored.seq >= ANCHOR_EVERY:
                 # The entry is durable already: an anchor that fails is tried again next time.
                 with suppress(StateError):
@@ -111,10 +126,13 @@ class Journal:
         """Forget messages that the broker has acknowledged; unknown ones are ignored."""
         with self._lock:
             with self._transaction():
-                gone = sum(
-                    self._run("DELETE FROM outbox WHERE seq = ?", seq).rowcount for seq in seqs
-                )
-            self._depth -= gone
+                left = self._forget(self._outbox, seqs)
+            self._outbox = left
+
+    def probe(self) -> None:
+        """Write what changes nothing, to see whether the disk takes it again."""
+        with self._lock, self._transaction():
+            self._run("UPDATE counters SET value = value")
 
     def anchor(self) -> None:
         """Write the audit trail's newest link to its own file; `close` does so too."""
@@ -159,11 +177,11 @@ class Journal:
 
     def outbox_depth(self) -> int:
         """Messages waiting; asks no disk."""
-        return self._depth
+        return self._outbox.messages
 
     def outbox_dropped(self) -> int:
-        """Messages that were given up because the outbox was full, since the journal began."""
-        return int(self._rows("SELECT value FROM counters WHERE name = 'outbox_dropped'")[0][0])
+        """Messages given up because the outbox was full, since the journal began; no disk."""
+        return self._dropped
 
     def history(self, limit: int = 100) -> tuple[ReceiptRow, ...]:
         """The newest receipts, newest first."""
@@ -196,15 +214,24 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with clearly(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+        try:
+            with clearly(self._path), self._undone_on_error():
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite itself rolls back on a full disk
-                    self._db.execute("ROLLBACK")
-                raise
+        except StateError as error:
+            self.trouble = error.message
+            raise
+        self.trouble = ""
+
+    @contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself rolls back on a full disk
+                self._db.execute("ROLLBACK")
+            raise
 
     def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._db.execute(sql, values)
@@ -238,24 +265,40 @@ class Journal:
                 REQUEST_LIMIT,
             )
 
-    def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> int:
+    def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> tuple[_Outbox, int]:
+        """What the outbox holds then, and how many messages had to go for it."""
+        held = self._outbox
         for row in messages:
             self._run(
                 f"INSERT INTO outbox ({_OUTBOX}) VALUES (?,?,?,?,?)",
                 *(row.topic, row.payload, row.qos, row.properties, row.is_outcome),
             )
-        depth = self._depth + len(messages)
-        excess = depth - OUTBOX_LIMIT
-        if excess <= 0:
-            return depth
-        # Outcomes go last, and a repeated request is still answered from the requests.
-        self._run(
-            "DELETE FROM outbox WHERE seq IN"
-            " (SELECT seq FROM outbox ORDER BY is_outcome, seq LIMIT ?)",
-            excess,
+            size = len(row.payload) + len(row.topic) + len(row.properties)
+            held = _Outbox(held.messages + 1, held.bytes + size)
+        dropped = 0
+        while held.messages > OUTBOX_LIMIT or held.bytes > OUTBOX_BYTES:
+            # Outcomes go last, and a repeated request is still answered from the requests.
+            oldest = self._run("SELECT seq FROM outbox ORDER BY is_outcome, seq LIMIT 1").fetchone()
+            held = self._forget(held, oldest)
+            dropped += 1
+        if dropped:
+            self._run(
+                "UPDATE counters SET value = value + ? WHERE name = 'outbox_dropped'", dropped
+            )
+        return held, dropped
+
+    def _forget(self, held: _Outbox, seqs: Iterable[int]) -> _Outbox:
+        for seq in seqs:
+            row = self._run(f"SELECT {_SIZE} FROM outbox WHERE seq = ?", seq).fetchone()
+            if row is not None:
+                self._run("DELETE FROM outbox WHERE seq = ?", seq)
+                held = _Outbox(held.messages - 1, held.bytes - row[0])
+        return held
+
+    def _count_outbox(self) -> _Outbox:
+        return _Outbox(
+            *self._run(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM outbox").fetchone()
         )
-        self._run("UPDATE counters SET value = value + ? WHERE name = 'outbox_dropped'", excess)
-        return OUTBOX_LIMIT
 
     def _write_receipts(self, receipts: tuple[ReceiptRow, ...]) -> None:
         for row in receipts:

@@ -95,6 +95,13 @@ class Crossing:
         self._errand = errand
         self._wake()
 
+    def offer(self, errand: Errand) -> bool:
+        """As `send`, for what matters less than an errand that waits; False where one does."""
+        if self._errand is not None:
+            return False
+        self.send(errand)
+        return True
+
     def ready(self, slot: str, load: int) -> None:
         """The slot holds a bundle that was proven; `load` tells this load from earlier ones."""
         self._loads[slot] = load

@@ -19,6 +19,10 @@ from edge_daemon.host.health import Signs, healthy, is_excused, ready
         (Signs(0.0, frame_at=70.0, inference_at=69.0), True),
         (Signs(0.0, frame_at=100.0, inference_at=80.0, excused_at=99.0), True),
         (Signs(0.0, frame_at=100.0, inference_at=80.0, changing_over=True), True),
+        (Signs(0.0, frame_at=70.0, has_active=True, is_probed=True, answered_at=98.0), True),
+        (Signs(0.0, frame_at=70.0, has_active=True, is_probed=True, answered_at=80.0), False),
+        (Signs(0.0, has_active=True, is_probed=True), False),
+        (Signs(0.0, frame_at=70.0, is_probed=True), True),
     ],
     ids=[
         "nothing ever came",
@@ -29,10 +33,14 @@ from edge_daemon.host.health import Signs, healthy, is_excused, ready
         "camera away",
         "no model may judge these",
         "waiting for a load",
+        "camera away, the probe is answered",
+        "camera away, the probe is not answered any more",
+        "camera never there, the probe never answered",
+        "camera away, and no model to ask",
     ],
 )
 def test_healthy(signs: Signs, good: bool) -> None:
-    """Frames that come and are not judged, though they could be, are the only fault."""
+    """Only what could be judged and is not is a fault: frames that come, else a probe."""
     health = healthy(signs, at=100.0, limit_s=10.0)
     assert health.good is good
     assert bool(health.reasons) is not good

@@ -29,6 +29,7 @@ class Mosquitto:
             )
         self._program = program
         self._folder = folder
+        self._is_own = False
         self._process: subprocess.Popen[bytes] | None = None
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -90,10 +91,19 @@ class Mosquitto:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._is_own:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def forget(self) -> None:
+        """While it is stopped: whatever it persisted is gone."""
+        assert self._process is None
+        (self._folder / "mosquitto.db").unlink(missing_ok=True)
 
 
 def new_mosquitto(*settings: str) -> Mosquitto:
     """A broker with a folder of its own, which mosquitto's own user may write too."""
     folder = Path(tempfile.mkdtemp(prefix="edge-daemon-mosquitto-"))
     folder.chmod(0o777)
-    return Mosquitto(folder, *settings)
+    broker = Mosquitto(folder, *settings)
+    broker._is_own = True
+    return broker

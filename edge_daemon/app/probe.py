@@ -1,0 +1,60 @@
+"""While no frame comes: whether the model would judge one, asked between frames by an inference.
+
+A camera that is away must not let a hung worker go unnoticed until it is back, nor feed the
+service manager's watchdog with nothing but a timer.
+"""
+
+from __future__ import annotations
+
+from edge_daemon.core.values import Instant
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.slots.crossing import Crossing, Pointer
+
+SHAPE = FrameShape(480, 640)
+EVERY_S = 2.0
+"""So long without a verdict, or since the last probe."""
+TIMEOUT_S = 5.0
+"""As long as a frame may take on the lane."""
+
+
+class Probe:
+    """Asks the active model through the lane, so that nobody else touches its slot."""
+
+    def __init__(self, crossing: Crossing, clock: Clock) -> None:
+        self._crossing = crossing
+        self._clock = clock
+        self._asked_at = clock.now().at
+        self._blank: FrameMemory | None = None
+        self._is_closed = False
+        self.answered_at: float | None = None
+        """When the model answered last, in monotonic seconds."""
+
+    def look(self, now: Instant, judged_at: float | None) -> None:
+        """Ask, where nothing was heard for a while; returns at once. `judged_at`: a verdict."""
+        heard_at = max(self._asked_at, judged_at or 0.0)
+        if now.at - heard_at >= EVERY_S and self._crossing.pointer.slot is not None:
+            self._asked_at = now.at
+            self._crossing.offer(self._ask)
+
+    def close(self) -> None:
+        """After the lane has ended."""
+        self._is_closed = True
+        if self._blank is not None:
+            self._blank.close()
+            self._blank = None
+
+    def _ask(self, pointer: Pointer) -> None:
+        """On the lane's thread."""
+        slot = pointer.slot
+        if slot is None or self._is_closed:
+            return
+        if self._blank is None:
+            self._blank = FrameMemory.allocate(SHAPE, 1)
+        try:
+            slot.infer(FrameAddress(self._blank, 0), TIMEOUT_S)
+        except EdgeDaemonError:
+            pass  # a lost worker is noticed by the lane, and anything else by the next frame
+        else:
+            self.answered_at = self._clock.now().at

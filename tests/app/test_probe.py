@@ -1,0 +1,86 @@
+"""While no frame comes the model is asked, and only its answer counts as a sign of life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.app.probe import EVERY_S, Probe
+from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.errors import SlotLost
+from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.slot import LoadOrder
+from tests.sim.clock import SimClock
+from tests.sim.device import Device, wait_until
+from tests.sim.slot import Script, SimSlot
+
+B1 = "bottle@1.0.0"
+REF = BundleRef.parse(B1)
+
+
+class Bench:
+    """A slot that judges, and no frame."""
+
+    def __init__(self) -> None:
+        self.clock = SimClock()
+        self.script = Script()
+        slot = SimSlot("A", script=self.script)
+        slot.load(LoadOrder(REF, "ab", Path(), Path(), "detect", ("x",), 32, 0.2), 1.0)
+        self.crossing = Crossing({"A": slot}, lambda: None)
+        self.crossing.pointer = Pointer(slot, Known(REF, "ab"))
+        self.probe = Probe(self.crossing, self.clock)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the lane found something to ask, which it does."""
+        self.probe.look(self.clock.advance(seconds), None)
+        errand = self.crossing.take_errand()
+        if errand is not None:
+            errand(self.crossing.pointer)
+        return errand is not None
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_it_asks_after_a_silence_and_not_before(bench: Bench) -> None:
+    """Once every two seconds, and never while verdicts come."""
+    assert not bench.wait(EVERY_S / 2)
+    assert bench.wait(EVERY_S)
+    assert not bench.wait(EVERY_S / 2)
+    now = bench.clock.advance(EVERY_S)
+    bench.probe.look(now, now.at)
+    assert bench.crossing.take_errand() is None
+    bench.probe.close()
+
+
+def test_only_an_answer_counts(bench: Bench) -> None:
+    """A worker that is lost over it gave none."""
+    bench.wait(EVERY_S)
+    answered_at = bench.probe.answered_at
+    assert answered_at == bench.clock.now().at
+    bench.script.fail_infer(REF, SlotLost("It hangs."))
+    assert bench.wait(EVERY_S)
+    assert bench.probe.answered_at == answered_at
+    bench.probe.close()
+
+
+def test_a_gate_that_waits_goes_first(bench: Bench) -> None:
+    """What compares two models is not pushed aside by it."""
+    asked: list[Pointer] = []
+    bench.crossing.send(asked.append)
+    bench.wait(EVERY_S)
+    assert asked == [bench.crossing.pointer]
+
+
+def test_a_station_without_its_camera_knows_that_its_model_answers() -> None:
+    """The whole daemon: no frame, a model, and an answer now and then."""
+    with Device(B1, settings={"camera": {"source": "/nowhere/at/all.mp4"}}) as device:
+        device.await_active(B1)
+        daemon = device.daemon
+        assert daemon is not None
+        wait_until(lambda: daemon._probe.answered_at is not None, "an answer")
+        assert daemon.frames.ledger.counts().captured == 0
+        assert daemon.watched.is_healthy()

@@ -1,0 +1,43 @@
+"""The outbox on the disk has its bounds, by count and by bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.errors import StateError
+from edge_daemon.host import journal as journal_module
+from edge_daemon.host.journal import Entry, Journal, OutboxRow
+
+
+def test_the_outbox_is_bounded_by_bytes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long messages go earlier; what they hold is known again after a restart."""
+    monkeypatch.setattr(journal_module, "OUTBOX_BYTES", 800)
+    journal = Journal.open(tmp_path)
+    journal.commit(Entry(outbox=tuple(OutboxRow("t", b"%d" % n * 250) for n in range(3))))
+    journal.close()
+    journal = Journal.open(tmp_path)
+    journal.commit(Entry(outbox=(OutboxRow("t", b"3" * 250),)))
+    assert [row.payload[:1] for row in journal.outbox_peek()] == [b"1", b"2", b"3"]
+    assert (journal.outbox_depth(), journal.outbox_dropped()) == (3, 1)
+    journal.outbox_remove(*(row.seq for row in journal.outbox_peek()))
+    assert journal._outbox == (0, 0)
+    journal.close()
+
+
+def test_a_disk_that_refused_is_told_of_until_it_takes_a_write(tmp_path: Path) -> None:
+    """`trouble` is the sentence for people; a probe that succeeds ends it."""
+    journal = Journal.open(tmp_path)
+    journal._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(StateError):
+        journal.commit(Entry(state=b"lost"))
+    assert "readonly" in journal.trouble
+    with pytest.raises(StateError):
+        journal.probe()
+    journal._db.execute("PRAGMA query_only = 0")
+    journal.probe()
+    assert journal.trouble == ""
+    journal.close()
