@@ -16,7 +16,7 @@ from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.recall import recall
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
-from edge_daemon.control import payloads
+from edge_daemon.control import api, payloads
 from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
 from edge_daemon.control.clerk import Exchange
 from edge_daemon.control.connection import SessionSpec
@@ -71,6 +71,8 @@ class ControlWing:
         )
         self._build_edges()
         self._build_driver(bays)
+        document = api.document(ground.settings.root, ground.settings.orders)
+        self._api = api.compact(document)
         self.reporter = Reporter(
             self.session, self.topics, self._info(), lambda: self.desk.model_state, self._api
         )
@@ -119,9 +121,9 @@ class ControlWing:
             ground.scratch,
             runner,
             bays.quiet,
+            ground.gpu.capability if ground.gpu else None,
         )
         self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
-            ground.gpu.capability if ground.gpu else None,
         receipts = Receipts(ground.boot, frames.line, self._loader.dossier_of)
         exchange = Exchange(
             boot=ground.boot,
@@ -155,9 +157,9 @@ class ControlWing:
 
     def _first_state(self) -> State:
         ground, settings = self._ground, self._ground.settings
+        offer = ground.store.offer()
         return State(
             boot=ground.boot,
-        offer = ground.store.offer()
             slots=tuple(SlotState(name) for name in self._frames.crossing.slots),
             links=tuple(settings.links.items()),
             initial=settings.models.initial,
@@ -177,6 +179,7 @@ class ControlWing:
             slots=settings.slots.count,
             hardware=ground.gpu.name if ground.gpu else settings.slots.device,
             camera=settings.redacted()["camera"]["source"],
+            api=api.digest(self._api),
         )
 
     # ------------------------------------------------------------------ running
@@ -266,10 +269,10 @@ class ControlWing:
     def _store_changed(self, offer: Offer) -> None:
         self.driver.post(stock(offer))
         self.reporter.available(offer, self._ground.store, self.driver.state)
+        self._storekeeper.look()
 
     def _retell_offer(self) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""
-        self._storekeeper.look()
         store = self._ground.store
 
         def tell() -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from edge_daemon.control.terms import (
     Box,
+    CauseWord,
     CodeWord,
     Digest,
     HealthWord,
@@ -24,7 +25,6 @@ from edge_daemon.control.terms import (
     StageWord,
     StatusWord,
     Time,
-    VerbWord,
     VerdictWord,
 )
 from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
@@ -147,7 +147,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
 
     swap_id: str
     request_id: str | None = None
-    verb: VerbWord
+    verb: CauseWord
     boot: str
     from_: Model | None
     to: Model

@@ -17,7 +17,8 @@ from edge_daemon.control.payloads import (
     check_lines,
     iso_utc,
 )
-from edge_daemon.core.state import Kind, Operation
+from edge_daemon.control.terms import CAUSES
+from edge_daemon.core.state import Operation
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import BundleRef, Counts, Instant, Known
 from edge_daemon.slots.crossing import Crossed
@@ -134,7 +135,7 @@ class Receipts:
         return Receipt(
             swap_id=op.swap_id,
             request_id=request.id if request else None,
-            verb=request.verb.value if request else _OWN_VERBS.get(op.kind, op.kind.value),
+            verb=request.verb.value if request else CAUSES[op.kind],
             boot=self._boot,
             from_=_text(swap.left.ref if swap.left else None),
             to=str(op.target.ref),
@@ -155,7 +156,6 @@ class Receipts:
 
 
 _STAGES = frozenset({"verify", "load", "warm", "gate"})
-_OWN_VERBS = {Kind.CHANGEOVER: "order", Kind.BOOT: "start", Kind.REVERT: "revert"}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from edge_daemon.core.values import Reason, Status, Verb, Verdict
+from edge_daemon.core.state import Kind
+from edge_daemon.core.values import Reason, Status, Verdict
 from edge_daemon.errors import Code
 
 
@@ -33,7 +34,13 @@ Digest = Annotated[str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 o
 VerdictWord = Annotated[str, _one_of(Verdict)]
 ReasonWord = Annotated[str, _one_of(Reason)]
 StatusWord = Annotated[str, _one_of(Status)]
-VerbWord = Annotated[str, _one_of(Verb)]
+CAUSES = {
+    **{kind: kind.value for kind in Kind},
+    Kind.CHANGEOVER: "order",
+    Kind.BOOT: "start",
+}
+"""What a receipt calls the verb of a swap: a request's, or what the daemon did by itself."""
+CauseWord = Annotated[str, _schema(enum=sorted(CAUSES.values()))]
 CodeWord = Annotated[str, _one_of(Code)]
 StageWord = Annotated[str, _schema(examples=["verify", "load", "warm", "gate"])]
 PresenceWord = Annotated[str, _schema(enum=["online", "stopped", "offline"])]

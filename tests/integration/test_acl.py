@@ -27,7 +27,7 @@ STATION, OTHER = "line3-cam1", "line3-cam2"
 ROLES = ("ops", "mes", "dashboard", STATION, OTHER)
 
 SEEN_BY_ALL = ("status", "model/state", "model/event", "result")
-SEEN = ("info", "health", "camera/status", "model/available", "snapshot")
+SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
 ANSWERS = ("response/swap", "response/swap/kim")
 ASKED = ("request/swap",)
 ORDERS = "mes/line3/work_orders"

@@ -40,6 +40,7 @@ def sim_bundle(store: Path, ref: str, behaviour: Behaviour = Behaviour.GOOD, **m
     """A bundle whose weights `SimEngine` runs; it finds what its golden image expects."""
 
     def expect_what_it_finds(manifest: dict[str, Any]) -> None:
+        manifest["limits"]["latency_ratio"] = 100.0  # microseconds against microseconds
         for entry in manifest["golden"]:
             entry["expect"] = [{"class": CLASSES[0], "box": [32, 0, 64, 48]}]
         if "products" in more:
