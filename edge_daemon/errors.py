@@ -8,6 +8,7 @@
         ├── SlotLost           a worker died, hung or broke its protocol
         ├── BrokerError        the MQTT broker cannot be reached or refuses us
         ├── StateError         the journal or the state folder cannot be used
+        │   └── NewerState     a newer edge-daemon wrote it (exit code 78)
         └── ConfigurationError the settings file is wrong (exit code 78)
 
 Outcomes that are expected (a gate that fails, a request that comes too late) travel as values,
@@ -95,6 +96,10 @@ class BrokerError(BoxError):
 
 class StateError(BoxError):
     """The journal or the state folder cannot be read or written."""
+
+
+class NewerState(StateError):  # noqa: N818 - what it is
+    """A newer edge-daemon wrote the state; this one leaves it as it is and does not start."""
 
 
 class ConfigurationError(BoxError):

@@ -15,7 +15,7 @@ import structlog
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import Instant
-from edge_daemon.errors import StateError
+from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import AuditRow, Entry, Journal
 
@@ -23,8 +23,11 @@ _log = structlog.get_logger(__name__)
 
 
 def recall(journal: Journal, folder: Path, now: Instant) -> Durable:
-    """The state that the journal kept; where it cannot be read, a new one. Raises StateError
-    only where the journal itself cannot be read or written."""
+    """The state that the journal kept; where it cannot be read, a new one.
+
+    Raises StateError only where the journal itself cannot be read or written, and NewerState for
+    the state of a later version, which is not ours to set aside.
+    """
     if journal.recovered is not None:
         recovery = journal.recovered
         _log.error("journal_recovered", why=recovery.cause, kept=str(recovery.set_aside))
@@ -32,6 +35,8 @@ def recall(journal: Journal, folder: Path, now: Instant) -> Durable:
     body = journal.state()
     try:
         return decode_durable(body)
+    except NewerState:
+        raise
     except StateError as error:
         aside = folder / f"state-unreadable-{now.utc:.0f}.json"
         _log.error("state_set_aside", error=error.message, kept=str(aside))

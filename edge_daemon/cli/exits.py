@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from edge_daemon.errors import BoxError, BrokerError, ConfigurationError, EdgeDaemonError
+from edge_daemon.errors import (
+    BoxError,
+    BrokerError,
+    ConfigurationError,
+    EdgeDaemonError,
+    NewerState,
+)
 
 DONE = 0
 FAILED = 1
@@ -16,8 +22,11 @@ class NotReachable(BoxError):  # noqa: N818 - named as the exit code that it bec
 
 
 def exit_code(error: EdgeDaemonError) -> int:
-    """The exit code that an error becomes."""
-    if isinstance(error, ConfigurationError):
+    """The exit code that an error becomes.
+
+    A state that is too new is for a person too: the service manager must not try it for ever.
+    """
+    if isinstance(error, (ConfigurationError, NewerState)):
         return BAD_CONFIGURATION
     if isinstance(error, (NotReachable, BrokerError)):
         return NOT_REACHABLE

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.errors import StateError
+from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host.disk import sync_folder, unusable
 
 FILE = "journal.db"
@@ -56,12 +56,13 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
     """The only connection to the folder's journal, at the newest schema.
 
     A damaged file is set aside and begun anew, with the state taken over where it is whole.
-    Raises StateError where the disk refuses, or a newer version wrote the file.
+    Raises StateError where the disk refuses, NewerState where a newer version wrote the file.
     """
     path = folder / FILE
     if not path.exists() and (folder / ANCHOR_FILE).exists():
         (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
         return _connect(path), Recovery(f"{path} was gone", None, state_kept=False)
+    _refuse_newer(_version_on_disk(path), len(MIGRATIONS))
     try:
         connection = _connect(path)
     except sqlite3.OperationalError:
@@ -92,12 +93,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Bring the schema to the newest version, a step a transaction; never backward."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(migrations):
-        raise StateError(
-            f"The journal was written by a newer edge-daemon (schema {version}, "
-            f"this one knows {len(migrations)}).",
-            hint="Install that version again, or move the state folder away.",
-        )
+    _refuse_newer(version, len(migrations))
     try:
         for number, script in enumerate(migrations[version:], start=version + 1):
             connection.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT;")
@@ -105,6 +101,24 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _version_on_disk(path: Path) -> int:
+    """The schema by the file's own header, without opening it as a database; 0 for none."""
+    with suppress(OSError), path.open("rb") as file:
+        header = file.read(64)
+        if header.startswith(b"SQLite format 3\0") and len(header) == 64:
+            return int.from_bytes(header[60:64], "big")
+    return 0
+
+
+def _refuse_newer(version: int, known: int) -> None:
+    if version > known:
+        raise NewerState(
+            f"The journal was written by a newer edge-daemon (schema {version}, "
+            f"this one knows {known}); nothing of it was changed.",
+            hint="Install that version again, or move the state folder away.",
+        )
 
 
 def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]:

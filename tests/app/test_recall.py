@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from edge_daemon.app.recall import recall
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef, Instant
+from edge_daemon.errors import NewerState
 from edge_daemon.host.journal import Entry, Journal
 from tests.sim.device import Device
 
@@ -51,6 +55,39 @@ def test_an_unreadable_state_is_set_aside(tmp_path: Path, body: bytes) -> None:
     assert events(journal) == ["state_set_aside"]
     assert journal.audit_faults() == []
     journal.close()
+
+
+def test_a_state_of_a_later_version_is_refused_and_left(tmp_path: Path) -> None:
+    """A downgrade does not guess, and sets nothing aside: the later version will want it."""
+    later = b'{"schema": 99, "selected": [], "mood": "new"}'
+    kept(tmp_path, later)
+    journal = Journal.open(tmp_path)
+    with pytest.raises(NewerState, match="newer edge-daemon"):
+        recall(journal, tmp_path, NOW)
+    assert journal.state() == later
+    assert events(journal) == []
+    journal.close()
+
+
+def test_a_downgrade_ends_with_a_sentence_and_78(tmp_path: Path) -> None:
+    """What only a person can mend is not tried for ever by the service manager."""
+    device = Device(B1)
+    later = b'{"schema": 99}'
+    kept(device.folder / "state" / "cam1", later)
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_daemon", "run", "--config", str(device.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78, done
+    assert "Traceback" not in done.stderr
+    assert "newer edge-daemon" in done.stderr
+    journal = Journal.open(device.folder / "state" / "cam1")
+    assert journal.state() == later
+    assert journal.audit_rows() == ()
+    journal.close()
+    shutil.rmtree(device.folder)
 
 
 def test_a_damaged_journal_is_put_on_record(tmp_path: Path) -> None:

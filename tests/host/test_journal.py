@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from edge_daemon.errors import StateError
+from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.core.state import Durable
+from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host import journal as journal_module
 from edge_daemon.host.journal import (
     AuditRow,
@@ -205,15 +210,88 @@ def test_a_journal_that_is_gone_is_reported(tmp_path: Path) -> None:
     again.close()
 
 
+def _digests(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A downgrade says what to install; it does not guess at the file."""
+    """A downgrade says what to install; not one byte of the folder is changed."""
     Journal.open(tmp_path).close()
     raw = sqlite3.connect(tmp_path / "journal.db")
     raw.execute("PRAGMA user_version = 999")
     raw.close()
-    with pytest.raises(StateError, match="newer edge-daemon"):
+    before = _digests(tmp_path)
+    with pytest.raises(NewerState, match=r"newer edge-daemon \(schema 999"):
         Journal.open(tmp_path)
-    assert not list(tmp_path.glob("*.broken-*"))
+    assert _digests(tmp_path) == before
+
+
+def test_a_newer_journal_that_lost_its_power_is_refused_too(tmp_path: Path) -> None:
+    """The later schema is in the write-ahead log only; the file is neither used nor set aside."""
+    Journal.open(tmp_path).close()
+    raw = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    raw.execute("PRAGMA wal_autocheckpoint = 0")
+    raw.execute("PRAGMA user_version = 999")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("journal.db", "journal.db-wal"):
+        shutil.copy(tmp_path / name, copy)
+    raw.close()
+    with pytest.raises(NewerState, match="nothing of it was changed"):
+        Journal.open(copy)
+    assert not list(copy.glob("*.broken-*"))
+    with closing(sqlite3.connect(copy / "journal.db")) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (999,)
+
+
+FIRST_RELEASE = """
+CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 0), body BLOB, sha256 TEXT);
+CREATE TABLE requests (
+    seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, verb TEXT NOT NULL, received_utc REAL,
+    status TEXT NOT NULL, reply_to BLOB, body BLOB, outcome BLOB, swap_id TEXT);
+CREATE INDEX open_requests ON requests (seq) WHERE outcome IS NULL;
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB, qos INTEGER,
+    properties BLOB, is_outcome INTEGER NOT NULL);
+CREATE INDEX outbox_drop_order ON outbox (is_outcome, seq);
+CREATE TABLE receipts (
+    seq INTEGER PRIMARY KEY, swap_id TEXT UNIQUE NOT NULL, utc REAL, body BLOB);
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY, utc REAL, kind TEXT NOT NULL, body BLOB,
+    prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO counters VALUES ('outbox_dropped', 7);
+INSERT INTO state VALUES (0, CAST('{"selected":[["bottle","1.3.0"]],"held":true}' AS BLOB), 'x');
+INSERT INTO requests VALUES (1, 'old-1', 'swap', 1.0, 'succeeded', CAST('{}' AS BLOB),
+    CAST('{}' AS BLOB), CAST('{"id":"old-1"}' AS BLOB), 's-1');
+INSERT INTO requests VALUES (2, 'old-2', 'swap', 2.0, 'accepted', CAST('{}' AS BLOB),
+    CAST('{}' AS BLOB), NULL, 's-2');
+INSERT INTO outbox VALUES (5, 't/event', CAST('{}' AS BLOB), 1, NULL, 0);
+INSERT INTO receipts VALUES (1, 's-1', 1.0, CAST('{"to":"bottle@1.3.0"}' AS BLOB));
+PRAGMA user_version = 1;
+"""
+"""A journal as the first release wrote it: never to be changed."""
+
+
+def test_the_first_releases_journal_is_read_and_goes_on(tmp_path: Path) -> None:
+    """Nothing of it is lost on the way to today's schema, and it takes new entries."""
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as old:
+        old.executescript(FIRST_RELEASE)
+    journal = Journal.open(tmp_path)
+    assert journal.recovered is None
+    assert decode_durable(journal.state()) == Durable(selected=(("bottle", "1.3.0"),), held=True)
+    answered = journal.find_request("old-1")
+    assert answered is not None
+    assert answered.outcome == b'{"id":"old-1"}'
+    assert [row.id for row in journal.open_requests()] == ["old-2"]
+    assert [(row.seq, row.topic) for row in journal.outbox_peek()] == [(5, "t/event")]
+    assert journal.outbox_dropped() == 7
+    assert [row.swap_id for row in journal.history()] == ["s-1"]
+    journal.commit(Entry(state=encode_durable(Durable()), audit=(AuditRow(3.0, "event"),)))
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as new:
+        assert new.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def test_an_older_journal_is_brought_forward_once() -> None:
