@@ -34,7 +34,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import Event
+from edge_daemon.core.events import Event, LinksChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
@@ -213,6 +213,7 @@ class ControlWing:
         self._publish = settings.results.publish
         limits = _limits(settings)
         self.driver.call(lambda: self.driver.set_trial_limits(limits))
+        self.driver.post(LinksChanged(tuple(settings.links.items())))
 
     # ------------------------------------------------------------------ told by the frames
 

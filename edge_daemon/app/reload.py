@@ -8,8 +8,8 @@ from typing import Any
 
 from edge_daemon.config import Settings
 
-AT_ONCE = ("log.", "trial.", "results.publish")
-"""Read anew at each use; everything else is built into the parts at the start."""
+AT_ONCE = ("links.", "log.", "trial.", "results.publish")
+"""Taken over while frames are judged; everything else is built into the parts at the start."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ def compare(old: Settings, new: Settings) -> Changes:
 def merge(old: Settings, new: Settings) -> Settings:
     """The running settings with what may change at once taken from the new ones."""
     results = old.results.model_copy(update={"publish": new.results.publish})
-    return old.model_copy(update={"log": new.log, "trial": new.trial, "results": results})
+    taken = {"links": new.links, "log": new.log, "trial": new.trial, "results": results}
+    return old.model_copy(update=taken)
 
 
 def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

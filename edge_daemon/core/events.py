@@ -127,6 +127,13 @@ class QuarantineChanged:
 
 
 @dataclass(frozen=True)
+class LinksChanged:
+    """The operator's file says anew which bundle judges which product."""
+
+    links: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class TimePassed:
     """Time to look at what is due."""
 
@@ -147,5 +154,6 @@ Event = Union[
     CutoverWithdrawn,
     TrialJudged,
     QuarantineChanged,
+    LinksChanged,
     TimePassed,
 ]

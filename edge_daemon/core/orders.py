@@ -55,6 +55,23 @@ def apply(turn: Turn, order: JobOrder) -> None:
         _complete(turn, order)
 
 
+def relink(turn: Turn, links: tuple[tuple[str, str], ...]) -> None:
+    """Other links from now on; frames of the product that is made need its new model at once."""
+    turn.set(links=links)
+    durable, line = turn.state.durable, turn.state.line
+    if durable.product is None:
+        return
+    name = turn.state.link(durable.product)
+    if (name, name is not None) == (line.requires, line.linked):
+        return
+    _pass_over(turn)
+    epoch = line.epoch + 1
+    line = Assignment(epoch, durable.product, durable.job_order, name, linked=name is not None)
+    turn.set(line=line, given_up=frozenset())
+    turn.act(Stamp(line, since_at=turn.now.at))
+    _supersede(turn, name)
+
+
 def _announce(turn: Turn, order: JobOrder, name: str) -> None:
     others = tuple(u for u in turn.state.upcoming if u.name != name)
     turn.set(upcoming=(*others, Upcoming(order.id, name))[-ANNOUNCED:])

@@ -19,6 +19,7 @@ from edge_daemon.core.events import (
     CutoverDone,
     CutoverWithdrawn,
     Event,
+    LinksChanged,
     OrderReceived,
     QuarantineChanged,
     RequestReceived,
@@ -80,6 +81,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of 
         health.trial_judged(turn, event)
     elif isinstance(event, QuarantineChanged):
         health.quarantine_changed(turn, event)
+    elif isinstance(event, LinksChanged):
+        orders.relink(turn, event.links)
     elif isinstance(event, StoreChanged):
         turn.set(
             available=event.available,

@@ -10,6 +10,7 @@ from edge_daemon.core.events import (
     BundleRefused,
     CutoverDone,
     Event,
+    LinksChanged,
     OrderReceived,
     QuarantineChanged,
     RequestReceived,
@@ -153,6 +154,19 @@ def test_an_announced_order_is_prepared_though_nothing_fit_is_active() -> None:
         tale.tell(BundleRefused(job.token, refusal))
     tale.tell(OrderReceived(JobOrder("Q", OrderState.DISPATCHED, NOW, id="wo")))
     assert prepared(tale) == [C1]
+
+
+def test_new_links_count_for_the_product_that_is_made() -> None:
+    """Its frames need the other model from now on; the same links change nothing."""
+    tale = Tale().running().tell(running("P"))
+    epoch = tale.state.line.epoch
+    tale.tell(LinksChanged((("P", "b"), ("Q", "c"), ("R", "c"))))
+    assert (tale.state.line.epoch, tale.state.line.requires) == (epoch, "b")
+    tale.tell(LinksChanged((("P", "c"),)))
+    assert tale.state.line.requires == "c"
+    assert prepared(tale) == [C1]
+    tale.tell(LinksChanged(()))
+    assert not tale.state.line.linked
 
 
 def test_a_trial_that_sees_too_many_starts_is_over() -> None:

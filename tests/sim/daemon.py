@@ -9,14 +9,12 @@ control of the tests that kill it. See `nursery` for many lives in a row.
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from edge_daemon import config
 from edge_daemon.app import Daemon
-from edge_daemon.host import logs
+from edge_daemon.cli import run as command
 from edge_daemon.host.journal import Journal
 
 ENGINE = "tests.sim.marked_engine:MarkedEngine"
@@ -31,16 +29,9 @@ def forget_requests() -> None:
 
 
 def live(path: Path, engine: str = ENGINE) -> None:
-    """One life, until SIGTERM or whatever ends it."""
-    settings = config.load(path)
-    logs.configure("warning")
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    daemon = Daemon(settings, engine=engine)
-    daemon.start()
-    while not stopping.wait(0.5):
-        assert daemon.broken() is None
-    daemon.stop()
+    """One life as `edge-daemon run` leads it, signals and all, with another engine."""
+    command.Daemon = partial(Daemon, engine=engine)  # type: ignore[attr-defined]
+    command.run(path)
 
 
 def main() -> None:

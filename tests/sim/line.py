@@ -77,6 +77,7 @@ def settings_for(folder: Path, broker: Mosquitto, **parts: Any) -> Settings:
         "gate": {"memory_headroom_mb": 0, "warm_up_inferences": 2, "latency_ratio": 10.0},
         "trial": {"frames": 5, "seconds": 0.1, "latency_ratio": 50.0},
         "http": {"listen": None},
+        "log": {"level": "warning"},
         "state_dir": str(folder / "state"),
     }
     return Settings.model_validate({**groups, **parts})
