@@ -119,7 +119,6 @@ class FrameWing:
 
     def close(self) -> None:
         """After the last verdict is told."""
-        self.line.close()
         self.pictures.stop()
 
     def _run_lane(self) -> None:

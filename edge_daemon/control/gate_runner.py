@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_daemon.config import GateSettings
@@ -29,7 +30,7 @@ from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Line, Sample
-from edge_daemon.slots.slot import Loaded, Slot
+from edge_daemon.slots.slot import Inference, Loaded, Slot
 
 TIMED_FRAMES = 20
 """Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
@@ -76,12 +77,13 @@ class GateRunner:
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
         """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
-        sample = self._line.sample(self._patience_s(slot))
-        height, width = sample.frame.pixels.shape[:2]
         results = []
-        for _ in range(max(2, inferences)):
-            seen = slot.infer(sample.frame, _left_s(deadline_at))
-            results.append(WarmUp(width, height, seen.detections, seen.finite))
+        with self._line.sampler() as samples:
+            frame = samples.next(self._patience_s(slot)).frame
+            height, width = frame.pixels.shape[:2]
+            for _ in range(max(2, inferences)):
+                seen = _in_time(deadline_at, partial(slot.infer, frame))
+                results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
 
     def evidence(
@@ -117,7 +119,7 @@ class GateRunner:
         results = []
         comparing = candidate.incumbent is not None
         for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
-            seen = candidate.slot.infer_file(path, _left_s(deadline_at))
+            seen = _in_time(deadline_at, partial(candidate.slot.infer_file, path))
             other = self._ask_incumbent(path) if comparing else None
             comparing = other is not None
             results.append(Golden(image.expectation, seen.detections, other))
@@ -155,17 +157,18 @@ class GateRunner:
         old_ms: list[float] = []
         agreeing = compared = 0
         patience_s = self._patience_s(candidate.slot)
-        for _ in range(TIMED_FRAMES):
-            sample = self._line.sample(patience_s)
-            seen = candidate.slot.infer(sample.frame, _left_s(deadline_at))
-            new_ms.append(seen.inference_ms)
-            if not _was_inspected(sample):
-                patience_s = 0.0  # the line is silent: time the candidate alone
-                continue
-            assert sample.judged is not None
-            old_ms.append(sample.judged.inference_ms)
-            compared += 1
-            agreeing += judge(seen.detections, recipe) is sample.judged.verdict
+        with self._line.sampler() as samples:
+            for _ in range(TIMED_FRAMES):
+                sample = samples.next(patience_s)
+                seen = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
+                new_ms.append(seen.inference_ms)
+                if not _was_inspected(sample):
+                    patience_s = 0.0  # the line is silent: time the candidate alone
+                    continue
+                assert sample.judged is not None
+                old_ms.append(sample.judged.inference_ms)
+                compared += 1
+                agreeing += judge(seen.detections, recipe) is sample.judged.verdict
         timing = Timing(tuple(new_ms), tuple(old_ms) or None)
         return timing, Recent(compared, agreeing) if compared and candidate.incumbent else None
 
@@ -187,12 +190,22 @@ def _was_inspected(sample: Sample) -> bool:
     return sample.judged is not None and sample.judged.verdict is not Verdict.UNINSPECTED
 
 
-def _left_s(deadline_at: float) -> float:
+def _in_time(deadline_at: float, infer: Callable[[float], Inference]) -> Inference:
+    """One inference in what is left of the time; a model that hangs is ended there."""
     left_s = deadline_at - time.monotonic()
     if left_s <= 0:
-        raise SlotLost(
-            "The gate was not done within its time.",
-            hint="Raise gate.timeout_s, or use fewer golden images.",
-            code=Code.LOAD_TIMEOUT,
-        )
-    return left_s
+        raise _late()
+    try:
+        return infer(left_s)
+    except SlotLost as lost:
+        if time.monotonic() < deadline_at:
+            raise
+        raise _late() from lost
+
+
+def _late() -> SlotLost:
+    return SlotLost(
+        "The gate was not done within its time.",
+        hint="Raise gate.timeout_s, or use fewer golden images.",
+        code=Code.LOAD_TIMEOUT,
+    )

@@ -57,6 +57,7 @@ class CameraState:
     width: int | None = None
     height: int | None = None
     fps: float | None = None
+    frozen_s: float | None = None  # how long frames have shown the same picture, if for too long
 
 
 class CameraListener(Protocol):
@@ -230,7 +231,8 @@ class Capture:
         """As it is at this moment, with the measured rate."""
         state, reader = self._state, self._reader
         if state.state is CameraPhase.ONLINE and reader is not None:
-            return replace(state, fps=reader.fps)
+            still = reader.same_for_s if reader.same_for_s >= self._patience.frozen_after_s else None
+            return replace(state, fps=reader.fps, frozen_s=still)
         return state
 
     def start(self) -> None:

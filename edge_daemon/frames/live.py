@@ -6,11 +6,9 @@ publisher and the pictures find it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-
-import numpy as np
 
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
@@ -18,13 +16,9 @@ from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger, Mark
 from edge_daemon.frames.ring import Ring
+from edge_daemon.frames.samples import Sampler, Samples
 from edge_daemon.host.clock import Clock
-from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.slots.crossing import Crossed
-from edge_daemon.slots.line import Sample
-
-UNSEEN_SHAPE = FrameShape(480, 640)
-"""What a sample looks like before any frame of the camera was seen."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +51,7 @@ class LiveLine:
         self._outlets = outlets
         self._lane: Lane | None = None
         self._failed = self._ng = self._detections = 0
-        self._sampling = threading.Condition()
-        self._wanted = False
-        self._sample: Sample | None = None
-        self._memory: FrameMemory | None = None
+        self._samples = Samples(ring)
 
     def attach(self, lane: Lane) -> None:
         """The lane whose listener this is."""
@@ -73,8 +64,7 @@ class LiveLine:
         if judged.verdict is not Verdict.UNINSPECTED:
             self._ng += judged.verdict is Verdict.NG
             self._detections += len(judged.detections)
-            if self._wanted:
-                self._take_sample(judged, captured)
+            self._samples.judged(judged, captured)
         elif judged.reason is Reason.INFERENCE_FAILED:
             self._failed += 1
         self._outlets.offer_picture(judged, captured)
@@ -127,47 +117,6 @@ class LiveLine:
     def open(self) -> None:
         self._ring.open()
 
-    # ------------------------------------------------------------------ samples
-
-    def sample(self, timeout_s: float) -> Sample:
-        """The next judged frame, copied; past the limit the last one seen, without a verdict.
-
-        One thread at a time; the copy is good until the next call.
-        """
-        with self._sampling:
-            self._sample, self._wanted = None, True
-            self._sampling.wait_for(lambda: self._sample is not None, timeout_s)
-            self._wanted = False
-            if self._sample is not None:
-                return self._sample
-        preview = self._ring.preview()
-        if preview is not None:
-            return Sample(self._copy(preview))
-        return Sample(FrameAddress(self._memory or self._room(UNSEEN_SHAPE), 0))
-
-    def _take_sample(self, judged: Judged, captured: Captured) -> None:
-        if captured.address is None:
-            return
-        with self._sampling:
-            if self._wanted:
-                self._sample = Sample(self._copy(captured.address.pixels), judged)
-                self._wanted = False
-                self._sampling.notify_all()
-
-    def close(self) -> None:
-        """Give the memory of the samples back; nobody asks for one any more."""
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
-
-    def _copy(self, pixels: Pixels) -> FrameAddress:
-        memory = self._room(FrameShape(*pixels.shape[:2]))
-        np.copyto(memory.pixels(0), pixels)
-        return FrameAddress(memory, 0)
-
-    def _room(self, shape: FrameShape) -> FrameMemory:
-        if self._memory is None or self._memory.shape != shape:
-            if self._memory is not None:
-                self._memory.close()
-            self._memory = FrameMemory.allocate(shape, 1)
-        return self._memory
+    def sampler(self) -> AbstractContextManager[Sampler]:
+        """Copies of frames, for one proof."""
+        return self._samples.sampler()

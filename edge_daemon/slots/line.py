@@ -5,6 +5,7 @@ The frames wing offers this, the control wing uses it; they meet here and nowher
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +22,19 @@ class Sample:
     judged: Judged | None = None
 
 
+class Sampler(Protocol):
+    """Gives copies of frames to one thread."""
+
+    def next(self, timeout_s: float) -> Sample:
+        """The next judged frame; past the limit a frame that was never on the line.
+
+        Good until the next call.
+        """
+        ...
+
+
 class Line(Protocol):
-    """The frames as control sees them; every call is thread-safe and brief but `sample`."""
+    """The frames as control sees them; every call is thread-safe and brief."""
 
     @property
     def next_frame(self) -> int:
@@ -37,8 +49,8 @@ class Line(Protocol):
         """What happened from that moment until now."""
         ...
 
-    def sample(self, timeout_s: float) -> Sample:
-        """The next judged frame, copied; past the limit a frame that was never on the line."""
+    def sampler(self) -> AbstractContextManager[Sampler]:
+        """Copies of frames, for one proof."""
         ...
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:

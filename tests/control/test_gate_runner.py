@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,11 @@ class SilentLine:
         self.memory = FrameMemory.allocate(FrameShape(4, 6), 1)
         self.patience: list[float] = []
 
-    def sample(self, timeout_s: float) -> Sample:
+    @contextmanager
+    def sampler(self) -> Iterator[SilentLine]:
+        yield self
+
+    def next(self, timeout_s: float) -> Sample:
         self.patience.append(timeout_s)
         return Sample(FrameAddress(self.memory, 0))
 

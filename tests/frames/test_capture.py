@@ -233,7 +233,7 @@ def test_a_frozen_picture_is_warned_of_once(station: Station) -> None:
 
     station.source.play(Frames(1), Frozen(60, number=77))
     station.ring = Ring(64)
-    station.start(Patience(frozen_after_s=3.0, read_timeout_s=1000.0), now=now)
+    capture = station.start(Patience(frozen_after_s=3.0, read_timeout_s=1000.0), now=now)
     seen = [station.take()[1] for _ in range(61)]
     assert seen == [0] + [77] * 60
     assert station.reports.next()[0] == "up"
@@ -241,6 +241,8 @@ def test_a_frozen_picture_is_warned_of_once(station: Station) -> None:
     assert kind == "frozen"
     assert seconds >= 3.0
     assert station.reports.told.empty()
+    frozen_s = capture.state.frozen_s
+    assert frozen_s is None or frozen_s >= 3.0
 
 
 def test_a_listener_that_fails_costs_no_frame(station: Station) -> None:

@@ -21,7 +21,8 @@ from typing import Any
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
-from edge_daemon.control.desk import Desk, Exchange
+from edge_daemon.control.clerk import Exchange
+from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.gate_runner import GateRunner
@@ -266,7 +267,6 @@ class Station:
         self.outbox.stop()
         self.loader.close()
         self.session.stop()
-        self.line.close()
         self.journal.close()
         for thread in self._threads:
             if thread.is_alive():

@@ -45,6 +45,7 @@ def device(port: int, *bundles: str, **settings: object) -> Iterator[Device]:
 
 
 def look(browser: Browser, port: int) -> None:
+    browser.open("about:blank")  # the page before may still miss its daemon
     browser.errors.clear()
     browser.open(f"http://127.0.0.1:{port}/")
     browser.wait("typeof state !== 'undefined' && state")
