@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from edge_daemon import config
 from edge_daemon.cli.exits import BAD_CONFIGURATION
+from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 
 _File = Annotated[Path, typer.Argument(help="The settings file.", show_default=False)]
-_Config = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option(
-        "--config", help=f"The settings file; else ${config.VARIABLE}, else {config.FOLDER}."
-    ),
-]
 _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
@@ -51,10 +46,10 @@ def print_schema() -> None:
 
 
 @app.command("show")
-def show(file: _Config = None, as_json: _Json = False) -> None:
+def show(file: ConfigFile = None, as_json: _Json = False) -> None:
     """Show every setting with its default filled in; credentials in URLs are hidden."""
     try:
-        settings = config.load(config.find_config(file))
+        settings = read_settings(file)
     except ConfigurationError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_CONFIGURATION) from None

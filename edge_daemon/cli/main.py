@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Entry] = {
     "audit": Entry(f"{_ROOM}.audit", "audit", "The trail of what was done; is it whole?"),
     "drill": Entry(f"{_ROOM}.drill", "drill", "Swap under load, and prove that nothing is lost."),
     "support-bundle": Entry(f"{_ROOM}.support", "support_bundle", "One archive, no secrets."),
+    "man": Entry(f"{_ROOM}.man", "man", "The manual page."),
 }
 
 
@@ -69,7 +70,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command itself, for running it."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command if name is None else _loaded(name), rest
+        return name, command if name is None else loaded(name), rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -99,7 +100,8 @@ def _own_fault(error: Exception) -> str:
     )
 
 
-def _loaded(name: str) -> Any:
+def loaded(name: str) -> Any:
+    """The command with its options and, where it is a group, its own commands."""
     entry = COMMANDS[name]
     made = getattr(import_module(entry.module), entry.attribute)
     if not isinstance(made, typer.Typer):

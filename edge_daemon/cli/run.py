@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, Optional
 
 import structlog
-import typer
 
 from edge_daemon import config
 from edge_daemon.app import Daemon
+from edge_daemon.cli.options import ConfigFile, config_file
 from edge_daemon.errors import BoxError, Code, ConfigurationError
 from edge_daemon.host import logs
 
@@ -20,15 +19,10 @@ _log = structlog.get_logger(__name__)
 POLL_S = 0.5
 """How often it is looked whether a part of the daemon broke."""
 
-_Config = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--config", help="The settings file.", show_default=False),
-]
 
-
-def run(file: _Config = None) -> None:
+def run(file: ConfigFile = None) -> None:
     """Judge frames until SIGTERM or Ctrl-C."""
-    path = config.find_config(file)
+    path = config_file(file)
     settings = config.load(path)
     logs.configure(settings.log.level)
     stopping = threading.Event()
