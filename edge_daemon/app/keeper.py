@@ -182,6 +182,8 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
+        if camera.frozen_s is not None:
+            found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
         return (*found, *self._disk_problems(), *watched.wishes())
 
     def _disk_problems(self) -> Iterator[str]:

@@ -231,8 +231,8 @@ class Capture:
         """As it is at this moment, with the measured rate."""
         state, reader = self._state, self._reader
         if state.state is CameraPhase.ONLINE and reader is not None:
-            still = reader.same_for_s if reader.same_for_s >= self._patience.frozen_after_s else None
-            return replace(state, fps=reader.fps, frozen_s=still)
+            is_frozen = reader.same_for_s >= self._patience.frozen_after_s
+            return replace(state, fps=reader.fps, frozen_s=reader.same_for_s if is_frozen else None)
         return state
 
     def start(self) -> None:
