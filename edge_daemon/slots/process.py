@@ -25,6 +25,7 @@ from edge_daemon.slots.spare import SparePool
 ENGINE = "edge_daemon.models.engine:UltralyticsEngine"
 _ATTACHED_LIMIT = 2  # the frames of the camera's shape, and those of the shape before
 _ATTACH_TIMEOUT_S = 1.0
+_START_TIMEOUT_S = 60.0
 
 
 class ProcessSlot:
@@ -69,15 +70,20 @@ class ProcessSlot:
         return resident is not None and not resident.worker.is_alive
 
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
-        """See `Slot`. A load past its limit is `SlotLost` with the code load_timeout."""
+        """See `Slot`. A load past its limit is `SlotLost` with the code load_timeout.
+
+        The limit counts from a warm worker on: one that takes long to start tells of a busy box,
+        and nothing of the bundle.
+        """
         self.free()
         self._killed = False
-        deadline_at = time.monotonic() + timeout_s
+        deadline_at = float("inf")
         with self._spares.quiet():
             resident = self._take()
             try:
-                resident.worker.await_ready(_remaining_s(deadline_at))
-                return resident.load(order, _remaining_s(deadline_at))
+                resident.worker.await_ready(_START_TIMEOUT_S)
+                deadline_at = time.monotonic() + timeout_s
+                return resident.load(order, timeout_s)
             except EdgeDaemonError as error:
                 self._drop(error)
                 if isinstance(error, SlotLost) and time.monotonic() >= deadline_at:
@@ -201,7 +207,3 @@ class _Resident:
         with suppress(KeyError):
             del self._attached[key]
             self.worker.post(wire.Detach(key))
-
-
-def _remaining_s(deadline_at: float) -> float:
-    return max(1e-3, deadline_at - time.monotonic())

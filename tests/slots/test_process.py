@@ -66,6 +66,22 @@ def order(tmp_path: Path) -> Callable[[Behaviour], LoadOrder]:
 Order = Callable[[Behaviour], LoadOrder]
 
 
+def test_a_worker_that_starts_slowly_is_not_held_against_the_bundle(
+    tmp_path: Path, order: Order
+) -> None:
+    """The limit of a load counts from a warm worker on, however busy the box is."""
+    cold = SparePool(
+        WorkerSpec("tests.sim.engine:SimEngine", readable=(str(tmp_path),)), standing=0
+    )
+    slot = ProcessSlot("A", cold)
+    try:
+        loaded = slot.load(order(Behaviour.GOOD), timeout_s=0.5)  # less than Python's own start
+        assert loaded.load_ms < 500
+    finally:
+        slot.close()
+        cold.close()
+
+
 @pytest.mark.parametrize(
     ("behaviour", "cause"),
     [
