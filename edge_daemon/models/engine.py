@@ -333,6 +333,7 @@ def _inference_fault(error: Exception) -> EdgeDaemonError:
     return BundleError(
         f"The model failed at an inference ({_first_line(error)}).",
         hint="Check that it was exported for the imgsz and the task in model.yaml.",
+        code=Code.GATE_FAILED,
     )
 
 
@@ -343,13 +344,14 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     # A CPU's allocators, torch's own and those of the runtimes, say it in words only.
     said = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(word in said for word in _OUT_OF_MEMORY)
+    return any(word in said for word in _OUT_OF_MEMORY)
 
 
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
     "not enough memory",
+    "failed to allocate memory",
     "bad_alloc",
 )
 

@@ -63,12 +63,15 @@ class Resident:
         except MemoryError as error:
             raise BoxError("There is no memory for an inference.", code=Code.NO_MEMORY) from error
         except Exception as error:  # the boundary to a model's own code: it may raise anything
-            raise BundleError(f"The model failed at an inference ({brief(error)}).") from error
+            raise BundleError(
+                f"The model failed at an inference ({brief(error)}).", code=Code.GATE_FAILED
+            ) from error
         took_ms = (time.perf_counter() - began) * 1e3
         if len(sight.detections) > DETECTIONS_LIMIT:
             raise BundleError(
                 f"The model found {len(sight.detections)} objects in one frame.",
                 hint=f"At most {DETECTIONS_LIMIT} are taken; raise recipe.confidence.",
+                code=Code.GATE_FAILED,
             )
         return Inference(sight.detections, took_ms, sight.finite)
 

@@ -17,7 +17,7 @@ from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Sample
-from edge_daemon.slots.slot import LoadOrder
+from edge_daemon.slots.slot import Inference, LoadOrder
 from tests.sim.slot import Script, SimSlot
 
 ORDER = LoadOrder(BundleRef("b", "2"), "bb", Path(), Path(), "detect", ("x",), 32, 0.2)
@@ -122,3 +122,17 @@ def test_a_lost_incumbent_is_no_fault_of_the_candidate(bench: Bench) -> None:
             errand(bench.crossing.pointer)
         asking.join(0.001)
     assert answers == [None]
+
+
+class HangingSlot(SimSlot):
+    def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
+        threading.Event().wait(timeout_s)
+        raise SlotLost("The worker was silent.")
+
+
+def test_a_model_that_hangs_is_given_up_as_too_late(bench: Bench) -> None:
+    """Not as a worker that died: what hangs at its inference is the bundle's own fault."""
+    slot = HangingSlot("B", script=Script())
+    with pytest.raises(SlotLost) as caught:
+        bench.runner.warm(slot, 2, time.monotonic() + 0.05)
+    assert caught.value.code is Code.LOAD_TIMEOUT
