@@ -1,0 +1,101 @@
+"""The disk of the state folder is full, for real: the line goes on, and health says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.sim.device import wait_until
+from tests.sim.line import OUTCOMES, ROOT, Subscriber, make_store, settings_for
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.networks import Stranger
+from tests.sim.nursery import Nursery
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    with new_mosquitto() as started:
+        yield started
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, with a file system of 8 MB where the state goes."""
+    with tempfile.TemporaryDirectory(prefix="edk-") as made:
+        state = Path(made) / "state"
+        state.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(state)]
+        if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+            pytest.skip("only root may mount a small disk")
+        try:
+            make_store(Path(made))
+            yield Path(made)
+        finally:
+            subprocess.run(["umount", "-l", str(state)], check=True)
+
+
+class Voice:
+    """Asks, and knows what was said."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.ear = Stranger(broker)
+
+    def ask(self, verb: str, **document: Any) -> dict[str, Any]:
+        request_id = uuid.uuid4().hex
+        self.ear.publish(f"{ROOT}/request/{verb}", {"id": request_id, **document})
+
+        def found() -> list[dict[str, Any]]:
+            told = [b for t, b in tuple(self.ear.heard) if t.startswith("response/")]
+            return [b for b in told if b["id"] == request_id and b["status"] in OUTCOMES]
+
+        wait_until(lambda: bool(found()), f"the outcome of {verb}")
+        return found()[0]
+
+    @property
+    def problems(self) -> str:
+        told = [body for topic, body in tuple(self.ear.heard) if topic == "health"]
+        return "; ".join(told[-1]["problems"]) if told else ""
+
+
+def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitto) -> None:
+    """No request is accepted that could be forgotten; with room again, all is as before."""
+    slots = {"count": 2, "isolation": "thread", "spare": "off"}
+    config = folder / "cam1.yaml"
+    config.write_text(
+        yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
+    )
+    ear, voice = Subscriber(broker), Voice(broker)
+    with Nursery(folder / "log") as nursery:
+        nursery.start(config)
+        ear.until(lambda: bool(ear.results))
+        filler = folder / "state" / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        refused = voice.ask("swap", model=B2)
+        assert refused["status"] == "failed"
+        heard = len(ear.results)
+        ear.until(lambda: len(ear.results) > heard + 60)
+        assert {r["model"] for r in ear.results[heard:]} == {B1}
+        wait_until(lambda: "the state is not saved" in voice.problems, "the problem in health")
+        filler.unlink()
+        wait_until(lambda: "not saved" not in voice.problems, "the end of the problem")
+        assert voice.ask("swap", model=B2)["status"] == "succeeded"
+        ear.until(lambda: ear.results[-1]["model"] == B2)
+    ear.close()
+    voice.ear.close()
+    assert ear.books.missing == 0
+    assert ear.marks_wrong == []
