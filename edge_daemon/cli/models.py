@@ -17,6 +17,7 @@ from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.requests import user
+from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.words import console, size
 from edge_daemon.config import Settings
@@ -105,7 +106,8 @@ def add(
 
     settings = read_settings(file)
     trust = settings.models.trust
-    ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required))
+    with reading(folder, "Checking") as tell:
+        ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required), tell)
     if as_json:
         typer.echo(json.dumps({"model": str(ref)}))
     else:
@@ -124,8 +126,12 @@ def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     store, parsed = _store(settings), _parsed(ref)
     manifest = store.manifest(parsed)
     trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
-    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
-        verified = verified_copy(manifest, store.find(parsed), Path(scratch) / "copy", trust)
+    place = store.find(parsed)
+    with (
+        tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch,
+        reading(place, "Checking") as tell,
+    ):
+        verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, tell)
     signer = verified.signer.key.name if verified.signer else None
     if as_json:
         plain = {"model": ref, "valid": True, "sha256": manifest.weights.sha256, "signer": signer}
@@ -142,13 +148,19 @@ def sign(
     key: Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)],
     file: ConfigFile = None,
 ) -> None:
+    as_json: AsJson = False,
     """Sign every file of a bundle; whoever trusts the public key may load it."""
     from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
 
     folder = Path(ref)
     if not folder.is_dir():
         folder = _store(read_settings(file)).find(_parsed(ref))
-    typer.echo(f"Signed: {trust.sign(folder, key)}")
+    with waiting("Signing"):
+        signature = trust.sign(folder, key)
+    if as_json:
+        typer.echo(json.dumps({"signature": str(signature)}))
+    else:
+        typer.echo(f"Signed: {signature}")
 
 
 app.command("history")(history)
@@ -160,20 +172,27 @@ def quarantine(
     file: ConfigFile = None,
     reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
 ) -> None:
+    as_json: AsJson = False,
     """Keep a version from becoming active until it is lifted."""
     settings = read_settings(file)
     parsed = _parsed(ref)
     Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
     typer.echo(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
+    if as_json:
+        typer.echo(json.dumps({"model": ref, "quarantined": reason or "by an operator"}))
+        return
     if _roles(settings).active == ref:
         typer.echo("It judges frames until something else is active: edge-daemon rollback")
 
 
 @app.command("unquarantine")
-def unquarantine(ref: _Ref, file: ConfigFile = None) -> None:
+def unquarantine(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Let a quarantined version become active again."""
     Records(Station(read_settings(file))).quarantine(_parsed(ref), None, user() or "")
     typer.echo(f"{ref} may become active again.")
+    if as_json:
+        typer.echo(json.dumps({"model": ref, "quarantined": None}))
+        return
 
 
 # --------------------------------------------------------------------------- parts

@@ -9,6 +9,7 @@ verified_copy    the same bytes in a private folder, each compared with its dige
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,16 @@ def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
     return manifest
 
 
-def verified_copy(manifest: Manifest, folder: Path, destination: Path, trust: Trust) -> Verified:
+def verified_copy(
+    manifest: Manifest,
+    folder: Path,
+    destination: Path,
+    trust: Trust,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Verified:
     """Copy a bundle to `destination`, a new folder of this process's own, and vouch for it.
+
+    `tell` hears how many bytes were read, as they are.
 
     On any error nothing is left there. Raises BundleError: digest_mismatch when bytes are not
     those of the manifest, not_trusted as `Trust.verify` (over the copy), invalid_bundle when
@@ -85,7 +94,8 @@ def verified_copy(manifest: Manifest, folder: Path, destination: Path, trust: Tr
     except OSError as error:
         raise _cannot_write(destination, error) from error
     try:
-        return _copy_and_check(manifest, folder, destination, trust)
+        copied = _copy(manifest, folder, destination, tell)
+        return _check(manifest, destination, trust, copied)
     except FileNotFoundError as error:
         shutil.rmtree(destination, ignore_errors=True)
         raise BundleError(f"A file of {manifest.ref} vanished.", hint=_COPY_AGAIN) from error
@@ -97,11 +107,20 @@ def verified_copy(manifest: Manifest, folder: Path, destination: Path, trust: Tr
         raise
 
 
-def _copy_and_check(manifest: Manifest, folder: Path, destination: Path, trust: Trust) -> Verified:
+def _copy(
+    manifest: Manifest, folder: Path, destination: Path, tell: Callable[[int], None]
+) -> dict[str, Copied]:
     with Folder(folder) as opened:
         files, folders = opened.entries()
         _check_files(manifest, files, folders)
-        copied = {entry.path: opened.copy(entry.path, destination, entry.size) for entry in files}
+        return {
+            entry.path: opened.copy(entry.path, destination, entry.size, tell) for entry in files
+        }
+
+
+def _check(
+    manifest: Manifest, destination: Path, trust: Trust, copied: dict[str, Copied]
+) -> Verified:
     _check_digests(manifest, copied)
     signer = trust.verify(destination)
     for image in manifest.golden:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,10 @@ def is_inner_path(text: str) -> bool:
     """Whether `text` names something below a folder: relative, no `..`, no hidden or odd names."""
     parts = text.split("/")
     return len(parts) <= MAX_DEPTH and all(_COMPONENT.fullmatch(part) for part in parts)
+
+
+def _untold(_: int) -> None:
+    """Nobody wants to know how far it is."""
 
 
 class Folder:
@@ -142,8 +146,12 @@ class Folder:
             )
         return content
 
-    def copy(self, path: str, destination: Path, limit_bytes: int) -> Copied:
+    def copy(
+        self, path: str, destination: Path, limit_bytes: int, tell: Callable[[int], None] = _untold
+    ) -> Copied:
         """Copy the file to `destination/path`, and tell the digest of the very bytes written.
+
+        `tell` hears of each chunk, in bytes.
 
         Raises BundleError(digest_mismatch) when there are more bytes than `limit_bytes`,
         FileExistsError when the destination is already there.
@@ -166,6 +174,7 @@ class Folder:
                     )
                 digest.update(chunk)
                 sink.write(chunk)
+                tell(len(chunk))
         return Copied(path, size, digest.hexdigest())
 
 

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +137,12 @@ class Store:
 
     # ----------------------------------------------------------------------- changing
 
-    def add(self, folder: Path, trust: Trust | None = None) -> BundleRef:
+    def add(
+        self,
+        folder: Path,
+        trust: Trust | None = None,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> BundleRef:
         """Copy a bundle into the store, verified; it appears there whole, at one moment.
 
         The same bundle again is no error. Raises BundleError as `read_manifest` and
@@ -150,7 +155,7 @@ class Store:
         try:
             with self._writing() as incoming:
                 copy = incoming / secrets.token_hex(8)
-                verified_copy(manifest, folder, copy, trust or Trust())
+                verified_copy(manifest, folder, copy, trust or Trust(), tell)
                 try:
                     self._put(copy, place, manifest)
                 finally:

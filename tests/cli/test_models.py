@@ -132,6 +132,18 @@ def test_quarantine_while_the_daemon_is_stopped_holds_at_its_start(device: Devic
     assert roles(device, B2) == []
 
 
+def test_what_changes_a_version_answers_machines_too(device: Device) -> None:
+    """One JSON object each, and nothing else on stdout."""
+    said = as_json(device, "models", "quarantine", B2, "--reason", "blurred")
+    assert said == {"model": B2, "quarantined": "blurred"}
+    said = as_json(device, "models", "unquarantine", B2)
+    assert said == {"model": B2, "quarantined": None}
+    key, _ = generate_keypair(device.folder)
+    said = as_json(device, "models", "sign", B2, "--key", str(key))
+    assert Path(said["signature"]).is_file()
+    assert as_json(device, "models", "verify", B2)["valid"]
+
+
 def test_history_holds_the_receipts(device: Device) -> None:
     """Newest first, by the running daemon and from its journal alike."""
     run(device, "swap", B2, "--local", "--by", "kim")

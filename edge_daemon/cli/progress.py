@@ -1,0 +1,44 @@
+"""How far long work on a bundle is: a bar where somebody looks, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from edge_daemon.cli.words import console
+
+
+@contextmanager
+def reading(folder: Path, words: str) -> Iterator[Callable[[int], None]]:
+    """Tell it of bytes that were read of the folder's files; on stderr, so that pipes stay clean.
+
+    Once all are read the words stay until the work is done: a signature is checked, say.
+    """
+    total = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """For work that does not say how far it is."""
+    with _bar() as bar:
+        bar.add_task(words, total=None)
+        yield
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    out = console(stderr=True)
+    usual = (TextColumn("{task.description}"), BarColumn())
+    return Progress(*usual, *columns, console=out, transient=True, disable=not out.is_terminal)
