@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,17 @@ from typer.testing import CliRunner
 from edge_daemon.cli.check import Section, examine
 from edge_daemon.cli.checks import camera as camera_room
 from edge_daemon.cli.checks import machine
+from edge_daemon.cli.checks.certificates import check_certificates
 from edge_daemon.cli.checks.finding import Finding, Level
 from edge_daemon.cli.checks.service import judge_unit
 from edge_daemon.cli.main import app
-from edge_daemon.config import load
+from edge_daemon.config import TlsSettings, load
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.device import Device, sim_bundle
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 B1 = "bottle@1.0.0"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -223,20 +227,71 @@ def test_a_planted_fault_is_named_with_a_remedy(
     assert all(one.remedy for one in faults(still, section))
 
 
+def strict_broker(*rules: str) -> Mosquitto:
+    """A broker whose access list says just this."""
+    broker = new_mosquitto("acl_file FOLDER/acl")
+    folder = broker._folder
+    (folder / "acl").write_text("\n".join(rules) + "\n")
+    (folder / "acl").chmod(0o644)
+    broker._config.write_text(broker._config.read_text().replace("FOLDER", str(folder)))
+    return broker
+
+
 @pytest.mark.broker
 def test_a_broker_that_refuses_us_or_a_topic_is_told_apart() -> None:
-    """Wrong password; a topic that the access list hides: by name, with what to allow."""
-    with new_mosquitto() as open_broker:
-        folder = open_broker._folder
-        (folder / "acl").write_text("topic readwrite edge/cam1/request/#\n")
-        (folder / "acl").chmod(0o644)
-    with new_mosquitto(f"acl_file {folder}/acl") as strict:
-        device = Device(B1, broker=strict)
-        found = faults(device, Section.BROKER)
-        assert any(one.name == "publish" and "edge/cam1" in one.remedy for one in found), found
+    """Wrong password; a topic that the access list forgot: by name, with what to allow."""
+    with strict_broker("topic readwrite edge/cam1/#", "topic deny edge/cam1/result") as strict:
+        found = faults(Device(B1, broker=strict), Section.BROKER)
+    refused = [one for one in found if one.name == "publish"]
+    assert ["edge/cam1/result" in one.message for one in refused] == [True], found
+    assert "edge/cam1" in refused[0].remedy
     with new_mosquitto("allow_anonymous false") as closed:
         found = faults(Device(B1, broker=closed), Section.BROKER)
         assert "does not let us in" in found[0].message
+
+
+@pytest.mark.broker
+def test_the_access_list_that_is_shipped_is_enough() -> None:
+    """A station that may write its topics and read none of them is fine, running or not."""
+    shipped = (ROOT / "configs/mosquitto/acl").read_text()
+    rules = [
+        line.replace("%u", "cam1").replace("pattern ", "topic ") for line in _patterns(shipped)
+    ]
+    with strict_broker(*rules) as strict:
+        still = Device(B1, broker=strict)
+        assert not [one for one in faults(still, Section.BROKER) if one.level is Level.ERROR]
+        with Device(B1, broker=strict) as running:
+            running.await_active(B1, online=True)
+            assert not [one for one in faults(running, Section.BROKER) if one.level is Level.ERROR]
+
+
+def _patterns(shipped: str) -> list[str]:
+    return [line for line in shipped.splitlines() if line.startswith("pattern ")]
+
+
+@pytest.mark.broker
+def test_a_topic_of_the_running_daemon_that_does_not_arrive_is_named() -> None:
+    """Nothing is published beside a running daemon; what it says is looked for."""
+    with (
+        strict_broker("topic readwrite edge/cam1/#", "topic deny edge/cam1/info") as strict,
+        Device(B1, broker=strict) as running,
+    ):
+        running.await_active(B1, online=True)
+        found = faults(running, Section.BROKER)
+    assert any("edge/cam1/info is not at the broker" in one.message for one in found), found
+
+
+@pytest.mark.parametrize(("days", "said"), [(-1, "expired"), (5, "expires in"), (400, None)])
+def test_a_certificate_that_ends_is_named(tmp_path: Path, days: int, said: str | None) -> None:
+    """Expired is an error, soon a warning, each with what to do."""
+    path = tmp_path / "cam1.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    make += ["-nodes", "-subj", "/CN=cam1", "-days", "400", "-keyout", "/dev/null", "-out", path]
+    subprocess.run(make, check=True, capture_output=True)
+    now = time.time() + (400 - days) * 86_400
+    found = judged(check_certificates(TlsSettings(ca=path), now))
+    assert [said in one.message for one in found if said] == ([True] if said else [])
+    assert bool(found) is bool(said)
 
 
 @pytest.mark.broker

@@ -8,12 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from edge_daemon.cli.checks.finding import Finding, error, ok, warning
+from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
+from edge_daemon.cli.station import Station
 from edge_daemon.config import MqttSettings, Settings
 from edge_daemon.control.client import NOBODY, Client
 from edge_daemon.errors import BrokerError, ConfigurationError
 
-_ACL = "Allow this user in the broker's access list: readwrite {root}/# and read of its orders."
+_ACL = (
+    "Allow this user in the broker's access list to write below {root}, and to read "
+    "{root}/request/+ and its orders; configs/mosquitto/acl shows how."
+)
 
 
 def check_broker(settings: Settings) -> list[Finding]:
@@ -42,30 +46,71 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
         yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
     if not denied:
         yield ok("subscribe", f"Requests and {len(settings.orders)} topics of orders may be read.")
-    # Beside the real topics, so that nobody takes a trial for a message of the daemon.
-    places = [f"{root}/check", f"{root}/model/check", f"{root}/response/check"]
-    for place in places:
-        if (why := client.publish(place, b"{}")) and why != NOBODY:
-            yield error("publish", f"The broker refuses {place}: {why}.", remedy)
-            return
-    yield from _round_trip(client, places[0], remedy)
+    running = Station(settings, local=True)
+    if running.socket() is not None:
+        yield from _heard(client, running, remedy)
+    elif settings.mqtt.protocol == 5:
+        yield from _writable(client, remedy)
+    yield from _round_trip(client, settings, remedy)
 
 
-def _round_trip(client: Client, topic: str, remedy: str) -> Iterator[Finding]:
-    """MQTT 3.1.1 hides a refusal: only what comes back was let through."""
-    took_ms = measure_round_trip_ms(client, topic)
-    if took_ms is None:
-        yield error("publish", f"What we publish to {topic} does not come back.", remedy)
-        return
-    yield ok("publish", f"The topics below {client.topics.root} may be written.")
-    if took_ms > 30:
+def _heard(client: Client, running: Station, remedy: str) -> Iterator[Finding]:
+    """What the running daemon says must be at the broker; nothing is published beside it."""
+    said = {f"{client.topics.root}/{part}" for part in running.glance().parts}
+    seen = client.retained(sorted(said)).keys()
+    if not seen:
+        yield skipped("publish", "The daemon runs, and this user may not read what it publishes.")
+    for topic in sorted(said - seen if seen else ()):
+        yield error("publish", f"What the daemon says on {topic} is not at the broker.", remedy)
+
+
+def _writable(client: Client, remedy: str) -> Iterator[Finding]:
+    """No daemon runs: an empty message to each of its topics, which clears and means nothing."""
+    topics = client.topics
+    places = (
+        *(topics.status, topics.info, topics.info_api, topics.health, topics.camera_status),
+        *(topics.model_state, topics.model_available, topics.model_event, topics.result),
+        *(topics.snapshot, topics.response("check")),
+    )
+    refused = {place: why for place in places if (why := client.publish(place, b""))}
+    denied = {place: why for place, why in refused.items() if why != NOBODY}
+    for place, why in denied.items():
+        yield error("publish", f"The broker refuses {place}: {why}.", remedy)
+    if not denied:
+        yield ok("publish", f"All {len(places)} topics below {topics.root} may be written.")
+
+
+def _round_trip(client: Client, settings: Settings, remedy: str) -> Iterator[Finding]:
+    topic = client.topics.response("check")
+    if settings.mqtt.protocol == 5:
+        took_ms: float | None = measure_acknowledgement_ms(client, topic)
+    else:
+        took_ms = measure_round_trip_ms(client, topic)
+    if took_ms is None:  # MQTT 3.1.1 hides a refusal: only what comes back was let through
+        yield warning(
+            "publish",
+            f"What we publish to {topic} does not come back: this user may not write or not read "
+            "it, and MQTT 3.1.1 does not say which.",
+            f"{remedy} Or use mqtt.protocol: 5.",
+        )
+    elif took_ms > 30:
         yield warning(
             "round trip",
-            f"A message takes {took_ms:.0f} ms through the broker.",
+            f"The broker takes {took_ms:.0f} ms to answer.",
             "mosquitto: set_tcp_nodelay true; or a broker on this machine that bridges.",
         )
     else:
-        yield ok("round trip", f"A message takes {took_ms:.1f} ms through the broker.")
+        yield ok("round trip", f"The broker answers within {took_ms:.1f} ms.")
+
+
+def measure_acknowledgement_ms(client: Client, topic: str) -> float:
+    """The quickest of three, from a message to the broker's word that it has it."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        client.publish(topic, b"")
+        times.append((time.perf_counter() - began) * 1e3)
+    return min(times)
 
 
 def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) -> float | None:
@@ -78,7 +123,7 @@ def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) ->
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        client.publish(topic, b"{}", qos=0)
+        client.publish(topic, b"", qos=0)
         with suppress(queue.Empty):
             times.append((arrived.get(timeout=timeout_s) - began) * 1e3)
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge_daemon import config
+from edge_daemon.cli.checks.certificates import check_certificates
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import Settings
 from edge_daemon.core.credentials import redact
@@ -37,6 +38,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
     if mqtt.tls is not None:
         for key in ("ca", "certificate", "key"):
             yield from _readable(f"mqtt.tls.{key}", getattr(mqtt.tls, key))
+        yield from check_certificates(mqtt.tls)
     yield from _desired(settings)
     if not settings.models.trust.required:
         yield warning(
