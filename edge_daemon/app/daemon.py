@@ -102,6 +102,7 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             is_healthy=lambda: pulse.health().good,
+            reserve=ground.reserve,
             wishes=self._wishes.remarks,
         )
         self.keeper = Keeper(

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_daemon.config import Settings
 from edge_daemon.core.values import Instant
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu, open_gpu
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.metrics import Metrics
@@ -33,6 +34,7 @@ class Foundation:
     trust: Trust
     scratch: Path
     """The private copies of bundles; there before the workers that may read in it, and stays."""
+    reserve: Reserve
 
     @classmethod
     def lay(cls, settings: Settings, clock: Clock) -> Foundation:
@@ -45,6 +47,8 @@ class Foundation:
         started = clock.now()
         journal = Journal.open(folder)
         try:
+            reserve = Reserve(folder)
+            reserve.give_up()
             scratch = folder / "scratch"
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
@@ -59,6 +63,7 @@ class Foundation:
                 store=Store(settings.models.store, folder, settings.models.floor),
                 trust=Trust(settings.models.trust.public_keys, settings.models.trust.required),
                 scratch=scratch,
+                reserve=reserve,
             )
         except BaseException:
             journal.close()

@@ -22,6 +22,7 @@ from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.memory import FrameShape
@@ -52,6 +53,7 @@ class Watched:
     camera: Callable[[], CameraState]
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
+    reserve: Reserve
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
 
@@ -200,6 +202,8 @@ class Keeper:
         if journal.trouble:
             with suppress(StateError):  # it is in `problems` already
                 journal.probe()
+        elif self._watched.state().active is not None:
+            self._watched.reserve.keep()
         given_up = journal.outbox_dropped()
         if given_up > self._given_up_told and now.at - self._given_up_told_at >= TELL_AGAIN_S:
             _log.error("outbox_overflowed", given_up=given_up - self._given_up_told)

@@ -32,7 +32,6 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.journal import (
-    Entry,
     OutboxRow,
     OutcomeRow,
     RequestRow,
@@ -141,14 +140,17 @@ class Desk:
         return self._owed == NOTHING
 
     def interrupt_open(self) -> None:
-        """At the start: what was accepted before and has no outcome was interrupted."""
+        """At the start: what was accepted before and has no outcome was interrupted.
+
+        A disk that takes no write now must not keep the line from running: it is told later.
+        """
         for row in self._with.journal.open_requests():
             reply_to = ReplyTo.from_json(row.reply_to.decode())
             body = payloads.outcome(row.id, Status.INTERRUPTED)
             outbox = self._clerk.answer_rows(row.verb, body, reply_to)
             outcome = OutcomeRow(row.id, Status.INTERRUPTED.value, body, row.swap_id)
             audit = self._clerk.audit("outcome", {"id": row.id, "status": "interrupted"})
-            self._with.journal.commit(Entry(outcomes=(outcome,), outbox=outbox, audit=(audit,)))
+            self._note(Draft(outcomes=[outcome], outbox=[*outbox], audit=[audit]))
             _log.warning("request_interrupted", request_id=row.id, verb=row.verb)
 
     # ------------------------------------------------------------------ durable

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from edge_daemon.errors import StateError
+
+RESERVE_BYTES = 4 << 20
+"""What a start may need beyond the private copy, which takes the place of an older one."""
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -47,6 +51,40 @@ def unusable(path: Path, error: OSError) -> StateError:
         f"{path} cannot be used: {error.strerror or error}.",
         hint="Check that the disk has room and that the daemon's user may write there.",
     )
+
+
+class Reserve:
+    """Room on the disk that is kept for the next start.
+
+    A start on a full disk must write a little before a model can be loaded: answers to what was
+    open, and the private copy of the bundle, whose old one is removed. So a file of some size lies
+    there while all is well, and is given up first thing.
+    """
+
+    def __init__(self, folder: Path, size_bytes: int = RESERVE_BYTES) -> None:
+        self._path = folder / "reserve"
+        self._size_bytes = size_bytes
+
+    def give_up(self) -> None:
+        """Its room is free for whoever writes next. Never raises."""
+        with suppress(OSError):
+            self._path.unlink()
+
+    def keep(self) -> bool:
+        """See to it that the room is taken; False where there is none to take."""
+        with suppress(OSError):
+            if self._path.stat().st_size >= self._size_bytes:
+                return True
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                os.posix_fallocate(fd, 0, self._size_bytes)
+            finally:
+                os.close(fd)
+        except OSError:
+            self.give_up()
+            return False
+        return True
 
 
 class FolderLock:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.errors import StateError
-from edge_daemon.host.disk import FolderLock, write_durably
+from edge_daemon.host.disk import FolderLock, Reserve, write_durably
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     """A killed daemon leaves no lock behind."""
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from edge_daemon.host.disk import FolderLock\n"
+        "from edge_daemon.host.disk import FolderLock, Reserve\n"
         "lock = FolderLock(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(
@@ -46,3 +46,15 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     with FolderLock(tmp_path), pytest.raises(StateError, match="in use by another daemon"):
         FolderLock(tmp_path)
     FolderLock(tmp_path).release()
+
+
+def test_the_reserve_takes_room_until_it_is_given_up(tmp_path: Path) -> None:
+    """Real blocks, not a hole in a file; and nothing is left of one that did not fit."""
+    reserve = Reserve(tmp_path, 1 << 20)
+    assert reserve.keep()
+    assert reserve.keep()
+    assert (tmp_path / "reserve").stat().st_blocks * 512 >= 1 << 20
+    reserve.give_up()
+    reserve.give_up()
+    assert not Reserve(tmp_path, 1 << 62).keep()
+    assert list(tmp_path.iterdir()) == []

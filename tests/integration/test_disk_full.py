@@ -33,11 +33,11 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short, with a file system of 8 MB where the state goes."""
+    """Short, with a file system of 16 MB where the state goes."""
     with tempfile.TemporaryDirectory(prefix="edk-") as made:
         state = Path(made) / "state"
         state.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(state)]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(state)]
         if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
             pytest.skip("only root may mount a small disk")
         try:
@@ -70,6 +70,15 @@ class Voice:
         return "; ".join(told[-1]["problems"]) if told else ""
 
 
+def fill(disk: Path) -> Path:
+    """Take every byte that is left."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
 def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitto) -> None:
     """No request is accepted that could be forgotten; with room again, all is as before."""
     slots = {"count": 2, "isolation": "thread", "spare": "off"}
@@ -81,10 +90,7 @@ def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitt
     with Nursery(folder / "log") as nursery:
         nursery.start(config)
         ear.until(lambda: bool(ear.results))
-        filler = folder / "state" / "filler"
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        filler = fill(folder / "state")
         refused = voice.ask("swap", model=B2)
         assert refused["status"] == "failed"
         heard = len(ear.results)
@@ -99,3 +105,32 @@ def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitt
     voice.ear.close()
     assert ear.books.missing == 0
     assert ear.marks_wrong == []
+
+
+def test_it_starts_on_a_full_disk(folder: Path, broker: Mosquitto) -> None:
+    """What was kept for it is enough to load the model, and to answer what was left open."""
+    slots = {"count": 2, "isolation": "thread", "spare": "off"}
+    config = folder / "cam1.yaml"
+    config.write_text(
+        yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
+    )
+    ear, voice = Subscriber(broker), Voice(broker)
+    with Nursery(folder / "log") as nursery:
+        life = nursery.start(config)
+        ear.until(lambda: bool(ear.results))
+        ear.publish(f"{ROOT}/request/swap", {"id": "late", "model": B2, "at": {"frame": 10**9}})
+        accepted = {"id": "late", "status": "accepted"}
+        wait_until(lambda: ("response/swap", accepted) in voice.ear.heard, "the acceptance")
+        reserve = folder / "state" / "line3-cam1" / "reserve"
+        wait_until(lambda: reserve.exists() and reserve.stat().st_size, "the reserve")
+        life.end()
+        filler = fill(folder / "state")
+        heard = len(ear.results)
+        nursery.start(config)
+        ear.until(lambda: len(ear.results) > heard + 60)
+        assert {r["model"] for r in ear.results[heard:]} == {B1}
+        filler.unlink()
+        interrupted = {"id": "late", "status": "interrupted"}
+        wait_until(lambda: ("response/swap", interrupted) in voice.ear.heard, "its outcome")
+    ear.close()
+    voice.ear.close()
