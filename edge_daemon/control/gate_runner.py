@@ -19,13 +19,13 @@ from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import (
     Evidence,
     Memory,
-    Recent,
     Timing,
     WarmUp,
 )
 from edge_daemon.core.golden import Golden
+from edge_daemon.core.recent import Recent
 from edge_daemon.core.recipe import judge
-from edge_daemon.core.values import Detection, Verdict
+from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.slots.crossing import Crossing, Pointer
@@ -153,9 +153,10 @@ class GateRunner:
         """Both models on the same frames, in turns."""
         candidate.slot.promote()  # measured under the priority that it will have
         recipe = candidate.verified.manifest.recipe
+        usual = candidate.incumbent.manifest.recipe if candidate.incumbent else recipe
         new_ms: list[float] = []
         old_ms: list[float] = []
-        agreeing = compared = 0
+        recent = Recent(0, 0)
         patience_s = self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
             for _ in range(TIMED_FRAMES):
@@ -167,10 +168,9 @@ class GateRunner:
                     continue
                 assert sample.judged is not None
                 old_ms.append(sample.judged.inference_ms)
-                compared += 1
-                agreeing += judge(seen.detections, recipe) is sample.judged.verdict
+                recent = _and_in(recent, seen.detections, sample.judged, (recipe, usual))
         timing = Timing(tuple(new_ms), tuple(old_ms) or None)
-        return timing, Recent(compared, agreeing) if compared and candidate.incumbent else None
+        return timing, recent if recent.frames and candidate.incumbent else None
 
     def _patience_s(self, slot: Slot) -> float:
         """How long the next judged frame may take; none comes while no other slot judges."""
@@ -184,6 +184,22 @@ class GateRunner:
             Memory(kind, used.get(kind, 0), free, headroom)
             for kind, free in self._free_memory().items()
         )
+
+
+def _and_in(
+    recent: Recent,
+    detections: tuple[Detection, ...],
+    judged: Judged,
+    recipes: tuple[Recipe, Recipe],
+) -> Recent:
+    """With one frame more, that both models saw; the recipes are the new and the usual one."""
+    new, usual = recipes
+    return Recent(
+        recent.frames + 1,
+        recent.agreeing + (judge(detections, new) is judged.verdict),
+        recent.candidate.and_in(detections, new),
+        recent.incumbent.and_in(judged.detections, usual),
+    )
 
 
 def _was_inspected(sample: Sample) -> bool:

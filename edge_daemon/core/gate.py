@@ -21,6 +21,8 @@ from edge_daemon.core.golden import (
     score_class,
     slices,
 )
+from edge_daemon.core.recent import Recent, RecentLimits
+from edge_daemon.core.recent import compare as compare_recent
 from edge_daemon.core.values import Check, Detection
 from edge_daemon.errors import Code
 
@@ -37,14 +39,14 @@ class Limits:
 
     `min_recall` holds for each class and slice, and for the share of right count images;
     `max_slice_drop` is the loss against the incumbent on one slice; `latency_ratio` is
-    candidate over incumbent; `min_agreement` of None reports and limits nothing.
+    candidate over incumbent; `recent` is for the frames of this camera.
     """
 
     min_recall: float = 0.9
     min_precision: float = 0.5
     max_slice_drop: float = 0.05
     latency_ratio: float = 1.5
-    min_agreement: float | None = None
+    recent: RecentLimits = RecentLimits()
 
     def no_looser_than(self, latency_ratio: float) -> Limits:
         """These limits, with the latency ratio of the box where that one is stricter."""
@@ -62,14 +64,6 @@ class WarmUp:
     height: int
     detections: tuple[Detection, ...]
     finite: bool
-
-
-@dataclass(frozen=True)
-class Recent:
-    """Verdicts of candidate and incumbent on the same recent frames."""
-
-    frames: int
-    agreeing: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ def assess(evidence: Evidence, limits: Limits) -> Report:
             *compare(evidence.compatibility),
             _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
             *_golden(evidence.golden, limits),
-            *_recent(evidence.recent, limits),
+            *compare_recent(evidence.recent, limits.recent),
             *_latency(evidence.timing, limits),
             *(_memory(memory) for memory in evidence.memory),
         )
@@ -266,18 +260,6 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
 
 
 # --------------------------------------------------------------------------- measures
-
-
-def _recent(recent: Recent | None, limits: Limits) -> tuple[Check, ...]:
-    if recent is None or recent.frames <= 0:
-        if limits.min_agreement is None:
-            return ()
-        note = "no recent frames to compare on; nothing was compared"
-        return (Check("recent.agreement", True, None, limits.min_agreement, note),)
-    share = recent.agreeing / recent.frames
-    passed = limits.min_agreement is None or share >= limits.min_agreement
-    note = f"{recent.agreeing} of {recent.frames} recent frames were judged alike"
-    return (Check("recent.agreement", passed, _shown(share), limits.min_agreement, note),)
 
 
 def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:

@@ -16,6 +16,7 @@ from typing import Any, Union
 
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
+from edge_daemon.core.recent import RecentLimits
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.models.document import Table, parse_document
 from edge_daemon.models.files import is_inner_path
@@ -185,15 +186,27 @@ def _recipe(table: Table, classes: tuple[str, ...]) -> Recipe:
 def _limits(table: Table) -> Limits:
     usual = Limits()
     table.refuse_unknown(
-        "min_recall", "min_precision", "max_slice_drop", "latency_ratio", "min_agreement"
+        "min_recall",
+        "min_precision",
+        "max_slice_drop",
+        "latency_ratio",
+        "min_agreement",
+        "max_count_drift",
+        "max_confidence_shift",
     )
+
+    def asked(key: str, highest: float) -> float | None:
+        return table.number(key, 0.0, highest) if key in table else None
+
     return Limits(
         min_recall=table.number("min_recall", 0.0, 1.0, usual.min_recall),
         min_precision=table.number("min_precision", 0.0, 1.0, usual.min_precision),
         max_slice_drop=table.number("max_slice_drop", 0.0, 1.0, usual.max_slice_drop),
         latency_ratio=table.number("latency_ratio", 0.01, 1000.0, usual.latency_ratio),
-        min_agreement=(
-            table.number("min_agreement", 0.0, 1.0) if "min_agreement" in table else None
+        recent=RecentLimits(
+            asked("min_agreement", 1.0),
+            asked("max_count_drift", 1000.0),
+            asked("max_confidence_shift", 1.0),
         ),
     )
 

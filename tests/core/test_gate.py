@@ -15,7 +15,6 @@ from edge_daemon.core.gate import (
     Evidence,
     Limits,
     Memory,
-    Recent,
     Report,
     Timing,
     WarmUp,
@@ -23,6 +22,7 @@ from edge_daemon.core.gate import (
     assess_compatibility,
 )
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
+from edge_daemon.core.recent import Recent, RecentLimits
 from edge_daemon.core.values import Box, Check, Detection
 from edge_daemon.errors import Code
 
@@ -279,12 +279,6 @@ def test_a_permuted_class_list_says_where() -> None:
     assert "class 1 is 'dent' in the weights and 'scratch' in the bundle" in report.message
 
 
-def test_agreement_limits_only_when_the_bundle_asks() -> None:
-    """Recent frames are reported; they refuse only where a limit stands."""
-    assert assess(good(recent=Recent(50, 10)), Limits()).passed
-    assert not assess(good(recent=Recent(50, 10)), Limits(min_agreement=0.9)).passed
-
-
 def test_a_box_may_tighten_the_latency_ratio_but_never_loosen_it() -> None:
     """The stricter of the bundle's and the box's ratio holds."""
     assert Limits(latency_ratio=3.0).no_looser_than(1.5).latency_ratio == 1.5
@@ -293,7 +287,14 @@ def test_a_box_may_tighten_the_latency_ratio_but_never_loosen_it() -> None:
 
 SAMPLES = st.lists(st.floats(allow_nan=True), min_size=0, max_size=8).map(tuple)
 SHARES = st.floats(0, 1)
-LIMITS = st.builds(Limits, SHARES, SHARES, SHARES, st.floats(0.1, 10), st.none() | st.floats(0, 1))
+LIMITS = st.builds(
+    Limits,
+    SHARES,
+    SHARES,
+    SHARES,
+    st.floats(0.1, 10),
+    st.builds(RecentLimits, st.none() | SHARES),
+)
 MADE = st.integers(0, 3)
 IMAGES = st.lists(
     st.one_of(
@@ -326,13 +327,13 @@ def test_a_stricter_limit_never_lets_more_pass(
     evidence: Evidence, limits: Limits, other: Limits
 ) -> None:
     """What fails under some limits fails under any that are stricter in every respect."""
-    agreements = [each for each in (limits.min_agreement, other.min_agreement) if each is not None]
+    asked = (limits.recent.min_agreement, other.recent.min_agreement)
     stricter = Limits(
         max(limits.min_recall, other.min_recall),
         max(limits.min_precision, other.min_precision),
         min(limits.max_slice_drop, other.max_slice_drop),
         min(limits.latency_ratio, other.latency_ratio),
-        max(agreements, default=None),
+        RecentLimits(max((each for each in asked if each is not None), default=None)),
     )
     if assess(evidence, stricter).passed:
         assert assess(evidence, limits).passed

@@ -51,9 +51,9 @@ from edge_daemon.core.values import (
     Request,
     Verb,
 )
+from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
-from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer

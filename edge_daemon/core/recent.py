@@ -1,0 +1,98 @@
+"""Recent frames: what candidate and active model made of the same pictures of this camera.
+
+Reported always; a bundle that wants it sets limits. There is no truth here, only a difference: a
+better model judges some parts otherwise, and a worse one does too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge_daemon.core.values import Check, Detection, Recipe
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one model found on all the frames together, above its recipe's confidence."""
+
+    detections: int = 0
+    confidence_sum: float = 0.0
+
+    def and_in(self, detections: Iterable[Detection], recipe: Recipe) -> Found:
+        """With one frame more."""
+        sure = [each.confidence for each in detections if not each.confidence < recipe.confidence]
+        return Found(self.detections + len(sure), self.confidence_sum + sum(sure))
+
+    @property
+    def confidence(self) -> float | None:
+        """The mean; None where nothing was found."""
+        return self.confidence_sum / self.detections if self.detections else None
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Verdicts and findings of candidate and incumbent on the same recent frames."""
+
+    frames: int
+    agreeing: int
+    candidate: Found = Found()
+    incumbent: Found = Found()
+
+
+@dataclass(frozen=True)
+class RecentLimits:
+    """None reports and limits nothing.
+
+    `min_agreement`: share of frames with the same verdict, 0..1. `max_count_drift`: difference in
+    detections a frame. `max_confidence_shift`: difference of mean confidences, 0..1.
+    """
+
+    min_agreement: float | None = None
+    max_count_drift: float | None = None
+    max_confidence_shift: float | None = None
+
+
+def compare(recent: Recent | None, limits: RecentLimits) -> tuple[Check, ...]:
+    """Agreement, drift of the count, shift of the confidence; without frames only what is asked."""
+    if recent is None or recent.frames <= 0:
+        return _nothing(limits)
+    share = recent.agreeing / recent.frames
+    checks = [
+        Check(
+            "recent.agreement",
+            limits.min_agreement is None or share >= limits.min_agreement,
+            _shown(share),
+            limits.min_agreement,
+            f"{recent.agreeing} of {recent.frames} recent frames were judged alike",
+        )
+    ]
+    new, old = recent.candidate, recent.incumbent
+    counts = f"{new.detections} against {old.detections} detections on {recent.frames} frames"
+    drift = abs(new.detections - old.detections) / recent.frames
+    checks.append(_at_most("recent.count_drift", drift, limits.max_count_drift, counts))
+    if new.confidence is not None and old.confidence is not None:
+        note = f"mean confidence {new.confidence:.3g} against {old.confidence:.3g}"
+        shift = abs(new.confidence - old.confidence)
+        checks.append(_at_most("recent.confidence_shift", shift, limits.max_confidence_shift, note))
+    return tuple(checks)
+
+
+def _nothing(limits: RecentLimits) -> tuple[Check, ...]:
+    note = "no recent frames to compare on; nothing was compared"
+    asked = (
+        ("recent.agreement", limits.min_agreement),
+        ("recent.count_drift", limits.max_count_drift),
+        ("recent.confidence_shift", limits.max_confidence_shift),
+    )
+    return tuple(Check(name, True, None, limit, note) for name, limit in asked if limit is not None)
+
+
+def _at_most(name: str, measured: float, limit: float | None, note: str) -> Check:
+    # A measure that is not a number passes no comparison.
+    return Check(name, limit is None or measured <= limit, _shown(measured), limit, note)
+
+
+def _shown(measured: float) -> float | str:
+    return round(measured, 4) if math.isfinite(measured) else str(measured)
