@@ -79,6 +79,7 @@ def test_a_good_bundle_passes_every_check_in_order() -> None:
         "golden.precision",
         "golden.drop",
         "recent.agreement",
+        "recent.count_drift",
         "latency.median",
         "memory.host",
     ]

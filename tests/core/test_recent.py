@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from edge_daemon.core.recent import Found, Recent, RecentLimits, compare
-from edge_daemon.core.values import Box, Check, Detection, Recipe
+from edge_daemon.core.values import Check, Detection, Recipe
 
 RECIPE = Recipe(0.5, frozenset())
 
 
 def found(*confidences: float) -> Found:
-    boxes = [Detection("x", each, Box(0, 0, 1, 1)) for each in confidences]
+    boxes = [Detection("x", each, (0.0, 0.0, 1.0, 1.0)) for each in confidences]
     return Found().and_in(boxes, RECIPE)
 
 
