@@ -15,9 +15,10 @@ from rich.text import Text
 from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
+from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.requests import user
 from edge_daemon.cli.progress import reading, waiting
+from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.words import console, size
 from edge_daemon.config import Settings
@@ -147,8 +148,8 @@ def sign(
     ref: Annotated[str, typer.Argument(help="name@version, or a bundle's folder.", metavar="REF")],
     key: Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)],
     file: ConfigFile = None,
-) -> None:
     as_json: AsJson = False,
+) -> None:
     """Sign every file of a bundle; whoever trusts the public key may load it."""
     from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
 
@@ -171,16 +172,16 @@ def quarantine(
     ref: _Ref,
     file: ConfigFile = None,
     reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
-) -> None:
     as_json: AsJson = False,
+) -> None:
     """Keep a version from becoming active until it is lifted."""
     settings = read_settings(file)
     parsed = _parsed(ref)
     Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
-    typer.echo(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
     if as_json:
         typer.echo(json.dumps({"model": ref, "quarantined": reason or "by an operator"}))
         return
+    typer.echo(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
     if _roles(settings).active == ref:
         typer.echo("It judges frames until something else is active: edge-daemon rollback")
 
@@ -189,10 +190,13 @@ def quarantine(
 def unquarantine(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Let a quarantined version become active again."""
     Records(Station(read_settings(file))).quarantine(_parsed(ref), None, user() or "")
-    typer.echo(f"{ref} may become active again.")
     if as_json:
         typer.echo(json.dumps({"model": ref, "quarantined": None}))
         return
+    typer.echo(f"{ref} may become active again.")
+
+
+app.command("optimize")(optimize)
 
 
 # --------------------------------------------------------------------------- parts

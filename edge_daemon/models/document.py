@@ -57,6 +57,17 @@ def parse_document(content: bytes, name: str) -> Table:
     return Table(loaded, name, "")
 
 
+def plain_document(content: bytes, name: str) -> dict[str, Any]:
+    """The mapping as plain values, for a document that is made from it; raises as above."""
+    return dict(parse_document(content, name)._values)
+
+
+def written_document(values: dict[str, Any]) -> bytes:
+    """A mapping as the bytes of a YAML file, its keys in their order."""
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return text.encode()
+
+
 def _count(text: str, name: str) -> None:
     if len(text) > MAX_BYTES:
         raise BundleError(f"{name} is larger than {MAX_BYTES} bytes.", hint="Shorten it.")

@@ -100,6 +100,11 @@ def provisions(gpu: str | None) -> dict[str, str | None]:
     return {**{library: _installed(library) for library in _LIBRARIES}, "gpu": gpu}
 
 
+def installed(libraries: tuple[str, ...]) -> dict[str, str | None]:
+    """The versions of the named libraries on this box, without importing them."""
+    return {library: _installed(library) for library in libraries}
+
+
 def is_specifier(text: str) -> bool:
     """Whether `text` is a PEP 440 specifier such as `>=8.3,<9`."""
     try:

@@ -39,6 +39,7 @@ _NICE_0 = 20  # as RLIMIT_NICE counts
 
 _DESCRIPTORS = 1024
 _FILE_BYTES = 64 << 20
+_LARGE_FILE_BYTES = 4 << 30  # where engines are made
 _MORE_TASKS = 512  # for this user, beyond those there are
 _ADDRESS_SLACK = 1 << 30  # stacks and arenas that are reserved and never touched
 _LEAST_MEMORY = 1 << 30
@@ -71,6 +72,7 @@ class Cage:
         listable: folders whose names it may list, as Python's import does.
         gpu: whether it may use the devices of an NVIDIA GPU.
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
+        large_files: whether it may write files of gigabytes, as a worker that makes engines must.
     """
 
     scratch: str
@@ -78,6 +80,7 @@ class Cage:
     listable: tuple[str, ...] = ()
     gpu: bool = False
     memory_bytes: int = 0
+    large_files: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -91,6 +94,7 @@ class Cage:
             listable=tuple(plain["listable"]),
             gpu=bool(plain["gpu"]),
             memory_bytes=int(plain["memory_bytes"]),
+            large_files=bool(plain["large_files"]),
         )
 
 
@@ -252,7 +256,7 @@ def _limit(cage: Cage) -> None:
     grown = cage.memory_bytes or max(_LEAST_MEMORY, _box_bytes() // 2)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
-    _lower(resource.RLIMIT_FSIZE, _FILE_BYTES)
+    _lower(resource.RLIMIT_FSIZE, _LARGE_FILE_BYTES if cage.large_files else _FILE_BYTES)
     _lower(resource.RLIMIT_DATA, _own_bytes("VmData") + grown)
     if not cage.gpu:
         _lower(resource.RLIMIT_AS, _own_bytes("VmSize") + grown + _ADDRESS_SLACK)

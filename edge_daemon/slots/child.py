@@ -50,6 +50,7 @@ class WorkerSpec:
             They must be there when it starts, and must not be made anew while it lives.
         scratch: where its own scratch folder is made; None: where the box keeps such things.
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
+        large_files: whether it may write files of gigabytes, as a worker that makes engines must.
     """
 
     engine: str
@@ -57,6 +58,7 @@ class WorkerSpec:
     readable: tuple[str, ...] = ()
     scratch: str | None = None
     memory_bytes: int = 0
+    large_files: bool = False
 
 
 class WorkerProcess:
@@ -234,6 +236,7 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
         listable=tuple(path),
         gpu=str(spec.options.get("device", "cpu")).startswith("cuda"),
         memory_bytes=spec.memory_bytes,
+        large_files=spec.large_files,
     )
 
 

@@ -43,7 +43,7 @@ class SparePool:
         settle_s: float = 3.0,
         start_timeout_s: float = 60.0,
     ) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="edge-daemon-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="edge-daemon-", dir=spec.scratch)
         self._spec = replace(spec, scratch=self._scratch.name)
         self._standing = standing
         self._settle_s = settle_s
