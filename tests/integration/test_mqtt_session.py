@@ -28,6 +28,7 @@ from edge_daemon.control.messages import Delivery
 from edge_daemon.control.mqtt import Session, SessionSpec
 from edge_daemon.host.clock import SystemClock
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
+from tests.sim.folders import lent_folder
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -84,8 +85,7 @@ def test_a_request_too_large_is_answered_and_one_far_too_large_harms_nothing() -
 @pytest.mark.parametrize("protocol", [5, 4])
 def test_a_password_is_read_from_its_file(protocol: int) -> None:
     """A wrong one is refused and tried again later: it may be put right meanwhile."""
-    folder = Path(tempfile.mkdtemp(prefix="edge-daemon-passwords-"))
-    folder.chmod(0o755)
+    folder = lent_folder("passwords")
     passwords, ours = folder / "passwords", folder / "ours"
     subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "kim", "secret"], check=True)
     passwords.chmod(0o644)
@@ -105,8 +105,7 @@ def test_a_password_is_read_from_its_file(protocol: int) -> None:
 
 def test_a_broker_that_forbids_a_topic_tells_it() -> None:
     """A durable message to a forbidden address is REFUSED, not waited for."""
-    folder = Path(tempfile.mkdtemp(prefix="edge-daemon-acl-"))
-    folder.chmod(0o755)
+    folder = lent_folder("acl")
     acl = folder / "acl"
     acl.write_text(f"topic readwrite {TOPICS.root}/#\n")
     acl.chmod(0o644)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from iotcore import Broker
 
+from tests.sim.folders import lent_folder
 from tests.sim.mosquitto import free_port
 
 _CONFIG = """
@@ -35,7 +33,7 @@ class EmbeddedBroker:
     def __init__(self, protocol: int) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
-        path = Path(tempfile.mkdtemp(prefix="edge-daemon-iotcore-")) / "rumqttd.toml"
+        path = lent_folder("iotcore") / "rumqttd.toml"
         path.write_text(_CONFIG.format(version="v5" if protocol == 5 else "v4", port=self.port))
         self._path = path
         self._broker = Broker(config_path=str(path))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
+
+from tests.sim.folders import lent_folder
 
 _START_S = 10.0
 
@@ -29,7 +30,6 @@ class Mosquitto:
             )
         self._program = program
         self._folder = folder
-        self._is_own = False
         self._process: subprocess.Popen[bytes] | None = None
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -91,8 +91,6 @@ class Mosquitto:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        if self._is_own:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def forget(self) -> None:
         """While it is stopped: whatever it persisted is gone."""
@@ -102,8 +100,6 @@ class Mosquitto:
 
 def new_mosquitto(*settings: str) -> Mosquitto:
     """A broker with a folder of its own, which mosquitto's own user may write too."""
-    folder = Path(tempfile.mkdtemp(prefix="edge-daemon-mosquitto-"))
+    folder = lent_folder("mosquitto")
     folder.chmod(0o777)
-    broker = Mosquitto(folder, *settings)
-    broker._is_own = True
-    return broker
+    return Mosquitto(folder, *settings)
