@@ -87,7 +87,7 @@ class Tale:
         self._life: Life | None = None
         self._sent: list[str] = []
         self._orders: list[str] = []
-        self._heard = 0  # results of earlier lives
+        self._gone: set[str] = set()  # boots of earlier lives
         self.restarts = 0
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Tale:
     # ------------------------------------------------------------------ living
 
     def _start(self, trap: str) -> None:
-        self._heard = len(self._ear.results)
+        self._gone.update(result["boot"] for result in self._ear.results[-500:])
         self._life = self._nursery.start(self._config, trap=trap, forgetful=self._forgetful)
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
@@ -155,8 +155,9 @@ class Tale:
 
     def _judged_by(self, *models: str) -> bool:
         assert self._life is not None
-        last = self._ear.results[-1] if len(self._ear.results) > self._heard else {"model": None}
-        return last["model"] in models and not self._life.is_over
+        last = self._ear.results[-1] if self._ear.results else {"model": None, "boot": ""}
+        fresh = last["boot"] not in self._gone  # a dead one's last words may come late
+        return fresh and last["model"] in models and not self._life.is_over
 
     def _is_on_trial(self) -> bool:
         states = [body for topic, body in tuple(self._ear.heard) if topic == "model/state"]
