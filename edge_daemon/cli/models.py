@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +41,7 @@ class Roles:
     prepared: str | None = None
     selected: Mapping[str, str] | None = None
     quarantined: Mapping[str, str] | None = None
+    below: frozenset[BundleRef] = frozenset()  # the floor of their name
 
     def of(self, ref: BundleRef) -> list[str]:
         """The words for one version."""
@@ -50,6 +51,8 @@ class Roles:
             words.append("selected")
         if text in (self.quarantined or {}):
             words.append("quarantined")
+        if ref in self.below:
+            words.append("below the floor")
         return words
 
 
@@ -59,7 +62,7 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
     settings = read_settings(file)
     store = _store(settings)
     offer = store.offer()
-    roles = _roles(settings)
+    roles = replace(_roles(settings), below=frozenset(ref for ref, _ in offer.below))
     lines = [_line(store.manifest(known.ref), roles) for known in offer.known]
     refused = [
         {"folder": str(p.folder), "code": str(p.error.code), "message": p.error.message}
@@ -208,7 +211,7 @@ def _store(settings: Settings) -> Store:
             f"The store {settings.models.store} is not there.",
             hint="Create it, or correct models.store in the settings.",
         )
-    return Store(settings.models.store)
+    return Store(settings.models.store, floor=settings.models.floor)
 
 
 def _parsed(ref: str) -> BundleRef:

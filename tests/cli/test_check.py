@@ -180,6 +180,12 @@ PLANTED: list[tuple[str, Section, Plant, str]] = [
         "bottle@9.0.0 is not in the store",
     ),
     (
+        "initial below its floor",
+        Section.MODELS,
+        lambda d, _: change(d, models={"floor": {"bottle": "2.0"}}),
+        "bottle@1.0.0 is older than 2.0",
+    ),
+    (
         "link to nothing",
         Section.MODELS,
         lambda d, _: change(d, links={"JAR": "jar"}),

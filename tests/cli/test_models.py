@@ -132,6 +132,15 @@ def test_quarantine_while_the_daemon_is_stopped_holds_at_its_start(device: Devic
     assert roles(device, B2) == []
 
 
+def test_what_is_older_than_its_floor_is_marked(still: Device) -> None:
+    """`models list` says what nobody may ask for."""
+    settings = yaml.safe_load(still.config.read_text())
+    settings["models"]["floor"] = {"bottle": "1.1"}
+    still.config.write_text(yaml.safe_dump(settings))
+    assert roles(still, B1) == ["below the floor"]
+    assert roles(still, B2) == []
+
+
 def test_what_changes_a_version_answers_machines_too(device: Device) -> None:
     """One JSON object each, and nothing else on stdout."""
     said = as_json(device, "models", "quarantine", B2, "--reason", "blurred")

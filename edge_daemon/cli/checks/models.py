@@ -25,7 +25,7 @@ def check_models(settings: Settings) -> list[Finding]:
     root = settings.models.store
     if not root.is_dir():
         return [error("store", f"The store {root} is not there.", f"mkdir -p {root}; {_ADD}")]
-    store = Store(root)
+    store = Store(root, floor=settings.models.floor)
     offer = store.offer()
     found = list(_bundles(settings, store, offer))
     found += _initial(settings, offer)
@@ -95,7 +95,14 @@ def _initial(settings: Settings, offer: Offer) -> Iterator[Finding]:
         for known in offer.known
         if known.ref.name == initial.name and initial.version in (None, known.ref.version)
     ]
-    if fits:
+    floor = dict(offer.below).get(fits[-1]) if fits else None
+    if floor is not None:
+        yield error(
+            "models.initial",
+            f"{fits[-1]} is older than {floor}, the floor of {initial.name}: it does not start.",
+            "Name a newer version, or lower models.floor.",
+        )
+    elif fits:
         yield ok("models.initial", f"{initial} is there: {fits[-1]}.")
     else:
         yield error("models.initial", f"{initial} is not in the store.", _ADD)
