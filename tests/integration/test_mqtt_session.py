@@ -8,7 +8,6 @@ import ipaddress
 import random
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,8 +157,7 @@ def make_certificates(folder: Path) -> None:
 
 def test_tls_joins_the_broker_that_the_authority_vouches_for_and_no_other() -> None:
     """Without the authority the certificate is not trusted, and nothing is sent."""
-    folder = Path(tempfile.mkdtemp(prefix="edge-daemon-tls-"))
-    folder.chmod(0o755)
+    folder = lent_folder("tls")
     make_certificates(folder)
     stranger, crew = Crew(), Crew()
     with new_mosquitto(
