@@ -13,7 +13,6 @@ from contextlib import suppress
 from enum import Enum
 
 _PR_SET_PDEATHSIG = 1
-_BACKGROUND_NICE = 10
 
 
 def die_with_parent(parent: int) -> bool:
@@ -43,23 +42,29 @@ def resident_bytes(pid: int | None = None) -> int:
 class Yielding(str, Enum):
     """How a process gives way to others, and can take its place back."""
 
-    NICE = "nice"  # nice 10; back to 0 needs CAP_SYS_NICE or RLIMIT_NICE >= 20 (LimitNICE=+0)
-    BATCH = "batch"  # SCHED_BATCH: never preempts a thread that wakes; anybody may leave it
+    IDLE = "idle"
+    """SCHED_IDLE: runs only while nobody else wants the processor, and is preempted at once; back
+    needs CAP_SYS_NICE or RLIMIT_NICE >= 20 (LimitNICE=+0). A nice value would still take a tenth of
+    a processor from the lane, and time slices at its worst moments."""
+    BATCH = "batch"
+    """SCHED_BATCH: never preempts a thread that wakes; anybody may leave it."""
+
+
+_POLICIES = {Yielding.IDLE: os.SCHED_IDLE, Yielding.BATCH: os.SCHED_BATCH}
 
 
 def possible_yielding() -> Yielding:
-    """Try on a thread that ends at once whether a nice value can be taken back."""
+    """Try on a thread that ends at once whether there is a way back from SCHED_IDLE."""
     found = Yielding.BATCH
 
     def attempt() -> None:
         nonlocal found
-        usual = os.getpriority(os.PRIO_PROCESS, 0)
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, usual + 1)
-            os.setpriority(os.PRIO_PROCESS, 0, usual)
-            found = Yielding.NICE
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            found = Yielding.IDLE
 
-    prober = threading.Thread(target=attempt, name="nice-prober")
+    prober = threading.Thread(target=attempt, name="yielding-prober")
     prober.start()
     prober.join()
     return found
@@ -82,27 +87,17 @@ class Priority:
 
     def lower(self) -> None:
         """Give way to the rest of the box; threads started later inherit it."""
-        if self._way is Yielding.NICE:
-            self._nice_all(self._usual_nice + _BACKGROUND_NICE)
-        else:
-            self._schedule_all(os.SCHED_BATCH)
+        _schedule_all(_POLICIES[self._way])
 
     def restore(self) -> None:
         """Take the usual place again, with every thread there is."""
-        if self._way is Yielding.NICE:
-            self._nice_all(self._usual_nice)
-        else:
-            self._schedule_all(os.SCHED_OTHER)
+        _schedule_all(os.SCHED_OTHER)
 
-    def _nice_all(self, value: int) -> None:
-        for thread in _threads():
-            with suppress(OSError):  # it may have ended since the listing
-                os.setpriority(os.PRIO_PROCESS, thread, value)
 
-    def _schedule_all(self, policy: int) -> None:
-        for thread in _threads():
-            with suppress(OSError):
-                os.sched_setscheduler(thread, policy, os.sched_param(0))
+def _schedule_all(policy: int) -> None:
+    for thread in _threads():
+        with suppress(OSError):  # it may have ended since the listing
+            os.sched_setscheduler(thread, policy, os.sched_param(0))
 
 
 def _threads() -> list[int]:
