@@ -46,6 +46,8 @@ from tests.sim.proctree import Hold, look, slopes, workers
 
 GENEROUS_S = 90.0
 BAD = "bottle@3.0.0"
+"""Kills the process that asks it."""
+UNLOADABLE = "bottle@3.5.0"
 DISK_MB = 32
 
 
@@ -125,6 +127,8 @@ class Soak:
         weights = marked_weights(0.59, ("bottle", "scratch", "dent"), pace_ms=2.0)
         store, file = self._folder / "store", "weights-good.pt"
         make_bundle(store, "bottle@2.5.0", weights=weights, file=file, golden=0, edit=_patient)
+        file = "weights-raise_at_load.pt"
+        make_bundle(store, UNLOADABLE, weights=weights, file=file, golden=0, edit=_patient)
         return ("bottle@1.0.0", "bottle@2.0.0", "bottle@2.5.0")
 
     def _mount(self) -> Path:
@@ -257,8 +261,8 @@ class Soak:
         self.reckoning.unit = "swap"
         for number in range(total):
             if plan.failed_loads and number % max(1, total // plan.failed_loads) == 0:
-                self._ask("swap", model=BAD)
-                self._inquire("unquarantine", model=BAD, by="soak")
+                self._ask("swap", model=UNLOADABLE)
+                self._inquire("unquarantine", model=UNLOADABLE, by="soak")
             else:
                 outcome = self._ask("swap", model=self._models[number % len(self._models)])
                 if outcome.get("status") != "succeeded":
