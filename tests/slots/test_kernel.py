@@ -52,7 +52,7 @@ def test_every_thread_gives_way_and_comes_back() -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_without_privileges_the_way_back_is_still_open() -> None:
-    """Nobody may leave SCHED_IDLE without a right to, so such a worker takes another way to yield."""
+    """Not everybody may leave SCHED_IDLE again: such a worker takes another way to yield."""
     assert _priorities("65534") == ["batch", "True", "True", "1"]
 
 
