@@ -21,7 +21,14 @@ from edge_daemon.errors import StateError
 from edge_daemon.host import audit
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, write_durably
-from edge_daemon.host.journal_file import ANCHOR_FILE, FILE, Recovery, clearly, open_database
+from edge_daemon.host.journal_file import (
+    ANCHOR_FILE,
+    FILE,
+    Recovery,
+    clearly,
+    open_database,
+    recovery_told,
+)
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
 __all__ = [
@@ -90,6 +97,7 @@ class Journal:
         self._folder_lock = folder_lock
         self._db = connection
         self._lock = threading.Lock()
+        self._recovery_is_told = recovered is None
         self.trouble = ""
         """Why the last write failed, as a sentence; empty since one did not."""
         self._outbox = self._count_outbox()
@@ -115,6 +123,10 @@ class Journal:
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 head = self._write_audit(entry.audit)
+            if not self._recovery_is_told:
+                with clearly(self._path):
+                    recovery_told(self._path.parent)
+                self._recovery_is_told = True
             self._outbox, self._head = outbox, head
             self._dropped += dropped
             if head.seq - self._anchored.seq >= ANCHOR_EVERY:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.errors import NewerState, StateError
-from edge_daemon.host.disk import sync_folder, unusable
+from edge_daemon.host.disk import sync_folder, unusable, write_durably
 
 FILE = "journal.db"
 ANCHOR_FILE = "audit.anchor"
+MARK_FILE = "journal.recovering"
+"""Says why the journal begins anew, until it says so itself: a power cut may come between."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -59,6 +61,8 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
     Raises StateError where the disk refuses, NewerState where a newer version wrote the file.
     """
     path = folder / FILE
+    if (folder / MARK_FILE).exists():
+        return _begin_anew(folder, (folder / MARK_FILE).read_text(errors="replace"))
     if not path.exists() and (folder / ANCHOR_FILE).exists():
         (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
         return _connect(path), Recovery(f"{path} was gone", None, state_kept=False)
@@ -121,8 +125,15 @@ def _refuse_newer(version: int, known: int) -> None:
         )
 
 
+def recovery_told(folder: Path) -> None:
+    """The new journal names its recovery: the next start need not begin anew once more."""
+    (folder / MARK_FILE).unlink(missing_ok=True)
+    sync_folder(folder)
+
+
 def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]:
     path = folder / FILE
+    write_durably(folder / MARK_FILE, cause.encode())
     state = _salvaged_state(path)
     aside = _free_name(path)
     for suffix in ("", "-wal", "-shm"):
@@ -139,6 +150,8 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
 
 def _salvaged_state(path: Path) -> bytes | None:
     """The state out of a damaged file, if it is there and whole."""
+    if not path.exists():
+        return None
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         row = connection.execute("SELECT body, sha256 FROM state").fetchone()
         if row and hashlib.sha256(row[0]).hexdigest() == row[1]:
@@ -148,7 +161,8 @@ def _salvaged_state(path: Path) -> bytes | None:
 
 def _free_name(path: Path) -> Path:
     """Where a broken file goes: named for the moment it was last written."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(path.stat().st_mtime))
+    written = path.stat().st_mtime if path.exists() else time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(written))
     name = path.with_name(f"{path.name}.broken-{stamp}")
     number = 1
     while name.exists():
