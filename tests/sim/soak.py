@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -39,7 +40,7 @@ from tests.sim.kills import DEMO
 from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mjpeg import MjpegCamera
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.networks import Stranger
 from tests.sim.nursery import Life, Nursery
 from tests.sim.proctree import Hold, look, slopes, workers
@@ -99,6 +100,7 @@ class Soak:
         self._broker = broker
         self._folder = folder
         self._closing = ExitStack()
+        self._listen = f"127.0.0.1:{free_port()}"
         self._camera: MjpegCamera | None = None
         self._models = self._fill_store()
         self._disk = self._mount()
@@ -161,6 +163,7 @@ class Soak:
             trial={"frames": 10, "seconds": 0.1, "max_error_rate": 1.0, **ratios},
             gate={"memory_headroom_mb": 0, "warm_up_inferences": 2, **ratios},
             results={"publish": "none"},
+            http={"listen": self._listen},
         )
         return settings.model_dump(mode="json")
 
@@ -242,9 +245,14 @@ class Soak:
         self.reckoning.longest_s = max(self.reckoning.longest_s, (took_s, name))
 
     def _inspected(self) -> int:
-        """As the daemon says through its control socket, whatever its broker does."""
-        health = self._inquire("status").get("health") or {}
-        return int((health.get("frames") or {}).get("inspected") or 0)
+        """As the daemon says at this moment, whatever its broker does."""
+        try:
+            with urllib.request.urlopen(f"http://{self._listen}/metrics", timeout=10.0) as page:
+                lines = page.read().decode().splitlines()
+        except OSError:
+            return 0
+        mine = [line for line in lines if line.startswith("edge_frames_inspected_total{")]
+        return int(sum(float(line.rpartition(" ")[2]) for line in mine))
 
     def _inquire(self, verb: str, **document: Any) -> dict[str, Any]:
         path = self._folder / "state" / "line3-cam1" / "control.sock"
