@@ -16,7 +16,6 @@ class Wishes:
         self._followed: DesiredState | None = None
         if settings.desired is not None:
             surroundings = Surroundings(
-                tuple(settings.links.items()),
                 ground.clock,
                 lambda: control.driver.state,
                 ground.journal.find_request,

@@ -36,11 +36,10 @@ MEMORY_FILE = "desired.json"
 class Surroundings:
     """Whom it deals with.
 
-    `state`: the planner's, as of its last step. `find_request`: the journal's word on an id.
-    `ask(verb, incoming)`: the door of all requests.
+    `state`: the planner's, as of its last step, with the links that count now.
+    `find_request`: the journal's word on an id. `ask(verb, incoming)`: the door of all requests.
     """
 
-    links: tuple[tuple[str, str], ...]
     clock: Clock
     state: Callable[[], State]
     find_request: Callable[[str], RequestRow | None]
@@ -130,7 +129,8 @@ class DesiredState:
 
     def _look(self) -> bool:
         """Read, compare, remember, ask; True while something is still to come."""
-        wished, findings = read_desired(self._file, dict(self._with.links))
+        state = self._with.state()
+        wished, findings = read_desired(self._file, dict(state.links))
         if wished is None:
             self._refuse(findings)
             return False
@@ -143,7 +143,6 @@ class DesiredState:
                 hold=wished.hold,
                 reason=wished.reason,
             )
-        state = self._with.state()
         situation = desired.situation_of(state)
         answers = self._answers(memory, wished, situation)
         plan = desired.plan(memory, wished, situation, answers)

@@ -12,6 +12,7 @@ import pytest
 from edge_daemon.control.arrivals import RequestArrived
 from edge_daemon.control.desired_state import DesiredState, Pace, Surroundings
 from edge_daemon.control.reporter import stock
+from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, Code
 from tests.sim.bundles import make_bundle
@@ -51,7 +52,6 @@ def flip(mount: Path) -> Flip:
 @contextmanager
 def following(station: Station, mount: Path) -> Iterator[DesiredState]:
     surroundings = Surroundings(
-        station.plan.links,
         station.clock,
         lambda: station.driver.state,
         station.journal.find_request,
@@ -175,6 +175,19 @@ def test_a_model_that_the_gate_refuses_stays_out(tmp_path: Path, mount: Path, fl
             station.until(lambda: any("rejected" in each for each in desired.remarks()))
         assert station.models() == ["bottle@1.0.0"]
         assert len(asked(station)) == 1
+
+
+def test_new_links_count_for_the_file_too(tmp_path: Path, mount: Path, flip: Flip) -> None:
+    """A reload links a product; the file that names it is right from then on."""
+    flip("models: {BTL-2: bottle@2.0.0}")
+    with Station(tmp_path) as station:
+        station.run()
+        with following(station, mount) as desired:
+            station.until(lambda: any("BTL-2" in each for each in desired.remarks()))
+            station.driver.post(LinksChanged((*station.plan.links, ("BTL-2", "bottle"))))
+            station.until(lambda: ("BTL-2", "bottle") in station.driver.state.links)
+            flip("models: {BTL-2: bottle@2.0.0}\nreason: linked now")
+            station.until_active("bottle@2.0.0")
 
 
 def test_a_model_may_come_after_the_file(tmp_path: Path, mount: Path, flip: Flip) -> None:
