@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -257,6 +258,7 @@ def demo(
 ) -> None:
     """Tell the whole story on this machine: nothing else needs to be installed."""
     scene_s = max(1.0, (seconds - 20.0) / SCENES)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its daemon must not outlive it
     ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
     audience = Audience(ledger, Truth(Conveyor(defect_rate=DEFECTS)))
     try:
@@ -266,7 +268,7 @@ def demo(
             Story(stage, client, audience, scene_s).tell()
             status = stage.stop_daemon()
     except KeyboardInterrupt:
-        typer.echo("\nStopped by Ctrl-C; the daemon was ended in order.")
+        typer.echo("\nStopped; the daemon was ended in order.")
         raise typer.Exit(1) from None
     raise typer.Exit(_verdict(ledger, status))
 
