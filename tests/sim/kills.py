@@ -259,7 +259,7 @@ class Killer:
 
     def _reckon(self) -> None:
         self.reckoning.requests, self.reckoning.orders = len(self._sent), len(self._orders)
-        wait_s = GENEROUS_S / 4
+        wait_s = 2.0 if self._forgetful else GENEROUS_S / 4
         self._until(self._all_answered, "every outcome", wait_s)
         found = self._outcomes()
         for request_id in self._sent:

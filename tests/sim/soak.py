@@ -268,7 +268,8 @@ class Soak:
         total = plan.swaps + plan.failed_loads
         self.reckoning.unit = "swap"
         for number in range(total):
-            if plan.failed_loads and number % max(1, total // plan.failed_loads) == 0:
+            bad = plan.failed_loads
+            if number * bad // total != (number + 1) * bad // total:
                 self._ask("swap", model=UNLOADABLE)
                 self._inquire("unquarantine", model=UNLOADABLE, by="soak")
             else:
