@@ -51,7 +51,7 @@ class FrameWing:
         self.ledger = Ledger()
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
-        self.pictures = Pictures(self.ring, self.rejected)
+        self.pictures = Pictures(self.ring, self.rejected, view_width=settings.http.view_width)
         self._publisher = Publisher(news.judged, ground.metrics.frame)
         outlets = Outlets(self._publisher.put, self.pictures.offer, news.crossed, news.lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)

@@ -11,7 +11,6 @@ import typer
 from edge_daemon import config
 from edge_daemon.cli.exits import BAD_CONFIGURATION
 from edge_daemon.cli.options import ConfigFile, read_settings
-from edge_daemon.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 
@@ -48,10 +47,5 @@ def print_schema() -> None:
 @app.command("show")
 def show(file: ConfigFile = None, as_json: _Json = False) -> None:
     """Show every setting with its default filled in; credentials in URLs are hidden."""
-    try:
-        settings = read_settings(file)
-    except ConfigurationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(BAD_CONFIGURATION) from None
-    plain = settings.redacted()
+    plain = read_settings(file).redacted()
     typer.echo(json.dumps(plain, indent=2) if as_json else config.dump(plain).rstrip())

@@ -6,6 +6,7 @@ answer at once, and `status` never pays for what only `check` needs.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from edge_daemon.cli.exits import FAILED, exit_code
 from edge_daemon.errors import EdgeDaemonError
 
 TRACE = "EDGE_DAEMON_TRACE"
+_AS_JSON = "edge_daemon.as_json"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command itself, for running it."""
+        ctx.meta[_AS_JSON] = "--json" in args or "json" in args
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else loaded(name), rest
 
@@ -77,6 +80,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except EdgeDaemonError as error:
             typer.echo(str(error), err=True)
+            if ctx.meta.get(_AS_JSON):
+                typer.echo(_as_json(error))
             raise typer.Exit(exit_code(error)) from None
         except BrokenPipeError:
             raise  # the reader of a pipe had enough; the library ends in silence
@@ -89,6 +94,12 @@ class Commands(TyperGroup):
                 raise
             typer.echo(_own_fault(error), err=True)
             raise typer.Exit(FAILED) from None
+
+
+def _as_json(error: EdgeDaemonError) -> str:
+    """The error for a program that reads stdout."""
+    told = {"code": str(error.code), "message": error.message, "hint": error.hint}
+    return json.dumps({"error": told, "exit": exit_code(error)}, ensure_ascii=False)
 
 
 def _own_fault(error: Exception) -> str:

@@ -21,7 +21,10 @@ from edge_daemon.cli.words import checks_table, console, milliseconds, receipt_l
 USUAL_S = 300.0
 
 _Model = Annotated[
-    str, typer.Argument(help="name@version, or name for its newest version.", show_default=False)
+    str,
+    typer.Argument(
+        help="name@version, or name for its newest version.", metavar="MODEL", show_default=False
+    ),
 ]
 _By = Annotated[Optional[str], typer.Option(help="Who asks; your user name.")]  # noqa: UP045
 _Reason = Annotated[str, typer.Option(help="Why; it stays in the receipt and the audit trail.")]

@@ -63,6 +63,15 @@ def _write(
     cv2.putText(picture, text, (x, y - below // 2), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
 
 
+def narrowed(pixels: Pixels, width: int | None) -> Pixels:
+    """The picture no wider than this, in its proportions."""
+    if width is None or pixels.shape[1] <= width:
+        return pixels
+    height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+    smaller: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return smaller
+
+
 def encode(pixels: Pixels, quality: int = _VIEW_QUALITY) -> bytes:
     """The frame as JPEG. Raises ValueError when it is no picture."""
     good, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -106,6 +115,7 @@ class Pictures:
         leases: the ring, to hold a frame while it is drawn and encoded.
         rejected: where rejected parts go; None keeps none.
         view_fps: most pictures a second for all viewers together.
+        view_width: pixels, at most, of a live picture; a snapshot has all that the camera gave.
         now: monotonic seconds.
     """
 
@@ -115,11 +125,14 @@ class Pictures:
         rejected: RejectedFolder | None = None,
         *,
         view_fps: float = 10.0,
+        view_width: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
         self._rejected = rejected
         self._period_s = 1.0 / view_fps
+        self._view_width = view_width
+        self._whole_wanted = False
         self._now = now
         self._job: _Job | None = None  # the lane puts it where there is none; the thread takes it
         self._work = threading.Event()
@@ -160,6 +173,7 @@ class Pictures:
         with self._drawn:
             last = self._latest.serial if self._latest else 0
             self._due_at = float("-inf")
+            self._whole_wanted = True
         picture = self.watch(last, timeout_s)
         if picture is None:
             raise CameraError(
@@ -249,7 +263,9 @@ class Pictures:
             self._fault = None
 
     def _show(self, judged: Judged, pixels: Pixels) -> None:
-        jpeg = encode(annotate(pixels, judged))
+        whole, self._whole_wanted = self._whole_wanted, False
+        width = None if whole else self._view_width
+        jpeg = encode(narrowed(annotate(pixels, judged), width))
         with self._drawn:
             serial = self._latest.serial + 1 if self._latest else 1
             self._latest = Picture(serial, judged.frame, judged.verdict, jpeg)

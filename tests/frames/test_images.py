@@ -224,3 +224,21 @@ def test_viewers_share_a_limited_rate_and_cost_nothing_when_gone(lane: Lane) -> 
     idle.watch(0, 0.0)
     hands[0] = 2000.0
     assert not lane.is_held(lane.offer(idle, Verdict.OK))
+
+
+def test_the_live_view_is_narrowed_and_a_snapshot_is_not(lane: Lane) -> None:
+    """Viewers get what a screen shows; who asks for a picture gets all of it."""
+    pictures = Pictures(lane.ring, view_width=80)
+    pictures.start()
+    widths = []
+    for ask in (lambda: pictures.watch(0, GENEROUS_S), lambda: pictures.snapshot(GENEROUS_S)):
+        asked: list[object] = []
+        asking = threading.Thread(target=lambda ask=ask, asked=asked: asked.append(ask()))
+        asking.start()
+        while asking.is_alive():
+            lane.offer(pictures, Verdict.OK)
+            asking.join(0.01)
+        jpeg = asked[0] if isinstance(asked[0], bytes) else asked[0].jpeg  # type: ignore[attr-defined]
+        widths.append(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1])
+    pictures.stop()
+    assert widths == [80, SHAPE.width]
