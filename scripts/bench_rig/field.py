@@ -34,11 +34,21 @@ from edge_daemon.frames.conveyor import Conveyor
 Load = Callable[[str], Any]
 
 
+PICTURES = 30  # drawn before: drawing is Python, and would wait for the interpreter's lock
+
+
 class Camera:
-    """Draws frame n at epoch + n / fps, into `places` buffers; when all wait, the frame is gone."""
+    """Frame n comes at epoch + n / fps into one of `places` buffers; when all wait, it is gone.
+
+    As with a driver: what came while this thread did not run filled the buffers, then was lost.
+    """
 
     def __init__(self, size: tuple[int, int], fps: float, epoch: float, places: int) -> None:
-        self._conveyor = Conveyor(width=size[0], height=size[1])
+        conveyor = Conveyor(width=size[0], height=size[1])
+        self._pictures = [np.zeros((size[1], size[0], 3), np.uint8) for _ in range(PICTURES)]
+        for index, picture in enumerate(self._pictures):
+            conveyor.draw(index * 7, "bottle", picture)
+        self._places = places
         self._fps, self._epoch = fps, epoch
         self._free = deque(np.zeros((size[1], size[0], 3), np.uint8) for _ in range(places + 1))
         self._waiting: deque[tuple[int, float, Any]] = deque()
@@ -53,10 +63,11 @@ class Camera:
             wait_s = self._epoch + number / self._fps - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
+            number += max(0, int(-wait_s * self._fps) - self._places)
             with self._changed:
                 pixels = self._free.popleft() if self._free else None
             if pixels is not None:
-                self._conveyor.draw(number, "bottle", pixels)
+                np.copyto(pixels, self._pictures[number % PICTURES])
                 with self._changed:
                     self._waiting.append((number, time.monotonic(), pixels))
                     self._changed.notify()

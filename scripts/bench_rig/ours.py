@@ -221,6 +221,7 @@ class DaemonLine:
         self._stack.close()
 
     def memory_bytes(self) -> int:
+        self._await_spare()  # the same processes each time
         return private_bytes(self._process.pid)
 
     def revive(self, model: str) -> bool:  # noqa: ARG002 - it remembers by itself
