@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
+import numpy as np
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
@@ -68,8 +69,8 @@ def narrowed(pixels: Pixels, width: int | None) -> Pixels:
     if width is None or pixels.shape[1] <= width:
         return pixels
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
-    smaller: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return smaller
+    smaller = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
 
 
 def encode(pixels: Pixels, quality: int = _VIEW_QUALITY) -> bytes:
