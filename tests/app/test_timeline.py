@@ -94,9 +94,12 @@ def test_orders_holds_and_losses_stand_between_the_swaps(told: Told) -> None:
     told.write("event", event="order_completed", reason="WO-17")
     told.write("event", event="held")
     told.write("event", event="slot_lost", model="bottle@1.0.0", reason="killed")
+    told.write("event", event="stood_in", model="bottle@1.0.0", reason="killed")
+    told.write("event", event="rests", model="bottle@1.0.0", reason="The daemon ended 3 times.")
     told.write("order", order="WO-18", product="BTL", word="queued")
     lines = told.timeline.lines()
-    assert [line.status for line in lines] == ["slot_lost", "held", "order_running"]
+    shown = ["rests", "stood_in", "slot_lost", "held", "order_running"]
+    assert [line.status for line in lines] == shown
     assert told.timeline.entry(lines[0].id) is not None
     assert told.timeline.entry("note-99") is None
 

@@ -10,6 +10,7 @@ const WORDS = {
   failed: ["!", "bad"], superseded: ["–", ""], expired: ["–", ""], interrupted: ["!", "warn"],
   order_running: ["▸", "busy"], unknown_product: ["?", "bad"], held: ["‖", "warn"], released: ["▸", ""],
   quarantined: ["⊘", "bad"], unquarantined: ["✓", ""], slot_lost: ["!", "warn"],
+  stood_in: ["!", "warn"], rests: ["!", "warn"],
 };
 let state = null, history = null, answeredAt = Date.now(), isGone = false, streaming = false;
 
