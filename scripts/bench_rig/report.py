@@ -43,7 +43,7 @@ def swaps_table(told: list[Told], kind: str, title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False)
     table.add_column("pattern", no_wrap=True)
     for heading in (
-        "swaps", "lost frames", "longest gap ms", "pause ms", "p50/p99/p99.9 before",
+        "swaps", "lost frames", "longest gap ms", "pause ms", "ms p50 p99 p99.9 before",
         "… while loading", "… after", "first ÷ steady", "request → active ms", "back ms",
         "MiB grown",
     ):  # fmt: skip
@@ -76,7 +76,7 @@ def _two(values: list[float], digits: int = 1) -> str:
 
 
 def _three(values: list[float]) -> str:
-    return " / ".join(number(quantile(values, share)) for share in (0.5, 0.99, 0.999))
+    return " ".join(number(quantile(values, share), 0) for share in (0.5, 0.99, 0.999))
 
 
 def faults_table(told: list[Told]) -> Table:
@@ -107,6 +107,40 @@ def show(console: Console, told: list[Told]) -> None:
     if any(line.faults for line in told):
         console.print()
         console.print(faults_table(told))
+
+
+# --------------------------------------------------------------------------- for the README
+
+_HEADS = (
+    "", "swaps", "frames lost", "of it larger model", "longest gap, ms", "p99 before, ms",
+    "p99 while loading, ms", "first inference ÷ steady", "request → active, ms", "back, ms",
+    "lost to bad models",
+)  # fmt: skip
+
+
+def markdown(told: list[Told]) -> str:
+    """The lowest rate's table, both sizes of the next model together."""
+    lowest = min(line.fps for line in told)
+    lines = [line for line in told if line.fps == lowest]
+    made = ["| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
+    for line in lines:
+        forth = [*line.of("same"), *line.of("large")]
+        back = [*line.of("back"), *line.of("rollback")]
+        cells = (
+            NAMES[line.pattern],
+            str(len(forth) + len(back)),
+            str(sum(each.lost for each in [*forth, *back])),
+            str(sum(each.lost for each in line.of("large"))),
+            number(_worst([each.gap_ms for each in forth]), 0),
+            number(quantile(line.before_ms(), 0.99), 0),
+            number(quantile([ms for each in forth for ms in each.during], 0.99), 0),
+            number(_middle([each.first_ratio for each in forth]), 2),
+            number(_middle([each.active_ms for each in forth]), 0),
+            number(_middle([each.active_ms for each in back]), 0),
+            " ".join(str(fault.lost) for fault in line.faults) or "-",
+        )
+        made.append("| " + " | ".join(cells) + " |")
+    return "\n".join(made)
 
 
 # --------------------------------------------------------------------------- plots
