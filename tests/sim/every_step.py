@@ -138,10 +138,11 @@ class Tale:
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         """Until it holds; a daemon that died meanwhile is started again."""
-        deadline_at = time.monotonic() + PATIENT_S
+        patient_s = PATIENT_S / 4 if self._forgetful else PATIENT_S
+        deadline_at = time.monotonic() + patient_s
         while not condition():
             if time.monotonic() > deadline_at:
-                raise Broken(f"{what} did not come within {PATIENT_S:.0f} s")
+                raise Broken(f"{what} did not come within {patient_s:.0f} s")
             self._look_after()
             time.sleep(0.01)
 

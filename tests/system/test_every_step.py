@@ -18,4 +18,6 @@ def test_whatever_step_fails_nothing_is_lost() -> None:
 
 def test_a_daemon_that_forgets_is_found_out() -> None:
     """The checks see a daemon that does not write down what it accepted."""
-    assert run(Choice(("fresh",), ("kill",), every=1000, offset=12), forgetful=True).faults
+    places = (21, 23, 25, 19)  # where a swap was accepted, or soon after
+    cuts = (Choice(("fresh",), ("kill",), every=1000, offset=place) for place in places)
+    assert any(run(cut, forgetful=True).faults for cut in cuts)
