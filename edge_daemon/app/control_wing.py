@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
 
 from edge_daemon import __version__
@@ -14,6 +14,7 @@ from edge_daemon.app.box import available_memory_bytes, runtime_folder
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.recall import recall
+from edge_daemon.app.reload import Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control import api, payloads
@@ -187,6 +188,8 @@ class ControlWing:
     def start_driver(self) -> None:
         """Decisions from here on; what an earlier start left open is answered first."""
         self.desk.interrupt_open()
+        facts = {"boot": self._ground.boot, "version": __version__}
+        self.desk.note_settings({**facts, "sha256": digest(self._ground.settings)})
         self.driver.start()
 
     def stop_driver(self) -> None:
@@ -208,8 +211,10 @@ class ControlWing:
         self.session.stop()
         self._watch.stop()
 
-    def reload(self, settings: Settings) -> None:
+    def reload(self, settings: Settings, changes: Changes) -> None:
         """What may change while frames are judged."""
+        facts = {"sha256": digest(settings), **asdict(changes)}
+        self.driver.call(lambda: self.desk.note_settings(facts))
         self._publish = settings.results.publish
         limits = _limits(settings)
         self.driver.call(lambda: self.driver.set_trial_limits(limits))

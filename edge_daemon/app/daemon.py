@@ -176,7 +176,7 @@ class Daemon:
         changes = compare(self.settings, settings)
         self.settings = merge(self.settings, settings)
         logs.configure(self.settings.log.level)
-        self.control.reload(self.settings)
+        self.control.reload(self.settings, changes)
         _log.info("reloaded", applied=changes.applied, need_restart=changes.need_restart)
         self._notifier.ready()
 

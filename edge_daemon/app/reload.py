@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,12 @@ def compare(old: Settings, new: Settings) -> Changes:
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     applied = tuple(key for key in changed if key.startswith(AT_ONCE))
     return Changes(applied, tuple(key for key in changed if key not in applied))
+
+
+def digest(settings: Settings) -> str:
+    """SHA-256 (hex) of the settings as they count; names of secret files, never their contents."""
+    plain = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def merge(old: Settings, new: Settings) -> Settings:

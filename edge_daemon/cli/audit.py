@@ -66,6 +66,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 def _brief(fact: Any) -> str:
     """A gate report is too long for a line: how much of it passed says enough."""
+    if isinstance(fact, (list, tuple)) and not all(isinstance(part, dict) for part in fact):
+        return " ".join(map(str, fact))
     if isinstance(fact, list):
         return f"{sum(bool(check.get('passed')) for check in fact)} of {len(fact)} passed"
     return str(fact)

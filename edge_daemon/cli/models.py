@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -290,7 +290,7 @@ def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
         "requires": dict(manifest.requires),
         "recipe": {"confidence": recipe.confidence, "reject": sorted(recipe.reject)},
         "golden": len(manifest.golden),
-        "limits": vars(limits),
+        "limits": asdict(limits),
         "lineage": dict(manifest.lineage),
         "metrics": dict(manifest.metrics),
         "notes": list(manifest.notes),

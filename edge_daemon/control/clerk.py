@@ -5,6 +5,7 @@ Answers, events, receipts and the audit trail are worded here; the desk decides 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,8 +106,9 @@ class Clerk:
         if action.event in ("confirmed", "trial_failed"):
             verdict = action.event if action.event == "confirmed" else action.reason
             receipt = self._with.receipts.trial_ended(action.swap_id, verdict) or receipt
-        if receipt is not None:
-            draft.receipts.append(ReceiptRow(action.swap_id, now.utc, encoded(receipt)))
+        body = encoded(receipt) if receipt is not None else None
+        if body is not None:
+            draft.receipts.append(ReceiptRow(action.swap_id, now.utc, body))
         event = self.event(
             action.event,
             swap_id=action.swap_id or None,
@@ -125,8 +127,13 @@ class Clerk:
             "code": action.code,
             "reason": action.reason,
         }
-        if action.checks:
-            facts["checks"] = msgspec.to_builtins(payloads.check_lines(action.checks))
+        checks = payloads.check_lines(action.checks)
+        if action.event == "prepared":
+            checks = self._with.receipts.checks(action.swap_id)
+        if checks:
+            facts["checks"] = msgspec.to_builtins(checks)
+        if body is not None:  # the chain of the trail covers the proof as well
+            facts["receipt_sha256"] = hashlib.sha256(body).hexdigest()
         draft.audit.append(self.audit("event", facts))
 
     def event(self, kind: str, **fields: object) -> OutboxRow:

@@ -129,6 +129,10 @@ class Desk:
         body = {"model": str(ref), "by": by, "reason": reason}
         self._note(Draft(audit=[self._clerk.audit(kind, body)]))
 
+    def note_settings(self, facts: Mapping[str, object]) -> None:
+        """The settings that count from now on, by their digest: at each start and reload."""
+        self._note(Draft(audit=[self._clerk.audit("settings", facts)]))
+
     def note_removal(self, ref: BundleRef, facts: Mapping[str, object]) -> None:
         """A bundle was taken out of the store, for want of room."""
         body = {"model": str(ref), "by": "quota", **facts}

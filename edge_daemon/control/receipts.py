@@ -10,6 +10,7 @@ import msgspec
 from edge_daemon.control import payloads
 from edge_daemon.control.loader import Dossier
 from edge_daemon.control.payloads import (
+    CheckLine,
     FrameCounts,
     LatencyAround,
     Receipt,
@@ -81,6 +82,12 @@ class Receipts:
             swap.crossed = crossed
             swap.receipt = self._write(swap)
             swap.crossed_mark = self._line.mark()
+
+    def checks(self, swap_id: str) -> tuple[CheckLine, ...]:
+        """The gate's report on the bundle of a swap, as far as it is proven."""
+        swap = self._swaps.get(swap_id)
+        dossier = self._dossier_of(swap.op.target) if swap else None
+        return check_lines(dossier.checks) if dossier else ()
 
     def finished(self, swap_id: str) -> Receipt | None:
         """The receipt of a swap that ended well; without a cutover it is the proof of the gate."""

@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from edge_daemon import config
+from edge_daemon.cli.journal import Records
 from edge_daemon.cli.run import _reload
+from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
 from tests.sim.device import Device
 
@@ -46,3 +48,23 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         device.config.write_text(json.dumps({"device": "cam1", "kamera": {}}))
         _reload(device.daemon, device.config)
         assert device.daemon.settings is before
+
+
+def test_which_settings_counted_is_on_record() -> None:
+    """By their digest at each start and reload, with the keys that changed."""
+    with Device(B1) as device:
+        device.await_active(B1)
+        reloaded(device, trial={"frames": 77, "seconds": 1.0})
+        device.await_active(B1)
+        assert device.daemon is not None
+        device.daemon.stop()
+        device.daemon = None
+        trail = Records(Station(config.load(device.config))).audit(100, verify=True)
+        assert trail["faults"] == []
+        first, second = [row["body"] for row in trail["rows"] if row["kind"] == "settings"]
+        assert (len(first["sha256"]), first["sha256"] != second["sha256"]) == (64, True)
+        assert "trial.frames" in second["applied"]
+        proofs = [row["body"] for row in trail["rows"] if "receipt_sha256" in row["body"]]
+        assert proofs
+        prepared = next(r["body"] for r in trail["rows"] if r["body"].get("event") == "prepared")
+        assert [check["name"] for check in prepared["checks"][:2]] == ["integrity", "signature"]
