@@ -65,7 +65,7 @@ def _shown(receipt: _Row) -> Iterator[RenderableType]:
 def _history_table(receipts: list[_Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "swap", overflow="fold")
     for receipt in receipts:
         table.add_row(
             moment(receipt.get("cutover_at") or receipt.get("requested_at")),

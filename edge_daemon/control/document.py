@@ -43,7 +43,7 @@ def read_json(payload: bytes, what: str) -> Any:
     except json.JSONDecodeError as error:
         raise SenderError(
             f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            hint='Send one JSON object, such as {"id": "42"}.',
+            hint="Send one JSON document, with double quotes and without a comma at an end.",
         ) from error
     except RecursionError as error:
         raise _too_deep(what) from error

@@ -60,8 +60,11 @@ def _heard(client: Client, running: Station, remedy: str) -> Iterator[Finding]:
     seen = client.retained(sorted(said)).keys()
     if not seen:
         yield skipped("publish", "The daemon runs, and this user may not read what it publishes.")
-    for topic in sorted(said - seen if seen else ()):
+        return
+    for topic in sorted(said - seen):
         yield error("publish", f"What the daemon says on {topic} is not at the broker.", remedy)
+    if said <= seen:
+        yield ok("publish", f"All {len(said)} retained topics of the running daemon are there.")
 
 
 def _writable(client: Client, remedy: str) -> Iterator[Finding]:
