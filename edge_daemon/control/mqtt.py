@@ -137,8 +137,8 @@ class Session:
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            connection, self._connection = self._connection, None
-            self._was_welcomed = connection is not None and connection.was_welcomed
+            ended, self._connection = self._connection, None
+            self._was_welcomed = ended is not None and ended.was_welcomed
 
 
 def response_addresses(

@@ -101,7 +101,7 @@ class Journal:
         self.trouble = ""
         """Why the last write failed, as a sentence; empty since one did not."""
         self._outbox = self._count_outbox()
-        self._dropped = self._run(_DROPPED).fetchone()[0]
+        self._dropped: int = self._run(_DROPPED).fetchone()[0]
         last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
         self._head = Anchor(*(last.fetchone() or ()))
         self._anchored = self._read_anchor()
