@@ -12,8 +12,13 @@ import logging
 import re
 import socket
 import struct
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from uuid import UUID, uuid5
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # takes no parameter before Python 3.11
 
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "edge-daemon"
@@ -28,7 +33,7 @@ def message_id(event: str) -> str:
     return uuid5(_EVENTS, event).hex
 
 
-class JournalHandler(logging.StreamHandler[TextIO]):
+class JournalHandler(_StreamHandler):
     """Sends `<N>{json}` lines to the journal with fields; to the stream where nobody listens."""
 
     def __init__(self, stream: TextIO, address: str = SOCKET) -> None:
