@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from tests.sim.mosquitto import new_mosquitto
-from tests.sim.networks import Storm, is_in_order, outage
+from tests.sim.networks import Storm
+from tests.sim.outage import is_in_order, outage
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
