@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_daemon import config
-from edge_daemon.cli.config import app
+from edge_daemon.cli.main import app
 from edge_daemon.config.document import DocumentError, parse
 from edge_daemon.core.values import ModelChoice
 from edge_daemon.errors import ConfigurationError
@@ -299,7 +299,7 @@ def test_the_file_is_found_in_the_order_that_was_promised(tmp_path: Path) -> Non
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(app, ["config", *arguments])
     assert "Traceback" not in result.output
     return result.exit_code, result.output
 
