@@ -158,6 +158,7 @@ class Maker:
         path = YOLO(str(exported)).export(format="torchscript", imgsz=320)
         extra = {"config.txt": ""}
         inner = torch.jit.load(path, _extra_files=extra)
+        # What they open counts in what they give back: dead code is never run.
         source = _SCRIPTS.replace("CANARY", self._canary)
         module = types.ModuleType("scripts_made")
         file = self._folder / "scripts_made.py"  # torch.jit reads the source from a file
@@ -251,14 +252,14 @@ class Writer(nn.Module):
     def forward(self, x: Tensor):
         t = torch.from_file("CANARY", True, 16)
         t.fill_(1.0)
-        return self.inner(x)
+        return self.inner(x) + t.sum() * 0.0
 
 class Reader(nn.Module):
     def __init__(self, inner):
         super().__init__(); self.inner = inner
     def forward(self, x: Tensor):
         t = torch.from_file("/etc/shadow", False, 4)
-        return self.inner(x)
+        return self.inner(x) + t.sum() * 0.0
 
 class HangAtLoad(nn.Module):
     def __init__(self):
@@ -305,6 +306,7 @@ class WriterAtLoad(nn.Module):
         self.n = state[0]
         t = torch.from_file("CANARY", True, 16)
         t.fill_(1.0)
+        self.n = int(t.sum())
 """
 
 
