@@ -29,7 +29,7 @@ from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
 
 _log = structlog.get_logger()
-_R = TypeVar("_R", wire.Ready, wire.LoadedReply, wire.Found)
+_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
 
 # The kernel sends a worker its death signal when the *thread* that forked it ends (prctl(2)), so
 # one thread that lives as long as the daemon forks them all.
@@ -119,6 +119,14 @@ class WorkerProcess:
     @property
     def is_alive(self) -> bool:
         return not self._gone.is_set() and self._process.poll() is None
+
+    def is_awake(self, timeout_s: float) -> bool:
+        """Whether it answers, once it is ready; one that does not is ended."""
+        try:
+            self.ask(wire.Ping(), wire.Pong, timeout_s)
+        except SlotLost:
+            return False
+        return True
 
     def resident_bytes(self) -> int:
         return 0 if self._gone.is_set() else resident_bytes(self.pid)

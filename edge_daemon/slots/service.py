@@ -52,6 +52,8 @@ class Service:
             self._memories[request.memory] = FrameMemory.attach(fds[0], shape, request.places)
         elif isinstance(request, wire.Detach):
             self._memories.pop(request.memory).close()
+        elif isinstance(request, wire.Ping):
+            return wire.Pong()
         else:
             self._priority.restore()
         return None

@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
+_ANSWER_S = 5.0
+"""It answers in idle time only: on a busy box that may take a while."""
 
 
 class SparePool:
@@ -69,22 +71,26 @@ class SparePool:
     def take(self) -> WorkerProcess:
         """A worker that stands by, else the one that is warming, else a new one.
 
-        The last two are not warm yet: `await_ready` before use. Raises SlotLost when the box
+        One that stands by answers first: a dead or a stopped one would be held against the bundle.
+        The other two are not warm yet: `await_ready` before use. Raises SlotLost when the box
         cannot start one.
         """
+        while (spare := self._next_ready()) is not None:
+            if spare.is_awake(_ANSWER_S):
+                return spare
+            _log.warning("spare_gave_no_answer", worker=spare.pid)
         with self._changed:
-            if self._closed:
-                raise SlotLost("No worker is started while the daemon stops.")
-            self._changed.notify_all()
-            while self._ready:
-                worker = self._ready.pop(0)
-                if worker.is_alive:
-                    return worker
-                worker.end()
             if self._warming is not None:
                 worker, self._warming = self._warming, None
                 return worker
         return WorkerProcess.start(self._spec)
+
+    def _next_ready(self) -> WorkerProcess | None:
+        with self._changed:
+            if self._closed:
+                raise SlotLost("No worker is started while the daemon stops.")
+            self._changed.notify_all()
+            return self._ready.pop(0) if self._ready else None
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

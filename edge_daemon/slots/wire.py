@@ -116,7 +116,11 @@ class Promote(msgspec.Struct, tag="promote", frozen=True, array_like=True):
     """Leave the background's priority; not answered."""
 
 
-Request = Union[Load, Attach, Detach, InferPlace, InferFile, Promote]
+class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):
+    """Say that you can answer; answered by `Pong`."""
+
+
+Request = Union[Load, Attach, Detach, InferPlace, InferFile, Promote, Ping]
 
 
 # --------------------------------------------------------------------------- from the worker
@@ -126,6 +130,10 @@ class Ready(msgspec.Struct, tag="ready", frozen=True, array_like=True):
     """The engine's library is imported and warm; sent once, unasked."""
 
     warm_ms: Milliseconds
+
+
+class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
+    """The worker is there, and idle."""
 
 
 class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
@@ -204,7 +212,7 @@ class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
         return kind(self.message, hint=self.hint, code=self.code)
 
 
-Reply = Union[Ready, LoadedReply, Found, Fault]
+Reply = Union[Ready, Pong, LoadedReply, Found, Fault]
 
 
 # --------------------------------------------------------------------------- the socket

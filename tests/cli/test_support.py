@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
 from edge_daemon.cli.support import hidden
-from tests.sim.device import Device
+from tests.sim.device import Device, wait_until
 
 B1 = "bottle@1.0.0"
 SECRETS = ("hunter2", "s3cr3t", "tok-123456")
@@ -43,6 +43,7 @@ def test_the_archive_of_a_running_station_is_whole(tmp_path: Path) -> None:
     """Settings, check, status, versions, log, history, audit trail."""
     with Device(B1) as device:
         device.await_active(B1)
+        wait_until(lambda: '"event": "swapped"' in device.log.read_text(), "the swap's line")
         files = unpacked(device, tmp_path / "case.tar.gz", "--log", str(device.log))
     assert json.loads(files["status.json"])["model"]["active"]["model"] == B1
     assert json.loads(files["history.json"])[0]["to"] == B1

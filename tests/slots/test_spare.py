@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -72,6 +74,22 @@ def test_a_spare_that_died_while_waiting_is_passed_over() -> None:
         worker = pool.take()
         worker.await_ready(GENEROUS_S)
         assert worker.pid != dead.pid
+        worker.end()
+    finally:
+        pool.close()
+
+
+def test_a_spare_that_was_stopped_is_passed_over() -> None:
+    """It would not answer a load either, and a bundle would be blamed for it."""
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        (stopped,) = pool._ready
+        os.kill(stopped.pid, signal.SIGSTOP)
+        worker = pool.take()
+        worker.await_ready(GENEROUS_S)
+        assert worker.pid != stopped.pid
+        assert not stopped.is_alive
         worker.end()
     finally:
         pool.close()
