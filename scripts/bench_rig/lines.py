@@ -110,6 +110,7 @@ class FieldLine:
     def await_ready(self) -> None:
         assert self._process.stdout is not None
         self._process.stdout.readline()
+        self._await(self.model, time.monotonic() + START_S)  # its first inference takes seconds
 
     def swap(self, kind: str, model: str, timeout_s: float) -> Change:
         asked_at = time.monotonic()
