@@ -181,9 +181,7 @@ class Loader:
         log.info("bundle_proven", stages_ms=dict(dossier.stages_ms))
         self._post(BundleProven(job.token))
 
-    def _prove(
-        self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]
-    ) -> Dossier:
+    def _prove(self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]) -> Dossier:
         """`proof` gets the checks as they are passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")

@@ -46,9 +46,7 @@ def test_of_what_was_confirmed_the_last_and_the_one_before_stay() -> None:
 
 def test_what_the_next_start_goes_to_stays() -> None:
     """Active on trial, selected by a swap, begun and not ended."""
-    given = state(
-        active=B[4], trial="s-1", selected=(("c", "1"),), begun=((B[5].ref, 1),)
-    )
+    given = state(active=B[4], trial="s-1", selected=(("c", "1"),), begun=((B[5].ref, 1),))
     assert stays(given) == {"b@4", "c@1", "b@5"}
 
 
