@@ -30,6 +30,9 @@ from edge_daemon.models.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
 
+SHOWN = 4
+"""Classes and products of a line in a list."""
+
 _Ref = Annotated[str, typer.Argument(help="name@version", metavar="REF", show_default=False)]
 
 
@@ -274,10 +277,16 @@ def _table(lines: list[dict[str, Any]]) -> Table:
             Text(line["model"]),
             Text(words, style=style),
             size(line["size"]),
-            Text(", ".join(line["classes"])),
-            Text(", ".join(line["products"])),
+            Text(_some(line["classes"])),
+            Text(_some(line["products"])),
         )
     return table
+
+
+def _some(words: list[str]) -> str:
+    """A model may know hundreds; `show` and `--json` have them all."""
+    shown = ", ".join(words[:SHOWN])
+    return f"{shown} and {len(words) - SHOWN} more" if len(words) > SHOWN else shown
 
 
 def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:

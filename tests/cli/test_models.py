@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from edge_daemon.cli.main import app
 from edge_daemon.host.journal import Journal
 from edge_daemon.models.trust import generate_keypair
+from tests.sim.bundles import make_bundle
 from tests.sim.device import Device, sim_bundle, wait_until
 
 B1, B2 = "bottle@1.0.0", "bottle@1.1.0"
@@ -60,6 +61,16 @@ def test_list_needs_no_daemon(still: Device) -> None:
     assert B1 in output
     assert "can/1.0.0" in output.replace("\n", "")
     assert as_json(still, "models", "list")["models"][0]["roles"] == []
+
+
+def test_a_list_stays_a_list_where_a_model_knows_much(still: Device) -> None:
+    """The first few classes and how many more; machines are told all of them."""
+    classes = [f"c{number}" for number in range(80)]
+    make_bundle(still.store, "many@1.0.0", classes=classes)
+    _, output = run(still, "models", "list")
+    assert "and 76 more" in " ".join(output.split())
+    listed = {line["model"]: line for line in as_json(still, "models", "list")["models"]}
+    assert listed["many@1.0.0"]["classes"] == classes
 
 
 def test_list_marks_what_the_daemon_uses(device: Device) -> None:
