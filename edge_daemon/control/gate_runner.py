@@ -38,8 +38,11 @@ TIMED_FRAMES = 20
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
+ERRAND_WAIT_S = 5.0
+"""How long the lane may take to let the active model look; only one that hangs takes longer."""
+
 ERRAND_TIMEOUT_S = 1.0
-"""How long a golden image may wait for a gap between frames before the active model is spared."""
+"""How long the active model may take for one golden image."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class GateRunner:
             results.append(Golden(image.expectation, seen.detections, other))
         if comparing:
             return tuple(results)
-        # A line without a gap between frames has no time for it: compare nothing, not a part.
+        # The active model is lost or hangs: compare nothing, not a part. It is being left anyway.
         return tuple(Golden(golden.expectation, golden.candidate) for golden in results)
 
     def _ask_incumbent(self, path: Path) -> tuple[Detection, ...] | None:
@@ -143,7 +146,7 @@ class GateRunner:
                 answered.set()
 
         self._crossing.send(errand)
-        if not answered.wait(ERRAND_TIMEOUT_S):
+        if not answered.wait(ERRAND_WAIT_S):
             self._crossing.send(None)
         return answer[0] if answer else None
 

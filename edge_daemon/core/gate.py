@@ -149,6 +149,7 @@ def assess(evidence: Evidence, limits: Limits) -> Report:
             *compare(evidence.compatibility),
             _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
             *_golden(evidence.golden, limits),
+            *_drops(evidence, limits),
             *compare_recent(evidence.recent, limits.recent),
             *_latency(evidence.timing, limits),
             *(_memory(memory) for memory in evidence.memory),
@@ -203,7 +204,6 @@ def _golden(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
         *_floor("golden.recall", recalls, limits.min_recall),
         *_floor("golden.precision", total, limits.min_precision),
         *_floor("golden.count", counts, limits.min_recall),
-        *_drops(images, limits),
     )
 
 
@@ -233,10 +233,14 @@ def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[
     return (Check(name, worst >= limit, _shown(worst), limit, note),)
 
 
-def _drops(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
-    compared = [image for image in images if image.incumbent is not None]
+def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
+    """The loss against the incumbent; one that could not be asked is named, and blames nobody."""
+    compared = [image for image in evidence.golden if image.incumbent is not None]
     if not compared:
-        return ()
+        if not evidence.golden or evidence.compatibility.incumbent_classes is None:
+            return ()
+        note = "the active model gave no answer: nothing was compared"
+        return (Check("golden.drop", True, None, limits.max_slice_drop, note),)
     drops = {}
     for part in slices(compared):
         new, old = _tally(compared, part), _incumbent_tally(compared, part)

@@ -24,6 +24,9 @@ from edge_daemon.slots.slot import Inference
 IDLE_S = 0.25
 """Without a frame for this long, a cutover that waits for one is made between frames."""
 
+ERRAND_FRAMES = 8
+"""So many frames go before an errand where none leaves a gap."""
+
 ATTEMPTS = 2
 """Workers that may be lost over one frame before the frame itself is given up."""
 
@@ -70,6 +73,7 @@ class Lane:
         self._dead_load = 0  # the load whose worker was lost; a newer one may be asked again
         self._passed_over = -1
         self._crossed_epoch = 0  # the assignment that the pointer was set for
+        self._gave_way = 0  # frames that went before the errand that waits
         self._last_at = 0.0  # when the last frame was judged
         self._waiting_at: float | None = None  # since when the head could not be judged
         self._giving_up = threading.Event()
@@ -103,8 +107,8 @@ class Lane:
             return False
         else:
             self._look_after()
-        if self._hand is None and self._ring.depth == 0:
-            self._run_errand()
+        if self._hand is None:
+            self._attend()
         return True
 
     def _look_after(self) -> None:
@@ -117,8 +121,19 @@ class Lane:
             self._dead_load = load
             self._listener.lost(load, "The worker died while no frame came.")
 
+    def _attend(self) -> None:
+        """An errand lets frames go first, but only so many: a line that never pauses is no reason
+        to prove a bundle without the active one."""
+        if not self._crossing.has_errand:
+            self._gave_way = 0
+        elif self._ring.depth == 0 or self._gave_way >= ERRAND_FRAMES:
+            self._gave_way = 0
+            self._run_errand()
+        else:
+            self._gave_way += 1
+
     def _run_errand(self) -> None:
-        """No frame waits: the active slot may do something else for the length of an inference."""
+        """The active slot does something else for the length of an inference."""
         errand = self._crossing.take_errand()
         pointer = self._crossing.pointer
         if errand is not None and pointer.slot is not None:

@@ -91,7 +91,7 @@ class Crossing:
             return True
 
     def send(self, errand: Errand | None) -> None:
-        """Let the lane run this once, when no frame waits; None takes it back."""
+        """Let the lane run this once, when no frame waits or enough went first; None: take back."""
         self._errand = errand
         self._wake()
 
@@ -112,6 +112,10 @@ class Crossing:
     def load_of(self, slot: Slot) -> int:
         """The current load of a slot; 0 when it never had one."""
         return self._loads.get(slot.name, 0)
+
+    @property
+    def has_errand(self) -> bool:
+        return self._errand is not None
 
     def take_errand(self) -> Errand | None:
         """The errand that waits, once."""

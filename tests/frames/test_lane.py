@@ -20,7 +20,7 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.lane import IDLE_S, Lane
+from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
@@ -486,6 +486,15 @@ def test_an_errand_waits_until_no_frame_does(bench: Bench) -> None:
     bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
     bench.run_dry()
     assert done_after == [3]
+
+
+def test_an_errand_waits_for_a_few_frames_only(bench: Bench) -> None:
+    """A line that never pauses is no reason to prove a bundle without the active one."""
+    done_after: list[int] = []
+    bench.capture(ERRAND_FRAMES + 4)
+    bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+    bench.run_dry()
+    assert done_after == [ERRAND_FRAMES + 1]
 
 
 def test_every_place_is_given_back(bench: Bench) -> None:
