@@ -98,7 +98,8 @@ def test_prepare_confirm_rollback_hold_release(device: Device) -> None:
     assert run(device, "swap", B2)[0] == 0
     run(device, "confirm")  # its trial may be over by itself
     code, output = run(device, "rollback", "--to", B1)
-    assert (code, device.active) == (0, B1), output
+    assert code == 0, output
+    device.await_active(B1)
     code, output = run(device, "hold")
     assert code == 0
     assert "Held" in output
