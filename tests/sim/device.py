@@ -110,9 +110,7 @@ class Device:
                 structlog.processors.JSONRenderer(default=str),
             ],
             logger_factory=structlog.PrintLoggerFactory(self._writing),
-            wrapper_class=structlog.make_filtering_bound_logger(
-                0
-            ),  # whatever a command set
+            wrapper_class=structlog.make_filtering_bound_logger(0),  # whatever a command set
         )
         self.daemon = Daemon(load(self.config), engine=ENGINE)
         self.daemon.start()
