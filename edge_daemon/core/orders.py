@@ -109,12 +109,13 @@ def _pass_over(turn: Turn) -> None:
     """Frames that still wait for a model get none, unless the lane is about to cross for them."""
     state = turn.state
     active = state.active_bundle
-    waits = state.line.requires is not None and (
-        active is None or active.ref.name != state.line.requires
-    )
+    # Without a product any model would do for them; the one that comes now is for later ones.
+    waits = active is None or state.line.requires not in (None, active.ref.name)
     op = state.op
     crossing = (
-        op is not None and op.stage is Stage.CUTTING and op.target.ref.name == state.line.requires
+        op is not None
+        and op.stage is Stage.CUTTING
+        and state.line.requires in (None, op.target.ref.name)
     )
     if waits and not crossing:
         turn.act(PassOver(state.line.epoch))
