@@ -88,7 +88,7 @@ class Maker:
             net.model[2].f = 99
 
         def dim(net: Any) -> None:
-            net.model[0].conv.weight.mul_(0.7)
+            net.model[0].conv.weight.mul_(0.2)
 
         def swell(net: Any) -> None:
             net.register_buffer("pad", torch.zeros(1, dtype=torch.half).expand(1 << 34))
