@@ -21,6 +21,7 @@ from edge_daemon.errors import CameraError, StateError
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
+from edge_daemon.host import allocator
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu
@@ -154,6 +155,7 @@ class Keeper:
         if now.at - self._summary_at >= SUMMARY_S:
             self._summary_at = now.at
             self._log_summary()
+            allocator.give_back()
 
     def _set_gauges(self) -> None:
         watched, metrics = self._watched, self._metrics

@@ -12,7 +12,7 @@ from edge_daemon import config
 from edge_daemon.app import Daemon
 from edge_daemon.cli.options import ConfigFile, config_file
 from edge_daemon.errors import BoxError, Code, ConfigurationError
-from edge_daemon.host import logs
+from edge_daemon.host import allocator, logs
 
 _log = structlog.get_logger(__name__)
 
@@ -24,6 +24,7 @@ def run(file: ConfigFile = None) -> None:
     """Judge frames until SIGTERM or Ctrl-C."""
     path = config_file(file)
     settings = config.load(path)
+    allocator.share_arenas()
     logs.configure(settings.log.level)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
