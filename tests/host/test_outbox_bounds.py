@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,4 +41,17 @@ def test_a_disk_that_refused_is_told_of_until_it_takes_a_write(tmp_path: Path) -
     journal._db.execute("PRAGMA query_only = 0")
     journal.probe()
     assert journal.trouble == ""
+    journal.close()
+
+
+def test_a_commit_after_a_removal_waits_for_the_disk_again(tmp_path: Path) -> None:
+    """Also where the removal itself failed."""
+    journal = Journal.open(tmp_path)
+    journal.commit(Entry(outbox=(OutboxRow("t", b"1"),)))
+    for read_only in (1, 0):
+        journal._db.execute(f"PRAGMA query_only = {read_only}")
+        with suppress(StateError):
+            journal.outbox_remove(1)
+        assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert journal.outbox_depth() == read_only
     journal.close()

@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 
 from edge_daemon.errors import StateError
-from edge_daemon.host.journal import AuditRow, Entry, Journal, RequestRow
+from edge_daemon.host.journal import AuditRow, Entry, Journal, OutboxRow, RequestRow
 
 SIZES_MB = {"ext4": 48, "xfs": 320}
 
@@ -50,7 +50,10 @@ class Reckoning:
 
 
 def write(folder: Path, *, careless: bool) -> None:
-    """Commit for ever, and say the number of each commit once it returned."""
+    """Commit for ever, and say the number of each commit once it returned.
+
+    Each brings a message for the broker, and the one before it is delivered meanwhile.
+    """
     journal = Journal.open(folder)
     if careless:
         journal._db.execute("PRAGMA synchronous=OFF")
@@ -58,8 +61,13 @@ def write(folder: Path, *, careless: bool) -> None:
     while True:
         row = RequestRow(f"r{number}", "swap", time.time(), "accepted", b"{}", b"x" * 300)
         audit = AuditRow(time.time(), "request", b"{}")
-        journal.commit(Entry(state=b"%d" % number, accepted=(row,), audit=(audit,)))
+        message = OutboxRow("event", b"%d" % number)
+        journal.commit(
+            Entry(state=b"%d" % number, accepted=(row,), audit=(audit,), outbox=(message,))
+        )
         os.write(1, b"%d\n" % number)
+        if not careless:  # it would be careful again from here on
+            journal.outbox_remove(number)
         number += 1
 
 
@@ -99,7 +107,10 @@ def fault_of(folder: Path, acknowledged: int) -> str:
         if faults := journal.audit_faults():
             return f"audit: {faults[0]}"
         kept = len(journal.open_requests())
-        return f"{acknowledged - kept} acknowledged commits lost" if kept < acknowledged else ""
+        if kept < acknowledged:
+            return f"{acknowledged - kept} acknowledged commits lost"
+        waiting = {row.seq for row in journal.outbox_peek(kept + 1)}
+        return "" if acknowledged in waiting | {0} else "a message that nobody got is gone"
     finally:
         journal.close()
 
