@@ -94,6 +94,29 @@ def test_without_a_twin_the_frames_wait(tmp_path: Path, broker: Mosquitto) -> No
         check_and_print(mill, 2)
 
 
+def test_what_finds_no_room_while_nobody_judges_is_counted(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """Eight frames wait; each of the others is told of with its reason, and none is missing."""
+    camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 8}
+    kills = max(2, KILLS // 5)
+    with Mill(tmp_path, broker, camera=camera) as mill:
+        daemon = mill.start()
+        for count in range(1, kills + 1):
+            kill(judging(daemon))
+            mill.ear.until(lambda n=count: events(mill, "restored") == n)
+            until_frames(mill, 20)
+        mill.stop()
+        mill.until_settled()
+        mill.check_books()
+    tally = mill.ear.books.tally()
+    left_out = {"worker_lost": tally.uninspected, "overflow": tally.dropped}
+    assert tally.uninspected > 0
+    assert tally.by_reason == {reason: count for reason, count in left_out.items() if count}
+    assert tally.frames == tally.inspected + sum(left_out.values())
+    sys.stdout.write(f"\n{kills} kills, {tally.frames} frames, without a judge: {left_out}\n")
+
+
 def test_a_dead_previous_model_is_not_offered(tmp_path: Path, broker: Mosquitto) -> None:
     """`previous` in model/state names a slot that a rollback could point to at once, or nothing."""
     with Mill(tmp_path, broker) as mill:
