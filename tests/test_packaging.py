@@ -78,6 +78,7 @@ def test_a_containers_settings_are_valid_and_safe(file: str) -> None:
     [
         ("station/station.yaml", "station/desired/line3-cam1.yaml"),
         ("k8s/base/settings.yaml", "k8s/base/desired.yaml"),
+        ("k8s/overlays/fleet/box-7.yaml", "k8s/overlays/fleet/desired/box-7.yaml"),
     ],
 )
 def test_what_is_desired_fits_the_station(settings: str, desired: str) -> None:
@@ -202,6 +203,30 @@ def test_the_overlay_builds() -> None:
     assert pod["runtimeClassName"] == "nvidia"
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
+def test_the_fleet_builds() -> None:
+    """A DaemonSet of the same pod, with its node's settings and folders."""
+    overlay = DOCKER / "k8s/overlays/fleet"
+    built = subprocess.run(
+        ["kubectl", "kustomize", overlay], capture_output=True, text=True, check=True
+    ).stdout
+    parts = list(yaml.safe_load_all(built))
+    (station,) = [part for part in parts if part["kind"] == "DaemonSet"]
+    assert not {"StatefulSet", "PersistentVolumeClaim"} & {part["kind"] for part in parts}
+    pod = station["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    assert {name for name, volume in volumes.items() if "hostPath" in volume} == {"models", "state"}
+    file = container["env"][1]["value"].replace("$(NODE)", "box-7")
+    maps = {part["metadata"]["name"]: part for part in parts if part["kind"] == "ConfigMap"}
+    assert Path(file).name in maps[volumes["settings"]["configMap"]["name"]]["data"]
+    settings = config.load(overlay / "box-7.yaml")
+    assert settings.device == "box-7"
+    assert settings.desired is not None
+    assert settings.desired.file.name in maps["desired"]["data"]
 
 
 def _series() -> set[str]:
