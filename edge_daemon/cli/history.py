@@ -65,10 +65,10 @@ def _shown(receipt: _Row) -> Iterator[RenderableType]:
 def _history_table(receipts: list[_Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
-        table.add_column(heading, no_wrap=heading == "swap", overflow="fold")
+        table.add_column(heading, no_wrap=heading not in ("by", "trial"), overflow="fold")
     for receipt in receipts:
         table.add_row(
-            moment(receipt.get("cutover_at") or receipt.get("requested_at")),
+            moment(receipt.get("cutover_at") or receipt.get("requested_at"), ago=False),
             Text(str(receipt.get("swap_id"))),
             Text(str(receipt.get("from") or "")),
             Text(str(receipt.get("to"))),
@@ -90,11 +90,11 @@ def _refusal(row: _Row) -> Iterator[RenderableType]:
 def _refusal_table(rows: list[_Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("when", "swap", "model", "code", "checks", "why"):
-        table.add_column(heading, no_wrap=heading in ("swap", "model", "code"))
+        table.add_column(heading, no_wrap=heading in ("when", "swap", "model", "code"))
     for row in rows:
         passed = sum(bool(check.get("passed")) for check in row["checks"])
         table.add_row(
-            moment(row["time"]),
+            moment(row["time"], ago=False),
             Text(row["swap_id"]),
             Text(row["model"]),
             Text(row["code"]),

@@ -129,6 +129,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Judges every frame of a camera and changes models without losing one.",
 )
 

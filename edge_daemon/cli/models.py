@@ -212,7 +212,7 @@ def _store(settings: Settings) -> Store:
     if not settings.models.store.is_dir():
         raise SenderError(
             f"The store {settings.models.store} is not there.",
-            hint="Create it, or correct models.store in the settings.",
+            hint=f"mkdir -p {settings.models.store}, or correct models.store in the settings.",
         )
     return Store(settings.models.store, floor=settings.models.floor)
 

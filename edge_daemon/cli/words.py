@@ -44,7 +44,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
-def moment(iso: Any, now_utc: float | None = None) -> str:
+def moment(iso: Any, now_utc: float | None = None, *, ago: bool = True) -> str:
     """A time of the wire in this machine's zone, and how long ago."""
     utc = parse_iso(iso) if isinstance(iso, str) else None
     if utc is None:
@@ -53,7 +53,7 @@ def moment(iso: Any, now_utc: float | None = None) -> str:
     local = datetime.fromtimestamp(utc).astimezone()
     same_day = local.date() == datetime.fromtimestamp(now).astimezone().date()
     shown = local.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
-    return f"{shown} ({duration(now - utc)} ago)" if now >= utc else shown
+    return f"{shown} ({duration(now - utc)} ago)" if ago and now >= utc else shown
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -122,6 +122,7 @@ class Loader:
             name: ThreadPoolExecutor(1, thread_name_prefix=f"desk-{name}") for name in names
         }
         self.dossiers: dict[str, Dossier] = {}
+        self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
         self._folders: dict[str, Path] = {}
 
     def dossier_of(self, known: Known) -> Dossier | None:
@@ -144,6 +145,7 @@ class Loader:
 
     def free(self, action: Free) -> None:
         """End what works in the slot now, then empty it."""
+        self._given_up.add(action.slot)
         self._crossing.slots[action.slot].kill()
         self._desks[action.slot].submit(self._free, action)
 
@@ -173,7 +175,10 @@ class Loader:
             refusal = _with_checks(_refusal_of(error), proof, stages.current)
             slot.free()
             self._clear(job.slot)
-            log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
+            if job.slot in self._given_up:
+                log.info("load_given_up")
+            else:
+                log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
             self._post(BundleRefused(job.token, refusal))
             return
         self.dossiers[job.slot] = dossier
@@ -243,6 +248,7 @@ class Loader:
         self._post(BundleVerified(job.token))
 
     def _free(self, job: Free) -> None:
+        self._given_up.discard(job.slot)
         self._crossing.slots[job.slot].free()
         self._clear(job.slot)
         self.dossiers.pop(job.slot, None)

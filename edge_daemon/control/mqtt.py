@@ -65,7 +65,7 @@ class Session:
 
     @property
     def lost(self) -> int:
-        """Messages that were not taken since the start: offline, or no room."""
+        """Messages that nobody will get, since the start: offline, or no room."""
         return self._lost
 
     def publish(
@@ -82,7 +82,7 @@ class Session:
         sent = None
         if connection is not None and connection.online:
             sent = connection.publish(Outgoing(topic, payload, qos, retain, correlation))
-        if sent is None:
+        if sent is None and not retain:  # what is retained is told anew with the next connection
             with self._counting:
                 self._lost += 1
         return sent

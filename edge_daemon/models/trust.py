@@ -73,7 +73,10 @@ class Trust:
             files = {entry.path for entry in opened.entries()[0]} - {SIGNATURE_FILE}
         if content is None:
             if self.required:
-                raise _untrusted(f"{folder.name} has no {SIGNATURE_FILE}.", "Sign it.")
+                raise _untrusted(
+                    f"The bundle has no {SIGNATURE_FILE}.",
+                    "Sign it: edge-daemon models sign FOLDER --key KEY",
+                )
             return None
         if not self.public_keys:
             return None
@@ -97,7 +100,7 @@ class Trust:
                     return key
                 reasons.append(f"{key.name}: {reason}")
         raise _untrusted(
-            f"No configured key vouches for {folder.name} ({'; '.join(reasons)[:400]}).",
+            f"No configured key vouches for the bundle ({'; '.join(reasons)[:400]}).",
             "Sign it with a trusted key, or add the signer's key to models.trust.public_keys.",
         )
 
@@ -207,6 +210,11 @@ def _check_public_key(path: Path) -> None:
 def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
     try:
         key = load(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"The key {path} is not there.",
+            hint="Put the signer's public key there; the README shows how a pair is made.",
+        ) from error
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             f"The key {path} cannot be read as PEM: {error}.", hint="Give an unencrypted EC key."
