@@ -119,14 +119,18 @@ def tell(pattern: str, fps: float, line: AnyLine, plot: Plot, say: Callable[[str
         if not model.startswith("large"):
             quiet.append((time.monotonic() - SETTLE_S + AFTER_S, time.monotonic()))
 
-    memory = None
+    memory = 0
     for kind, model, count in (("same", "other", plot.same), ("large", "large", plot.large)):
         for number in range(1, count + 1):
             ask(kind, f"{model}{number}")
             last = kind == "large" and number == count
             ask("rollback" if last else "back", "same")
             memory = memory or line.memory_bytes()  # after the first: what is loaded once stays
-    grown = line.memory_bytes() - memory if memory else None
+    grown = None
+    if memory:
+        ask("same", "other1")  # the two that were resident then: the large one is no leak
+        ask("back", "same")
+        grown = line.memory_bytes() - memory
     accepted = [c.accepted_ms for c in changes if c.accepted_ms is not None]
     if isinstance(line, DaemonLine):
         accepted += line.ask_often(plot.asks)
