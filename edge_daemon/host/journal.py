@@ -99,7 +99,7 @@ class Journal:
         self._lock = threading.Lock()
         self._recovery_is_told = recovered is None
         self.trouble = ""
-        """Why the last write failed, as a sentence; empty since one did not."""
+        """What the disk refused last, as a sentence; empty since a write that it took."""
         self._outbox = self._count_outbox()
         self._dropped: int = self._run(_DROPPED).fetchone()[0]
         last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
@@ -145,9 +145,15 @@ class Journal:
             self._outbox = left
 
     def probe(self) -> None:
-        """Write what changes nothing, to see whether the disk takes it again."""
+        """Write something, to see whether the disk takes it again.
+
+        A value that stays as it is would not do: SQLite does not write that.
+        """
         with self._lock, self._transaction():
-            self._run("UPDATE counters SET value = value")
+            self._run(
+                "INSERT INTO counters VALUES ('probes', 1)"
+                " ON CONFLICT (name) DO UPDATE SET value = value + 1"
+            )
 
     def anchor(self) -> None:
         """Write the audit trail's newest link to its own file; `close` does so too."""
@@ -229,18 +235,24 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        with self._troubled(), self._undone_on_error():
+            yield
+        self.trouble = ""
+
+    @contextmanager
+    def _troubled(self) -> Iterator[None]:
+        """Whatever the disk refuses is told in one sentence, and is trouble from then on."""
         try:
-            with clearly(self._path), self._undone_on_error():
+            with clearly(self._path):
                 yield
         except StateError as error:
             self.trouble = error.message
             raise
-        self.trouble = ""
 
     @contextmanager
     def _unsynced(self) -> Iterator[None]:
         """No wait for the disk, and so none for a request that comes meanwhile."""
-        with clearly(self._path):
+        with self._troubled():
             self._db.execute("PRAGMA synchronous=NORMAL")
         try:
             yield
@@ -262,7 +274,7 @@ class Journal:
         return self._db.execute(sql, values)
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock, clearly(self._path):
+        with self._lock, self._troubled():
             return self._db.execute(sql, values).fetchall()
 
     def _write_requests(self, entry: Entry) -> None:

@@ -44,6 +44,18 @@ def test_a_disk_that_refused_is_told_of_until_it_takes_a_write(tmp_path: Path) -
     journal.close()
 
 
+def test_a_probe_reaches_the_file(tmp_path: Path) -> None:
+    """What SQLite need not write says nothing of the disk."""
+    journal = Journal.open(tmp_path)
+    journal.probe()
+    log = tmp_path / "journal.db-wal"
+    for _ in range(3):
+        before = log.stat().st_size
+        journal.probe()
+        assert log.stat().st_size > before
+    journal.close()
+
+
 def test_a_commit_after_a_removal_waits_for_the_disk_again(tmp_path: Path) -> None:
     """Also where the removal itself failed."""
     journal = Journal.open(tmp_path)
