@@ -99,8 +99,8 @@ def read_document(path: Path) -> Document | Finding:
         with path.open("rb") as file:
             return parse(file.read(MAX_BYTES + 1).decode("utf-8"))
     except OSError as error:
-        hint = "Name a settings file that is there and that you may read"
-        return Finding(path, 1, "", f"cannot be read: {error.strerror}", f"{hint}.")
+        hint = "Put a file there that the daemon's user may read, or name another."
+        return Finding(path, 1, "", f"cannot be read: {error.strerror}", hint)
     except UnicodeDecodeError:
         return Finding(path, 1, "", "is not UTF-8 text")
     except DocumentError as error:

@@ -167,6 +167,12 @@ PLANTED: list[tuple[str, Section, Plant, str]] = [
         "desired.yaml:2: models.BTL: is linked to bottle",
     ),
     (
+        "desired state not there",
+        Section.CONFIGURATION,
+        lambda d, folder: change(d, desired={"file": str(folder / "nowhere.yaml")}),
+        "nothing is desired until it comes",
+    ),
+    (
         "desired model missing",
         Section.MODELS,
         _desire("models: {BTL: bottle@9.0.0}"),
@@ -379,6 +385,7 @@ def test_a_state_folder_that_cannot_be_made_is_named(still: Device, tmp_path: Pa
     ("unit", "said"),
     [
         ({"LoadState": "not-found"}, "no unit"),
+        ({"LoadState": "loaded", "ActiveState": "inactive", "WatchdogUSec": "0"}, "not enabled"),
         (
             {"LoadState": "loaded", "UnitFileState": "disabled", "WatchdogUSec": "30s"},
             "not enabled",

@@ -63,6 +63,10 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
 def _desired(settings: Settings) -> Iterator[Finding]:
     if settings.desired is None:
         return
+    if not settings.desired.file.exists():
+        told = f"{settings.desired.file} is not there: nothing is desired until it comes."
+        yield warning("desired.file", told, "Put it there by rename, or remove desired.")
+        return
     wished, faults = config.read_desired(settings.desired.file, settings.links)
     for fault in faults:
         yield error(

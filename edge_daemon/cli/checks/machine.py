@@ -121,7 +121,10 @@ def judge_libraries(said: Mapping[str, Any], settings: Settings) -> Iterator[Fin
     """Is everything there, and does torch fit the device that the settings name?"""
     device = settings.slots.device
     if "torch" not in said:
-        yield error("torch", f"torch cannot be used: {said.get('error')}.", "Install it anew.")
+        remedy = (
+            "With the package: edge-daemon-platform cpu, gpu or jetson; else: pip install torch"
+        )
+        yield error("torch", f"torch cannot be used: {said.get('error')}.", remedy)
     elif "error" in said:
         yield error(
             "torch",
@@ -134,7 +137,7 @@ def judge_libraries(said: Mapping[str, Any], settings: Settings) -> Iterator[Fin
         yield ok("torch", f"torch {said['torch']}, {built}{gpu}.")
     if "ultralytics" in said:
         yield ok("ultralytics", f"ultralytics {said['ultralytics']}.")
-    else:
+    elif "torch" in said:
         why = said.get("ultralytics_error", "no word")
         remedy = "pip install ultralytics-opencv-headless"
         yield error("ultralytics", f"ultralytics cannot be imported: {why}.", remedy)

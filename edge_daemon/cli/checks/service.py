@@ -89,7 +89,9 @@ def judge_unit(device: str, unit: Mapping[str, str] | None) -> Iterator[Finding]
         yield warning("systemd", f"{name} is not enabled.", f"systemctl enable --now {name}")
     else:
         yield ok("systemd", f"{name} is enabled and {unit.get('ActiveState')}.")
-    if unit.get("WatchdogUSec", "0") in ("0", "", "infinity"):
+    if unit.get("ActiveState") == "inactive":  # systemd tells of the watchdog of what runs only
+        pass
+    elif unit.get("WatchdogUSec", "0") in ("0", "", "infinity"):
         yield warning(
             "watchdog",
             "The unit has no WatchdogSec: a daemon that hangs is not restarted.",
