@@ -21,6 +21,7 @@ from edge_daemon.core.gate import (
     Memory,
     Timing,
     WarmUp,
+    is_doubtful,
 )
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recent import Recent
@@ -34,6 +35,9 @@ from edge_daemon.slots.slot import Inference, Loaded, Slot
 
 TIMED_FRAMES = 20
 """Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
+
+LOOKS = 3
+"""So many times as many, before a candidate is refused that was a little too slow."""
 
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
@@ -155,6 +159,7 @@ class GateRunner:
     ) -> tuple[Timing | None, Recent | None]:
         """Both models on the same frames, in turns."""
         candidate.slot.promote()  # measured under the priority that it will have
+        limits = candidate.verified.manifest.limits.no_looser_than(self._settings.latency_ratio)
         recipe = candidate.verified.manifest.recipe
         usual = candidate.incumbent.manifest.recipe if candidate.incumbent else recipe
         new_ms: list[float] = []
@@ -162,17 +167,19 @@ class GateRunner:
         recent = Recent(0, 0)
         patience_s = self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
-            for _ in range(TIMED_FRAMES):
+            for number in range(1, LOOKS * TIMED_FRAMES + 1):
                 sample = samples.next(patience_s)
                 seen = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 new_ms.append(seen.inference_ms)
-                if not _was_inspected(sample):
+                if _was_inspected(sample):
+                    assert sample.judged is not None
+                    old_ms.append(sample.judged.inference_ms)
+                    recent = _and_in(recent, seen.detections, sample.judged, (recipe, usual))
+                else:
                     patience_s = 0.0  # the line is silent: time the candidate alone
-                    continue
-                assert sample.judged is not None
-                old_ms.append(sample.judged.inference_ms)
-                recent = _and_in(recent, seen.detections, sample.judged, (recipe, usual))
-        timing = Timing(tuple(new_ms), tuple(old_ms) or None)
+                timing = Timing(tuple(new_ms), tuple(old_ms) or None)
+                if number % TIMED_FRAMES == 0 and not is_doubtful(timing, limits):
+                    break
         return timing, recent if recent.frames and candidate.incumbent else None
 
     def _patience_s(self, slot: Slot) -> float:

@@ -27,6 +27,7 @@ from edge_daemon.core.values import Check, Detection
 from edge_daemon.errors import Code
 
 MIN_WARM_UPS = 1
+DOUBT = 1.5  # a ratio of latencies that is so many times its limit is no accident
 MIN_TIMED = 5  # samples a side for the ratio of medians
 MIN_TAIL = 200  # samples a side before a 99th percentile means anything
 
@@ -280,6 +281,19 @@ def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
     if min(len(new), len(old)) >= MIN_TAIL:
         checks.append(_ratio("latency.p99", _p99(new), _p99(old), limits.latency_ratio))
     return tuple(checks)
+
+
+def is_doubtful(timing: Timing, limits: Limits) -> bool:
+    """Whether more frames may tell otherwise: too slow, though not by far.
+
+    On a box that is busy for a moment twenty frames are few.
+    """
+    if timing.incumbent_ms is None or not (
+        _are_times(timing.candidate_ms) and _are_times(timing.incumbent_ms)
+    ):
+        return False
+    new, old = median(timing.candidate_ms), median(timing.incumbent_ms)
+    return limits.latency_ratio * old < new <= DOUBT * limits.latency_ratio * old
 
 
 def _ratio(name: str, new_ms: float, old_ms: float, limit: float) -> Check:

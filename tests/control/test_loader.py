@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.core.values import BundleRef
+from edge_daemon.config import GateSettings
+from edge_daemon.control.gate_runner import TIMED_FRAMES
+from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.errors import BoxError, BundleError, Code, SlotLost
+from edge_daemon.host.memory import Pixels
+from edge_daemon.slots.slot import LoadOrder
 from tests.sim.bundles import make_bundle
 from tests.sim.station import Plan, Station
 
@@ -25,6 +29,9 @@ def station(tmp_path: Path) -> Iterator[Station]:
         made.until_frames(3)
         assert made.models() == [B1], "a refused bundle has judged, or the line has noticed it"
         assert made.has_lost_nothing
+
+
+SLOW_FOR = GateSettings().warm_up_inferences + TIMED_FRAMES
 
 
 def refused(station: Station, code: str, *, status: str = "rejected") -> dict[str, Any]:
@@ -120,6 +127,21 @@ def test_numbers_that_are_none_fail_the_gate(station: Station) -> None:
     """NaN at the first inference."""
     station.script.not_finite.add(REF2)
     refused(station, "gate_failed")
+
+
+def test_a_model_that_was_slow_for_a_moment_is_looked_at_again(station: Station) -> None:
+    """Twice the active one's time on its first frames, as on a busy box; then as fast."""
+    looked, detect = [0], station.script.detect
+
+    def busy_at_first(order: LoadOrder, pixels: Pixels) -> tuple[Detection, ...]:
+        if order.ref == REF2:
+            looked[0] += 1
+            station.script.infer_ms[REF2] = 10.0 if looked[0] <= SLOW_FOR else 5.0
+        return detect(order, pixels)
+
+    station.script.detect = busy_at_first
+    assert station.ask("prepare", model=B2)["status"] == "succeeded"
+    assert looked[0] > SLOW_FOR + TIMED_FRAMES
 
 
 def test_a_slow_model_fails_the_gate(station: Station) -> None:

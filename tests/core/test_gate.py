@@ -20,6 +20,7 @@ from edge_daemon.core.gate import (
     WarmUp,
     assess,
     assess_compatibility,
+    is_doubtful,
 )
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
 from edge_daemon.core.recent import Recent, RecentLimits
@@ -243,6 +244,19 @@ def test_without_an_incumbent_latency_is_told_and_not_judged() -> None:
     check = named(assess(good(timing=Timing((10.0,) * 5)), Limits()), "latency.median")
     assert check.passed
     assert "no incumbent" in check.note
+
+
+@pytest.mark.parametrize(
+    ("candidate_ms", "incumbent_ms", "doubtful"),
+    [(10.0, 10.0, False), (15.0, 10.0, False), (16.0, 10.0, True), (23.0, 10.0, False)],
+)
+def test_only_what_is_a_little_too_slow_is_looked_at_again(
+    candidate_ms: float, incumbent_ms: float, doubtful: bool
+) -> None:
+    """Within the limit of 1.5 nothing is in doubt, and far beyond it neither."""
+    timing = Timing((candidate_ms,) * 20, (incumbent_ms,) * 20)
+    assert is_doubtful(timing, Limits(latency_ratio=1.5)) is doubtful
+    assert not is_doubtful(Timing((candidate_ms,) * 20), Limits(latency_ratio=1.5))
 
 
 def test_without_golden_images_the_warm_up_says_what_was_not_checked() -> None:

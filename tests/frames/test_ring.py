@@ -279,6 +279,12 @@ class RingMachine(RuleBasedStateMachine):
         self.alive = 0
         self.holding: list[Captured] = []
 
+    def teardown(self) -> None:
+        """Give the memory back, also where a frame is still held."""
+        self.ring.close()
+        for memory in list(self.ring._pools):
+            memory.close()
+
     @rule(shape=st.sampled_from([SMALL, SMALL, SMALL, WIDE]), step=st.sampled_from([0.0, 1.0]))
     def capture(self, shape: FrameShape, step: float) -> None:
         self.at += step

@@ -111,7 +111,7 @@ def test_what_finds_no_room_while_nobody_judges_is_counted(
         mill.until_settled()
         mill.check_books()
     tally = mill.ear.books.tally()
-    left_out = {"worker_lost": tally.uninspected, "overflow": tally.dropped}
+    left_out = {"worker_lost": tally.uninspected, "dropped_overflow": tally.dropped}
     assert tally.uninspected > 0
     assert tally.by_reason == {reason: count for reason, count in left_out.items() if count}
     assert tally.frames == tally.inspected + sum(left_out.values())

@@ -99,7 +99,8 @@ def test_the_probe_measures_the_cage_and_not_the_box(tmp_path: Path) -> None:
 def test_without_landlock_nothing_can_be_written(tmp_path: Path) -> None:
     """An older kernel leaves files readable, says that it lacks Landlock, and gives up no more."""
     _, worked, told = _attempts(tmp_path, "landlock")
-    assert worked <= {"list_folder", "read_file", "read_shadow"}
+    ours = set() if os.getuid() == 0 else {"read_memory", "read_environment"}  # of the same user
+    assert worked <= {"list_folder", "read_file", "read_shadow"} | ours
     assert told == ["landlock"]
 
 

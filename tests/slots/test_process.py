@@ -27,6 +27,8 @@ from tests.sim.engine import Behaviour, write_weights
 
 GENEROUS_S = 30.0
 
+reading_maps = pytest.mark.skipif(os.getuid() != 0, reason="only root may look into a worker")
+
 
 @pytest.fixture(scope="module")
 def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
@@ -181,6 +183,7 @@ signal.pause()
     assert _ended(watched)
 
 
+@reading_maps
 def test_frames_are_mapped_read_only(slot: ProcessSlot, frame: FrameAddress, order: Order) -> None:
     """A worker has no writable view of the frames."""
     slot.load(order(Behaviour.GOOD), GENEROUS_S)
@@ -188,6 +191,7 @@ def test_frames_are_mapped_read_only(slot: ProcessSlot, frame: FrameAddress, ord
     assert _frame_maps(slot) == ["r--s"]
 
 
+@reading_maps
 def test_frame_memory_is_given_back_when_its_owner_drops_it(
     slot: ProcessSlot, frame: FrameAddress, order: Order
 ) -> None:

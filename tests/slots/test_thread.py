@@ -49,9 +49,9 @@ def test_a_thread_that_hangs_is_abandoned_and_logged(tmp_path: Path) -> None:
     slot.close()
 
 
-def test_an_engine_that_does_not_start_is_told() -> None:
+def test_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
     """A missing library is a lost slot with the reason, not a wait without end."""
     slot = ThreadSlot("C", "tests.sim.nowhere:Engine")
     with pytest.raises(SlotLost, match="did not start"):
-        slot.load(_order(Path("/tmp"), Behaviour.GOOD), 30.0)
+        slot.load(_order(tmp_path, Behaviour.GOOD), 30.0)
     slot.close()
