@@ -321,6 +321,9 @@ def run(choice: Choice, *, forgetful: bool = False) -> Reckoning:
                 for mode in choice.modes:
                     if mode != "error" or names[place] != "committed":
                         teller.fail_at(story, place + 1, mode, names[place])
+            told = f"{story}: {len(names)} steps, {len(teller.reckoning.faults)} faults so far"
+            sys.stdout.write(f"{told}\n")
+            sys.stdout.flush()
         teller.reckoning.steps.update(honest.reckoning.steps)
     return teller.reckoning
 
