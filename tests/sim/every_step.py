@@ -142,7 +142,8 @@ class Tale:
         deadline_at = time.monotonic() + patient_s
         while not condition():
             if time.monotonic() > deadline_at:
-                raise Broken(f"{what} did not come within {patient_s:.0f} s")
+                late = f"{what} did not come within {patient_s:.0f} s"
+                raise Broken(f"{late}; last heard:\n{self._ear.story()}")
             self._look_after()
             time.sleep(0.01)
 
