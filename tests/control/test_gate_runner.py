@@ -6,13 +6,25 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control.gate_runner import GateRunner
-from edge_daemon.core.values import BundleRef, Detection, Known
+from edge_daemon.control.gate_runner import TIMED_FRAMES, GateRunner
+from edge_daemon.core.gate import Limits
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Detection,
+    Judged,
+    Known,
+    Recipe,
+    Verdict,
+)
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.crossing import Crossing, Pointer
@@ -136,3 +148,34 @@ def test_a_model_that_hangs_is_given_up_as_too_late(bench: Bench) -> None:
     with pytest.raises(SlotLost) as caught:
         bench.runner.warm(slot, 2, time.monotonic() + 0.05)
     assert caught.value.code is Code.LOAD_TIMEOUT
+
+
+class HiccupLine(SilentLine):
+    """Judges one frame in `every`; the others come without a verdict."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self._every = every
+
+    def next(self, timeout_s: float) -> Sample:
+        sample = super().next(timeout_s)
+        if len(self.patience) % self._every:
+            return sample
+        seen = Judged(0, 0.0, 0.0, Assignment(), Verdict.OK, inference_ms=5.0)
+        return replace(sample, judged=seen)
+
+
+@pytest.mark.parametrize(("every", "compared"), [(2, 10), (10, None)])
+def test_a_line_that_falters_is_not_held_against_the_candidate(
+    bench: Bench, every: int, compared: int | None
+) -> None:
+    """With too few frames judged there is nothing to compare with; never a failed comparison."""
+    bench.line = bench.runner._line = HiccupLine(every)  # type: ignore[assignment]
+    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()))
+    proven: Any = SimpleNamespace(
+        slot=bench.slots["B"], verified=SimpleNamespace(manifest=manifest), incumbent=None
+    )
+    timing, _ = bench.runner._interleaved(proven, far())
+    assert timing is not None
+    assert len(timing.candidate_ms) == TIMED_FRAMES
+    assert (timing.incumbent_ms and len(timing.incumbent_ms)) == compared
