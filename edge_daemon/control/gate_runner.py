@@ -43,9 +43,6 @@ LOOKS = 3
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
-SILENT_AFTER = 3
-"""So many samples that nobody judged, and the line is not waited for any more."""
-
 ERRAND_WAIT_S = 5.0
 """How long the lane may take to let the active model look; only one that hangs takes longer."""
 
@@ -169,7 +166,6 @@ class GateRunner:
         new_ms: list[float] = []
         old_ms: list[float] = []
         recent = Recent(0, 0)
-        unjudged = 0
         patience_s = self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
@@ -180,8 +176,8 @@ class GateRunner:
                     assert sample.judged is not None
                     old_ms.append(sample.judged.inference_ms)
                     recent = _and_in(recent, seen.detections, sample.judged, (recipe, usual))
-                elif (unjudged := unjudged + 1) == SILENT_AFTER:
-                    patience_s = 0.0  # the line is silent: time the candidate alone
+                else:
+                    patience_s = 0.0  # the line is silent, or waits for this very model
                 # A few times are as good as none: a line that stood still is no fault of the model.
                 timing = Timing(tuple(new_ms), tuple(old_ms) if len(old_ms) >= MIN_TIMED else None)
                 if number % TIMED_FRAMES == 0 and not is_doubtful(timing, limits):
