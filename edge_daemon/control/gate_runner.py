@@ -2,7 +2,8 @@
 
 The candidate is measured in its own slot, on frames of this camera as they come in, in turns with
 the active model: its inference runs after the live one of the same frame, in the time that the
-frame budget leaves. The active model sees golden images only between frames.
+frame budget leaves. The active model sees golden images between two frames, and so it does the
+camera's picture where the line gives no frame that it judges.
 """
 
 from __future__ import annotations
@@ -10,25 +11,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edge_daemon.config import GateSettings
 from edge_daemon.core.compatibility import Compatibility
-from edge_daemon.core.gate import (
-    MIN_TIMED,
-    Evidence,
-    Memory,
-    Timing,
-    WarmUp,
-    is_doubtful,
-)
+from edge_daemon.core.gate import Evidence, Memory, Timing, WarmUp, is_doubtful
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recent import Recent
 from edge_daemon.core.recipe import judge
 from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
+from edge_daemon.host.memory import FrameAddress
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Line, Sample
@@ -47,7 +43,7 @@ ERRAND_WAIT_S = 5.0
 """How long the lane may take to let the active model look; only one that hangs takes longer."""
 
 ERRAND_TIMEOUT_S = 1.0
-"""How long the active model may take for one golden image."""
+"""How long the active model may take for one picture that is not of the line."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,13 @@ class Incumbent:
     """The active bundle, where it is another version of the same name."""
 
     manifest: Manifest
+
+    def judged(self, sample: Sample) -> Judged | None:
+        """What it made of the frame; None where the frame had no verdict, or another's."""
+        judged = sample.judged
+        if judged is None or judged.model != self.manifest.ref:
+            return None
+        return None if judged.verdict is Verdict.UNINSPECTED else judged
 
 
 @dataclass(frozen=True)
@@ -123,66 +126,76 @@ class GateRunner:
         )
 
     def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:
-        verified = candidate.verified
+        verified, incumbent = candidate.verified, candidate.incumbent
         results = []
-        comparing = candidate.incumbent is not None
         for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
             seen = _in_time(deadline_at, partial(candidate.slot.infer_file, path))
-            other = self._ask_incumbent(path) if comparing else None
-            comparing = other is not None
-            results.append(Golden(image.expectation, seen.detections, other))
-        if comparing:
+            other = self._ask(incumbent, partial(_look_at_file, path))
+            if other is None:
+                incumbent = None
+            found = other.detections if other else None
+            results.append(Golden(image.expectation, seen.detections, found))
+        if incumbent is not None:
             return tuple(results)
         # The active model is lost or hangs: compare nothing, not a part. It is being left anyway.
         return tuple(Golden(golden.expectation, golden.candidate) for golden in results)
 
-    def _ask_incumbent(self, path: Path) -> tuple[Detection, ...] | None:
-        """What the active model finds on the image, asked between two frames; None: no time."""
-        answered = threading.Event()
-        answer: list[tuple[Detection, ...]] = []
+    def _ask(
+        self, incumbent: Incumbent | None, look: Callable[[Slot], Inference]
+    ) -> Inference | None:
+        """The active model's answer when it is asked between two frames; None: it gave none."""
+        if incumbent is None:
+            return None
+        running, answered, given_up = threading.Lock(), threading.Event(), threading.Event()
+        answer: list[Inference] = []
 
         def errand(pointer: Pointer) -> None:
-            try:
-                if pointer.slot is not None:
-                    answer.append(pointer.slot.infer_file(path, ERRAND_TIMEOUT_S).detections)
-            except EdgeDaemonError:
-                pass  # the lane meets the same fault at its next frame, and reports it
-            finally:
-                answered.set()
+            known, slot = pointer.known, pointer.slot
+            with running:
+                if slot and known and known.ref == incumbent.manifest.ref and not given_up.is_set():
+                    with suppress(EdgeDaemonError):  # the lane meets it too, and reports it
+                        answer.append(look(slot))
+            answered.set()
 
         self._crossing.send(errand)
         if not answered.wait(ERRAND_WAIT_S):
             self._crossing.send(None)
+            given_up.set()
+            with running:  # one that has begun may read the picture until it ends
+                pass
         return answer[0] if answer else None
 
     def _interleaved(
         self, candidate: Candidate, deadline_at: float
-    ) -> tuple[Timing | None, Recent | None]:
+    ) -> tuple[Timing, Recent | None]:
         """Both models on the same frames, in turns."""
         candidate.slot.promote()  # measured under the priority that it will have
-        limits = candidate.verified.manifest.limits.no_looser_than(self._settings.latency_ratio)
-        recipe = candidate.verified.manifest.recipe
-        usual = candidate.incumbent.manifest.recipe if candidate.incumbent else recipe
+        manifest, incumbent = candidate.verified.manifest, candidate.incumbent
+        limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
         new_ms: list[float] = []
         old_ms: list[float] = []
         recent = Recent(0, 0)
-        patience_s = self._patience_s(candidate.slot)
+        asked, patience_s = incumbent, self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
                 sample = samples.next(patience_s)
                 seen = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 new_ms.append(seen.inference_ms)
-                if _was_inspected(sample):
-                    assert sample.judged is not None
-                    old_ms.append(sample.judged.inference_ms)
-                    recent = _and_in(recent, seen.detections, sample.judged, (recipe, usual))
+                judged = incumbent.judged(sample) if incumbent else None
+                if incumbent and judged:
+                    old_ms.append(judged.inference_ms)
+                    recipes = (manifest.recipe, incumbent.manifest.recipe)
+                    recent = _and_in(recent, seen.detections, judged, recipes)
+                elif (other := self._ask(asked, partial(_look_at_frame, sample.frame))) is not None:
+                    old_ms.append(other.inference_ms)
                 else:
+                    asked = None  # it is lost, or hangs
+                if sample.judged is None:
                     patience_s = 0.0  # the line is silent, or waits for this very model
-                # A few times are as good as none: a line that stood still is no fault of the model.
-                timing = Timing(tuple(new_ms), tuple(old_ms) if len(old_ms) >= MIN_TIMED else None)
+                timing = Timing(tuple(new_ms), tuple(old_ms) if incumbent else None)
                 if number % TIMED_FRAMES == 0 and not is_doubtful(timing, limits):
                     break
-        return timing, recent if recent.frames and candidate.incumbent else None
+        return timing, recent if recent.frames else None
 
     def _patience_s(self, slot: Slot) -> float:
         """How long the next judged frame may take; none comes while no other slot judges."""
@@ -214,8 +227,12 @@ def _and_in(
     )
 
 
-def _was_inspected(sample: Sample) -> bool:
-    return sample.judged is not None and sample.judged.verdict is not Verdict.UNINSPECTED
+def _look_at_file(path: Path, slot: Slot) -> Inference:
+    return slot.infer_file(path, ERRAND_TIMEOUT_S)
+
+
+def _look_at_frame(frame: FrameAddress, slot: Slot) -> Inference:
+    return slot.infer(frame, ERRAND_TIMEOUT_S)
 
 
 def _in_time(deadline_at: float, infer: Callable[[float], Inference]) -> Inference:

@@ -71,7 +71,8 @@ class WarmUp:
 class Timing:
     """Milliseconds of inferences, candidate and incumbent in turns on the same frames.
 
-    `incumbent_ms` is None when there is no incumbent to compare with.
+    `incumbent_ms` is None when there is no incumbent to compare with, and short when the one there
+    is did not answer.
     """
 
     candidate_ms: tuple[float, ...]
@@ -274,9 +275,13 @@ def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
         note = "no incumbent: nothing to compare with"
         return (Check("latency.median", True, shown, limits.latency_ratio, note),)
     new, old = timing.candidate_ms, timing.incumbent_ms
-    if min(len(new), len(old)) < MIN_TIMED or not (_are_times(new) and _are_times(old)):
-        note = f"needs {MIN_TIMED} times a side; has {len(new)} and {len(old)}, or unreadable ones"
+    if len(new) < MIN_TIMED or not (_are_times(new) and _are_times(old)):
+        note = f"needs {MIN_TIMED} times; has {len(new)}, or unreadable ones"
         return (Check("latency.median", False, None, limits.latency_ratio, note),)
+    if len(old) < MIN_TIMED:
+        note = "the active model gave no answer: nothing was compared"
+        shown = f"{median(new):.3g} ms"
+        return (Check("latency.median", True, shown, limits.latency_ratio, note),)
     checks = [_ratio("latency.median", median(new), median(old), limits.latency_ratio)]
     if min(len(new), len(old)) >= MIN_TAIL:
         checks.append(_ratio("latency.p99", _p99(new), _p99(old), limits.latency_ratio))
@@ -288,11 +293,10 @@ def is_doubtful(timing: Timing, limits: Limits) -> bool:
 
     On a box that is busy for a moment twenty frames are few.
     """
-    if timing.incumbent_ms is None or not (
-        _are_times(timing.candidate_ms) and _are_times(timing.incumbent_ms)
-    ):
+    sides = (timing.candidate_ms, timing.incumbent_ms or ())
+    if min(map(len, sides)) < MIN_TIMED or not all(map(_are_times, sides)):
         return False
-    new, old = median(timing.candidate_ms), median(timing.incumbent_ms)
+    new, old = map(median, sides)
     return limits.latency_ratio * old < new <= DOUBT * limits.latency_ratio * old
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control.gate_runner import TIMED_FRAMES, GateRunner
+from edge_daemon.control import gate_runner
+from edge_daemon.control.gate_runner import TIMED_FRAMES, GateRunner, Incumbent
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.values import (
     Assignment,
@@ -101,39 +102,79 @@ def test_past_its_time_the_gate_ends(bench: Bench) -> None:
     assert "gate.timeout_s" in caught.value.hint
 
 
+def activate(bench: Bench) -> Incumbent:
+    """Slot A judges b@1, which is what the candidate is compared with."""
+    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    return Incumbent(SimpleNamespace(ref=BundleRef("b", "1"), recipe=Recipe()))  # type: ignore[arg-type]
+
+
+@contextmanager
+def lane(bench: Bench) -> Iterator[None]:
+    """Runs errands, as the lane does between two frames."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(0.001):
+            errand = bench.crossing.take_errand()
+            if errand is not None:
+                errand(bench.crossing.pointer)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def candidate(bench: Bench, incumbent: Incumbent | None) -> Any:
+    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()))
+    verified = SimpleNamespace(manifest=manifest)
+    return SimpleNamespace(slot=bench.slots["B"], verified=verified, incumbent=incumbent)
+
+
+def ask(bench: Bench, incumbent: Incumbent) -> Inference | None:
+    return bench.runner._ask(incumbent, lambda slot: slot.infer_file(Path("golden.png"), 1.0))
+
+
 def test_the_active_model_answers_between_frames(bench: Bench) -> None:
     """On the lane's own thread; the gate waits for it."""
     box = Detection("x", 0.5, (0.0, 0.0, 1.0, 1.0))
     bench.slots["A"].script.detect_file = lambda order, path: (box,)
-    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
-    answers: list[object] = []
-    asking = threading.Thread(
-        target=lambda: answers.append(bench.runner._ask_incumbent(Path("golden.png")))
-    )
-    asking.start()
-    while asking.is_alive():
-        errand = bench.crossing.take_errand()
-        if errand is not None:
-            errand(bench.crossing.pointer)
-        asking.join(0.001)
-    assert answers == [(box,)]
+    incumbent = activate(bench)
+    with lane(bench):
+        answer = ask(bench, incumbent)
+    assert answer is not None
+    assert answer.detections == (box,)
 
 
 def test_a_lost_incumbent_is_no_fault_of_the_candidate(bench: Bench) -> None:
     """The image is compared with nothing."""
+    incumbent = activate(bench)
     bench.slots["A"].kill()
-    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
-    answers: list[object] = []
-    asking = threading.Thread(
-        target=lambda: answers.append(bench.runner._ask_incumbent(Path("golden.png")))
-    )
-    asking.start()
-    while asking.is_alive():
-        errand = bench.crossing.take_errand()
-        if errand is not None:
-            errand(bench.crossing.pointer)
-        asking.join(0.001)
-    assert answers == [None]
+    with lane(bench):
+        assert ask(bench, incumbent) is None
+
+
+def test_another_model_does_not_answer_for_the_incumbent(bench: Bench) -> None:
+    """What was active when the proof began may be left while it runs."""
+    incumbent = activate(bench)
+    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("other", "1"), "cc"))
+    with lane(bench):
+        assert ask(bench, incumbent) is None
+
+
+def test_an_errand_that_came_too_late_looks_at_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its picture may be gone: a lane that hangs runs it long after the gate gave up."""
+    monkeypatch.setattr(gate_runner, "ERRAND_WAIT_S", 0.01)
+    incumbent, looked, kept = activate(bench), [], []
+    monkeypatch.setattr(bench.crossing, "send", kept.append)
+    assert bench.runner._ask(incumbent, looked.append) is None  # type: ignore[arg-type]
+    errand, taken_back = kept
+    assert taken_back is None
+    errand(bench.crossing.pointer)
+    assert looked == []
 
 
 class HangingSlot(SimSlot):
@@ -151,31 +192,72 @@ def test_a_model_that_hangs_is_given_up_as_too_late(bench: Bench) -> None:
 
 
 class HiccupLine(SilentLine):
-    """Judges one frame in `every`; the others come without a verdict."""
+    """Judges one frame in `every`, by `model`; the others come without a verdict."""
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, model: BundleRef) -> None:
         super().__init__()
         self._every = every
+        self._model = model
 
     def next(self, timeout_s: float) -> Sample:
         sample = super().next(timeout_s)
         if len(self.patience) % self._every:
             return sample
-        seen = Judged(0, 0.0, 0.0, Assignment(), Verdict.OK, inference_ms=5.0)
+        seen = Judged(
+            0, 0.0, 0.0, Assignment(), Verdict.OK, model=self._model, inference_ms=LIVE_MS
+        )
         return replace(sample, judged=seen)
 
 
-@pytest.mark.parametrize(("every", "compared"), [(2, 10), (10, None)])
-def test_a_line_that_falters_is_not_held_against_the_candidate(
-    bench: Bench, every: int, compared: int | None
+LIVE_MS = 4.0
+
+
+@pytest.mark.parametrize("every", [1, 2, 10, 1000])
+def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
+    bench: Bench, every: int
 ) -> None:
-    """With too few frames judged there is nothing to compare with; never a failed comparison."""
-    bench.line = bench.runner._line = HiccupLine(every)  # type: ignore[assignment]
-    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()))
-    proven: Any = SimpleNamespace(
-        slot=bench.slots["B"], verified=SimpleNamespace(manifest=manifest), incumbent=None
-    )
-    timing, _ = bench.runner._interleaved(proven, far())
-    assert timing is not None
+    """What the line does not show is asked for: a still line lets no slow model pass."""
+    incumbent = activate(bench)
+    bench.line = bench.runner._line = HiccupLine(every, BundleRef("b", "1"))  # type: ignore[assignment]
+    with lane(bench):
+        timing, recent = bench.runner._interleaved(candidate(bench, incumbent), far())
+    assert timing.incumbent_ms is not None
+    assert len(timing.candidate_ms) == len(timing.incumbent_ms) == TIMED_FRAMES
+    assert timing.incumbent_ms.count(LIVE_MS) == TIMED_FRAMES // every
+    assert (recent.frames if recent else 0) == TIMED_FRAMES // every
+
+
+def test_a_silent_line_is_waited_for_once(bench: Bench) -> None:
+    """Frames may wait for this very model: nineteen more silences would lose them."""
+    incumbent = activate(bench)
+    with lane(bench):
+        bench.runner._interleaved(candidate(bench, incumbent), far())
+    assert [seconds > 0 for seconds in bench.line.patience] == [True] + [False] * 19
+
+
+def test_a_model_of_another_product_is_no_measure(bench: Bench) -> None:
+    """A small model may be followed by a large one where the product changes."""
+    activate(bench)
+    bench.line = bench.runner._line = HiccupLine(1, BundleRef("b", "1"))  # type: ignore[assignment]
+    timing, recent = bench.runner._interleaved(candidate(bench, None), far())
     assert len(timing.candidate_ms) == TIMED_FRAMES
-    assert (timing.incumbent_ms and len(timing.incumbent_ms)) == compared
+    assert (timing.incumbent_ms, recent) == (None, None)
+
+
+def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
+    """It is lost or hangs; each question more would cost the gate seconds."""
+    incumbent = activate(bench)
+    bench.slots["A"].kill()
+    asked: list[FrameAddress] = []
+    infer = bench.slots["A"].infer
+
+    def counted(frame: FrameAddress, timeout_s: float) -> Inference:
+        asked.append(frame)
+        return infer(frame, timeout_s)
+
+    bench.slots["A"].infer = counted  # type: ignore[method-assign]
+    with lane(bench):
+        timing, _ = bench.runner._interleaved(candidate(bench, incumbent), far())
+    assert len(timing.candidate_ms) == TIMED_FRAMES
+    assert timing.incumbent_ms == ()
+    assert len(asked) == 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import (
+    MIN_TIMED,
     Evidence,
     Limits,
     Memory,
@@ -244,6 +245,16 @@ def test_without_an_incumbent_latency_is_told_and_not_judged() -> None:
     check = named(assess(good(timing=Timing((10.0,) * 5)), Limits()), "latency.median")
     assert check.passed
     assert "no incumbent" in check.note
+
+
+@pytest.mark.parametrize("answers", [0, 1, MIN_TIMED - 1])
+def test_an_incumbent_that_gave_no_answer_is_named_and_blames_nobody(answers: int) -> None:
+    """A few times are as good as none: a model that hangs or is lost is being left anyway."""
+    timing = Timing((10.0,) * 20, (1.0,) * answers)
+    assert not is_doubtful(timing, Limits())
+    check = named(assess(good(timing=timing), Limits()), "latency.median")
+    assert check.passed
+    assert "nothing was compared" in check.note
 
 
 @pytest.mark.parametrize(
