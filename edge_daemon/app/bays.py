@@ -36,7 +36,11 @@ class Bays:
         """While in it, no spare is warmed: something is being measured."""
         self.slots: Mapping[str, Slot]
         names = SLOT_NAMES[: settings.count]
-        options = {"threads": settings.threads or usual_threads(), "device": settings.device}
+        options: dict[str, object] = {
+            "threads": settings.threads or usual_threads(),
+            "device": settings.device,
+            "headroom_mb": ground.settings.gate.memory_headroom_mb,
+        }
         if settings.isolation == "thread":
             self.slots = {name: ThreadSlot(name, engine, options) for name in names}
             return

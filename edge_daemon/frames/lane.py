@@ -108,7 +108,7 @@ class Lane:
         else:
             self._look_after()
         if self._hand is None:
-            self._attend()
+            self._attend(has_served=captured is not None)
         return True
 
     def _look_after(self) -> None:
@@ -121,16 +121,17 @@ class Lane:
             self._dead_load = load
             self._listener.lost(load, "The worker died while no frame came.")
 
-    def _attend(self) -> None:
-        """An errand lets frames go first, but only so many: a line that never pauses is no reason
-        to prove a bundle without the active one."""
+    def _attend(self, *, has_served: bool) -> None:
+        """An errand begins where a gap begins, so that the next frame does not find it at work,
+        or while the line is still. It lets frames go first, but only so many: a line that never
+        pauses is no reason to prove a bundle without the active one."""
         if not self._crossing.has_errand:
             self._gave_way = 0
-        elif self._ring.depth == 0 or self._gave_way >= ERRAND_FRAMES:
+        elif self._ring.depth and self._gave_way < ERRAND_FRAMES:
+            self._gave_way += 1
+        elif has_served or self._now().at - self._last_at >= IDLE_S:
             self._gave_way = 0
             self._run_errand()
-        else:
-            self._gave_way += 1
 
     def _run_errand(self) -> None:
         """The active slot does something else for the length of an inference."""

@@ -107,11 +107,13 @@ class UltralyticsEngine:
     Args:
         threads: torch's threads in one operator; 0 takes the cores of this process, at most 4.
         device: where `warm` runs its throwaway network (`cpu`, `cuda:0`).
+        headroom_mb: megabytes of a GPU that torch leaves to the other processes.
     """
 
-    def __init__(self, threads: int = 0, device: str = "cpu") -> None:
+    def __init__(self, threads: int = 0, device: str = "cpu", headroom_mb: int = 0) -> None:
         self._threads = threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
         self._device = device
+        self._headroom_bytes = headroom_mb << 20
         self._scratch: Path | None = None
         self._predictor: Any = None
         self._names: dict[int, str] = {}
@@ -138,6 +140,8 @@ class UltralyticsEngine:
         self._library()
         weights = self._acceptable(order)
         _require_device(order.device)
+        if order.device != "cpu":
+            _leave_free(order.device, self._headroom_bytes)
         try:
             predictor = self._predictor_for(weights, order)
         except EdgeDaemonError:
@@ -280,6 +284,12 @@ class UltralyticsEngine:
             }
         )
         predictor.setup_model(model=model.model, verbose=False)
+        if predictor.device.type != order.device.partition(":")[0]:
+            raise BundleError(
+                f"The weights would run on the {predictor.device.type}, not on {order.device}.",
+                hint="Use .pt, .torchscript or .engine weights on a GPU, or slots.device: cpu.",
+                code=Code.INCOMPATIBLE,
+            )
         return predictor
 
     def _forget(self) -> None:
@@ -296,6 +306,15 @@ def _require_device(device: str) -> None:
             f"This box has no GPU {device!r} that torch can use.",
             hint="Set slots.device to cpu, or check the driver and torch's CUDA build.",
         )
+
+
+def _leave_free(device: str, headroom_bytes: int) -> None:
+    """Bound torch to what is free now without the headroom: the active model needs its own."""
+    import torch  # noqa: PLC0415
+
+    free, total = torch.cuda.mem_get_info(device)
+    ours = free + torch.cuda.memory_reserved(device) - headroom_bytes
+    torch.cuda.set_per_process_memory_fraction(min(max(ours / total, 0.0), 1.0), device)
 
 
 def _rows(found: Any) -> list[list[float]]:
@@ -342,7 +361,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # A CPU's allocators, torch's own and those of the runtimes, say it in words only.
+    # A CPU's allocators, those of the runtimes, and TorchScript on a GPU say it in words only.
     said = str(error).casefold()
     return any(word in said for word in _OUT_OF_MEMORY)
 
@@ -353,6 +372,7 @@ _OUT_OF_MEMORY = (
     "not enough memory",
     "failed to allocate memory",
     "bad_alloc",
+    "cuda out of memory",
 )
 
 

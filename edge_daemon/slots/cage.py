@@ -220,6 +220,8 @@ def _rules(cage: Cage) -> list[Rule]:
     if cage.gpu:
         devices = [path for pattern in _GPU_DEVICES for path in glob.glob(pattern)]
         rules += [Rule(path, landlock.USE_DEVICE) for path in devices]
+        # CUDA writes the names of its threads there, and does not start where it may not.
+        rules.append(Rule("/proc/self/task", landlock.OVERWRITE))
     return rules
 
 

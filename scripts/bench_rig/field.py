@@ -173,7 +173,7 @@ def run(given: argparse.Namespace, record: TextIO) -> None:
         def predict(model: Any, pixels: Any = pixels) -> None:
             nonlocal began_at
             began_at = time.monotonic()
-            model.predict(pixels, imgsz=given.imgsz, conf=0.35, verbose=False, device="cpu")
+            model.predict(pixels, imgsz=given.imgsz, conf=0.35, verbose=False, device=given.device)
 
         try:
             name = line.judge(predict)
@@ -197,7 +197,7 @@ def obey(line: Plain, camera: Camera) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", choices=PATTERNS)
-    for name in ("weights", "name", "size", "record"):
+    for name in ("weights", "name", "size", "record", "device"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("fps", "epoch"):
         parser.add_argument(f"--{name}", type=float, required=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench_rig.records import Change, Run, Seen
+from edge_daemon.host.gpu import open_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
@@ -29,6 +30,7 @@ class Setup:
     weights: Path  # the folder of `weights`
     places: int  # frames that the field's camera buffers
     folder: Path  # for what this line writes
+    device: str = "cpu"
 
 
 class Line(Protocol):
@@ -68,6 +70,15 @@ def private_bytes(pid: int) -> int:
     return total
 
 
+def device_bytes(device: str) -> int | None:
+    """Memory in use on a GPU, of all programs together; None on a CPU."""
+    gpu = open_gpu(device, os.environ)
+    memory = gpu.memory() if gpu else None
+    if gpu:
+        gpu.close()
+    return memory.used if memory else None
+
+
 def weights_of(model: str, folder: Path) -> Path:
     return next(folder.glob(f"{model.rstrip('0123456789')}.*"))
 
@@ -96,7 +107,8 @@ class FieldLine:
         options = {
             "weights": weights_of(model, given.weights), "name": model, "fps": given.fps,
             "size": given.size, "imgsz": given.imgsz, "threads": given.threads,
-            "places": given.places, "epoch": self._epoch, "record": self._record,
+            "device": given.device, "places": given.places, "epoch": self._epoch,
+            "record": self._record,
         }  # fmt: skip
         for name, value in options.items():
             command += [f"--{name}", str(value)]

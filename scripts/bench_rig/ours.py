@@ -128,9 +128,14 @@ class DaemonLine:
                 "trust": {"public_keys": [str(store.public)], "required": True},
                 "initial": "bottle@1.0.0",
             },
-            "slots": {"count": 2, "isolation": isolation, "threads": given.threads},
+            "slots": {
+                "count": 2,
+                "isolation": isolation,
+                "threads": given.threads,
+                "device": given.device,
+            },
             "gate": {"latency_ratio": 10.0, "load_timeout_s": LOAD_TIMEOUT_S},
-            "trial": {"frames": 20, "seconds": 0.5, "latency_ratio": 10.0},
+            "trial": {"frames": 5, "seconds": 0.2, "latency_ratio": 10.0},
             "http": {"listen": None},
             "state_dir": str(self._folder / "state"),
         }

@@ -40,7 +40,7 @@ def rows(lines: Iterable[Told], cores: int) -> list[Row]:
         _accepted(told),
         _beyond(told),
         _rollback(told),
-        _memory(told),
+        *_memory(told),
         _bad(told),
     ]
 
@@ -108,13 +108,19 @@ def _rollback(told: list[Told]) -> Row:
     return _row("back to a resident version, frames after the request", "≤ 1", waited, 1.0, 0.99)
 
 
-def _memory(told: list[Told]) -> Row:
-    grown = [line.grown_bytes / (1 << 20) for line in told if line.grown_bytes is not None]
+def _memory(told: list[Told]) -> list[Row]:
     swaps = sum(len(line.swapped) for line in told)
-    if not grown:
-        return Row("memory after all swaps, MiB", "≤ 16", "-", 0, None)
-    words = ", ".join(f"{each:+.1f}" for each in grown)
-    return Row("memory after all swaps, MiB", "≤ 16", words, swaps, max(grown) <= 16.0)
+    measured = (
+        ("memory after all swaps, MiB", 16, [line.grown_bytes for line in told]),
+        ("GPU memory after all swaps, MiB", 1, [line.device_grown_bytes for line in told]),
+    )
+    found = []
+    for name, limit, sizes in measured:
+        grown = [size / (1 << 20) for size in sizes if size is not None]
+        if grown:
+            words = ", ".join(f"{each:+.1f}" for each in grown)
+            found.append(Row(name, f"≤ {limit}", words, swaps, max(grown) <= limit))
+    return found
 
 
 def _bad(told: list[Told]) -> Row:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Union
 
-from bench_rig.lines import FAULTS_S, FieldLine
+from bench_rig.lines import FAULTS_S, FieldLine, Setup, device_bytes
 from bench_rig.ours import DaemonLine
 from bench_rig.records import AFTER_S, Change, Run, Swapped, measure, spread
 
@@ -41,6 +41,7 @@ class Told:
     swapped: list[Swapped]
     faults: list[Fault]
     grown_bytes: int | None
+    device_grown_bytes: int | None
     quiet: list[tuple[float, float]] = field(default_factory=list)
     accepted_ms: list[float] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ class Told:
             "frames_judged": len(self.run.seen),
             "latency_before_ms": spread(self.before_ms()),
             "memory_grown_bytes": self.grown_bytes,
+            "device_memory_grown_bytes": self.device_grown_bytes,
             "request_to_accepted_ms": spread(self.accepted_ms),
             "swaps": {kind: _plain(self.of(kind)) for kind in KINDS},
             "asked": [vars(change) for change in self.changes],
@@ -102,8 +104,9 @@ class Plot:
         return ["same", *others, *(f"large{n}" for n in range(1, self.large + 1)), *FAULTS]
 
 
-def tell(pattern: str, fps: float, line: AnyLine, plot: Plot, say: Callable[[str], None]) -> Told:
+def tell(pattern: str, setup: Setup, line: AnyLine, plot: Plot, say: Callable[[str], None]) -> Told:
     """Swaps there and back, then the bad ones."""
+    fps, device = setup.fps, setup.device
     line.await_ready()
     quiet, changes, faults = [], [], []
     began_at = time.monotonic() + 1.0
@@ -119,18 +122,21 @@ def tell(pattern: str, fps: float, line: AnyLine, plot: Plot, say: Callable[[str
         if not model.startswith("large"):
             quiet.append((time.monotonic() - SETTLE_S + AFTER_S, time.monotonic()))
 
-    memory = 0
+    memory, on_device = 0, None
     for kind, model, count in (("same", "other", plot.same), ("large", "large", plot.large)):
         for number in range(1, count + 1):
             ask(kind, f"{model}{number}")
             last = kind == "large" and number == count
             ask("rollback" if last else "back", "same")
-            memory = memory or line.memory_bytes()  # after the first: what is loaded once stays
-    grown = None
+            if not memory:  # after the first: what is loaded once stays
+                memory, on_device = line.memory_bytes(), device_bytes(device)
+    grown = device_grown = None
     if memory:
         ask("same", "other1")  # the two that were resident then: the large one is no leak
         ask("back", "same")
         grown = line.memory_bytes() - memory
+        if on_device is not None:
+            device_grown = (device_bytes(device) or 0) - on_device
     accepted = [c.accepted_ms for c in changes if c.accepted_ms is not None]
     if isinstance(line, DaemonLine):
         accepted += line.ask_often(plot.asks)
@@ -144,7 +150,7 @@ def tell(pattern: str, fps: float, line: AnyLine, plot: Plot, say: Callable[[str
         window = (change.asked_at, change.asked_at + FAULTS_S[fault.name])
         lost, frames = run.lost(*window), len(run.numbers(*window))
         faults[at] = Fault(fault.name, frames, lost, fault.answer, fault.needed_restart)
-    return Told(pattern, fps, run, changes, swapped, faults, grown, quiet, accepted)
+    return Told(pattern, fps, run, changes, swapped, faults, grown, device_grown, quiet, accepted)
 
 
 def _suffer(name: str, line: AnyLine, changes: list[Change]) -> Fault:

@@ -497,6 +497,31 @@ def test_an_errand_waits_for_a_few_frames_only(bench: Bench) -> None:
     assert done_after == [ERRAND_FRAMES + 1]
 
 
+def test_an_errand_begins_where_a_gap_begins(bench: Bench) -> None:
+    """In the middle of a gap the next frame would find it at work, and wait."""
+    done_after: list[int] = []
+    bench.capture()
+    bench.lane.turn()
+    bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+    bench.lane.turn()
+    assert done_after == []
+    bench.capture()
+    bench.lane.turn()
+    assert done_after == [2]
+
+
+def test_a_still_line_has_time_for_errands(bench: Bench) -> None:
+    """No frame is to come soon: each is run as it is sent."""
+    done_after: list[int] = []
+    bench.capture()
+    bench.lane.turn()
+    bench.clock.advance(IDLE_S)
+    for _ in range(2):
+        bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+        bench.lane.turn()
+    assert done_after == [1, 1]
+
+
 def test_every_place_is_given_back(bench: Bench) -> None:
     """However a frame ends, its pixels are free for the camera again."""
     bench.script.fail_infer(BOTTLE, BundleError("bad"), after=3, times=3)

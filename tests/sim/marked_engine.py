@@ -22,7 +22,7 @@ DOOMED = "EDGE_SIM_DOOMED"
 class MarkedEngine(SimEngine):
     """The weights name the mark, how long a look takes, and how many there may be."""
 
-    def __init__(self, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(self, threads: int = 1, device: str = "cpu", headroom_mb: int = 0) -> None:
         super().__init__()
         self._mark = 0.0
         self._pace_s = 0.0
