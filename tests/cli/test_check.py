@@ -464,3 +464,14 @@ def test_a_section_that_fails_does_not_hide_the_others(
     monkeypatch.setattr("edge_daemon.cli.check.check_models", explode)
     found = look(still, Section.MODELS)
     assert "ZeroDivisionError" in found[0].message
+
+
+@pytest.mark.model
+def test_a_worker_is_started_as_the_daemon_starts_it() -> None:
+    """In its cage, on the device that the settings name: torch alone may be well without it."""
+    fine = machine.ask_worker("cpu")
+    assert fine.level is Level.OK, fine
+    missing = machine.ask_worker("cuda:63")
+    assert missing.level is Level.ERROR
+    assert "cuda:63" in missing.message
+    assert missing.remedy

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,9 @@ from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.gpu import open_gpu
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.probe import probe
+from edge_daemon.slots.process import ENGINE
 
 PROBE_S = 120.0
 OLDEST_UTC = 1_767_225_600.0
@@ -68,7 +70,7 @@ def check_machine(settings: Settings) -> list[Finding]:
     found.append(judge_memory(available_memory_bytes(), settings.gate.memory_headroom_mb))
     found += _disks(settings)
     found += judge_clock(time.time(), _synchronised())
-    found += _cage(settings)
+    found += _workers(settings)
     return found
 
 
@@ -268,11 +270,11 @@ def _synchronised() -> bool | None:
     return None if state < 0 else state != _TIME_ERROR
 
 
-# --------------------------------------------------------------------------- the cage
+# --------------------------------------------------------------------------- workers
 
 
-def _cage(settings: Settings) -> Iterator[Finding]:
-    """Whether a model's code is kept from the network and the files, tried with a burglar."""
+def _workers(settings: Settings) -> Iterator[Finding]:
+    """Whether one becomes ready, and keeps a model's code from the network and the files."""
     if settings.slots.isolation == "thread":
         yield warning(
             "isolation",
@@ -280,11 +282,9 @@ def _cage(settings: Settings) -> Iterator[Finding]:
             "Set slots.isolation: process where memory allows.",
         )
         return
+    yield ask_worker(settings.slots.device)
     try:
-        tries = import_module("edge_daemon.slots.probe").probe()
-    except ModuleNotFoundError:
-        yield skipped("isolation", "Not checked: this build has no probe of the workers' cage.")
-        return
+        tries = probe()
     except EdgeDaemonError as fault:
         remedy = fault.hint or "See the log."
         yield error("isolation", f"No worker can be started: {fault.message}", remedy)
@@ -299,3 +299,18 @@ def _cage(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("isolation", f"A worker was denied all of {len(tries)} things that it tried.")
+
+
+def ask_worker(device: str) -> Finding:
+    """Does the device work inside the cage? A driver may want what the cage keeps from it."""
+    began = time.monotonic()
+    try:
+        worker = WorkerProcess.start(WorkerSpec(ENGINE, {"device": device}))
+        try:
+            worker.await_ready(PROBE_S)
+        finally:
+            worker.end()
+    except EdgeDaemonError as fault:
+        remedy = "If torch is well above, set slots.isolation: thread, and report this."
+        return error("worker", f"A worker cannot use {device}: {fault.message}", remedy)
+    return ok("worker", f"A worker was ready on {device} in {time.monotonic() - began:.1f} s.")
