@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.core.values import Detection
-from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
+from edge_daemon.models.blame import inference_fault, load_fault
 
 Pixels = NDArray[np.uint8]
 """One frame: height x width x 3, BGR, uint8, C-contiguous; may be read-only."""
@@ -101,6 +102,13 @@ def decode_image(path: Path) -> Pixels:
     return np.ascontiguousarray(decoded, dtype=np.uint8)
 
 
+def half_precision() -> dict[str, object]:
+    """The option for it: newer releases of ultralytics have another name."""
+    from ultralytics.utils import DEFAULT_CFG_DICT  # noqa: PLC0415
+
+    return {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}
+
+
 class UltralyticsEngine:
     """YOLO weights in any of the formats that ultralytics runs on a CPU or an NVIDIA GPU.
 
@@ -148,7 +156,7 @@ class UltralyticsEngine:
             raise
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             self._forget()
-            raise _load_fault(error) from error
+            raise load_fault(error) from error
         network = predictor.model
         network.register_forward_hook(self._watch)
         self._predictor = predictor
@@ -168,7 +176,7 @@ class UltralyticsEngine:
             found = result.obb if result.obb is not None else result.boxes
             rows = [] if found is None else _rows(found)
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
-            raise _inference_fault(error) from error
+            raise inference_fault(error) from error
         detections = tuple(
             Detection(self._names[int(index)], confidence, (x1, y1, x2, y2))
             for x1, y1, x2, y2, confidence, index in rows
@@ -257,7 +265,6 @@ class UltralyticsEngine:
         """ultralytics' own predictor, set up once: `YOLO.predict` would read all settings anew
         for every frame (0.5 ms), and keep a second copy of the network."""
         from ultralytics.models import YOLO  # noqa: PLC0415
-        from ultralytics.utils import DEFAULT_CFG_DICT  # noqa: PLC0415
 
         model = YOLO(str(weights), task=order.task)
         if model.task not in _TASKS_WITH_BOXES:
@@ -265,9 +272,7 @@ class UltralyticsEngine:
                 f"The weights are for the task {model.task!r}, which gives no boxes.",
                 code=Code.INCOMPATIBLE,
             )
-        precision: dict[str, object] = {}
-        if order.half and order.device != "cpu":
-            precision = {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}
+        precision = half_precision() if order.half and order.device != "cpu" else {}
         make: Callable[..., Any] = model.task_map[model.task]["predictor"]
         predictor = make(
             overrides={
@@ -324,66 +329,6 @@ def _rows(found: Any) -> list[list[float]]:
     table = torch.cat((found.xyxy, found.conf[:, None], found.cls[:, None]), dim=1)
     rows: list[list[float]] = table.tolist()
     return rows
-
-
-def _load_fault(error: Exception) -> EdgeDaemonError:
-    if _is_out_of_memory(error):
-        return BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
-    if _is_broken_gpu(error):
-        return SlotLost("The GPU failed while the model was loaded.")
-    if isinstance(error, ImportError):
-        return BundleError(
-            f"The weights need a library that this box lacks ({error.name or error}).",
-            hint="Export the model to a format that this box runs, or install the library.",
-            code=Code.INCOMPATIBLE,
-        )
-    return BundleError(
-        f"The weights cannot be loaded ({_first_line(error)}).",
-        hint="Check that the file is an ultralytics model, exported for this version.",
-        code=Code.LOAD_FAILED,
-    )
-
-
-def _inference_fault(error: Exception) -> EdgeDaemonError:
-    if _is_out_of_memory(error):
-        return BoxError("There is no memory for an inference.", code=Code.NO_MEMORY)
-    if _is_broken_gpu(error):
-        return SlotLost("The GPU failed at an inference.")
-    return BundleError(
-        f"The model failed at an inference ({_first_line(error)}).",
-        hint="Check that it was exported for the imgsz and the task in model.yaml.",
-        code=Code.GATE_FAILED,
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch  # noqa: PLC0415
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # A CPU's allocators, those of the runtimes, and TorchScript on a GPU say it in words only.
-    said = str(error).casefold()
-    return any(word in said for word in _OUT_OF_MEMORY)
-
-
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "failed to allocate memory",
-    "bad_alloc",
-    "cuda out of memory",
-)
-
-
-def _is_broken_gpu(error: Exception) -> bool:
-    """After a fault of the GPU its context is lost: every later call of the process fails."""
-    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 @dataclass(frozen=True)

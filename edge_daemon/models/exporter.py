@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.errors import BoxError, BundleError, Code
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight, UltralyticsEngine
+from edge_daemon.models.engine import (
+    ModelFacts,
+    ModelOrder,
+    Pixels,
+    Sight,
+    UltralyticsEngine,
+    half_precision,
+)
 
 EXPORT_FOLDER = "export"
 FORMATS = {
@@ -85,7 +92,7 @@ class Exporter:
             "device": order.device,
         }
         if self._kind == "tensorrt":
-            options |= {"half": True, "workspace": 2}
+            options |= {**half_precision(), "workspace": 2}
         else:
             options |= {"dynamic": True}
         if self._kind == "onnx":

@@ -1,0 +1,43 @@
+"""What a library raises gets its code and its blame, also where only its words tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
+from edge_daemon.models.blame import inference_fault, load_fault
+
+pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("default")]  # it asks torch
+
+IN_A_SCRIPT = "The following operation failed in the TorchScript interpreter.\nTraceback: …\n"
+
+RAISED = [
+    (MemoryError(), BoxError, Code.NO_MEMORY),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), BoxError, Code.NO_MEMORY),
+    (RuntimeError(IN_A_SCRIPT + "RuntimeError: CUDA out of memory."), BoxError, Code.NO_MEMORY),
+    (RuntimeError("CUDA error: device-side assert triggered"), SlotLost, None),
+    (RuntimeError(IN_A_SCRIPT + "RuntimeError: CUDA error: unknown error"), SlotLost, None),
+    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), BundleError, None),
+    (ValueError("expected 3 channels\nhere is much more"), BundleError, None),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "code"), RAISED, ids=[str(row[0]) for row in RAISED])
+def test_each_fault_has_its_owner(
+    error: Exception, kind: type[EdgeDaemonError], code: Code | None
+) -> None:
+    """The bundle's is quarantined, the box's is tried again, and a broken GPU ends the slot."""
+    usual = {load_fault: Code.LOAD_FAILED, inference_fault: Code.GATE_FAILED}
+    for judge, own in usual.items():
+        found = judge(error)
+        assert type(found) is kind
+        assert "\n" not in found.message
+        if kind is not SlotLost:
+            assert found.code is (code or own)
+
+
+def test_a_library_that_is_lacking_is_named() -> None:
+    """Nobody's fault, and nothing that a better version of the weights would mend."""
+    found = load_fault(ImportError("no module", name="tensorrt"))
+    assert found.code is Code.INCOMPATIBLE
+    assert "tensorrt" in found.message
