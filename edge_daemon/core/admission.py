@@ -86,9 +86,9 @@ def _named(state: State, choice: ModelChoice | None) -> Known | Refusal:
 
 
 def _rollback_target(state: State, request: Request) -> Known | Refusal:
-    active = state.active_bundle
+    active = state.last_bundle
     if active is None:
-        return Refusal(Code.NOTHING_TO_ROLL_BACK, "No model is active.", "Swap to one instead.")
+        return Refusal(Code.NOTHING_TO_ROLL_BACK, "No model was active.", "Swap to one instead.")
     if request.model is None or request.model.version is None:
         target = selection.rollback_target(state)
         if target is None or (request.model and request.model.name != active.ref.name):

@@ -63,7 +63,7 @@ def _vacated(turn: Turn, op: Operation) -> None:
 
 def _crossed(turn: Turn, op: Operation) -> None:
     state = turn.state
-    left = state.active_bundle or state.durable.active
+    left = state.last_bundle
     slot = turn.state.slot(op.slot)
     turn.set(active=slot.name, unfit=False, losses=0, op=None, uses=state.uses + 1)
     turn.forget_starts(op.target.ref)

@@ -39,10 +39,10 @@ def selected(state: State, name: str) -> BundleRef | None:
 
 def rollback_target(state: State) -> Known | None:
     """The version of the active name that was confirmed before the active one."""
-    active = state.active_bundle
-    if active is None:
+    last = state.last_bundle
+    if last is None:
         return None
-    return next(_confirmed(state, active.ref.name, but=active.ref), None)
+    return next(_confirmed(state, last.ref.name, but=last.ref), None)
 
 
 def wanted(state: State) -> list[Known]:

@@ -164,6 +164,11 @@ class State:
     def active_bundle(self) -> Known | None:
         return self.slot(self.active).bundle if self.active else None
 
+    @property
+    def last_bundle(self) -> Known | None:
+        """What judges; while nothing does, as at a start, what judged last."""
+        return self.active_bundle or self.durable.active
+
     def quarantine_reason(self, ref: BundleRef) -> str | None:
         return next((why for r, why in self.durable.quarantined if r == ref), None)
 

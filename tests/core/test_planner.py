@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.actions import Action, Announce, AskCutover, Prepare, Restore, Stamp
+from edge_daemon.core.actions import Action, Announce, AskCutover, Prepare, Reply, Restore, Stamp
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -29,6 +29,7 @@ from edge_daemon.core.values import (
     ModelChoice,
     OrderState,
     Request,
+    Status,
     Verb,
 )
 from tests.sim.planner_world import B1, B2, BOX, C1, GATE, NOW, start_state
@@ -116,6 +117,21 @@ def test_losses_and_restarts_of_a_trial_are_counted_together() -> None:
     assert tale.state.quarantine_reason(B2.ref) is not None
     assert tale.state.op is not None
     assert tale.state.op.target == B1
+
+
+def test_a_rollback_may_be_asked_for_before_anything_judges() -> None:
+    """The power was away, and somebody presses the button before the model is back: it is known
+    which one judged last, and which was confirmed before it."""
+    tale = Tale(durable=Tale().running().swapped().state.durable)
+    start = tale.actions
+    tale.tell(RequestReceived(Request("r", Verb.ROLLBACK)))
+    assert [a.status for a in tale.actions if isinstance(a, Reply)] == [Status.ACCEPTED]
+    tale.actions = (*start, *tale.actions)
+    tale.proven().crossed()
+    assert tale.active == "b@2"
+    tale.proven().crossed()
+    assert tale.active == "b@1"
+    assert tale.state.quarantine_reason(B2.ref) is not None
 
 
 def test_a_version_that_kills_the_daemon_before_it_judges_is_left() -> None:
