@@ -257,7 +257,7 @@ class Driver:
         op = self._state.op
         crossing = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
         if op is not None and crossing and op.token == crossed.token:
-            left = self._state.active_bundle or self._state.durable.active
+            left = self._state.last_bundle
             self._rooms.receipts.crossed(op.swap_id, crossed, left)
             self._rooms.desk.swapped(op, left)
         self._step(CutoverDone(crossed.token, crossed.frame))
@@ -288,11 +288,12 @@ class Driver:
         now = rooms.clock.now()
         old = self._state
         new, actions = step(old, event, now)
-        self._open_receipts(old, new, now)
+        begun = self._open_receipts(old, new, now)
         try:
             rooms.desk.commit(old, new, actions, now)
         except StateError as error:
             if isinstance(event, RequestReceived):
+                rooms.receipts.discard(begun)
                 rooms.desk.cannot_accept(event.request, error)
                 return
             _log.error("state_not_saved", error=error.message, hint=error.hint)
@@ -304,11 +305,10 @@ class Driver:
             rooms.quarantine_changed()
         self._open_line(new)
 
-    def _open_receipts(self, old: State, new: State, now: Instant) -> None:
-        for op in (new.op, new.queued, new.parked):
-            if op is not None:
-                left = old.active_bundle or old.durable.active
-                self._rooms.receipts.open(op, now, _by(op, new), left)
+    def _open_receipts(self, old: State, new: State, now: Instant) -> list[str]:
+        ops = [op for op in (new.op, new.queued, new.parked) if op is not None]
+        receipts, left = self._rooms.receipts, old.last_bundle
+        return [op.swap_id for op in ops if receipts.open(op, now, _by(op, new), left)]
 
     def _open_line(self, state: State) -> None:
         """Frames count from the first model on, or from when it is clear that there is none."""

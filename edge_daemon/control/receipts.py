@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -61,14 +61,20 @@ class Receipts:
         """Every few seconds: move the window that counts as `before`."""
         self._usual, self._usual_next = self._usual_next, self._line.mark()
 
-    def open(self, op: Operation, now: Instant, by: str, left: Known | None) -> None:
-        """A swap begins; a second call for the same one changes nothing."""
+    def open(self, op: Operation, now: Instant, by: str, left: Known | None) -> bool:
+        """A swap begins; a second call for the same one changes nothing, and says False."""
         if op.swap_id in self._swaps:
-            return
+            return False
         before = self._line.since(self._usual)
         self._swaps[op.swap_id] = _Swap(op, now, by, self._line.mark(), before, left)
         while len(self._swaps) > KEPT:
             del self._swaps[next(iter(self._swaps))]
+        return True
+
+    def discard(self, swap_ids: Iterable[str]) -> None:
+        """These never began: what follows may have the same id."""
+        for swap_id in swap_ids:
+            self._swaps.pop(swap_id, None)
 
     def crossed(self, swap_id: str, crossed: Crossed, left: Known | None = None) -> None:
         """The lane crossed: what `succeeded` will say is known now.

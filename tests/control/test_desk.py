@@ -146,6 +146,17 @@ def test_a_refused_request_that_could_not_be_kept_is_refused_later(station: Stat
     station.until_answer("swap-1", status="rejected")
 
 
+def test_what_could_not_be_accepted_leaves_no_receipt_to_the_next(station: Station) -> None:
+    """The next swap has the number that the refused request would have had, and its own proof."""
+    station.journal.is_full = True
+    assert station.ask("prepare", model=CAN)["status"] == "failed"
+    station.journal.is_full = False
+    receipt = station.ask("swap", model=B2, by="kim")["receipt"]
+    assert (receipt["to"], receipt["verb"], receipt["by"]) == (B2, "swap", "kim")
+    digest = next(r.sha256 for r in station.results if str(r.model) == B2)
+    assert receipt["sha256"] == digest
+
+
 def test_a_journal_that_cannot_be_read_fails_the_request_alone(station: Station) -> None:
     """The driver goes on."""
     station.journal.is_unreadable = True
