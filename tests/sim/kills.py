@@ -30,6 +30,7 @@ from typing import Any
 import yaml
 
 from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.core.health import CALM_S
 from edge_daemon.core.state import Durable
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
@@ -38,7 +39,8 @@ from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.nursery import Life, Nursery
 
-GENEROUS_S = 60.0
+GENEROUS_S = CALM_S + 60.0
+"""Three starts cut short, and a good version rests for a minute."""
 DEMO = Path(__file__).parents[2] / "edge_daemon" / "cli" / "demo" / "bundles"
 
 
@@ -321,9 +323,14 @@ def _may_judge(durable: Durable) -> set[str]:
     return known
 
 
+INITIAL = "bottle@1.0.0"  # of `settings_for`
+
+
 def _may_start(durable: Durable) -> set[str]:
     """What the next life may judge its first frame with: tries and orders have their say."""
     allowed = _may_judge(durable)
+    if durable.active is None:  # the first start was cut short: the configured version is next
+        allowed.add(INITIAL)
     if durable.active is not None and durable.trial is not None and durable.tries <= 1:
         allowed.discard(str(durable.active.ref))
     name = LINKS.get(durable.product or "")
