@@ -1,6 +1,6 @@
 """Whose fault it is that a network library raised: the bundle's, this box's, or the GPU's.
 
-The libraries raise whatever they like, and say some of it in words only.
+The libraries raise whatever they like, and say some of it in words only. None is imported here.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def inference_fault(error: Exception) -> EdgeDaemonError:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    import torch  # noqa: PLC0415
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
         return True
     # A CPU's allocators, those of the runtimes, and TorchScript on a GPU say it in words only.
     said = str(error).casefold()

@@ -7,12 +7,16 @@ import pytest
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.models.blame import inference_fault, load_fault
 
-pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("default")]  # it asks torch
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's is called."""
+
 
 IN_A_SCRIPT = "The following operation failed in the TorchScript interpreter.\nTraceback: …\n"
 
 RAISED = [
     (MemoryError(), BoxError, Code.NO_MEMORY),
+    (OutOfMemoryError("Tried to allocate 20.00 GiB."), BoxError, Code.NO_MEMORY),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory"), BoxError, Code.NO_MEMORY),
     (RuntimeError(IN_A_SCRIPT + "RuntimeError: CUDA out of memory."), BoxError, Code.NO_MEMORY),
     (RuntimeError("CUDA error: device-side assert triggered"), SlotLost, None),
