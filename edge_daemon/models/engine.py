@@ -148,9 +148,9 @@ class UltralyticsEngine:
         self._library()
         weights = self._acceptable(order)
         _require_device(order.device)
-        if order.device != "cpu":
-            _leave_free(order.device, self._headroom_bytes)
         try:
+            if order.device != "cpu":
+                _leave_free(order.device, self._headroom_bytes)
             predictor = self._predictor_for(weights, order)
         except EdgeDaemonError:
             raise
