@@ -104,17 +104,16 @@ class Live:
         while not (self._is_closed or leaving.done()):
             if self._serial > after:
                 return self._serial, self._part
-            news = asyncio.ensure_future(self._hear())
+            news = asyncio.ensure_future(self._hear(after))
             await asyncio.wait({news, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not news.done():
                 news.cancel()
                 await asyncio.gather(news, return_exceptions=True)
         return None
 
-    async def _hear(self) -> None:
+    async def _hear(self, after: int) -> None:
         async with self._news:
-            if not self._is_closed:
-                await self._news.wait()
+            await self._news.wait_for(lambda: self._is_closed or self._serial > after)
 
     # ------------------------------------------------------------------ the one who waits
 
