@@ -102,7 +102,6 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=(fd,),
                 env=_environment(scratch),
-                start_new_session=True,  # Ctrl-C at a terminal is for the daemon alone
             )
         except BaseException:
             ours.close()

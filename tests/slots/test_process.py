@@ -245,7 +245,20 @@ def test_ctrl_c_is_for_the_daemon_alone(
     os.kill(slot.pid, signal.SIGINT)
     os.kill(slot.pid, signal.SIGTERM)
     assert len(slot.infer(frame, GENEROUS_S).detections) == 1
-    assert os.getsid(slot.pid) != os.getsid(0)
+    assert os.getpgid(slot.pid) != os.getpgid(0)
+
+
+def test_a_worker_gives_way_to_the_daemon_and_not_to_itself_alone(
+    slot: ProcessSlot, order: Order
+) -> None:
+    """Linux shares the processors among sessions first: in its own, a worker would yield to none."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    assert slot.pid is not None
+    assert os.getsid(slot.pid) == os.getsid(0)
+    shares = [Path(f"/proc/{pid}/autogroup") for pid in (slot.pid, os.getpid())]
+    if shares[0].exists():
+        of_worker, of_daemon = (path.read_text(encoding="ascii") for path in shares)
+        assert of_worker == of_daemon
 
 
 def _frame_maps(slot: ProcessSlot) -> list[str]:
