@@ -31,8 +31,8 @@ def main() -> int:
     arguments = _arguments()
     if not die_with_parent(arguments.parent):
         return _EXIT_LOST
-    # Ctrl-C at a terminal is for the daemon alone; but in the daemon's own session: Linux gives each
-    # session a share of the processors (autogroup), and in another one SCHED_IDLE yields to nobody.
+    # Ctrl-C at a terminal is for the daemon alone. No session of its own: Linux gives each session
+    # a share of the processors (autogroup), and in another one SCHED_IDLE yields to nobody.
     os.setpgrp()
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the daemon decides when a worker ends
         signal.signal(ignored, signal.SIG_IGN)

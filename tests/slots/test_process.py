@@ -251,7 +251,7 @@ def test_ctrl_c_is_for_the_daemon_alone(
 def test_a_worker_gives_way_to_the_daemon_and_not_to_itself_alone(
     slot: ProcessSlot, order: Order
 ) -> None:
-    """Linux shares the processors among sessions first: in its own, a worker would yield to none."""
+    """Linux shares processors among sessions first: in its own, a worker would yield to none."""
     slot.load(order(Behaviour.GOOD), GENEROUS_S)
     assert slot.pid is not None
     assert os.getsid(slot.pid) == os.getsid(0)
