@@ -1,32 +1,31 @@
 """Collects what the gate judges: warm-up, golden images, recent frames, latency, memory.
 
 The candidate is measured in its own slot, on frames of this camera as they come in, in turns with
-the active model: its inference runs after the live one of the same frame, in the time that the
-frame budget leaves. The active model sees golden images between two frames, and so it does the
-camera's picture where the line gives no frame that it judges.
+the active model: whatever it infers begins right after a live verdict, in the time that the frame
+budget leaves. The active model sees golden images between two frames, and so it does the camera's
+picture where the line gives no frame that it judges.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edge_daemon.config import GateSettings
+from edge_daemon.control.gaps import Gaps
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Evidence, Memory, Timing, WarmUp, is_doubtful
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recent import Recent
 from edge_daemon.core.recipe import judge
 from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
-from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
+from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress
 from edge_daemon.models.bundle import Manifest, Verified
-from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.crossing import Crossing
 from edge_daemon.slots.line import Line, Sample
 from edge_daemon.slots.slot import Inference, Loaded, Slot
 
@@ -38,9 +37,6 @@ LOOKS = 3
 
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
-
-ERRAND_WAIT_S = 5.0
-"""How long the lane may take to let the active model look; only one that hangs takes longer."""
 
 ERRAND_TIMEOUT_S = 1.0
 """How long the active model may take for one picture that is not of the line."""
@@ -84,6 +80,7 @@ class GateRunner:
         self._settings = settings
         self._line = line
         self._crossing = crossing
+        self._gaps = Gaps(crossing)
         self._free_memory = free_memory
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
@@ -93,6 +90,7 @@ class GateRunner:
             frame = samples.next(self._patience_s(slot)).frame
             height, width = frame.pixels.shape[:2]
             for _ in range(max(2, inferences)):
+                self._gaps.begin(slot)
                 seen = _in_time(deadline_at, partial(slot.infer, frame))
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
@@ -129,10 +127,11 @@ class GateRunner:
         verified, incumbent = candidate.verified, candidate.incumbent
         results = []
         for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
-            seen = _in_time(deadline_at, partial(candidate.slot.infer_file, path))
             other = self._ask(incumbent, partial(_look_at_file, path))
             if other is None:
                 incumbent = None
+                self._gaps.begin(candidate.slot)
+            seen = _in_time(deadline_at, partial(candidate.slot.infer_file, path))
             found = other.detections if other else None
             results.append(Golden(image.expectation, seen.detections, found))
         if incumbent is not None:
@@ -143,27 +142,8 @@ class GateRunner:
     def _ask(
         self, incumbent: Incumbent | None, look: Callable[[Slot], Inference]
     ) -> Inference | None:
-        """The active model's answer when it is asked between two frames; None: it gave none."""
-        if incumbent is None:
-            return None
-        running, answered, given_up = threading.Lock(), threading.Event(), threading.Event()
-        answer: list[Inference] = []
-
-        def errand(pointer: Pointer) -> None:
-            known, slot = pointer.known, pointer.slot
-            with running:
-                if slot and known and known.ref == incumbent.manifest.ref and not given_up.is_set():
-                    with suppress(EdgeDaemonError):  # the lane meets it too, and reports it
-                        answer.append(look(slot))
-            answered.set()
-
-        self._crossing.send(errand)
-        if not answered.wait(ERRAND_WAIT_S):
-            self._crossing.send(None)
-            given_up.set()
-            with running:  # one that has begun may read the picture until it ends
-                pass
-        return answer[0] if answer else None
+        """The active model's answer between two frames; None: there is none."""
+        return self._gaps.ask(incumbent.manifest.ref, look) if incumbent else None
 
     def _interleaved(
         self, candidate: Candidate, deadline_at: float

@@ -123,11 +123,11 @@ class Lane:
 
     def _attend(self, *, has_served: bool) -> None:
         """An errand begins where a gap begins, so that the next frame does not find it at work,
-        or while the line is still. It lets frames go first, but only so many: a line that never
-        pauses is no reason to prove a bundle without the active one."""
+        or while the line is still or waits for a model. It lets frames go first, but only so many:
+        a line that never pauses is no reason to prove a bundle without the active one."""
         if not self._crossing.has_errand:
             self._gave_way = 0
-        elif self._ring.depth and self._gave_way < ERRAND_FRAMES:
+        elif self._ring.depth and self._waiting_at is None and self._gave_way < ERRAND_FRAMES:
             self._gave_way += 1
         elif has_served or self._now().at - self._last_at >= IDLE_S:
             self._gave_way = 0

@@ -7,7 +7,9 @@ assignment. Nothing here loads, frees or waits.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edge_daemon.core.values import Known, Recipe
@@ -71,7 +73,7 @@ class Crossing:
         self._wake = wake
         self._lock = threading.Lock()
         self._asked: Cutover | None = None
-        self._errand: Errand | None = None
+        self._errands: deque[Errand] = deque()
         self._loads: dict[str, int] = {}
 
     # ------------------------------------------------------------------ control's side
@@ -90,14 +92,19 @@ class Crossing:
             self._asked = None
             return True
 
-    def send(self, errand: Errand | None) -> None:
-        """Let the lane run this once, when no frame waits or enough went first; None: take back."""
-        self._errand = errand
+    def send(self, errand: Errand) -> None:
+        """Let the lane run this once, when no frame waits or enough went first; in turn."""
+        self._errands.append(errand)
         self._wake()
+
+    def take_back(self, errand: Errand) -> None:
+        """It need not be run any more; the lane may have begun it all the same."""
+        with suppress(ValueError):
+            self._errands.remove(errand)
 
     def offer(self, errand: Errand) -> bool:
         """As `send`, for what matters less than an errand that waits; False where one does."""
-        if self._errand is not None:
+        if self._errands:
             return False
         self.send(errand)
         return True
@@ -115,12 +122,14 @@ class Crossing:
 
     @property
     def has_errand(self) -> bool:
-        return self._errand is not None
+        return bool(self._errands)
 
     def take_errand(self) -> Errand | None:
-        """The errand that waits, once."""
-        errand, self._errand = self._errand, None
-        return errand
+        """The errand that has waited longest, once."""
+        try:
+            return self._errands.popleft()
+        except IndexError:  # taken back since the lane looked
+            return None
 
     def take_due(self, frame: int, epoch: int) -> Cutover | None:
         """The cutover that is due before this frame, taken so that it cannot be withdrawn."""

@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control import gate_runner
 from edge_daemon.control.gate_runner import TIMED_FRAMES, GateRunner, Incumbent
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
-    Detection,
     Judged,
     Known,
     Recipe,
@@ -31,6 +29,7 @@ from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Sample
 from edge_daemon.slots.slot import Inference, LoadOrder
+from tests.sim.errands import still_lane
 from tests.sim.slot import Script, SimSlot
 
 ORDER = LoadOrder(BundleRef("b", "2"), "bb", Path(), Path(), "detect", ("x",), 32, 0.2)
@@ -94,6 +93,30 @@ def test_nothing_is_waited_for_where_nothing_judges(bench: Bench) -> None:
     assert bench.line.patience[2] > 0.0
 
 
+@pytest.mark.parametrize("has_incumbent", [True, False])
+def test_a_golden_image_is_judged_where_a_gap_begins(bench: Bench, has_incumbent: bool) -> None:
+    """After the active model's look at it, in the same gap; or in one of its own."""
+    incumbent, course = activate(bench), []
+    for name, slot in bench.slots.items():
+        slot.script.detect_file = lambda order, path, name=name: course.append(name) or ()
+    with still_lane(bench.crossing, lambda: course.append("gap")):
+        results = bench.runner._golden(
+            candidate(bench, incumbent if has_incumbent else None, images=3), far()
+        )
+    assert course == (["gap", "A", "B"] if has_incumbent else ["gap", "B"]) * 3
+    assert [golden.incumbent is not None for golden in results] == [has_incumbent] * 3
+
+
+def test_each_warm_up_begins_where_a_gap_begins(bench: Bench) -> None:
+    """The first inferences are the long ones: the next frame should not find two at work."""
+    activate(bench)
+    course: list[str] = []
+    bench.slots["B"].script.detect = lambda order, pixels: course.append("B") or ()
+    with still_lane(bench.crossing, lambda: course.append("gap")):
+        bench.runner.warm(bench.slots["B"], 3, far())
+    assert course == ["gap", "B"] * 3
+
+
 def test_past_its_time_the_gate_ends(bench: Bench) -> None:
     """As a load that takes too long, with the setting to raise."""
     with pytest.raises(SlotLost) as caught:
@@ -108,73 +131,11 @@ def activate(bench: Bench) -> Incumbent:
     return Incumbent(SimpleNamespace(ref=BundleRef("b", "1"), recipe=Recipe()))  # type: ignore[arg-type]
 
 
-@contextmanager
-def lane(bench: Bench) -> Iterator[None]:
-    """Runs errands, as the lane does between two frames."""
-    over = threading.Event()
-
-    def run() -> None:
-        while not over.wait(0.001):
-            errand = bench.crossing.take_errand()
-            if errand is not None:
-                errand(bench.crossing.pointer)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
-
-
-def candidate(bench: Bench, incumbent: Incumbent | None) -> Any:
-    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()))
-    verified = SimpleNamespace(manifest=manifest)
+def candidate(bench: Bench, incumbent: Incumbent | None, images: int = 0) -> Any:
+    golden = [SimpleNamespace(expectation=None)] * images
+    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()), golden=golden)
+    verified = SimpleNamespace(manifest=manifest, golden=[Path("golden.png")] * images)
     return SimpleNamespace(slot=bench.slots["B"], verified=verified, incumbent=incumbent)
-
-
-def ask(bench: Bench, incumbent: Incumbent) -> Inference | None:
-    return bench.runner._ask(incumbent, lambda slot: slot.infer_file(Path("golden.png"), 1.0))
-
-
-def test_the_active_model_answers_between_frames(bench: Bench) -> None:
-    """On the lane's own thread; the gate waits for it."""
-    box = Detection("x", 0.5, (0.0, 0.0, 1.0, 1.0))
-    bench.slots["A"].script.detect_file = lambda order, path: (box,)
-    incumbent = activate(bench)
-    with lane(bench):
-        answer = ask(bench, incumbent)
-    assert answer is not None
-    assert answer.detections == (box,)
-
-
-def test_a_lost_incumbent_is_no_fault_of_the_candidate(bench: Bench) -> None:
-    """The image is compared with nothing."""
-    incumbent = activate(bench)
-    bench.slots["A"].kill()
-    with lane(bench):
-        assert ask(bench, incumbent) is None
-
-
-def test_another_model_does_not_answer_for_the_incumbent(bench: Bench) -> None:
-    """What was active when the proof began may be left while it runs."""
-    incumbent = activate(bench)
-    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("other", "1"), "cc"))
-    with lane(bench):
-        assert ask(bench, incumbent) is None
-
-
-def test_an_errand_that_came_too_late_looks_at_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its picture may be gone: a lane that hangs runs it long after the gate gave up."""
-    monkeypatch.setattr(gate_runner, "ERRAND_WAIT_S", 0.01)
-    incumbent, looked, kept = activate(bench), [], []
-    monkeypatch.setattr(bench.crossing, "send", kept.append)
-    assert bench.runner._ask(incumbent, looked.append) is None  # type: ignore[arg-type]
-    errand, taken_back = kept
-    assert taken_back is None
-    errand(bench.crossing.pointer)
-    assert looked == []
 
 
 class HangingSlot(SimSlot):
@@ -219,7 +180,7 @@ def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
     """What the line does not show is asked for: a still line lets no slow model pass."""
     incumbent = activate(bench)
     bench.line = bench.runner._line = HiccupLine(every, BundleRef("b", "1"))  # type: ignore[assignment]
-    with lane(bench):
+    with still_lane(bench.crossing):
         timing, recent = bench.runner._interleaved(candidate(bench, incumbent), far())
     assert timing.incumbent_ms is not None
     assert len(timing.candidate_ms) == len(timing.incumbent_ms) == TIMED_FRAMES
@@ -230,7 +191,7 @@ def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
 def test_a_silent_line_is_waited_for_once(bench: Bench) -> None:
     """Frames may wait for this very model: nineteen more silences would lose them."""
     incumbent = activate(bench)
-    with lane(bench):
+    with still_lane(bench.crossing):
         bench.runner._interleaved(candidate(bench, incumbent), far())
     assert [seconds > 0 for seconds in bench.line.patience] == [True] + [False] * 19
 
@@ -256,7 +217,7 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
         return infer(frame, timeout_s)
 
     bench.slots["A"].infer = counted  # type: ignore[method-assign]
-    with lane(bench):
+    with still_lane(bench.crossing):
         timing, _ = bench.runner._interleaved(candidate(bench, incumbent), far())
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()

@@ -522,6 +522,18 @@ def test_a_still_line_has_time_for_errands(bench: Bench) -> None:
     assert done_after == [1, 1]
 
 
+def test_frames_that_wait_for_a_model_leave_time_for_errands(bench: Bench) -> None:
+    """The model that they wait for may be proven meanwhile, and nobody could go first."""
+    ran: list[int] = []
+    bench.capture()
+    bench.lane.turn()
+    bench.ring.stamp(product("can", 2), bench.clock.advance(0.001).at)
+    bench.capture(3)
+    bench.crossing.send(lambda pointer: ran.append(len(bench.verdicts)))
+    bench.lane.turn()
+    assert ran == [1]
+
+
 def test_every_place_is_given_back(bench: Bench) -> None:
     """However a frame ends, its pixels are free for the camera again."""
     bench.script.fail_infer(BOTTLE, BundleError("bad"), after=3, times=3)

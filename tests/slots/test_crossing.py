@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from edge_daemon.core.values import BundleRef, Known
-from edge_daemon.slots.crossing import Crossing, Cutover, Pointer
+from edge_daemon.slots.crossing import Crossing, Cutover, Errand, Pointer
 from tests.sim.slot import SimSlot
 
 KNOWN = Known(BundleRef("bottle", "1"), "aa")
@@ -96,12 +96,31 @@ def test_a_load_is_told_from_the_one_before() -> None:
     assert crossing.load_of(slot) == 9
 
 
-def test_an_errand_is_run_once_or_taken_back() -> None:
-    """`send(None)` leaves the lane nothing to do."""
+def test_errands_are_run_once_and_in_turn() -> None:
+    """Two proofs at a time do not take each other's place."""
     crossing, _ = make()
-    crossing.send(lambda pointer: None)
-    assert crossing.take_errand() is not None
+    errands: list[Errand] = [lambda pointer: None, lambda pointer: None]
+    for errand in errands:
+        crossing.send(errand)
+    assert [crossing.take_errand(), crossing.take_errand()] == errands
     assert crossing.take_errand() is None
-    crossing.send(lambda pointer: None)
-    crossing.send(None)
+    assert not crossing.has_errand
+
+
+def test_an_errand_may_be_taken_back() -> None:
+    """That leaves the lane nothing to do; one that it has begun can not."""
+    crossing, _ = make()
+    errands: list[Errand] = [lambda pointer: None, lambda pointer: None]
+    for errand in errands:
+        crossing.send(errand)
+    crossing.take_back(errands[0])
+    assert crossing.take_errand() is errands[1]
+    crossing.take_back(errands[1])
     assert crossing.take_errand() is None
+
+
+def test_what_is_only_offered_waits_for_nobody() -> None:
+    """Where an errand waits, the offer is refused."""
+    crossing, _ = make()
+    assert crossing.offer(lambda pointer: None)
+    assert not crossing.offer(lambda pointer: None)
