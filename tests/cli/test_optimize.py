@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def test_the_engine_is_proven_signed_stored_and_not_built_twice(station: Path) -
 
 @pytest.mark.gpu
 @pytest.mark.skipif(open_gpu("cuda:0", {}) is None, reason="no device")
+@pytest.mark.skipif(find_spec("tensorrt") is None, reason="no TensorRT")
 @pytest.mark.timeout(1800)
 def test_tensorrt_builds_on_this_gpu(station: Path) -> None:
     """The engine of a CUDA device, half precision, as close to its parent as the limits ask."""
