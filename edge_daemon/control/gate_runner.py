@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from edge_daemon.config import GateSettings
+from edge_daemon.control.album import Album, Found
 from edge_daemon.control.gaps import Gaps
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Evidence, Memory, Timing, WarmUp, is_doubtful
@@ -25,6 +26,7 @@ from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress
 from edge_daemon.models.bundle import Manifest, Verified
+from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.slots.crossing import Crossing
 from edge_daemon.slots.line import Line, Sample
 from edge_daemon.slots.slot import Inference, Loaded, Slot
@@ -81,6 +83,7 @@ class GateRunner:
         self._line = line
         self._crossing = crossing
         self._gaps = Gaps(crossing)
+        self._album = Album()
         self._free_memory = free_memory
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
@@ -124,20 +127,31 @@ class GateRunner:
         )
 
     def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:
-        verified, incumbent = candidate.verified, candidate.incumbent
+        verified = candidate.verified
         results = []
         for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
-            other = self._ask(incumbent, partial(_look_at_file, path))
-            if other is None:
-                incumbent = None
-                self._gaps.begin(candidate.slot)
-            seen = _in_time(deadline_at, partial(candidate.slot.infer_file, path))
-            found = other.detections if other else None
-            results.append(Golden(image.expectation, seen.detections, found))
-        if incumbent is not None:
+            usual = self._usual(candidate, image, path)
+            if usual is None:
+                candidate = replace(candidate, incumbent=None)
+            found = _in_time(deadline_at, partial(candidate.slot.infer_file, path)).detections
+            self._album.keep(verified.manifest, image, found)
+            results.append(Golden(image.expectation, found, usual))
+        if candidate.incumbent is not None:
             return tuple(results)
         # The active model is lost or hangs: compare nothing, not a part. It is being left anyway.
         return tuple(Golden(golden.expectation, golden.candidate) for golden in results)
+
+    def _usual(self, candidate: Candidate, image: GoldenImage, path: Path) -> Found | None:
+        """What the incumbent sees, asked where that is not known; returns where a gap begins."""
+        incumbent = candidate.incumbent
+        known = self._album.recall(incumbent.manifest, image) if incumbent else None
+        asked = incumbent if known is None else None
+        answer = self._ask(asked, partial(_look_at_file, path))
+        if asked is None or answer is None:
+            self._gaps.begin(candidate.slot)
+            return known
+        self._album.keep(asked.manifest, image, answer.detections)
+        return answer.detections
 
     def _ask(
         self, incumbent: Incumbent | None, look: Callable[[Slot], Inference]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control.gate_runner import TIMED_FRAMES, GateRunner, Incumbent
+from edge_daemon.control.gate_runner import TIMED_FRAMES, Candidate, GateRunner, Incumbent
 from edge_daemon.core.gate import Limits
+from edge_daemon.core.golden import Expectation
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
+    Detection,
     Judged,
     Known,
     Recipe,
@@ -26,9 +27,10 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Sample
-from edge_daemon.slots.slot import Inference, LoadOrder
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from tests.sim.errands import still_lane
 from tests.sim.slot import Script, SimSlot
 
@@ -93,18 +95,81 @@ def test_nothing_is_waited_for_where_nothing_judges(bench: Bench) -> None:
     assert bench.line.patience[2] > 0.0
 
 
-@pytest.mark.parametrize("has_incumbent", [True, False])
-def test_a_golden_image_is_judged_where_a_gap_begins(bench: Bench, has_incumbent: bool) -> None:
-    """After the active model's look at it, in the same gap; or in one of its own."""
-    incumbent, course = activate(bench), []
+@pytest.fixture
+def course(bench: Bench) -> list[str]:
+    """Who looks at which golden image, with the gaps of the line between."""
+    seen: list[str] = []
+
+    def looks(name: str) -> Callable[[LoadOrder, Path], tuple[Detection, ...]]:
+        def look(_: LoadOrder, path: Path) -> tuple[Detection, ...]:
+            seen.append(f"{name}{path.stem}")
+            return (Detection(name, 0.5, (0.0, 0.0, 1.0, 1.0)),)
+
+        return look
+
     for name, slot in bench.slots.items():
-        slot.script.detect_file = lambda order, path, name=name: course.append(name) or ()
+        slot.script.detect_file = looks(name)
+    return seen
+
+
+def test_a_golden_image_is_judged_where_a_gap_begins(bench: Bench, course: list[str]) -> None:
+    """After the active model's look at it, in the same gap."""
+    proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.crossing, lambda: course.append("gap")):
-        results = bench.runner._golden(
-            candidate(bench, incumbent if has_incumbent else None, images=3), far()
+        results = bench.runner._golden(proven, far())
+    assert course == ["gap", "A0", "B0", "gap", "A1", "B1", "gap", "A2", "B2"]
+    assert all(golden.incumbent for golden in results)
+
+
+def test_with_nothing_to_compare_each_image_has_a_gap_too(bench: Bench, course: list[str]) -> None:
+    """The active model of another product judges frames all the same."""
+    activate(bench)
+    with still_lane(bench.crossing, lambda: course.append("gap")):
+        results = bench.runner._golden(candidate(bench, None, images(2)), far())
+    assert course == ["gap", "B0", "gap", "B1"]
+    assert not any(golden.incumbent for golden in results)
+
+
+def test_a_model_is_asked_once_for_an_image(bench: Bench, course: list[str]) -> None:
+    """Consecutive versions share theirs; a new image is asked for."""
+    incumbent = activate(bench)
+    with still_lane(bench.crossing):
+        first = bench.runner._golden(candidate(bench, incumbent, images(2)), far())
+        again = bench.runner._golden(candidate(bench, incumbent, images(3)), far())
+    assert course == ["A0", "B0", "A1", "B1", "B0", "B1", "A2", "B2"]
+    assert [golden.incumbent for golden in again[:2]] == [golden.incumbent for golden in first]
+    assert again[2].incumbent
+
+
+def test_what_was_proven_need_not_be_asked_when_it_is_active(
+    bench: Bench, course: list[str]
+) -> None:
+    """It has seen its golden images then, with the same weights on the same box."""
+    proven = candidate(bench, activate(bench), images(2))
+    with still_lane(bench.crossing):
+        bench.runner._golden(proven, far())
+        course.clear()
+        bench.crossing.pointer = Pointer(bench.slots["B"], Known(BundleRef("b", "2"), "bb"))
+        manifest = SimpleNamespace(ref=BundleRef("b", "3"), sha256="cc", golden=images(2))
+        verified = SimpleNamespace(manifest=manifest, golden=proven.verified.golden)
+        following = replace(
+            proven,
+            slot=bench.slots["A"],
+            verified=verified,
+            incumbent=Incumbent(proven.verified.manifest),
         )
-    assert course == (["gap", "A", "B"] if has_incumbent else ["gap", "B"]) * 3
-    assert [golden.incumbent is not None for golden in results] == [has_incumbent] * 3
+        results = bench.runner._golden(following, far())
+    assert course == ["A0", "A1"]
+    assert [golden.incumbent[0].label for golden in results if golden.incumbent] == ["B", "B"]
+
+
+def test_an_image_without_a_digest_is_always_asked_for(bench: Bench, course: list[str]) -> None:
+    """Another one may come under its name."""
+    proven = candidate(bench, activate(bench), images(1, digests=False))
+    with still_lane(bench.crossing):
+        for _ in range(2):
+            bench.runner._golden(proven, far())
+    assert course == ["A0", "B0"] * 2
 
 
 def test_each_warm_up_begins_where_a_gap_begins(bench: Bench) -> None:
@@ -128,14 +193,25 @@ def test_past_its_time_the_gate_ends(bench: Bench) -> None:
 def activate(bench: Bench) -> Incumbent:
     """Slot A judges b@1, which is what the candidate is compared with."""
     bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
-    return Incumbent(SimpleNamespace(ref=BundleRef("b", "1"), recipe=Recipe()))  # type: ignore[arg-type]
+    return Incumbent(SimpleNamespace(ref=BundleRef("b", "1"), sha256="aa", recipe=Recipe()))  # type: ignore[arg-type]
 
 
-def candidate(bench: Bench, incumbent: Incumbent | None, images: int = 0) -> Any:
-    golden = [SimpleNamespace(expectation=None)] * images
-    manifest = SimpleNamespace(limits=Limits(), recipe=Recipe(0.5, frozenset()), golden=golden)
-    verified = SimpleNamespace(manifest=manifest, golden=[Path("golden.png")] * images)
-    return SimpleNamespace(slot=bench.slots["B"], verified=verified, incumbent=incumbent)
+def images(count: int, *, digests: bool = True) -> list[GoldenImage]:
+    return [
+        GoldenImage(f"golden/{n}.png", f"{n:064x}" if digests else None, Expectation("all"))
+        for n in range(count)
+    ]
+
+
+def candidate(
+    bench: Bench, incumbent: Incumbent | None, golden: Sequence[GoldenImage] = ()
+) -> Candidate:
+    manifest = SimpleNamespace(
+        ref=ORDER.ref, sha256="bb", limits=Limits(), recipe=Recipe(0.5, frozenset()), golden=golden
+    )
+    verified = SimpleNamespace(manifest=manifest, golden=[Path(each.image) for each in golden])
+    loaded = Loaded((), "detect", 1.0)
+    return Candidate(bench.slots["B"], verified, loaded, (), incumbent)  # type: ignore[arg-type]
 
 
 class HangingSlot(SimSlot):
