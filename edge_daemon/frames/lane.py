@@ -43,6 +43,9 @@ class Listener(Protocol):
     def lost(self, load: int, why: str) -> None:
         """The worker behind this load died, hung or broke its protocol."""
 
+    def waits(self) -> None:
+        """The oldest frame waits for a model: until that one judges, no verdict comes."""
+
 
 @dataclass
 class _Hand:
@@ -178,6 +181,7 @@ class Lane:
         elif may_wait and not self._ring.tight and not self._giving_up.is_set():
             if self._waiting_at is None:
                 self._waiting_at = self._now().at
+                self._listener.waits()
             self._ring.rest(IDLE_S)
         else:
             self._let_go(self._take(), reason)

@@ -76,6 +76,9 @@ class LiveLine:
     def lost(self, load: int, why: str) -> None:
         self._outlets.lost(load, why)
 
+    def waits(self) -> None:
+        self._samples.none_comes()
+
     # ------------------------------------------------------------------ control's side
 
     @property

@@ -31,12 +31,16 @@ class Sampler:
     def next(self, timeout_s: float) -> Sample:
         """The next judged frame, copied; past the limit the last one seen, without a verdict.
 
+        So it is at once where the line waits for a model, which may be the very one to be proven.
+
         The copy is good until the next call.
         """
         with self._taken:
             self._sample, self._wanted = None, True
             self._samples.want(self)
-            self._taken.wait_for(lambda: self._sample is not None, timeout_s)
+            self._taken.wait_for(
+                lambda: self._sample is not None or self._samples.line_waits, timeout_s
+            )
             self._samples.forget(self)
             self._wanted = False  # the lane may be on its way with a frame that comes too late
             if self._sample is not None:
@@ -52,6 +56,11 @@ class Sampler:
             if self._wanted:
                 self._sample, self._wanted = Sample(self._copy(pixels), judged), False
                 self._taken.notify_all()
+
+    def look_up(self) -> None:
+        """The line waits, from the lane."""
+        with self._taken:
+            self._taken.notify_all()
 
     def close(self) -> None:
         """Give the memory back."""
@@ -82,6 +91,7 @@ class Samples:
         self._lock = threading.Lock()
         self._wanting: tuple[Sampler, ...] = ()
         self.shape = UNSEEN_SHAPE
+        self.line_waits = False
 
     @contextmanager
     def sampler(self) -> Iterator[Sampler]:
@@ -94,6 +104,7 @@ class Samples:
 
     def judged(self, judged: Judged, captured: Captured) -> None:
         """From the lane: one frame with a verdict, while its pixels stay."""
+        self.line_waits = False
         if not self._wanting or captured.address is None:
             return
         pixels = captured.address.pixels
@@ -101,6 +112,12 @@ class Samples:
         for sampler in self._wanting:
             self.forget(sampler)
             sampler.take(judged, pixels)
+
+    def none_comes(self) -> None:
+        """From the lane: no verdict before another model judges."""
+        self.line_waits = True
+        for sampler in self._wanting:
+            sampler.look_up()
 
     def preview(self) -> Pixels | None:
         """What the camera shows before frames count."""

@@ -106,6 +106,9 @@ class Line:
     def lost(self, load: int, why: str) -> None:
         self.told.append(SlotLost(load, why))
 
+    def waits(self) -> None:
+        pass
+
     def capture(self) -> None:
         now = self.clock.advance(0.01)
         lease = self.ring.begin(SHAPE)

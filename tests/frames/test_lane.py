@@ -66,6 +66,7 @@ class Bench:
         self.verdicts: list[Judged] = []
         self.words: list[Crossed] = []
         self.losses: list[int] = []
+        self.waited: list[int] = []
         self.during: dict[int, Callable[[], None]] = {}  # done while this frame is told
         self.at_loss: Callable[[], None] = lambda: None
         self.ledger = Ledger()
@@ -88,6 +89,9 @@ class Bench:
     def lost(self, load: int, why: str) -> None:
         self.losses.append(load)
         self.at_loss()
+
+    def waits(self) -> None:
+        self.waited.append(len(self.verdicts))
 
     # ------------------------------------------------------------------ the story
 
@@ -520,6 +524,17 @@ def test_a_still_line_has_time_for_errands(bench: Bench) -> None:
         bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
         bench.lane.turn()
     assert done_after == [1, 1]
+
+
+def test_it_is_told_once_that_frames_wait_for_a_model(bench: Bench) -> None:
+    """Who needs a verdict to go on may do without: the model may be the one that is proven."""
+    bench.capture()
+    bench.lane.turn()
+    bench.ring.stamp(product("can", 2), bench.clock.advance(0.001).at)
+    bench.capture(3)
+    for _ in range(3):
+        bench.lane.turn()
+    assert bench.waited == [1]
 
 
 def test_frames_that_wait_for_a_model_leave_time_for_errands(bench: Bench) -> None:

@@ -98,6 +98,29 @@ def test_a_frame_that_comes_too_late_changes_nothing(bench: Bench) -> None:
         assert (sample.frame.pixels == before).all()
 
 
+def test_a_line_that_waits_for_a_model_is_not_waited_for(bench: Bench) -> None:
+    """It may wait for the very model which is to be proven; later ones are told at once."""
+    for_ever = threading.TIMEOUT_MAX
+    bench.judge()
+    got: list[Sample] = []
+    with bench.samples.sampler() as sampler:
+        asker = threading.Thread(target=lambda: got.append(sampler.next(for_ever)), daemon=True)
+        asker.start()
+        bench.samples.none_comes()
+        asker.join(30.0)
+        got.append(sampler.next(for_ever))
+    assert [sample.judged for sample in got] == [None, None]
+
+
+def test_a_line_that_judges_again_gives_verdicts_again(bench: Bench) -> None:
+    """The wait ends with the next verdict."""
+    bench.samples.none_comes()
+    bench.judge()
+    with bench.samples.sampler() as sampler:
+        (sample,) = bench.asked(sampler)
+        assert sample.judged is not None
+
+
 def test_another_shape_comes_in_memory_of_its_own_size(bench: Bench) -> None:
     """The camera may change its size while a model is proven."""
     with bench.samples.sampler() as sampler:
