@@ -248,7 +248,8 @@ class DaemonLine:
 
     def _seen(self) -> list[Seen]:
         to_monotonic = time.monotonic() - time.time()
-        found = []
+        found: list[Seen] = []
+        boot = None
         for payload in self._results:
             said = json.loads(payload)
             if said["verdict"] == "uninspected":
@@ -258,7 +259,11 @@ class DaemonLine:
             began_at = captured_at + said["latency_ms"]["queue"] / 1e3
             done_at = began_at + said["latency_ms"]["inference"] / 1e3
             model = model_of(said["model"].partition("@")[2])
-            found.append(Seen(said["frame"], captured_at, began_at, done_at, model))
+            boot, number = boot or said["boot"], said["frame"]
+            if said["boot"] != boot:  # it was restarted, and counts anew: the camera does not
+                passed_s = captured_at - found[0].captured_at
+                number = found[0].number + round(passed_s * self._setup.fps)
+            found.append(Seen(number, captured_at, began_at, done_at, model))
         return found
 
 
