@@ -37,7 +37,7 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import Event, LinksChanged
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.trial import TrialLimits
+from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.models.manifest import Manifest
@@ -125,7 +125,8 @@ class ControlWing:
             ground.gpu.capability if ground.gpu else None,
         )
         self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
-        receipts = Receipts(ground.boot, frames.line, self._loader.dossier_of)
+        loader = self._loader
+        receipts = Receipts(ground.boot, frames.line, loader.dossier_of, loader.recipe_of)
         exchange = Exchange(
             boot=ground.boot,
             topics=self.topics,
@@ -292,4 +293,12 @@ class ControlWing:
 
 
 def _limits(settings: Settings) -> TrialLimits:
-    return TrialLimits(**settings.trial.model_dump())
+    trial = settings.trial
+    watch = trial.verdicts
+    return TrialLimits(
+        trial.frames,
+        trial.seconds,
+        trial.latency_ratio,
+        trial.max_error_rate,
+        VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
+    )

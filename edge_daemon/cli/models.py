@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,8 +23,10 @@ from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.words import console, size
 from edge_daemon.config import Settings
+from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
+from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.models.bundle import Manifest
 from edge_daemon.models.store import Store
@@ -140,13 +143,16 @@ def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     ):
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, tell)
     signer = verified.signer.key.name if verified.signer else None
+    warnings = [] if can_reject(manifest.recipe) else [f"{ref}: {NEVER_REJECTS}."]
     if as_json:
         plain = {"model": ref, "valid": True, "sha256": manifest.weights.sha256, "signer": signer}
-        typer.echo(json.dumps(plain))
+        typer.echo(json.dumps(plain | {"warnings": warnings}))
     elif signer:
         typer.echo(f"{ref} is whole, and {signer} vouches for it.")
     else:
         typer.echo(f"{ref} is whole. Nobody signed it that this device knows.")
+    for warning in () if as_json else warnings:
+        typer.echo(f"Warning: {warning}", err=True)
 
 
 @app.command("sign")
@@ -297,7 +303,14 @@ def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
         "task": manifest.task,
         "input": manifest.imgsz,
         "requires": dict(manifest.requires),
-        "recipe": {"confidence": recipe.confidence, "reject": sorted(recipe.reject)},
+        "recipe": {
+            "confidence": recipe.confidence,
+            "reject": sorted(recipe.reject),
+            "rules": [
+                {key: value for key, value in asdict(rule).items() if value not in (None, math.inf)}
+                for rule in recipe.rules
+            ],
+        },
         "golden": len(manifest.golden),
         "limits": asdict(limits),
         "lineage": dict(manifest.lineage),

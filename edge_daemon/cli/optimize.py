@@ -224,7 +224,7 @@ def _order(settings: Settings, original: Verified) -> LoadOrder:
         task=manifest.task,
         classes=manifest.classes,
         imgsz=manifest.imgsz,
-        confidence=manifest.recipe.confidence,
+        confidence=manifest.recipe.lowest_confidence,
         device=device,
         half=device.startswith("cuda"),
     )

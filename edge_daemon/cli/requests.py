@@ -40,6 +40,13 @@ _Within = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(min=0.1, help="Give up when it was not done after so many seconds."),
 ]
+_Accept = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        help="A check of verdicts that may fail, by its name; needs --reason. May be repeated.",
+        metavar="CHECK",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Load, warm and check it, then let go.")]
 
 
@@ -50,13 +57,21 @@ def prepare(
     reason: _Reason = "",
     expires: _Expires = None,
     within: _Within = None,
+    accept: _Accept = None,
     id_: _Id = None,
     timeout: TimeoutS = USUAL_S,
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify, load, warm and check MODEL in a free slot; the active model is not touched."""
-    body = _body(model=model, by=by, reason=reason, expires=_expiry(expires, within), id=id_)
+    body = _body(
+        model=model,
+        by=by,
+        reason=reason,
+        expires=_expiry(expires, within),
+        accept=accept or None,
+        id=id_,
+    )
     _ask(Station(read_settings(file), local=local), "prepare", body, timeout, as_json)
 
 
@@ -75,6 +90,7 @@ def swap(
     by: _By = None,
     reason: _Reason = "",
     dry_run: _DryRun = False,
+    accept: _Accept = None,
     id_: _Id = None,
     timeout: TimeoutS = USUAL_S,
     local: Local = False,
@@ -89,6 +105,7 @@ def swap(
         by=by,
         reason=reason,
         dry_run=dry_run or None,
+        accept=accept or None,
         id=id_,
     )
     _ask(Station(read_settings(file), local=local), "swap", body, timeout, as_json)

@@ -107,6 +107,8 @@ def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
     if checks:
         passed = sum(bool(check.get("passed")) for check in checks)
         yield f"{passed} of {len(checks)} checks passed. Swap {receipt.get('swap_id')}."
+    if receipt.get("accepted"):
+        yield f"Accepted although they failed: {', '.join(receipt['accepted'])}."
 
 
 def checks_table(checks: Sequence[Mapping[str, Any]], *, only_failed: bool = True) -> Table | None:
@@ -118,10 +120,12 @@ def checks_table(checks: Sequence[Mapping[str, Any]], *, only_failed: bool = Tru
     for heading in ("", "check", "measured", "limit", ""):
         table.add_column(heading)
     for check in shown:
-        good = bool(check.get("passed"))
+        good, taken = bool(check.get("passed")), bool(check.get("accepted"))
+        style = "green" if good else "yellow" if taken else "red"
+        name = f"{check.get('name', '')}{' (accepted)' if taken else ''}"
         table.add_row(
-            Text(PASSED if good else FAILED, style="green" if good else "red"),
-            Text(str(check.get("name", ""))),
+            Text(PASSED if good else FAILED, style=style),
+            Text(name),
             _figure(check.get("measured")),
             _figure(check.get("limit")),
             Text(str(check.get("note", "")), style="dim"),

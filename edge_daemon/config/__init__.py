@@ -17,10 +17,10 @@ from edge_daemon.config.file import (
     schema,
     validate,
 )
+from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.settings import (
     CameraSettings,
     DesiredSettings,
-    GateSettings,
     HttpSettings,
     LogSettings,
     ModelsSettings,
@@ -33,7 +33,6 @@ from edge_daemon.config.settings import (
     Settings,
     SlotsSettings,
     TlsSettings,
-    TrialSettings,
     TrustSettings,
 )
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import jmespath
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     ValidationInfo,
@@ -27,6 +29,14 @@ FLOOR_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$"
 DEVICE_PATTERN = r"^(cpu|cuda:\d{1,2})$"
 
 CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+class Group(BaseModel):
+    """A frozen group of settings; a key that nobody reads is an error, not a comment."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
 
 
 def beside_file(path: Path, info: ValidationInfo) -> Path:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     WithJsonSchema,
@@ -27,23 +25,16 @@ from edge_daemon.config.fields import (
     Expression,
     FilePath,
     Floor,
+    Group,
     Name,
-    Ratio,
     Seconds,
     TopicFilter,
     TopicName,
     beside_file,
 )
+from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.core.credentials import redact
 from edge_daemon.errors import ConfigurationError
-
-
-class _Group(BaseModel):
-    """A frozen group of settings; a key that nobody reads is an error, not a comment."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
-    )
 
 
 def _read_secret(path: Path, key: str) -> str:
@@ -60,7 +51,7 @@ def _read_secret(path: Path, key: str) -> str:
     return secret
 
 
-class TlsSettings(_Group):
+class TlsSettings(Group):
     """TLS to the broker; the broker's certificate is always checked."""
 
     ca: FilePath | None = None
@@ -77,7 +68,7 @@ class TlsSettings(_Group):
         return self
 
 
-class MqttSettings(_Group):
+class MqttSettings(Group):
     """The broker, and where this device stands in its topic tree."""
 
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
@@ -123,7 +114,7 @@ class MqttSettings(_Group):
         return _read_secret(self.password_file, "mqtt.password_file")
 
 
-class CameraSettings(_Group):
+class CameraSettings(Group):
     """Where frames come from, and what happens when they come faster than they are judged."""
 
     source: str = Field(min_length=1, max_length=2_048)
@@ -155,7 +146,7 @@ class CameraSettings(_Group):
         return str(beside_file(Path(source), info))
 
 
-class TrustSettings(_Group):
+class TrustSettings(Group):
     """Whose bundles may be loaded."""
 
     public_keys: tuple[FilePath, ...] = ()
@@ -164,7 +155,7 @@ class TrustSettings(_Group):
     """false accepts unsigned bundles too: for trials, never for a line."""
 
 
-class ModelsSettings(_Group):
+class ModelsSettings(Group):
     """Where bundles lie, whose they may be, and which one starts."""
 
     store: FilePath = Path("/var/lib/edge-daemon/models")
@@ -179,7 +170,7 @@ class ModelsSettings(_Group):
     """Megabytes of bundles; beyond it the oldest that nothing needs go. null: none ever goes."""
 
 
-class SlotsSettings(_Group):
+class SlotsSettings(Group):
     """Where models are resident."""
 
     count: int = Field(default=2, ge=1, le=8)
@@ -196,7 +187,7 @@ class SlotsSettings(_Group):
     """Megabytes of host memory that one bundle may take; null: half of the box's."""
 
 
-class OrderFields(_Group):
+class OrderFields(Group):
     """Where a work order's parts stand in the payload, as JMESPath."""
 
     order: Expression | None = None
@@ -207,7 +198,7 @@ class OrderFields(_Group):
     """The order's state; without one, arrival means running."""
 
 
-class OrderWords(_Group):
+class OrderWords(Group):
     """Which of the MES's words mean what; case is ignored, others change nothing."""
 
     dispatched: tuple[str, ...] = ("dispatched",)
@@ -229,7 +220,7 @@ class OrderWords(_Group):
 Preset = Literal["flat", "umh-core", "b2mml", "opc-10031-4", "value"]
 
 
-class OrderSource(_Group):
+class OrderSource(Group):
     """One topic on which a MES publishes work orders, and how to read them."""
 
     topic: TopicFilter
@@ -250,35 +241,7 @@ class OrderSource(_Group):
         return self
 
 
-class GateSettings(_Group):
-    """What a bundle must show before it may judge a frame of the line."""
-
-    load_timeout_s: Seconds = 60.0
-    """How long loading may take; then the worker is ended."""
-    timeout_s: Seconds = 120.0
-    """How long warm-up and golden images together may take."""
-    warm_up_inferences: int = Field(default=10, ge=1, le=1_000)
-    """Inferences before anything is measured; a model that raises here is refused."""
-    latency_ratio: Ratio = 1.5
-    """Its median latency over that of the active bundle, at most; a bundle may ask for less."""
-    memory_headroom_mb: int = Field(default=512, ge=0, le=1_048_576)
-    """Megabytes that must stay free with both bundles resident."""
-
-
-class TrialSettings(_Group):
-    """The probation after a cutover; failing it rolls back and quarantines."""
-
-    frames: int = Field(default=300, ge=1, le=1_000_000)
-    """Frames to judge, at least; both limits must be reached."""
-    seconds: Seconds = 10.0
-    """Seconds to pass, at least."""
-    latency_ratio: Ratio = 1.5
-    """Its p99 latency over that before the cutover, at most."""
-    max_error_rate: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of frames whose inference may fail."""
-
-
-class NgImages(_Group):
+class NgImages(Group):
     """Keeps pictures of rejected parts."""
 
     folder: FilePath
@@ -287,7 +250,7 @@ class NgImages(_Group):
     """Megabytes; beyond it the oldest go."""
 
 
-class ResultsSettings(_Group):
+class ResultsSettings(Group):
     """What is told of each frame."""
 
     publish: Literal["all", "ng", "none"] = "all"
@@ -296,7 +259,7 @@ class ResultsSettings(_Group):
     """Where pictures of rejected parts are kept; null: nowhere."""
 
 
-class HttpSettings(_Group):
+class HttpSettings(Group):
     """The status page, metrics and health."""
 
     listen: str | None = "127.0.0.1:9464"
@@ -342,21 +305,21 @@ class HttpSettings(_Group):
         return _read_secret(self.token_file, "http.token_file")
 
 
-class DesiredSettings(_Group):
+class DesiredSettings(Group):
     """Where a fleet says what it wants of this station."""
 
     file: FilePath
     """The desired-state file: a version for each model, and a hold; its changes are noticed."""
 
 
-class LogSettings(_Group):
+class LogSettings(Group):
     """How much is said."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severity that is written."""
 
 
-class Settings(_Group):
+class Settings(Group):
     """One device: one camera, its models, its line. Read once, handed down, never changed."""
 
     device: Name

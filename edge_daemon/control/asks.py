@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from edge_daemon.control.terms import Model, ModelWish, Time
 from edge_daemon.core.values import Verb
+from edge_daemon.core.verdicts import ACCEPTABLE
 
 _Id = Annotated[
     str,
@@ -36,6 +37,16 @@ _Expires = Annotated[
 ]
 _Expect = Annotated[
     Model, Meta(description="Only if this version is active now: else `precondition_failed`.")
+]
+
+
+_Accept = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Checks of the gate that may fail, by name; needs a `reason`. It stays in the "
+        "receipt and the audit trail.",
+        extra_json_schema={"items": {"type": "string", "enum": list(ACCEPTABLE)}},
+    ),
 ]
 
 
@@ -68,6 +79,7 @@ class PrepareRequest(_Ask, frozen=True, kw_only=True):
 
     model: ModelWish
     expect: _Expect | UnsetType = UNSET
+    accept: _Accept | UnsetType = UNSET
 
 
 class SwapRequest(_Ask, frozen=True, kw_only=True):
@@ -76,6 +88,7 @@ class SwapRequest(_Ask, frozen=True, kw_only=True):
     model: ModelWish
     at: _At = "now"
     expect: _Expect | UnsetType = UNSET
+    accept: _Accept | UnsetType = UNSET
     dry_run: Annotated[bool, Meta(description="Prove it, then let it go again.")] = False
 
 

@@ -340,4 +340,5 @@ def _request_facts(request: Request) -> dict[str, object]:
         "model": str(request.model) if request.model else None,
         "by": request.by,
         "reason": request.reason,
+        **({"accept": list(request.accept)} if request.accept else {}),
     }

@@ -27,6 +27,7 @@ from edge_daemon.control.desk import Desk
 from edge_daemon.control.loader import Loader
 from edge_daemon.control.messages import Incoming
 from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.core import selection
 from edge_daemon.core.actions import (
     Action,
@@ -54,12 +55,11 @@ from edge_daemon.core.events import (
     Started,
     StoreChanged,
     TimePassed,
-    TrialJudged,
 )
 from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
-from edge_daemon.core.trial import TrialLimits, judge
+from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, JobOrder, Request, Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
@@ -104,8 +104,7 @@ class Driver:
     def __init__(self, rooms: Rooms, state: State, trial: TrialLimits) -> None:
         self._rooms = rooms
         self._state = state
-        self._trial_limits = trial
-        self._trial: str | None = None
+        self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
         self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
@@ -130,7 +129,7 @@ class Driver:
 
     def set_trial_limits(self, limits: TrialLimits) -> None:
         """Judge trials by these from now on; on the driver's own thread, by `call`."""
-        self._trial_limits = limits
+        self._trial.limits = limits
 
     def start(self) -> None:
         self._queue.put(Started())
@@ -344,9 +343,9 @@ class Driver:
         elif isinstance(action, PassOver):
             rooms.line.pass_over(action.epoch)
         elif isinstance(action, StartTrial):
-            self._trial = action.swap_id
+            self._trial.start(action)
         elif isinstance(action, StopTrial):
-            self._trial = None
+            self._trial.stop()
         else:
             _told(action)
 
@@ -370,14 +369,9 @@ class Driver:
     # ------------------------------------------------------------------ the trial
 
     def _look_at_trial(self) -> None:
-        if self._trial is None:
-            return
-        now = self._rooms.clock.now()
-        during, before, elapsed_s = self._rooms.receipts.trial_windows(self._trial, now)
-        judgement = judge(self._trial_limits, during, before, elapsed_s)
-        if judgement is not None:
-            swap_id, self._trial = self._trial, None
-            self._step(TrialJudged(swap_id, judgement.passed, judgement.reason))
+        judged = self._trial.look(self._rooms.clock.now())
+        if judged is not None:
+            self._step(judged)
 
 
 def _told(action: Reply | Announce) -> None:

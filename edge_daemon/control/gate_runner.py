@@ -9,22 +9,31 @@ picture where the line gives no frame that it judges.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from edge_daemon.config import GateSettings
 from edge_daemon.control.album import Album, Found
 from edge_daemon.control.gaps import Gaps
 from edge_daemon.core.compatibility import Compatibility
-from edge_daemon.core.gate import Evidence, Memory, Timing, WarmUp, is_doubtful
+from edge_daemon.core.gate import Evidence, Limits, Memory, Timing, WarmUp, is_doubtful
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recent import Recent
-from edge_daemon.core.recipe import judge
-from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
+from edge_daemon.core.recipe import broken_rules, judge
+from edge_daemon.core.values import Judged, Recipe, Verdict
+from edge_daemon.core.verdicts import (
+    MIN_REJECTED,
+    Missed,
+    Picture,
+    Reference,
+    needs_a_part,
+)
 from edge_daemon.errors import Code, SlotLost
-from edge_daemon.host.memory import FrameAddress
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.slots.crossing import Crossing
@@ -67,6 +76,7 @@ class Candidate:
     loaded: Loaded
     unmet: tuple[str, ...]
     incumbent: Incumbent | None
+    reference: Reference | None = None
 
 
 class GateRunner:
@@ -103,14 +113,18 @@ class GateRunner:
     ) -> Evidence:
         """Everything the gate judges, measured now."""
         golden = self._golden(candidate, deadline_at)
-        timing, recent = self._interleaved(candidate, deadline_at)
+        seen = self._interleaved(candidate, deadline_at)
         return Evidence(
-            self._compatibility(candidate),
-            warm_ups,
-            golden,
-            recent,
-            timing,
-            self._memory(candidate),
+            compatibility=self._compatibility(candidate),
+            warm_ups=warm_ups,
+            recipe=candidate.verified.manifest.recipe,
+            reference=candidate.reference,
+            nothing=self._pictures_of_nothing(candidate, warm_ups, deadline_at),
+            golden=golden,
+            recent=seen.recent if seen.recent.frames else None,
+            missed=seen.missed if candidate.incumbent else None,
+            timing=seen.timing,
+            memory=self._memory(candidate),
         )
 
     def _compatibility(self, candidate: Candidate) -> Compatibility:
@@ -135,11 +149,11 @@ class GateRunner:
                 candidate = replace(candidate, incumbent=None)
             found = _in_time(deadline_at, partial(candidate.slot.infer_file, path)).detections
             self._album.keep(verified.manifest, image, found)
-            results.append(Golden(image.expectation, found, usual))
+            results.append(Golden(image.expectation, found, usual, image.sha256))
         if candidate.incumbent is not None:
             return tuple(results)
         # The active model is lost or hangs: compare nothing, not a part. It is being left anyway.
-        return tuple(Golden(golden.expectation, golden.candidate) for golden in results)
+        return tuple(replace(golden, incumbent=None) for golden in results)
 
     def _usual(self, candidate: Candidate, image: GoldenImage, path: Path) -> Found | None:
         """What the incumbent sees, asked where that is not known; returns where a gap begins."""
@@ -159,37 +173,48 @@ class GateRunner:
         """The active model's answer between two frames; None: there is none."""
         return self._gaps.ask(incumbent.manifest.ref, look) if incumbent else None
 
-    def _interleaved(
-        self, candidate: Candidate, deadline_at: float
-    ) -> tuple[Timing, Recent | None]:
+    def _interleaved(self, candidate: Candidate, deadline_at: float) -> _Seen:
         """Both models on the same frames, in turns."""
         candidate.slot.promote()  # measured under the priority that it will have
         manifest, incumbent = candidate.verified.manifest, candidate.incumbent
         limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
-        new_ms: list[float] = []
-        old_ms: list[float] = []
-        recent = Recent(0, 0)
+        seen = _Seen(manifest.recipe, incumbent, candidate.reference)
         asked, patience_s = incumbent, self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
                 sample = samples.next(patience_s)
-                seen = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
-                new_ms.append(seen.inference_ms)
+                found = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 judged = incumbent.judged(sample) if incumbent else None
-                if incumbent and judged:
-                    old_ms.append(judged.inference_ms)
-                    recipes = (manifest.recipe, incumbent.manifest.recipe)
-                    recent = _and_in(recent, seen.detections, judged, recipes)
-                elif (other := self._ask(asked, partial(_look_at_frame, sample.frame))) is not None:
-                    old_ms.append(other.inference_ms)
-                else:
-                    asked = None  # it is lost, or hangs
+                seen.note(found, judged)
+                if judged is None:
+                    other = self._ask(asked, partial(_look_at_frame, sample.frame))
+                    if other is None:
+                        asked = None  # it is lost, or hangs
+                    else:
+                        seen.usual_ms.append(other.inference_ms)
                 if sample.judged is None:
                     patience_s = 0.0  # the line is silent, or waits for this very model
-                timing = Timing(tuple(new_ms), tuple(old_ms) if incumbent else None)
-                if number % TIMED_FRAMES == 0 and not is_doubtful(timing, limits):
+                if number >= TIMED_FRAMES and seen.is_enough(number, limits):
                     break
-        return timing, recent if recent.frames else None
+        return seen
+
+    def _pictures_of_nothing(
+        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
+    ) -> tuple[Picture, ...]:
+        """What the candidate finds where nothing is, if its recipe requires something."""
+        if not needs_a_part(candidate.verified.manifest.recipe) or not warm_ups:
+            return ()
+        memory = FrameMemory.allocate(FrameShape(warm_ups[0].height, warm_ups[0].width), 1)
+        found = []
+        try:
+            for name, pixels in _nothing(memory.pixels(0).shape):
+                memory.pixels(0)[:] = pixels
+                self._gaps.begin(candidate.slot)
+                look = partial(candidate.slot.infer, FrameAddress(memory, 0))
+                found.append(Picture(name, _in_time(deadline_at, look).detections))
+        finally:
+            memory.close()
+        return tuple(found)
 
     def _patience_s(self, slot: Slot) -> float:
         """How long the next judged frame may take; none comes while no other slot judges."""
@@ -205,20 +230,59 @@ class GateRunner:
         )
 
 
-def _and_in(
-    recent: Recent,
-    detections: tuple[Detection, ...],
-    judged: Judged,
-    recipes: tuple[Recipe, Recipe],
-) -> Recent:
-    """With one frame more, that both models saw; the recipes are the new and the usual one."""
-    new, usual = recipes
-    return Recent(
-        recent.frames + 1,
-        recent.agreeing + (judge(detections, new) is judged.verdict),
-        recent.candidate.and_in(detections, new),
-        recent.incumbent.and_in(judged.detections, usual),
-    )
+class _Seen:
+    """What both models made of the same frames, as they come in."""
+
+    def __init__(
+        self, recipe: Recipe, incumbent: Incumbent | None, reference: Reference | None
+    ) -> None:
+        self._recipe = recipe
+        self._incumbent = incumbent
+        self._kept = reference.kept(recipe) if reference else Recipe()
+        self.recent = Recent(0, 0)
+        self.missed = Missed()
+        self.new_ms: list[float] = []
+        self.usual_ms: list[float] = []
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(tuple(self.new_ms), tuple(self.usual_ms) if self._incumbent else None)
+
+    def note(self, found: Inference, judged: Judged | None) -> None:
+        """One frame more; `judged` by the active version of the same name, or None."""
+        self.new_ms.append(found.inference_ms)
+        if judged is None or self._incumbent is None:
+            return
+        self.usual_ms.append(judged.inference_ms)
+        verdict = judge(found.detections, self._recipe)
+        recent = self.recent
+        self.recent = Recent(
+            recent.frames + 1,
+            recent.agreeing + (verdict is judged.verdict),
+            recent.candidate.and_in(found.detections, self._recipe),
+            recent.incumbent.and_in(judged.detections, self._incumbent.manifest.recipe),
+        )
+        if broken_rules(judged.detections, self._kept):
+            passed = verdict is not Verdict.NG
+            self.missed = Missed(self.missed.rejected + 1, self.missed.missed + passed)
+
+    def is_enough(self, frames: int, limits: Limits) -> bool:
+        """Whether more frames would tell nothing more.
+
+        Latency is looked at again in doubt; a line with many defects soon shows enough of them.
+        """
+        if frames % TIMED_FRAMES == 0 and is_doubtful(self.timing, limits):
+            return False
+        rejected = self.missed.rejected
+        more_soon = rejected < MIN_REJECTED and rejected * LOOKS >= frames
+        return not more_soon and (frames % TIMED_FRAMES == 0 or rejected >= MIN_REJECTED)
+
+
+def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
+    """Pictures without a part: black, white, and noise, which is always the same noise."""
+    yield "black", np.zeros(shape, np.uint8)
+    yield "white", np.full(shape, 255, np.uint8)
+    yield "noise", np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def _look_at_file(path: Path, slot: Slot) -> Inference:

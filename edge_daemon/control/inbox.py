@@ -25,6 +25,7 @@ from edge_daemon.core.values import (
     Request,
     Verb,
 )
+from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
 
 MAX_ID = 128
@@ -116,6 +117,7 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
         by=_text(document, "by"),
         reason=_text(document, "reason"),
         dry_run=_value(document, "dry_run", bool, default=False),
+        accept=_accept(document) if verb in _NEEDS_MODEL else (),
     )
 
 
@@ -234,6 +236,30 @@ def _expires(given: object) -> float | None:
         f"`expires` is {_shown(given)}.",
         hint='Use a time with its zone, such as "2026-11-22T10:00:00Z".',
     )
+
+
+def _accept(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Checks that may fail: each by its name, and for a reason that somebody can read later."""
+    given = document.get("accept")
+    if given is None or given == []:
+        return ()
+    known = ", ".join(ACCEPTABLE)
+    if not isinstance(given, list):
+        raise SenderError(
+            f"`accept` is {_shown(given)}, not a list.", hint=f"List some of: {known}."
+        )
+    for name in given:
+        if name not in ACCEPTABLE:
+            raise SenderError(
+                f"`accept` names {_shown(name)}, which cannot be accepted.",
+                hint=f"These can be: {known}.",
+            )
+    if not _text(document, "reason").strip():
+        raise SenderError(
+            "`accept` needs a `reason`.",
+            hint="Say why these checks may fail; it stays in the receipt and the audit trail.",
+        )
+    return tuple(dict.fromkeys(given))
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:

@@ -30,7 +30,8 @@ from edge_daemon.core.events import (
     StageReached,
 )
 from edge_daemon.core.gate import Report, assess
-from edge_daemon.core.values import Check, Known, Recipe, Refusal
+from edge_daemon.core.values import BundleRef, Check, Known, Recipe, Refusal
+from edge_daemon.core.verdicts import Reference, accept, is_acceptable
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
@@ -129,6 +130,13 @@ class Loader:
         """The proof of a bundle that is resident."""
         return next((d for d in tuple(self.dossiers.values()) if d.known == known), None)
 
+    def recipe_of(self, ref: BundleRef | None) -> Recipe | None:
+        """The recipe of a version that the store knows."""
+        try:
+            return self._bench.store.manifest(ref).recipe if ref else None
+        except EdgeDaemonError:
+            return None
+
     # ------------------------------------------------------------------ actions
 
     def prepare(self, action: Prepare) -> None:
@@ -200,10 +208,12 @@ class Loader:
         stages.enter("warm")
         warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
         stages.enter("gate")
-        candidate = Candidate(slot, verified, loaded, (), self._rival(job.target))
+        rival = self._rival(job.target)
+        reference = self._reference(job.reference, verified.manifest)
+        candidate = Candidate(slot, verified, loaded, (), rival, reference)
         evidence = self._bench.runner.evidence(candidate, warm_ups, deadline_at)
         measured = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
-        report = Report((*proof, *measured.checks))
+        report = Report((*proof, *accept(measured.checks, job.accepted, job.accepted_why)))
         stages.end()
         if not report.passed:
             raise _Refused(_failed(report))
@@ -291,7 +301,7 @@ class Loader:
             task=manifest.task,
             classes=manifest.classes,
             imgsz=manifest.imgsz,
-            confidence=manifest.recipe.confidence,
+            confidence=manifest.recipe.lowest_confidence,
             device=slots.device,
             half=slots.device.startswith("cuda"),
             swap_id=swap_id,
@@ -301,6 +311,22 @@ class Loader:
         manifest = self._incumbent()
         same = manifest is not None and manifest.ref.name == target.ref.name
         return Incumbent(manifest) if manifest is not None and same else None
+
+    def _reference(self, ref: BundleRef | None, candidate: Manifest) -> Reference | None:
+        """The version to hold verdicts against; None also where the store has lost it."""
+        if ref is None:
+            return None
+        try:
+            before = self._bench.store.manifest(ref)
+        except EdgeDaemonError as error:
+            _log.warning("reference_not_read", model=str(ref), error=error.message)
+            return None
+        return Reference(
+            str(ref),
+            before.recipe,
+            before.weights.sha256 == candidate.weights.sha256,
+            tuple((image.sha256, image.expectation) for image in before.golden),
+        )
 
     def _clear(self, place: str) -> None:
         folder = self._folders.pop(place, None)
@@ -334,6 +360,9 @@ def _with_checks(refusal: Refusal, proof: Sequence[Check], stage: str) -> Refusa
 def _failed(report: Report) -> Refusal:
     code = report.code or Code.GATE_FAILED
     hint = "The checks say what was measured; a better version has a new number."
+    if is_acceptable(report.checks):
+        names = ", ".join(f'"{check.name}"' for check in report.failed)
+        hint = f'If this is meant, ask again with "accept": [{names}] and a reason.'
     return Refusal(str(code), report.message, hint, report.checks, code is Code.NO_MEMORY)
 
 

@@ -73,6 +73,7 @@ class ResultMessage(msgspec.Struct, frozen=True):
     job_order: str | None
     verdict: VerdictWord
     detections: list[DetectionLine]
+    causes: tuple[str, ...]
     latency_ms: FrameLatency
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
 
@@ -97,6 +98,7 @@ def result(boot: str, judged: Judged) -> bytes:
             made.job_order,
             judged.verdict.value,
             lines,
+            judged.causes,
             FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
             msgspec.UNSET if judged.reason is None else judged.reason.value,
         )
@@ -114,6 +116,7 @@ class CheckLine(msgspec.Struct, frozen=True, omit_defaults=True):
     measured: float | str | msgspec.UnsetType | None = msgspec.UNSET
     limit: float | str | msgspec.UnsetType | None = msgspec.UNSET
     note: str = ""
+    accepted: bool = False  # it failed, and refuses nothing: `note` says why
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -154,6 +157,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     sha256: Digest
     by: str = ""
     reason: str = ""
+    accepted: tuple[str, ...] = ()
+    """Checks that failed and were accepted."""
     requested_at: Time
     cutover_frame: int | None = None
     cutover_at: Time | None = None
@@ -169,7 +174,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
 def check_lines(checks: tuple[Check, ...]) -> tuple[CheckLine, ...]:
     """A gate report as the wire names it."""
     return tuple(
-        CheckLine(check.name, check.passed, check.measured, check.limit, check.note)
+        CheckLine(check.name, check.passed, check.measured, check.limit, check.note, check.accepted)
         for check in checks
     )
 

@@ -19,9 +19,11 @@ from edge_daemon.control.payloads import (
     iso_utc,
 )
 from edge_daemon.control.terms import CAUSES
+from edge_daemon.core.recipe import kept_rules
+from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Operation
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import BundleRef, Counts, Instant, Known
+from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
 from edge_daemon.slots.crossing import Crossed
 from edge_daemon.slots.line import Line
 
@@ -48,9 +50,14 @@ class Receipts:
     """Opens a receipt when a swap begins and completes it as facts come in."""
 
     def __init__(
-        self, boot: str, line: Line, dossier_of: Callable[[Known], Dossier | None]
+        self,
+        boot: str,
+        line: Line,
+        dossier_of: Callable[[Known], Dossier | None],
+        recipe_of: Callable[[BundleRef | None], Recipe | None] = lambda _: None,
     ) -> None:
         self._boot = boot
+        self._recipe_of = recipe_of
         self._line = line
         self._dossier_of = dossier_of
         self._swaps: dict[str, _Swap] = {}
@@ -138,6 +145,19 @@ class Receipts:
         comparable = swap.left is not None and swap.left.ref.name == swap.op.target.ref.name
         return during, swap.before if comparable else None, now.at - swap.crossed.at
 
+    def trial_shift(self, swap_id: str, alpha: float) -> Shift:
+        """How the verdicts of the version on trial differ from those of the one before."""
+        swap = self._swaps.get(swap_id)
+        if swap is None:
+            return Shift(unclear="the trial began before this start: verdicts were not compared")
+        records = self._line.trial_records(swap.op.target.ref)
+        new, old = (self._recipe_of(ref) for ref in (swap.op.target.ref, records.before_ref))
+        if new is None or old is None:
+            return Shift(unclear="no record of a version before: verdicts were not compared")
+        pairs = [(was.id, now.id) for was, now in kept_rules(new, old)]
+        whole = len(pairs) == len(old.rules)
+        return compare(records.before, records.during, pairs, whole=whole, alpha=alpha)
+
     def _write(self, swap: _Swap) -> Receipt:
         op, crossed = swap.op, swap.crossed
         request = op.request
@@ -164,6 +184,7 @@ class Receipts:
             latency_ms=LatencyAround(
                 _rounded(swap.before.frame_ms.p99), _rounded(during.frame_ms.p99)
             ),
+            accepted=tuple(c.name for c in dossier.checks if c.accepted) if dossier else (),
             checks=check_lines(dossier.checks) if dossier else (),
         )
 

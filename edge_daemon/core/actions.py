@@ -42,12 +42,19 @@ class Verify:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Verify, load, warm and gate `target` in the empty `slot`."""
+    """Verify, load, warm and gate `target` in the empty `slot`.
+
+    `reference`: the version whose verdicts it is held against; None where there is none.
+    `accepted`: checks that may fail, each for the reason `accepted_why`.
+    """
 
     token: int
     slot: str
     target: Known
     swap_id: str
+    reference: BundleRef | None = None
+    accepted: tuple[str, ...] = ()
+    accepted_why: str = ""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ class TrialJudged:
     swap_id: str
     passed: bool
     reason: str
+    warning: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The gate: measured evidence in, a report of checks out. Nothing here measures anything.
 
-A bundle passes when every check passes and there is at least one: no evidence is no pass, and a
-number that is not a number passes no comparison. Checks stand in the order of the cheapest
-refusal first: compatibility, warm-up, golden images, recent frames, latency, memory.
+A bundle passes when every check passes or was accepted and there is at least one: no evidence is
+no pass, and a number that is not a number passes no comparison. Checks stand in the order of the
+cheapest refusal first: compatibility, recipe, warm-up, golden images, recent frames, latency,
+memory.
 """
 
 from __future__ import annotations
@@ -23,7 +24,17 @@ from edge_daemon.core.golden import (
 )
 from edge_daemon.core.recent import Recent, RecentLimits
 from edge_daemon.core.recent import compare as compare_recent
-from edge_daemon.core.values import Check, Detection
+from edge_daemon.core.values import Check, Detection, Recipe
+from edge_daemon.core.verdicts import (
+    Missed,
+    Picture,
+    Reference,
+    VerdictLimits,
+    blind_check,
+    golden_checks,
+    missed_check,
+    recipe_check,
+)
 from edge_daemon.errors import Code
 
 MIN_WARM_UPS = 1
@@ -48,6 +59,7 @@ class Limits:
     max_slice_drop: float = 0.05
     latency_ratio: float = 1.5
     recent: RecentLimits = RecentLimits()
+    verdicts: VerdictLimits = VerdictLimits()
 
     def no_looser_than(self, latency_ratio: float) -> Limits:
         """These limits, with the latency ratio of the box where that one is stricter."""
@@ -98,8 +110,12 @@ class Evidence:
 
     compatibility: Compatibility
     warm_ups: tuple[WarmUp, ...]
+    recipe: Recipe = Recipe()
+    reference: Reference | None = None
+    nothing: tuple[Picture, ...] = ()
     golden: tuple[Golden, ...] = ()
     recent: Recent | None = None
+    missed: Missed | None = None
     timing: Timing | None = None
     memory: tuple[Memory, ...] = ()
 
@@ -115,11 +131,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return bool(self.checks) and all(check.passed for check in self.checks)
+        return bool(self.checks) and not self.failed
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if not check.passed)
+        """What refuses the bundle: a check that failed and that nobody accepted."""
+        return tuple(check for check in self.checks if not (check.passed or check.accepted))
 
     @property
     def code(self) -> Code | None:
@@ -149,10 +166,18 @@ def assess(evidence: Evidence, limits: Limits) -> Report:
     return Report(
         (
             *compare(evidence.compatibility),
+            recipe_check(evidence.recipe, evidence.reference),
             _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
+            *blind_check(evidence.nothing, evidence.recipe),
             *_golden(evidence.golden, limits),
+            *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
             *_drops(evidence, limits),
-            *compare_recent(evidence.recent, limits.recent),
+            *compare_recent(
+                evidence.recent,
+                limits.recent,
+                has_active=evidence.compatibility.incumbent_classes is not None,
+            ),
+            *missed_check(evidence.missed, limits.verdicts),
             *_latency(evidence.timing, limits),
             *(_memory(memory) for memory in evidence.memory),
         )

@@ -1,9 +1,10 @@
 """Golden images: what a model must find on them, and how much of it one did find.
 
-Two kinds of expectation, scored apart. An image with expected boxes counts towards recall and
-precision: a box is found when a detection of its class overlaps it with an IoU of at least one
-half, each detection used once, as many pairs as can be made. An image with an expected count (or
-with an empty list of boxes, which is a count of none) is right or wrong as a whole.
+Expectations are scored apart. An image with expected boxes counts towards recall and precision: a
+box is found when a detection of its class overlaps it with an IoU of at least one half, each
+detection used once, as many pairs as can be made. An image with an expected count (or with an
+empty list of boxes, which is a count of none) is right or wrong as a whole. One with an expected
+verdict alone counts towards neither: `core.verdicts` judges it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_daemon.core.values import Box, Detection
+from edge_daemon.core.values import Box, Detection, Verdict
 
 MIN_IOU = 0.5
 
@@ -26,27 +27,35 @@ class ExpectedBox:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What one golden image shows: its boxes, or (with `boxes` None) how many objects."""
+    """What one golden image shows: its boxes, how many objects, or the verdict that is right.
+
+    `causes` are the rules that a person says it breaks; () where nothing is said of them.
+    """
 
     slice: str
     boxes: tuple[ExpectedBox, ...] | None = None
-    count: int = 0
+    count: int | None = None
+    verdict: Verdict | None = None
+    causes: tuple[str, ...] = ()
 
     @property
-    def is_count(self) -> bool:
-        return not self.boxes
+    def expected_count(self) -> int | None:
+        """How many objects it shows; None where boxes say more, or nothing is said."""
+        return 0 if self.boxes == () else self.count
 
 
 @dataclass(frozen=True)
 class Golden:
     """What the candidate, and the incumbent if there is one, found on one golden image.
 
-    Both as their engines give them under their own recipe's confidence.
+    Both as their engines give them under their own recipe's confidence. `sha256`: the digest of
+    the image; None where only a signature covers it.
     """
 
     expectation: Expectation
     candidate: tuple[Detection, ...]
     incumbent: tuple[Detection, ...] | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +156,18 @@ def _hand_over(
 
 def score(expectation: Expectation, detections: Sequence[Detection]) -> Tally:
     """One image's tally over all classes."""
-    if expectation.is_count:
-        return Tally(right=int(len(detections) == expectation.count), counted=1)
-    boxes = expectation.boxes or ()
+    count = expectation.expected_count
+    if count is not None:
+        return Tally(right=int(len(detections) == count), counted=1)
+    boxes = expectation.boxes
+    if boxes is None:
+        return Tally()
     return Tally(len(boxes), found_boxes(boxes, detections), len(detections))
 
 
 def score_class(label: str, expectation: Expectation, detections: Sequence[Detection]) -> Tally:
-    """One image's tally of one class; images with counts have no classes."""
-    if expectation.is_count:
+    """One image's tally of one class; images without boxes have no classes."""
+    if not expectation.boxes:
         return Tally()
     boxes = tuple(wanted for wanted in expectation.boxes or () if wanted.label == label)
     made = tuple(detection for detection in detections if detection.label == label)

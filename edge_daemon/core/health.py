@@ -36,6 +36,10 @@ def trial_judged(turn: Turn, event: TrialJudged) -> None:
     if event.swap_id != turn.state.durable.trial:
         return
     if event.passed:
+        if event.warning:
+            active = turn.state.active_bundle
+            ref = active.ref if active else None
+            turn.act(Announce("verdicts_shifted", event.swap_id, ref, reason=event.warning))
         confirm(turn, event.reason)
     else:
         condemn(turn, event.reason)

@@ -36,6 +36,7 @@ from edge_daemon.core.lifecycle import Move, Phase
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
+from edge_daemon.core.verdicts import is_acceptable
 from edge_daemon.errors import Code
 
 PROVED_BAD = frozenset({Code.LOAD_FAILED, Code.LOAD_TIMEOUT, Code.GATE_FAILED})
@@ -171,11 +172,17 @@ def _refused(turn: Turn, event: BundleRefused) -> None:
         refusal = event.refusal
         if bundle:
             turn.forget_starts(bundle.ref)
-        if bundle and refusal.code in PROVED_BAD and not refusal.blames_box:
+        if bundle and _is_proved_bad(refusal):
             turn.quarantine(bundle.ref, refusal.message)
             health.unselect(turn, bundle.ref)
         if op is not None and op.target == bundle and op.stage is Stage.PREPARING:
             _give_up(turn, op, refusal)
+
+
+def _is_proved_bad(refusal: Refusal) -> bool:
+    """What a person may still accept by name is doubted, not proved."""
+    tried = refusal.code in PROVED_BAD and not refusal.blames_box
+    return tried and not is_acceptable(refusal.checks)
 
 
 def _give_up(turn: Turn, op: Operation, refusal: Refusal) -> None:

@@ -23,6 +23,7 @@ from edge_daemon.core.values import (
     Refusal,
     Status,
 )
+from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code
 
 
@@ -60,7 +61,7 @@ def _make_room(turn: Turn, op: Operation) -> None:
         turn.move(empty, Move.PREPARE, bundle=op.target, token=token)
         turn.update(slot=empty.name)
         turn.begin(op)
-        turn.act(Prepare(token, empty.name, op.target, op.swap_id))
+        turn.act(_prepare(turn, op, token, empty.name))
     elif any(s.phase is Phase.DRAINING for s in state.slots):
         return
     elif op.may_be_checked_first and not op.verified:
@@ -70,6 +71,21 @@ def _make_room(turn: Turn, op: Operation) -> None:
         turn.free(leaving, Move.CANCEL if restoring else Move.FREE)
     elif state.active is not None:
         _replace(turn, op)
+
+
+def _prepare(turn: Turn, op: Operation, token: int, slot: str) -> Prepare:
+    """With what a person accepts of it, or what was confirmed here before."""
+    state, request = turn.state, op.request
+    reference = selection.reference(state, op.target)
+    names: tuple[str, ...] = ()
+    why = ""
+    if op.target.ref in state.durable.confirmed and op.kind not in (Kind.PREPARE, Kind.SWAP):
+        # The way back must stay open: it judged here before, and was found good.
+        names, why = ACCEPTABLE, "confirmed on this device before"
+    elif request is not None and request.accept:
+        names = request.accept
+        why = f"accepted by {request.by or 'the request'}: {request.reason}"
+    return Prepare(token, slot, op.target, op.swap_id, reference, names, why)
 
 
 def _replace(turn: Turn, op: Operation) -> None:

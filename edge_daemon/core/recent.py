@@ -54,10 +54,15 @@ class RecentLimits:
     max_confidence_shift: float | None = None
 
 
-def compare(recent: Recent | None, limits: RecentLimits) -> tuple[Check, ...]:
-    """Agreement, drift of the count, shift of the confidence; without frames only what is asked."""
+def compare(
+    recent: Recent | None, limits: RecentLimits, *, has_active: bool = False
+) -> tuple[Check, ...]:
+    """Agreement, drift of the count, shift of the confidence; without frames only what is asked.
+
+    `has_active`: a version of the same name judges, so that what is asked could be compared.
+    """
     if recent is None or recent.frames <= 0:
-        return _nothing(limits)
+        return _nothing(limits, has_active)
     share = recent.agreeing / recent.frames
     checks = [
         Check(
@@ -79,14 +84,18 @@ def compare(recent: Recent | None, limits: RecentLimits) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _nothing(limits: RecentLimits) -> tuple[Check, ...]:
+def _nothing(limits: RecentLimits, has_active: bool) -> tuple[Check, ...]:
     note = "no recent frames to compare on; nothing was compared"
+    if has_active:
+        note += ", and the bundle asks for it"
     asked = (
         ("recent.agreement", limits.min_agreement),
         ("recent.count_drift", limits.max_count_drift),
         ("recent.confidence_shift", limits.max_confidence_shift),
     )
-    return tuple(Check(name, True, None, limit, note) for name, limit in asked if limit is not None)
+    return tuple(
+        Check(name, not has_active, None, limit, note) for name, limit in asked if limit is not None
+    )
 
 
 def _at_most(name: str, measured: float, limit: float | None, note: str) -> Check:

@@ -37,6 +37,18 @@ def selected(state: State, name: str) -> BundleRef | None:
     return next((BundleRef(name, v) for n, v in state.durable.selected if n == name), None)
 
 
+def reference(state: State, target: Known) -> BundleRef | None:
+    """The other version of the name that judges, or that was confirmed last: what it must equal.
+
+    Another product's model may be active meanwhile; the line comes back to this name all the same.
+    """
+    active = state.active_bundle
+    if active is not None and active.ref.name == target.ref.name:
+        return active.ref if active != target else None
+    last = next((r for r in reversed(state.durable.confirmed) if r.name == target.ref.name), None)
+    return last if last != target.ref else None
+
+
 def rollback_target(state: State) -> Known | None:
     """The version of the active name that was confirmed before the active one."""
     last = state.last_bundle

@@ -1,12 +1,15 @@
 """The probation of a version that just became active: evidence in, pass, fail or not yet out.
 
-No evidence is not a pass: a trial without enough frames stays open.
+No evidence is not a pass: a trial without enough frames stays open. Verdicts are compared once, at
+its end, so that looking often finds nothing by chance; what they could not tell is said.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
+from edge_daemon.core.shares import Shift
 from edge_daemon.core.values import Counts, Latency
 
 MIN_COMPARED = 100
@@ -28,6 +31,26 @@ class Window:
     detections: int = 0
 
 
+class Response(str, Enum):
+    """What follows from a shift of verdicts."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class VerdictWatch:
+    """What follows when a version rejects less, or more, than the one before it did.
+
+    `alpha`: the share of trials, 0..1, in which a version that judges alike is held to differ.
+    """
+
+    alpha: float = 0.001
+    low: Response = Response.FAIL
+    high: Response = Response.WARN
+
+
 @dataclass(frozen=True)
 class TrialLimits:
     """What the probation asks for."""
@@ -36,14 +59,16 @@ class TrialLimits:
     seconds: float = 10.0
     latency_ratio: float = 1.5
     max_error_rate: float = 0.0
+    verdicts: VerdictWatch = VerdictWatch()
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a trial ended, and why, as a sentence."""
+    """How a trial ended, and why, as a sentence; `warning` names what fails nothing."""
 
     passed: bool
     reason: str
+    warning: str = ""
 
 
 def judge(
@@ -64,6 +89,19 @@ def judge(
         if worse:
             return Judgement(False, worse)
     return Judgement(True, f"{tried} frames in {elapsed_s:.0f} s without a finding.")
+
+
+def with_verdicts(passed: Judgement, watch: VerdictWatch, shift: Shift) -> Judgement:
+    """A trial that passed so far, with what its verdicts say."""
+    found = ((watch.low, shift.low), (watch.high, shift.high))
+    failing = [each for response, said in found if response is Response.FAIL for each in said]
+    if failing:
+        return Judgement(False, f"Its verdicts shifted: {'; '.join(failing)}.")
+    warning = "; ".join(each for how, said in found if how is Response.WARN for each in said)
+    if watch.low is Response.OFF and watch.high is Response.OFF:
+        return passed
+    reason = f"{passed.reason} Its verdicts: "
+    return Judgement(True, reason + (warning or shift.unclear or "as before") + ".", warning)
 
 
 def _slower(limits: TrialLimits, during: Window, before: Window) -> str:

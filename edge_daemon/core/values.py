@@ -5,6 +5,7 @@ Units stand in the names: `_at` is monotonic seconds, `_utc` is POSIX seconds, `
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Union
@@ -52,11 +53,46 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How many detections of one class a good frame must hold, and how many it may.
+
+    A detection counts when its confidence is at least the rule's and its area in square pixels of
+    the frame lies within both limits. `at_most` None: any number.
+    """
+
+    id: str
+    label: str
+    confidence: float = 0.25
+    at_least: int = 0
+    at_most: int | None = None
+    min_area_px: float = 0.0
+    max_area_px: float = math.inf
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Limits that turn detections into a verdict."""
+    """What turns detections into a verdict: a frame that breaks a rule is ng.
+
+    `confidence` counts where a rule says nothing else.
+    """
 
     confidence: float = 0.25
-    reject: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
+
+    @classmethod
+    def rejecting(cls, confidence: float, *labels: str) -> Recipe:
+        """One detection of these classes is enough to make a frame ng."""
+        return cls(confidence, tuple(Rule(each, each, confidence, at_most=0) for each in labels))
+
+    @property
+    def reject(self) -> frozenset[str]:
+        """Classes of which a good frame holds none."""
+        return frozenset(rule.label for rule in self.rules if rule.at_most == 0)
+
+    @property
+    def lowest_confidence(self) -> float:
+        """Below it no detection matters: what the engine need not tell."""
+        return min((rule.confidence for rule in self.rules), default=self.confidence)
 
 
 # --------------------------------------------------------------------------- frames
@@ -131,6 +167,8 @@ class Judged:
     detections: tuple[Detection, ...] = ()
     queue_ms: float = 0.0
     inference_ms: float = 0.0
+    causes: tuple[str, ...] = ()  # the rules that it breaks, in the recipe's order
+    part_in_view: bool = False  # something was found that no rule forbids
 
 
 @dataclass(frozen=True)
@@ -223,6 +261,7 @@ class Request:
     by: str = ""
     reason: str = ""
     dry_run: bool = False
+    accept: tuple[str, ...] = ()  # checks of verdicts that may fail; `reason` says why
 
 
 class Status(str, Enum):
@@ -240,13 +279,17 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a gate report. `measured` and `limit` are for people and machines alike."""
+    """One line of a gate report. `measured` and `limit` are for people and machines alike.
+
+    `accepted`: it failed, and refuses nothing all the same; `note` says by whose word.
+    """
 
     name: str
     passed: bool
     measured: float | str | None = None
     limit: float | str | None = None
     note: str = ""
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

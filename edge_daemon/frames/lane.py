@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_daemon.core.recipe import judge
+from edge_daemon.core.recipe import broken_rules, has_part_in_view
 from edge_daemon.core.values import Instant, Judged, Reason, Verdict
 from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
@@ -241,15 +241,18 @@ class Lane:
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
     ) -> Judged:
         assert pointer.known is not None
+        causes = broken_rules(inference.detections, pointer.recipe)
         return Judged(
             frame=captured.number,
             captured_utc=captured.captured.utc,
             captured_at=captured.captured.at,
             assignment=captured.assignment,
-            verdict=judge(inference.detections, pointer.recipe),
+            verdict=Verdict.NG if causes else Verdict.OK,
             model=pointer.known.ref,
             sha256=pointer.known.sha256,
             detections=inference.detections,
+            causes=causes,
+            part_in_view=has_part_in_view(inference.detections, pointer.recipe),
             queue_ms=queue_ms,
             inference_ms=inference.inference_ms,
         )

@@ -11,14 +11,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
+from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.frames.records import Records
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.samples import Sampler, Samples
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed
+from edge_daemon.slots.line import TrialRecords
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class LiveLine:
         self._lane: Lane | None = None
         self._failed = self._ng = self._detections = 0
         self._samples = Samples(ring)
+        self._records = Records()
 
     def attach(self, lane: Lane) -> None:
         """The lane whose listener this is."""
@@ -64,6 +67,7 @@ class LiveLine:
         if judged.verdict is not Verdict.UNINSPECTED:
             self._ng += judged.verdict is Verdict.NG
             self._detections += len(judged.detections)
+            self._records.add(judged)
             self._samples.judged(judged, captured)
         elif judged.reason is Reason.INFERENCE_FAILED:
             self._failed += 1
@@ -103,6 +107,12 @@ class LiveLine:
             now.ng - mark.ng,
             now.detections - mark.detections,
         )
+
+    def begin_record(self, ref: BundleRef) -> None:
+        self._records.begin(ref)
+
+    def trial_records(self, ref: BundleRef) -> TrialRecords:
+        return self._records.of_trial(ref)
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         self._ring.stamp(assignment, since_at)

@@ -8,6 +8,7 @@ refused: a limit that is not understood would be a check that is not made.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from typing import Any, Union
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
-from edge_daemon.core.values import BundleRef, Recipe
+from edge_daemon.core.values import BundleRef, Recipe, Rule, Verdict
+from edge_daemon.core.verdicts import VerdictLimits
 from edge_daemon.models.document import Table, parse_document
 from edge_daemon.models.files import is_inner_path
 from edge_daemon.models.versions import is_specifier, is_version
@@ -34,6 +36,9 @@ TASKS = ("detect", "segment", "classify", "pose", "obb")
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_IMAGE_BYTES = 64 << 20
 MAX_GOLDEN = 500
+MAX_RULES = 1000
+MAX_COUNT = 1000
+MAX_AREA_PX = 65536.0**2
 
 ImageSize = Union[int, tuple[int, int]]
 """The network's input in pixels: the side of a square, or (height, width)."""
@@ -93,6 +98,7 @@ def parse_manifest(content: bytes) -> Manifest:
     classes = top.texts("classes", 1000)
     if not classes:
         raise top.wrong("classes", "must list at least one class")
+    recipe = _recipe(top.table("recipe"), classes)
     return Manifest(
         ref=BundleRef(_name(top), _version(top)),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -100,9 +106,9 @@ def parse_manifest(content: bytes) -> Manifest:
         task=_one_of(top, "task", TASKS),
         classes=classes,
         imgsz=_imgsz(top.table("input")),
-        recipe=_recipe(top.table("recipe"), classes),
+        recipe=recipe,
         limits=_limits(top.table("limits")),
-        golden=_golden(top, classes),
+        golden=_golden(top, classes, recipe),
         requires=MappingProxyType(_requires(top.table("requires"))),
         products=top.texts("products", 1000),
         lineage=MappingProxyType(top.plain("lineage")),
@@ -175,12 +181,46 @@ def _side(table: Table, pixels: float) -> int:
 
 
 def _recipe(table: Table, classes: tuple[str, ...]) -> Recipe:
-    table.refuse_unknown("confidence", "reject")
-    reject = table.texts("reject", 1000)
+    table.refuse_unknown("confidence", "reject", "rules")
+    reject = table.texts("reject", MAX_RULES)
     for label in reject:
         if label not in classes:
             raise table.wrong("reject", f"names {label!r}, which is not one of the classes")
-    return Recipe(table.number("confidence", 0.0, 1.0, 0.25), frozenset(reject))
+    confidence = table.number("confidence", 0.0, 1.0, 0.25)
+    shorthand = Recipe.rejecting(confidence, *reject).rules
+    rules = (_rule(entry, classes, confidence) for entry in table.tables("rules", MAX_RULES))
+    recipe = Recipe(confidence, (*shorthand, *rules))
+    if len({rule.id for rule in recipe.rules}) < len(recipe.rules):
+        raise table.wrong("rules", "uses an id twice; each rule, also one of reject, has its own")
+    return recipe
+
+
+def _rule(entry: Table, classes: tuple[str, ...], usual_confidence: float) -> Rule:
+    entry.refuse_unknown("id", "class", "confidence", "area_px", "count")
+    label = entry.text("class")
+    if label not in classes:
+        raise entry.wrong("class", f"is {label!r}, which is not one of the classes")
+    count, area = entry.table("count"), entry.table("area_px")
+    count.refuse_unknown("min", "max")
+    area.refuse_unknown("min", "max")
+    at_least = count.whole("min", 0, MAX_COUNT, 0)
+    at_most = count.whole("max", 0, MAX_COUNT) if "max" in count else None
+    if at_least == 0 and at_most is None:
+        raise entry.wrong("count", "must say min, max or both: else no frame can break the rule")
+    if at_most is not None and at_most < at_least:
+        raise entry.wrong("count", "has a max below its min: no frame could hold it")
+    rule = Rule(
+        entry.text("id", label),
+        label,
+        entry.number("confidence", 0.0, 1.0, usual_confidence),
+        at_least,
+        at_most,
+        area.number("min", 0.0, MAX_AREA_PX, 0.0),
+        area.number("max", 0.0, MAX_AREA_PX) if "max" in area else math.inf,
+    )
+    if rule.max_area_px < rule.min_area_px:
+        raise entry.wrong("area_px", "has a max below its min: nothing could lie between")
+    return rule
 
 
 def _limits(table: Table) -> Limits:
@@ -193,6 +233,7 @@ def _limits(table: Table) -> Limits:
         "min_agreement",
         "max_count_drift",
         "max_confidence_shift",
+        *_VERDICT_LIMITS,
     )
 
     def asked(key: str, highest: float) -> float | None:
@@ -208,6 +249,20 @@ def _limits(table: Table) -> Limits:
             asked("max_count_drift", 1000.0),
             asked("max_confidence_shift", 1.0),
         ),
+        verdicts=_verdict_limits(table),
+    )
+
+
+_VERDICT_LIMITS = ("max_escape", "max_false_reject", "max_missed")
+
+
+def _verdict_limits(table: Table) -> VerdictLimits:
+    usual = VerdictLimits()
+    return VerdictLimits(
+        table.number("max_escape", 0.0, 1.0, usual.max_escape),
+        table.number("max_false_reject", 0.0, 1.0, usual.max_false_reject),
+        table.number("max_missed", 0.0, 1.0, usual.max_missed),
+        tuple(key for key in _VERDICT_LIMITS if key in table),
     )
 
 
@@ -220,8 +275,12 @@ def _requires(table: Table) -> dict[str, str]:
     return wanted
 
 
-def _golden(top: Table, classes: tuple[str, ...]) -> tuple[GoldenImage, ...]:
+def _golden(top: Table, classes: tuple[str, ...], recipe: Recipe) -> tuple[GoldenImage, ...]:
     images = tuple(_golden_image(entry, classes) for entry in top.tables("golden", MAX_GOLDEN))
+    for image in images:
+        for cause in image.expectation.causes:
+            if cause not in {rule.id for rule in recipe.rules}:
+                raise top.wrong("golden", f"expects the cause {cause!r}, which is no rule's id")
     if len({image.image for image in images}) < len(images):
         raise top.wrong("golden", "names an image twice; each may stand once")
     return images
@@ -245,8 +304,18 @@ def _expectation(entry: Table, classes: tuple[str, ...]) -> Expectation:
     if entry.is_list("expect"):
         return Expectation(part, tuple(_box(box, classes) for box in entry.tables("expect", 1000)))
     expect = entry.table("expect")
-    expect.refuse_unknown("count")
-    return Expectation(part, None, expect.whole("count", 0, 1000))
+    expect.refuse_unknown("count", "verdict", "causes")
+    count = expect.whole("count", 0, 1000) if "count" in expect else None
+    verdict = Verdict(_one_of(expect, "verdict", _SAYABLE)) if "verdict" in expect else None
+    causes = expect.texts("causes", 1000)
+    if count is None and verdict is None:
+        raise entry.wrong("expect", "must list boxes, or say a count or a verdict")
+    if causes and verdict is not Verdict.NG:
+        raise expect.wrong("causes", "belong to verdict: ng")
+    return Expectation(part, None, count, verdict, causes)
+
+
+_SAYABLE = (Verdict.OK.value, Verdict.NG.value)
 
 
 def _box(table: Table, classes: tuple[str, ...]) -> ExpectedBox:

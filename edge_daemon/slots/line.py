@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_daemon.core.shares import Record
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, Judged
+from edge_daemon.core.values import Assignment, BundleRef, Judged
 from edge_daemon.host.memory import FrameAddress
 
 
@@ -20,6 +21,18 @@ class Sample:
 
     frame: FrameAddress
     judged: Judged | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecords:
+    """How frames came out on a trial, and before it, for the same product.
+
+    `before_ref` is the version that the record is of; None where there is none.
+    """
+
+    before_ref: BundleRef | None
+    before: Record
+    during: Record
 
 
 class Sampler(Protocol):
@@ -47,6 +60,14 @@ class Line(Protocol):
 
     def since(self, mark: object) -> Window:
         """What happened from that moment until now."""
+        ...
+
+    def begin_record(self, ref: BundleRef) -> None:
+        """This version's trial begins: count its verdicts from now on."""
+        ...
+
+    def trial_records(self, ref: BundleRef) -> TrialRecords:
+        """Verdicts since its trial began, and those of the version before."""
         ...
 
     def sampler(self) -> AbstractContextManager[Sampler]:

@@ -207,7 +207,7 @@ def candidate(
     bench: Bench, incumbent: Incumbent | None, golden: Sequence[GoldenImage] = ()
 ) -> Candidate:
     manifest = SimpleNamespace(
-        ref=ORDER.ref, sha256="bb", limits=Limits(), recipe=Recipe(0.5, frozenset()), golden=golden
+        ref=ORDER.ref, sha256="bb", limits=Limits(), recipe=Recipe(0.5), golden=golden
     )
     verified = SimpleNamespace(manifest=manifest, golden=[Path(each.image) for each in golden])
     loaded = Loaded((), "detect", 1.0)
@@ -257,11 +257,12 @@ def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
     incumbent = activate(bench)
     bench.line = bench.runner._line = HiccupLine(every, BundleRef("b", "1"))  # type: ignore[assignment]
     with still_lane(bench.crossing):
-        timing, recent = bench.runner._interleaved(candidate(bench, incumbent), far())
+        seen = bench.runner._interleaved(candidate(bench, incumbent), far())
+    timing = seen.timing
     assert timing.incumbent_ms is not None
     assert len(timing.candidate_ms) == len(timing.incumbent_ms) == TIMED_FRAMES
     assert timing.incumbent_ms.count(LIVE_MS) == TIMED_FRAMES // every
-    assert (recent.frames if recent else 0) == TIMED_FRAMES // every
+    assert seen.recent.frames == TIMED_FRAMES // every
 
 
 def test_a_silent_line_is_waited_for_once(bench: Bench) -> None:
@@ -276,9 +277,9 @@ def test_a_model_of_another_product_is_no_measure(bench: Bench) -> None:
     """A small model may be followed by a large one where the product changes."""
     activate(bench)
     bench.line = bench.runner._line = HiccupLine(1, BundleRef("b", "1"))  # type: ignore[assignment]
-    timing, recent = bench.runner._interleaved(candidate(bench, None), far())
-    assert len(timing.candidate_ms) == TIMED_FRAMES
-    assert (timing.incumbent_ms, recent) == (None, None)
+    seen = bench.runner._interleaved(candidate(bench, None), far())
+    assert len(seen.timing.candidate_ms) == TIMED_FRAMES
+    assert (seen.timing.incumbent_ms, seen.recent.frames) == (None, 0)
 
 
 def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
@@ -294,7 +295,7 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
 
     bench.slots["A"].infer = counted  # type: ignore[method-assign]
     with still_lane(bench.crossing):
-        timing, _ = bench.runner._interleaved(candidate(bench, incumbent), far())
+        timing = bench.runner._interleaved(candidate(bench, incumbent), far()).timing
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()
     assert len(asked) == 1

@@ -55,6 +55,7 @@ def test_a_whole_swap_is_read() -> None:
         "by": "kim",
         "reason": "new scratches",
         "dry_run": True,
+        "accept": ["recipe.weaker", "blind", "blind"],
         "unknown": {"of": "a newer sender"},
     }
     assert read("swap", document) == Request(
@@ -67,6 +68,7 @@ def test_a_whole_swap_is_read() -> None:
         by="kim",
         reason="new scratches",
         dry_run=True,
+        accept=("recipe.weaker", "blind"),
     )
 
 
@@ -135,6 +137,11 @@ def test_where_the_id_comes_from(payload: Any, correlation: bytes | None, reques
         ({"model": "b", "reason": "x" * 1025}, "`reason`"),
         ({"model": "b", "dry_run": "yes"}, "`dry_run`"),
         ({"model": "b", "dry_run": 1}, "`dry_run`"),
+        ({"model": "b", "accept": "blind", "reason": "r"}, "`accept`"),
+        ({"model": "b", "accept": ["warm_up"], "reason": "r"}, "`accept`"),
+        ({"model": "b", "accept": [["blind"]], "reason": "r"}, "`accept`"),
+        ({"model": "b", "accept": ["blind"]}, "`reason`"),
+        ({"model": "b", "accept": ["blind"], "reason": "  "}, "`reason`"),
         ({"model": "b", "id": ""}, "`id`"),
         ({"model": "b", "id": "x" * 129}, "`id`"),
         ({"model": "b", "id": "a\nb"}, "`id`"),
@@ -262,7 +269,8 @@ anything = st.recursive(
 @given(
     verb=st.sampled_from([*Verb]),
     document=st.dictionaries(
-        st.sampled_from(["id", "model", "at", "expect", "expires", "by", "reason", "dry_run"]),
+        st.sampled_from(["id", "model", "at", "expect", "expires", "by", "reason", "dry_run"])
+        | st.just("accept"),
         anything | st.sampled_from(["bottle@1.4.0", "now", "2026-11-22T10:00:05Z", {"frame": 3}]),
     ),
     correlation=st.none() | st.binary(max_size=200),

@@ -33,6 +33,7 @@ def test_a_result_says_what_the_contract_says() -> None:
         detections=(Detection("scratch", 0.912345, (1.04, 2.06, 30.111, 40.0)),),
         queue_ms=1.2345,
         inference_ms=11.8,
+        causes=("scratch",),
     )
     assert json.loads(payloads.result("b7", judged)) == {
         "boot": "b7",
@@ -44,6 +45,7 @@ def test_a_result_says_what_the_contract_says() -> None:
         "job_order": "WO-17",
         "verdict": "ng",
         "detections": [{"class": "scratch", "confidence": 0.9123, "box": [1.0, 2.1, 30.1, 40.0]}],
+        "causes": ["scratch"],
         "latency_ms": {"queue": 1.23, "inference": 11.8},
     }
 
@@ -96,7 +98,7 @@ def test_a_receipt_has_every_field_of_the_contract() -> None:
     read = json.loads(payloads.outcome("7", Status.SUCCEEDED, receipt=receipt))["receipt"]
     assert set(read) == set(
         "swap_id request_id verb boot from to sha256 by reason requested_at cutover_frame"  # noqa: SIM905
-        " cutover_at pause_ms stages_ms frames latency_ms checks".split()
+        " cutover_at pause_ms stages_ms frames latency_ms checks accepted".split()
     )
     assert set(read["stages_ms"]) == {"verify", "load", "warm", "gate"}
     assert set(read["frames"]) == {"captured", "inspected", "dropped", "uninspected"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_daemon.core.recent import Found, Recent, RecentLimits, compare
 from edge_daemon.core.values import Check, Detection, Recipe
 
-RECIPE = Recipe(0.5, frozenset())
+RECIPE = Recipe(0.5)
 
 
 def found(*confidences: float) -> Found:

@@ -35,6 +35,11 @@ def put(*path: str | int, value: Any) -> Break:
     return broken
 
 
+def rule(**changes: Any) -> Break:
+    """One rule beside `reject`, wrong as said."""
+    return put("recipe", "rules", value=[{"class": "bottle", "count": {"max": 9}} | changes])
+
+
 def drop(*path: str | int) -> Break:
     return put(*path, value=None)
 
@@ -213,6 +218,23 @@ CASES: dict[str, tuple[Break, Code]] = {
     "nothing expected": (drop("golden", 0, "expect"), INVALID),
     "a negative count": (put("golden", 1, "expect", "count", value=-1), INVALID),
     "a confidence above one": (put("recipe", "confidence", value=1.5), INVALID),
+    "a rule for an unknown class": (rule(**{"class": "crack"}), INVALID),
+    "a rule that nothing breaks": (rule(count={}), INVALID),
+    "a rule that nothing holds": (rule(count={"min": 3, "max": 2}), INVALID),
+    "a rule with a key nobody knows": (rule(zone="body"), INVALID),
+    "an area inside out": (rule(area_px={"min": 9, "max": 3}), INVALID),
+    "a rule with the id of another": (rule(id="scratch"), INVALID),
+    "an unknown verdict expected": (put("golden", 0, "expect", value={"verdict": "good"}), INVALID),
+    "a cause that is no rule": (
+        put("golden", 0, "expect", value={"verdict": "ng", "causes": ["crack"]}),
+        INVALID,
+    ),
+    "a cause of ok": (
+        put("golden", 0, "expect", value={"verdict": "ok", "causes": ["dent"]}),
+        INVALID,
+    ),
+    "an expectation of nothing": (put("golden", 0, "expect", value={}), INVALID),
+    "an escape above one": (put("limits", "max_escape", value=1.5), INVALID),
     "true for a confidence": (put("recipe", "confidence", value=True), INVALID),
     "a negative limit": (put("limits", "min_recall", value=-0.1), INVALID),
     "a limit of NaN": (put("limits", "max_slice_drop", value=float("nan")), INVALID),

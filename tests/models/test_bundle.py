@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.values import BundleRef, Rule, Verdict
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.bundle import digest_of, read_manifest, verified_copy
 from edge_daemon.models.files import Folder
@@ -43,6 +43,42 @@ def test_a_manifest_is_read_into_values(tmp_path: Path) -> None:
     assert manifest.golden[1].expectation.count == 1
     assert manifest.notes == ("'colour' is not known and was not read",)
     assert manifest.sha256 == hashlib.sha256((folder / "model.yaml").read_bytes()).hexdigest()
+
+
+def test_rules_and_expected_verdicts_are_read(tmp_path: Path) -> None:
+    """The shorthand comes first, each rule has an id and the recipe's confidence by default."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["recipe"] = {
+            "confidence": 0.4,
+            "reject": ["dent"],
+            "rules": [
+                {
+                    "class": "scratch",
+                    "confidence": 0.6,
+                    "area_px": {"min": 60},
+                    "count": {"max": 1},
+                },
+                {"id": "caps", "class": "bottle", "count": {"min": 6, "max": 6}},
+            ],
+        }
+        manifest["golden"][0]["expect"] = {"verdict": "ng", "causes": ["scratch"]}
+        manifest["golden"][1]["expect"] = {"count": 1, "verdict": "ok"}
+        manifest["limits"] |= {"max_escape": 0.1, "max_missed": 0.3}
+
+    manifest = read_manifest(make_bundle(tmp_path, edit=edit))
+    assert manifest.recipe.rules == (
+        Rule("dent", "dent", 0.4, at_most=0),
+        Rule("scratch", "scratch", 0.6, at_most=1, min_area_px=60.0),
+        Rule("caps", "bottle", 0.4, at_least=6, at_most=6),
+    )
+    assert manifest.recipe.lowest_confidence == 0.4
+    first, second = (image.expectation for image in manifest.golden)
+    assert (first.verdict, first.causes, first.expected_count) == (Verdict.NG, ("scratch",), None)
+    assert (second.verdict, second.expected_count) == (Verdict.OK, 1)
+    verdicts = manifest.limits.verdicts
+    assert (verdicts.max_escape, verdicts.max_false_reject, verdicts.max_missed) == (0.1, 0.1, 0.3)
+    assert verdicts.asked == ("max_escape", "max_missed")
 
 
 @pytest.mark.parametrize("file", ["weights.pt", "w.torchscript", "w.engine", "w_openvino_model"])

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_daemon.cli.demo.stage import BUNDLES
 from edge_daemon.config import dump, parse
@@ -278,6 +279,135 @@ def _networks() -> list[Case]:
     ]
 
 
+def _recipe(**recipe: object) -> Make:
+    return _only(lambda folder: edit(folder, recipe={"confidence": 0.35, **recipe}))
+
+
+def _rules(*rules: dict[str, object]) -> Make:
+    return _recipe(rules=[{"class": "dent", "count": {"max": 0}}, *rules])
+
+
+def _golden(keep: Callable[[dict[str, Any]], bool]) -> Make:
+    """Only the golden images that this keeps; the others are removed with their files."""
+
+    def make(folder: Path, _: Path) -> None:
+        manifest = parse((folder / "model.yaml").read_text()).value
+        kept = [image for image in manifest["golden"] if keep(image)]
+        for image in manifest["golden"]:
+            if image not in kept:
+                (folder / image["image"]).unlink()
+        edit(folder, golden=kept)
+
+    return make
+
+
+def _relabelled(change: Callable[[Any], Any]) -> Make:
+    """Golden images with another expectation, as if the defects were none."""
+
+    def make(folder: Path, _: Path) -> None:
+        manifest = parse((folder / "model.yaml").read_text()).value
+        edit(
+            folder,
+            golden=[image | {"expect": change(image["expect"])} for image in manifest["golden"]],
+        )
+
+    return make
+
+
+def _shown(image: dict[str, Any]) -> set[str]:
+    expect = image["expect"]
+    return {box["class"] for box in expect} if isinstance(expect, list) else set()
+
+
+def _without(*labels: str) -> Callable[[Any], Any]:
+    def change(expect: Any) -> Any:
+        if not isinstance(expect, list):
+            return expect
+        return [box for box in expect if box["class"] not in labels]
+
+    return change
+
+
+def _verdicts() -> list[Case]:
+    """The same good weights; what is weaker is the verdict, or its proof."""
+    weaker, escape = "recipe.weaker", "golden.escape"
+    scratch = {"class": "scratch", "confidence": 0.35}
+    table: list[tuple[str, Make, str]] = [
+        ("nothing is rejected", _recipe(reject=[]), weaker),
+        ("a recipe without reject", _recipe(), weaker),
+        ("dents are no longer rejected", _recipe(reject=["scratch"]), weaker),
+        ("scratches are no longer rejected", _recipe(reject=["dent"]), weaker),
+        ("good bottles are rejected instead", _recipe(reject=["bottle"]), weaker),
+        ("confidence 1.0", _recipe(confidence=1.0, reject=["scratch", "dent"]), weaker),
+        ("confidence 0.99", _recipe(confidence=0.99, reject=["scratch", "dent"]), weaker),
+        ("confidence 0.6", _recipe(confidence=0.6, reject=["scratch", "dent"]), weaker),
+        ("one scratch may be there", _rules(scratch | {"count": {"max": 1}}), weaker),
+        ("a thousand scratches may be there", _rules(scratch | {"count": {"max": 1000}}), weaker),
+        ("scratches are required", _rules(scratch | {"count": {"min": 1}}), weaker),
+        (
+            "only a huge scratch counts",
+            _rules(scratch | {"count": {"max": 0}, "area_px": {"min": 1e6}}),
+            weaker,
+        ),
+        (
+            "only a tiny scratch counts",
+            _rules(scratch | {"count": {"max": 0}, "area_px": {"max": 1}}),
+            weaker,
+        ),
+        (
+            "a scratch counts from 0.9 on",
+            _rules(scratch | {"confidence": 0.9, "count": {"max": 0}}),
+            weaker,
+        ),
+        ("no golden images", _golden(lambda _: False), escape),
+        (
+            "golden images without a defect",
+            _golden(lambda image: not _shown(image) & {"scratch", "dent"}),
+            escape,
+        ),
+        (
+            "golden images of dents only",
+            _golden(lambda image: "scratch" not in _shown(image)),
+            escape,
+        ),
+        ("golden images of counts only", _golden(lambda image: not _shown(image)), escape),
+        (
+            "golden defects that are called nothing",
+            _relabelled(_without("scratch", "dent")),
+            escape,
+        ),
+        ("golden dents that are called nothing", _relabelled(_without("dent")), escape),
+        (
+            "golden images that are all called good",
+            _relabelled(lambda _: {"verdict": "ok"}),
+            escape,
+        ),
+        (
+            "golden images of other causes",
+            _relabelled(
+                lambda expect: (
+                    {"verdict": "ng", "causes": ["scratch", "dent"]}
+                    if isinstance(expect, list)
+                    else expect
+                )
+            ),
+            escape,
+        ),
+        (
+            "a recipe that requires what nobody sees",
+            _recipe(
+                reject=["scratch", "dent"],
+                rules=[{"id": "many", "class": "bottle", "count": {"min": 900}}],
+            ),
+            "golden.false_reject",
+        ),
+    ]
+    return [
+        Case(f"verdicts: {title}", make, frozenset({"gate_failed"}), "after", check, is_heavy=True)
+        for title, make, check in table
+    ]
+
+
 def _swapped() -> list[Case]:
     """Somebody changes the file between two looks at it."""
     return [
@@ -329,6 +459,7 @@ def cases() -> list[Case]:
         *_pickles(),
         *_programs(),
         *_networks(),
+        *_verdicts(),
         *_swapped(),
         *controls(),
     ]

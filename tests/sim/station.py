@@ -184,7 +184,8 @@ class Station:
             lambda event: self.driver.post(event),  # noqa: PLW0108 - the driver comes later
             self._incumbent,
         )
-        self.receipts = Receipts(self.boot, self.line, self.loader.dossier_of)
+        loader = self.loader
+        self.receipts = Receipts(self.boot, self.line, loader.dossier_of, loader.recipe_of)
         self.metrics = Metrics()
         exchange = Exchange(
             boot=self.boot,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import Settings, read_desired
+from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.values import BundleRef
+from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import ConfigurationError, EdgeDaemonError
 from edge_daemon.host.gpu import open_gpu
 from edge_daemon.models.bundle import Manifest, verified_copy
@@ -67,6 +69,8 @@ def _bundle(store: Store, manifest: Manifest, trust: Trust, gpu: str | None) -> 
         return warning(
             ref, "It has no golden images: the gate cannot measure it.", "Add some to the bundle."
         )
+    if not can_reject(manifest.recipe):
+        return warning(ref, f"{NEVER_REJECTS.capitalize()}.", "Give its recipe a reject or rules.")
     signer = f"signed with {verified.signer.key.name}" if verified.signer else "unsigned"
     return ok(ref, f"Whole, {signer}, {len(manifest.golden)} golden images.")
 

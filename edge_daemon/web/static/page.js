@@ -440,6 +440,7 @@ function receiptParts(receipt) {
     el("p", {}, `Frames while it went on: ${count(frames.captured || 0)} captured = ${count(frames.inspected || 0)} judged + ${count(frames.dropped || 0)} dropped + ${count(frames.uninspected || 0)} uninspected`),
     el("h3", {}, "Receipt"),
     table([["from", receipt.from || "–"], ["to", receipt.to], ["sha256", receipt.sha256], ["asked by", receipt.by || "–"], ["reason", receipt.reason || "–"],
+      ["accepted", (receipt.accepted || []).join(", ") || "–"],
       ["requested", `${time(receipt.requested_at)} (${receipt.requested_at})`], ["trial", receipt.trial ? said(receipt.trial) : receipt.cutover_frame === null ? "–" : "not over"], ["swap", receipt.swap_id]]),
   ].filter(Boolean);
 }
@@ -450,8 +451,8 @@ function checkTable(checks) {
   const value = (given) => given === undefined || given === null ? "" : typeof given === "number" ? String(Math.round(given * 1000) / 1000) : given;
   const sorted = [...checks].sort((a, b) => a.passed - b.passed);
   return el("table", { class: "checks" }, el("tr", {}, ["", "check", "measured", "limit", ""].map((head) => el("th", {}, head))),
-    sorted.map((check) => el("tr", {}, el("td", { class: check.passed ? "yes" : "no" }, check.passed ? "✓" : "✕"),
-      el("td", {}, said(check.name)), el("td", {}, value(check.measured)), el("td", {}, value(check.limit)), el("td", { class: "quiet" }, check.note || ""))));
+    sorted.map((check) => el("tr", {}, el("td", { class: check.passed ? "yes" : check.accepted ? "warn" : "no" }, check.passed ? "✓" : check.accepted ? "!" : "✕"),
+      el("td", {}, said(check.name), check.accepted ? " (accepted)" : ""), el("td", {}, value(check.measured)), el("td", {}, value(check.limit)), el("td", { class: "quiet" }, check.note || ""))));
 }
 
 /** A rejected part with its boxes drawn over it. */

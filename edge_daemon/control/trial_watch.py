@@ -1,0 +1,45 @@
+"""Watches the version that just became active, until its trial is judged."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.core.actions import StartTrial
+from edge_daemon.core.events import TrialJudged
+from edge_daemon.core.trial import TrialLimits, judge, with_verdicts
+from edge_daemon.core.values import Instant
+from edge_daemon.slots.line import Line
+
+
+class TrialWatch:
+    """At most one trial at a time; the driver's thread alone calls it."""
+
+    def __init__(self, limits: TrialLimits, line: Line, receipts: Receipts) -> None:
+        self.limits = limits
+        self._line = line
+        self._receipts = receipts
+        self._swap_id: str | None = None
+
+    def start(self, action: StartTrial) -> None:
+        """Measure from here on; what was watched before is given up."""
+        self._swap_id = action.swap_id
+        self._line.begin_record(action.target.ref)
+
+    def stop(self) -> None:
+        self._swap_id = None
+
+    def look(self, now: Instant) -> TrialJudged | None:
+        """The judgement, once there is evidence for it; the trial is over then."""
+        if self._swap_id is None:
+            return None
+        during, before, elapsed_s = self._receipts.trial_windows(self._swap_id, now)
+        judgement = judge(self.limits, during, before, elapsed_s)
+        if judgement is None:
+            return None
+        if judgement.passed:
+            watch = self.limits.verdicts
+            shift = self._receipts.trial_shift(self._swap_id, watch.alpha)
+            judgement = with_verdicts(judgement, watch, shift)
+        swap_id, self._swap_id = self._swap_id, None
+        return TrialJudged(swap_id, *astuple(judgement))
