@@ -98,9 +98,15 @@ class Stage:
         self.log = folder / "daemon.log"
         self._start_daemon()
 
-    def publish(self, source: Path, version: str | None = None, weights: Path | None = None) -> str:
-        """Put a signed copy of a bundle into the store, under another version or with other
-        weights where given; returns its `name@version`."""
+    def publish(
+        self,
+        source: Path,
+        version: str | None = None,
+        weights: Path | None = None,
+        **changes: object,
+    ) -> str:
+        """Put a signed copy of a bundle into the store, under another version, with other weights
+        or with other keys of its manifest where given; returns its `name@version`."""
         manifest = parse((source / "model.yaml").read_text(encoding="utf-8")).value
         name, version = manifest["name"], version or manifest["version"]
         place = self.store / name / version
@@ -111,7 +117,7 @@ class Stage:
             content = weights.read_bytes()
             manifest["weights"]["sha256"] = hashlib.sha256(content).hexdigest()
             manifest["weights"]["size"] = len(content)
-        manifest["version"] = version
+        manifest |= changes | {"version": version}
         (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
         sign(incoming, self.key)
         place.parent.mkdir(parents=True, exist_ok=True)

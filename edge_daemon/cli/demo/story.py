@@ -154,6 +154,10 @@ class Story:
         content[len(content) // 2] ^= 1
         damage.write_bytes(content)
         self._ask("swap", {"model": broken, "by": "ops"}, expected="rejected")
+        say("And the present weights as bottle@1.4.0, with a recipe that rejects nothing any more.")
+        blind = {"confidence": 0.35, "reject": []}
+        weaker = self._stage.publish(source, "1.4.0", recipe=blind)
+        self._ask("swap", {"model": weaker, "by": "ops"}, expected="rejected")
         say(f"{self._audience.active} judged every frame meanwhile.")
 
     def _rollback(self) -> None:
