@@ -19,6 +19,7 @@ from edge_daemon.control.outbox import response_rows
 from edge_daemon.control.payloads import Event as EventMessage
 from edge_daemon.control.payloads import iso_utc
 from edge_daemon.control.receipts import Receipts, encoded
+from edge_daemon.control.repeats import encode
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.actions import Announce, Reply
 from edge_daemon.core.values import Instant, Request, Status
@@ -65,7 +66,7 @@ class Clerk:
                 verb=request.verb.value,
                 received_utc=now.utc,
                 reply_to=reply_to.to_json().encode(),
-                body=msgspec.json.encode(request),
+                body=encode(request),
                 swap_id=action.swap_id or None,
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import msgspec
 import structlog
@@ -15,9 +16,10 @@ import structlog
 from edge_daemon.control import payloads
 from edge_daemon.control.clerk import Clerk, Exchange
 from edge_daemon.control.draft import NOTHING, Draft
-from edge_daemon.control.inbox import RefusedRequest, read_request
+from edge_daemon.control.inbox import RefusedRequest, has_own_id, read_request
 from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.control.payloads import ModelState
+from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
 from edge_daemon.core.state import Operation, State
@@ -71,17 +73,33 @@ class Desk:
         self._arriving = incoming
         try:
             row = self._with.journal.find_request(request.id)
+            return request if row is None else self._known(row, request, incoming)
         except StateError as error:
             self.cannot_accept(request, error)
             return None
-        if row is None:
-            return request
+
+    def _known(self, row: RequestRow, request: Request, incoming: Incoming) -> Request | None:
+        """Answer a repeat with the first outcome; None. Another sender's request goes on."""
+        if not is_repeat(row, request, incoming):
+            if not has_own_id(incoming.payload):
+                return self._under_another_id(request, incoming)
+            self._arriving = None
+            self._refuse(request.verb.value, incoming, used_id(request))
+            return None
         self._arriving = None
-        _log.info("request_repeated", request_id=request.id, verb=verb)
+        _log.info("request_repeated", request_id=request.id, verb=row.verb)
         answer = row.outcome or payloads.accepted(request.id)
         self._respond(row.verb, request.id, answer, incoming.reply_to)
         incoming.done()
         return None
+
+    def _under_another_id(self, request: Request, incoming: Incoming) -> Request | None:
+        """Somebody else used the same Correlation Data, or the same sender long ago."""
+        scoped = replace(request, id=scoped_id(request, incoming))
+        if scoped.id == request.id:
+            return replace(request, id=uuid.uuid4().hex)
+        row = self._with.journal.find_request(scoped.id)
+        return scoped if row is None else self._known(row, scoped, incoming)
 
     def _refuse(self, verb: str, incoming: Incoming, error: RefusedRequest) -> None:
         refusal = Refusal(str(error.code), error.message, error.hint)

@@ -82,6 +82,12 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str) -> Request:
     return request
 
 
+def has_own_id(payload: bytes) -> bool:
+    """Whether a request that was read names its id itself, instead of by Correlation Data."""
+    document = read_json(payload, "The request") if payload.strip() else None
+    return isinstance(document, dict) and document.get("id") is not None
+
+
 def _verb(text: str) -> Verb:
     try:
         return Verb(text)

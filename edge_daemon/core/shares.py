@@ -126,7 +126,8 @@ def _unclear(
 ) -> str:
     """Whether even a version that rejects nothing any more would not have been noticed."""
     if sum(window.frames for window in old) < WINDOW:
-        return f"the version before has a record of fewer than {WINDOW} {unit} of this product"
+        few = f"the version before judged fewer than {WINDOW} {unit} of this product"
+        return f"{few}: verdicts were not compared"
     if not sum(window.frames for window in new):
         return f"no {unit} came: verdicts were not compared"
     if not asked:

@@ -65,8 +65,56 @@ def test_a_rejected_id_stays_rejected(station: Station) -> None:
     """Also a refusal is a first outcome."""
     first = station.ask("swap", model="jar@1.0.0", id="x")
     assert first["status"] == "rejected"
-    station.send("swap", model=B2, id="x")
+    station.send("swap", model="jar@1.0.0", id="x")
     station.until(lambda: station.answers("x") == [first, first])
+
+
+OTHERS = [("swap", {"model": B1}), ("prepare", {"model": B2}), ("hold", {}), ("release", {})]
+
+
+@pytest.mark.parametrize(("verb", "document"), OTHERS)
+def test_a_used_id_does_nothing_else(station: Station, verb: str, document: dict[str, str]) -> None:
+    """Another verb or another model under a used id is told so, at the verb that asked."""
+    station.ask("swap", model=B2, id="42")
+    station.until_event("confirmed", model=B2)
+    before = len(station.answers("42", verb))
+    station.send(verb, id="42", **document)
+    station.until(lambda: len(station.answers("42", verb)) > before)
+    answer = station.answers("42", verb)[-1]
+    assert (answer["status"], answer["error"]["code"]) == ("rejected", "precondition_failed")
+    assert "used for another request" in answer["error"]["message"]
+    assert station.models()[-1] == B2
+    assert not station.model_state["held"]
+
+
+def test_the_same_wish_in_other_words_is_a_repeat(station: Station) -> None:
+    """Order of keys, white space and keys that nobody knows do not count."""
+    first = station.ask("swap", model=B2, id="7", by="kim", reason="better")
+    station.send("swap", reason="better", unknown=1, by="kim", id="7", model=B2)
+    station.until(lambda: [a for a in station.answers("7") if a == first] == [first, first])
+
+
+def test_senders_that_count_from_one_do_not_answer_for_each_other(station: Station) -> None:
+    """Correlation Data is a sender's own: another verb or address is another request."""
+    station.send_correlated("release", b"0001", "reply/a")
+    station.until(lambda: len(station.replies("reply/a")) == 2)
+    station.send_correlated("hold", b"0001", "reply/b")
+    station.until(lambda: len(station.replies("reply/b")) == 2)
+    station.until(lambda: station.model_state["held"] is True)
+    assert [each["status"] for each in station.replies("reply/b")] == ["accepted", "succeeded"]
+    station.send_correlated("hold", b"0001", "reply/b")
+    station.until(lambda: len(station.replies("reply/b")) == 3)
+    assert len(station.events("held")) == 1
+
+
+def test_the_same_correlation_much_later_is_a_new_request(station: Station) -> None:
+    """A library that was started again counts from the same number; an own id holds for ever."""
+    station.send_correlated("hold", b"0001", "reply/a")
+    station.until(lambda: len(station.replies("reply/a")) == 2)
+    station.ask("release")
+    station.clock.advance(3600)
+    station.send_correlated("hold", b"0001", "reply/a")
+    station.until(lambda: len(station.events("held")) == 2)
 
 
 def test_what_was_open_is_interrupted_at_the_next_start(tmp_path: Path) -> None:

@@ -173,4 +173,4 @@ def test_a_trial_without_a_record_says_that_nothing_was_compared(start: Start) -
     """Inconclusive is neither good nor bad, and not silent."""
     station = start(trial=TrialLimits(5, 0.0))
     station.ask("swap", model=B2)
-    assert "record" in station.until_event("confirmed", model=B2)["message"]
+    assert "not compared" in station.until_event("confirmed", model=B2)["message"]

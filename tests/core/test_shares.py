@@ -152,4 +152,4 @@ def test_low_fails_and_high_warns_unless_the_settings_say_otherwise() -> None:
     off = VerdictWatch(low=Response.OFF, high=Response.OFF)
     assert with_verdicts(PASSED, off, low) == PASSED
     unclear = compare(Record(), few, PAIRS, whole=True, alpha=ALPHA)
-    assert "a record of fewer" in with_verdicts(PASSED, VerdictWatch(), unclear).reason
+    assert "judged fewer than" in with_verdicts(PASSED, VerdictWatch(), unclear).reason

@@ -308,6 +308,18 @@ class Station:
         self.broker.publish(Packet(TOPICS.request(verb), body, 1, retain))
         return str(document["id"])
 
+    def send_correlated(self, verb: str, correlation: bytes, response_topic: str) -> None:
+        """Publish a request without an id of its own, as MQTT 5 libraries do."""
+        self.broker.publish(
+            Packet(
+                TOPICS.request(verb),
+                b"{}",
+                1,
+                response_topic=response_topic,
+                correlation=correlation,
+            )
+        )
+
     def ask(self, verb: str, **document: Any) -> dict[str, Any]:
         """Publish a request and wait for its outcome."""
         return self.outcome(self.send(verb, **document))
@@ -333,11 +345,17 @@ class Station:
         with self._changed:
             assert self._changed.wait_for(condition, GENEROUS_S), self.story()
 
-    def answers(self, request_id: str) -> list[dict[str, Any]]:
-        """Everything that was answered to this request, in order."""
+    def answers(self, request_id: str, verb: str = "") -> list[dict[str, Any]]:
+        """Everything that was answered to this request, in order; to one verb, where given."""
+        place = f"edge/cam1/response/{verb}"
         with self._changed:
-            heard = [p for p in self._heard if p.topic.startswith("edge/cam1/response/")]
+            heard = [p for p in self._heard if p.topic.startswith(place)]
         return [body for packet in heard if (body := _read(packet))["id"] == request_id]
+
+    def replies(self, topic: str) -> list[dict[str, Any]]:
+        """What came to a sender's own address."""
+        with self._changed:
+            return [_read(packet) for packet in self._heard if packet.topic == topic]
 
     def outcome(self, request_id: str) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:
