@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from edge_daemon.cli.options import read_settings
+from edge_daemon.cli.output import tell_json
 from edge_daemon.control import api
 
 
@@ -41,4 +41,4 @@ def api_document(
     else:
         settings = read_settings(file)
         made = api.document(settings.root, settings.orders)
-    typer.echo(json.dumps(made, indent=2, ensure_ascii=False))
+    tell_json(made, indent=2)

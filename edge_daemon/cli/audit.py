@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from typing import Annotated, Any, Optional
 
@@ -13,8 +12,9 @@ from rich.text import Text
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import console, tell, tell_json
 from edge_daemon.cli.station import Station
-from edge_daemon.cli.words import console, moment
+from edge_daemon.cli.words import moment
 
 
 class Action(str, Enum):
@@ -35,7 +35,7 @@ def audit(
     """Who asked for what, and what came of it; each row carries the hash of the one before."""
     trail = Records(Station(read_settings(file))).audit(limit, verify=action is Action.VERIFY)
     if as_json:
-        typer.echo(json.dumps(trail, indent=2, ensure_ascii=False))
+        tell_json(trail, indent=2)
     elif action is None:
         console().print(_table(trail["rows"]))
     else:
@@ -47,11 +47,11 @@ def audit(
 def _tell_verdict(trail: dict[str, Any]) -> None:
     head, faults = trail["head"], trail["faults"]
     if not faults:
-        typer.echo(f"The trail is whole: {head['seq']} rows, the last hash is {head['hash']}.")
+        tell(f"The trail is whole: {head['seq']} rows, the last hash is {head['hash']}.")
         return
     for fault in faults:
-        typer.echo(fault, err=True)
-    typer.echo("Keep the state folder as it is: this is evidence.", err=True)
+        tell(fault, err=True)
+    tell("Keep the state folder as it is: this is evidence.", err=True)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,9 +23,10 @@ from edge_daemon.cli.checks.models import check_models
 from edge_daemon.cli.checks.service import check_service
 from edge_daemon.cli.exits import BAD_CONFIGURATION, FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, config_file
+from edge_daemon.cli.output import console, fitting, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.words import FAILED as CROSS
-from edge_daemon.cli.words import PASSED, WARNED, console
+from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
 from edge_daemon.errors import EdgeDaemonError
 
@@ -163,7 +163,7 @@ def _count(found: Found, level: Level) -> int:
 
 
 def _print_json(path: Path, found: Found) -> None:
-    typer.echo(json.dumps({"file": str(path), **plain(found)}, indent=2, ensure_ascii=False))
+    tell_json({"file": str(path), **plain(found)}, indent=2)
 
 
 def _print_section(name: str, findings: Sequence[Finding]) -> None:
@@ -171,7 +171,7 @@ def _print_section(name: str, findings: Sequence[Finding]) -> None:
     out.print(Text(name, style="bold"))
     for one in findings:
         sign, style = _SIGNS[one.level]
-        line = Text(f"  {sign} ", style=style)
+        line = Text(f"  {fitting(sign)} ", style=style)
         line.append(f"{one.name}: " if one.name else "", style="dim")
         line.append(one.message, style="" if one.level is not Level.SKIPPED else "dim")
         out.print(line)
@@ -184,4 +184,4 @@ def _print_verdict(found: Found) -> None:
     word = "1 error" if errors == 1 else f"{errors} errors"
     more = "1 warning" if warnings == 1 else f"{warnings} warnings"
     verdict = "Ready" if not errors else "Not ready"
-    typer.echo(f"{verdict}: {word}, {more}.")
+    tell(f"{verdict}: {word}, {more}.")

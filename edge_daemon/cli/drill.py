@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Annotated, Optional
 
@@ -15,9 +14,10 @@ from edge_daemon.cli.drill_faults import Saboteur
 from edge_daemon.cli.drill_run import DrillRun, Report
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import busy, console, fitting, tell, tell_json
 from edge_daemon.cli.station import Station, retained_glance
 from edge_daemon.cli.words import FAILED as CROSS
-from edge_daemon.cli.words import PASSED, console, milliseconds
+from edge_daemon.cli.words import PASSED, milliseconds
 from edge_daemon.config import Settings
 from edge_daemon.control.client import Client
 from edge_daemon.core.values import BundleRef
@@ -59,14 +59,14 @@ def drill(
             _swap_often(run, swaps, saboteur)
             _go_home(run, station, pair)
         except KeyboardInterrupt:
-            typer.echo("Stopped by Ctrl-C; the receipt is of what was done until then.", err=True)
+            tell("Stopped by Ctrl-C; the receipt is of what was done until then.", err=True)
         finally:
             if saboteur is not None:
                 saboteur.clean_up()
         run.settle()
     report = run.report()
     if as_json:
-        typer.echo(json.dumps(report.plain(), indent=2, ensure_ascii=False))
+        tell_json(report.plain(), indent=2)
     else:
         _show(report)
     if not report.good:
@@ -74,7 +74,7 @@ def drill(
 
 
 def _swap_often(run: DrillRun, swaps: int, saboteur: Saboteur | None) -> None:
-    with console(stderr=True).status("drill …") as spinner:
+    with busy("drill …") as spinner:
         for number in range(1, swaps + 1):
             spinner.update(f"{number} of {swaps}: {run.swap(number)}")
             if saboteur is not None:
@@ -119,8 +119,8 @@ def _show(report: Report) -> None:
     for heading, content in report.lines():
         out.print(Text(f"{heading:<20}", style="dim").append(content, style=""))
     for fault in report.faults:
-        out.print(Text(f"{CROSS} {fault}", style="red"))
+        out.print(Text(f"{fitting(CROSS)} {fault}", style="red"))
     if report.good:
-        out.print(Text(f"{PASSED} Nothing was lost.", style="green"))
+        out.print(Text(f"{fitting(PASSED)} Nothing was lost.", style="green"))
     pause = milliseconds(report.pause_p99_ms)
-    typer.echo(f"{report.succeeded} swaps, {report.tally.frames} frames, pause p99 {pause}.")
+    tell(f"{report.succeeded} swaps, {report.tally.frames} frames, pause p99 {pause}.")

@@ -15,6 +15,7 @@ FAILED = 1
 USAGE = 2
 NOT_REACHABLE = 69  # EX_UNAVAILABLE
 BAD_CONFIGURATION = 78  # EX_CONFIG
+READER_LEFT = 141  # as the shell says it of a program that SIGPIPE ended
 
 
 class NotReachable(BoxError):  # noqa: N818 - named as the exit code that it becomes

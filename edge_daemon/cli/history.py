@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,8 +13,9 @@ from rich.text import Text
 
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import console, tell_json
 from edge_daemon.cli.station import Station
-from edge_daemon.cli.words import checks_table, console, milliseconds, moment, receipt_lines
+from edge_daemon.cli.words import checks_table, milliseconds, moment, receipt_lines
 from edge_daemon.errors import SenderError
 
 MOST = 200
@@ -50,7 +50,7 @@ def history(
         other = "See: models history" if refused else "If it was refused: models history --refused"
         raise SenderError(f"No swap {swap} is on record.", hint=other)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        tell_json(rows, indent=2)
     elif swap:
         for part in kind.show(rows[0]):
             console().print(part)

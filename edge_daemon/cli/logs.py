@@ -17,7 +17,7 @@ import typer
 from rich.text import Text
 
 from edge_daemon.cli.options import ConfigFile, read_settings
-from edge_daemon.cli.words import console
+from edge_daemon.cli.output import console
 from edge_daemon.control.inbox import parse_iso
 from edge_daemon.errors import BoxError
 from edge_daemon.host.logs import SEVERITY

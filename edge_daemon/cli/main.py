@@ -6,8 +6,8 @@ answer at once, and `status` never pays for what only `check` needs.
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +17,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edge_daemon import __version__
-from edge_daemon.cli.exits import FAILED, exit_code
+from edge_daemon.cli.exits import FAILED, READER_LEFT, exit_code
+from edge_daemon.cli.output import CannotWriteError, steady, tell, tell_json
 from edge_daemon.errors import EdgeDaemonError
 
 TRACE = "EDGE_DAEMON_TRACE"
@@ -75,16 +76,26 @@ class Commands(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else loaded(name), rest
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run what was typed; what cannot be written ends it here, `--help` included."""
+        try:
+            with steady():
+                return super().main(*args, **kwargs)
+        except CannotWriteError as error:
+            if not error.reader_left:
+                tell(str(error), err=True)
+            sys.exit(READER_LEFT if error.reader_left else FAILED)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EdgeDaemonError as error:
-            typer.echo(str(error), err=True)
+            tell(str(error), err=True)
             if ctx.meta.get(_AS_JSON):
-                typer.echo(_as_json(error))
+                tell_json(_plain(error))
             raise typer.Exit(exit_code(error)) from None
-        except BrokenPipeError:
-            raise  # the reader of a pipe had enough; the library ends in silence
+        except CannotWriteError:
+            raise
         except Exception as error:
             # The boundary: whatever else goes wrong is a fault of ours, told in one sentence.
             if (
@@ -92,14 +103,14 @@ class Commands(TyperGroup):
                 or TRACE in os.environ
             ):
                 raise
-            typer.echo(_own_fault(error), err=True)
+            tell(_own_fault(error), err=True)
             raise typer.Exit(FAILED) from None
 
 
-def _as_json(error: EdgeDaemonError) -> str:
+def _plain(error: EdgeDaemonError) -> dict[str, Any]:
     """The error for a program that reads stdout."""
     told = {"code": str(error.code), "message": error.message, "hint": error.hint}
-    return json.dumps({"error": told, "exit": exit_code(error)}, ensure_ascii=False)
+    return {"error": told, "exit": exit_code(error)}
 
 
 def _own_fault(error: Exception) -> str:
@@ -136,7 +147,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"edge-daemon {__version__}")
+        tell(f"edge-daemon {__version__}")
         raise typer.Exit
 
 

@@ -10,6 +10,7 @@ import typer
 
 from edge_daemon import __version__
 from edge_daemon.cli import exits, main
+from edge_daemon.cli.output import tell
 
 _EXITS = (
     (exits.DONE, "Done; for `check` also with warnings."),
@@ -17,6 +18,7 @@ _EXITS = (
     (exits.USAGE, "The command was typed wrongly."),
     (exits.NOT_REACHABLE, "No broker or no daemon answers."),
     (exits.BAD_CONFIGURATION, "The settings file is wrong; file, line and key are named."),
+    (exits.READER_LEFT, "Whoever read the output left before its end, as `head` does."),
 )
 _ENVIRONMENT = (
     ("EDGE_DAEMON_CONFIG", "The settings file of commands that are given none."),
@@ -37,7 +39,7 @@ _HIDDEN = {"help", "install_completion", "show_completion"}
 
 def man() -> None:
     """Print the manual page, for `man -l` or a man1 folder."""
-    typer.echo("\n".join(_page()))
+    tell("\n".join(_page()))
 
 
 def _page() -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,10 +17,11 @@ from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import console, tell, tell_json
 from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
-from edge_daemon.cli.words import console, size
+from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.state import Durable
@@ -75,10 +75,10 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
         for p in offer.problems
     ]
     if as_json:
-        typer.echo(json.dumps({"models": lines, "refused": refused}, indent=2, ensure_ascii=False))
+        tell_json({"models": lines, "refused": refused}, indent=2)
         return
     if not lines and not refused:
-        typer.echo(f"{settings.models.store} is empty. Add one: edge-daemon models add FOLDER")
+        tell(f"{settings.models.store} is empty. Add one: edge-daemon models add FOLDER")
         return
     out = console()
     out.print(_table(lines))
@@ -94,7 +94,7 @@ def show(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     roles = _roles(settings)
     plain = _described(manifest, roles)
     if as_json:
-        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        tell_json(plain, indent=2)
         return
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -116,12 +116,12 @@ def add(
 
     settings = read_settings(file)
     trust = settings.models.trust
-    with reading(folder, "Checking") as tell:
-        ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required), tell)
+    with reading(folder, "Checking") as count:
+        ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required), count)
     if as_json:
-        typer.echo(json.dumps({"model": str(ref)}))
+        tell_json({"model": str(ref)})
     else:
-        typer.echo(f"{ref} is in the store. Try it: edge-daemon swap {ref} --dry-run")
+        tell(f"{ref} is in the store. Try it: edge-daemon swap {ref} --dry-run")
 
 
 @app.command("verify")
@@ -139,20 +139,20 @@ def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     place = store.find(parsed)
     with (
         tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch,
-        reading(place, "Checking") as tell,
+        reading(place, "Checking") as count,
     ):
-        verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, tell)
+        verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, count)
     signer = verified.signer.key.name if verified.signer else None
     warnings = [] if can_reject(manifest.recipe) else [f"{ref}: {NEVER_REJECTS}."]
     if as_json:
         plain = {"model": ref, "valid": True, "sha256": manifest.weights.sha256, "signer": signer}
-        typer.echo(json.dumps(plain | {"warnings": warnings}))
+        tell_json(plain | {"warnings": warnings})
     elif signer:
-        typer.echo(f"{ref} is whole, and {signer} vouches for it.")
+        tell(f"{ref} is whole, and {signer} vouches for it.")
     else:
-        typer.echo(f"{ref} is whole. Nobody signed it that this device knows.")
+        tell(f"{ref} is whole. Nobody signed it that this device knows.")
     for warning in () if as_json else warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        tell(f"Warning: {warning}", err=True)
 
 
 @app.command("sign")
@@ -171,9 +171,9 @@ def sign(
     with waiting("Signing"):
         signature = trust.sign(folder, key)
     if as_json:
-        typer.echo(json.dumps({"signature": str(signature)}))
+        tell_json({"signature": str(signature)})
     else:
-        typer.echo(f"Signed: {signature}")
+        tell(f"Signed: {signature}")
 
 
 app.command("history")(history)
@@ -191,11 +191,11 @@ def quarantine(
     parsed = _parsed(ref)
     Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
     if as_json:
-        typer.echo(json.dumps({"model": ref, "quarantined": reason or "by an operator"}))
+        tell_json({"model": ref, "quarantined": reason or "by an operator"})
         return
-    typer.echo(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
+    tell(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
     if _roles(settings).active == ref:
-        typer.echo("It judges frames until something else is active: edge-daemon rollback")
+        tell("It judges frames until something else is active: edge-daemon rollback")
 
 
 @app.command("unquarantine")
@@ -203,9 +203,9 @@ def unquarantine(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) ->
     """Let a quarantined version become active again."""
     Records(Station(read_settings(file))).quarantine(_parsed(ref), None, user() or "")
     if as_json:
-        typer.echo(json.dumps({"model": ref, "quarantined": None}))
+        tell_json({"model": ref, "quarantined": None})
         return
-    typer.echo(f"{ref} may become active again.")
+    tell(f"{ref} may become active again.")
 
 
 app.command("optimize")(optimize)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.config import Settings
 from edge_daemon.core.agreement import MAX_DRIFT, MIN_IOU
 from edge_daemon.core.values import BundleRef
@@ -93,12 +93,12 @@ def optimize(
         chosen = kind or (Kind.TENSORRT if gpu else Kind.OPENVINO)
         reports = [_build(shop, shop.store.manifest(_parsed(ref)), chosen.value)]
     if as_json:
-        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+        tell_json(reports, indent=2)
         return
     for report in reports:
-        typer.echo("\n".join(_lines(report)))
+        tell("\n".join(_lines(report)))
     if not reports:
-        typer.echo("Every engine that was made here is right for this box.")
+        tell("Every engine that was made here is right for this box.")
 
 
 def _parsed(ref: str) -> BundleRef:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -15,8 +14,8 @@ from rich.text import Text
 
 from edge_daemon.cli.exits import FAILED, NotReachable
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import console, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
-from edge_daemon.cli.words import console
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.topics import is_match
@@ -65,7 +64,7 @@ def try_payload(
     readings = [_reading(order, settings, chosen) for order in orders]
     if as_json:
         plain = {"source": number, "orders": [asdict(reading) for reading in readings]}
-        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        tell_json(plain, indent=2)
     else:
         _show(readings, source, number)
     if not all(reading.good for reading in readings):
@@ -158,9 +157,9 @@ def _change(state: OrderState, name: str, version: str, chosen: _Choice) -> str:
 
 def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
     shape = f"preset {source.preset}" if source.preset else "fields of its own"
-    typer.echo(f"Read by orders[{number}]: {source.topic}, {shape}.")
+    tell(f"Read by orders[{number}]: {source.topic}, {shape}.")
     if not readings:
-        typer.echo("It is empty: nothing would happen.")
+        tell("It is empty: nothing would happen.")
     for reading in readings:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim")

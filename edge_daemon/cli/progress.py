@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from edge_daemon.cli.words import console
+from edge_daemon.cli.output import console
 
 
 @contextmanager

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
@@ -15,8 +14,9 @@ import typer
 
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.output import busy, console, tell, tell_json, unbroken
 from edge_daemon.cli.station import Station
-from edge_daemon.cli.words import checks_table, console, milliseconds, receipt_lines
+from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
 
 USUAL_S = 300.0
 
@@ -206,8 +206,9 @@ def _expiry(expires: str | None, within_s: float | None) -> str | None:
 def _ask(
     station: Station, verb: str, body: Mapping[str, Any], timeout_s: float, as_json: bool
 ) -> None:
-    """Send it, show how it goes, and exit as the outcome says."""
-    outcome = show_answers(station.request(verb, body, timeout_s), verb, as_json=as_json)
+    """Send it, show how it goes, and exit as the outcome says, whether or not anybody reads it."""
+    with unbroken():
+        outcome = show_answers(station.request(verb, body, timeout_s), verb, as_json=as_json)
     if outcome.get("status") != "succeeded":
         raise typer.Exit(FAILED)
 
@@ -220,15 +221,15 @@ def show_answers(
     `quiet` leaves out the words of a success.
     """
     last: Mapping[str, Any] = {}
-    with console(stderr=True).status(f"{verb} …", spinner="dots") as spinner:
+    with busy(f"{verb} …") as spinner:
         for answer in answers:
             last = answer
             if as_json:
-                typer.echo(json.dumps(answer, ensure_ascii=False))
+                tell_json(answer)
             elif answer.get("status") == "progress":
                 elapsed = milliseconds(answer.get("elapsed_ms"))
                 spinner.update(f"{verb}: {answer.get('stage')} … {elapsed}")
-                typer.echo(f"  {answer.get('stage')}  after {elapsed}", err=True)
+                tell(f"  {answer.get('stage')}  after {elapsed}", err=True)
     if not as_json and not (quiet and last.get("status") == "succeeded"):
         show_outcome(last, verb)
     return last
@@ -241,16 +242,16 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
         receipt = outcome.get("receipt")
         lines = list(receipt_lines(receipt)) if isinstance(receipt, Mapping) else []
         for line in lines or [str(outcome.get("detail") or _DONE.get(verb, "Done."))]:
-            typer.echo(line)
+            tell(line)
         return
     error = outcome.get("error")
     if not isinstance(error, Mapping):
-        typer.echo(f"The {verb} was {status}. {_ENDS.get(str(status), '')}".strip(), err=True)
+        tell(f"The {verb} was {status}. {_ENDS.get(str(status), '')}".strip(), err=True)
         return
     code, message = error.get("code"), str(error.get("message", ""))
-    typer.echo(f"The {verb} was {_VERBS.get(str(status), status)} ({code}): {message}", err=True)
+    tell(f"The {verb} was {_VERBS.get(str(status), status)} ({code}): {message}", err=True)
     if error.get("hint"):
-        typer.echo(str(error["hint"]), err=True)
+        tell(str(error["hint"]), err=True)
     table = checks_table(error.get("checks") or ())
     if table is not None:
         console(stderr=True).print(table)

@@ -11,6 +11,7 @@ import typer
 
 from edge_daemon.cli.exits import FAILED, NotReachable
 from edge_daemon.cli.options import ConfigFile, read_settings
+from edge_daemon.cli.output import tell
 from edge_daemon.cli.requests import show_answers, user
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
@@ -40,7 +41,7 @@ def snapshot(
     settings = read_settings(file)
     jpeg = _from_page(settings, timeout) if local else _from_anywhere(settings, timeout)
     output.write_bytes(jpeg)
-    typer.echo(f"{output}: {len(jpeg)} bytes.")
+    tell(f"{output}: {len(jpeg)} bytes.")
 
 
 def _from_anywhere(settings: Settings, timeout_s: float) -> bytes:
@@ -49,7 +50,7 @@ def _from_anywhere(settings: Settings, timeout_s: float) -> bytes:
     except BrokerError as error:
         if Station(settings).socket() is None:
             raise
-        typer.echo(f"{error.message} Asking the status page.", err=True)
+        tell(f"{error.message} Asking the status page.", err=True)
     return _from_page(settings, timeout_s)
 
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from edge_daemon.cli.exits import NotReachable
+from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
 from edge_daemon.control.client import Client, UnansweredError
 from edge_daemon.control.local_socket import LocalSocketError, ask
@@ -105,7 +104,7 @@ class Station:
         except (BrokerError, UnansweredError) as error:
             if self.socket() is None:
                 raise
-            typer.echo(f"{error.message} Asking through the control socket.", err=True)
+            tell(f"{error.message} Asking through the control socket.", err=True)
         yield from self._request_locally(verb, body, timeout_s)
 
     def inquire(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Optional
 
 import typer
 
 from edge_daemon.cli.exits import NOT_REACHABLE
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, read_settings
+from edge_daemon.cli.output import console, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import watch as watch_station
-from edge_daemon.cli.words import console
 
 
 def status(
@@ -35,7 +34,7 @@ def status(
         return
     seen = station.glance()
     if as_json:
-        typer.echo(json.dumps(plain(station, seen), indent=2, ensure_ascii=False))
+        tell_json(plain(station, seen), indent=2)
     else:
         console().print(summary(station.settings.device, seen))
     if not seen.is_online:

@@ -13,9 +13,10 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from edge_daemon.cli.output import console
 from edge_daemon.cli.station import PARTS, Glance, Station
 from edge_daemon.cli.status_view import summary
-from edge_daemon.cli.words import console, milliseconds, moment, sparkline
+from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.control.client import Client
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 

@@ -22,6 +22,7 @@ from edge_daemon.cli.check import examine
 from edge_daemon.cli.check import plain as plain_findings
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import ConfigFile, config_file
+from edge_daemon.cli.output import tell
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.status import plain as plain_status
 from edge_daemon.config import Settings
@@ -65,9 +66,9 @@ def support_bundle(
             if fault:
                 left_out.append(f"{name}: {fault}")
             _put(archive, f"{folder}/{name}", redact(content))
-    typer.echo(f"{target}: {target.stat().st_size} bytes. Look into it before you send it.")
+    tell(f"{target}: {target.stat().st_size} bytes. Look into it before you send it.")
     for line in left_out:
-        typer.echo(f"  left out: {line}", err=True)
+        tell(f"  left out: {line}", err=True)
 
 
 def _parts(

@@ -7,20 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edge_daemon.cli.output import BARS, fitting
 from edge_daemon.control.inbox import parse_iso
 
 PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
 NOTHING = "–"  # noqa: RUF001 - a dash
-BARS = "▁▂▃▄▅▆▇█"
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Where tables go; plain text where nobody looks."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def milliseconds(value: Any) -> str:
@@ -124,7 +118,7 @@ def checks_table(checks: Sequence[Mapping[str, Any]], *, only_failed: bool = Tru
         style = "green" if good else "yellow" if taken else "red"
         name = f"{check.get('name', '')}{' (accepted)' if taken else ''}"
         table.add_row(
-            Text(PASSED if good else FAILED, style=style),
+            Text(fitting(PASSED if good else FAILED), style=style),
             Text(name),
             _figure(check.get("measured")),
             _figure(check.get("limit")),

@@ -14,6 +14,7 @@ import typer
 from edge_daemon.cli.demo.stage import BUNDLES, DEFECTS, DEVICE, Plan, Stage
 from edge_daemon.cli.demo.truth import Truth
 from edge_daemon.cli.drill_ledger import SubscriberLedger
+from edge_daemon.cli.output import tell
 from edge_daemon.control.client import Client
 from edge_daemon.errors import BoxError
 from edge_daemon.frames.conveyor import Conveyor
@@ -253,7 +254,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """One fact below it."""
-    typer.echo(f"   {text}")
+    tell(f"   {text}")
 
 
 def demo(
@@ -272,7 +273,7 @@ def demo(
             Story(stage, client, audience, scene_s).tell()
             status = stage.stop_daemon()
     except KeyboardInterrupt:
-        typer.echo("\nStopped; the daemon was ended in order.")
+        tell("\nStopped; the daemon was ended in order.")
         raise typer.Exit(1) from None
     raise typer.Exit(_verdict(ledger, status))
 

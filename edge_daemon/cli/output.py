@@ -1,0 +1,207 @@
+"""Where commands write: what the reader cannot show costs a character, never the command.
+
+Everything goes through two streams that `steady` puts in the place of stdout and stderr, and
+through `tell`, `tell_json` and `console`:
+
+encoding   a character that the terminal lacks becomes its plain spelling, or a question mark
+control    a character that would steer the terminal is shown, not obeyed
+loss       a full disk is one sentence, a reader that left a quiet end
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.status import Status
+
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN = {
+    "√": "OK",
+    "‼": "!",
+    "×": "x",  # noqa: RUF001 - meant as signs
+    "→": "->",
+    "–": "-",  # noqa: RUF001
+    "…": "...",
+    "·": "-",
+    **dict(zip(BARS, "_.-:=+*#", strict=True)),
+}
+"""Our own signs where the encoding has none of them."""
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that turn the direction of text."""
+_SPELLING = "edge_daemon.spelling"
+
+
+class CannotWriteError(Exception):
+    """Nobody will read what stdout was told; the OSError is its cause.
+
+    No OSError itself: a broken pipe to a broker or a worker must not be taken for it.
+    """
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"edge-daemon: cannot write: {cause.strerror}")
+        self.reader_left = cause.errno == errno.EPIPE
+
+
+# --------------------------------------------------------------------------- the streams
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Put streams that bear every text in the place of stdout and stderr.
+
+    Within it a write to stdout that fails raises CannotWriteError, once; what is written after
+    that, and what stderr does not take, is dropped.
+    """
+    usual = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _steady(sys.stdout, raises=True), _steady(sys.stderr, raises=False)
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = usual
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Work whose outcome counts, whether or not anybody reads of it: nothing raises within."""
+    sink = _sink(sys.stdout)
+    if sink is None:
+        yield
+        return
+    raised, sink.raises = sink.raises, False
+    try:
+        yield
+    finally:
+        sink.raises = raised and sink.lost is None
+        if sink.lost is not None and sink.lost.errno != errno.EPIPE:
+            tell(str(CannotWriteError(sink.lost)), err=True)
+
+
+class _Sink(io.FileIO):
+    """A descriptor of this process that may be full, or read by nobody any more."""
+
+    def __init__(self, descriptor: int, *, raises: bool) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self.raises = raises
+        self.lost: OSError | None = None
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.lost = error
+            if self.raises:
+                self.raises = False
+                raise CannotWriteError(error) from error
+            return len(data)
+
+
+def _steady(stream: TextIO | None, *, raises: bool) -> Any:
+    """The same stream where nothing can fail; one of a test has no descriptor."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        stream.reconfigure(errors=_SPELLING)
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Sink(descriptor, raises=raises)),
+        encoding=stream.encoding,
+        errors=_SPELLING,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _sink(stream: Any) -> _Sink | None:
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return raw if isinstance(raw, _Sink) else None
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in lacking), error.end
+
+
+codecs.register_error(_SPELLING, _spell)
+
+
+# --------------------------------------------------------------------------- telling
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """One sentence or more, as a line of its own."""
+    _echo(harmless(text), sys.stderr if err else sys.stdout)
+
+
+def tell_json(plain: Any, *, indent: int | None = None) -> None:
+    """A document for a program; what the encoding lacks is escaped, so nothing of it is lost."""
+    text = json.dumps(plain, indent=indent, ensure_ascii=not _is_unicode(sys.stdout))
+    _echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), sys.stdout)
+
+
+def _echo(text: str, stream: TextIO | None) -> None:
+    # The library writes UTF-8 to an ASCII terminal unless the stream is named.
+    typer.echo(text, file=stream)
+
+
+def harmless(text: str) -> str:
+    """The text with what would steer a terminal made visible, a cell each."""
+    return _STEERING.sub(lambda found: _picture(ord(found[0])), text)
+
+
+def _picture(code: int) -> str:
+    return "\u2421" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\ufffd"
+
+
+def fitting(sign: str) -> str:
+    """One of our signs as this terminal can show it; for what has a column of its own."""
+    try:
+        sign.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return PLAIN.get(sign, "?")
+    return sign
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go; plain text where nobody looks."""
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def busy(words: str) -> Status:
+    """A spinner on stderr where somebody looks, for work that takes a while."""
+    spinner = "dots" if _is_unicode(sys.stderr) else "line"
+    return console(stderr=True).status(words, spinner=spinner)
+
+
+class _Console(Console):
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or not _STEERING.search(segment.text):
+                yield segment
+            else:
+                yield Segment(harmless(segment.text), segment.style)
+
+
+def _is_unicode(stream: Any) -> bool:
+    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
