@@ -15,6 +15,7 @@ from edge_daemon.cli.drill_run import DrillRun, Report
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import busy, console, fitting, tell, tell_json
+from edge_daemon.cli.references import two_models
 from edge_daemon.cli.station import Station, retained_glance
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, milliseconds
@@ -32,7 +33,11 @@ def drill(
     ] = False,
     models: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(metavar="A B", help="Between which two; else the two newest of the active."),
+        typer.Option(
+            metavar="A B",
+            help="Between which two; else the two newest of the active.",
+            callback=two_models,
+        ),
     ] = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames to let pass between two swaps.")] = 10,
     timeout: Annotated[float, typer.Option(min=1.0, help="Seconds for one swap.")] = 120.0,

@@ -8,6 +8,7 @@ from edge_daemon.errors import (
     ConfigurationError,
     EdgeDaemonError,
     NewerState,
+    SenderError,
 )
 
 DONE = 0
@@ -22,6 +23,10 @@ class NotReachable(BoxError):  # noqa: N818 - named as the exit code that it bec
     """Neither the broker nor the control socket leads to a daemon."""
 
 
+class WrongUsage(SenderError):  # noqa: N818 - likewise
+    """What was typed cannot be meant; nothing was read or asked."""
+
+
 def exit_code(error: EdgeDaemonError) -> int:
     """The exit code that an error becomes.
 
@@ -31,4 +36,6 @@ def exit_code(error: EdgeDaemonError) -> int:
         return BAD_CONFIGURATION
     if isinstance(error, (NotReachable, BrokerError)):
         return NOT_REACHABLE
+    if isinstance(error, WrongUsage):
+        return USAGE
     return FAILED

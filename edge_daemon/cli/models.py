@@ -19,6 +19,7 @@ from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import console, tell, tell_json
 from edge_daemon.cli.progress import reading, waiting
+from edge_daemon.cli.references import Ref, ref_or_folder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.words import size
@@ -35,8 +36,6 @@ app = typer.Typer(no_args_is_help=True, help="The store of models of this device
 
 SHOWN = 4
 """Classes and products of a line in a list."""
-
-_Ref = Annotated[str, typer.Argument(help="name@version", metavar="REF", show_default=False)]
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,10 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+def show(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What a bundle says of itself: classes, recipe, golden images, lineage."""
     settings = read_settings(file)
-    manifest = _store(settings).manifest(_parsed(ref))
+    manifest = _store(settings).manifest(BundleRef.parse(ref))
     roles = _roles(settings)
     plain = _described(manifest, roles)
     if as_json:
@@ -125,7 +124,7 @@ def add(
 
 
 @app.command("verify")
-def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+def verify(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check every byte of a bundle against its digests, and its signature against the keys."""
     import tempfile  # noqa: PLC0415 - likewise
 
@@ -133,7 +132,7 @@ def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     from edge_daemon.models.trust import Trust  # noqa: PLC0415
 
     settings = read_settings(file)
-    store, parsed = _store(settings), _parsed(ref)
+    store, parsed = _store(settings), BundleRef.parse(ref)
     manifest = store.manifest(parsed)
     trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
     place = store.find(parsed)
@@ -157,7 +156,12 @@ def verify(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
 
 @app.command("sign")
 def sign(
-    ref: Annotated[str, typer.Argument(help="name@version, or a bundle's folder.", metavar="REF")],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            help="name@version, or a bundle's folder.", metavar="REF", callback=ref_or_folder
+        ),
+    ],
     key: Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)],
     file: ConfigFile = None,
     as_json: AsJson = False,
@@ -167,7 +171,7 @@ def sign(
 
     folder = Path(ref)
     if not folder.is_dir():
-        folder = _store(read_settings(file)).find(_parsed(ref))
+        folder = _store(read_settings(file)).find(BundleRef.parse(ref))
     with waiting("Signing"):
         signature = trust.sign(folder, key)
     if as_json:
@@ -181,14 +185,14 @@ app.command("history")(history)
 
 @app.command("quarantine")
 def quarantine(
-    ref: _Ref,
+    ref: Ref,
     file: ConfigFile = None,
     reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Keep a version from becoming active until it is lifted."""
     settings = read_settings(file)
-    parsed = _parsed(ref)
+    parsed = BundleRef.parse(ref)
     Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
     if as_json:
         tell_json({"model": ref, "quarantined": reason or "by an operator"})
@@ -199,9 +203,9 @@ def quarantine(
 
 
 @app.command("unquarantine")
-def unquarantine(ref: _Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+def unquarantine(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Let a quarantined version become active again."""
-    Records(Station(read_settings(file))).quarantine(_parsed(ref), None, user() or "")
+    Records(Station(read_settings(file))).quarantine(BundleRef.parse(ref), None, user() or "")
     if as_json:
         tell_json({"model": ref, "quarantined": None})
         return
@@ -221,13 +225,6 @@ def _store(settings: Settings) -> Store:
             hint=f"mkdir -p {settings.models.store}, or correct models.store in the settings.",
         )
     return Store(settings.models.store, floor=settings.models.floor)
-
-
-def _parsed(ref: str) -> BundleRef:
-    try:
-        return BundleRef.parse(ref)
-    except ValueError:
-        raise typer.BadParameter(f"{ref!r} is not name@version, such as bottle@1.4.0.") from None
 
 
 def _roles(settings: Settings) -> Roles:

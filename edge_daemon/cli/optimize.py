@@ -13,6 +13,7 @@ import typer
 
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.references import OptionalRef
 from edge_daemon.config import Settings
 from edge_daemon.core.agreement import MAX_DRIFT, MIN_IOU
 from edge_daemon.core.values import BundleRef
@@ -38,16 +39,8 @@ class Kind(str, Enum):
     TENSORRT = "tensorrt"
 
 
-_Ref = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Argument(
-        help="name@version; without it, every engine made here whose box has changed since.",
-        metavar="REF",
-        show_default=False,
-    ),
-]
 _For = Annotated[
-    Optional[Kind],  # noqa: UP045
+    Optional[Kind],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option(
         "--for", help="The kind of engine.", show_default="openvino, or tensorrt on a GPU"
     ),
@@ -70,7 +63,7 @@ class Workshop:
 
 
 def optimize(
-    ref: _Ref = None,
+    ref: OptionalRef = None,
     kind: _For = None,
     key: _Key = None,
     anyway: _Anyway = False,
@@ -91,7 +84,7 @@ def optimize(
     else:
         gpu = settings.slots.device.startswith("cuda")
         chosen = kind or (Kind.TENSORRT if gpu else Kind.OPENVINO)
-        reports = [_build(shop, shop.store.manifest(_parsed(ref)), chosen.value)]
+        reports = [_build(shop, shop.store.manifest(BundleRef.parse(ref)), chosen.value)]
     if as_json:
         tell_json(reports, indent=2)
         return
@@ -99,13 +92,6 @@ def optimize(
         tell("\n".join(_lines(report)))
     if not reports:
         tell("Every engine that was made here is right for this box.")
-
-
-def _parsed(ref: str) -> BundleRef:
-    try:
-        return BundleRef.parse(ref)
-    except ValueError:
-        raise typer.BadParameter(f"{ref!r} is not name@version, such as bottle@1.4.0.") from None
 
 
 # --------------------------------------------------------------------------- what is to be done

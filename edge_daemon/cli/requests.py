@@ -12,20 +12,16 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
 from edge_daemon.cli.output import busy, console, tell, tell_json, unbroken
+from edge_daemon.cli.references import Model, model_choice, model_ref
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
+from edge_daemon.control.inbox import parse_iso
 
 USUAL_S = 300.0
 
-_Model = Annotated[
-    str,
-    typer.Argument(
-        help="name@version, or name for its newest version.", metavar="MODEL", show_default=False
-    ),
-]
 _By = Annotated[Optional[str], typer.Option(help="Who asks; your user name.")]  # noqa: UP045
 _Reason = Annotated[str, typer.Option(help="Why; it stays in the receipt and the audit trail.")]
 _Id = Annotated[
@@ -51,7 +47,7 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Load, warm and check i
 
 
 def prepare(
-    model: _Model,
+    model: Model,
     file: ConfigFile = None,
     by: _By = None,
     reason: _Reason = "",
@@ -76,14 +72,18 @@ def prepare(
 
 
 def swap(
-    model: _Model,
+    model: Model,
     file: ConfigFile = None,
     at: Annotated[
         str, typer.Option(help="now, next_order, an ISO time with its zone, or frame:N.")
     ] = "now",
     expect: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Only if this name@version is active now.", show_default=False),
+        typer.Option(
+            help="Only if this name@version is active now.",
+            show_default=False,
+            callback=model_ref,
+        ),
     ] = None,
     expires: _Expires = None,
     within: _Within = None,
@@ -114,7 +114,9 @@ def swap(
 def rollback(
     to: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Which version of the active name; else the one confirmed before."),
+        typer.Option(
+            help="Which name@version; else the one confirmed before.", callback=model_choice
+        ),
     ] = None,
     file: ConfigFile = None,
     by: _By = None,
@@ -187,16 +189,25 @@ def _boundary(at: str) -> Any:
     if at.startswith("frame:"):
         number = at.removeprefix("frame:")
         if not number.isdigit():
-            raise typer.BadParameter(f"{at!r} names no frame; write frame:1200.")
+            raise WrongUsage(f"{at!r} names no frame.", hint="Write --at frame:1200.")
         return {"frame": int(number)}
-    return at
+    return _time("--at", at, "now, next_order, frame:1200 or ")
+
+
+def _time(option: str, given: str, others: str = "") -> str:
+    if parse_iso(given) is None:
+        raise WrongUsage(
+            f"{option} {given!r} is no time with its zone.",
+            hint=f"Write {others}2026-11-22T10:00:00Z.",
+        )
+    return given
 
 
 def _expiry(expires: str | None, within_s: float | None) -> str | None:
     if within_s is None:
-        return expires
+        return None if expires is None else _time("--expires", expires)
     if expires is not None:
-        raise typer.BadParameter("Give --expires or --within, not both.")
+        raise WrongUsage("--expires and --within are both given.", hint="Give one of them.")
     return datetime.fromtimestamp(time.time() + within_s, timezone.utc).isoformat()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edge_daemon.cli.exits import FAILED, NotReachable
+from edge_daemon.cli.exits import FAILED, NotReachable, WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.cli.requests import show_answers, user
@@ -38,6 +38,8 @@ def snapshot(
 
     It travels by MQTT; without the broker it comes from the status page of this machine.
     """
+    if not output.parent.is_dir():
+        raise WrongUsage(f"The folder {output.parent} is not there.", hint="Give --output FILE.")
     settings = read_settings(file)
     jpeg = _from_page(settings, timeout) if local else _from_anywhere(settings, timeout)
     output.write_bytes(jpeg)

@@ -34,7 +34,7 @@ MAX_FRAME = 2**53
 
 _NEEDS_MODEL = {Verb.PREPARE, Verb.SWAP}
 _TAKES_MODEL = _NEEDS_MODEL | {Verb.ROLLBACK}
-_REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
+REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
 _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
     r"(?:([Zz])|([+-])(\d{2}):?(\d{2})?)"
@@ -194,7 +194,7 @@ def _model(verb: Verb, document: Mapping[str, Any]) -> ModelChoice | None:
 def _choice(key: str, given: object) -> ModelChoice:
     if isinstance(given, str):
         name, at, version = given.partition("@")
-        if _REF_PART.fullmatch(name) and (not at or _REF_PART.fullmatch(version)):
+        if REF_PART.fullmatch(name) and (not at or REF_PART.fullmatch(version)):
             return ModelChoice(name, version or None)
     raise SenderError(
         f"`{key}` is {_shown(given)}.",

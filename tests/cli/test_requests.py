@@ -172,12 +172,69 @@ def test_nothing_is_left_at_the_broker_for_a_daemon_that_is_away(broker: Mosquit
         ("swap", "a@1", "--at", "frame:x"),
         ("swap", "a@1", "--expires", "2030-01-01T00:00:00Z", "--within", "3"),
         ("swap", "a@1", "--timeout", "soon"),
+        ("swap", "a@1", "--at", "tomorrow"),
+        ("swap", "a@1", "--expires", "2030-01-01"),
+        ("swap", "a@1", "--expect", "a"),
+        ("snapshot", "--output", "/nowhere/now.jpg"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     """What cannot be meant is refused before anything is asked."""
     code, _ = run(Device(B1), *arguments)
     assert code == 2
+
+
+TAKES_A_MODEL = (
+    ("prepare",),
+    ("swap",),
+    ("rollback", "--to"),
+    ("models", "show"),
+    ("models", "verify"),
+    ("models", "quarantine"),
+    ("models", "unquarantine"),
+    ("models", "optimize"),
+    ("models", "sign", "--key", "/dev/null"),
+    ("drill", "--models", "a@1"),
+)
+
+
+@pytest.mark.parametrize("words", TAKES_A_MODEL, ids=" ".join)
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("best.pt", "best.pt is a file; a model is NAME"),
+        ("runs/train/weights/best.pt", "is a file"),
+        ("models/bottle", "is a path"),
+        ("notes.txt", "notes.txt is a file"),
+        ("bottle@", "bottle@ is no model"),
+        ("a b@1", "is no model"),
+        ("\x1b[31m", "is no model"),
+    ],
+)
+def test_what_is_no_model_is_said_before_anything_is_read(
+    words: tuple[str, ...],
+    given: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sentence with the forms that there are; no settings are read, nobody is connected."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    nowhere = str(tmp_path / "none.yaml")
+    result = CliRunner().invoke(app, [*words, given, "--config", nowhere])
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert "NAME@VERSION" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_version_that_ends_like_a_file_is_a_model(tmp_path: Path) -> None:
+    """`best.pt@1.0.0` can only be meant as a model; so can a name that a folder here has too."""
+    nowhere = str(tmp_path / "none.yaml")
+    for given in ("best.pt@1.0.0", "bottle", "bottle_v1.5"):
+        code = CliRunner().invoke(app, ["swap", given, "--config", nowhere]).exit_code
+        assert code == 78, given
 
 
 def test_exit_codes_and_no_traceback_from_a_real_process(tmp_path: Path) -> None:
