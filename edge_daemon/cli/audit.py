@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.output import console, tell, tell_json
+from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Station
+from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import moment
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Action(str, Enum):
@@ -37,7 +39,7 @@ def audit(
     if as_json:
         tell_json(trail, indent=2)
     elif action is None:
-        console().print(_table(trail["rows"]))
+        show(_table(trail["rows"]))
     else:
         _tell_verdict(trail)
     if trail["faults"]:
@@ -54,14 +56,14 @@ def _tell_verdict(trail: dict[str, Any]) -> None:
     tell("Keep the state folder as it is: this is evidence.", err=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("row", "when", "what", ""):
-        table.add_column(heading)
-    for row in rows:
-        facts = ", ".join(f"{key} {_brief(value)}" for key, value in row["body"].items() if value)
-        table.add_row(str(row["seq"]), moment(row["time"]), row["kind"], Text(facts))
-    return table
+def _table(rows: list[dict[str, Any]]) -> FittedTable:
+    columns = (Column("row", 1), Column("when"), Column("what"), Column("", free=True))
+    return FittedTable(columns, [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    facts = ", ".join(f"{key} {_brief(value)}" for key, value in row["body"].items() if value)
+    return str(row["seq"]), moment(row["time"]), str(row["kind"]), facts
 
 
 def _brief(fact: Any) -> str:
@@ -70,4 +72,5 @@ def _brief(fact: Any) -> str:
         return " ".join(map(str, fact))
     if isinstance(fact, list):
         return f"{sum(bool(check.get('passed')) for check in fact)} of {len(fact)} passed"
-    return str(fact)
+    text = str(fact)
+    return f"{text[:12]}…" if _DIGEST.fullmatch(text) else text

@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import Annotated, Optional
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.drill_faults import Saboteur
 from edge_daemon.cli.drill_run import DrillRun, Report
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.output import busy, console, fitting, tell, tell_json
+from edge_daemon.cli.output import busy, console, fitting, show, tell, tell_json
 from edge_daemon.cli.references import two_models
 from edge_daemon.cli.station import Station, retained_glance
 from edge_daemon.cli.words import FAILED as CROSS
@@ -121,8 +122,12 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
 
 def _show(report: Report) -> None:
     out = console()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
     for heading, content in report.lines():
-        out.print(Text(f"{heading:<20}", style="dim").append(content, style=""))
+        grid.add_row(heading, Text(content))
+    show(grid)
     for fault in report.faults:
         out.print(Text(f"{fitting(CROSS)} {fault}", style="red"))
     if report.good:

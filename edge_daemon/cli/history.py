@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.output import console, tell_json
+from edge_daemon.cli.output import show, tell_json
 from edge_daemon.cli.station import Station
+from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import checks_table, milliseconds, moment, receipt_lines
 from edge_daemon.errors import SenderError
 
@@ -30,7 +30,7 @@ class _Kind:
 
     read: Callable[[Records, int], list[_Row]]
     show: Callable[[_Row], Iterator[RenderableType]]
-    table: Callable[[list[_Row]], Table]
+    table: Callable[[list[_Row]], FittedTable]
 
 
 def history(
@@ -52,32 +52,34 @@ def history(
     if as_json:
         tell_json(rows, indent=2)
     elif swap:
-        for part in kind.show(rows[0]):
-            console().print(part)
+        show(*kind.show(rows[0]))
     else:
-        console().print(kind.table(rows))
+        show(kind.table(rows))
 
 
 def _shown(receipt: _Row) -> Iterator[RenderableType]:
     yield from (Text(line) for line in receipt_lines(receipt))
 
 
-def _history_table(receipts: list[_Row]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("when", "swap", "from", "to", "frame", "pause", "by", "trial"):
-        table.add_column(heading, no_wrap=heading not in ("by", "trial"), overflow="fold")
-    for receipt in receipts:
-        table.add_row(
-            moment(receipt.get("cutover_at") or receipt.get("requested_at"), ago=False),
-            Text(str(receipt.get("swap_id"))),
-            Text(str(receipt.get("from") or "")),
-            Text(str(receipt.get("to"))),
-            str(receipt.get("cutover_frame", "")),
-            milliseconds(receipt.get("pause_ms")),
-            Text(str(receipt.get("by") or "")),
-            Text(str(receipt.get("trial") or "")),
-        )
-    return table
+def _history_table(receipts: list[_Row]) -> FittedTable:
+    columns = (
+        *(Column("when", whole=True), Column("swap", 1), Column("from", 4), Column("to")),
+        *(Column("frame", 5), Column("pause", 6, whole=True), Column("by", 3), Column("trial", 2)),
+    )
+    return FittedTable(columns, [_receipt_cells(receipt) for receipt in receipts])
+
+
+def _receipt_cells(receipt: _Row) -> tuple[str, ...]:
+    return (
+        moment(receipt.get("cutover_at") or receipt.get("requested_at"), ago=False),
+        str(receipt.get("swap_id")),
+        str(receipt.get("from") or ""),
+        str(receipt.get("to")),
+        str(receipt.get("cutover_frame", "")),
+        milliseconds(receipt.get("pause_ms")),
+        str(receipt.get("by") or ""),
+        str(receipt.get("trial") or ""),
+    )
 
 
 def _refusal(row: _Row) -> Iterator[RenderableType]:
@@ -87,21 +89,24 @@ def _refusal(row: _Row) -> Iterator[RenderableType]:
         yield table
 
 
-def _refusal_table(rows: list[_Row]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("when", "swap", "model", "code", "checks", "why"):
-        table.add_column(heading, no_wrap=heading in ("when", "swap", "model", "code"))
-    for row in rows:
-        passed = sum(bool(check.get("passed")) for check in row["checks"])
-        table.add_row(
-            moment(row["time"], ago=False),
-            Text(row["swap_id"]),
-            Text(row["model"]),
-            Text(row["code"]),
-            f"{passed} of {len(row['checks'])}" if row["checks"] else "",
-            Text(row["message"]),
-        )
-    return table
+def _refusal_table(rows: list[_Row]) -> FittedTable:
+    columns = (
+        *(Column("when", whole=True), Column("swap", 2), Column("model")),
+        *(Column("code", 1), Column("checks", 3, whole=True), Column("why", free=True)),
+    )
+    return FittedTable(columns, [_refusal_cells(row) for row in rows])
+
+
+def _refusal_cells(row: _Row) -> tuple[str, ...]:
+    passed = sum(bool(check.get("passed")) for check in row["checks"])
+    return (
+        moment(row["time"], ago=False),
+        row["swap_id"],
+        row["model"],
+        row["code"],
+        f"{passed} of {len(row['checks'])}" if row["checks"] else "",
+        row["message"],
+    )
 
 
 _RECEIPTS = _Kind(lambda records, limit: records.history(limit), _shown, _history_table)

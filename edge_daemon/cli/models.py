@@ -17,11 +17,12 @@ from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.output import console, tell, tell_json
+from edge_daemon.cli.output import console, show, tell, tell_json
 from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, ref_or_folder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
@@ -79,14 +80,13 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
     if not lines and not refused:
         tell(f"{settings.models.store} is empty. Add one: edge-daemon models add FOLDER")
         return
-    out = console()
-    out.print(_table(lines))
+    show(_table(lines))
     for problem in refused:
-        out.print(Text(f"{problem['folder']}: {problem['message']}", style="red"))
+        console().print(Text(f"{problem['folder']}: {problem['message']}", style="red"))
 
 
 @app.command("show")
-def show(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+def describe(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What a bundle says of itself: classes, recipe, golden images, lineage."""
     settings = read_settings(file)
     manifest = _store(settings).manifest(BundleRef.parse(ref))
@@ -101,7 +101,7 @@ def show(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     for key, value in plain.items():
         if value not in (None, [], {}, ""):
             grid.add_row(key, _shown(value))
-    console().print(grid)
+    show(grid)
 
 
 @app.command("add")
@@ -269,21 +269,24 @@ def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:
     }
 
 
-def _table(lines: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("model", "", "weights", "classes", "products"):
-        table.add_column(heading)
-    for line in lines:
-        words = ", ".join(line["roles"])
-        style = "yellow" if line["quarantined"] else "green" if "active" in words else ""
-        table.add_row(
-            Text(line["model"]),
-            Text(words, style=style),
-            size(line["size"]),
-            Text(_some(line["classes"])),
-            Text(_some(line["products"])),
-        )
-    return table
+def _table(lines: list[dict[str, Any]]) -> FittedTable:
+    columns = (
+        *(Column("model"), Column(""), Column("weights", 3, whole=True)),
+        *(Column("classes", 2), Column("products", 1)),
+    )
+    return FittedTable(columns, [_cells(line) for line in lines])
+
+
+def _cells(line: dict[str, Any]) -> tuple[Text | str, ...]:
+    words = ", ".join(line["roles"])
+    style = "yellow" if line["quarantined"] else "green" if "active" in words else ""
+    return (
+        line["model"],
+        Text(words, style=style),
+        size(line["size"]),
+        _some(line["classes"]),
+        _some(line["products"]),
+    )
 
 
 def _some(words: list[str]) -> str:

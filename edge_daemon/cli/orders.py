@@ -14,7 +14,7 @@ from rich.text import Text
 
 from edge_daemon.cli.exits import FAILED, NotReachable
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
-from edge_daemon.cli.output import console, tell, tell_json
+from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.control.orders import compile_source
@@ -171,4 +171,4 @@ def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
         grid.add_row("model", Text(model))
         style = "green" if reading.good else "red"
         grid.add_row("would", Text(reading.effect, style=style))
-        console().print(grid)
+        show(grid)

@@ -14,6 +14,7 @@ import codecs
 import errno
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,8 @@ PLAIN = {
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters but tab and line feed, and those that turn the direction of text."""
+_PIPED = 1000
+"""Columns of what is no terminal: a table loses none to a program that reads it."""
 _SPELLING = "edge_daemon.spelling"
 
 
@@ -182,8 +185,18 @@ def fitting(sign: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables go; plain text where nobody looks."""
-    return _Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """Where styled lines go; plain text, as wide as it likes, where nobody looks."""
+    made = _Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PIPED
+    return made
+
+
+def show(*parts: RenderableType, err: bool = False) -> None:
+    """Tables and text that keep to the terminal's width."""
+    out = console(stderr=err)
+    for part in parts:
+        out.print(part, soft_wrap=False)
 
 
 def busy(words: str) -> Status:

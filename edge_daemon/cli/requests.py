@@ -14,7 +14,7 @@ import typer
 
 from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
-from edge_daemon.cli.output import busy, console, tell, tell_json, unbroken
+from edge_daemon.cli.output import busy, show, tell, tell_json, unbroken
 from edge_daemon.cli.references import Model, model_choice, model_ref
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
@@ -265,7 +265,7 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
         tell(str(error["hint"]), err=True)
     table = checks_table(error.get("checks") or ())
     if table is not None:
-        console(stderr=True).print(table)
+        show(table, err=True)
 
 
 _DONE = {

@@ -8,7 +8,7 @@ import typer
 
 from edge_daemon.cli.exits import NOT_REACHABLE
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, read_settings
-from edge_daemon.cli.output import console, tell_json
+from edge_daemon.cli.output import show, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import watch as watch_station
@@ -36,7 +36,7 @@ def status(
     if as_json:
         tell_json(plain(station, seen), indent=2)
     else:
-        console().print(summary(station.settings.device, seen))
+        show(summary(station.settings.device, seen))
     if not seen.is_online:
         raise typer.Exit(NOT_REACHABLE)
 

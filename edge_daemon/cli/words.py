@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.output import BARS, fitting
+from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.control.inbox import parse_iso
 
 PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
@@ -105,29 +105,33 @@ def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
         yield f"Accepted although they failed: {', '.join(receipt['accepted'])}."
 
 
-def checks_table(checks: Sequence[Mapping[str, Any]], *, only_failed: bool = True) -> Table | None:
+def checks_table(
+    checks: Sequence[Mapping[str, Any]], *, only_failed: bool = True
+) -> FittedTable | None:
     """The gate's checks as a table; None where there is nothing to show."""
     shown = [check for check in checks if not (only_failed and check.get("passed"))]
     if not shown:
         return None
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("", "check", "measured", "limit", ""):
-        table.add_column(heading)
-    for check in shown:
-        good, taken = bool(check.get("passed")), bool(check.get("accepted"))
-        style = "green" if good else "yellow" if taken else "red"
-        name = f"{check.get('name', '')}{' (accepted)' if taken else ''}"
-        table.add_row(
-            Text(fitting(PASSED if good else FAILED), style=style),
-            Text(name),
-            _figure(check.get("measured")),
-            _figure(check.get("limit")),
-            Text(str(check.get("note", "")), style="dim"),
-        )
-    return table
+    columns = (
+        *(Column(""), Column("check"), Column("measured", 1), Column("limit", 2)),
+        Column("", free=True),
+    )
+    return FittedTable(columns, [_check_cells(check) for check in shown])
 
 
-def _figure(value: Any) -> Text:
+def _check_cells(check: Mapping[str, Any]) -> tuple[Text | str, ...]:
+    good, taken = bool(check.get("passed")), bool(check.get("accepted"))
+    style = "green" if good else "yellow" if taken else "red"
+    return (
+        Text(fitting(PASSED if good else FAILED), style=style),
+        f"{check.get('name', '')}{' (accepted)' if taken else ''}",
+        _figure(check.get("measured")),
+        _figure(check.get("limit")),
+        Text(str(check.get("note", "")), style="dim"),
+    )
+
+
+def _figure(value: Any) -> str:
     if value is None:
-        return Text("")
-    return Text(f"{value:.4g}" if isinstance(value, float) else str(value))
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
