@@ -26,6 +26,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_daemon.host import interpreter
 from edge_daemon.slots import landlock, seccomp
 from edge_daemon.slots.landlock import Rule
 
@@ -154,10 +155,10 @@ def _unless(fine: bool, note: str) -> str:
 def _can_isolate() -> bool:
     program = "from edge_daemon.slots import cage; cage.isolate_network()"
     tried = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-c", program],
+        interpreter.code_command(program),
+        cwd=interpreter.FOLDER,
         check=False,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
     )
     return tried.returncode == 0
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from typing import IO, TypeVar
 import structlog
 
 from edge_daemon.errors import SlotLost
+from edge_daemon.host import interpreter
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
@@ -90,13 +90,13 @@ class WorkerProcess:
         scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
         ours, theirs = wire.pair()
         fd = theirs.fileno()
-        command = [sys.executable, "-m", "edge_daemon.slots.worker"]
-        command += ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
-        command += ["--options", json.dumps(dict(spec.options))]
-        command += ["--cage", _cage(spec, scratch).to_json()]
+        arguments = ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
+        arguments += ["--options", json.dumps(dict(spec.options))]
+        arguments += ["--cage", _cage(spec, scratch).to_json()]
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-                command,
+                interpreter.module_command("edge_daemon.slots.worker", *arguments),
+                cwd=interpreter.FOLDER,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -236,7 +236,7 @@ def _log_line(line: bytes, pid: int) -> None:
 
 
 def _cage(spec: WorkerSpec, scratch: str) -> Cage:
-    path = [p or os.getcwd() for p in sys.path]
+    path = interpreter.import_path()
     return Cage(
         scratch=scratch,
         readable=(*code_roots(path, (str(Path.home()), *spec.readable)), *spec.readable),
@@ -248,9 +248,8 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """The daemon's, without what only the daemon may use, and with its import path."""
+    """The daemon's, without what only the daemon may use."""
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
-    environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
     environment["TMPDIR"] = environment["HOME"] = scratch
     return environment
 

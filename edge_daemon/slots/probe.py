@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.host import interpreter
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
@@ -103,8 +104,11 @@ def bait() -> Iterator[Loot]:
         abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
         abstract.bind("")  # the kernel picks an abstract name
         abstract.listen()
-        victim = subprocess.Popen(
-            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        victim = subprocess.Popen(  # noqa: S603 - our own text in our own interpreter
+            interpreter.code_command("input()"),
+            cwd=interpreter.FOLDER,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         stack.callback(_end, victim)
         yield Loot(

@@ -14,3 +14,19 @@ def lent_folder(what: str) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     return folder
+
+
+POISON = (
+    *("argparse", "cv2", "ctypes", "json", "msgspec", "numpy", "structlog", "torch", "typer"),
+    *("ultralytics", "yaml"),
+)
+
+
+def poisoned(folder: Path) -> Path:
+    """A folder whose modules shadow ours: each leaves a file `ran-NAME` there when it is run."""
+    there = folder / "poisoned"
+    there.mkdir()
+    for name in POISON:
+        mark = there / f"ran-{name}"
+        (there / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    return there

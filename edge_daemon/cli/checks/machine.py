@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host import interpreter
 from edge_daemon.host.gpu import open_gpu
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.probe import probe
@@ -102,7 +102,8 @@ def ask_libraries(device: str) -> Mapping[str, Any]:
     }
     try:
         done = subprocess.run(  # noqa: S603 - our own text in our own interpreter
-            [sys.executable, "-c", _PROBE, device],
+            interpreter.code_command(_PROBE, device),
+            cwd=interpreter.FOLDER,
             capture_output=True,
             text=True,
             timeout=PROBE_S,

@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from types import TracebackType
 
 from edge_daemon.config import dump, parse
 from edge_daemon.errors import BoxError
+from edge_daemon.host import interpreter
 from edge_daemon.models.trust import generate_keypair, sign
 
 BUNDLES = Path(__file__).parent / "bundles"
@@ -162,7 +162,8 @@ class Stage:
     def _start_daemon(self) -> None:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - this very program
-                [sys.executable, "-m", "edge_daemon", "run", "--config", str(self.config)],
+                interpreter.module_command("edge_daemon", "run", "--config", str(self.config)),
+                cwd=interpreter.FOLDER,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"EDGE_DAEMON_CONFIG": str(self.config)},
