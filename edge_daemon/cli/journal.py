@@ -7,6 +7,7 @@ when it does not, the journal is opened here, and what is changed is put on reco
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 from edge_daemon.cli.station import Station
 from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
@@ -89,13 +91,15 @@ class Records:
     def quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
         """Quarantine a version, or lift it (`reason` None). Raises SenderError where it cannot."""
         verb = "unquarantine" if reason is None else "quarantine"
+        refuse_steering("reason", reason or "")
         if self._is_running:
             body = {"model": str(ref), "reason": reason, "by": by}
             self._station.inquire(verb, {key: value for key, value in body.items() if value})
             return
         with self._journal() as journal:
             durable = changed(decode_durable(journal.state()), ref, reason)
-            facts = {"model": str(ref), "by": by, "reason": reason, "while": "stopped"}
+            who = f"{by} (uid {os.getuid()})".strip()
+            facts = {"model": str(ref), "by": who, "reason": reason, "while": "stopped"}
             row = AuditRow(time.time(), verb, json.dumps(facts, sort_keys=True).encode())
             journal.commit(Entry(encode_durable(durable), audit=(row,)))
 

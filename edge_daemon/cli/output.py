@@ -15,7 +15,6 @@ import errno
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,8 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
+
+from edge_daemon.core.text import STEERING
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN = {
@@ -39,8 +40,6 @@ PLAIN = {
 }
 """Our own signs where the encoding has none of them."""
 
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters but tab and line feed, and those that turn the direction of text."""
 _PIPED = 1000
 """Columns of what is no terminal: a table loses none to a program that reads it."""
 _SPELLING = "edge_daemon.spelling"
@@ -158,7 +157,7 @@ def tell(text: str, *, err: bool = False) -> None:
 def tell_json(plain: Any, *, indent: int | None = None) -> None:
     """A document for a program; what the encoding lacks is escaped, so nothing of it is lost."""
     text = json.dumps(plain, indent=indent, ensure_ascii=not _is_unicode(sys.stdout))
-    _echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), sys.stdout)
+    _echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), sys.stdout)
 
 
 def _echo(text: str, stream: TextIO | None) -> None:
@@ -168,7 +167,7 @@ def _echo(text: str, stream: TextIO | None) -> None:
 
 def harmless(text: str) -> str:
     """The text with what would steer a terminal made visible, a cell each."""
-    return _STEERING.sub(lambda found: _picture(ord(found[0])), text)
+    return STEERING.sub(lambda found: _picture(ord(found[0])), text)
 
 
 def _picture(code: int) -> str:
@@ -210,7 +209,7 @@ class _Console(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            if segment.control or not _STEERING.search(segment.text):
+            if segment.control or not STEERING.search(segment.text):
                 yield segment
             else:
                 yield Segment(harmless(segment.text), segment.style)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from edge_daemon.control.document import read_json
 from edge_daemon.control.messages import Incoming
+from edge_daemon.core.text import STEERING
 from edge_daemon.core.values import (
     At,
     AtFrame,
@@ -272,6 +273,15 @@ def _text(document: Mapping[str, Any], key: str) -> str:
     text = _value(document, key, str, default="")
     if len(text) > MAX_TEXT:
         raise SenderError(f"`{key}` has {len(text)} characters.", hint=f"Use at most {MAX_TEXT}.")
+    return refuse_steering(key, text)
+
+
+def refuse_steering(key: str, text: str) -> str:
+    """The text of one line as it is; SenderError where a character would steer a terminal."""
+    if STEERING.search(text) or "\n" in text or "\t" in text:
+        raise SenderError(
+            f"`{key}` holds control characters.", hint="Write one line of printable characters."
+        )
     return text
 
 

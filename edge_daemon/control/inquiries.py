@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_daemon.control import payloads
 from edge_daemon.control.arrivals import QuarantineOrdered
+from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.core.values import BundleRef, Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.journal import Journal
@@ -92,6 +93,7 @@ class Inquiries:
         reason = document.get("reason") or "by an operator"
         if not isinstance(reason, str) or len(reason) > MOST_REASON:
             raise SenderError("`reason` is not a short text.", hint="Say why in a sentence.")
+        refuse_steering("reason", reason)
         self._hand_over(document, reason, answer_id)
 
     def _unquarantine(self, document: Mapping[str, Any], answer_id: str) -> None:
@@ -102,9 +104,8 @@ class Inquiries:
             self._deliver(answer_id, _outcome(answer_id, error))
 
         by = document.get("by")
-        self._order(
-            QuarantineOrdered(_ref(document), reason, by if isinstance(by, str) else "", answered)
-        )
+        who = refuse_steering("by", by) if isinstance(by, str) else ""
+        self._order(QuarantineOrdered(_ref(document), reason, who, answered))
 
 
 def _outcome(answer_id: str, error: EdgeDaemonError | None) -> bytes:

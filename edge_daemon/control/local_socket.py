@@ -26,7 +26,7 @@ from edge_daemon.control import payloads
 from edge_daemon.control.document import MAX_BYTES, read_json
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.values import Refusal, Status
-from edge_daemon.errors import BoxError, EdgeDaemonError, SenderError
+from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
 from edge_daemon.host.clock import Clock
 
 MAX_CLIENTS = 16
@@ -35,6 +35,13 @@ _OUTCOMES = {status.value for status in Status} - {Status.ACCEPTED.value, Status
 
 _ONE_ANSWER = {"state", "status", "history", "audit"}
 """Questions: their one answer has no status."""
+
+_FULL = Refusal(
+    str(Code.PRECONDITION_FAILED),
+    f"{MAX_CLIENTS} programs wait at the control socket already.",
+    "Ask again when one of their requests is done.",
+    blames_box=True,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -56,8 +63,12 @@ class _Client:
     sock: socket.socket
     read: bytearray = field(default_factory=bytearray)
     unsent: bytearray = field(default_factory=bytearray)
-    waits_for: set[str] = field(default_factory=set)
+    waits_for: list[frozenset[str]] = field(default_factory=list)  # the ids of each request
     is_leaving: bool = False
+    heard_at: float = 0.0
+
+    def stop_waiting(self, request_id: str) -> None:
+        self.waits_for = [ids for ids in self.waits_for if request_id not in ids]
 
 
 class LocalSocket:
@@ -122,10 +133,10 @@ class LocalSocket:
         last = _is_outcome(payload)
         with self._lock:
             for client in self._clients:
-                if request_id in client.waits_for:
+                if any(request_id in ids for ids in client.waits_for):
                     client.unsent += payload + b"\n"
                     if last:
-                        client.waits_for.discard(request_id)
+                        client.stop_waiting(request_id)
         self._wake()
 
     # ----------------------------------------------------------------------- the thread
@@ -170,14 +181,24 @@ class LocalSocket:
             _log.warning("local_client_refused", error=str(error))
             self._stopping.wait(0.1)  # no descriptors left: do not spin while that lasts
             return
-        if len(self._clients) >= MAX_CLIENTS:
+        sock.setblocking(False)
+        client = _Client(sock, heard_at=self._clock.now().at)
+        if len(self._clients) >= MAX_CLIENTS and not self._make_room():
+            with suppress(OSError):
+                sock.send(payloads.outcome("", Status.FAILED, refusal=_FULL) + b"\n")
             sock.close()
             return
-        sock.setblocking(False)
-        client = _Client(sock)
         with self._lock:
             self._clients.add(client)
         self._selector.register(sock, selectors.EVENT_READ, client)
+
+    def _make_room(self) -> bool:
+        """Part from the client that has been silent longest; False where each waits for us."""
+        with self._lock:
+            silent = [client for client in self._clients if not client.waits_for]
+        if silent:
+            self._part(min(silent, key=lambda client: client.heard_at))
+        return bool(silent)
 
     def _hear(self, client: _Client) -> None:
         try:
@@ -190,6 +211,7 @@ class LocalSocket:
             self._part(client)
             return
         client.read += read
+        client.heard_at = self._clock.now().at
         while not client.is_leaving and b"\n" in client.read:
             line, _, rest = client.read.partition(b"\n")
             client.read = bytearray(rest)
@@ -212,13 +234,13 @@ class LocalSocket:
             if verb == "state":
                 self._put(client, self._read_state())
                 return
-            document.setdefault("by", _who(client.sock))
+            document["by"] = _signed(document.get("by"), _who(client.sock))
             if self._inquiries is not None and self._inquiries.knows(verb):
                 self._inquire(self._inquiries, client, verb, document, fresh_id)
                 return
             with self._lock:
                 # Answers come under its own id, or under ours where it has none of use.
-                client.waits_for |= {fresh_id, str(document.get("id"))}
+                client.waits_for.append(frozenset({fresh_id, str(document.get("id"))}))
             payload = json.dumps(document, ensure_ascii=False).encode()
             self._on_request(
                 verb,
@@ -240,16 +262,18 @@ class LocalSocket:
         fresh_id: str,
     ) -> None:
         with self._lock:
-            client.waits_for.add(fresh_id)
+            client.waits_for.append(frozenset({fresh_id}))
         answer = inquiries.answer(verb, document, fresh_id)
         if answer is not None:
             with self._lock:
-                client.waits_for.discard(fresh_id)
+                client.stop_waiting(fresh_id)
             self._put(client, answer)
 
     def _answer(self, client: _Client, request_id: str, error: EdgeDaemonError) -> None:
         blames_box = isinstance(error, BoxError)
         refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+        with self._lock:
+            client.stop_waiting(request_id)
         self._put(client, payloads.outcome(request_id, refusal.status, refusal=refusal))
 
     def _put(self, client: _Client, payload: bytes) -> None:
@@ -319,6 +343,16 @@ def _who(sock: socket.socket) -> str:
         uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
         return f"uid {uid}"
     return ""
+
+
+def _signed(by: object, who: str) -> object:
+    """Who asks as they say, and beside it as the kernel knows: anybody may call himself anything.
+
+    What is no text stays, and is refused at the door of all requests.
+    """
+    if by is None or by == "":
+        return who
+    return f"{by} ({who})" if isinstance(by, str) and who else by
 
 
 def _is_outcome(payload: bytes) -> bool:

@@ -14,8 +14,9 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
@@ -33,6 +34,8 @@ from edge_daemon.models.versions import order_of
 
 _log = structlog.get_logger()
 
+LOCK_PATIENCE_S = 5.0
+"""So long a writer waits for another before it says who is in its way."""
 _INCOMING = ".incoming"
 _LEAVING = ".leaving"
 _MEMORY_FILE = "bundles.json"
@@ -334,11 +337,24 @@ def _visible_folders(folder: Path) -> tuple[Path, ...]:
 
 
 def _lock_file(fd: int, wait: bool) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+    """Take the lock; False where another holds it, without waiting for it.
+
+    Raises BoxError where it was waited for in vain: whoever may read the file may hold it.
+    """
+    give_up_at = time.monotonic() + (LOCK_PATIENCE_S if wait else 0.0)
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if not wait:
+            return False
+        if time.monotonic() > give_up_at:
+            raise BoxError(
+                f"Another program has held the store for {LOCK_PATIENCE_S:.0f} s.",
+                hint="A large bundle may be on its way into it: try again when it is there. "
+                "Who holds it: fuser .lock, in the store's folder.",
+            )
+        time.sleep(0.05)
 
 
 def _empty(folder: Path) -> None:

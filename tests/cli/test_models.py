@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,7 @@ def test_quarantine_by_a_running_daemon_is_audited_and_obeyed(device: Device) ->
     assert run(device, "swap", B2, "--local")[0] == 0
     assert run(device, "models", "unquarantine", B2)[0] == 1
     assert run(device, "models", "quarantine", "bottle@9.9.9")[0] == 1
+    assert run(device, "models", "quarantine", B2, "--reason", "\x1b[31mred")[0] == 1
 
 
 def test_quarantine_while_the_daemon_is_stopped_holds_at_its_start(device: Device) -> None:
@@ -168,7 +170,7 @@ def test_history_holds_the_receipts(device: Device) -> None:
     """Newest first, by the running daemon and from its journal alike."""
     run(device, "swap", B2, "--local", "--by", "kim")
     running = as_json(device, "models", "history")
-    assert (running[0]["to"], running[0]["by"]) == (B2, "kim")
+    assert (running[0]["to"], running[0]["by"]) == (B2, f"kim (uid {os.getuid()})")
     code, output = run(device, "models", "history", "--swap", running[0]["swap_id"])
     assert (code, f"{B1} → {B2}" in output) == (0, True)
     code, output = run(device, "models", "history")

@@ -70,7 +70,7 @@ def test_a_command_is_answered_up_to_its_outcome() -> None:
         answers = asked(path, "swap", model="bottle@1.4.0", by="kim")
     assert [answer["status"] for answer in answers] == ["accepted", "progress", "succeeded"]
     assert {answer["id"] for answer in answers} == {"local-0"}
-    assert answers[-1]["detail"] == "swap bottle@1.4.0 kim"
+    assert answers[-1]["detail"] == f"swap bottle@1.4.0 kim (uid {os.getuid()})"
 
 
 def test_the_kernel_says_who_asks_where_nobody_else_does() -> None:
@@ -174,27 +174,63 @@ def test_a_file_left_by_a_killed_daemon_is_replaced() -> None:
         served.stop()
 
 
-def test_a_client_too_many_is_turned_away_and_a_place_becomes_free() -> None:
-    """Forgotten connections cannot use the daemon up."""
+def connected(path: Path, line: bytes = b"") -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20.0)
+    sock.connect(str(path))
+    if line:
+        sock.sendall(line)
+    return sock
+
+
+def test_silent_clients_shut_nobody_out() -> None:
+    """The one that has been silent longest leaves for the next that comes."""
     with serving() as path:
-        idle = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CLIENTS)]
-        for sock in idle:
-            sock.settimeout(20.0)
-            sock.connect(str(path))
-            sock.sendall(b'{"verb":"state"}\n')
-            sock.recv(100)
-        with pytest.raises(LocalSocketError):
-            asked(path, "state")
+        idle = []
+        for number in range(MAX_CLIENTS):
+            idle.append(connected(path, b'{"verb":"state"}\n' if number % 2 else b'{"verb":'))
+            if number % 2:
+                idle[-1].recv(100)
+        for _ in range(3):
+            assert asked(path, "state") == [{"active": None}]
+        assert idle[0].recv(100) == b""
+        idle[-1].sendall(b'{"verb":"state"}\n')
+        assert idle[-1].recv(100) == b'{"active":null}\n'
         for sock in idle:
             sock.close()
-        for _ in range(1000):
-            try:
-                assert asked(path, "state")
-            except LocalSocketError:
-                continue
-            break
-        else:
-            raise AssertionError("no place became free")
+
+
+def test_clients_that_wait_keep_their_places_and_the_next_is_told() -> None:
+    """A request on its way is not dropped for another; a done one leaves its place."""
+    with serving(lambda served, verb, incoming: None) as path:
+        waiting = [connected(path, b'{"verb":"hold","id":"w"}\n') for _ in range(MAX_CLIENTS)]
+        for sock in waiting:  # heard once the answer to what follows it came
+            sock.sendall(b'{"verb":"state"}\n')
+            sock.recv(100)
+        (answer,) = asked(path, "state")
+        assert answer["status"] == "failed"
+        assert f"{MAX_CLIENTS} programs wait" in answer["error"]["message"]
+        for sock in waiting:
+            sock.close()
+    with serving() as path:
+        done = [connected(path, b'{"verb":"hold","id":"d"}\n') for _ in range(MAX_CLIENTS)]
+        for sock in done:
+            while b"succeeded" not in sock.recv(4096):
+                pass
+        assert asked(path, "state") == [{"active": None}]
+        for sock in done:
+            sock.close()
+
+
+def test_who_asks_is_told_beside_what_they_call_themselves() -> None:
+    """The kernel's word cannot be talked over, nor left out."""
+    with serving() as path:
+        for by in ("the plant manager", "root (uid 0)"):
+            answer = asked(path, "hold", by=by)[-1]
+            assert answer["detail"] == f"hold None {by} (uid {os.getuid()})"
+        assert asked(path, "hold", by="")[-1]["detail"] == f"hold None uid {os.getuid()}"
+        (answer,) = asked(path, "hold", by=7)
+        assert answer["error"]["code"] == "malformed"
 
 
 def test_no_daemon_is_said_with_the_next_step() -> None:

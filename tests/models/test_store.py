@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.errors import BundleError, Code, SenderError, StateError
+from edge_daemon.errors import BoxError, BundleError, Code, SenderError, StateError
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from tests.sim.bundles import make_bundle
@@ -236,6 +236,19 @@ def test_nothing_goes_while_somebody_adds(root: Path, store: Store) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert store.collect(set(), quota_bytes=0) == ()
     assert len(store.collect(set(), quota_bytes=0)) == 1
+
+
+def test_whoever_holds_the_store_is_not_waited_for_for_ever(
+    root: Path, store: Store, tmp_path: Path
+) -> None:
+    """A few seconds, then a sentence; nothing was changed, and the next try succeeds."""
+    folder = make_bundle(tmp_path / "incoming", "bottle@3.0.0")
+    root.mkdir(exist_ok=True)
+    with (root / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(BoxError, match="Another program has held the store"):
+            store.add(folder, Trust())
+    assert str(store.add(folder, Trust())) == "bottle@3.0.0"
 
 
 @pytest.mark.parametrize(

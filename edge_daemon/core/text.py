@@ -1,0 +1,11 @@
+"""Text of strangers that people read: in it no character steers a terminal or a page."""
+
+from __future__ import annotations
+
+import re
+
+STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but tab and line feed, those that turn the direction of text, and halves of
+a character (surrogates), which no encoding has."""
