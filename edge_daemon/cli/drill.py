@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Optional
 
 import typer
@@ -23,7 +24,7 @@ from edge_daemon.cli.words import PASSED, milliseconds
 from edge_daemon.config import Settings
 from edge_daemon.control.client import Client
 from edge_daemon.core.values import BundleRef
-from edge_daemon.errors import ConfigurationError, SenderError
+from edge_daemon.errors import BrokerError, ConfigurationError, SenderError
 from edge_daemon.models.store import Store
 
 
@@ -56,7 +57,7 @@ def drill(
             "A drill needs every frame's result, and results.publish is not all.",
             hint="Set results.publish: all for the drill.",
         )
-    with Client.of(settings) as client:
+    with _connected(settings) as client:
         pair = models or _pair(client, settings)
         run = DrillRun(client, settings, pair, between=frames, timeout_s=timeout)
         station = Station(settings)
@@ -77,6 +78,17 @@ def drill(
         _show(report)
     if not report.good:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Client]:
+    try:
+        with Client.of(settings) as client:
+            yield client
+    except BrokerError as error:
+        raise BrokerError(
+            error.message, hint="A drill counts the results that the broker carries: start it."
+        ) from error
 
 
 def _swap_often(run: DrillRun, swaps: int, saboteur: Saboteur | None) -> None:

@@ -22,6 +22,7 @@ from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, ref_or_folder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
@@ -29,9 +30,8 @@ from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
-from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.models.bundle import Manifest
-from edge_daemon.models.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
 
@@ -66,7 +66,7 @@ class Roles:
 def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Every complete bundle, and the folders that are none; marks what the daemon uses."""
     settings = read_settings(file)
-    store = _store(settings)
+    store = open_store(settings)
     offer = store.offer()
     roles = replace(_roles(settings), below=frozenset(ref for ref, _ in offer.below))
     lines = [_line(store.manifest(known.ref), roles) for known in offer.known]
@@ -89,7 +89,7 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
 def describe(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What a bundle says of itself: classes, recipe, golden images, lineage."""
     settings = read_settings(file)
-    manifest = _store(settings).manifest(BundleRef.parse(ref))
+    manifest = open_store(settings).manifest(BundleRef.parse(ref))
     roles = _roles(settings)
     plain = _described(manifest, roles)
     if as_json:
@@ -116,7 +116,7 @@ def add(
     settings = read_settings(file)
     trust = settings.models.trust
     with reading(folder, "Checking") as count:
-        ref = _store(settings).add(folder, Trust(trust.public_keys, trust.required), count)
+        ref = open_store(settings).add(folder, Trust(trust.public_keys, trust.required), count)
     if as_json:
         tell_json({"model": str(ref)})
     else:
@@ -132,7 +132,7 @@ def verify(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     from edge_daemon.models.trust import Trust  # noqa: PLC0415
 
     settings = read_settings(file)
-    store, parsed = _store(settings), BundleRef.parse(ref)
+    store, parsed = open_store(settings), BundleRef.parse(ref)
     manifest = store.manifest(parsed)
     trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
     place = store.find(parsed)
@@ -171,7 +171,7 @@ def sign(
 
     folder = Path(ref)
     if not folder.is_dir():
-        folder = _store(read_settings(file)).find(BundleRef.parse(ref))
+        folder = open_store(read_settings(file)).find(BundleRef.parse(ref))
     with waiting("Signing"):
         signature = trust.sign(folder, key)
     if as_json:
@@ -216,15 +216,6 @@ app.command("optimize")(optimize)
 
 
 # --------------------------------------------------------------------------- parts
-
-
-def _store(settings: Settings) -> Store:
-    if not settings.models.store.is_dir():
-        raise SenderError(
-            f"The store {settings.models.store} is not there.",
-            hint=f"mkdir -p {settings.models.store}, or correct models.store in the settings.",
-        )
-    return Store(settings.models.store, floor=settings.models.floor)
 
 
 def _roles(settings: Settings) -> Roles:

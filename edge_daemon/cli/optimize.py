@@ -14,6 +14,7 @@ import typer
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.references import OptionalRef
+from edge_daemon.cli.store import open_store
 from edge_daemon.config import Settings
 from edge_daemon.core.agreement import MAX_DRIFT, MIN_IOU
 from edge_daemon.core.values import BundleRef
@@ -78,7 +79,7 @@ def optimize(
             "This device takes signed bundles only (models.trust.required).",
             hint="Give the private key of a trusted signer: --key FILE",
         )
-    shop = Workshop(settings, Store(settings.models.store), key, anyway)
+    shop = Workshop(settings, open_store(settings), key, anyway)
     if ref is None:
         reports = [_build(shop, parent, made) for parent, made in _stale(shop)]
     else:

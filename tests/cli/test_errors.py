@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,34 @@ def test_a_station_that_never_ran_is_told_in_one_sentence(words: tuple[str, ...]
         assert read["exit"] == code
         assert read["error"]["message"] in stderr
         assert read["error"]["hint"] in stderr
+
+
+def test_a_drill_without_a_broker_says_what_it_needs() -> None:
+    """No option leads round the broker here, so none is named."""
+    code, _, stderr = run(("drill",), Device("bottle@1.0.0").config)
+    assert code == 69
+    assert "--local" not in stderr
+    assert "results that the broker carries" in stderr
+
+
+def test_a_store_that_this_user_may_not_read_is_not_called_empty() -> None:
+    """No rights are no evidence: neither an empty list nor engines that are all right."""
+    device = Device("bottle@1.0.0")
+    asked = (
+        "import os, sys\n"
+        "from typer.testing import CliRunner\n"
+        "from edge_daemon.cli.main import app, loaded\n"
+        "loaded('models')\n"
+        "os.setgid(65534), os.setuid(65534)\n"
+        "done = CliRunner().invoke(app, sys.argv[1:])\n"
+        "print(done.exit_code, done.stderr)\n"
+    )
+    if os.getuid() != 0:
+        pytest.skip("only root can become nobody")
+    device.folder.chmod(0o755)
+    device.store.chmod(0o700)
+    for words in (("models", "list"), ("models", "optimize")):
+        command = [sys.executable, "-c", asked, *words, "--config", str(device.config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("1 ")
+        assert "cannot be read by this user" in done.stdout
