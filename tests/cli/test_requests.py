@@ -55,7 +55,7 @@ def test_a_swap_ends_with_its_receipt_in_words(device: Device) -> None:
     assert code == 0, output
     assert f"{B1} → {B2} from frame" in output
     assert "the line paused for" in output
-    assert device.active == B2
+    device.await_active(B2)
 
 
 @pytest.mark.broker
