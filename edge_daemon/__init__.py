@@ -13,11 +13,12 @@ Two ways through the house, which meet in one place:
     models/   a bundle on disk -> an engine in memory: manifest, trust, store, engine
     host/     clock, journal, logs, metrics, systemd, GPU
     config/   the settings file as frozen values
+    documents/ files that people hand over, read whole or refused in one sentence
     web/      the status page, reads and decides nothing
     cli/      what people type          app  builds everything, starts and stops it in order
 
 Imports run downward only: __main__ > cli > app > (frames | control | web) > slots
-> (models | host | config) > core > errors.
+> (models | host | config) > documents > core > errors.
 """
 
 __version__ = "0.1.0"

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from edge_daemon import config
 from edge_daemon.cli.main import app
-from edge_daemon.config.document import DocumentError, parse
 from edge_daemon.core.values import ModelChoice
+from edge_daemon.documents import DocumentError, parse
 from edge_daemon.errors import ConfigurationError
 
 LEAST = """\

@@ -49,6 +49,7 @@ class Daemon:
     ) -> None:
         self.settings = settings
         """Those that count now; `reload` replaces them."""
+        self._refused: tuple[str, ...] = ()
         self._closing = ExitStack()
         with self._undone_on_error():
             self._build(Foundation.lay(settings, clock or SystemClock()), engine)
@@ -104,6 +105,7 @@ class Daemon:
             is_healthy=lambda: pulse.health().good,
             reserve=ground.reserve,
             wishes=self._wishes.remarks,
+            files=self._told_of_files,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock
@@ -173,12 +175,25 @@ class Daemon:
     def reload(self, settings: Settings) -> None:
         """Take over what may change while frames are judged; name what waits for a restart."""
         self._notifier.reloading(self._ground.clock.now())
-        changes = compare(self.settings, settings)
-        self.settings = merge(self.settings, settings)
-        logs.configure(self.settings.log.level)
-        self.control.reload(self.settings, changes)
-        _log.info("reloaded", applied=changes.applied, need_restart=changes.need_restart)
-        self._notifier.ready()
+        try:
+            changes = compare(self.settings, settings)
+            merged = merge(self.settings, settings)
+            self.control.reload(merged, changes)
+            self.settings = merged
+            self._refused = ()
+            logs.configure(merged.log.level)
+            _log.info("reloaded", applied=changes.applied, need_restart=changes.need_restart)
+        finally:
+            self._notifier.ready()
+
+    def refuse_reload(self, error: Exception) -> None:
+        """The settings that count stay; why is told in the log, and in health until a good file."""
+        known = isinstance(error, EdgeDaemonError)
+        told = str(error) if known else repr(error)
+        _log.error("reload_refused", error=told, exc_info=not known)
+        first, *more = told.splitlines()
+        others = f" (and {len(more)} more)" if more else ""
+        self._refused = (f"the settings file was not taken over: {first}{others}",)
 
     def broken(self) -> BaseException | None:
         """What ended a part that the daemon cannot go on without."""
@@ -190,6 +205,10 @@ class Daemon:
         return self._window.port
 
     # ------------------------------------------------------------------ between the wings
+
+    def _told_of_files(self) -> tuple[str, ...]:
+        """What is wrong with the files that this station reads."""
+        return self._refused
 
     def _judged(self, judged: Judged) -> None:
         self._window.glance.judged(judged)

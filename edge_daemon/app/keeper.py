@@ -57,6 +57,8 @@ class Watched:
     reserve: Reserve
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
+    files: Callable[[], tuple[str, ...]] = tuple
+    """What is wrong with the station's own files."""
 
 
 class Keeper:
@@ -188,7 +190,7 @@ class Keeper:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
-        return (*found, *self._disk_problems(), *watched.wishes())
+        return (*found, *self._disk_problems(), *watched.wishes(), *watched.files())
 
     def _disk_problems(self) -> Iterator[str]:
         journal = self._watched.journal

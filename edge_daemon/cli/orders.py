@@ -17,9 +17,11 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.config import OrderSource, Settings
+from edge_daemon.control.document import MAX_BYTES
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.topics import is_match
 from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import SenderError
 from edge_daemon.models.store import Store
 
@@ -81,7 +83,12 @@ def _source(settings: Settings, topic: str) -> tuple[OrderSource, int]:
 
 
 def _content(name: str) -> bytes:
-    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    if name == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        return read_bytes(Path(name), MAX_BYTES)
+    except DocumentError as error:
+        raise SenderError(f"The payload {name} {error.message}.", hint=error.hint) from error
 
 
 class _Choice:

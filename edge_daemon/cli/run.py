@@ -6,15 +6,11 @@ import signal
 import threading
 from pathlib import Path
 
-import structlog
-
 from edge_daemon import config
 from edge_daemon.app import Daemon
 from edge_daemon.cli.options import ConfigFile, config_file
-from edge_daemon.errors import BoxError, Code, ConfigurationError
+from edge_daemon.errors import BoxError, Code
 from edge_daemon.host import allocator, logs
-
-_log = structlog.get_logger(__name__)
 
 POLL_S = 0.5
 """How often it is looked whether a part of the daemon broke."""
@@ -51,8 +47,6 @@ def run(file: ConfigFile = None) -> None:
 def _reload(daemon: Daemon, path: Path) -> None:
     """Read the file anew; a bad one changes nothing."""
     try:
-        settings = config.load(path)
-    except ConfigurationError as error:
-        _log.error("reload_refused", error=error.message, hint=error.hint)
-    else:
-        daemon.reload(settings)
+        daemon.reload(config.load(path))
+    except Exception as error:  # the boundary: what somebody edits must never end the line
+        daemon.refuse_reload(error)

@@ -1,18 +1,18 @@
 """The YAML file of one device as frozen typed settings.
 
-`document` reads YAML and remembers lines, `settings` (of `fields`) says what may stand in the file
-and what it means, `file` joins the two: `load` gives `Settings`, `validate` gives findings.
+`settings` (of `fields`) says what may stand in the file and what it means, `file` joins it with the
+lines of the document: `load` gives `Settings`, `validate` gives findings.
 `desired` is the other file of a station: what its fleet wants of it.
 """
 
 from edge_daemon.config.desired import read_desired
-from edge_daemon.config.document import dump, parse
 from edge_daemon.config.file import (
     FOLDER,
     VARIABLE,
     Finding,
     examine,
     find_config,
+    line_of,
     load,
     schema,
     validate,
@@ -35,6 +35,7 @@ from edge_daemon.config.settings import (
     TlsSettings,
     TrustSettings,
 )
+from edge_daemon.documents import dump, parse
 
 __all__ = [
     "FOLDER",
@@ -60,6 +61,7 @@ __all__ = [
     "dump",
     "examine",
     "find_config",
+    "line_of",
     "load",
     "parse",
     "read_desired",

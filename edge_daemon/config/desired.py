@@ -17,11 +17,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from edge_daemon.config.document import Document
 from edge_daemon.config.fields import model_choice
 from edge_daemon.config.file import Finding, found_by_pydantic, read_document
 from edge_daemon.core.desired import Desired
 from edge_daemon.core.values import BundleRef
+from edge_daemon.documents import Document
 
 MOST_MODELS = 256
 

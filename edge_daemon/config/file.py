@@ -12,13 +12,14 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edge_daemon.config.document import MAX_BYTES, Document, DocumentError, KeyPath, parse
 from edge_daemon.config.settings import Settings
 from edge_daemon.core.credentials import redact
+from edge_daemon.documents import Document, DocumentError, KeyPath, parse, read_text
 from edge_daemon.errors import ConfigurationError
 
 FOLDER = Path("/etc/edge-daemon")
 VARIABLE = "EDGE_DAEMON_CONFIG"
+MAX_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,15 @@ def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
 def read_document(path: Path) -> Document | Finding:
     """The file as plain values with lines, or why it cannot be had."""
     try:
-        with path.open("rb") as file:
-            return parse(file.read(MAX_BYTES + 1).decode("utf-8"))
-    except OSError as error:
-        hint = "Put a file there that the daemon's user may read, or name another."
-        return Finding(path, 1, "", f"cannot be read: {error.strerror}", hint)
-    except UnicodeDecodeError:
-        return Finding(path, 1, "", "is not UTF-8 text")
+        return parse(read_text(path, MAX_BYTES))
     except DocumentError as error:
         return Finding(path, error.line, "", error.message, error.hint)
+
+
+def line_of(path: Path, key: KeyPath) -> int:
+    """The line on which a key stands, or the nearest group that is written; 1 where none is."""
+    document = read_document(path)
+    return 1 if isinstance(document, Finding) else document.line(key)
 
 
 def schema() -> dict[str, Any]:

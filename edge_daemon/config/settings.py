@@ -34,18 +34,19 @@ from edge_daemon.config.fields import (
 )
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.core.credentials import redact
+from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.errors import ConfigurationError
+
+
+_SECRET_BYTES = 64 * 1024
+"""A broker takes no longer password (MQTT 5, 1.5.6), a browser no longer token."""
 
 
 def _read_secret(path: Path, key: str) -> str:
     try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigurationError(
-            f"{key}: {path} cannot be read: {reason}.",
-            hint="Let the daemon's user read it, or name another file.",
-        ) from error
+        secret = read_text(path, _SECRET_BYTES).strip()
+    except DocumentError as error:
+        raise ConfigurationError(f"{key}: {path} {error.message}.", hint=error.hint) from error
     if not secret:
         raise ConfigurationError(f"{key}: {path} is empty.", hint="Write the secret into it.")
     return secret

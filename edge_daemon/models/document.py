@@ -1,7 +1,6 @@
-"""YAML from strangers: bounded before it is built, then read key by key with exact complaints.
+"""`model.yaml` from strangers: what it may hold, then read key by key with exact complaints.
 
-The bounds are counted on the parser's events, before any value is made: size, depth, number of
-nodes; anchors and aliases are refused outright, because nine lines of them make a gigabyte.
+Anchors and aliases are refused outright, because nine lines of them make a gigabyte.
 """
 
 from __future__ import annotations
@@ -9,32 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import yaml
-
+from edge_daemon.documents import (
+    Document,
+    DocumentError,
+    KeyPath,
+    Limits,
+    decode,
+    dump,
+    parse,
+)
 from edge_daemon.errors import BundleError
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 12
-MAX_NODES = 20_000
 MAX_TEXT = 256  # characters of one text value
 
+LIMITS = Limits(bytes=MAX_BYTES, depth=12, aliases=False)
+
 T = TypeVar("T")
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _StrictLoader(_Loader):  # type: ignore[misc]  # libyaml's loader has no stub base
-    """The safe loader, except that a key may stand once only."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in keys:
-                    raise yaml.YAMLError(f"the key {key.value[:64]!r} stands twice")
-                keys.add(key.value)
-        built: dict[Any, Any] = super().construct_mapping(node, deep)
-        return built
 
 
 def parse_document(content: bytes, name: str) -> Table:
@@ -43,18 +33,14 @@ def parse_document(content: bytes, name: str) -> Table:
     Raises BundleError(invalid_bundle) for anything else, whatever the bytes are.
     """
     try:
-        text = content.decode("utf-8")
-        _count(text, name)
-        loaded = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        # PyYAML lets errors of its value constructors through as they are (dates, huge numbers).
-        reason = " ".join(str(error).split())[:200]
+        document = parse(decode(content), LIMITS)
+    except DocumentError as error:
         raise BundleError(
-            f"{name} is not readable YAML: {reason}.", hint="Correct it, as UTF-8 text."
+            f"{name}:{error.line}: {error.message}.", hint=error.hint or "Correct it."
         ) from error
-    if not isinstance(loaded, dict):
+    if not isinstance(document.value, dict):
         raise BundleError(f"{name} is not a mapping of keys.", hint="Begin it with 'schema: 1'.")
-    return Table(loaded, name, "")
+    return Table(document.value, name, document)
 
 
 def plain_document(content: bytes, name: str) -> dict[str, Any]:
@@ -64,55 +50,42 @@ def plain_document(content: bytes, name: str) -> dict[str, Any]:
 
 def written_document(values: dict[str, Any]) -> bytes:
     """A mapping as the bytes of a YAML file, its keys in their order."""
-    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    return text.encode()
-
-
-def _count(text: str, name: str) -> None:
-    if len(text) > MAX_BYTES:
-        raise BundleError(f"{name} is larger than {MAX_BYTES} bytes.", hint="Shorten it.")
-    depth = nodes = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise BundleError(f"{name} uses YAML anchors or aliases.", hint="Write values out.")
-        if isinstance(event, yaml.NodeEvent):
-            nodes += 1
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise BundleError(f"{name} nests deeper than {MAX_DEPTH}.", hint="Flatten it.")
-        if nodes > MAX_NODES:
-            raise BundleError(f"{name} holds more than {MAX_NODES} values.", hint="Shorten it.")
+    return dump(values, width=100).encode()
 
 
 class Table:
-    """One mapping of the file, read key by key; every complaint names the full key.
+    """One mapping of the file, read key by key; every complaint names the line and the full key.
 
     A key that is absent or null gives the default where there is one, else a BundleError.
     """
 
-    def __init__(self, values: dict[Any, Any], name: str, path: str) -> None:
+    def __init__(
+        self, values: dict[str, Any], name: str, document: Document, place: KeyPath = ()
+    ) -> None:
         self._values = values
         self._name = name
-        self._path = path
+        self._document = document
+        self._place = place
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
 
     def unknown(self, *known: str) -> tuple[str, ...]:
-        """Keys that are not among the known ones, sorted, as text."""
-        return tuple(sorted(str(key)[:64] for key in self._values if key not in known))
+        """Keys that are not among the known ones, sorted."""
+        return tuple(sorted(key[:64] for key in self._values if key not in known))
 
     def refuse_unknown(self, *known: str) -> None:
         for key in self.unknown(*known):
             raise self.wrong(key, f"is not known here; known are {', '.join(known)}")
 
-    def wrong(self, key: str, what: str) -> BundleError:
-        """The complaint about one key, to be raised."""
+    def wrong(self, key: str, what: str, index: int | None = None) -> BundleError:
+        """The complaint about one key, or one entry of its list, to be raised."""
+        inner: KeyPath = (key,) if index is None else (key, index)
+        place: KeyPath = (*self._place, *inner)
+        line = self._document.line(place)
         return BundleError(
-            f"{self._name}: {self._path}{key} {what}.", hint="Correct the bundle and add it anew."
+            f"{self._name}:{line}: {_dotted(place)} {what}.",
+            hint="Correct the bundle and add it anew.",
         )
 
     def text(self, key: str, default: str | None = None) -> str:
@@ -129,7 +102,7 @@ class Table:
     def texts(self, key: str, most: int) -> tuple[str, ...]:
         """A list of texts, each at most once; () when absent."""
         found = tuple(
-            _text(self._wrong_at(f"{key}[{index}]"), value)
+            _text(self._wrong_at(key, index), value)
             for index, value in enumerate(self.items(key, most))
         )
         for text in found:
@@ -154,7 +127,7 @@ class Table:
         if len(values) != count:
             raise self.wrong(key, f"must be a list of {count} numbers")
         return tuple(
-            _number(self._wrong_at(f"{key}[{index}]"), value, low, high)
+            _number(self._wrong_at(key, index), value, low, high)
             for index, value in enumerate(values)
         )
 
@@ -165,22 +138,22 @@ class Table:
             value = {}
         if not isinstance(value, dict):
             raise self.wrong(key, "must be a mapping of keys")
-        return Table(value, self._name, f"{self._path}{key}.")
+        return Table(value, self._name, self._document, (*self._place, key))
 
     def tables(self, key: str, most: int) -> Iterator[Table]:
         """A list of mappings; nothing when absent."""
         for index, value in enumerate(self.items(key, most)):
             if not isinstance(value, dict):
-                raise self.wrong(f"{key}[{index}]", "must be a mapping of keys")
-            yield Table(value, self._name, f"{self._path}{key}[{index}].")
+                raise self.wrong(key, "must be a mapping of keys", index)
+            yield Table(value, self._name, self._document, (*self._place, key, index))
 
     def plain(self, key: str) -> dict[str, Any]:
         """A mapping that is only shown to people, as it stands; {} when absent."""
-        return {str(inner): value for inner, value in self.table(key)._values.items()}
+        return dict(self.table(key)._values)
 
     def keys(self) -> tuple[str, ...]:
-        """The keys as text, in the order of the file; a key that is no text is refused."""
-        return tuple(_text(self._wrong_at(str(key)[:64]), key) for key in self._values)
+        """The keys in the order of the file; one that is no printable text is refused."""
+        return tuple(_text(self._wrong_at(key), key) for key in self._values)
 
     def is_list(self, key: str) -> bool:
         return isinstance(self._values.get(key), list)
@@ -193,13 +166,24 @@ class Table:
             raise self.wrong(key, "is missing")
         return default
 
-    def _wrong_at(self, key: str) -> Callable[[str], BundleError]:
-        return lambda what: self.wrong(key, what)
+    def _wrong_at(self, key: str, index: int | None = None) -> Callable[[str], BundleError]:
+        return lambda what: self.wrong(key, what, index)
+
+
+def _dotted(place: KeyPath) -> str:
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part[:64] if part.isprintable() else repr(part[:64])
+            text += f".{name}" if text else name
+    return text
 
 
 def _text(wrong: Callable[[str], BundleError], value: Any) -> str:
     if not isinstance(value, str):
-        # YAML reads 1.10 as the number 1.1, `no` as false and 2026-10-01 as a date.
+        # YAML reads 1.10 as the number 1.1, and true as no text.
         raise wrong("must be text; write it in quotes")
     if not value or len(value) > MAX_TEXT or not value.isprintable():
         raise wrong(f"must be 1 to {MAX_TEXT} printable characters")

@@ -23,11 +23,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BundleError, Code, ConfigurationError
 from edge_daemon.models.files import Folder, sync_folder, write_durably
 from edge_daemon.models.manifest import SIGNATURE_FILE
 
 _MAX_SIGNATURE_BYTES = 4 << 20
+_MAX_KEY_BYTES = 64 << 10
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
@@ -209,13 +211,13 @@ def _check_public_key(path: Path) -> None:
 
 def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
     try:
-        key = load(path.read_bytes())
-    except FileNotFoundError as error:
+        key = load(read_bytes(path, _MAX_KEY_BYTES))
+    except DocumentError as error:
         raise ConfigurationError(
-            f"The key {path} is not there.",
-            hint="Put the signer's public key there; the README shows how a pair is made.",
+            f"The key {path} {error.message}.",
+            hint="Put the signer's key there; the README shows how a pair is made.",
         ) from error
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             f"The key {path} cannot be read as PEM: {error}.", hint="Give an unencrypted EC key."
         ) from error

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from edge_daemon import config
@@ -13,7 +14,8 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.run import _reload
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
-from tests.sim.device import Device
+from tests.sim.bad_files import BAD_TEXTS
+from tests.sim.device import Device, wait_until
 
 B1 = "bottle@1.0.0"
 
@@ -25,6 +27,14 @@ def reloaded(device: Device, **groups: Any) -> Settings:
     device.config.write_text(yaml.safe_dump({**document, **groups}))
     device.daemon.reload(config.load(device.config))
     return device.daemon.settings
+
+
+def await_frames(device: Device) -> None:
+    """Ten more frames are judged."""
+    assert device.daemon is not None
+    counts = device.daemon.watched.ledger.counts
+    judged = counts().inspected
+    wait_until(lambda: counts().inspected > judged + 10, "10 frames")
 
 
 def test_what_may_change_at_once_does() -> None:
@@ -48,6 +58,41 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         device.config.write_text(json.dumps({"device": "cam1", "kamera": {}}))
         _reload(device.daemon, device.config)
         assert device.daemon.settings is before
+
+
+@pytest.mark.parametrize("kind", BAD_TEXTS)
+def test_no_file_whatever_ends_the_station(kind: str) -> None:
+    """Refused in the log and in health, while frames are judged; a good file ends the problem."""
+    make, word = BAD_TEXTS[kind]
+    with Device(B1) as device:
+        daemon = device.daemon
+        assert daemon is not None
+        await_frames(device)
+        before, good = daemon.settings, device.config.read_text()
+        device.config.unlink()
+        make(device.config)
+        _reload(daemon, device.config)
+        assert daemon.settings is before
+        (problem,) = daemon.keeper.problems()
+        assert problem.startswith("the settings file was not taken over")
+        assert word in problem
+        assert "reload_refused" in device.log.read_text()
+        await_frames(device)
+        device.config.rmdir() if device.config.is_dir() else device.config.unlink()
+        device.config.write_text(good)
+        _reload(daemon, device.config)
+        assert daemon.keeper.problems() == ()
+
+
+def test_a_fault_of_our_own_ends_no_station_either() -> None:
+    """Whatever is raised while settings are read anew stops at that door."""
+    with Device(B1) as device:
+        assert device.daemon is not None
+        await_frames(device)
+        nonsense: Any = 7
+        _reload(device.daemon, nonsense)
+        assert "was not taken over" in device.daemon.keeper.problems()[0]
+        assert device.daemon.broken() is None
 
 
 def test_which_settings_counted_is_on_record() -> None:

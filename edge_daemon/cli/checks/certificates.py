@@ -10,8 +10,10 @@ from cryptography import x509
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import TlsSettings
+from edge_daemon.documents import DocumentError, read_bytes
 
 SOON_S = 30 * 86_400.0
+MAX_PEM_BYTES = 1 << 20  # the authorities of a whole system take a quarter of it
 _REMEDY = "Have a new one made (scripts/make_certificates shows how), and put it in its place."
 
 
@@ -25,8 +27,8 @@ def check_certificates(tls: TlsSettings, now_utc: float | None = None) -> Iterat
 
 def _judge(key: str, path: Path, now: float) -> Iterator[Finding]:
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-    except OSError:
+        found = x509.load_pem_x509_certificates(read_bytes(path, MAX_PEM_BYTES))
+    except DocumentError:
         return  # told where it is looked whether it can be read
     except ValueError:
         yield error(key, f"{path} holds no certificate (PEM).", "Name the right file.")

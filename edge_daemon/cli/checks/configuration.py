@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge_daemon import config
-from edge_daemon.cli.checks.certificates import check_certificates
+from edge_daemon.cli.checks.certificates import MAX_PEM_BYTES, check_certificates
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import Settings
 from edge_daemon.core.credentials import redact
+from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import ConfigurationError
 
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -96,12 +97,10 @@ def _readable(key: str, path: Path | None) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        path.read_bytes()
-    except OSError as fault:
+        read_bytes(path, MAX_PEM_BYTES)
+    except DocumentError as fault:
         yield error(
-            key,
-            f"{path} cannot be read: {fault.strerror}.",
-            "Correct the path, or let the daemon's user read it.",
+            key, f"{path} {fault.message}.", "Correct the path, or let the daemon's user read it."
         )
 
 

@@ -1,0 +1,21 @@
+"""Files that people hand over, read whole or refused in one sentence with its line.
+
+`file` reads bytes and text from a path, whatever lies there; `text` reads YAML as plain values.
+Settings, desired states, manifests of bundles, keys, passwords and payloads come in here.
+"""
+
+from edge_daemon.documents.fault import DocumentError
+from edge_daemon.documents.file import decode, read_bytes, read_text
+from edge_daemon.documents.text import Document, KeyPath, Limits, dump, parse
+
+__all__ = [
+    "Document",
+    "DocumentError",
+    "KeyPath",
+    "Limits",
+    "decode",
+    "dump",
+    "parse",
+    "read_bytes",
+    "read_text",
+]
