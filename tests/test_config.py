@@ -337,3 +337,59 @@ def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) ->
     again.write_text(text)
     assert config.load(again) == config.load(path)
     assert run("show", "--config", "/nowhere.yaml")[0] == 78
+
+
+# -------------------------------------------------------------------------- what `run` would say
+
+
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        (r'mqtt: {root: "edge/x\n"}', "mqtt.root"),
+        (f"mqtt: {{root: {'线' * 400}}}", "mqtt.root"),
+        ('device: "cam1\\n"', "device"),
+        (r'orders: [{topic: "mes/\0x", preset: flat}]', "orders[0].topic"),
+        ("orders: [{topic: $share/g/mes/x, preset: flat}]", "orders[0].topic"),
+        ("orders: [{topic: $queue/mes/x, preset: flat}]", "orders[0].topic"),
+        ("orders: [{topic: $exclusive/mes/x, preset: flat}]", "orders[0].topic"),
+        ('orders: [{topic: a, fields: {product: p}, words: {running: [" "]}}]', "orders[0].words"),
+        ('links: {"": bottle}', "links.''"),
+        ('links: {" BTL-500 ": bottle}', "links.' BTL-500 '"),
+        (r'links: {"BTL\t500": bottle}', "links.'BTL\\t500'"),
+        ('mqtt: {host: "mqtt://10.0.0.1"}', "mqtt.host"),
+        ('mqtt: {host: "10.0.0.1:1883"}', "mqtt.host"),
+        ('mqtt: {host: "[::1]"}', "mqtt.host"),
+        ('mqtt: {host: "my broker"}', "mqtt.host"),
+        ('mqtt: {host: "kim@broker"}', "mqtt.host"),
+        (r'mqtt: {username: "kim\r"}', "mqtt.username"),
+        ('http: {listen: "http://0.0.0.0:9464"}', "http.listen"),
+        (r'state_dir: "/s\0"', "state_dir"),
+        (r'camera: {source: "rtsp://cam/1\n"}', "camera.source"),
+        ('camera: {source: "conveyor:?scane=can"}', "camera.source"),
+        ("mqtt: {username: kim, password_file: empty}", "mqtt.password_file"),
+        ("http: {token_file: empty}", "http.token_file"),
+        ("models: {trust: {public_keys: [empty]}}", "models.trust.public_keys[0]"),
+    ],
+)
+def test_validate_refuses_what_run_would_refuse(
+    write: Write, tmp_path: Path, extra: str, key: str
+) -> None:
+    """78, and the key that is wrong: nothing of it is found only once the station is to start."""
+    groups = {line.split(":")[0]: line for line in [*LEAST.splitlines(), extra]}
+    (tmp_path / "empty").touch()
+    code, text = run("validate", str(write("\n".join(groups.values()))), "--json")
+    assert code == 78
+    findings = json.loads(text)["findings"]
+    assert [finding["key"] for finding in findings] == [key], findings
+
+
+@pytest.mark.parametrize("host", ["localhost", "broker.line3.example", "::1", "fe80::1%eth0"])
+def test_hosts_and_addresses_are_taken(write: Write, host: str) -> None:
+    """Names, IPv4 and IPv6, with a zone too."""
+    assert config.load(write(LEAST + f"mqtt: {{host: '{host}'}}\n")).mqtt.host == host
+
+
+def test_files_that_only_the_station_has_are_no_fault_elsewhere(write: Write) -> None:
+    """Settings are validated where they are written; `check` asks for the files on the station."""
+    text = LEAST + "mqtt: {username: kim, password_file: /nowhere/password}\n"
+    assert run("validate", str(write(text)))[0] == 0

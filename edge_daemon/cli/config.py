@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_daemon import config
+from edge_daemon.cli.checks.refusals import refusals
 from edge_daemon.cli.exits import BAD_CONFIGURATION
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
@@ -20,8 +21,10 @@ _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 @app.command("validate")
 def validate_file(file: _File, as_json: _Json = False) -> None:
-    """Check FILE: each fault with its line, its key and what would be right."""
-    findings = config.validate(file)
+    """Check FILE as `run` does: each fault with its line, its key and what would be right."""
+    settings, findings = config.examine(file)
+    if settings is not None:
+        findings = list(refusals(file, settings))
     if as_json:
         faults = [
             {"line": f.line, "key": f.key, "message": f.message, "hint": f.hint} for f in findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,12 @@ DEVICE_PATTERN = r"^(cpu|cuda:\d{1,2})$"
 CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
+SHARED = ("$share", "$queue", "$exclusive")
+"""First levels by which brokers know a subscription that only one of several gets."""
+
+MOST_TOPIC_BYTES = 1024
+
+
 class Group(BaseModel):
     """A frozen group of settings; a key that nobody reads is an error, not a comment."""
 
@@ -39,8 +46,17 @@ class Group(BaseModel):
     )
 
 
+def printable(text: str) -> str:
+    """The text as it is; raises ValueError where a character of it cannot be seen."""
+    for character in text:
+        if not character.isprintable():
+            raise ValueError(f"should have no control characters, but has U+{ord(character):04X}")
+    return text
+
+
 def beside_file(path: Path, info: ValidationInfo) -> Path:
     """Relative paths mean: beside the configuration file."""
+    printable(str(path))
     folder = (info.context or {}).get("folder")
     return Path(folder, path) if folder else path
 
@@ -50,9 +66,14 @@ def model_choice(value: Any) -> ModelChoice:
     if isinstance(value, ModelChoice):
         return value
     name, at, version = str(value).partition("@")
-    if not re.match(NAME_PATTERN, name) or (at and not re.match(r"^[\w.+!-]{1,64}$", version)):
+    if not _fits(NAME_PATTERN, name) or (at and not _fits(r"[\w.+!-]{1,64}", version)):
         raise ValueError("should be name@version, or a name alone for its newest version")
     return ModelChoice(name, version or None)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Whether all of it fits: `$` alone lets a line break stand at the end."""
+    return re.fullmatch(pattern, text) is not None
 
 
 def _jmespath(expression: str) -> str:
@@ -64,8 +85,18 @@ def _jmespath(expression: str) -> str:
     return expression
 
 
+def _topic(topic: str) -> str:
+    if len(printable(topic).encode()) > MOST_TOPIC_BYTES:
+        raise ValueError(f"should have {MOST_TOPIC_BYTES} bytes at most")
+    return topic
+
+
 def _topic_filter(topic: str) -> str:
-    levels = topic.split("/")
+    levels = _topic(topic).split("/")
+    if levels[0] in SHARED:
+        raise ValueError(
+            f"should be no {levels[0]} subscription: of several stations one would get each order"
+        )
     if "#" in topic and ("#" not in levels[-1:] or topic.count("#") > 1):
         raise ValueError("should have # as its last level only")
     if any("+" in level and level != "+" for level in levels):
@@ -74,7 +105,7 @@ def _topic_filter(topic: str) -> str:
 
 
 def _topic_name(topic: str) -> str:
-    if "+" in topic or "#" in topic:
+    if "+" in _topic(topic) or "#" in topic:
         raise ValueError("should be one topic, without + and #")
     if topic.startswith(("/", "$")) or topic.endswith("/") or "//" in topic:
         raise ValueError("should have no empty level and no $ at its start")
@@ -82,7 +113,7 @@ def _topic_name(topic: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not re.match(NAME_PATTERN, text):
+    if not _fits(NAME_PATTERN, text):
         raise ValueError(
             f"should begin with a letter or digit and have only those, dots, dashes and "
             f"underscores (64 at most), but it is {text!r}"
@@ -91,15 +122,67 @@ def _name(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    if not re.match(DEVICE_PATTERN, text):
+    if not _fits(DEVICE_PATTERN, text):
         raise ValueError(f"should be cpu or cuda:N, such as cuda:0, but it is {text!r}")
     return text
 
 
 def _floor(text: str) -> str:
-    if not re.match(FLOOR_PATTERN, text):
+    if not _fits(FLOOR_PATTERN, text):
         raise ValueError(f"should be a version's number in quotes, such as '1.2.0', not {text!r}")
     return text
+
+
+def host_name(text: str) -> str:
+    """A host's name or address alone; raises ValueError for what else people write there."""
+    printable(text)
+    if "://" in text or "/" in text:
+        raise ValueError("should be a host alone, without a scheme such as mqtt:// and without /")
+    if "[" in text or "]" in text:
+        raise ValueError("should be an address without brackets")
+    if " " in text or "@" in text:
+        raise ValueError("should be a host alone, without spaces and without a user")
+    if text.count(":") == 1:
+        raise ValueError("should be a host alone; the port has a key of its own")
+    if ":" in text and not _is_ipv6(text):
+        raise ValueError("should be a host's name or address, and is no IPv6 address")
+    return text
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not _fits(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError("should be host:port, such as 127.0.0.1:9464 or [::1]:9464")
+    host_name(host.removeprefix("[").removesuffix("]"))
+    return text
+
+
+def _source(text: str, info: ValidationInfo) -> str:
+    scheme, colon, _ = printable(text).partition("://")
+    if colon and scheme.lower() not in CAMERA_SCHEMES:
+        raise ValueError(
+            f"should start with one of {', '.join(s + '://' for s in CAMERA_SCHEMES)}, "
+            "or be /dev/videoN, a file or conveyor:"
+        )
+    if colon or text.startswith("conveyor:"):
+        return text
+    return str(beside_file(Path(text), info))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _product(text: str) -> str:
+    """As orders name it: their ids are stripped before they are looked up."""
+    if not text:
+        raise ValueError("should be a product's id, but it is empty")
+    if text != text.strip():
+        raise ValueError(f"should have no spaces around it, as ids of orders have none: {text!r}")
+    return printable(text)
 
 
 Name = Annotated[
@@ -111,6 +194,11 @@ Floor = Annotated[
 Device = Annotated[
     str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN})
 ]
+Product = Annotated[str, Field(max_length=256), AfterValidator(_product)]
+Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(host_name)]
+User = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(printable)]
+Listen = Annotated[str, AfterValidator(_listen)]
+Source = Annotated[str, Field(min_length=1, max_length=2_048), AfterValidator(_source)]
 FilePath = Annotated[Path, AfterValidator(beside_file)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Ratio = Annotated[float, Field(ge=1.0, le=100.0)]

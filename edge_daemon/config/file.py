@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from edge_daemon.config.settings import Settings
 from edge_daemon.core.credentials import redact
-from edge_daemon.documents import Document, DocumentError, KeyPath, parse, read_text
+from edge_daemon.documents import Document, DocumentError, KeyPath, dotted, parse, read_text
 from edge_daemon.errors import ConfigurationError
 
 FOLDER = Path("/etc/edge-daemon")
@@ -148,14 +148,7 @@ def _contradictions(path: Path, document: Document, settings: Settings) -> Itera
 
 
 def _at(path: Path, document: Document, key: KeyPath, message: str, hint: str) -> Finding:
-    return Finding(path, document.line(key), _dotted(key), message, hint)
-
-
-def _dotted(key: KeyPath) -> str:
-    text = ""
-    for part in key:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+    return Finding(path, document.line(key), dotted(key), message, hint)
 
 
 def found_by_pydantic(
@@ -169,7 +162,7 @@ def found_by_pydantic(
 def _finding(path: Path, document: Document, fault: ErrorDetails, root: type[BaseModel]) -> Finding:
     loc: KeyPath = tuple(part for part in fault["loc"] if part != "[key]")
     message, hint = _words(fault, loc, root)
-    return Finding(path, document.line(loc), _dotted(loc), message, hint)
+    return Finding(path, document.line(loc), dotted(loc), message, hint)
 
 
 _SAYINGS: dict[str, tuple[str, str]] = {

@@ -6,37 +6,37 @@ The docstrings below the fields are the descriptions in `edge-daemon config sche
 from __future__ import annotations
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from edge_daemon.config.fields import (
-    CAMERA_SCHEMES,
     Choice,
     Device,
     Expression,
     FilePath,
     Floor,
     Group,
+    Host,
+    Listen,
     Name,
+    Product,
     Seconds,
+    Source,
     TopicFilter,
     TopicName,
-    beside_file,
+    User,
 )
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.core.credentials import redact
 from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.errors import ConfigurationError
-
 
 _SECRET_BYTES = 64 * 1024
 """A broker takes no longer password (MQTT 5, 1.5.6), a browser no longer token."""
@@ -72,7 +72,7 @@ class TlsSettings(Group):
 class MqttSettings(Group):
     """The broker, and where this device stands in its topic tree."""
 
-    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    host: Host = "127.0.0.1"
     """Host name or address of the broker."""
     port: int = Field(default=1883, ge=1, le=65_535)
     """TCP port; 1883 plain, 8883 with TLS by custom."""
@@ -83,7 +83,7 @@ class MqttSettings(Group):
     """MQTT version: 5, or 3.1.1 (also written 4 or 311) for old brokers."""
     root: TopicName | None = None
     """Topics of this device lie below it, a UNS path for example; null: `edge/<device>`."""
-    username: str | None = Field(default=None, min_length=1, max_length=256)
+    username: User | None = None
     """User name, where the broker asks for one."""
     password_file: FilePath | None = None
     """File that holds the password and nothing else, so that no secret stands in this file."""
@@ -118,7 +118,7 @@ class MqttSettings(Group):
 class CameraSettings(Group):
     """Where frames come from, and what happens when they come faster than they are judged."""
 
-    source: str = Field(min_length=1, max_length=2_048)
+    source: Source
     """RTSP or HTTP URL, `/dev/videoN`, a video file, or `conveyor:` for the built-in scene."""
     policy: Literal["lossless", "latest"] = "lossless"
     """lossless: judge every frame, in order; latest: skip to the newest (counted as dropped)."""
@@ -132,19 +132,6 @@ class CameraSettings(Group):
     """How long opening may take before it is tried anew."""
     read_timeout_s: Seconds = 5.0
     """How long one frame may take before the camera counts as lost."""
-
-    @field_validator("source")
-    @classmethod
-    def _known_scheme(cls, source: str, info: ValidationInfo) -> str:
-        scheme, colon, _ = source.partition("://")
-        if colon and scheme.lower() not in CAMERA_SCHEMES:
-            raise ValueError(
-                f"should start with one of {', '.join(s + '://' for s in CAMERA_SCHEMES)}, "
-                "or be /dev/videoN, a file or conveyor:"
-            )
-        if colon or source.startswith("conveyor:"):
-            return source
-        return str(beside_file(Path(source), info))
 
 
 class TrustSettings(Group):
@@ -211,7 +198,10 @@ class OrderWords(Group):
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> OrderWords:
-        words = [w.casefold() for w in (*self.dispatched, *self.running, *self.completed)]
+        given = (*self.dispatched, *self.running, *self.completed)
+        words = [word.strip().casefold() for word in given]
+        if "" in words:
+            raise ValueError("an empty word stands there; a MES's state is never empty")
         twice = sorted({word for word in words if words.count(word) > 1})
         if twice:
             raise ValueError(f"{twice[0]!r} stands in two places; each word has one meaning")
@@ -263,7 +253,7 @@ class ResultsSettings(Group):
 class HttpSettings(Group):
     """The status page, metrics and health."""
 
-    listen: str | None = "127.0.0.1:9464"
+    listen: Listen | None = "127.0.0.1:9464"
     """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
     token_file: FilePath | None = None
     """File with a token that every caller must present; required when not on loopback."""
@@ -271,15 +261,6 @@ class HttpSettings(Group):
     """Pixels that a picture of the live view is wide, at most; null: as the camera gives them."""
     commands: bool = False
     """Whether the page may ask for swaps, rollbacks and holds; false: it only shows."""
-
-    @field_validator("listen")
-    @classmethod
-    def _host_and_port(cls, listen: str | None) -> str | None:
-        if listen is not None:
-            host, _, port = listen.rpartition(":")
-            if not host or not re.match(r"^\d{1,5}$", port) or int(port) > 65_535:
-                raise ValueError("should be host:port, such as 127.0.0.1:9464 or [::1]:9464")
-        return listen
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -329,7 +310,7 @@ class Settings(Group):
     models: ModelsSettings
     mqtt: MqttSettings = MqttSettings()
     slots: SlotsSettings = SlotsSettings()
-    links: dict[str, Name] = Field(default_factory=dict)
+    links: dict[Product, Name] = Field(default_factory=dict)
     """Product id -> name of the bundle that judges it."""
     orders: tuple[OrderSource, ...] = Field(default=(), max_length=32)
     """Where work orders come from; the product of the running one selects the model."""

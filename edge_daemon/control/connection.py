@@ -69,6 +69,7 @@ class Connection:
         self._welcomed = threading.Event()
         self._ended = threading.Event()
         self._why = ""
+        self._unclaimed, self._unclaimed_told = 0, 1
         self._network: threading.Thread | None = None
         self._max_packet_bytes = MAX_PACKET_BYTES * 64
         self._sending = threading.Lock()
@@ -343,8 +344,15 @@ class Connection:
                 if is_match(order_filter, incoming.topic):
                     self._handlers.on_order(place, incoming)
                     return
-        # Our own words, seen by a wide filter, or a subscription that outlived its configuration.
-        incoming.done()
+            self._count_unclaimed(incoming.topic)
+        incoming.done()  # our own words, seen by a wide filter, or nobody's
+
+    def _count_unclaimed(self, topic: str) -> None:
+        """The broker sent what no filter of ours matches: told at the 1st, 10th, 100th ..."""
+        self._unclaimed += 1
+        if self._unclaimed == self._unclaimed_told:
+            self._unclaimed_told *= 10
+            _log.warning("delivery_unclaimed", topic=topic, count=self._unclaimed)
 
 
 def _nothing() -> None:

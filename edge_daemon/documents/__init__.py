@@ -6,7 +6,7 @@ Settings, desired states, manifests of bundles, keys, passwords and payloads com
 
 from edge_daemon.documents.fault import DocumentError
 from edge_daemon.documents.file import decode, read_bytes, read_text
-from edge_daemon.documents.text import Document, KeyPath, Limits, dump, parse
+from edge_daemon.documents.text import Document, KeyPath, Limits, dotted, dump, parse
 
 __all__ = [
     "Document",
@@ -14,6 +14,7 @@ __all__ = [
     "KeyPath",
     "Limits",
     "decode",
+    "dotted",
     "dump",
     "parse",
     "read_bytes",

@@ -75,6 +75,19 @@ def parse(text: str, limits: Limits = _USUAL) -> Document:
     return Document(reader.read(root, ()), reader.lines)
 
 
+def dotted(path: KeyPath) -> str:
+    """A path of keys as people write it: `orders[0].topic`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            is_word = part.isprintable() and part == part.strip() != ""
+            name = part[:64] if is_word else repr(part[:64])
+            text += f".{name}" if text else name
+    return text
+
+
 def dump(value: Any, width: int = 80) -> str:
     """Plain values as YAML, in their own order."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=width)

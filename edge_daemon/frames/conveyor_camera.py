@@ -72,7 +72,7 @@ class ConveyorCamera:
             return cls(conveyor, scene=given.get("scene", "bottle"), fps=rate)
         except ValueError as error:
             raise ConfigurationError(
-                f"camera.source {source!r} cannot be understood: {error}.",
+                f"The source {source!r} cannot be understood: {error}.",
                 hint="Write conveyor:?scene=bottle&seed=1&size=640x480&fps=30, or conveyor: alone.",
             ) from error
 

@@ -14,6 +14,7 @@ from edge_daemon.documents import (
     KeyPath,
     Limits,
     decode,
+    dotted,
     dump,
     parse,
 )
@@ -84,7 +85,7 @@ class Table:
         place: KeyPath = (*self._place, *inner)
         line = self._document.line(place)
         return BundleError(
-            f"{self._name}:{line}: {_dotted(place)} {what}.",
+            f"{self._name}:{line}: {dotted(place)} {what}.",
             hint="Correct the bundle and add it anew.",
         )
 
@@ -168,17 +169,6 @@ class Table:
 
     def _wrong_at(self, key: str, index: int | None = None) -> Callable[[str], BundleError]:
         return lambda what: self.wrong(key, what, index)
-
-
-def _dotted(place: KeyPath) -> str:
-    text = ""
-    for part in place:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            name = part[:64] if part.isprintable() else repr(part[:64])
-            text += f".{name}" if text else name
-    return text
 
 
 def _text(wrong: Callable[[str], BundleError], value: Any) -> str:

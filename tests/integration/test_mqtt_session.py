@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.control.connection import BACKLOG_MESSAGES
@@ -32,11 +33,15 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
 
+UNCLAIMED = "delivery_unclaimed"
+
 
 @contextlib.contextmanager
-def session_to(host: str, port: int, crew: Crew, **settings: Any) -> Iterator[Session]:
+def session_to(
+    host: str, port: int, crew: Crew, filters: tuple[str, ...] = (), **settings: Any
+) -> Iterator[Session]:
     made = MqttSettings.model_validate({"host": host, "port": port, **settings})
-    spec = SessionSpec(made, TOPICS, "cam1")
+    spec = SessionSpec(made, TOPICS, "cam1", filters)
     session = Session(spec, crew.handlers(), SystemClock(), random.Random(1))
     session.start()
     try:
@@ -120,6 +125,21 @@ def test_a_broker_that_forbids_a_topic_tells_it() -> None:
         assert allowed is not None
         assert forbidden.wait(PATIENCE_S) is Delivery.REFUSED
         assert allowed.wait(PATIENCE_S) is Delivery.DELIVERED
+
+
+def test_a_delivery_that_nobody_claims_is_told_and_counted() -> None:
+    """A shared subscription's deliveries have another topic than its filter: not a silent loss."""
+    crew = Crew()
+    spec = ("$share/group/mes/x", "mes/y")
+    with capture_logs() as lines, new_mosquitto() as broker:
+        with session_to(broker.host, broker.port, crew, filters=spec):
+            wait_for(lambda: crew.births == 1, "the birth")
+            for number in range(12):
+                say(broker, "mes/x", str(number).encode())
+            say(broker, "mes/y", b"order")
+            wait_for(lambda: crew.orders, "the order")
+    told = [(line["topic"], line["count"]) for line in lines if line["event"] == UNCLAIMED]
+    assert told == [("mes/x", 1), ("mes/x", 10)]
 
 
 def make_certificates(folder: Path) -> None:

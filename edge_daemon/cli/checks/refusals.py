@@ -1,0 +1,59 @@
+"""What `run` would refuse of settings that are well formed, as findings with their lines.
+
+Files that the settings name are read where they are there and may be read: settings are also
+validated on machines that have no keys. Whether all of them are there is `check`'s to say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from edge_daemon import config
+from edge_daemon.config import Finding, Settings
+from edge_daemon.control.orders import compile_source
+from edge_daemon.control.topics import Topics
+from edge_daemon.documents import KeyPath, dotted
+from edge_daemon.errors import ConfigurationError
+from edge_daemon.frames.conveyor_camera import ConveyorCamera
+from edge_daemon.models.trust import Trust
+
+
+def refusals(path: Path, settings: Settings) -> Iterator[Finding]:
+    """Each fault by its key; nothing where `run` would begin."""
+    for key, attempt in _attempts(settings):
+        refusal = _refusal(attempt)
+        if refusal is not None:
+            name = dotted(key)
+            message = refusal.message.removeprefix(f"{name}: ").rstrip(".")
+            yield Finding(path, config.line_of(path, key), name, message, refusal.hint)
+
+
+def _refusal(attempt: Callable[[], object]) -> ConfigurationError | None:
+    try:
+        attempt()
+    except ConfigurationError as error:
+        return error
+    return None
+
+
+def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object]]]:
+    mqtt, http, camera = settings.mqtt, settings.http, settings.camera
+    yield ("mqtt", "root"), partial(Topics, settings.root)
+    for number, source in enumerate(settings.orders):
+        yield ("orders", number), partial(compile_source, source)
+    if camera.source.startswith("conveyor:"):
+        yield ("camera", "source"), partial(ConveyorCamera.parse, camera.source)
+    for number, key in enumerate(settings.models.trust.public_keys):
+        if _is_readable(key):
+            yield ("models", "trust", "public_keys", number), partial(Trust, [key])
+    if _is_readable(mqtt.password_file):
+        yield ("mqtt", "password_file"), mqtt.read_password
+    if _is_readable(http.token_file):
+        yield ("http", "token_file"), http.read_token
+
+
+def _is_readable(path: Path | None) -> bool:
+    return path is not None and path.exists() and os.access(path, os.R_OK)
