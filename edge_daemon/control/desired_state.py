@@ -24,7 +24,7 @@ from edge_daemon.core.values import Status
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
-from edge_daemon.host.file_watch import FolderWatch
+from edge_daemon.host.file_watch import FileWatch, settle
 from edge_daemon.host.journal import RequestRow
 
 _log = structlog.get_logger(__name__)
@@ -48,8 +48,9 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds: how long the folder must be still before a look, between two looks while
-    something is to come, and between two without an event."""
+    """Seconds: how long the file must be still before a look (one that never is gets a look after
+    ten times that), between two looks while something is to come, and between two without an event.
+    """
 
     quiet_s: float = 0.3
     poll_s: float = 1.0
@@ -81,7 +82,7 @@ class DesiredState:
         self._stirred = threading.Event()
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
-        self._watch = FolderWatch(file.parent, self._stirred)
+        self._watch = FileWatch(file, self._stirred)
         self._thread = threading.Thread(target=self._run, name="desired-state", daemon=True)
 
     def start(self) -> None:
@@ -111,9 +112,7 @@ class DesiredState:
         while not self._stopped.is_set():
             waits = self._guarded_look()
             self._stirred.wait(self._pace.poll_s if waits else self._pace.rescan_s)
-            while self._stirred.is_set() and not self._stopped.is_set():
-                self._stirred.clear()
-                self._stopped.wait(self._pace.quiet_s)
+            settle(self._stirred, self._stopped, self._pace.quiet_s)
 
     def _guarded_look(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,3 +201,27 @@ def test_a_model_may_come_after_the_file(tmp_path: Path, mount: Path, flip: Flip
             make_bundle(tmp_path / "store", "bottle@3.0.0", golden=1)
             station.driver.post(stock(station.store.offer()))
             station.until_active("bottle@3.0.0")
+
+
+@pytest.mark.parametrize("restless", ["a log beside it", "the file itself"])
+def test_a_change_is_followed_whatever_goes_on(tmp_path: Path, restless: str) -> None:
+    """Fifty writes a second beside the file, or of the file itself, keep nobody from reading it."""
+    mount, ended = tmp_path / "desired", threading.Event()
+    mount.mkdir()
+    file, log = mount / NAME, mount / "other.log"
+    file.write_text("models: {bottle: bottle@1.0.0}")
+
+    def stir() -> None:
+        while not ended.wait(0.02):
+            log.touch() if restless == "a log beside it" else file.touch()
+
+    with Station(tmp_path) as station:
+        station.run()
+        writer = threading.Thread(target=stir)
+        with following(station, mount):
+            writer.start()
+            (mount / ".new").write_text("models: {BTL: bottle@2.0.0}")
+            (mount / ".new").rename(file)
+            station.until_active("bottle@2.0.0")
+            ended.set()
+            writer.join()

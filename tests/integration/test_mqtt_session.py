@@ -131,13 +131,16 @@ def test_a_delivery_that_nobody_claims_is_told_and_counted() -> None:
     """A shared subscription's deliveries have another topic than its filter: not a silent loss."""
     crew = Crew()
     spec = ("$share/group/mes/x", "mes/y")
-    with capture_logs() as lines, new_mosquitto() as broker:
-        with session_to(broker.host, broker.port, crew, filters=spec):
-            wait_for(lambda: crew.births == 1, "the birth")
-            for number in range(12):
-                say(broker, "mes/x", str(number).encode())
-            say(broker, "mes/y", b"order")
-            wait_for(lambda: crew.orders, "the order")
+    with (
+        capture_logs() as lines,
+        new_mosquitto() as broker,
+        session_to(broker.host, broker.port, crew, filters=spec),
+    ):
+        wait_for(lambda: crew.births == 1, "the birth")
+        for number in range(12):
+            say(broker, "mes/x", str(number).encode())
+        say(broker, "mes/y", b"order")
+        wait_for(lambda: crew.orders, "the order")
     told = [(line["topic"], line["count"]) for line in lines if line["event"] == UNCLAIMED]
     assert told == [("mes/x", 1), ("mes/x", 10)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,24 @@ def test_a_removed_bundle_is_no_longer_offered(watched: Path, listener: Listener
     listener.until("bottle@1.0.0")
     shutil.rmtree(folder)
     listener.until()
+
+
+def test_a_store_that_is_never_still_is_looked_at(
+    watched: Path, listener: Listener, tmp_path: Path
+) -> None:
+    """Somebody writes into it all the time; the wait for quiet has an end."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.01):
+            (watched / "rsync.log").touch()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    make_bundle(tmp_path / "draft").parent.rename(watched / "bottle")
+    listener.until("bottle@1.0.0")
+    ended.set()
+    writer.join()
 
 
 def test_looking_causes_no_further_looks(tmp_path: Path) -> None:
