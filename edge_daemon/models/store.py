@@ -76,33 +76,38 @@ class Store:
     """The bundles below one folder. Any thread may call it; nothing here reads weights but `add`.
 
     `state` is a folder of this daemon's own where first-seen digests are kept; without one they
-    are kept for this process only. `floor`: bundle name -> the oldest version to ask for. Raises
-    StateError when the digests cannot be read.
+    are kept for this process only. `floor`: bundle name -> the oldest version to ask for. `read`
+    reads a folder that is new or has changed, once, while others go on asking.
     """
 
     def __init__(
-        self, root: Path, state: Path | None = None, floor: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        state: Path | None = None,
+        floor: Mapping[str, str] | None = None,
+        read: Callable[[Path], Manifest] = read_manifest,
     ) -> None:
         self.root = root
         self._floor = dict(floor or {})
         self._memory = FirstSeen(state / _MEMORY_FILE if state else None)
         self._lock = threading.RLock()
+        self._read = read
         self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}
 
     # ----------------------------------------------------------------------- asking
 
     def offer(self) -> Offer:
         """Look at every folder of the store; unchanged ones are not read again."""
+        found: list[Known] = []
+        problems: list[Problem] = []
+        folders = frozenset(self._folders())
+        for folder in sorted(folders):
+            look = self._look(folder)
+            if isinstance(look, BundleError):
+                problems.append(Problem(folder, look))
+            else:
+                found.append(Known(look.ref, look.weights.sha256))
         with self._lock:
-            found: list[Known] = []
-            problems: list[Problem] = []
-            folders = tuple(self._folders())
-            for folder in folders:
-                look = self._look(folder)
-                if isinstance(look, BundleError):
-                    problems.append(Problem(folder, look))
-                else:
-                    found.append(Known(look.ref, look.weights.sha256))
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
             self._memory.save()
         found.sort(key=lambda known: (known.ref.name, order_of(known.ref.version)))
@@ -124,10 +129,10 @@ class Store:
     def manifest(self, ref: BundleRef) -> Manifest:
         """The manifest of a bundle; raises as `find`."""
         folder = self._place(ref)
+        if not folder.is_dir():
+            raise self._unknown(ref)
+        look = self._look(folder)
         with self._lock:
-            if not folder.is_dir():
-                raise self._unknown(ref)
-            look = self._look(folder)
             self._memory.save()
         if isinstance(look, BundleError):
             raise BundleError(look.message, hint=look.hint, code=look.code) from look
@@ -135,8 +140,9 @@ class Store:
 
     def size_bytes(self) -> int:
         """Bytes of all offered bundles."""
+        known = self.available()
         with self._lock:
-            return sum(self._size(self._place(known.ref)) for known in self.available())
+            return sum(self._size(self._place(each.ref)) for each in known)
 
     # ----------------------------------------------------------------------- changing
 
@@ -178,10 +184,11 @@ class Store:
         moved is logged and stays; while somebody adds a bundle nothing is taken out.
         """
         removed: list[Removed] = []
+        known = self.available()
         with self._lock, self._locked(wait=False) as is_ours:
             if not is_ours:
                 return ()
-            sizes = {known.ref: self._size(self._place(known.ref)) for known in self.available()}
+            sizes = {each.ref: self._size(self._place(each.ref)) for each in known}
             total = sum(sizes.values())
             for ref in sorted(set(sizes) - set(keep), key=self._arrived_ns):
                 if total <= quota_bytes:
@@ -228,17 +235,29 @@ class Store:
             self._refuse_outside(folder)
             with Folder(folder) as opened:
                 entries, _ = opened.entries()
-            before = self._looks.get(folder)
-            if before is None or before[0] != entries:
-                before = self._looks[folder] = (entries, _read(folder))
-            look = before[1]
+            look = self._read_once(folder, entries)
             if isinstance(look, Manifest):
-                self._memory.refuse_change(look)
-                self._memory.remember(look)
+                with self._lock:
+                    self._memory.refuse_change(look)
+                    self._memory.remember(look)
         except BundleError as error:
             return error
         except OSError as error:
             return BundleError(f"{folder} cannot be read: {error.strerror or error}.")
+        return look
+
+    def _read_once(self, folder: Path, entries: tuple[Entry, ...]) -> _Look:
+        """What stands in the folder; read where its files changed, and with the lock free."""
+        with self._lock:
+            before = self._looks.get(folder)
+        if before is not None and before[0] == entries:
+            return before[1]
+        try:
+            look: _Look = self._read(folder)
+        except BundleError as error:
+            look = error
+        with self._lock:
+            self._looks[folder] = (entries, look)
         return look
 
     def _refuse_outside(self, folder: Path) -> None:
@@ -252,8 +271,7 @@ class Store:
         self._memory.refuse_change(manifest)
         if not (place / MANIFEST_FILE).exists():
             return
-        with self._lock:
-            there = self._look(place)
+        there = self._look(place)
         if isinstance(there, BundleError) or there.sha256 != manifest.sha256:
             raise BundleError(
                 f"The store already holds another {manifest.ref}.",
@@ -318,13 +336,6 @@ class Store:
     def _arrived_ns(self, ref: BundleRef) -> int:
         entries, _ = self._looks.get(self._place(ref), ((), None))
         return max((entry.changed_ns for entry in entries), default=0)
-
-
-def _read(folder: Path) -> _Look:
-    try:
-        return read_manifest(folder)
-    except BundleError as error:
-        return error
 
 
 def _visible_folders(folder: Path) -> tuple[Path, ...]:

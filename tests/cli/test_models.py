@@ -81,6 +81,24 @@ def test_list_marks_what_the_daemon_uses(device: Device) -> None:
     wait_until(lambda: roles(device, B2) == ["quarantined"], "the new offer told")
 
 
+def test_show_tells_dates_and_odd_numbers_as_they_are_written(still: Device) -> None:
+    """What a trainer notes of a model is text for people; JSON can hold all of it."""
+    noted = "lineage: {trained: 2026-11-22, at: 2026-11-22T10:00:00Z, took: 1:30:00, lr0: 0.01}\n"
+    noted += "metrics: {map50: .nan, pretrained: yes, epochs: 0100, loss: 1e-3}\n"
+    draft = sim_bundle(still.folder / "draft", "bottle@1.2.0")
+    with (draft / "model.yaml").open("a") as manifest:
+        manifest.write(noted)
+    shutil.move(draft, still.store / "bottle" / "1.2.0")
+    shown = as_json(still, "models", "show", "bottle@1.2.0")
+    assert shown["lineage"] == {
+        "trained": "2026-11-22",
+        "at": "2026-11-22T10:00:00Z",
+        "took": "1:30:00",
+        "lr0": 0.01,
+    }
+    assert shown["metrics"] == {"map50": ".nan", "pretrained": "yes", "epochs": 100, "loss": 0.001}
+
+
 def test_show_tells_what_a_bundle_says_of_itself(still: Device) -> None:
     """Classes, recipe, limits; and 1 with what there is for one that is not."""
     shown = as_json(still, "models", "show", B1)

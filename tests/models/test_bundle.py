@@ -218,6 +218,30 @@ def test_looking_leaves_no_descriptor_open(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_words_that_yaml_1_1_bends_are_names(tmp_path: Path) -> None:
+    """A class may be called `no`, `on` or `1:30`; the number 1.10 is still no version."""
+    folder = make_bundle(tmp_path, classes=("bottle", "scratch", "dent"))
+    text = (folder / "model.yaml").read_text()
+    manifest = yaml.safe_load(text) | {"classes": []}
+    listed = "classes: [bottle, scratch, dent, no, on, y, 1:30, 2026-11-22, 0x1F]\n"
+    plain = yaml.safe_dump({k: v for k, v in manifest.items() if k != "classes"}) + listed
+    classes = parse_manifest(plain.encode()).classes
+    assert classes[3:] == ("no", "on", "y", "1:30", "2026-11-22", "0x1F")
+    with pytest.raises(BundleError, match=r"model\.yaml:\d+: version must be text"):
+        parse_manifest(plain.replace("version: 1.0.0", "version: 1.10").encode())
+
+
+def test_a_fault_has_its_line_and_key(tmp_path: Path) -> None:
+    """As for the settings: an editor leads there."""
+    lines = yaml.safe_dump(SOUND, sort_keys=False).splitlines()
+    line = lines.index("  size: 10") + 1
+    lines[line - 1] = "  size: much"
+    with pytest.raises(BundleError, match=rf"^model\.yaml:{line}: weights\.size must be"):
+        parse_manifest("\n".join(lines).encode())
+    with pytest.raises(BundleError, match=r"^model\.yaml:2: has the character U\+0096"):
+        parse_manifest("schema: 1\n# \x96\n".encode())
+
+
 YAMLISH = st.recursive(
     st.none()
     | st.booleans()

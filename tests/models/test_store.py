@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError, StateError
+from edge_daemon.models.bundle import Manifest, read_manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from tests.sim.bundles import make_bundle
@@ -266,3 +268,48 @@ def test_what_is_older_than_its_floor_is_told(root: Path, floor: str, older: lis
     assert {f"bottle@{version}" for version in older} <= set(below)
     assert ("bottle@1.4.0" in below) == ("1.4.0" in older)
     assert len(offer.known) == 6
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def test_others_ask_while_a_folder_is_read(root: Path) -> None:
+    """A manifest that takes long to read keeps nobody from those that are known."""
+    make_bundle(root)
+    make_bundle(root, "slow@1.0.0", golden=0)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def read(folder: Path) -> Manifest:
+        if folder.parent.name == "slow":
+            begun.set()
+            assert may_end.wait(20.0)
+        return read_manifest(folder)
+
+    store = Store(root, read=read)
+    look = threading.Thread(target=store.offer)
+    look.start()
+    assert begun.wait(20.0)
+    assert store.manifest(ONE).ref == ONE
+    may_end.set()
+    look.join()
+    assert versions(store) == ["bottle@1.0.0", "slow@1.0.0"]
+
+
+def test_a_folder_is_read_once_until_it_changes(root: Path) -> None:
+    """Good or bad, the next look costs a few `stat` calls; a change is read again."""
+    make_bundle(root)
+    bad = make_bundle(root, "can@1.0.0", golden=0) / "model.yaml"
+    bad.write_text("schema: [")
+    reads: list[str] = []
+
+    def read(folder: Path) -> Manifest:
+        reads.append(folder.parent.name)
+        return read_manifest(folder)
+
+    store = Store(root, read=read)
+    for _ in range(3):
+        assert versions(store) == ["bottle@1.0.0"]
+    assert sorted(reads) == ["bottle", "can"]
+    bad.write_text("schema: {")
+    assert versions(store) == ["bottle@1.0.0"]
+    assert sorted(reads) == ["bottle", "can", "can"]
