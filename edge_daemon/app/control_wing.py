@@ -167,7 +167,7 @@ class ControlWing:
             initial=settings.models.initial,
             available=offer.known,
             below=offer.below,
-            durable=recall(ground.journal, settings.state_folder, ground.started),
+            durable=recall(ground.journal, settings.state_folder, ground.started, ground.aside),
         )
 
     def _info(self) -> payloads.Info:

@@ -208,7 +208,9 @@ class Daemon:
 
     def _told_of_files(self) -> tuple[str, ...]:
         """What is wrong with the files that this station reads."""
-        return self._refused
+        recovery = self._ground.journal.recovered
+        anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
+        return (*self._refused, *anew, *(str(each) for each in self._ground.aside))
 
     def _judged(self, judged: Judged) -> None:
         self._window.glance.judged(judged)

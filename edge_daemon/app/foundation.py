@@ -8,10 +8,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_daemon.app.attic import SCRATCH, clear_out
 from edge_daemon.config import Settings
 from edge_daemon.core.values import Instant
 from edge_daemon.host.clock import Clock
-from edge_daemon.host.disk import Reserve
+from edge_daemon.host.disk import Reserve, SetAside
 from edge_daemon.host.gpu import Gpu, open_gpu
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.metrics import Metrics
@@ -35,6 +36,8 @@ class Foundation:
     scratch: Path
     """The private copies of bundles; there before the workers that may read in it, and stays."""
     reserve: Reserve
+    aside: tuple[SetAside, ...] = ()
+    """Files of the state folder that were damaged and begin anew."""
 
     @classmethod
     def lay(cls, settings: Settings, clock: Clock) -> Foundation:
@@ -47,9 +50,10 @@ class Foundation:
         started = clock.now()
         journal = Journal.open(folder)
         try:
+            aside = (*journal.aside, *clear_out(folder))
             reserve = Reserve(folder)
             reserve.give_up()
-            scratch = folder / "scratch"
+            scratch = folder / SCRATCH
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
             return cls(
@@ -64,6 +68,7 @@ class Foundation:
                 trust=Trust(settings.models.trust.public_keys, settings.models.trust.required),
                 scratch=scratch,
                 reserve=reserve,
+                aside=aside,
             )
         except BaseException:
             journal.close()

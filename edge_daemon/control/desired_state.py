@@ -192,7 +192,7 @@ class DesiredState:
 
     def _recall(self) -> Memory:
         try:
-            return msgspec.json.decode(self._memory_file.read_bytes(), type=Memory)
+            return parse_memory(self._memory_file.read_bytes())
         except FileNotFoundError:
             return Memory()
         except (OSError, ValueError) as error:
@@ -206,6 +206,11 @@ class DesiredState:
         for key, how in set(memory.settled) - set(self._memory.settled):
             _log.info("desired_state_settled", wish=key, how=how, turn=memory.turn)
         self._memory = memory
+
+
+def parse_memory(content: bytes) -> Memory:
+    """What was remembered; raises ValueError for anything else."""
+    return msgspec.json.decode(content, type=Memory)
 
 
 def _answer(row: RequestRow) -> Answer:

@@ -5,7 +5,7 @@ Settings, desired states, manifests of bundles, keys, passwords and payloads com
 """
 
 from edge_daemon.documents.fault import DocumentError
-from edge_daemon.documents.file import decode, read_bytes, read_text
+from edge_daemon.documents.file import decode, read_bytes, read_start, read_text
 from edge_daemon.documents.text import Document, KeyPath, Limits, dotted, dump, parse
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "dump",
     "parse",
     "read_bytes",
+    "read_start",
     "read_text",
 ]

@@ -26,6 +26,14 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 def read_bytes(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file; raises DocumentError."""
+    content = read_start(path, limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise DocumentError(1, f"is larger than {limit_bytes >> 10} KiB", "Is it the right file?")
+    return content
+
+
+def read_start(path: Path, size_bytes: int) -> bytes:
+    """The first bytes of a regular file, or all that it has; raises DocumentError."""
     try:
         # O_NONBLOCK: opening a pipe for reading would wait for a writer; regular files ignore it.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -34,15 +42,12 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
             if kind != stat.S_IFREG:
                 raise DocumentError(1, f"is {_KINDS.get(kind, 'no file')}", "Name a plain file.")
             with open(fd, "rb", closefd=False) as file:
-                content = file.read(limit_bytes + 1)
+                return file.read(size_bytes)
         finally:
             os.close(fd)
     except OSError as error:
         hint = "Put a file there that the daemon's user may read, or name another."
         raise DocumentError(1, f"cannot be read: {error.strerror}", hint) from error
-    if len(content) > limit_bytes:
-        raise DocumentError(1, f"is larger than {limit_bytes >> 10} KiB", "Is it the right file?")
-    return content
 
 
 def read_text(path: Path, limit_bytes: int) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import structlog
+
+from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import StateError
 
+_log = structlog.get_logger(__name__)
+
+RESERVE_FILE = "reserve"
 RESERVE_BYTES = 4 << 20
 """What a start may need beyond the private copy, which takes the place of an older one."""
 
@@ -53,6 +62,60 @@ def unusable(path: Path, error: OSError) -> StateError:
     )
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """A file of the state folder that was damaged and begins anew; `kept` is where it went."""
+
+    file: Path
+    kept: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file.name} {self.why}: it begins anew, and is kept as {self.kept.name}"
+
+
+def set_aside(path: Path, why: str) -> SetAside:
+    """Move what lies there out of the way, whatever it is; raises StateError."""
+    kept = free_name(path)
+    try:
+        os.replace(path, kept)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unusable(path, error) from error
+    _log.error("state_file_set_aside", file=str(path), why=why, kept=kept.name)
+    return SetAside(path, kept, why)
+
+
+def set_aside_unless(
+    path: Path, parse: Callable[[bytes], object], limit_bytes: int
+) -> tuple[SetAside, ...]:
+    """Look at a file that `parse` must understand (else ValueError); one that is not there is fine.
+
+    Raises StateError where it cannot be moved.
+    """
+    if not os.path.lexists(path):
+        return ()
+    try:
+        parse(read_bytes(path, limit_bytes))
+    except DocumentError as error:
+        return (set_aside(path, error.message),)
+    except (ValueError, RecursionError) as error:
+        return (set_aside(path, f"cannot be understood ({str(error)[:100]})"),)
+    return ()
+
+
+def free_name(path: Path) -> Path:
+    """Where a broken file goes: named for the moment it was last written."""
+    written = path.stat().st_mtime if path.exists() else time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(written))
+    name = path.with_name(f"{path.name}.broken-{stamp}")
+    number = 1
+    while os.path.lexists(name):
+        number += 1
+        name = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+    return name
+
+
 class Reserve:
     """Room on the disk that is kept for the next start.
 
@@ -62,7 +125,7 @@ class Reserve:
     """
 
     def __init__(self, folder: Path, size_bytes: int = RESERVE_BYTES) -> None:
-        self._path = folder / "reserve"
+        self._path = folder / RESERVE_FILE
         self._size_bytes = size_bytes
 
     def give_up(self) -> None:
@@ -97,10 +160,14 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         """Take the folder, creating it where needed; raises StateError when another holds it."""
         self.folder = folder
+        self.aside: tuple[SetAside, ...] = ()
+        """What lay in the lock's place and was no file; nobody can hold that."""
         path = folder / "lock"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - held until close
+            if os.path.lexists(path) and not path.is_file():
+                self.aside = (set_aside(path, "was no file"),)
+            self._file = open(path, "a+", encoding="ascii", errors="replace")  # noqa: SIM115 - held until close
         except OSError as error:
             raise unusable(path, error) from error
         try:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from edge_daemon.errors import StateError
 from edge_daemon.host import audit
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
-from edge_daemon.host.disk import FolderLock, write_durably
+from edge_daemon.host.disk import FolderLock, SetAside, write_durably
 from edge_daemon.host.journal_file import (
     ANCHOR_FILE,
     FILE,
@@ -28,6 +28,7 @@ from edge_daemon.host.journal_file import (
     clearly,
     open_database,
     recovery_told,
+    set_aside_beside,
 )
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
@@ -78,8 +79,11 @@ class Journal:
         lock = FolderLock(folder)
         try:
             with clearly(folder / FILE):
+                aside = (*lock.aside, *set_aside_beside(folder))
                 connection, recovered = open_database(folder)
-                return cls(folder, lock, connection, recovered)
+                journal = cls(folder, lock, connection, recovered)
+                journal.aside = aside
+                return journal
         except BaseException:
             lock.release()
             raise
@@ -92,6 +96,8 @@ class Journal:
         recovered: Recovery | None,
     ) -> None:
         self.recovered = recovered
+        self.aside: tuple[SetAside, ...] = ()
+        """What lay beside it and was damaged at `open`."""
         self._path = folder / FILE
         self._anchor_path = folder / ANCHOR_FILE
         self._folder_lock = folder_lock

@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_daemon.documents import DocumentError, read_start
 from edge_daemon.errors import NewerState, StateError
-from edge_daemon.host.disk import sync_folder, unusable, write_durably
+from edge_daemon.host.audit import Anchor
+from edge_daemon.host.disk import (
+    SetAside,
+    free_name,
+    set_aside,
+    set_aside_unless,
+    sync_folder,
+    unusable,
+    write_durably,
+)
 
 FILE = "journal.db"
 ANCHOR_FILE = "audit.anchor"
@@ -54,6 +63,29 @@ class Recovery:
     state_kept: bool
 
 
+def set_aside_beside(folder: Path) -> tuple[SetAside, ...]:
+    """Move away what lies in the places of the journal's companions and is none of them.
+
+    Raises StateError where that cannot be done.
+    """
+    found = list(set_aside_unless(folder / ANCHOR_FILE, Anchor.parse, 4096))
+    for name in (MARK_FILE, *(f"{FILE}{suffix}" for suffix in ("-wal", "-shm", "-journal"))):
+        fault = _fault(folder / name)
+        if fault:
+            found.append(set_aside(folder / name, fault))
+    return tuple(found)
+
+
+def _fault(path: Path) -> str:
+    """Why the file cannot be used, before SQLite is asked; empty where it can, or is not there."""
+    try:
+        if os.path.lexists(path):
+            read_start(path, 1)
+    except DocumentError as error:
+        return error.message
+    return ""
+
+
 def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
     """The only connection to the folder's journal, at the newest schema.
 
@@ -63,8 +95,10 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
     path = folder / FILE
     if (folder / MARK_FILE).exists():
         return _begin_anew(folder, (folder / MARK_FILE).read_text(errors="replace"))
+    if fault := _fault(path) or _emptied(path):
+        return _begin_anew(folder, fault)
     if not path.exists() and (folder / ANCHOR_FILE).exists():
-        (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
+        (folder / ANCHOR_FILE).replace(free_name(folder / ANCHOR_FILE))
         return _connect(path), Recovery(f"{path} was gone", None, state_kept=False)
     _refuse_newer(_version_on_disk(path), len(MIGRATIONS))
     try:
@@ -74,6 +108,15 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
     except sqlite3.DatabaseError as error:
         return _begin_anew(folder, str(error))
     return connection, None
+
+
+def _emptied(path: Path) -> str:
+    """A journal has a header from its first moment on; what it committed may be in its log yet."""
+    sizes = [
+        os.path.getsize(f"{path}{suffix}") if os.path.exists(f"{path}{suffix}") else None
+        for suffix in ("", "-wal")
+    ]
+    return "is empty" if sizes[0] == 0 and not sizes[1] else ""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -135,12 +178,12 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
     path = folder / FILE
     write_durably(folder / MARK_FILE, cause.encode())
     state = _salvaged_state(path)
-    aside = _free_name(path)
+    aside = free_name(path)
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
     with suppress(FileNotFoundError):
-        (folder / ANCHOR_FILE).replace(_free_name(folder / ANCHOR_FILE))
+        (folder / ANCHOR_FILE).replace(free_name(folder / ANCHOR_FILE))
     connection = _connect(path)
     if state is not None:
         sha256 = hashlib.sha256(state).hexdigest()
@@ -150,25 +193,13 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
 
 def _salvaged_state(path: Path) -> bytes | None:
     """The state out of a damaged file, if it is there and whole."""
-    if not path.exists():
+    if _fault(path) or not path.exists():
         return None
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         row = connection.execute("SELECT body, sha256 FROM state").fetchone()
         if row and hashlib.sha256(row[0]).hexdigest() == row[1]:
             return bytes(row[0])
     return None
-
-
-def _free_name(path: Path) -> Path:
-    """Where a broken file goes: named for the moment it was last written."""
-    written = path.stat().st_mtime if path.exists() else time.time()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(written))
-    name = path.with_name(f"{path.name}.broken-{stamp}")
-    number = 1
-    while name.exists():
-        number += 1
-        name = path.with_name(f"{path.name}.broken-{stamp}-{number}")
-    return name
 
 
 @contextmanager

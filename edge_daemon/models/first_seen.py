@@ -52,14 +52,21 @@ class FirstSeen:
         self._saved = dict(self._seen)
 
 
+def parse_seen(content: bytes) -> dict[str, str]:
+    """Ref -> digest, as `save` wrote it; raises ValueError for anything else."""
+    seen = json.loads(content)
+    if not isinstance(seen, dict) or not all(isinstance(each, str) for each in seen.values()):
+        raise ValueError("not a digest for each bundle")
+    return seen
+
+
 def _read(file: Path) -> dict[str, str]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        content = json.loads(file.read_bytes())
-        return {str(ref): str(digest) for ref, digest in content.items()}
+        return parse_seen(file.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise StateError(
             f"{file} cannot be read: {error}.",
             hint="Restore it, or remove it to accept all bundles as they are now.",

@@ -38,7 +38,7 @@ LOCK_PATIENCE_S = 5.0
 """So long a writer waits for another before it says who is in its way."""
 _INCOMING = ".incoming"
 _LEAVING = ".leaving"
-_MEMORY_FILE = "bundles.json"
+MEMORY_FILE = "bundles.json"
 
 _Look = Union[Manifest, BundleError]
 """What one look at a folder gave: a complete bundle, or why it is none."""
@@ -89,7 +89,7 @@ class Store:
     ) -> None:
         self.root = root
         self._floor = dict(floor or {})
-        self._memory = FirstSeen(state / _MEMORY_FILE if state else None)
+        self._memory = FirstSeen(state / MEMORY_FILE if state else None)
         self._lock = threading.RLock()
         self._read = read
         self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}

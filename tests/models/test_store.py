@@ -149,7 +149,7 @@ def test_the_same_bundle_may_come_back(store: Store, root: Path) -> None:
 
 
 def test_a_memory_that_cannot_be_read_is_not_forgotten(root: Path, tmp_path: Path) -> None:
-    """A damaged file of digests stops the start instead of accepting everything as new."""
+    """A damaged file of digests is told; whether all begins anew is not the store's to say."""
     (tmp_path / "bundles.json").write_text("{")
     with pytest.raises(StateError):
         Store(root, tmp_path)

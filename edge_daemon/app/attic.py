@@ -1,0 +1,35 @@
+"""The files of the state folder, and what each must be; one that is not begins anew.
+
+A damaged file must not keep a line from running. It is set aside before whoever needs it looks, and
+told in the log, in health and in the audit trail. The journal looks after its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge_daemon.control.desired_state import MEMORY_FILE as DESIRED_FILE
+from edge_daemon.control.desired_state import parse_memory
+from edge_daemon.host.disk import RESERVE_FILE, SetAside, set_aside, set_aside_unless
+from edge_daemon.models.first_seen import parse_seen
+from edge_daemon.models.store import MEMORY_FILE as SEEN_FILE
+
+SCRATCH = "scratch"
+SOCKET = "control.sock"
+
+_LIMIT_BYTES = 64 << 20
+_PARSERS = {SEEN_FILE: parse_seen, DESIRED_FILE: parse_memory}
+_FILES = (RESERVE_FILE, SOCKET)
+
+
+def clear_out(folder: Path) -> tuple[SetAside, ...]:
+    """Set aside what is not as it must be; raises StateError where it cannot be moved."""
+    unread = [set_aside_unless(folder / name, _PARSERS[name], _LIMIT_BYTES) for name in _PARSERS]
+    found = [each for several in unread for each in several]
+    folders = [folder / name for name in _FILES if (folder / name).is_dir()]
+    found += [set_aside(path, "is a folder") for path in folders]
+    scratch = folder / SCRATCH
+    if os.path.lexists(scratch) and (scratch.is_symlink() or not scratch.is_dir()):
+        found.append(set_aside(scratch, "is no folder"))
+    return tuple(found)
