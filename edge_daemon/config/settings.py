@@ -33,23 +33,9 @@ from edge_daemon.config.fields import (
     TopicName,
     User,
 )
+from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.core.credentials import redact
-from edge_daemon.documents import DocumentError, read_text
-from edge_daemon.errors import ConfigurationError
-
-_SECRET_BYTES = 64 * 1024
-"""A broker takes no longer password (MQTT 5, 1.5.6), a browser no longer token."""
-
-
-def _read_secret(path: Path, key: str) -> str:
-    try:
-        secret = read_text(path, _SECRET_BYTES).strip()
-    except DocumentError as error:
-        raise ConfigurationError(f"{key}: {path} {error.message}.", hint=error.hint) from error
-    if not secret:
-        raise ConfigurationError(f"{key}: {path} is empty.", hint="Write the secret into it.")
-    return secret
 
 
 class TlsSettings(Group):
@@ -61,6 +47,17 @@ class TlsSettings(Group):
     """The device's own certificate (PEM), where the broker asks for one."""
     key: FilePath | None = None
     """The private key of `certificate` (PEM)."""
+
+    def readable_files(self) -> tuple[str | None, str | None, str | None]:
+        """The paths of ca, certificate and key, for the TLS library, which would wait for a pipe.
+
+        Raises ConfigurationError where one cannot be read.
+        """
+        return (
+            readable_path(self.ca, "mqtt.tls.ca"),
+            readable_path(self.certificate, "mqtt.tls.certificate"),
+            readable_path(self.key, "mqtt.tls.key"),
+        )
 
     @model_validator(mode="after")
     def _certificate_with_key(self) -> TlsSettings:
@@ -112,7 +109,7 @@ class MqttSettings(Group):
         """The password as it stands in its file now; raises ConfigurationError."""
         if self.password_file is None:
             return None
-        return _read_secret(self.password_file, "mqtt.password_file")
+        return read_secret(self.password_file, "mqtt.password_file")
 
 
 class CameraSettings(Group):
@@ -284,7 +281,7 @@ class HttpSettings(Group):
         """The token as it stands in its file now; raises ConfigurationError."""
         if self.token_file is None:
             return None
-        return _read_secret(self.token_file, "http.token_file")
+        return read_secret(self.token_file, "http.token_file")
 
 
 class DesiredSettings(Group):

@@ -275,12 +275,9 @@ class Client:
         if mqtt.username is not None:
             client.username_pw_set(mqtt.username, mqtt.read_password())
         if mqtt.tls is not None:
-            tls = mqtt.tls
-            ca, certificate, key = (
-                None if name is None else str(name) for name in (tls.ca, tls.certificate, tls.key)
-            )
+            files = mqtt.tls.readable_files()
             try:
-                client.tls_set(ca, certificate, key)
+                client.tls_set(*files)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
                 raise ConfigurationError(
                     f"mqtt.tls: a file cannot be used: {error}.",

@@ -158,12 +158,7 @@ class Connection:
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.read_password())
         if settings.tls is not None:
-            tls = settings.tls
-            client.tls_set(
-                None if tls.ca is None else str(tls.ca),
-                None if tls.certificate is None else str(tls.certificate),
-                None if tls.key is None else str(tls.key),
-            )
+            client.tls_set(*settings.tls.readable_files())
         client.will_set(self._spec.topics.status, payloads.status("offline", None), 1, retain=True)
         client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect

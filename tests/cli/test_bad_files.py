@@ -102,6 +102,21 @@ def test_a_secret_is_a_bad_configuration(bad: Path, kind: str, tmp_path: Path) -
         assert KINDS[kind][1] in caught.value.message
 
 
+@pytest.mark.parametrize("key", ["ca", "key"])
+def test_a_tls_file_is_a_bad_configuration(
+    bad: Path, kind: str, still: Device, key: str, tmp_path: Path
+) -> None:
+    """Told by whoever connects, which never waits for a pipe; an empty one is no PEM either."""
+    other = "" if key == "ca" else f", certificate: {still.config}"
+    file = tmp_path / "cam1.yaml"
+    file.write_text(
+        'device: cam1\ncamera: {source: "conveyor:"}\nmodels: {trust: {required: false}}\n'
+        f"mqtt: {{tls: {{{key}: {bad}{other}}}}}\n"
+    )
+    code, said = run("status", "--config", str(file))
+    assert (code, "mqtt.tls" in said) == (78, True)
+
+
 def test_a_manifest_is_a_bad_bundle(kind: str, tmp_path: Path) -> None:
     """It is refused like every other that is wrong."""
     manifest = make_bundle(tmp_path / "store") / "model.yaml"

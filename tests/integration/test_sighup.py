@@ -59,6 +59,11 @@ def test_links_change_under_a_running_order_and_a_bad_file_changes_nothing(
         heard = len(ear.results)
         ear.until(lambda: len(ear.results) > heard + 30)
         assert {r["model"] for r in ear.results[heard:]} == {CAN}
+        config.write_bytes(yaml.safe_dump(document).encode() + b"# Line 3 \xc2\x96 Hall\n\0\0")
+        life.send(signal.SIGHUP)
+        wait_until(lambda: "U+0096" in log.read_text(), "the refusal of a control character")
+        heard = len(ear.results)
+        ear.until(lambda: len(ear.results) > heard + 30)
         reload_with(links={"CAN": "bottle"})
         ear.until(lambda: ear.results[-1]["model"] == B1)
         assert ear.results[-1]["product"] == "CAN"
