@@ -51,14 +51,14 @@ def flip(mount: Path) -> Flip:
 
 
 @contextmanager
-def following(station: Station, mount: Path) -> Iterator[DesiredState]:
+def following(station: Station, mount: Path, pace: Pace = EVENTS_ONLY) -> Iterator[DesiredState]:
     surroundings = Surroundings(
         station.clock,
         lambda: station.driver.state,
         station.journal.find_request,
         lambda verb, incoming: station.driver.post(RequestArrived(verb, incoming)),
     )
-    following = DesiredState(mount / NAME, station.folder / "state", surroundings, EVENTS_ONLY)
+    following = DesiredState(mount / NAME, station.folder / "state", surroundings, pace)
     following.start()
     station.driver.call(following.begin)
     try:
@@ -218,8 +218,9 @@ def test_a_change_is_followed_whatever_goes_on(tmp_path: Path, restless: str) ->
     with Station(tmp_path) as station:
         station.run()
         writer = threading.Thread(target=stir)
-        with following(station, mount):
+        with following(station, mount, Pace(quiet_s=0.2, poll_s=0.02, rescan_s=3600.0)):
             writer.start()
+            station.until((station.folder / "state" / "desired.json").exists)  # the first look
             (mount / ".new").write_text("models: {BTL: bottle@2.0.0}")
             (mount / ".new").rename(file)
             station.until_active("bottle@2.0.0")
