@@ -77,7 +77,8 @@ class Store:
 
     `state` is a folder of this daemon's own where first-seen digests are kept; without one they
     are kept for this process only. `floor`: bundle name -> the oldest version to ask for. `read`
-    reads a folder that is new or has changed, once, while others go on asking.
+    reads a folder that is new or has changed, once, while others go on asking. Raises StateError
+    when the digests cannot be read.
     """
 
     def __init__(
