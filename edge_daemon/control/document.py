@@ -7,6 +7,7 @@ different requests) and lone surrogates (they cannot be sent on).
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any, NoReturn
 
@@ -15,6 +16,17 @@ from edge_daemon.errors import SenderError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_DIGITS = 64
+
+
+_BEHIND = b" \t\r\n\v\f\0"
+
+
+def text_of(payload: bytes) -> bytes:
+    """The text of a payload: without a byte order mark before it, and what pads it behind.
+
+    A C program often sends the NUL that ends its string, or the whole of its buffer.
+    """
+    return payload.removeprefix(codecs.BOM_UTF8).rstrip(_BEHIND)
 
 
 def read_json(payload: bytes, what: str) -> Any:
@@ -30,7 +42,7 @@ def read_json(payload: bytes, what: str) -> Any:
         )
     try:
         document = json.loads(
-            payload.decode("utf-8-sig"),
+            text_of(payload).decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_not_a_number,
             parse_int=_integer,

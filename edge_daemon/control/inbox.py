@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from edge_daemon.control.document import read_json
+from edge_daemon.control.document import read_json, text_of
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.text import STEERING
 from edge_daemon.core.values import (
@@ -100,7 +100,7 @@ def _verb(text: str) -> Verb:
 
 
 def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
-    if not payload.strip() and verb not in _NEEDS_MODEL:
+    if not text_of(payload) and verb not in _NEEDS_MODEL:
         return {}
     document = read_json(payload, "The request")
     if not isinstance(document, dict):

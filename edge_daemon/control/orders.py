@@ -15,7 +15,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from edge_daemon.config import OrderSource
-from edge_daemon.control.document import MAX_BYTES, read_json
+from edge_daemon.control.document import MAX_BYTES, read_json, text_of
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import ConfigurationError, SenderError
 
@@ -54,7 +54,7 @@ class OrderReader:
         Raises:
             SenderError: what is missing or not readable, and where it was looked for.
         """
-        if not payload.strip():
+        if not text_of(payload):
             return ()
         parts: list[_Part] = []
         for part in self.find(self._document(payload)):
@@ -74,7 +74,7 @@ class OrderReader:
     def _document(self, payload: bytes) -> Any:
         if not self.is_plain:
             return read_json(payload, "The order")
-        text = payload[: MAX_BYTES + 1].decode("utf-8", "replace").strip()
+        text = text_of(payload[: MAX_BYTES + 1]).decode("utf-8", "replace").strip()
         looks_like_json = text.startswith(("{", "[", '"')) or "\ufffd" in text
         if looks_like_json or text in {"null", "true", "false"} or len(payload) > MAX_BYTES:
             return read_json(payload, "The order")

@@ -72,6 +72,12 @@ def test_a_whole_swap_is_read() -> None:
     )
 
 
+def test_what_pads_a_request_is_no_part_of_it() -> None:
+    """A byte order mark before it, and behind it the NUL of a C string: it reads as without."""
+    assert read("hold", b'\xef\xbb\xbf{"id":"17"}\0\0\n').id == "17"
+    assert read("hold", b"\0").id == "fresh-1"
+
+
 @pytest.mark.parametrize(
     ("at", "means"),
     [

@@ -222,6 +222,19 @@ def test_a_preset_reads_what_systems_really_send(
     assert read(preset, document) == orders
 
 
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("behind", [b"\0", b"\0" * 57, b"\r\n\0", b"\0 \n"])
+def test_what_pads_a_payload_is_no_part_of_it(before: bytes, behind: bytes) -> None:
+    """C programs send the NUL behind their text, or their whole buffer; others a byte order mark.
+
+    JSON and plain text are cut alike, and a payload of nothing else is an empty one.
+    """
+    flat = b'{"workOrder":"WO-1","productCode":"BTL-500","status":"running"}'
+    assert read("flat", before + flat + behind) == [("WO-1", "BTL-500", RUNNING, "running")]
+    assert read("value", before + b"BTL-500" + behind) == [(None, "BTL-500", RUNNING, "")]
+    assert read("flat", before + behind) == read("value", before + behind) == []
+
+
 @pytest.mark.parametrize(
     ("preset", "document", "named"),
     [
