@@ -30,6 +30,8 @@ from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
 from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import Session
+from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
@@ -148,9 +150,7 @@ class ControlWing:
             line=frames.line,
             receipts=receipts,
             clock=ground.clock,
-            read_order=lambda source, incoming: readers[source].read(
-                incoming.payload, incoming.received
-            ),
+            orders=OrderDesk(readers, OrderMemory(ground.journal.orders()), self.desk),
             follow_order=frames.show,
             look_again=lambda: stock(ground.store.offer()),
             quarantine_changed=self._retell_offer,

@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_daemon.config import MqttSettings
 from edge_daemon.control import payloads
 from edge_daemon.control.messages import Delivery, Handlers, Incoming, Sent
+from edge_daemon.control.stored_orders import StoredOrders
 from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.control.underway import Fate, Outgoing, Unacknowledged
 from edge_daemon.host.clock import Clock
@@ -77,6 +78,7 @@ class Connection:
         self._backlog_bytes = 0
         self._fates: dict[int, Fate] = {}
         self._early: dict[int, Delivery] = {}
+        self._stored_orders = StoredOrders(spec.order_filters, is_v5=self._is_v5)
         self._client = self._make_client()
 
     @property
@@ -304,6 +306,7 @@ class Connection:
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
+                stored=self._stored_orders.is_stored(message.topic, retain=message.retain),
             )
             self._dispatch(incoming)
         except Exception:

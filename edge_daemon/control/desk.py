@@ -33,11 +33,7 @@ from edge_daemon.core.values import (
     Status,
 )
 from edge_daemon.errors import SenderError, StateError
-from edge_daemon.host.journal import (
-    OutboxRow,
-    OutcomeRow,
-    RequestRow,
-)
+from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, RequestRow, TopicRow
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +50,7 @@ class Desk:
         self._view = View()
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
         self._arriving: Incoming | None = None
+        self._added: list[TopicRow] = []  # to be written with the next step
         self._owed = NOTHING  # has happened, and the journal could not take it yet
         self._last_outcome: dict[str, bytes] = {}  # to be told once they are durable
         self.model_state = ModelState()
@@ -141,6 +138,16 @@ class Desk:
         body = {"order": order.id, "product": order.product, "word": order.word}
         self._note(Draft(audit=[self._clerk.audit("order", body)]))
 
+    def add(self, row: TopicRow | None) -> None:
+        """Have it written with the next step, in the same transaction."""
+        if row is not None:
+            self._added.append(row)
+
+    def flush(self) -> None:
+        """Write what was added, where no step follows."""
+        if self._added:
+            self._note(Draft())
+
     def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
         """Who changed by hand what may become active; the event beside it says what changed."""
         kind = "unquarantine" if reason is None else "quarantine"
@@ -207,6 +214,8 @@ class Desk:
             self._note(Draft())
 
     def _save(self, draft: Draft) -> None:
+        draft.topics.extend(self._added)
+        self._added.clear()
         entry = draft.after(self._owed)
         if entry == NOTHING:
             return

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_daemon.host.audit import AuditRow
-from edge_daemon.host.journal import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+from edge_daemon.host.journal_rows import (
+    Entry,
+    OutboxRow,
+    OutcomeRow,
+    ProductRow,
+    ReceiptRow,
+    RequestRow,
+    TopicRow,
+)
 
 NOTHING = Entry()
 
@@ -20,6 +28,8 @@ class Draft:
     outbox: list[OutboxRow] = field(default_factory=list)
     receipts: list[ReceiptRow] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
+    topics: list[TopicRow] = field(default_factory=list)
+    products: list[ProductRow] = field(default_factory=list)
 
     def after(self, owed: Entry) -> Entry:
         """The entry, with what the journal could not take before in front of it."""
@@ -30,4 +40,6 @@ class Draft:
             (*owed.outbox, *self.outbox),
             (*owed.receipts, *self.receipts),
             (*owed.audit, *self.audit),
+            (*owed.topics, *self.topics),
+            (*owed.products, *self.products),
         )

@@ -25,7 +25,7 @@ from edge_daemon.control.arrivals import (
 )
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.loader import Loader
-from edge_daemon.control.messages import Incoming
+from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.core import selection
@@ -48,7 +48,6 @@ from edge_daemon.core.events import (
     CutoverDone,
     CutoverWithdrawn,
     Event,
-    OrderReceived,
     QuarantineChanged,
     RequestReceived,
     SlotLost,
@@ -60,7 +59,7 @@ from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, JobOrder, Request, Verb
+from edge_daemon.core.values import Instant, Request, Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
@@ -89,7 +88,7 @@ class Rooms:
     line: Line
     receipts: Receipts
     clock: Clock
-    read_order: Callable[[int, Incoming], tuple[JobOrder, ...]]
+    orders: OrderDesk
     follow_order: Callable[[str | None], None]
     """Told the bundle name that the line makes now: the built-in conveyor follows it."""
     look_again: Callable[[], StoreChanged]
@@ -228,29 +227,9 @@ class Driver:
 
     def _order_arrived(self, arrival: OrderArrived) -> None:
         try:
-            self._take_order(arrival)
+            self._rooms.orders.take(arrival, self._step)
         finally:
             self._rooms.line.lift()
-
-    def _take_order(self, arrival: OrderArrived) -> None:
-        incoming = arrival.incoming
-        try:
-            orders = self._rooms.read_order(arrival.source, incoming)
-        except SenderError as error:
-            _log.warning("order_refused", topic=incoming.topic, error=str(error))
-            self._rooms.desk.refuse_order(incoming.topic, error)
-            orders = ()
-        for order in orders:
-            _log.info(
-                "order_received",
-                job_order=order.id,
-                product=order.product,
-                word=order.word,
-                state=order.state.value if order.state else None,
-            )
-            self._rooms.desk.note_order(order)
-            self._step(OrderReceived(order))
-        incoming.done()
 
     def _lane_crossed(self, crossed: Crossed) -> None:
         op = self._state.op

@@ -42,6 +42,8 @@ class Incoming:
 
     `done` acknowledges it to its carrier: call it, from any thread, once what must survive a
     power cut is in the journal. Without it the message comes again with the next connection.
+    `stored` tells that the broker had it in keeping and sent it because we subscribed: it may
+    have been sent before.
     """
 
     topic: str
@@ -52,6 +54,7 @@ class Incoming:
     correlation: bytes | None = None
     message_expiry_s: int | None = None
     done: Callable[[], None] = _nothing
+    stored: bool = False
 
     @property
     def reply_to(self) -> ReplyTo:

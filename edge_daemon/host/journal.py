@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit
+from edge_daemon.host import audit, journal_orders
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, SetAside, write_durably
 from edge_daemon.host.journal_file import (
@@ -128,6 +128,7 @@ class Journal:
                 self._write_requests(entry)
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
+                journal_orders.write(self._run, entry.topics, entry.products)
                 head = self._write_audit(entry.audit)
             if not self._recovery_is_told:
                 with clearly(self._path):
@@ -219,6 +220,10 @@ class Journal:
         """The receipt of one swap, as it stands now."""
         rows = self._rows("SELECT swap_id, utc, body FROM receipts WHERE swap_id = ?", swap_id)
         return ReceiptRow(*rows[0]) if rows else None
+
+    def orders(self) -> journal_orders.Told:
+        """What a MES told of its orders, the oldest first."""
+        return journal_orders.read(self._rows)
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""

@@ -47,6 +47,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
     INSERT INTO counters VALUES ('outbox_dropped', 0);
     """,
+    """
+    CREATE TABLE order_topics (
+        seq INTEGER PRIMARY KEY, topic TEXT UNIQUE NOT NULL, kept BLOB, live BLOB);
+    CREATE TABLE order_products (
+        seq INTEGER PRIMARY KEY, job_order TEXT UNIQUE NOT NULL, product TEXT, utc REAL);
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

@@ -53,6 +53,27 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True)
+class TopicRow:
+    """Digests of the orders that came by one topic, one after the other.
+
+    `kept` is what the broker was seen to keep there; `live` came since, kept or not.
+    """
+
+    topic: str
+    kept: bytes = b""
+    live: bytes = b""
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """What one job order makes, and when that was told."""
+
+    job_order: str
+    product: str
+    utc: float
+
+
+@dataclass(frozen=True)
 class Entry:
     """What becomes durable together or not at all; `state` None leaves the state as it is."""
 
@@ -62,3 +83,5 @@ class Entry:
     outbox: tuple[OutboxRow, ...] = ()
     receipts: tuple[ReceiptRow, ...] = ()
     audit: tuple[AuditRow, ...] = ()
+    topics: tuple[TopicRow, ...] = ()
+    products: tuple[ProductRow, ...] = ()

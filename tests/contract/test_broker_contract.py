@@ -277,6 +277,27 @@ def test_a_retained_order_is_read_at_the_start(bench: Bench) -> None:
     bench.publish(Packet("mes/line3/orders", b"", 1, retain=True))
 
 
+def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Bench) -> None:
+    """`stored` comes out of the broker's keeping, on subscribing; a live one never has it."""
+    topic = "mes/line3/orders"
+    bench.publish(Packet(topic, b"kept", 1, retain=True))
+    crew = Crew()
+    bench.session(crew).start()
+    wait_for(lambda: crew.orders, "the kept order")
+    bench.publish(Packet(topic, b"live", 1, retain=True))
+    wait_for(lambda: len(crew.orders) == 2, "the live order")
+    bench.cut()
+    wait_for(lambda: crew.births == 2, "the second birth")
+    bench.publish(Packet(topic, b"last", 1))
+    wait_for(lambda: crew.orders[-1][1].payload == b"last", "the last order")
+    came = [(incoming.payload, incoming.stored) for _, incoming in crew.orders]
+    again = came[2:-1]  # MQTT 3.1.1 sends what it keeps with every connection
+    assert came[:2] == [(b"kept", True), (b"live", False)]
+    assert again in ([], [(b"live", True)])
+    assert came[-1] == (b"last", False)
+    bench.publish(Packet(topic, b"", 1, retain=True))
+
+
 def test_the_fate_of_a_message_is_told(bench: Bench) -> None:
     """DELIVERED means that the broker said so: only then may a durable row go."""
     crew = Crew()

@@ -21,6 +21,7 @@ from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.state import Durable
 from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host import journal as journal_module
+from edge_daemon.host import journal_orders
 from edge_daemon.host.journal import (
     AuditRow,
     Entry,
@@ -31,6 +32,7 @@ from edge_daemon.host.journal import (
     RequestRow,
 )
 from edge_daemon.host.journal_file import MIGRATIONS, migrate
+from edge_daemon.host.journal_rows import ProductRow, TopicRow
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,6 +150,20 @@ def test_a_trial_completes_the_receipt_in_its_place(journal: Journal) -> None:
 
 
 # ---------------------------------------------------------------------------- damage
+
+
+def test_of_orders_the_newest_are_kept(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each topic and each order has one row; what was told longest ago goes first."""
+    monkeypatch.setattr(journal_orders, "TOPIC_LIMIT", 2)
+    monkeypatch.setattr(journal_orders, "PRODUCT_LIMIT", 2)
+    for name in ("a", "b", "a", "a", "c"):
+        topic, product = TopicRow(name, b"k", b"l"), ProductRow(name, "CAN", 1.0)
+        journal.commit(Entry(topics=(topic,), products=(product,)))
+    told = journal.orders()
+    assert [row.topic for row in told.topics] == ["a", "c"]
+    assert told.products == (ProductRow("a", "CAN", 1.0), ProductRow("c", "CAN", 1.0))
+    journal.commit(Entry(topics=(TopicRow("a"),)))
+    assert journal.orders().topics == (TopicRow("c", b"k", b"l"),)
 
 
 def test_a_second_daemon_is_refused(journal: Journal, tmp_path: Path) -> None:

@@ -91,6 +91,10 @@ class SimBroker:
         )
         return seen
 
+    def forget_session(self, name: str) -> None:
+        """As when it expired while its owner was away."""
+        del self._subscribers[name]
+
     def forget(self) -> None:
         """What a restart without persistence loses."""
         self.retained.clear()
@@ -148,11 +152,11 @@ class SimSession:
         self.online = True
         filters = (topics.requests, *self._spec.order_filters)
         self._unacknowledged = []
-        is_known = self._broker.subscribe(self._spec.client_id, filters, self._take)
-        if not is_known:
+        is_known = self._broker.subscribe(self._spec.client_id, filters, self._take_live)
+        if not (is_known and self._is_v5):  # MQTT 3.1.1 knows no Retain Handling
             for packet in tuple(self._broker.retained.values()):
                 if self._source(packet.topic) is not None:
-                    self._take(packet)
+                    self._take(packet, stored=True)
         birth = payloads.status("online", self._clock.now().utc)
         self.publish(topics.status, birth, qos=1, retain=True)
         try:
@@ -205,7 +209,15 @@ class SimSession:
                 return place
         return None
 
-    def _take(self, packet: Packet) -> None:
+    @property
+    def _is_v5(self) -> bool:
+        return self._spec.settings.protocol == 5
+
+    def _take_live(self, packet: Packet) -> None:
+        """With MQTT 3.1.1 the flag of a live message is taken off."""
+        self._take(packet if self._is_v5 else replace(packet, retain=False))
+
+    def _take(self, packet: Packet, *, stored: bool = False) -> None:
         entry = _Unacknowledged(packet)
         connection = self._unacknowledged
         connection.append(entry)
@@ -225,6 +237,7 @@ class SimSession:
             packet.correlation,
             packet.message_expiry_s,
             done,
+            stored,
         )
         try:
             self._dispatch(incoming)

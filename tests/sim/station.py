@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
@@ -29,6 +29,8 @@ from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import SessionSpec
+from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
@@ -111,6 +113,7 @@ class Plan:
     load_timeout_s: float = GENEROUS_S
     gpu: str | None = None
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
+    protocol: Literal[5, 4] = 5
 
 
 class Station:
@@ -161,7 +164,9 @@ class Station:
             lambda verb, incoming: self.driver.post(RequestArrived(verb, incoming)),
             self._order_came,
         )
-        spec = SessionSpec(MqttSettings(), TOPICS, "cam1", ("mes/orders",))
+        spec = SessionSpec(
+            MqttSettings(protocol=self.plan.protocol), TOPICS, "cam1", ("mes/orders",)
+        )
         self.session = SimSession(self.broker, spec, handlers, self.clock)
         self.outbox = Outbox(self.journal, self.session)
         self._build_control()
@@ -208,7 +213,7 @@ class Station:
             line=self.line,
             receipts=self.receipts,
             clock=self.clock,
-            read_order=lambda _, incoming: reader.read(incoming.payload, incoming.received),
+            orders=OrderDesk((reader,), OrderMemory(self.journal.orders()), self.desk),
             follow_order=self.scenes.append,
             look_again=lambda: stock(self.store.offer()),
             quarantine_changed=lambda: None,
@@ -324,9 +329,15 @@ class Station:
         """Publish a request and wait for its outcome."""
         return self.outcome(self.send(verb, **document))
 
-    def order(self, product: str, status: str = "running", order: str = "WO-1") -> None:
-        body = {"workOrder": order, "productCode": product, "status": status}
-        self.broker.publish(Packet("mes/orders", json.dumps(body).encode(), 1))
+    def order(
+        self, product: str, status: str = "running", order: str = "WO-1", *, retain: bool = False
+    ) -> None:
+        self.tell({"workOrder": order, "productCode": product, "status": status}, retain=retain)
+
+    def tell(self, order: Any, *, retain: bool = False) -> None:
+        """Publish whatever a MES might; bytes as they are."""
+        body = order if isinstance(order, bytes) else json.dumps(order).encode()
+        self.broker.publish(Packet("mes/orders", body, 1, retain))
 
     # ------------------------------------------------------------------ listening
 

@@ -1,0 +1,75 @@
+"""What is remembered of a MES's orders beyond the one that runs; it survives a restart.
+
+A broker sends what it keeps again whenever it forgot our session, and with MQTT 3.1.1 whenever we
+subscribe. So the digests of what came by each topic are kept: a payload that was acted on before
+is no new order when it comes out of the broker's keeping.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TypeVar
+
+from edge_daemon.control.document import text_of
+from edge_daemon.control.messages import Incoming
+from edge_daemon.host.journal_orders import TOPIC_LIMIT, Told
+from edge_daemon.host.journal_rows import TopicRow
+
+DIGEST_BYTES = 16
+LIVE = 64
+"""Live messages of one topic that are remembered: with MQTT 3.1.1 each may be the kept one."""
+
+_Row = TypeVar("_Row")
+
+
+class OrderMemory:
+    """Reads at the start what the journal holds; returns rows for whoever writes the journal."""
+
+    def __init__(self, told: Told) -> None:
+        self._topics = {row.topic: row for row in told.topics}
+
+    # ------------------------------------------------------------------ messages
+
+    def is_again(self, incoming: Incoming) -> bool:
+        """Whether the broker only delivers again what it keeps and what came before."""
+        row = self._topics.get(incoming.topic)
+        if not incoming.stored or row is None:
+            return False
+        return _digest(incoming.payload) in (row.kept, *_split(row.live))
+
+    def came(self, incoming: Incoming) -> TopicRow | None:
+        """Remember a message that was acted on; the row to write, None where nothing changed.
+
+        The flag of a retained message says what the broker keeps. Without it a live message may
+        still be kept: MQTT 3.1.1 does not tell, and some brokers of MQTT 5 do not either.
+        """
+        old = self._topics.get(incoming.topic, TopicRow(incoming.topic))
+        digest = _digest(incoming.payload)
+        if not text_of(incoming.payload):  # cleared: what is retained next is new
+            new = TopicRow(incoming.topic)
+        elif incoming.retained:
+            new = TopicRow(incoming.topic, kept=digest)
+        else:
+            others = [one for one in _split(old.live) if one != digest]
+            new = TopicRow(incoming.topic, old.kept, b"".join([*others, digest][-LIVE:]))
+        if new == old:
+            return None
+        _put(self._topics, incoming.topic, new, TOPIC_LIMIT)
+        return new
+
+
+def _put(rows: dict[str, _Row], key: str, row: _Row, limit: int) -> None:
+    """As the newest; beyond the limit the oldest goes."""
+    rows.pop(key, None)
+    rows[key] = row
+    while len(rows) > limit:
+        del rows[next(iter(rows))]
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).digest()[:DIGEST_BYTES]
+
+
+def _split(digests: bytes) -> Iterable[bytes]:
+    return (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))

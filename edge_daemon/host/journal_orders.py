@@ -1,0 +1,58 @@
+"""What the journal keeps of a MES's orders: which ones came by a topic, and what each makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from edge_daemon.host.journal_rows import ProductRow, TopicRow
+
+TOPIC_LIMIT = 1_024
+"""Topics whose last orders are known; beyond it the one that was silent longest goes."""
+PRODUCT_LIMIT = 4_096
+"""Orders whose product is known; beyond it the one that was told longest ago goes."""
+
+Run = Callable[..., object]
+"""Executes one statement with its values, within the journal's transaction."""
+
+
+class Told(NamedTuple):
+    """All of it, the oldest first."""
+
+    topics: tuple[TopicRow, ...] = ()
+    products: tuple[ProductRow, ...] = ()
+
+
+def read(rows: Callable[[str], list[tuple[Any, ...]]]) -> Told:
+    """Everything that is kept; `rows` executes one query."""
+    topics = rows("SELECT topic, kept, live FROM order_topics ORDER BY seq")
+    products = rows("SELECT job_order, product, utc FROM order_products ORDER BY seq")
+    return Told(
+        tuple(TopicRow(*row) for row in topics), tuple(ProductRow(*row) for row in products)
+    )
+
+
+def write(run: Run, topics: Iterable[TopicRow], products: Iterable[ProductRow]) -> None:
+    """Each row replaces the one of its topic or order; a topic without digests is forgotten."""
+    for topic in topics:
+        run("DELETE FROM order_topics WHERE topic = ?", topic.topic)
+        if topic.kept or topic.live:
+            run(
+                "INSERT INTO order_topics (topic, kept, live) VALUES (?,?,?)",
+                *(topic.topic, topic.kept, topic.live),
+            )
+            _trim(run, "order_topics", TOPIC_LIMIT)
+    for product in products:
+        run(
+            "INSERT OR REPLACE INTO order_products (job_order, product, utc) VALUES (?,?,?)",
+            *(product.job_order, product.product, product.utc),
+        )
+        _trim(run, "order_products", PRODUCT_LIMIT)
+
+
+def _trim(run: Run, table: str, limit: int) -> None:
+    run(
+        f"DELETE FROM {table} WHERE seq <= "  # noqa: S608 - one of the two names above
+        f"(SELECT seq FROM {table} ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+        limit,
+    )

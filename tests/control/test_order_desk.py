@@ -1,0 +1,140 @@
+"""Stories of orders on their way in: which of them count, and what is known of them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from tests.sim.station import Plan, Station
+
+B1, CAN = "bottle@1.0.0", "can@1.0.0"
+CLIENT = "edge-daemon-cam1"
+
+
+class Stations:
+    """Stations in one folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.made: list[Station] = []
+
+    def __call__(self, **plan: Any) -> Station:
+        self.made.append(Station(self._folder, Plan(**plan)).run())
+        return self.made[-1]
+
+    def restart(self, station: Station, model: str, *, forgotten: bool = False) -> Station:
+        """The next start; `forgotten`: the broker knows our session no more."""
+        self.made.append(station.restarted())
+        if forgotten:
+            station.broker.forget_session(CLIENT)
+        return self.made[-1].run(model)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Stations]:
+    """Each is stopped at the end, and must not have lost a frame."""
+    stations = Stations(tmp_path)
+    yield stations
+    for station in stations.made:
+        station.stop()
+        assert station.ledger.violations == 0, station.ledger.first_violation
+
+
+def made_now(station: Station) -> tuple[str | None, str | None, str]:
+    """Product, job order and model of the newest frame, once every order so far was taken."""
+    station.until(lambda: station.session._unacknowledged == [])
+    station.until_frames(5)
+    judged = station.results[-1]
+    return judged.assignment.product, judged.assignment.job_order, str(judged.model)
+
+
+def lose_session(station: Station) -> None:
+    """The connection tears, and the broker forgets us: it sends what it keeps once more."""
+    station.session.cut()
+    station.broker.forget_session(CLIENT)
+    station.session.resume()
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_what_the_broker_only_delivers_again_is_no_arrival(
+    start: Stations, protocol: Literal[5, 4]
+) -> None:
+    """A retained order, then a newer one that is not: nothing but a MES brings the first back.
+
+    Not a torn connection, not a lost session, not a restart; a MES that says it again does.
+    """
+    station = start(protocol=protocol)
+    station.order("BTL", order="WO-1", retain=True)
+    station.order("CAN", order="WO-2")
+    station.until_active(CAN)
+    since = len(station.results)
+    station.session.cut()
+    station.session.resume()
+    assert made_now(station) == ("CAN", "WO-2", CAN)
+    for _ in range(2):
+        lose_session(station)
+        assert made_now(station) == ("CAN", "WO-2", CAN)
+    assert {r.assignment.product for r in station.results[since:]} == {"CAN"}
+
+    later = start.restart(station, CAN, forgotten=True)
+    assert made_now(later) == ("CAN", "WO-2", CAN)
+    assert {r.assignment.product for r in later.results} == {"CAN"}
+    assert not [e for e in later.events("order_running") if e["message"] == "WO-1"]
+    later.order("BTL", order="WO-1", retain=True)
+    later.until_active(B1)
+    assert made_now(later) == ("BTL", "WO-1", B1)
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_a_retained_order_that_was_not_seen_is_applied(
+    start: Stations, protocol: Literal[5, 4]
+) -> None:
+    """Published while nobody kept it for us: it is what the line makes now."""
+    station = start(protocol=protocol)
+    station.order("BTL", order="WO-1", retain=True)
+    station.order("CAN", order="WO-2")
+    station.until_active(CAN)
+    station.session.cut()
+    station.broker.forget_session(CLIENT)
+    station.order("BTL", order="WO-3", retain=True)
+    station.session.resume()
+    station.until_active(B1)
+    assert made_now(station) == ("BTL", "WO-3", B1)
+
+
+def test_the_same_words_retained_anew_count_where_others_were_kept_between(start: Stations) -> None:
+    """A topic that always holds the present product: back to the one before is a change."""
+    station = start()
+    station.order("BTL", retain=True)
+    station.order("CAN", retain=True)
+    station.until_active(CAN)
+    station.session.cut()
+    station.broker.forget_session(CLIENT)
+    station.order("BTL", retain=True)
+    station.session.resume()
+    station.until_active(B1)
+
+
+def test_what_was_cleared_and_retained_anew_is_new(start: Stations) -> None:
+    """An empty retained message takes the old one back."""
+    station = start()
+    station.order("BTL", order="WO-1", retain=True)
+    station.order("CAN", order="WO-2")
+    station.tell(b"", retain=True)
+    station.until_active(CAN)
+    station.session.cut()
+    station.broker.forget_session(CLIENT)
+    station.order("BTL", order="WO-1", retain=True)
+    station.session.resume()
+    station.until_active(B1)
+
+
+def test_an_order_that_could_not_be_read_is_read_again(start: Stations) -> None:
+    """Nothing was done for it: after the mapping was corrected it still counts."""
+    station = start()
+    station.tell(b"{", retain=True)
+    station.until_event("order_refused")
+    assert station.journal.orders().topics == ()
