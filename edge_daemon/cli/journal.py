@@ -62,6 +62,18 @@ class Records:
                 ],
             }
 
+    def order(self, job_order: str) -> dict[str, Any] | None:
+        """`product` and `time` of an order that was told with its product; None if it never was.
+
+        Raises StateError, NotReachable: the state of the station cannot be read from here.
+        """
+        if self._is_running:
+            answer = self._station.inquire("order", {"job_order": job_order})
+            return answer if "product" in answer else None
+        with self._journal() as journal:
+            row = journal.find_order(job_order)
+            return {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else None
+
     def refusals(self, limit: int) -> list[dict[str, Any]]:
         """The newest bundles that were refused once they were looked at, newest first.
 

@@ -13,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.exits import FAILED, NotReachable
+from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.control.document import MAX_BYTES
-from edge_daemon.control.orders import compile_source
+from edge_daemon.control.orders import Unreadable, compile_source
 from edge_daemon.control.topics import is_match
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.documents import DocumentError, read_bytes
-from edge_daemon.errors import SenderError
+from edge_daemon.errors import BoxError, SenderError
 from edge_daemon.models.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Work orders of the MES.")
@@ -38,7 +39,9 @@ class Reading:
     """One order as understood, and what it would do."""
 
     order: str | None
-    product: str
+    product: str | None
+    told: str | None
+    """When its product was told, where this message names the order alone."""
     word: str
     state: str | None
     name: str | None
@@ -56,14 +59,15 @@ def try_payload(
 ) -> None:
     """Read FILE as if it had come by TOPIC: order, product, model, and what would happen.
 
-    Exits with 1 where it cannot be read, or would leave frames without a model.
+    Exits with 1 where an order of it cannot be read, or would leave frames without a model.
     """
     settings = read_settings(file)
     source, number = _source(settings, topic)
     arrived = Instant(time.monotonic(), time.time())
-    orders = compile_source(source).read(_content(payload), arrived)
+    told = _Told(settings)
+    orders = compile_source(source).read(_content(payload), arrived, told.product_of)
     chosen = _Choice(settings)
-    readings = [_reading(order, settings, chosen) for order in orders]
+    readings = [_reading(order, settings, chosen, told) for order in orders]
     if as_json:
         plain = {"source": number, "orders": [asdict(reading) for reading in readings]}
         tell_json(plain, indent=2)
@@ -128,18 +132,60 @@ class _Choice:
         return {line["model"] for line in models if line.get("quarantined")}
 
 
-def _reading(order: JobOrder, settings: Settings, chosen: _Choice) -> Reading:
-    name = settings.links.get(order.product)
+class _Told:
+    """What the station knows of orders that came before with their product."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._records = Records(Station(settings))
+        self._times: dict[str, str] = {}
+        self.is_unknown = False
+        """Whether an order was looked for where the station's state cannot be read."""
+
+    def product_of(self, job_order: str) -> str | None:
+        try:
+            told = self._records.order(job_order)
+        except (BoxError, SenderError):
+            self.is_unknown = True
+            return None
+        if told is None:
+            return None
+        self._times[job_order] = str(told["time"])
+        return str(told["product"])
+
+    def time(self, order: JobOrder) -> str | None:
+        """When the product was told; None where the message itself names it, or nobody does."""
+        return self._times.get(order.id or "") if order.product is not None else None
+
+
+def _reading(
+    order: JobOrder | Unreadable, settings: Settings, chosen: _Choice, told: _Told
+) -> Reading:
+    if isinstance(order, Unreadable):
+        return _unread(order, told)
+    name = settings.links.get(order.product) if order.product is not None else None
     version = chosen.version(name) if name else None
     effect, good = _effect(order, name, version, chosen)
     state = order.state.value if order.state else None
-    return Reading(order.id, order.product, order.word, state, name, version, effect, good)
+    when = told.time(order)
+    return Reading(order.id, order.product, when, order.word, state, name, version, effect, good)
+
+
+def _unread(order: Unreadable, told: _Told) -> Reading:
+    effect = f"order_refused: {order.error.message}"
+    if told.is_unknown and order.id is not None:
+        effect += " Whether it came before is known on the running station only."
+    if order.runs:
+        effect += " It runs: its frames stay uninspected until its product is told."
+    state = OrderState.RUNNING.value if order.runs else None
+    return Reading(order.id, None, None, order.word, state, None, None, effect, good=False)
 
 
 def _effect(
     order: JobOrder, name: str | None, version: str | None, chosen: _Choice
 ) -> tuple[str, bool]:
     """What would happen, and whether every frame would find its model."""
+    if order.state is None and order.product is None:
+        return "nothing: no product is made by it here; it is recorded", True
     if order.state is None:
         return f"nothing: {order.word!r} has no meaning here; it is recorded", True
     if order.state is OrderState.COMPLETED:
@@ -172,7 +218,8 @@ def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
         grid.add_column(style="dim")
         grid.add_column(overflow="fold")
         grid.add_row("order", Text(reading.order or "without id"))
-        grid.add_row("product", Text(reading.product))
+        told = f", from the order received at {reading.told}" if reading.told else ""
+        grid.add_row("product", Text(f"{reading.product or 'none'}{told}"))
         grid.add_row("state", Text(f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}"))
         model = f"{reading.name}@{reading.version or '?'}" if reading.name else "none"
         grid.add_row("model", Text(model))

@@ -177,8 +177,8 @@ class OrderFields(Group):
 
     order: Expression | None = None
     """The order's id."""
-    product: Expression
-    """The product's id; it selects the model by `links`."""
+    product: Expression | None = None
+    """The product's id; it selects the model by `links`. null: known by the order's id alone."""
     status: Expression | None = None
     """The order's state; without one, arrival means running."""
 
@@ -224,6 +224,8 @@ class OrderSource(Group):
     def _preset_xor_fields(self) -> OrderSource:
         if (self.preset is None) == (self.fields is None):
             raise ValueError("should have either a preset or fields of its own")
+        if self.fields is not None and self.fields.product is self.fields.order is None:
+            raise ValueError("fields should have a product, or an order told with one before")
         if self.words is not None and self.fields is None:
             raise ValueError("words go with fields; a preset has its own words")
         return self

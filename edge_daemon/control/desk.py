@@ -33,7 +33,7 @@ from edge_daemon.core.values import (
     Status,
 )
 from edge_daemon.errors import SenderError, StateError
-from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, RequestRow, TopicRow
+from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, ProductRow, RequestRow, TopicRow
 
 _log = structlog.get_logger(__name__)
 
@@ -133,10 +133,11 @@ class Desk:
         event = self._clerk.event("order_refused", code=str(error.code), message=message)
         self._note(Draft(outbox=[event]))
 
-    def note_order(self, order: JobOrder) -> None:
+    def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
         """Every order is on record, also one whose word means nothing here."""
         body = {"order": order.id, "product": order.product, "word": order.word}
-        self._note(Draft(audit=[self._clerk.audit("order", body)]))
+        audit = self._clerk.audit("order", body)
+        self._note(Draft(audit=[audit], products=[] if told is None else [told]))
 
     def add(self, row: TopicRow | None) -> None:
         """Have it written with the next step, in the same transaction."""

@@ -1,7 +1,7 @@
 """What may be asked at this machine only, beside the verbs that MQTT carries too.
 
-`status` is everything that is retained on the broker; `history` and `audit` read the journal;
-`quarantine` and `unquarantine` are the operator's word on one version. The first three are
+`status` is everything that is retained on the broker; `history`, `audit` and `order` read the
+journal; `quarantine` and `unquarantine` are the operator's word on one version. The first four are
 answered at once, the last two when what they changed is durable.
 """
 
@@ -27,7 +27,7 @@ class Inquiries:
     """Answers for the control socket.
 
     Args:
-        journal: read for `history` and `audit`.
+        journal: read for `history`, `audit` and `order`.
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
         deliver: gives an answer that comes later to whoever waits for its id.
@@ -48,6 +48,7 @@ class Inquiries:
             "status": self._status,
             "history": self._history,
             "audit": self._audit,
+            "order": self._told_order,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
         }
@@ -87,6 +88,12 @@ class Inquiries:
         head = self._journal.audit_head()
         faults = self._journal.audit_faults() if document.get("verify") is True else None
         answer = {"head": {"seq": head.seq, "hash": head.hash}, "faults": faults, "rows": rows}
+        return json.dumps(answer).encode()
+
+    def _told_order(self, document: Mapping[str, Any], _: str) -> bytes:
+        job_order = document.get("job_order")
+        row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
+        answer = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
         return json.dumps(answer).encode()
 
     def _quarantine(self, document: Mapping[str, Any], answer_id: str) -> None:

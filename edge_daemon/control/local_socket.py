@@ -33,7 +33,7 @@ MAX_CLIENTS = 16
 MAX_UNREAD_BYTES = 1024 * 1024
 _OUTCOMES = {status.value for status in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
 
-_ONE_ANSWER = {"state", "status", "history", "audit"}
+_ONE_ANSWER = {"state", "status", "history", "audit", "order"}
 """Questions: their one answer has no status."""
 
 _FULL = Refusal(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
@@ -10,9 +10,9 @@ from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.messages import Incoming
 from edge_daemon.control.order_memory import OrderMemory
-from edge_daemon.control.orders import OrderReader
+from edge_daemon.control.orders import OrderReader, Reading, Unreadable
 from edge_daemon.core.events import Event, OrderReceived
-from edge_daemon.core.values import JobOrder
+from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import SenderError
 
 _log = structlog.get_logger(__name__)
@@ -40,20 +40,28 @@ class OrderDesk:
         incoming.done()
 
     def _take(self, source: int, incoming: Incoming, step: Step) -> None:
+        reader = self._readers[source]
         try:
-            orders = self._readers[source].read(incoming.payload, incoming.received)
+            readings = reader.read(incoming.payload, incoming.received, self._memory.product_of)
         except SenderError as error:
-            _log.warning("order_refused", topic=incoming.topic, error=str(error))
-            self._desk.refuse_order(incoming.topic, error)
+            self._refuse(incoming.topic, error)
             return
+        for reading in readings:
+            if isinstance(reading, Unreadable):
+                self._refuse(incoming.topic, reading.error)
+        orders = list(_orders(readings, incoming.received))
         for order in orders:
             self._note(order)
             if order is orders[-1]:
                 # With what it brings about: a power cut before forgets both, one after neither.
                 self._desk.add(self._memory.came(incoming))
             step(OrderReceived(order))
-        if not orders:
+        if not readings:
             self._remember(incoming)
+
+    def _refuse(self, topic: str, error: SenderError) -> None:
+        _log.warning("order_refused", topic=topic, error=str(error))
+        self._desk.refuse_order(topic, error)
 
     def _note(self, order: JobOrder) -> None:
         _log.info(
@@ -63,8 +71,25 @@ class OrderDesk:
             word=order.word,
             state=order.state.value if order.state else None,
         )
-        self._desk.note_order(order)
+        self._desk.note_order(order, self._memory.told(order))
 
     def _remember(self, incoming: Incoming) -> None:
         self._desk.add(self._memory.came(incoming))
         self._desk.flush()
+
+
+def _orders(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:
+    """What the planner is told.
+
+    An order that runs and cannot be read runs all the same: no model may judge its frames, unless
+    the same message says of another one that it runs.
+    """
+    is_running = any(
+        isinstance(reading, JobOrder) and reading.state is OrderState.RUNNING
+        for reading in readings
+    )
+    for reading in readings:
+        if isinstance(reading, JobOrder):
+            yield reading
+        elif reading.runs and not is_running:
+            yield JobOrder(None, OrderState.RUNNING, arrived, reading.id, reading.word)

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from edge_daemon.control.document import text_of
 from edge_daemon.control.messages import Incoming
-from edge_daemon.host.journal_orders import TOPIC_LIMIT, Told
-from edge_daemon.host.journal_rows import TopicRow
+from edge_daemon.core.values import JobOrder
+from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, Told
+from edge_daemon.host.journal_rows import ProductRow, TopicRow
 
 DIGEST_BYTES = 16
 LIVE = 64
@@ -28,6 +29,7 @@ class OrderMemory:
 
     def __init__(self, told: Told) -> None:
         self._topics = {row.topic: row for row in told.topics}
+        self._products = {row.job_order: row for row in told.products}
 
     # ------------------------------------------------------------------ messages
 
@@ -57,6 +59,21 @@ class OrderMemory:
             return None
         _put(self._topics, incoming.topic, new, TOPIC_LIMIT)
         return new
+
+    # ------------------------------------------------------------------ products
+
+    def product_of(self, job_order: str) -> str | None:
+        """What an order makes that was told before."""
+        row = self._products.get(job_order)
+        return row.product if row else None
+
+    def told(self, order: JobOrder) -> ProductRow | None:
+        """Remember what an order makes; the row to write, None where it does not say."""
+        if order.id is None or order.product is None:
+            return None
+        row = ProductRow(order.id, order.product, order.arrived.utc)
+        _put(self._products, order.id, row, PRODUCT_LIMIT)
+        return row
 
 
 def _put(rows: dict[str, _Row], key: str, row: _Row, limit: int) -> None:

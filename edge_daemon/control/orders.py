@@ -1,98 +1,139 @@
 """What a MES publishes -> job orders: presets for the known shapes, JMESPath for all others.
 
-A reader is liberal in the shape (wrappers, prefixes, one object for a list, ids as text or as
-`{"$": …}`) and strict in the meaning: without a product nothing is ordered, and an error says
-where it looked. Words are compared without case; those that are not mapped change nothing.
+A reader is liberal in the shape (`order_parts`) and strict in the meaning: without a product
+nothing is ordered, and an error says where it looked. An order that was told with its product
+before is known by its id. Words are compared without case; those that are not mapped change
+nothing. Each order of a message is read on its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Union
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 
 from edge_daemon.config import OrderSource
 from edge_daemon.control.document import MAX_BYTES, read_json, text_of
+from edge_daemon.control.order_parts import (
+    TEXT_KEYS,
+    Part,
+    Words,
+    attempted,
+    b2mml_orders,
+    b2mml_part,
+    opc_orders,
+    opc_part,
+    text,
+)
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import ConfigurationError, SenderError
 
-MAX_NAME = 256
 MAX_ORDERS = 256  # in one payload
-
-Words = Mapping[str, OrderState]
-"""A MES's word, casefolded -> what it means here."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One order as found: what is missing is None."""
+class Unreadable:
+    """One order of a message that cannot be read; `runs`: it says that it is being made now."""
 
-    order: str | None
-    product: str | None
-    word: str | None
+    error: SenderError
+    id: str | None = None
+    word: str = ""
+    runs: bool = False
+
+
+Reading = Union[JobOrder, Unreadable]
+
+ProductOf = Callable[[str], str | None]
+"""What an order makes that was told before, by its id; None where it never was."""
+
+
+def _nobody_told(_: str) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
 class OrderReader:
-    """One compiled source. `wanted` names, for messages, where its parts are looked for."""
+    """One compiled source. `wanted` names, for messages, where its parts are looked for.
 
-    find: Callable[[Any], Iterator[_Part]]
+    `entries` finds the orders of a document, `part` reads one of them.
+    """
+
+    entries: Callable[[Any], Iterator[Any]]
+    part: Callable[[Any], Part]
     words: Words
     wanted: Mapping[str, str]
     needs_word: bool = True
     is_plain: bool = False
 
-    def read(self, payload: bytes, arrived: Instant) -> tuple[JobOrder, ...]:
+    def read(
+        self, payload: bytes, arrived: Instant, product_of: ProductOf = _nobody_told
+    ) -> tuple[Reading, ...]:
         """The orders of one message in document order; none for an empty (cleared) message.
 
-        An order that cannot change anything (completed, or a word that is not mapped) is passed
-        over where it names no product, as long as the message says something else.
-
         Raises:
-            SenderError: what is missing or not readable, and where it was looked for.
+            SenderError: the message as a whole is not readable, and where was looked.
         """
         if not text_of(payload):
             return ()
-        parts: list[_Part] = []
-        for part in self.find(self._document(payload)):
-            if len(parts) >= MAX_ORDERS:
-                raise SenderError(
-                    f"The message has more than {MAX_ORDERS} orders.",
-                    hint="Publish the orders of this line only.",
-                )
-            parts.append(part)
-        if not parts:
+        entries = list(islice(self.entries(self._document(payload)), MAX_ORDERS + 1))
+        if len(entries) > MAX_ORDERS:
+            raise SenderError(
+                f"The message has more than {MAX_ORDERS} orders.",
+                hint="Publish the orders of this line only.",
+            )
+        if not entries:
             raise _missing("no order", self.wanted["order"])
-        read = tuple(order for part in parts if (order := self._order(part, arrived)) is not None)
-        if not read:
-            raise _missing("no product", self.wanted["product"])
-        return read
+        # A later one may start what an earlier one of the same message told.
+        told: dict[str, str] = {}
+        readings: list[Reading] = []
+        for entry in entries:
+            reading = self._reading(entry, arrived, lambda name: told.get(name) or product_of(name))
+            readings.append(reading)
+            if isinstance(reading, JobOrder) and reading.id and reading.product:
+                told[reading.id] = reading.product
+        return tuple(readings)
 
     def _document(self, payload: bytes) -> Any:
         if not self.is_plain:
             return read_json(payload, "The order")
-        text = text_of(payload[: MAX_BYTES + 1]).decode("utf-8", "replace").strip()
-        looks_like_json = text.startswith(("{", "[", '"')) or "\ufffd" in text
-        if looks_like_json or text in {"null", "true", "false"} or len(payload) > MAX_BYTES:
+        word = text_of(payload[: MAX_BYTES + 1]).decode("utf-8", "replace").strip()
+        looks_like_json = word.startswith(("{", "[", '"')) or "\ufffd" in word
+        if looks_like_json or word in {"null", "true", "false"} or len(payload) > MAX_BYTES:
             return read_json(payload, "The order")
-        return text  # a bare word or number, digit for digit: 0042 is not 42
+        return word  # a bare word or number, digit for digit: 0042 is not 42
 
-    def _order(self, part: _Part, arrived: Instant) -> JobOrder | None:
+    def _reading(self, entry: Any, arrived: Instant, product_of: ProductOf) -> Reading:
+        try:
+            part = self.part(entry)
+        except SenderError as error:
+            return Unreadable(error)
         if not self.needs_word:
             state: OrderState | None = OrderState.RUNNING
         elif part.word is None:
-            raise _missing("no state", self.wanted["state"])
+            return Unreadable(_missing("no state", self.wanted["state"]), part.order)
         else:
             state = self.words.get(part.word.strip().casefold())
-        if part.product is None:
-            if state in {OrderState.DISPATCHED, OrderState.RUNNING}:
-                whose = "" if part.order is None else f" for {part.order!r}"
-                raise _missing(f"no product{whose}", self.wanted["product"])
-            return None
-        return JobOrder(part.product, state, arrived, part.order, part.word or "")
+        product, word = part.product, part.word or ""
+        if isinstance(product, SenderError):
+            return _unreadable(product, part, state)
+        if product is None and part.order is not None:
+            product = product_of(part.order)
+        if product is None and state is not OrderState.COMPLETED:
+            if part.makes_nothing or (state is None and part.order is not None):
+                return JobOrder(None, None, arrived, part.order, word)
+            whose = "" if part.order is None else f" for {part.order!r}, and none came before"
+            missing = _missing(f"no product{whose}", self.wanted["product"])
+            return _unreadable(missing, part, state)
+        return JobOrder(product, state, arrived, part.order, word)
+
+
+def _unreadable(error: SenderError, part: Part, state: OrderState | None) -> Unreadable:
+    runs = state is OrderState.RUNNING and part.order is not None
+    return Unreadable(error, part.order, part.word or "", runs)
 
 
 def compile_source(source: OrderSource) -> OrderReader:
@@ -141,7 +182,7 @@ class _Paths:
     """JMESPath of each part; without `state`, arrival means running."""
 
     order: str | None
-    product: str
+    product: str | None
     state: str | None
 
 
@@ -150,22 +191,32 @@ def _by_paths(paths: _Paths, words: Words) -> OrderReader:
     product = _compiled("product", paths.product)
     state = _compiled("status", paths.state)
 
-    def find(document: Any) -> Iterator[_Part]:
-        for entry in document if isinstance(document, list) else [document]:
-            if not isinstance(entry, dict):
-                raise SenderError(
-                    "The order is not a JSON object.",
-                    hint='Publish an object, or use the preset "value" for a bare product id.',
-                )
-            yield _Part(
-                _text(order(entry), "order"),
-                _text(product(entry), "product"),
-                _text(state(entry), "state"),
+    def part(entry: Any) -> Part:
+        if not isinstance(entry, dict):
+            raise SenderError(
+                "The order is not a JSON object.",
+                hint='Publish an object, or use the preset "value" for a bare product id.',
             )
+        return Part(
+            text(order(entry), "order"),
+            attempted(lambda: text(product(entry), "product")),
+            text(state(entry), "state"),
+        )
 
-    wanted = {"order": f"`{paths.order}`", "product": f"`{paths.product}`"}
-    wanted["state"] = f"`{paths.state}`"
-    return OrderReader(find, words, wanted, needs_word=paths.state is not None)
+    wanted = {
+        "order": _where(paths.order),
+        "product": _where(paths.product),
+        "state": _where(paths.state),
+    }
+    return OrderReader(_each, part, words, wanted, needs_word=paths.state is not None)
+
+
+def _where(path: str | None) -> str:
+    return "nothing, for `fields` does not map it" if path is None else f"`{path}`"
+
+
+def _each(document: Any) -> Iterator[Any]:
+    yield from document if isinstance(document, list) else [document]
 
 
 def _compiled(key: str, expression: str | None) -> Callable[[Any], Any]:
@@ -195,146 +246,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
-# --------------------------------------------------------------------------- ids and texts
+# --------------------------------------------------------------------------- a bare value
 
 
-def _text(value: Any, key: str) -> str | None:
-    """An id or a word, as text, number, `{"$": …}` or a list of one of these; None if absent."""
-    for _ in range(8):
-        if isinstance(value, list):
-            value = next((entry for entry in value if entry is not None), None)
-        elif isinstance(value, dict):
-            value = next((value[name] for name in _TEXT_KEYS if name in value), None)
-        else:
-            break
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise SenderError(
-            f"The order's {key} is neither text nor a whole number.",
-            hint="Publish it as text.",
-        )
-    text = value.strip()
-    if len(text) > MAX_NAME or not text.isprintable():
-        raise SenderError(
-            f"The order's {key} is longer than {MAX_NAME} characters or not printable.",
-            hint="Publish the id alone.",
-        )
-    return text
-
-
-_TEXT_KEYS = ("$", "#text", "_text", "_", "value", "Value", "Text", "text")
-
-
-def _local(key: str) -> str:
-    """`b2mml:JobOrder` and `{http://…}JobOrder` -> `joborder`."""
-    return key.rpartition("}")[2].rpartition(":")[2].casefold()
-
-
-def _get(node: Any, *names: str) -> Any:
-    """The first of `names` that a JSON object has, whatever its prefix and case."""
-    if isinstance(node, dict):
-        for name in names:
-            if name in node:
-                return node[name]
-        wanted = {name.casefold() for name in names}
-        for key, value in node.items():
-            if _local(key) in wanted:
-                return value
-    return None
-
-
-def _listed(node: Any) -> list[Any]:
-    if node is None:
-        return []
-    return node if isinstance(node, list) else [node]
-
-
-# --------------------------------------------------------------------------- ISA-95 shapes
-
-
-def _produced(job_order: Any) -> str | None:
-    """`MaterialDefinitionID` of the first requirement whose `MaterialUse` is Produced."""
-    for requirement in _requirements(job_order):
-        use = _text(_get(requirement, "MaterialUse"), "MaterialUse")
-        if use is not None and use.casefold() in {"produced", "material produced"}:
-            product = _text(_get(requirement, "MaterialDefinitionID"), "MaterialDefinitionID")
-            if product is not None:
-                return product
-    return None
-
-
-def _requirements(node: Any) -> Iterator[Any]:
-    """Under the singular or the plural, as one object or a list, or one within the other."""
-    for requirement in _listed(_get(node, "MaterialRequirement", "MaterialRequirements")):
-        yield requirement
-        yield from _requirements(requirement)
-
-
-def _with_key(node: Any, *names: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object that has one of the keys, in document order, not within another such."""
-    if isinstance(node, dict):
-        if _get(node, *names) is not None:
-            yield node
-            return
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _with_key(child, *names)
-
-
-def _find_b2mml(document: Any) -> Iterator[_Part]:
-    for holder in _with_key(document, "JobOrder"):
-        for job_order in _listed(_get(holder, "JobOrder")):
-            # Only the ID is required: without a status nothing is asked for yet.
-            yield _Part(
-                _text(_get(job_order, "ID"), "ID"),
-                _produced(job_order),
-                _text(_get(job_order, "DispatchStatus"), "DispatchStatus") or "",
-            )
-
-
-def _find_opc(document: Any) -> Iterator[_Part]:
-    for holder in _with_key(document, "JobOrder", "JobOrderID"):
-        for job_order in _listed(_get(holder, "JobOrder")) or [holder]:
-            state = _get(holder, "State")
-            if state is None:
-                state = _get(job_order, "State")
-            yield _Part(
-                _text(_get(job_order, "JobOrderID"), "JobOrderID"),
-                _produced(job_order),
-                _opc_word(state) or "",
-            )
-
-
-def _opc_word(state: Any) -> str | None:
-    """The innermost state's text; an outer one where only that is a word with a meaning.
-
-    OPC 10031-4 leaves the order of substates open; the length of BrowsePath tells the depth.
-    Substates such as Ready (of AllowedToStart) refine a state that means something.
-    """
-    found: list[tuple[int, int, str]] = []
-    for place, entry in enumerate(_listed(state)):
-        text = _text(_get(entry, "StateText") if isinstance(entry, dict) else entry, "StateText")
-        if text is not None:
-            path = _get(entry, "BrowsePath")
-            elements = _get(path, "Elements") if isinstance(path, dict) else path
-            found.append((len(_listed(elements)), place, text))
-    inward = [text for _, _, text in sorted(found)]
-    known = [text for text in inward if text.casefold() in _OPC_WORDS]
-    return next(reversed(known or inward), None)
-
-
-def _find_value(document: Any) -> Iterator[_Part]:
-    if isinstance(document, dict) and not any(key in document for key in _TEXT_KEYS):
-        yield _Part(None, None, None)
-    else:
-        value = document.get("value", document) if isinstance(document, dict) else document
-        yield _Part(None, _text(value, "value"), None)
+def _value_part(document: Any) -> Part:
+    if isinstance(document, dict) and not any(key in document for key in TEXT_KEYS):
+        return Part(None, None, None)
+    value = document.get("value", document) if isinstance(document, dict) else document
+    return Part(None, text(value, "value"), None)
 
 
 # --------------------------------------------------------------------------- presets
@@ -351,7 +270,8 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
         _words(["created"], ["in-progress"], ["completed"]),
     ),
     "b2mml": lambda: OrderReader(
-        _find_b2mml,
+        b2mml_orders,
+        b2mml_part,
         _B2MML_WORDS,
         {
             "order": "`WorkSchedule[].WorkRequest[].JobOrder[]`",
@@ -360,7 +280,8 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
         },
     ),
     "opc-10031-4": lambda: OrderReader(
-        _find_opc,
+        opc_orders,
+        lambda found: opc_part(found, _OPC_WORDS),
         _OPC_WORDS,
         {
             "order": "`JobOrder.JobOrderID` and `JobOrderID`",
@@ -369,7 +290,8 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
         },
     ),
     "value": lambda: OrderReader(
-        _find_value,
+        lambda document: iter([document]),
+        _value_part,
         {},
         {"order": "`value`", "product": "`value`, and the whole payload", "state": "nothing"},
         needs_word=False,

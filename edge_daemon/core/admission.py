@@ -145,9 +145,11 @@ def _product(state: State, request: Request, ref: BundleRef) -> Refusal | None:
     line = state.line
     if not state.durable.running or line.requires == ref.name:
         return None
+    makes = f"makes {line.product}, which is linked to {line.requires or 'no model'}"
+    if line.product is None:
+        makes = "makes a product that is not known"
     return Refusal(
         Code.WRONG_PRODUCT,
-        f"Job order {line.job_order or 'without id'} makes {line.product}, which "
-        + (f"is linked to {line.requires}." if line.requires else "is linked to no model."),
+        f"Job order {line.job_order or 'without id'} {makes}.",
         "Ask with at: next_order, or wait for its end.",
     )

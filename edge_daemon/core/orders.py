@@ -38,21 +38,27 @@ def received(turn: Turn, order: JobOrder) -> None:
 
 def apply(turn: Turn, order: JobOrder) -> None:
     """Change what the line is making, or what it will make next."""
-    name = turn.state.link(order.product)
+    name = None if order.product is None else turn.state.link(order.product)
     if name is None and order.state is not OrderState.COMPLETED:
-        turn.act(
-            Announce(
-                "unknown_product",
-                code=str(Code.UNKNOWN_PRODUCT),
-                reason=f"No link names a model for product {order.product}.",
-            )
-        )
-    if order.state is OrderState.DISPATCHED and name is not None:
+        reason = f"No link names a model for product {order.product}."
+        if order.product is None:
+            reason = f"Job order {order.id} runs, and nobody told its product."
+        turn.act(Announce("unknown_product", code=str(Code.UNKNOWN_PRODUCT), reason=reason))
+    if order.state is OrderState.DISPATCHED and _is_awaited(turn, order):
+        _run(turn, order, name)
+    elif order.state is OrderState.DISPATCHED and name is not None:
         _announce(turn, order, name)
     elif order.state is OrderState.RUNNING:
         _run(turn, order, name)
     elif order.state is OrderState.COMPLETED:
         _complete(turn, order)
+
+
+def _is_awaited(turn: Turn, order: JobOrder) -> bool:
+    """Whether this order runs already, and only now its product is told."""
+    durable = turn.state.durable
+    is_open = durable.running and durable.product is None and durable.job_order is not None
+    return is_open and order.id == durable.job_order
 
 
 def relink(turn: Turn, links: tuple[tuple[str, str], ...]) -> None:

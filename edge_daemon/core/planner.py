@@ -106,8 +106,8 @@ def _unlisted(event: NoReturn) -> NoReturn:
 def _started(turn: Turn) -> None:
     health.started(turn)
     durable = turn.state.durable
-    if durable.product is not None:
-        name = turn.state.link(durable.product)
+    if durable.product is not None or durable.job_order is not None:
+        name = None if durable.product is None else turn.state.link(durable.product)
         line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
         turn.set(line=line)
         turn.act(Stamp(line, since_at=0.0))

@@ -320,9 +320,13 @@ class OrderState(str, Enum):
 
 @dataclass(frozen=True)
 class JobOrder:
-    """One work order as understood: `state` is None for a word that is not mapped."""
+    """One work order as understood: `state` is None for a word that is not mapped.
 
-    product: str
+    `product` is None where nobody told it: of a completed one, of work that makes nothing, and
+    of one that runs all the same.
+    """
+
+    product: str | None
     state: OrderState | None
     arrived: Instant
     id: str | None = None

@@ -30,7 +30,14 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
-from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+from edge_daemon.host.journal_rows import (
+    Entry,
+    OutboxRow,
+    OutcomeRow,
+    ProductRow,
+    ReceiptRow,
+    RequestRow,
+)
 
 __all__ = [
     "AuditRow",
@@ -224,6 +231,10 @@ class Journal:
     def orders(self) -> journal_orders.Told:
         """What a MES told of its orders, the oldest first."""
         return journal_orders.read(self._rows)
+
+    def find_order(self, job_order: str) -> ProductRow | None:
+        """What one order makes; None where no message told it."""
+        return journal_orders.find(self._rows, job_order)
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""

@@ -16,6 +16,10 @@ Run = Callable[..., object]
 """Executes one statement with its values, within the journal's transaction."""
 
 
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values."""
+
+
 class Told(NamedTuple):
     """All of it, the oldest first."""
 
@@ -23,13 +27,19 @@ class Told(NamedTuple):
     products: tuple[ProductRow, ...] = ()
 
 
-def read(rows: Callable[[str], list[tuple[Any, ...]]]) -> Told:
-    """Everything that is kept; `rows` executes one query."""
+def read(rows: Rows) -> Told:
+    """Everything that is kept."""
     topics = rows("SELECT topic, kept, live FROM order_topics ORDER BY seq")
     products = rows("SELECT job_order, product, utc FROM order_products ORDER BY seq")
     return Told(
         tuple(TopicRow(*row) for row in topics), tuple(ProductRow(*row) for row in products)
     )
+
+
+def find(rows: Rows, job_order: str) -> ProductRow | None:
+    """What one order makes; None where nobody told it."""
+    sql = "SELECT job_order, product, utc FROM order_products WHERE job_order = ?"
+    return next((ProductRow(*row) for row in rows(sql, job_order)), None)
 
 
 def write(run: Run, topics: Iterable[TopicRow], products: Iterable[ProductRow]) -> None:

@@ -11,10 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
-from tests.sim.device import Device
+from edge_daemon.control.client import Client
+from tests.sim.device import Device, wait_until
+from tests.sim.mosquitto import new_mosquitto
 
 TOPIC = "mes/orders"
 BTL = {"workOrder": "WO-1", "productCode": "BTL", "status": "running"}
+CAN = {"workOrder": "WO-7", "productCode": "CAN", "status": "running"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def tried(device: Device, payload: Any, *more: str, topic: str = TOPIC) -> tuple
     result = CliRunner().invoke(app, arguments, input=content)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.output
+    return result.exit_code, " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,11 @@ def tried(device: Device, payload: Any, *more: str, topic: str = TOPIC) -> tuple
         ({**BTL, "productCode": "JAR"}, 1, "unknown_product"),
         ({**BTL, "productCode": "CAN"}, 1, "unknown_model"),
         ({"status": "running"}, 1, "no product"),
+        ({"workOrder": "WO-9", "status": "running"}, 1, "none came before"),
+        ({"workOrder": "WO-9", "status": "running"}, 1, "on the running station only"),
+        ({"workOrder": "WO-9", "status": "completed"}, 0, "nothing changes"),
+        ([{"workOrder": "M-1", "status": "running"}, BTL], 1, "order_refused"),
+        ([{"workOrder": "M-1", "status": "running"}, BTL], 1, "swap to bottle@1.1.0"),
         ("{", 1, "is not JSON"),
         ("", 0, "nothing would happen"),
     ],
@@ -68,6 +76,26 @@ def test_as_json_for_machines(still: Device) -> None:
     _, output = tried(still, BTL, "--json")
     order = json.loads(output)["orders"][0]
     assert (order["order"], order["state"], order["version"]) == ("WO-1", "running", "1.1.0")
+
+
+def test_an_order_that_names_its_id_alone_is_read_with_what_the_station_was_told() -> None:
+    """From the running daemon, and from the state that it left behind."""
+    with new_mosquitto() as broker, Device("bottle@1.0.0", "can@1.0.0", broker=broker) as device:
+        device.await_active("bottle@1.0.0", online=True)
+        with Client.of(device.config) as mes:
+            mes.publish(TOPIC, json.dumps({**CAN, "status": "dispatched"}).encode())
+        by_id = {"workOrder": "WO-7", "status": "running"}
+        told = "from the order received at"
+        wait_until(lambda: told in tried(device, by_id)[1], "the order on record")
+        code, output = tried(device, by_id)
+        assert (code, "swap to can@1.0.0" in output) == (0, True)
+        code, output = tried(device, {**by_id, "workOrder": "WO-8"})
+        assert (code, "running station only" in output) == (1, False)
+        device.stop()
+        code, output = tried(device, by_id, "--json")
+        order = json.loads(output)["orders"][0]
+        assert (code, order["product"], order["version"]) == (0, "CAN", "1.0.0")
+        assert order["told"]
 
 
 def test_the_running_daemon_says_which_version_is_used() -> None:

@@ -15,6 +15,7 @@ from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
+from edge_daemon.host.journal_rows import ProductRow
 
 
 class Room:
@@ -61,6 +62,14 @@ def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
     answer = room.ask("audit")
     assert (answer["rows"][0]["body"], answer["faults"]) == ({"x": 1}, None)
     assert room.ask("audit", verify=True)["faults"] == []
+
+
+def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
+    """With the time; nothing of an order that nobody told."""
+    room.journal.commit(Entry(products=(ProductRow("WO-7", "CAN", 0.0),)))
+    told = {"product": "CAN", "time": "1970-01-01T00:00:00.000Z"}
+    assert room.ask("order", job_order="WO-7") == told
+    assert room.ask("order", job_order="WO-8") == room.ask("order", job_order=7) == {}
 
 
 def test_a_quarantine_is_answered_when_the_driver_has_done_it(room: Room) -> None:

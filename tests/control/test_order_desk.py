@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
+from edge_daemon.core.values import Reason
 from tests.sim.station import Plan, Station
 
 B1, CAN = "bottle@1.0.0", "can@1.0.0"
@@ -25,12 +26,13 @@ class Stations:
         self.made.append(Station(self._folder, Plan(**plan)).run())
         return self.made[-1]
 
-    def restart(self, station: Station, model: str, *, forgotten: bool = False) -> Station:
+    def restart(self, station: Station, *, forgotten: bool = False) -> Station:
         """The next start; `forgotten`: the broker knows our session no more."""
         self.made.append(station.restarted())
         if forgotten:
             station.broker.forget_session(CLIENT)
-        return self.made[-1].run(model)
+        self.made[-1].start().until(lambda: bool(self.made[-1].results))
+        return self.made[-1]
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_what_the_broker_only_delivers_again_is_no_arrival(
         assert made_now(station) == ("CAN", "WO-2", CAN)
     assert {r.assignment.product for r in station.results[since:]} == {"CAN"}
 
-    later = start.restart(station, CAN, forgotten=True)
+    later = start.restart(station, forgotten=True)
     assert made_now(later) == ("CAN", "WO-2", CAN)
     assert {r.assignment.product for r in later.results} == {"CAN"}
     assert not [e for e in later.events("order_running") if e["message"] == "WO-1"]
@@ -138,3 +140,62 @@ def test_an_order_that_could_not_be_read_is_read_again(start: Stations) -> None:
     station.tell(b"{", retain=True)
     station.until_event("order_refused")
     assert station.journal.orders().topics == ()
+
+
+# --------------------------------------------------------------------------- known by the id
+
+
+def test_an_order_is_started_and_ended_by_its_id(start: Stations) -> None:
+    """Its product is known since it was announced, also after a restart."""
+    station = start()
+    station.order("CAN", "dispatched", "WO-7")
+    station.until_event("prepared", model=CAN)
+    station = start.restart(station)
+    station.tell({"workOrder": "WO-7", "status": "running"})
+    station.until_active(CAN)
+    assert made_now(station) == ("CAN", "WO-7", CAN)
+    cans = [r for r in station.results if r.assignment.job_order == "WO-7"]
+    assert {(str(r.model), r.assignment.product) for r in cans} == {(CAN, "CAN")}
+    station.tell({"workOrder": "WO-7", "status": "completed"})
+    station.until_event("order_completed", message="WO-7")
+    assert station.ask("swap", model=B1)["status"] == "succeeded", "no order forbids it any more"
+    assert not station.events("order_refused")
+
+
+def test_frames_of_an_order_that_nobody_told_are_judged_by_no_model(start: Stations) -> None:
+    """It is refused, yet it runs: uninspected until its product is told, also after a restart."""
+    station = start()
+    station.order("BTL", order="WO-1")
+    station.tell({"workOrder": "WO-9", "status": "running"})
+    refusal = station.until_event("order_refused")
+    assert "'WO-9'" in refusal["message"]
+    station.until_event("unknown_product")
+    assert made_now(station) == (None, "WO-9", "None")
+    assert station.results[-1].reason is Reason.UNKNOWN_PRODUCT
+    outcome = station.ask("swap", model=CAN)
+    assert outcome["error"]["code"] == "wrong_product"
+    assert "not known" in outcome["error"]["message"]
+
+    station = start.restart(station)
+    station.until_frames(5)
+    assert {r.reason for r in station.results} == {Reason.UNKNOWN_PRODUCT}
+    station.order("CAN", "dispatched", "WO-9")
+    station.until_active(CAN)
+    assert made_now(station) == ("CAN", "WO-9", CAN)
+
+
+def test_one_unreadable_order_hides_no_other(start: Stations) -> None:
+    """Each of a message counts for itself: one is refused, the other made."""
+    station = start()
+    good = {"workOrder": "WO-1", "productCode": "CAN", "status": "running"}
+    bad = {"workOrder": "M-1", "status": "running"}
+    for orders in ([bad, good], [good, bad]):
+        refused = len(station.events("order_refused"))
+        station.tell(orders)
+        station.until(lambda: len(station.events("order_refused")) > refused)  # noqa: B023
+        station.until_active(CAN)
+        assert made_now(station) == ("CAN", "WO-1", CAN)
+        station.order("BTL", order="WO-0")
+        station.until_active(B1)
+    assert not station.events("unknown_product")
+    assert len(station.events("order_refused")) == 2

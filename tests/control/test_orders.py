@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from edge_daemon.config import OrderFields, OrderSource, OrderWords
-from edge_daemon.control.orders import OrderReader, compile_source
+from edge_daemon.control.orders import OrderReader, Reading, Unreadable, compile_source
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import ConfigurationError, SenderError
 
@@ -25,11 +27,23 @@ def reader(preset: str) -> OrderReader:
     return compile_source(OrderSource.model_validate({"topic": "mes/orders", "preset": preset}))
 
 
-def read(preset: str, document: Any) -> list[tuple[str | None, str, OrderState | None, str]]:
-    payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-    orders = reader(preset).read(payload, NOW)
-    assert all(order.arrived is NOW for order in orders)
-    return [(order.id, order.product, order.state, order.word) for order in orders]
+Order = tuple[str | None, str | None, OrderState | None, str]
+
+
+def body(document: Any) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
+
+
+def read(preset: str, document: Any) -> list[Order]:
+    """Id, product, state and word of each order, all of which must be readable."""
+    return [shown(one) for one in reader(preset).read(body(document), NOW)]
+
+
+def shown(reading: Reading) -> Order:
+    if isinstance(reading, Unreadable):
+        raise reading.error
+    assert reading.arrived is NOW
+    return reading.id, reading.product, reading.state, reading.word
 
 
 def b2mml(*orders: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +170,7 @@ def test_every_word_of_a_preset_means_what_the_table_says(
         (
             "b2mml",
             b2mml({"ID": "OLD", "DispatchStatus": "Closed"}, job("WO-4", "BTL", "Running")),
-            [("WO-4", "BTL", RUNNING, "Running")],
+            [("OLD", None, COMPLETED, "Closed"), ("WO-4", "BTL", RUNNING, "Running")],
         ),
         (
             "b2mml",
@@ -216,7 +230,7 @@ def test_every_word_of_a_preset_means_what_the_table_says(
     ],
 )
 def test_a_preset_reads_what_systems_really_send(
-    preset: str, document: Any, orders: list[tuple[str | None, str, OrderState | None, str]]
+    preset: str, document: Any, orders: list[Order]
 ) -> None:
     """Wrappers, prefixes, one object for a list and ids as objects read the same."""
     assert read(preset, document) == orders
@@ -252,7 +266,6 @@ def test_what_pads_a_payload_is_no_part_of_it(before: bytes, behind: bytes) -> N
         ),
         ("b2mml", {"WorkSchedule": []}, "WorkSchedule[].WorkRequest[].JobOrder[]"),
         ("b2mml", b2mml({"ID": "A", "DispatchStatus": "Running"}), "Produced"),
-        ("b2mml", b2mml({"ID": "A", "DispatchStatus": "Closed"}), "Produced"),
         ("opc-10031-4", {"State": []}, "JobOrderID"),
         ("value", {"val": 1}, "value"),
         ("value", b"null", "value"),
@@ -290,13 +303,14 @@ def test_fields_of_ones_own_are_read_by_jmespath() -> None:
 def test_fields_without_a_state_take_arrival_as_running() -> None:
     """A MES that only names the product means that it is being made."""
     (order,) = own(product="product_id").read(b'{"product_id": "BTL"}', NOW)
-    assert (order.product, order.state) == ("BTL", RUNNING)
+    assert shown(order) == (None, "BTL", RUNNING, "")
 
 
 def test_a_path_that_does_not_fit_the_payload_is_the_senders_fault() -> None:
     """A JMESPath function given the wrong type is reported, not raised through."""
-    with pytest.raises(SenderError, match="product"):
-        own(product="join(',', codes)").read(b'{"codes": 7}', NOW)
+    (order,) = own(product="join(',', codes)").read(b'{"codes": 7}', NOW)
+    assert isinstance(order, Unreadable)
+    assert "product" in order.error.message
 
 
 def test_a_path_that_does_not_compile_is_a_configuration_error() -> None:
@@ -383,9 +397,174 @@ anything = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(document=anything, preset=st.sampled_from(PRESETS))
 def test_any_document_is_read_or_refused(document: Any, preset: str) -> None:
-    """Whatever JSON says in whichever shape: orders with a product, or a SenderError."""
+    """Whatever JSON says in whichever shape: no order is made without a product."""
     try:
         orders = reader(preset).read(json.dumps(document).encode(), NOW)
     except SenderError:
         return
-    assert all(order.product and len(order.product) <= 256 for order in orders)
+    made = [o for o in orders if isinstance(o, JobOrder) and o.state in (DISPATCHED, RUNNING)]
+    assert all(order.product and len(order.product) <= 256 for order in made)
+
+
+# --------------------------------------------------------------------------- known by its id
+
+
+def by_id(preset: str, document: Any) -> list[Reading]:
+    """As read where WO-7 was told to make cans."""
+    return list(reader(preset).read(body(document), NOW, {"WO-7": "CAN"}.get))
+
+
+@pytest.mark.parametrize(
+    ("preset", "document", "state", "word"),
+    [
+        ("flat", {"workOrder": "WO-7", "status": "running"}, RUNNING, "running"),
+        ("flat", {"workOrder": "WO-7", "status": "dispatched"}, DISPATCHED, "dispatched"),
+        ("umh-core", {"orderId": "WO-7", "status": "in-progress"}, RUNNING, "in-progress"),
+        ("umh-core", {"orderId": "WO-7", "status": "completed"}, COMPLETED, "completed"),
+        ("b2mml", b2mml({"ID": "WO-7", "DispatchStatus": "Running"}), RUNNING, "Running"),
+        (
+            "opc-10031-4",
+            {
+                "JobOrder": {"JobOrderID": "WO-7", "MaterialRequirements": []},
+                "State": [{"StateText": {"Text": "Running"}}],
+            },
+            RUNNING,
+            "Running",
+        ),
+    ],
+)
+def test_an_order_that_was_told_before_is_known_by_its_id(
+    preset: str, document: Any, state: OrderState, word: str
+) -> None:
+    """A MES that starts and ends orders by their id alone names the product once."""
+    (order,) = by_id(preset, document)
+    assert shown(order) == ("WO-7", "CAN", state, word)
+
+
+def test_an_order_may_be_started_in_the_message_that_tells_it() -> None:
+    """One after the other, as they stand in the message."""
+    created = {"orderId": "WO-8", "productId": "BTL", "status": "created"}
+    orders = by_id("umh-core", [created, {"orderId": "WO-8", "status": "in-progress"}])
+    assert [shown(o)[1:3] for o in orders] == [("BTL", DISPATCHED), ("BTL", RUNNING)]
+
+
+def test_an_id_that_was_never_told_is_refused_and_what_runs_is_known() -> None:
+    """`runs` is what must not be judged by the model of the order before."""
+    for status, runs in (("running", True), ("dispatched", False)):
+        (order,) = by_id("flat", {"workOrder": "WO-9", "status": status})
+        assert isinstance(order, Unreadable)
+        assert (order.id, order.runs) == ("WO-9", runs)
+        assert "'WO-9'" in order.error.message
+        assert "productCode" in order.error.message
+    (unreadable,) = by_id("flat", {"workOrder": "WO-9", "productCode": True, "status": "running"})
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.runs
+    (noise,) = by_id("flat", {"status": "running"})
+    assert isinstance(noise, Unreadable)
+    assert not noise.runs, "a machine's state is no order"
+
+
+def test_a_completed_order_needs_no_product_and_no_history() -> None:
+    """It ends what runs under its id, whatever that makes."""
+    (order,) = by_id("flat", {"workOrder": "WO-9", "status": "completed"})
+    assert shown(order) == ("WO-9", None, COMPLETED, "completed")
+
+
+def test_fields_may_map_the_id_without_a_product() -> None:
+    """For a topic on which orders are only started and ended."""
+    starts = own(order="id", status="to")
+    orders = starts.read(b'[{"id":"WO-7","to":"running"},{"id":"X","to":"running"}]', NOW, get_can)
+    assert shown(orders[0]) == ("WO-7", "CAN", RUNNING, "running")
+    assert isinstance(orders[1], Unreadable)
+    assert "does not map" in orders[1].error.message
+    with pytest.raises(ValidationError, match="product"):
+        OrderSource.model_validate({"topic": "t", "fields": {"status": "to"}})
+
+
+def get_can(job_order: str) -> str | None:
+    return "CAN" if job_order == "WO-7" else None
+
+
+# --------------------------------------------------------------------------- several in one
+
+
+MAINTENANCE = {"ID": "M-1", "WorkType": "Maintenance", "DispatchStatus": "Running"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "document"),
+    [
+        ("b2mml", b2mml({**MAINTENANCE, "MaterialRequirement": []}, job("WO-1", "CAN", "Running"))),
+        ("b2mml", b2mml(MAINTENANCE, job("WO-1", "CAN", "Running"))),
+        (
+            "opc-10031-4",
+            {
+                "JobOrderList": [
+                    {
+                        "JobOrder": {"JobOrderID": "M-1", "MaterialRequirements": []},
+                        "State": [{"StateText": {"Text": "Running"}}],
+                    },
+                    opc("WO-1", "CAN", "Running"),
+                ]
+            },
+        ),
+    ],
+)
+def test_work_that_makes_nothing_is_no_order_of_this_station(preset: str, document: Any) -> None:
+    """Maintenance, quality, or material that is used and not produced: recorded, and no more."""
+    assert read(preset, document) == [
+        ("M-1", None, None, "Running"),
+        ("WO-1", "CAN", RUNNING, "Running"),
+    ]
+
+
+def test_each_order_of_a_message_is_read_on_its_own() -> None:
+    """What is wrong with one says nothing about the others."""
+    good = {"workOrder": "WO-1", "productCode": "CAN", "status": "running"}
+    bad: list[Any] = [{"workOrder": "M-1", "status": "running"}, 7, {**good, "workOrder": "\n\0x"}]
+    first, second, order, third = reader("flat").read(body([*bad[:2], good, bad[2]]), NOW)
+    assert shown(order) == ("WO-1", "CAN", RUNNING, "running")
+    assert [type(one) for one in (first, second, third)] == [Unreadable] * 3
+
+
+# --------------------------------------------------------------------------- OPC UA's encodings
+
+
+def data_value(value: Any) -> Any:
+    return {"Value": value, "SourceTimestamp": "2026-01-01T00:00:00Z"}
+
+
+def variant(value: Any) -> Any:
+    return {"Type": 22, "Body": value}
+
+
+def extension_object(value: Any) -> Any:
+    return {"TypeId": {"Id": 3015}, "Body": value}
+
+
+def newer_extension_object(value: Any) -> Any:
+    return {"UaTypeId": "i=3015", "Value": value}
+
+
+def wrapped(node: Any, wrap: Callable[[Any], Any]) -> Any:
+    """Every object, list and value of it wrapped."""
+    if isinstance(node, dict):
+        return wrap({key: wrapped(value, wrap) for key, value in node.items()})
+    return wrap([wrapped(entry, wrap) for entry in node] if isinstance(node, list) else node)
+
+
+@pytest.mark.parametrize(
+    "wrap", [data_value, variant, extension_object, newer_extension_object, lambda it: it]
+)
+def test_opc_ua_wraps_its_values_and_they_read_the_same(wrap: Callable[[Any], Any]) -> None:
+    """DataValue, Variant and ExtensionObject, at every level or around the fields alone."""
+    raw = opc("WO-1", "BTL-500", "Running")
+    fields = {key: wrap(value) for key, value in raw.items()}
+    network_message = {
+        "MessageType": "ua-data",
+        "Messages": [
+            {"DataSetWriterId": 1, "Timestamp": "2026-01-01T00:00:00Z", "Payload": fields}
+        ],
+    }
+    for document in (fields, network_message, wrapped(raw, wrap)):
+        assert read("opc-10031-4", document) == [("WO-1", "BTL-500", RUNNING, "Running")]

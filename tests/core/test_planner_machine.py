@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -224,8 +224,9 @@ class Lives(RuleBasedStateMachine):
         known = replace(request, id=f"r{self.number}")
         self.feed(RequestReceived(known, self.line.ring.next_number))
 
-    @rule(product=PRODUCTS, state=st.sampled_from(list(OrderState)), same=st.booleans())
-    def order(self, product: str, state: OrderState, same: bool) -> None:
+    @rule(product=PRODUCTS | st.none(), state=st.sampled_from(list(OrderState)), same=st.booleans())
+    def order(self, product: str | None, state: OrderState, same: bool) -> None:
+        assume(product is not None or state is not OrderState.DISPATCHED)
         self.number += not same
         order = JobOrder(product, state, self.clock.now(), id=f"wo-{self.number}")
         self.feed(OrderReceived(order))
