@@ -143,6 +143,8 @@ class ControlWing:
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         readers = tuple(compile_source(source) for source in settings.orders)
+        memory = OrderMemory(ground.journal.orders())
+        self.orders = OrderDesk(readers, memory, self.desk, ground.clock)
         rooms = Rooms(
             desk=self.desk,
             loader=self._loader,
@@ -150,7 +152,7 @@ class ControlWing:
             line=frames.line,
             receipts=receipts,
             clock=ground.clock,
-            orders=OrderDesk(readers, OrderMemory(ground.journal.orders()), self.desk),
+            orders=self.orders,
             follow_order=frames.show,
             look_again=lambda: stock(ground.store.offer()),
             quarantine_changed=self._retell_offer,

@@ -59,6 +59,8 @@ class Watched:
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
     """What is wrong with the station's own files."""
+    unread: Callable[[], tuple[str, ...]] = tuple
+    """Topics of orders that cannot be read."""
 
 
 class Keeper:
@@ -190,7 +192,8 @@ class Keeper:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
-        return (*found, *self._disk_problems(), *watched.wishes(), *watched.files())
+        also = (*watched.wishes(), *watched.files(), *watched.unread())
+        return (*found, *self._disk_problems(), *also)
 
     def _disk_problems(self) -> Iterator[str]:
         journal = self._watched.journal

@@ -19,6 +19,7 @@ from edge_daemon.control.draft import NOTHING, Draft
 from edge_daemon.control.inbox import RefusedRequest, has_own_id, read_request
 from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.control.payloads import ModelState
+from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
@@ -32,8 +33,9 @@ from edge_daemon.core.values import (
     Request,
     Status,
 )
-from edge_daemon.errors import SenderError, StateError
-from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, ProductRow, RequestRow, TopicRow
+from edge_daemon.errors import Code, StateError
+from edge_daemon.host.journal_orders import ProductRow, TopicRow
+from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, RequestRow
 
 _log = structlog.get_logger(__name__)
 
@@ -127,10 +129,10 @@ class Desk:
         if incoming is not None:
             incoming.done()
 
-    def refuse_order(self, topic: str, error: SenderError) -> None:
+    def refuse_order(self, told: Told) -> None:
         """An order that cannot be read changes nothing, and is told."""
-        message = f"{topic}: {error}"
-        event = self._clerk.event("order_refused", code=str(error.code), message=message)
+        message = told.error if told.count else f"{told.topic}: {told.error}"
+        event = self._clerk.event("order_refused", code=str(Code.MALFORMED), message=message)
         self._note(Draft(outbox=[event]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_daemon.host.audit import AuditRow
-from edge_daemon.host.journal_rows import (
-    Entry,
-    OutboxRow,
-    OutcomeRow,
-    ProductRow,
-    ReceiptRow,
-    RequestRow,
-    TopicRow,
-)
+from edge_daemon.host.journal_orders import ProductRow, TopicRow
+from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
 NOTHING = Entry()
 

@@ -182,6 +182,7 @@ class Driver:
             self._usual_at = now.at
             self._rooms.receipts.tick()
             self._rooms.desk.settle()
+            self._rooms.orders.tick()
         self._look_after_slots()
         state = self._state
         if state.op or state.queued or state.parked or state.retry_at is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
@@ -11,9 +11,11 @@ from edge_daemon.control.desk import Desk
 from edge_daemon.control.messages import Incoming
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import OrderReader, Reading, Unreadable
+from edge_daemon.control.refusals import Refusals, Told
 from edge_daemon.core.events import Event, OrderReceived
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import SenderError
+from edge_daemon.host.clock import Clock
 
 _log = structlog.get_logger(__name__)
 
@@ -22,12 +24,24 @@ Step = Callable[[Event], None]
 
 
 class OrderDesk:
-    """Only the driver's thread calls it."""
+    """Only the driver's thread calls it, except `problems`."""
 
-    def __init__(self, readers: Sequence[OrderReader], memory: OrderMemory, desk: Desk) -> None:
+    def __init__(
+        self, readers: Sequence[OrderReader], memory: OrderMemory, desk: Desk, clock: Clock
+    ) -> None:
         self._readers = readers
         self._memory = memory
         self._desk = desk
+        self._clock = clock
+        self._refusals = Refusals()
+
+    def problems(self) -> tuple[str, ...]:
+        """Which topics cannot be read, in a sentence."""
+        return self._refusals.problems(self._clock.now())
+
+    def tick(self) -> None:
+        """Tell how many more could not be read, once a minute."""
+        self._tell(self._refusals.tick(self._clock.now()))
 
     def take(self, arrival: OrderArrived, step: Step) -> None:
         """One message of a MES, from its bytes to the planner's last step for it."""
@@ -51,7 +65,8 @@ class OrderDesk:
                 self._refuse(incoming.topic, reading.error)
         orders = list(_orders(readings, incoming.received))
         for order in orders:
-            self._note(order)
+            if order in readings:
+                self._note(order)
             if order is orders[-1]:
                 # With what it brings about: a power cut before forgets both, one after neither.
                 self._desk.add(self._memory.came(incoming))
@@ -60,8 +75,12 @@ class OrderDesk:
             self._remember(incoming)
 
     def _refuse(self, topic: str, error: SenderError) -> None:
-        _log.warning("order_refused", topic=topic, error=str(error))
-        self._desk.refuse_order(topic, error)
+        self._tell(self._refusals.refused(topic, error, self._clock.now()))
+
+    def _tell(self, refusals: Iterable[Told]) -> None:
+        for told in refusals:
+            _log.warning("order_refused", topic=told.topic, count=told.count, error=told.error)
+            self._desk.refuse_order(told)
 
     def _note(self, order: JobOrder) -> None:
         _log.info(

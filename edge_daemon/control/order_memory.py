@@ -14,8 +14,7 @@ from typing import TypeVar
 from edge_daemon.control.document import text_of
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.values import JobOrder
-from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, Told
-from edge_daemon.host.journal_rows import ProductRow, TopicRow
+from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, ProductRow, Told, TopicRow
 
 DIGEST_BYTES = 16
 LIVE = 64

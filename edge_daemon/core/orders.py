@@ -39,7 +39,7 @@ def received(turn: Turn, order: JobOrder) -> None:
 def apply(turn: Turn, order: JobOrder) -> None:
     """Change what the line is making, or what it will make next."""
     name = None if order.product is None else turn.state.link(order.product)
-    if name is None and order.state is not OrderState.COMPLETED:
+    if name is None and order.state is not OrderState.COMPLETED and not _is_known(turn, order):
         reason = f"No link names a model for product {order.product}."
         if order.product is None:
             reason = f"Job order {order.id} runs, and nobody told its product."
@@ -52,6 +52,13 @@ def apply(turn: Turn, order: JobOrder) -> None:
         _run(turn, order, name)
     elif order.state is OrderState.COMPLETED:
         _complete(turn, order)
+
+
+def _is_known(turn: Turn, order: JobOrder) -> bool:
+    """Whether the MES said so before: this very order runs."""
+    line, is_running = turn.state.line, order.state is OrderState.RUNNING
+    same = (line.product, line.job_order) == (order.product, order.id)
+    return is_running and turn.state.durable.running and same
 
 
 def _is_awaited(turn: Turn, order: JobOrder) -> bool:
@@ -93,11 +100,10 @@ def _complete(turn: Turn, order: JobOrder) -> None:
 
 
 def _run(turn: Turn, order: JobOrder, name: str | None) -> None:
+    if _is_known(turn, order):
+        return
     state = turn.state
     line = state.line
-    running = state.durable.running
-    if running and (line.product, line.job_order) == (order.product, order.id):
-        return  # the MES said so before
     _pass_over(turn)
     turn.set(
         line=Assignment(line.epoch + 1, order.product, order.id, name, linked=name is not None),

@@ -30,14 +30,7 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
-from edge_daemon.host.journal_rows import (
-    Entry,
-    OutboxRow,
-    OutcomeRow,
-    ProductRow,
-    ReceiptRow,
-    RequestRow,
-)
+from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
 __all__ = [
     "AuditRow",
@@ -232,7 +225,7 @@ class Journal:
         """What a MES told of its orders, the oldest first."""
         return journal_orders.read(self._rows)
 
-    def find_order(self, job_order: str) -> ProductRow | None:
+    def find_order(self, job_order: str) -> journal_orders.ProductRow | None:
         """What one order makes; None where no message told it."""
         return journal_orders.find(self._rows, job_order)
 

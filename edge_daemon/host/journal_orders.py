@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-from edge_daemon.host.journal_rows import ProductRow, TopicRow
 
 TOPIC_LIMIT = 1_024
 """Topics whose last orders are known; beyond it the one that was silent longest goes."""
@@ -18,6 +17,27 @@ Run = Callable[..., object]
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 """Executes one query with its values."""
+
+
+@dataclass(frozen=True)
+class TopicRow:
+    """Digests of the orders that came by one topic, one after the other.
+
+    `kept` is what the broker was seen to keep there; `live` came since, kept or not.
+    """
+
+    topic: str
+    kept: bytes = b""
+    live: bytes = b""
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """What one job order makes, and when that was told."""
+
+    job_order: str
+    product: str
+    utc: float
 
 
 class Told(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal_orders import ProductRow, TopicRow
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,6 @@ class ReceiptRow:
     swap_id: str
     utc: float
     body: bytes
-
-
-@dataclass(frozen=True)
-class TopicRow:
-    """Digests of the orders that came by one topic, one after the other.
-
-    `kept` is what the broker was seen to keep there; `live` came since, kept or not.
-    """
-
-    topic: str
-    kept: bytes = b""
-    live: bytes = b""
-
-
-@dataclass(frozen=True)
-class ProductRow:
-    """What one job order makes, and when that was told."""
-
-    job_order: str
-    product: str
-    utc: float
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
-from edge_daemon.host.journal_rows import ProductRow
+from edge_daemon.host.journal_orders import ProductRow
 
 
 class Room:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_daemon.core.values import Reason
 from tests.sim.station import Plan, Station
@@ -188,8 +189,8 @@ def test_one_unreadable_order_hides_no_other(start: Stations) -> None:
     """Each of a message counts for itself: one is refused, the other made."""
     station = start()
     good = {"workOrder": "WO-1", "productCode": "CAN", "status": "running"}
-    bad = {"workOrder": "M-1", "status": "running"}
-    for orders in ([bad, good], [good, bad]):
+    first, second = ({"workOrder": name, "status": "running"} for name in ("M-1", "M-2"))
+    for orders in ([first, good], [good, second]):
         refused = len(station.events("order_refused"))
         station.tell(orders)
         station.until(lambda: len(station.events("order_refused")) > refused)  # noqa: B023
@@ -199,3 +200,49 @@ def test_one_unreadable_order_hides_no_other(start: Stations) -> None:
         station.until_active(B1)
     assert not station.events("unknown_product")
     assert len(station.events("order_refused")) == 2
+
+
+# --------------------------------------------------------------------------- what is no order
+
+
+def test_a_sensor_below_a_wide_filter_floods_nothing(start: Stations) -> None:
+    """A thousand messages that are no orders: told once, counted, named in health; orders go on."""
+    station = start()
+    rows = len(station.journal.audit_rows())
+    with capture_logs() as log:
+        for number in range(1000):
+            station.tell({"temperature": 20 + number % 7})
+        station.order("CAN", order="WO-1")
+        station.until_active(CAN)
+        station.clock.advance(61)
+        station.tell({"temperature": 30})
+        station.until_event("order_refused", message=AnyText("more orders could not be read"))
+    refused = [line for line in log if line["event"] == "order_refused"]
+    assert len(refused) == len(station.events("order_refused")) == 2
+    assert sum(line["count"] or 1 for line in refused) == 1000
+    (problem,) = station.orders.problems()
+    assert "mes/orders" in problem
+    assert len(station.journal.audit_rows()) - rows < 20
+    station.clock.advance(200)
+    assert station.orders.problems() == ()
+
+
+def test_an_order_that_nobody_told_and_that_is_repeated_is_told_once(start: Stations) -> None:
+    """Each second the same words: one refusal, one event, no frame judged."""
+    station = start()
+    for _ in range(100):
+        station.tell({"workOrder": "WO-9", "status": "running"})
+    assert made_now(station) == (None, "WO-9", "None")
+    kinds = [event["type"] for event in station.events()]
+    assert kinds.count("order_refused") == kinds.count("unknown_product") == 1
+
+
+class AnyText(str):
+    """Equal to every text that holds it."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str(self) in other
+
+    __hash__ = str.__hash__

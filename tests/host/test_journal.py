@@ -32,7 +32,7 @@ from edge_daemon.host.journal import (
     RequestRow,
 )
 from edge_daemon.host.journal_file import MIGRATIONS, migrate
-from edge_daemon.host.journal_rows import ProductRow, TopicRow
+from edge_daemon.host.journal_orders import ProductRow, TopicRow
 
 ROOT = Path(__file__).parents[2]
 

@@ -206,6 +206,8 @@ class Station:
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         reader = compile_source(OrderSource(topic="mes/orders", preset="flat"))
+        memory = OrderMemory(self.journal.orders())
+        self.orders = OrderDesk((reader,), memory, self.desk, self.clock)
         rooms = Rooms(
             desk=self.desk,
             loader=self.loader,
@@ -213,7 +215,7 @@ class Station:
             line=self.line,
             receipts=self.receipts,
             clock=self.clock,
-            orders=OrderDesk((reader,), OrderMemory(self.journal.orders()), self.desk),
+            orders=self.orders,
             follow_order=self.scenes.append,
             look_again=lambda: stock(self.store.offer()),
             quarantine_changed=lambda: None,
