@@ -98,17 +98,10 @@ class OrderDesk:
 
 
 def _orders(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:
-    """What the planner is told.
-
-    An order that runs and cannot be read runs all the same: no model may judge its frames, unless
-    the same message says of another one that it runs.
-    """
-    is_running = any(
-        isinstance(reading, JobOrder) and reading.state is OrderState.RUNNING
-        for reading in readings
-    )
+    """What the planner is told. An order that runs and cannot be read runs all the same: no model
+    may judge its frames."""
     for reading in readings:
         if isinstance(reading, JobOrder):
             yield reading
-        elif reading.runs and not is_running:
+        elif reading.runs:
             yield JobOrder(None, OrderState.RUNNING, arrived, reading.id, reading.word)

@@ -9,7 +9,7 @@ nothing. Each order of a message is read on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Union
 
@@ -37,7 +37,10 @@ MAX_ORDERS = 256  # in one payload
 
 @dataclass(frozen=True)
 class Unreadable:
-    """One order of a message that cannot be read; `runs`: it says that it is being made now."""
+    """One order of a message that cannot be read.
+
+    `runs`: it says that it is being made now, and no other of the message does.
+    """
 
     error: SenderError
     id: str | None = None
@@ -95,7 +98,7 @@ class OrderReader:
             readings.append(reading)
             if isinstance(reading, JobOrder) and reading.id and reading.product:
                 told[reading.id] = reading.product
-        return tuple(readings)
+        return _with_one_that_runs(readings)
 
     def _document(self, payload: bytes) -> Any:
         if not self.is_plain:
@@ -129,6 +132,13 @@ class OrderReader:
             missing = _missing(f"no product{whose}", self.wanted["product"])
             return _unreadable(missing, part, state)
         return JobOrder(product, state, arrived, part.order, word)
+
+
+def _with_one_that_runs(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """What can be read says what the line makes; what cannot only where nothing else runs."""
+    if not any(isinstance(o, JobOrder) and o.state is OrderState.RUNNING for o in readings):
+        return tuple(readings)
+    return tuple(replace(o, runs=False) if isinstance(o, Unreadable) else o for o in readings)
 
 
 def _unreadable(error: SenderError, part: Part, state: OrderState | None) -> Unreadable:
