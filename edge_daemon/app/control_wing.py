@@ -230,6 +230,10 @@ class ControlWing:
             return
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 
+    def announce(self, event: str, reason: str, message: str) -> None:
+        """An event of the camera or its pictures, durably; any thread."""
+        self.driver.call(lambda: self.desk.note_event(event, reason=reason, message=message))
+
     def crossed(self, crossed: Crossed) -> None:
         """The lane passed a boundary."""
         self.driver.post(LaneCrossed(crossed))

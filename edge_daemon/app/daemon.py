@@ -106,6 +106,7 @@ class Daemon:
             reserve=ground.reserve,
             wishes=self._wishes.remarks,
             files=self._told_of_files,
+            announce=control.announce,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock

@@ -66,8 +66,15 @@ class FrameWing:
 
     def watch_camera(self, listener: CameraListener) -> None:
         """Who hears of the camera; before it is started."""
-        patience = Patience.of(self._camera_settings)
-        self._capture = Capture(self._open_camera, self.ring, self._clock.now, listener, patience)
+        settings = self._camera_settings
+        self._capture = Capture(
+            self._open_camera,
+            self.ring,
+            self._clock.now,
+            listener,
+            Patience.of(settings),
+            settings.picture.limits,
+        )
 
     @property
     def camera(self) -> CameraState:

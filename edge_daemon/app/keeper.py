@@ -15,6 +15,7 @@ import structlog
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
+from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import CameraError, StateError
@@ -55,6 +56,8 @@ class Watched:
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
     reserve: Reserve
+    announce: Callable[[str, str, str], None]
+    """Tells an event of the camera on `model/event`: its type, the frames' reason, a sentence."""
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
@@ -115,8 +118,14 @@ class Keeper:
     def camera_ended(self) -> None:
         self.report_camera()
 
-    def camera_frozen(self, seconds: float) -> None:
-        self.report_camera()
+    def picture_bad(self, flaw: Flaw) -> None:
+        reason = flaw.reason.value
+        self._watched.announce("picture_bad", reason, f"The camera's picture {flaw.words}.")
+
+    def picture_good(self, spell: Spell) -> None:
+        ended = f"The camera's picture is good again; {spell.frames} frames in "
+        ended += f"{spell.lasted_s:.1f} s were no evidence: it {spell.flaw.words}."
+        self._watched.announce("picture_good", spell.flaw.reason.value, ended)
 
     def report_camera(self) -> None:
         """Tell of the camera where something changed."""
@@ -188,8 +197,7 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
-        if camera.frozen_s is not None:
-            found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
+        found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         return (*found, *self._disk_problems(), *watched.wishes(), *watched.files())
 
     def _disk_problems(self) -> Iterator[str]:
@@ -237,13 +245,17 @@ class Keeper:
         watched = self._watched
         counts, latency = watched.ledger.counts(), watched.ledger.recent()
         active = watched.state().active_bundle
-        fps = watched.camera().fps
+        camera = watched.camera()
+        fps, picture = camera.fps, camera.measures
         _log.info(
             "line",
             model=str(active.ref) if active else None,
             fps=round(fps, 2) if fps else None,
             p50_ms=_rounded(latency.p50),
             p99_ms=_rounded(latency.p99),
+            mean=_rounded(picture.mean) if picture else None,
+            contrast=_rounded(picture.contrast) if picture else None,
+            sharpness=_rounded(picture.sharpness) if picture else None,
             **vars(counts),
         )
 

@@ -397,5 +397,6 @@ class Event(
     job_order: str | None = None
     word: str | None = None
     code: CodeWord | None = None
+    reason: ReasonWord | None = None
     message: str | None = None
     receipt: Receipt | None = None

@@ -31,6 +31,13 @@ class Camera(Protocol):
         another shape than `pixels`, and None when the source has come to its end.
         """
 
+    @property
+    def damage(self) -> str | None:
+        """What the decoder complained of in the last frame read, or in one that it builds on.
+
+        None: nothing, or this source has no decoder that tells.
+        """
+
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""
 

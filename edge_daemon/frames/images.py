@@ -48,7 +48,8 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
         cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, line)
         label = f"{each.label} {each.confidence:.2f}"
         _write(picture, label, (x1, y1), scale, _BOX)
-    words = f"{judged.verdict.value.upper()}  {judged.model or judged.reason or ''}"
+    why = judged.reason.value if judged.reason else ""
+    words = f"{judged.verdict.value.upper()}  {judged.model or why}"
     _write(picture, f"{words}  #{judged.frame}", (0, 0), 1.4 * scale, _COLOURS[judged.verdict])
     return picture
 

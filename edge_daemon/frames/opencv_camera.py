@@ -89,6 +89,10 @@ class OpenCVCamera:
             np.copyto(pixels, frame)
             return pixels
 
+    @property
+    def damage(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self._closing.set()
         if self._busy.acquire(blocking=False):

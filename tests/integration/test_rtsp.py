@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
@@ -70,8 +71,11 @@ class Station:
     def camera_ended(self) -> None:
         self.told.put(("ended", None))
 
-    def camera_frozen(self, seconds: float) -> None:
-        self.told.put(("frozen", seconds))
+    def picture_bad(self, flaw: Flaw) -> None:
+        self.told.put(("bad", flaw))
+
+    def picture_good(self, spell: Spell) -> None:
+        self.told.put(("good", spell))
 
     def take(self, frames: int) -> list[int]:
         """The numbers in the next frames; each was captured in its turn, and none was dropped."""
