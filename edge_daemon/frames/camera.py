@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -52,4 +53,6 @@ def open_camera(settings: CameraSettings) -> Camera:
     """
     if settings.source.startswith("conveyor:"):
         return ConveyorCamera.parse(settings.source, fps=settings.fps)
-    return OpenCVCamera(settings)
+    if settings.source.startswith("/dev/"):
+        return OpenCVCamera(settings)
+    return AvCamera(settings)

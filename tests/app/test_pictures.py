@@ -16,6 +16,7 @@ from tests.sim.device import Device, wait_until
 
 B1 = "bottle@1.0.0"
 SHAPE = (240, 320, 3)
+FILMS = Path(__file__).parent.parent / "frames/films"
 
 
 def film(path: Path, paint: Callable[[int], Pixels], frames: int = 60) -> str:
@@ -115,3 +116,26 @@ def test_a_lens_that_is_covered_for_a_while_is_told_twice(tmp_path: Path) -> Non
         assert str(good["message"]).startswith("The camera's picture is good again; 30 frames in")
         assert ledger.counts().inspected > 0
         assert set(ledger.reasons()) == {Reason.BAD_PICTURE}
+
+
+def test_pictures_that_could_not_be_decoded_are_damaged_not_ok(tmp_path: Path) -> None:
+    """A film with lost data, played again and again: its spell is told once, and health has it."""
+    whole = (FILMS / "h264.ts").read_bytes()
+    at = len(whole) // 2 // 188 * 188
+    harmed = tmp_path / "harmed.ts"
+    harmed.write_bytes(whole[:at] + whole[at + 376 :])
+    for source, is_harmed in ((FILMS / "h264.ts", False), (harmed, True)):
+        with Device(B1, settings={"camera": {"source": str(source), "fps": 200}}) as device:
+            device.await_active(B1)
+            daemon = device.daemon
+            assert daemon is not None
+            ledger = daemon.frames.ledger
+            wait_until(lambda: ledger.counts().captured > 200, "five rounds")  # noqa: B023
+            assert ledger.counts().inspected > 100
+            assert set(ledger.reasons()) == ({Reason.DAMAGED_PICTURE} if is_harmed else set())
+            told = [problem for problem in daemon.keeper.problems() if "picture" in problem]
+            assert len(told) == is_harmed
+            if is_harmed:
+                assert told[0].startswith("the camera's picture is damaged: ")
+                wait_until(lambda: events(device), "the event")
+                assert [event["reason"] for event in events(device)] == ["damaged_picture"]

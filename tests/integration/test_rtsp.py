@@ -12,10 +12,10 @@ import pytest
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
+from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
 from edge_daemon.frames.fault import Fault, SourceError
-from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
@@ -187,5 +187,5 @@ def test_wrong_credentials_are_told_from_wrong_paths(
 
 def fault_of(source: str) -> SourceError:
     with pytest.raises(SourceError) as failed:
-        OpenCVCamera(CameraSettings(source=source, open_timeout_s=5.0)).open()
+        AvCamera(CameraSettings(source=source, open_timeout_s=5.0)).open()
     return failed.value
