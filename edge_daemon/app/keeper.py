@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
@@ -56,8 +57,9 @@ class Watched:
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
     reserve: Reserve
-    announce: Callable[[str, str, str], None]
-    """Tells an event of the camera on `model/event`: its type, the frames' reason, a sentence."""
+    announce: Callable[[str, str, str | None], None]
+    """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
+    kept_pictures: KeptPictures | None = None
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
@@ -119,13 +121,13 @@ class Keeper:
         self.report_camera()
 
     def picture_bad(self, flaw: Flaw) -> None:
-        reason = flaw.reason.value
-        self._watched.announce("picture_bad", reason, f"The camera's picture {flaw.words}.")
+        message = f"The camera's picture {flaw.words}."
+        self._watched.announce("picture_bad", message, flaw.reason.value)
 
     def picture_good(self, spell: Spell) -> None:
         ended = f"The camera's picture is good again; {spell.frames} frames in "
         ended += f"{spell.lasted_s:.1f} s were no evidence: it {spell.flaw.words}."
-        self._watched.announce("picture_good", spell.flaw.reason.value, ended)
+        self._watched.announce("picture_good", ended, spell.flaw.reason.value)
 
     def report_camera(self) -> None:
         """Tell of the camera where something changed."""
@@ -152,6 +154,8 @@ class Keeper:
         self.report_camera()
         self._set_gauges()
         watched = self._watched
+        if watched.kept_pictures is not None:
+            watched.kept_pictures.look(now)
         problems = self.problems()
         vitals = Vitals(
             watched.ledger.counts(),
@@ -198,6 +202,8 @@ class Keeper:
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
+        if watched.kept_pictures is not None:
+            found.extend(watched.kept_pictures.problems())
         return (*found, *self._disk_problems(), *watched.wishes(), *watched.files())
 
     def _disk_problems(self) -> Iterator[str]:

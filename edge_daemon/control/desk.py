@@ -136,8 +136,8 @@ class Desk:
         event = self._clerk.event("order_refused", code=str(error.code), message=message)
         self._note(Draft(outbox=[event]))
 
-    def note_event(self, event: str, *, reason: str, message: str) -> None:
-        """Something that the box noticed of itself, for `model/event`."""
+    def note_event(self, event: str, *, message: str, reason: str | None = None) -> None:
+        """Something that the box noticed of itself, for `model/event`; `reason`: its frames'."""
         self._note(Draft(outbox=[self._clerk.event(event, reason=reason, message=message)]))
 
     def note_order(self, order: JobOrder) -> None:

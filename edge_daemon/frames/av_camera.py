@@ -7,6 +7,7 @@ its lines name the URL with the password, and are the only word on damage in som
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ class AvCamera:
         return self._fps
 
     def open(self) -> FrameShape:
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # what no `Capture` has caught
         av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)  # a second complaint is about another picture
         with self._using:
