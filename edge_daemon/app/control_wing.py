@@ -232,6 +232,10 @@ class ControlWing:
             return
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 
+    def announce(self, event: str, message: str, reason: str | None = None) -> None:
+        """An event of the camera or its pictures, durably; any thread."""
+        self.driver.call(lambda: self.desk.note_event(event, message=message, reason=reason))
+
     def crossed(self, crossed: Crossed) -> None:
         """The lane passed a boundary."""
         self.driver.post(LaneCrossed(crossed))

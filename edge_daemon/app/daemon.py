@@ -19,6 +19,7 @@ from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameNews, FrameWing
 from edge_daemon.app.glance import Seen
 from edge_daemon.app.keeper import Keeper, Watched
+from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.pulse import Body, Pulse
 from edge_daemon.app.rejects import Rejects
@@ -91,6 +92,8 @@ class Daemon:
         )
         pulse = Pulse(body)
         self._wishes = Wishes(ground, control)
+        collector = frames.collector
+        kept = KeptPictures(collector, control.announce, ground.metrics) if collector else None
         self._notifier = Notifier.from_environ(os.environ)
         self.watched = Watched(
             boot=ground.boot,
@@ -107,6 +110,8 @@ class Daemon:
             wishes=self._wishes.remarks,
             files=self._told_of_files,
             unread=control.orders.problems,
+            announce=control.announce,
+            kept_pictures=kept,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock

@@ -12,6 +12,8 @@ from edge_daemon.app.foundation import Foundation
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.camera import Camera, open_camera
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
+from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.collector import Collector
 from edge_daemon.frames.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
@@ -51,9 +53,11 @@ class FrameWing:
         self.ledger = Ledger()
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
-        self.pictures = Pictures(self.ring, self.rejected, view_width=settings.http.view_width)
+        room = max(1, settings.camera.buffer_frames // 4)
+        self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
+        self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(news.judged, ground.metrics.frame)
-        outlets = Outlets(self._publisher.put, self.pictures.offer, news.crossed, news.lost)
+        outlets = Outlets(self._publisher.put, self._offer, news.crossed, news.lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
         self.line.attach(self._lane)
@@ -66,8 +70,15 @@ class FrameWing:
 
     def watch_camera(self, listener: CameraListener) -> None:
         """Who hears of the camera; before it is started."""
-        patience = Patience.of(self._camera_settings)
-        self._capture = Capture(self._open_camera, self.ring, self._clock.now, listener, patience)
+        settings = self._camera_settings
+        self._capture = Capture(
+            self._open_camera,
+            self.ring,
+            self._clock.now,
+            listener,
+            Patience.of(settings),
+            settings.picture.limits,
+        )
 
     @property
     def camera(self) -> CameraState:
@@ -81,6 +92,11 @@ class FrameWing:
         if self._conveyor is not None and product in ("bottle", "can"):
             self._conveyor.show(product)
 
+    def _offer(self, judged: Judged, captured: Captured) -> None:
+        if self.collector is not None:
+            self.collector.offer(judged, captured)
+        self.pictures.offer(judged, captured)
+
     def _open_camera(self) -> Camera:
         camera = open_camera(self._camera_settings)
         if isinstance(camera, ConveyorCamera):
@@ -93,6 +109,8 @@ class FrameWing:
     def start_lane(self) -> None:
         """Verdicts from here on, for frames that come."""
         self.pictures.start()
+        if self.collector is not None:
+            self.collector.start()
         self._publisher.start()
         self._lane_thread.start()
 
@@ -120,6 +138,8 @@ class FrameWing:
     def close(self) -> None:
         """After the last verdict is told."""
         self.pictures.stop()
+        if self.collector is not None:
+            self.collector.stop()
 
     def _run_lane(self) -> None:
         try:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
+from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import CameraError, StateError
@@ -55,6 +57,9 @@ class Watched:
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
     reserve: Reserve
+    announce: Callable[[str, str, str | None], None]
+    """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
+    kept_pictures: KeptPictures | None = None
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
@@ -117,8 +122,14 @@ class Keeper:
     def camera_ended(self) -> None:
         self.report_camera()
 
-    def camera_frozen(self, seconds: float) -> None:
-        self.report_camera()
+    def picture_bad(self, flaw: Flaw) -> None:
+        message = f"The camera's picture {flaw.words}."
+        self._watched.announce("picture_bad", message, flaw.reason.value)
+
+    def picture_good(self, spell: Spell) -> None:
+        ended = f"The camera's picture is good again; {spell.frames} frames in "
+        ended += f"{spell.lasted_s:.1f} s were no evidence: it {spell.flaw.words}."
+        self._watched.announce("picture_good", ended, spell.flaw.reason.value)
 
     def report_camera(self) -> None:
         """Tell of the camera where something changed."""
@@ -145,6 +156,8 @@ class Keeper:
         self.report_camera()
         self._set_gauges()
         watched = self._watched
+        if watched.kept_pictures is not None:
+            watched.kept_pictures.look(now)
         problems = self.problems()
         vitals = Vitals(
             watched.ledger.counts(),
@@ -190,8 +203,9 @@ class Keeper:
         camera = watched.camera()
         if camera.state is not CameraPhase.ONLINE:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
-        if camera.frozen_s is not None:
-            found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
+        found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
+        if watched.kept_pictures is not None:
+            found.extend(watched.kept_pictures.problems())
         also = (*watched.wishes(), *watched.files(), *watched.unread())
         return (*found, *self._disk_problems(), *also)
 
@@ -240,13 +254,17 @@ class Keeper:
         watched = self._watched
         counts, latency = watched.ledger.counts(), watched.ledger.recent()
         active = watched.state().active_bundle
-        fps = watched.camera().fps
+        camera = watched.camera()
+        fps, picture = camera.fps, camera.measures
         _log.info(
             "line",
             model=str(active.ref) if active else None,
             fps=round(fps, 2) if fps else None,
             p50_ms=_rounded(latency.p50),
             p99_ms=_rounded(latency.p99),
+            mean=_rounded(picture.mean) if picture else None,
+            contrast=_rounded(picture.contrast) if picture else None,
+            sharpness=_rounded(picture.sharpness) if picture else None,
             **vars(counts),
         )
 

@@ -5,6 +5,7 @@ lines of the document: `load` gives `Settings`, `validate` gives findings.
 `desired` is the other file of a station: what its fleet wants of it.
 """
 
+from edge_daemon.config.camera import CameraSettings, PictureSettings
 from edge_daemon.config.desired import read_desired
 from edge_daemon.config.file import (
     FOLDER,
@@ -19,7 +20,6 @@ from edge_daemon.config.file import (
 )
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.settings import (
-    CameraSettings,
     DesiredSettings,
     HttpSettings,
     LogSettings,
@@ -52,6 +52,7 @@ __all__ = [
     "OrderFields",
     "OrderSource",
     "OrderWords",
+    "PictureSettings",
     "ResultsSettings",
     "Settings",
     "SlotsSettings",

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.fields import (
     Choice,
     Device,
@@ -27,8 +28,6 @@ from edge_daemon.config.fields import (
     Listen,
     Name,
     Product,
-    Seconds,
-    Source,
     TopicFilter,
     TopicName,
     User,
@@ -110,25 +109,6 @@ class MqttSettings(Group):
         if self.password_file is None:
             return None
         return read_secret(self.password_file, "mqtt.password_file")
-
-
-class CameraSettings(Group):
-    """Where frames come from, and what happens when they come faster than they are judged."""
-
-    source: Source
-    """RTSP or HTTP URL, `/dev/videoN`, a video file, or `conveyor:` for the built-in scene."""
-    policy: Literal["lossless", "latest"] = "lossless"
-    """lossless: judge every frame, in order; latest: skip to the newest (counted as dropped)."""
-    buffer_frames: int = Field(default=64, ge=4, le=4_096)
-    """Frames that may wait while a model changes; each takes height x width x 3 bytes."""
-    fps: float | None = Field(default=None, gt=0, le=1_000)
-    """Frames a second for a file or `conveyor:`; null: the file's own rate."""
-    loop: bool = True
-    """Whether a file plays again from its start."""
-    open_timeout_s: Seconds = 10.0
-    """How long opening may take before it is tried anew."""
-    read_timeout_s: Seconds = 5.0
-    """How long one frame may take before the camera counts as lost."""
 
 
 class TrustSettings(Group):

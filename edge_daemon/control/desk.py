@@ -135,6 +135,10 @@ class Desk:
         event = self._clerk.event("order_refused", code=str(Code.MALFORMED), message=message)
         self._note(Draft(outbox=[event]))
 
+    def note_event(self, event: str, *, message: str, reason: str | None = None) -> None:
+        """Something that the box noticed of itself, for `model/event`; `reason`: its frames'."""
+        self._note(Draft(outbox=[self._clerk.event(event, reason=reason, message=message)]))
+
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
         """Every order is on record, also one whose word means nothing here."""
         body = {"order": order.id, "product": order.product, "word": order.word}

@@ -376,9 +376,6 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the API document, which is retained at `info/api`."""
 
 
-# --------------------------------------------------------------------------- events
-
-
 class Event(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}
 ):
@@ -397,5 +394,6 @@ class Event(
     job_order: str | None = None
     word: str | None = None
     code: CodeWord | None = None
+    reason: ReasonWord | None = None
     message: str | None = None
     receipt: Receipt | None = None

@@ -115,6 +115,8 @@ class Reason(str, Enum):
     NO_MODEL = "no_model"  # nothing is active, and nothing could be made active
     WORKER_LOST = "worker_lost"  # the worker was gone longer than the buffer lasts
     INFERENCE_FAILED = "inference_failed"  # the model raised or gave nonsense on this frame
+    BAD_PICTURE = "bad_picture"  # black, white, of one colour, blurred or frozen: no evidence
+    DAMAGED_PICTURE = "damaged_picture"  # what the decoder could not decode, and what builds on it
     STOPPED = "stopped"  # captured, but the daemon was stopped before its turn
     DROPPED_OVERFLOW = "dropped_overflow"  # no room in the ring when it arrived
     DROPPED_STALE = "dropped_stale"  # policy `latest`: a newer frame took its turn

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -31,6 +32,13 @@ class Camera(Protocol):
         another shape than `pixels`, and None when the source has come to its end.
         """
 
+    @property
+    def damage(self) -> str | None:
+        """What the decoder complained of in the last frame read, or in one that it builds on.
+
+        None: nothing, or this source has no decoder that tells.
+        """
+
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""
 
@@ -45,4 +53,6 @@ def open_camera(settings: CameraSettings) -> Camera:
     """
     if settings.source.startswith("conveyor:"):
         return ConveyorCamera.parse(settings.source, fps=settings.fps)
-    return OpenCVCamera(settings)
+    if settings.source.startswith("/dev/"):
+        return OpenCVCamera(settings)
+    return AvCamera(settings)

@@ -10,27 +10,29 @@ from __future__ import annotations
 
 import random
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import redact
+from edge_daemon.core.picture import Flaw, Measures, PictureLimits, Spell, damaged
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import BoxError, CameraError
 from edge_daemon.frames.camera import Camera
 from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.picture import PictureGauge, Spells
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _log = structlog.get_logger(__name__)
 
-_PULSE_S = 1.0  # how often the rate is measured, and the picture compared with the one before
+_PULSE_S = 1.0  # how often the rate is measured
 
 
 class CameraPhase(str, Enum):
@@ -57,7 +59,8 @@ class CameraState:
     width: int | None = None
     height: int | None = None
     fps: float | None = None
-    frozen_s: float | None = None  # how long frames have shown the same picture, if for too long
+    measures: Measures | None = None  # of the last picture
+    flaws: tuple[Flaw, ...] = ()  # why frames are no evidence at present
 
 
 class CameraListener(Protocol):
@@ -72,8 +75,11 @@ class CameraListener(Protocol):
     def camera_ended(self) -> None:
         """The source came to its end, and there will be no more frames."""
 
-    def camera_frozen(self, seconds: float) -> None:
-        """Frames come in, but have shown the same picture for so long. A warning only."""
+    def picture_bad(self, flaw: Flaw) -> None:
+        """Frames come in that are no evidence from now on; told once a spell."""
+
+    def picture_good(self, spell: Spell) -> None:
+        """That spell is over."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +91,17 @@ class Patience:
     margin_s: float = 2.0  # beyond the driver's own timeout, before its thread is left behind
     first_retry_s: float = 0.5
     longest_retry_s: float = 15.0
-    frozen_after_s: float = 15.0
     most_left_behind: int = 4  # stuck threads, each with a camera and a place; then we wait
+    chance: Callable[[], float] = random.random  # 0..1, for the jitter of retries
 
     @classmethod
     def of(cls, settings: CameraSettings) -> Patience:
         return cls(open_timeout_s=settings.open_timeout_s, read_timeout_s=settings.read_timeout_s)
 
-    def retry_s(self, attempt: int, chance: float) -> float:
-        """Exponential from `first_retry_s`, between half and the whole of it by `chance` (0..1)."""
+    def retry_s(self, attempt: int) -> float:
+        """Exponential from `first_retry_s`, between half and the whole of it by `chance`."""
         longest = min(self.longest_retry_s, self.first_retry_s * 2.0 ** min(attempt, 16))
-        return longest * (0.5 + 0.5 * chance)
+        return longest * (0.5 + 0.5 * self.chance())
 
 
 class _Reader:
@@ -106,9 +112,11 @@ class _Reader:
         make: Callable[[], Camera],
         ring: Ring,
         now: Callable[[], Instant],
-        deliver: Callable[[_Reader, Lease, Instant], bool],
+        deliver: Callable[[_Reader, Lease, Instant, Flaw | None], bool],
+        gauge: PictureGauge | None,
     ) -> None:
         self._make, self._ring, self._now, self._deliver = make, ring, now, deliver
+        self.gauge = gauge
         self.camera: Camera | None = None
         self.news = threading.Event()  # something below has changed
         self.done = threading.Event()  # no more frames; the driver may still be closing
@@ -116,12 +124,10 @@ class _Reader:
         self.fps: float | None = None  # nominal, later measured
         self.error: CameraError | None = None
         self.ended = False
-        self.same_for_s = 0.0
         self.progress_at = now().at
         self.lease: Lease | None = None
         self._closing = False
-        self._pulse_at, self._pulse_frames, self._same_since = 0.0, 0, 0.0
-        self._signature: int | None = None
+        self._pulse_at, self._pulse_frames = 0.0, 0
         self.thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
 
     def close(self) -> None:
@@ -168,27 +174,28 @@ class _Reader:
                 shape = FrameShape(got.shape[0], got.shape[1])
                 lease = self.lease = self._ring.begin(shape)
                 lease.pixels[...] = got
-            self._observe(lease.pixels, captured.at)
+            self._count(captured.at)
+            flaw = self._judge(camera, lease.pixels, captured.at)
             self.lease = None
-            if not self._deliver(self, lease, captured):
+            if not self._deliver(self, lease, captured, flaw):
                 return
             if self.shape != shape:
                 self.shape = shape
                 self.news.set()
 
-    def _observe(self, pixels: Pixels, at: float) -> None:
-        """Once a second: the rate, and whether the picture still moves."""
+    def _count(self, at: float) -> None:
+        """Once a second: the rate."""
         self.progress_at = at
         self._pulse_frames += 1
-        if at - self._pulse_at < _PULSE_S and self._signature is not None:
-            return
         if at - self._pulse_at >= _PULSE_S:
             self.fps = self._pulse_frames / (at - self._pulse_at)
             self._pulse_at, self._pulse_frames = at, 0
-        signature = zlib.crc32(pixels[::8, ::8].tobytes())
-        if signature != self._signature:
-            self._signature, self._same_since = signature, at
-        self.same_for_s = at - self._same_since
+
+    def _judge(self, camera: Camera, pixels: Pixels, at: float) -> Flaw | None:
+        """Whether this picture is evidence, by the decoder and by its looks."""
+        flaw = self.gauge.look(pixels, at) if self.gauge else None
+        damage = camera.damage
+        return flaw if damage is None else damaged(damage)
 
 
 class Capture:
@@ -200,7 +207,7 @@ class Capture:
         now: both clocks.
         listener: who is told of gains and losses.
         patience: the limits.
-        chance: 0..1, for the jitter of retries.
+        picture: what a picture must show to be evidence; None: they are not measured.
     """
 
     def __init__(
@@ -210,14 +217,15 @@ class Capture:
         now: Callable[[], Instant],
         listener: CameraListener,
         patience: Patience = Patience(),
-        chance: Callable[[], float] = random.random,
+        picture: PictureLimits | None = None,
     ) -> None:
         self._make_camera = make_camera
         self._ring = ring
         self._now = now
         self._listener = listener
         self._patience = patience
-        self._chance = chance
+        self._picture = picture
+        self._spells = Spells()
         self._turn = threading.Lock()  # delivery of a frame against leaving its reader behind
         self._reader: _Reader | None = None
         self._source = ""
@@ -231,8 +239,8 @@ class Capture:
         """As it is at this moment, with the measured rate."""
         state, reader = self._state, self._reader
         if state.state is CameraPhase.ONLINE and reader is not None:
-            is_frozen = reader.same_for_s >= self._patience.frozen_after_s
-            return replace(state, fps=reader.fps, frozen_s=reader.same_for_s if is_frozen else None)
+            measures = reader.gauge.measures if reader.gauge else None
+            return replace(state, fps=reader.fps, measures=measures, flaws=self._spells.flaws)
         return state
 
     def start(self) -> None:
@@ -271,7 +279,7 @@ class Capture:
                 _log.info("camera_ended", source=self._source)
                 self._tell(self._listener.camera_ended)
                 return
-            retry_s = self._patience.retry_s(attempt, self._chance())
+            retry_s = self._patience.retry_s(attempt)
             attempt = 0 if self._now().at - began > self._patience.longest_retry_s else attempt + 1
             self._lose(error, retry_s)
             self._stopping.wait(retry_s)
@@ -285,14 +293,14 @@ class Capture:
                 f"{len(self._left_behind)} reads of the camera hang in its driver.",
                 hint="Reconnect the camera; if it stays so, restart the daemon.",
             )
-        reader = _Reader(self._make_camera, self._ring, self._now, self._deliver)
+        gauge = PictureGauge(self._picture) if self._picture is not None else None
+        reader = _Reader(self._make_camera, self._ring, self._now, self._deliver, gauge)
         with self._turn:
             if self._stopping.is_set():
                 return None
             self._reader = reader
         reader.thread.start()
         shown: FrameShape | None = None
-        frozen = False
         while not reader.done.is_set() and not self._stopping.is_set():
             left_s = self._limit_s(reader) - (self._now().at - reader.progress_at)
             if left_s <= 0:
@@ -300,9 +308,10 @@ class Capture:
             reader.news.wait(min(left_s, _PULSE_S))
             reader.news.clear()
             shown = self._show(reader, shown)
-            frozen = self._warn_if_frozen(reader, frozen)
+            self._tell_pictures()
         if not self._stopping.is_set():
             self._show(reader, shown)  # a camera may come and go between two looks
+            self._tell_pictures()
         self._note_source(reader)
         self._left_behind.append(reader)  # until its driver is closed
         return reader.error if not reader.ended else None
@@ -351,14 +360,12 @@ class Capture:
         if reader.camera is not None:
             self._source = reader.camera.describe()
 
-    def _warn_if_frozen(self, reader: _Reader, told: bool) -> bool:
-        seconds = reader.same_for_s
-        if seconds < self._patience.frozen_after_s:
-            return False
-        if not told:
-            _log.warning("camera_frozen", source=self._source, seconds=round(seconds, 1))
-            self._tell(lambda: self._listener.camera_frozen(seconds))
-        return True
+    def _tell_pictures(self) -> None:
+        for news in self._spells.news():
+            if isinstance(news, Flaw):
+                self._tell(partial(self._listener.picture_bad, news))
+            else:
+                self._tell(partial(self._listener.picture_good, news))
 
     def _lose(self, error: CameraError, retry_s: float) -> None:
         before = self._state
@@ -379,11 +386,13 @@ class Capture:
 
     # ---------------------------------------------------------------------- the reading thread
 
-    def _deliver(self, reader: _Reader, lease: Lease, captured: Instant) -> bool:
+    def _deliver(self, reader: _Reader, lease: Lease, captured: Instant, flaw: Flaw | None) -> bool:
         """Into the ring, unless this reader was left behind meanwhile."""
         with self._turn:
             if self._reader is not reader:
                 self._ring.abandon(lease)
                 return False
-            self._ring.commit(lease, captured)
+            self._ring.commit(lease, captured, flaw.reason if flaw else None)
+            if self._spells.note(flaw, captured.at):
+                reader.news.set()
             return True

@@ -94,6 +94,10 @@ class ConveyorCamera:
         self._conveyor.draw(index, scene, pixels)
         return pixels
 
+    @property
+    def damage(self) -> str | None:
+        return None
+
     def show(self, scene: str) -> int:
         """Show another product from the next frame on; gives the index of that frame.
 

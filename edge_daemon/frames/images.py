@@ -1,8 +1,7 @@
-"""Pictures for people: the live view with boxes, and the folder of rejected parts.
+"""Pictures for people: the live view with boxes.
 
-The lane only offers; drawing, encoding and writing happen in a thread of their own, on one frame
-at a time. Nobody watching and nothing rejected costs nothing; a slow disk or a slow viewer costs
-pictures, never frames.
+The lane only offers; drawing and encoding happen in a thread of their own, on one frame at a time.
+Nobody watching costs nothing; a slow viewer costs pictures, never frames.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import structlog
 from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +32,7 @@ _COLOURS = {  # BGR
 }
 _BOX = (0, 193, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_VIEW_QUALITY, _KEPT_QUALITY = 80, 92  # kept pictures may train the next model
+_VIEW_QUALITY = 80
 _LINGER_S = 3.0  # a viewer who asked so long ago has gone
 
 
@@ -48,7 +46,8 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
         cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, line)
         label = f"{each.label} {each.confidence:.2f}"
         _write(picture, label, (x1, y1), scale, _BOX)
-    words = f"{judged.verdict.value.upper()}  {judged.model or judged.reason or ''}"
+    why = judged.reason.value if judged.reason else ""
+    words = f"{judged.verdict.value.upper()}  {judged.model or why}"
     _write(picture, f"{words}  #{judged.frame}", (0, 0), 1.4 * scale, _COLOURS[judged.verdict])
     return picture
 
@@ -104,20 +103,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Job:
-    """The one frame that is held at a time, and what it is for."""
+    """The one frame that is held at a time."""
 
     judged: Judged
     captured: Captured
-    keep: bool
-    show: bool
 
 
 class Pictures:
-    """Takes the frames that somebody wants to see, or that must be kept.
+    """Takes the frames that somebody wants to see.
 
     Args:
         leases: the ring, to hold a frame while it is drawn and encoded.
-        rejected: where rejected parts go; None keeps none.
         view_fps: most pictures a second for all viewers together.
         view_width: pixels, at most, of a live picture; a snapshot has all that the camera gave.
         now: monotonic seconds.
@@ -126,14 +122,12 @@ class Pictures:
     def __init__(
         self,
         leases: Leases,
-        rejected: RejectedFolder | None = None,
         *,
         view_fps: float = 10.0,
         view_width: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
-        self._rejected = rejected
         self._period_s = 1.0 / view_fps
         self._view_width = view_width
         self._whole_wanted = False
@@ -145,8 +139,6 @@ class Pictures:
         self._latest: Picture | None = None
         self._wanted_until = float("-inf")
         self._due_at = float("-inf")
-        self._missed = 0
-        self._fault: str | None = None
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
 
     # ---------------------------------------------------------------------- the lane's side
@@ -156,18 +148,12 @@ class Pictures:
 
         Costs microseconds and never raises or waits. While one frame is held, others pass by.
         """
-        keep = self._rejected is not None and judged.verdict is Verdict.NG
-        show = False
-        if self._wanted_until > float("-inf"):
-            now = self._now()
-            show = self._due_at <= now < self._wanted_until
-        if not (keep or show) or captured.address is None or self._stopping:
+        if self._wanted_until == float("-inf") or captured.address is None or self._stopping:
             return
-        if self._job is not None:
-            self._missed += keep
+        if self._job is not None or not self._due_at <= self._now() < self._wanted_until:
             return
         self._leases.retain(captured)
-        self._job = _Job(judged, captured, keep, show)
+        self._job = _Job(judged, captured)
         self._work.set()
 
     # -------------------------------------------------------------------- the viewers' side
@@ -202,16 +188,6 @@ class Pictures:
             latest = self._latest
             return latest if latest is not None and latest.serial > after else None
 
-    @property
-    def missed(self) -> int:
-        """Rejected frames that were not kept, because one before them was still being written."""
-        return self._missed
-
-    @property
-    def fault(self) -> str | None:
-        """Why rejected frames cannot be kept at present; None when they can."""
-        return self._fault
-
     # ------------------------------------------------------------------------- the thread
 
     def start(self) -> None:
@@ -244,27 +220,10 @@ class Pictures:
 
     def _perform(self, job: _Job) -> None:
         assert job.captured.address is not None
-        pixels = job.captured.address.pixels
-        if job.keep:
-            self._keep(job.judged, pixels)
-        if job.show:
-            try:
-                self._show(job.judged, pixels)
-            except Exception:  # the boundary to drawing: a picture is not worth a thread
-                _log.exception("picture_failed")
-
-    def _keep(self, judged: Judged, pixels: Pixels) -> None:
-        assert self._rejected is not None
         try:
-            self._rejected.write(judged, encode(pixels, _KEPT_QUALITY))
-        except Exception as error:  # the boundary to the disk: reported once, until it works again
-            if self._fault is None:
-                _log.error("ng_images_failed", error=str(error), hint="Is there room on the disk?")
-            self._fault = str(error)
-        else:
-            if self._fault is not None:
-                _log.info("ng_images_resumed")
-            self._fault = None
+            self._show(job.judged, job.captured.address.pixels)
+        except Exception:  # the boundary to drawing: a picture is not worth a thread
+            _log.exception("picture_failed")
 
     def _show(self, judged: Judged, pixels: Pixels) -> None:
         whole, self._whole_wanted = self._whole_wanted, False

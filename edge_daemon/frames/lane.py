@@ -189,8 +189,8 @@ class Lane:
     def _obstacle(self, captured: Captured, pointer: Pointer) -> tuple[Reason | None, bool]:
         """Why the pointer may not judge this frame now, and whether waiting may help."""
         assignment = captured.assignment
-        if captured.dropped is not None:
-            return captured.dropped, False
+        if (unseen := captured.dropped or captured.flaw) is not None:
+            return unseen, False
         if self._giving_up.is_set():
             return Reason.STOPPED, False
         if not assignment.linked:

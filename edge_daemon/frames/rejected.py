@@ -27,6 +27,8 @@ class RejectedFolder:
         self._quota_bytes = quota_bytes
         self._kept: deque[tuple[str, int]] | None = None  # stems, oldest first, with their bytes
         self._size_bytes = 0
+        self.removed = 0
+        """Pictures that went to keep to the quota, since the start."""
 
     def write(self, judged: Judged, jpeg: bytes) -> Path:
         """Keep one frame; gives the picture's path. Raises OSError."""
@@ -73,6 +75,7 @@ class RejectedFolder:
             (self._folder / f"{stem}.json").unlink(missing_ok=True)
             kept.popleft()
             self._size_bytes -= size
+            self.removed += 1
 
     def _put(self, name: str, content: bytes) -> None:
         """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""

@@ -72,13 +72,16 @@ class Ring:
             scratch = np.empty((shape.height, shape.width, 3), np.uint8)
         return Lease(scratch, None)
 
-    def commit(self, lease: Lease, captured: Instant) -> None:
-        """The frame is written: number it and give it its turn. After `close`, it is let go."""
+    def commit(self, lease: Lease, captured: Instant, flaw: Reason | None = None) -> None:
+        """The frame is written: number it and give it its turn. After `close`, it is let go.
+
+        `flaw`: why its picture is no evidence; None where a model may judge it.
+        """
         with self._changed:
             if self._closed or not self._opened:
                 self._show(lease)
                 return
-            frame = Waiting(self._next, captured, self._assigned(self._next, captured.at))
+            frame = Waiting(self._next, captured, self._assigned(self._next, captured.at), flaw)
             self._next += 1
             if lease.address is None:
                 frame.dropped = Reason.DROPPED_OVERFLOW

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 
 from edge_daemon.core.values import Judged, Reason
 
-EXCUSED = frozenset({Reason.UNKNOWN_PRODUCT, Reason.CHANGEOVER, Reason.SUPERSEDED})
-"""Frames that rightly saw no inference: no model may judge them, or theirs is still loading."""
+EXCUSED = frozenset(
+    {
+        Reason.UNKNOWN_PRODUCT,
+        Reason.CHANGEOVER,
+        Reason.SUPERSEDED,
+        Reason.BAD_PICTURE,
+        Reason.DAMAGED_PICTURE,
+    }
+)
+"""Frames that rightly saw no inference: no model may judge them, theirs is still loading, or they
+show nothing; no restart lights a scene."""
 
 
 @dataclass(frozen=True)

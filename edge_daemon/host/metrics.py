@@ -95,6 +95,9 @@ class Metrics:
         )
         self._restarts = counter("edge_slot_restarts", "Workers that were lost.", ["reason"])
         self._slot_memory = gauge("edge_slot_memory_bytes", "Memory of a slot.", ["slot", "kind"])
+        self._ng_images = counter(
+            "edge_ng_images", "Pictures of rejected parts by what became of them.", ["outcome"]
+        )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
@@ -161,6 +164,10 @@ class Metrics:
     def slot_memory(self, slot: str, kind: str, size_bytes: int) -> None:
         """`kind` is host or gpu."""
         self._slot_memory.labels(slot, kind).set(size_bytes)
+
+    def ng_images(self, outcome: str, pictures: int) -> None:
+        """`outcome` is kept, missed (they came too fast), failed or removed (by the quota)."""
+        self._ng_images.labels(outcome).inc(pictures)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

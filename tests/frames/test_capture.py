@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from edge_daemon.core.picture import Flaw, PictureLimits, Spell
 from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
@@ -54,8 +56,11 @@ class Reports:
     def camera_ended(self) -> None:
         self.told.put(("ended", None))
 
-    def camera_frozen(self, seconds: float) -> None:
-        self.told.put(("frozen", seconds))
+    def picture_bad(self, flaw: Flaw) -> None:
+        self.told.put(("bad", flaw))
+
+    def picture_good(self, spell: Spell) -> None:
+        self.told.put(("good", spell))
 
     def next(self) -> tuple[str, Any]:
         return self.told.get(timeout=GENEROUS_S)
@@ -70,14 +75,19 @@ class Station:
         self.reports = Reports()
         self._capture: Capture | None = None
 
-    def start(self, patience: Patience = CALM, now: Callable[[], Instant] | None = None) -> Capture:
+    def start(
+        self,
+        patience: Patience = CALM,
+        now: Callable[[], Instant] | None = None,
+        picture: PictureLimits | None = None,
+    ) -> Capture:
         self._capture = Capture(
             self.source.make,
             self.ring,
             now or SystemClock().now,
             self.reports,
-            patience,
-            chance=lambda: 1.0,
+            replace(patience, chance=lambda: 1.0),
+            picture,
         )
         self._capture.start()
         return self._capture
@@ -223,27 +233,51 @@ def test_the_end_of_a_source_is_said_and_is_no_fault(station: Station) -> None:
     assert station.source.opens == 1
 
 
-def test_a_frozen_picture_is_warned_of_once(station: Station) -> None:
-    """Frames that stay the same for long are reported, and still captured."""
-    hands = iter(range(10_000))
+def ticking(step_s: float) -> Callable[[], Instant]:
+    """A clock that each look moves on."""
+    hands = iter(range(100_000))
 
-    def now() -> Instant:  # each look at the clock is a tenth of a second later
-        at = next(hands) * 0.1
+    def now() -> Instant:
+        at = next(hands) * step_s
         return Instant(at, at)
 
-    station.source.play(Frames(1), Frozen(60, number=77))
+    return now
+
+
+FROZEN_ONLY = PictureLimits(mean=None, contrast=None, frozen_s=3.0)
+
+
+def test_a_frozen_picture_is_no_evidence_and_told_once(station: Station) -> None:
+    """Past the limit each frame that repeats the one before carries the reason, until one moves."""
+    station.source.play(Frames(1), Frozen(60, number=77), Frames(2))
     station.ring = Ring(64)
-    capture = station.start(Patience(frozen_after_s=3.0, read_timeout_s=1000.0), now=now)
-    seen = [station.take()[1] for _ in range(61)]
-    assert seen == [0] + [77] * 60
+    capture = station.start(Patience(read_timeout_s=1000.0), ticking(0.1), FROZEN_ONLY)
+    seen = [station.take() for _ in range(63)]
+    assert [number for _, number in seen] == [0] + [77] * 60 + [1, 2]
+    flaws = [frame.flaw for frame, _ in seen]
+    first = flaws.index(Reason.BAD_PICTURE)
+    assert 1 < first <= 31
+    assert flaws == [None] * first + [Reason.BAD_PICTURE] * (61 - first) + [None] * 2
     assert station.reports.next()[0] == "up"
-    kind, seconds = station.reports.next()
-    assert kind == "frozen"
-    assert seconds >= 3.0
+    kind, flaw = station.reports.next()
+    assert (kind, flaw.kind) == ("bad", "frozen")
     assert station.reports.told.empty()
-    frozen_s = capture.state.frozen_s
-    assert frozen_s is not None
-    assert frozen_s >= 3.0
+    assert capture.state.flaws == (flaw,)
+
+
+def test_a_black_picture_is_told_when_it_begins_and_when_it_is_over(station: Station) -> None:
+    """SimCamera paints each frame in the grey of its number: the first eight are black."""
+    station.ring = Ring(128)
+    station.source.play(Frames(8 + 60))
+    limits = PictureLimits(mean=(7.2, 255.0), contrast=None, frozen_s=None)
+    station.start(Patience(read_timeout_s=1000.0), ticking(0.1), limits)
+    frames = [station.take()[0] for _ in range(68)]
+    assert [frame.flaw for frame in frames] == [Reason.BAD_PICTURE] * 8 + [None] * 60
+    told = [station.reports.next() for _ in range(3)]
+    assert sorted(kind for kind, _ in told) == ["bad", "good", "up"]
+    spell = next(news for kind, news in told if kind == "good")
+    assert spell.frames == 8
+    assert spell.flaw.words.startswith("is black: mean ")
 
 
 def test_a_listener_that_fails_costs_no_frame(station: Station) -> None:
@@ -275,6 +309,7 @@ def test_stop_is_bounded_while_the_driver_hangs(station: Station) -> None:
 def test_retries_grow_to_a_limit_with_jitter() -> None:
     """The wait doubles from the first to the longest, and chance takes up to half of it away."""
     patience = Patience(first_retry_s=0.5, longest_retry_s=15.0)
-    assert [patience.retry_s(n, 1.0) for n in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
-    assert patience.retry_s(3, 0.0) == 2.0
-    assert patience.retry_s(10_000, 1.0) == 15.0
+    unlucky, lucky = (replace(patience, chance=lambda at=at: at) for at in (1.0, 0.0))
+    assert [unlucky.retry_s(n) for n in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert lucky.retry_s(3) == 2.0
+    assert unlucky.retry_s(10_000) == 15.0

@@ -9,6 +9,7 @@ import pytest
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.errors import CameraError, ConfigurationError
+from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.conveyor import Conveyor
 from edge_daemon.frames.conveyor_camera import ConveyorCamera
@@ -115,5 +116,6 @@ def test_a_wrong_conveyor_source_is_refused_with_an_example(source: str) -> None
 
 def test_every_other_source_is_opencv_s() -> None:
     """URLs, devices and files are read by OpenCV; nothing is connected before `open`."""
-    for source in ("rtsp://10.0.0.1/stream", "/dev/video0", "/data/line.mp4"):
-        assert isinstance(open_camera(CameraSettings(source=source)), OpenCVCamera)
+    assert isinstance(open_camera(CameraSettings(source="/dev/video0")), OpenCVCamera)
+    for source in ("rtsp://10.0.0.1/stream", "/data/line.mp4"):
+        assert isinstance(open_camera(CameraSettings(source=source)), AvCamera)

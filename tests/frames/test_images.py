@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,8 +20,8 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.collector import Collector
 from edge_daemon.frames.images import Pictures, annotate, encode
-from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 
@@ -49,8 +47,8 @@ def judged(frame: int = 0, verdict: Verdict = Verdict.NG) -> Judged:
 class Lane:
     """A ring with one thread that captures, judges and offers, as the lane does."""
 
-    def __init__(self) -> None:
-        self.ring = Ring(4)
+    def __init__(self, places: int = 4) -> None:
+        self.ring = Ring(places)
         self.number = 0
 
     def judge(self, verdict: Verdict) -> tuple[Judged, Captured]:
@@ -59,7 +57,7 @@ class Lane:
         self.ring.commit(lease, Instant(0.0, 0.0))
         return judged(self.number, verdict), self.ring.pop()
 
-    def offer(self, pictures: Pictures, verdict: Verdict) -> Captured:
+    def offer(self, pictures: Pictures | Collector, verdict: Verdict) -> Captured:
         told, captured = self.judge(verdict)
         self.number += 1
         pictures.offer(told, captured)
@@ -103,80 +101,9 @@ def test_a_box_at_the_rim_of_the_frame_is_no_fault() -> None:
 
 
 def test_nothing_is_held_when_nobody_asks(lane: Lane) -> None:
-    """Without viewers and without a folder, no frame is taken along."""
+    """Without viewers no frame is taken along."""
     pictures = Pictures(lane.ring)
     assert not lane.is_held(lane.offer(pictures, Verdict.NG))
-
-
-def test_one_frame_is_held_at_a_time(lane: Lane, tmp_path: Path) -> None:
-    """While a rejected frame waits for the disk, the next ones pass by and are counted."""
-    pictures = Pictures(lane.ring, RejectedFolder(tmp_path, 10**6))
-    first = lane.offer(pictures, Verdict.NG)  # no thread runs yet
-    second = lane.offer(pictures, Verdict.NG)
-    assert lane.is_held(first)
-    assert not lane.is_held(second)
-    assert pictures.missed == 1
-    pictures.start()
-    pictures.stop(GENEROUS_S)
-    assert not lane.is_held(first)
-    assert len(list(tmp_path.glob("*.jpg"))) == 1
-    assert not lane.is_held(lane.offer(pictures, Verdict.NG))
-
-
-def test_a_rejected_part_is_kept_with_its_facts(lane: Lane, tmp_path: Path) -> None:
-    """The picture is the camera's own, and the JSON beside it says what the result topic says."""
-    folder = tmp_path / "ng" / "line3"
-    rejected = RejectedFolder(folder, 10**6)
-    pictures = Pictures(lane.ring, rejected)
-    lane.offer(pictures, Verdict.OK)
-    lane.offer(pictures, Verdict.NG)
-    pictures.start()
-    pictures.stop(GENEROUS_S)
-    (picture,) = rejected.recent()
-    pixels = cv2.imread(str(picture))
-    assert pixels is not None
-    assert np.abs(pixels.astype(int) - 90).max() <= 2, "boxes were drawn on what is kept"
-    facts = json.loads(picture.with_suffix(".json").read_text())
-    assert facts["frame"] == 1
-    assert facts["model"] == "bottle@1.4.0"
-    assert facts["job_order"] == "WO-17"
-    assert facts["detections"] == [
-        {"class": "scratch", "confidence": 0.91, "box": [40.0, 30.0, 90.0, 80.0]}
-    ]
-
-
-def test_the_oldest_pictures_make_room_within_the_quota(tmp_path: Path) -> None:
-    """The folder never grows beyond its quota, across restarts, and foreign files stay."""
-    jpeg = encode(np.zeros((120, 160, 3), np.uint8))
-    stranger = tmp_path / "notes.jpg"
-    stranger.write_bytes(b"x" * 5000)
-    one = RejectedFolder(tmp_path, 10**6)
-    size = one.write(judged(0), jpeg).stat().st_size
-    facts = sum(path.stat().st_size for path in tmp_path.glob("*.json"))
-    quota = 3 * (size + facts) + 50
-    for frame in range(1, 3):
-        one.write(judged(frame), jpeg)
-    restarted = RejectedFolder(tmp_path, quota)
-    for frame in range(3, 6):
-        restarted.write(judged(frame), jpeg)
-        ours = [path for path in tmp_path.iterdir() if path != stranger]
-        assert sum(path.stat().st_size for path in ours) <= quota
-    frames = [json.loads(path.with_suffix(".json").read_text())["frame"] for path in one.recent()]
-    assert frames == [5, 4, 3]
-    assert stranger.exists()
-    assert len(list(tmp_path.iterdir())) == 7
-
-
-def test_a_disk_that_fails_is_reported_and_costs_no_frame(lane: Lane, tmp_path: Path) -> None:
-    """Where the folder cannot be, the fault is told, and every frame is given back."""
-    (tmp_path / "ng").write_text("a file is in the way")
-    pictures = Pictures(lane.ring, RejectedFolder(tmp_path / "ng", 10**6))
-    captured = lane.offer(pictures, Verdict.NG)
-    assert pictures.fault is None
-    pictures.start()
-    pictures.stop(GENEROUS_S)
-    assert pictures.fault is not None
-    assert not lane.is_held(captured)
 
 
 def test_a_snapshot_is_the_next_judged_frame(lane: Lane) -> None:

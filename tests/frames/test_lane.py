@@ -122,6 +122,9 @@ class Bench:
             lease.pixels.fill(self.ring.next_number % 251)
             self.ring.commit(lease, now)
 
+    def capture_flawed(self, flaw: Reason) -> None:
+        self.ring.commit(self.ring.begin(SHAPE), self.clock.advance(0.001), flaw)
+
     def order(self, assignment: Assignment) -> None:
         """From the next captured frame on."""
         self.ring.stamp_from(assignment, self.ring.next_number)
@@ -627,3 +630,23 @@ def test_any_schedule_gives_each_frame_one_right_verdict(
             tokens = [word.token for word in bench.words if word.frame <= verdict.frame]
             assert verdict.model == (targets[tokens[-1]] if tokens else BOTTLE)
             assert verdict.assignment.linked
+
+
+def test_a_picture_that_is_no_evidence_is_shown_to_no_model() -> None:
+    """It keeps its number and its turn, and does not wait for the model that its product needs."""
+    bench = Bench()
+    bench.load("A", BOTTLE, 1)
+    bench.ask("A", BOTTLE, 1)
+    bench.capture()
+    bench.capture_flawed(Reason.BAD_PICTURE)
+    bench.capture()
+    bench.capture_flawed(Reason.DAMAGED_PICTURE)
+    bench.run_dry()
+    assert [(each.frame, each.reason) for each in bench.verdicts] == [
+        (0, None),
+        (1, Reason.BAD_PICTURE),
+        (2, None),
+        (3, Reason.DAMAGED_PICTURE),
+    ]
+    assert len(bench.script.called("infer")) == 2
+    assert bench.ledger.counts().balanced

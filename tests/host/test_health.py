@@ -62,4 +62,10 @@ def test_a_missing_model_is_no_excuse() -> None:
         return Judged(1, 0.0, 0.0, Assignment(), Verdict.UNINSPECTED, reason)
 
     excused = {reason for reason in Reason if is_excused(judged(reason))}
-    assert excused == {Reason.UNKNOWN_PRODUCT, Reason.CHANGEOVER, Reason.SUPERSEDED}
+    assert excused == {
+        Reason.UNKNOWN_PRODUCT,
+        Reason.CHANGEOVER,
+        Reason.SUPERSEDED,
+        Reason.BAD_PICTURE,
+        Reason.DAMAGED_PICTURE,
+    }

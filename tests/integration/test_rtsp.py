@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
+from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
 from edge_daemon.frames.fault import Fault, SourceError
-from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
@@ -70,8 +71,11 @@ class Station:
     def camera_ended(self) -> None:
         self.told.put(("ended", None))
 
-    def camera_frozen(self, seconds: float) -> None:
-        self.told.put(("frozen", seconds))
+    def picture_bad(self, flaw: Flaw) -> None:
+        self.told.put(("bad", flaw))
+
+    def picture_good(self, spell: Spell) -> None:
+        self.told.put(("good", spell))
 
     def take(self, frames: int) -> list[int]:
         """The numbers in the next frames; each was captured in its turn, and none was dropped."""
@@ -183,5 +187,5 @@ def test_wrong_credentials_are_told_from_wrong_paths(
 
 def fault_of(source: str) -> SourceError:
     with pytest.raises(SourceError) as failed:
-        OpenCVCamera(CameraSettings(source=source, open_timeout_s=5.0)).open()
+        AvCamera(CameraSettings(source=source, open_timeout_s=5.0)).open()
     return failed.value

@@ -212,6 +212,10 @@ class SimCamera:
     def read_into(self, pixels: Pixels) -> Pixels | None:
         return self._source.read(self, pixels)
 
+    @property
+    def damage(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self._source.closed(self)
 

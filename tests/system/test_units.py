@@ -104,9 +104,9 @@ def test_the_catalog_explains_what_a_technician_meets() -> None:
     """What goes wrong at a line, and is not the program's fault, has a text."""
     assert {
         "broker_lost",
-        "camera_frozen",
         "camera_lost",
         "order_refused",
+        "picture_bad",
         "request_refused",
         "state_not_saved",
         "subscription_refused",

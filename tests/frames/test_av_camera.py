@@ -1,4 +1,4 @@
-"""OpenCV sources: files as cameras, and faults that a technician can act on."""
+"""Files and streams as cameras, what their decoder complains of, and faults in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.frames.av_camera import AvCamera
+from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
-from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
 
 FRAMES = 6
+FILMS = Path(__file__).with_name("films")
+"""40 frames each, a key frame every ten (Motion JPEG: all of them)."""
 
 
 def film(path: Path, *, size: str = "64x48", rate: int = 25, frames: int = FRAMES) -> Path:
@@ -36,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("film") / "clip.mp4")
 
 
-def read_all(camera: OpenCVCamera, pixels: Pixels, most: int = 100) -> list[Pixels]:
+def read_all(camera: AvCamera, pixels: Pixels, most: int = 100) -> list[Pixels]:
     frames: list[Pixels] = []
     while len(frames) < most:
         got = camera.read_into(pixels)
@@ -48,7 +51,7 @@ def read_all(camera: OpenCVCamera, pixels: Pixels, most: int = 100) -> list[Pixe
 
 def test_a_file_is_decoded_into_the_place_that_is_given(clip: Path) -> None:
     """Every frame of the file arrives once, in shared memory, and then the source has ended."""
-    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=1000, loop=False))
+    camera = AvCamera(CameraSettings(source=str(clip), fps=1000, loop=False))
     shape = camera.open()
     assert shape == FrameShape(48, 64)
     assert camera.fps == 1000
@@ -70,7 +73,7 @@ def test_a_file_is_decoded_into_the_place_that_is_given(clip: Path) -> None:
 def test_a_file_plays_at_its_own_rate_unless_told_otherwise(clip: Path) -> None:
     """The rate comes from the file, or from the settings."""
     for fps, expected in ((None, 25.0), (5.0, 5.0)):
-        camera = OpenCVCamera(CameraSettings(source=str(clip), fps=fps))
+        camera = AvCamera(CameraSettings(source=str(clip), fps=fps))
         camera.open()
         assert camera.fps == expected
         camera.close()
@@ -78,7 +81,7 @@ def test_a_file_plays_at_its_own_rate_unless_told_otherwise(clip: Path) -> None:
 
 def test_a_looped_file_begins_again_with_its_first_frame(clip: Path) -> None:
     """Without `loop: false` a file is an endless camera that repeats itself exactly."""
-    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=1000))
+    camera = AvCamera(CameraSettings(source=str(clip), fps=1000))
     camera.open()
     frames = read_all(camera, np.empty((48, 64, 3), np.uint8), most=2 * FRAMES + 1)
     camera.close()
@@ -87,23 +90,84 @@ def test_a_looped_file_begins_again_with_its_first_frame(clip: Path) -> None:
 
 
 def test_a_change_of_resolution_within_a_stream_keeps_the_frames_whole(tmp_path: Path) -> None:
-    """OpenCV scales to the shape that it was opened with; opened anew, it tells the new one."""
+    """Frames of another shape come as they are, in a place of their own."""
     parts = [film(tmp_path / "a.mjpeg"), film(tmp_path / "b.mjpeg", size="96x80")]
     joined = tmp_path / "joined.mjpeg"
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
-    camera = OpenCVCamera(CameraSettings(source=str(joined), fps=1000, loop=False))
+    camera = AvCamera(CameraSettings(source=str(joined), fps=1000, loop=False))
     assert camera.open() == FrameShape(48, 64)
     frames = read_all(camera, np.empty((48, 64, 3), np.uint8))
     camera.close()
-    assert [frame.shape for frame in frames] == [(48, 64, 3)] * (2 * FRAMES)
-    again = OpenCVCamera(CameraSettings(source=str(parts[1])))
-    assert again.open() == FrameShape(80, 96)
-    again.close()
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * FRAMES + [(80, 96, 3)] * FRAMES
+
+
+def decoded(path: Path) -> list[tuple[bytes, str | None]]:
+    """Every picture of a film, with what was wrong with it."""
+    camera = AvCamera(CameraSettings(source=str(path), fps=1000, loop=False))
+    pixels = np.empty((64, 288, 3), np.uint8)
+    camera.open()
+    found = []
+    while (got := camera.read_into(pixels)) is not None:
+        found.append((got.tobytes(), camera.damage))
+    camera.close()
+    return found
+
+
+def lost(film: bytes) -> bytes:
+    """Two packets of the transport stream did not arrive."""
+    at = len(film) // 2 // 188 * 188
+    return film[:at] + film[at + 376 :]
+
+
+def flipped(film: bytes) -> bytes:
+    """A bad cable: a bit in every 150th byte of the middle third, headers of packets left alone."""
+    bad = bytearray(film)
+    for at in range(len(film) // 3, 2 * len(film) // 3, 150):
+        bad[at] ^= 0x10 if at % 188 > 20 else 0
+    return bytes(bad)
+
+
+def cut(film: bytes) -> bytes:
+    """A JPEG in the middle ends before its end, and another one has a hole."""
+    pictures = [b"\xff\xd8" + each for each in film.split(b"\xff\xd8")[1:]]
+    pictures[10] = pictures[10][: len(pictures[10]) // 2]
+    pictures[20] = pictures[20][:700] + pictures[20][-300:]
+    return b"".join(pictures)
+
+
+@pytest.mark.parametrize("name", ["h264.ts", "hevc.ts", "mpeg4.ts", "mjpeg.mjpeg"])
+def test_a_whole_film_has_no_damaged_picture(name: str) -> None:
+    """From its first frame to its last, and again when it is opened anew."""
+    for _ in range(2):
+        assert [damage for _, damage in decoded(FILMS / name)] == [None] * 40
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("h264.ts", lost),
+        ("h264.ts", flipped),
+        ("hevc.ts", lost),
+        ("mpeg4.ts", lost),
+        ("mjpeg.mjpeg", cut),
+    ],
+)
+def test_what_could_not_be_decoded_is_damaged_until_the_next_key_frame(
+    name: str, harm: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """Every picture that differs from the whole film's says so; those before and after do not."""
+    whole = {pixels for pixels, _ in decoded(FILMS / name)}
+    path = tmp_path / name
+    path.write_bytes(harm((FILMS / name).read_bytes()))
+    seen = decoded(path)
+    assert [damage for pixels, damage in seen if pixels not in whole and damage is None] == []
+    assert sum(damage is not None for _, damage in seen) >= 2
+    assert [damage for _, damage in (*seen[:10], *seen[-8:])] == [None] * 18
 
 
 def test_close_from_another_thread_ends_a_wait(clip: Path) -> None:
     """A stop does not wait for the next turn of a slow file."""
-    camera = OpenCVCamera(CameraSettings(source=str(clip), fps=0.001))
+    camera = AvCamera(CameraSettings(source=str(clip), fps=0.001))
     camera.open()
     pixels = np.empty((48, 64, 3), np.uint8)
     camera.read_into(pixels)
@@ -122,7 +186,7 @@ def test_close_from_another_thread_ends_a_wait(clip: Path) -> None:
 def fault_of(source: str) -> SourceError:
     settings = CameraSettings(source=source, open_timeout_s=1.0, read_timeout_s=1.0)
     with pytest.raises(SourceError) as failed:
-        OpenCVCamera(settings).open()
+        open_camera(settings).open()
     assert "secret" not in str(failed.value)
     return failed.value
 

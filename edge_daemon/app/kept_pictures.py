@@ -1,0 +1,77 @@
+"""What is told of the pictures of rejected parts: those that were not kept, and the quota."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from edge_daemon.core.values import Instant
+from edge_daemon.frames.collector import Collector, Tally
+from edge_daemon.host.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
+
+MISSED_AGAIN_S = 60.0
+"""Between two events that pictures were not kept, and how long health names it."""
+REMOVED_AGAIN_S = 3600.0
+"""Between two events that the quota removed pictures: it is what the settings ask for."""
+
+
+class KeptPictures:
+    """Looks once a second; the first loss is told at once, then a count at a time."""
+
+    def __init__(
+        self, collector: Collector, announce: Callable[[str, str], None], metrics: Metrics
+    ) -> None:
+        self._collector = collector
+        self._announce = announce
+        self._metrics = metrics
+        self._seen = self._told = Tally()
+        self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
+        self._at = 0.0
+
+    def look(self, now: Instant) -> None:
+        """Count and tell what is new."""
+        tally, seen, self._at = self._collector.tally, self._seen, now.at
+        self._seen = tally
+        for outcome, count in vars(tally).items():
+            self._metrics.ng_images(outcome, count - vars(seen)[outcome])
+        if tally.missed + tally.failed > seen.missed + seen.failed:
+            self._lost_at = now.at
+        self._tell_lost(tally, now.at)
+        self._tell_removed(tally, now.at)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong at present, a sentence each; any thread."""
+        fault = self._collector.fault
+        if fault is not None:
+            yield f"pictures of rejected parts cannot be kept: {fault}"
+        elif self._at - self._lost_at < MISSED_AGAIN_S:
+            yield "pictures of rejected parts come faster than they can be written"
+
+    def _tell_lost(self, tally: Tally, at: float) -> None:
+        missed, failed = tally.missed - self._told.missed, tally.failed - self._told.failed
+        if not missed + failed or at - self._lost_told_at < MISSED_AGAIN_S:
+            return
+        why = []
+        if missed:
+            why.append(f"{missed} came faster than they can be written")
+        if failed:
+            fault = self._collector.fault
+            why.append(f"{failed} were not taken by the disk" + (f" ({fault})" if fault else ""))
+        message = f"Pictures of rejected parts were not kept: {', '.join(why)}."
+        _log.error("ng_images_missed", missed=missed, failed=failed)
+        self._announce("ng_images_missed", message)
+        self._lost_told_at = at
+        self._told = Tally(tally.kept, tally.missed, tally.failed, self._told.removed)
+
+    def _tell_removed(self, tally: Tally, at: float) -> None:
+        removed = tally.removed - self._told.removed
+        if not removed or at - self._removed_told_at < REMOVED_AGAIN_S:
+            return
+        message = f"The quota of results.ng_images is full: the {removed} oldest pictures went."
+        _log.info("ng_images_removed", pictures=removed)
+        self._announce("ng_images_removed", message)
+        self._removed_told_at = at
+        self._told = Tally(self._told.kept, self._told.missed, self._told.failed, tally.removed)

@@ -1,0 +1,87 @@
+"""Nothing is lost in silence: pictures that were not kept are an event, a problem and a count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, REMOVED_AGAIN_S, KeptPictures
+from edge_daemon.core.values import Instant
+from edge_daemon.frames.collector import Tally
+from edge_daemon.host.metrics import Metrics
+
+
+@dataclass
+class Folder:
+    """What a collector says of itself."""
+
+    tally: Tally = Tally()
+    fault: str | None = None
+
+
+@dataclass
+class Desk:
+    """A day at the folder, with what was told."""
+
+    folder: Folder = field(default_factory=Folder)
+    metrics: Metrics = field(default_factory=Metrics)
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pictures = KeptPictures(self.folder, self.tell, self.metrics)  # type: ignore[arg-type]
+
+    def tell(self, event: str, message: str) -> None:
+        self.told.append((event, message))
+
+    def look(self, at: float, **more: int) -> list[str]:
+        added = {name: vars(self.folder.tally)[name] + count for name, count in more.items()}
+        self.folder.tally = replace(self.folder.tally, **added)
+        self.pictures.look(Instant(at, at))
+        return list(self.pictures.problems())
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_the_first_loss_is_told_at_once_and_more_once_a_minute(desk: Desk) -> None:
+    """However many are lost each second, every one of them is in an event's count."""
+    assert desk.look(0.0, kept=5) == []
+    assert desk.look(1.0, missed=2) == [
+        "pictures of rejected parts come faster than they can be written"
+    ]
+    for second in range(2, 130):
+        desk.look(float(second), missed=1)
+    counts = [message.split(": ")[1].split(" ")[0] for _, message in desk.told]
+    assert counts == ["2", "60", "60"]
+    assert {event for event, _ in desk.told} == {"ng_images_missed"}
+    assert desk.look(129.0 + MISSED_AGAIN_S) == []
+    assert sum(int(m.split(": ")[1].split(" ")[0]) for _, m in desk.told) == 130
+    assert b'edge_ng_images_total{outcome="missed"} 130.0' in desk.metrics.render()
+    assert b'edge_ng_images_total{outcome="kept"} 5.0' in desk.metrics.render()
+
+
+def test_a_disk_that_takes_none_is_a_problem_until_it_does(desk: Desk) -> None:
+    """The cause stands in the event and in health, also while no part is rejected."""
+    desk.folder.fault = "No space left on device"
+    assert desk.look(0.0, failed=1) == [
+        "pictures of rejected parts cannot be kept: No space left on device"
+    ]
+    (event,) = desk.told
+    assert event[1].endswith("1 were not taken by the disk (No space left on device).")
+    assert desk.look(1000.0) != []
+    desk.folder.fault = None
+    assert desk.look(1001.0, kept=1) == []
+
+
+def test_a_full_quota_is_told_and_is_no_problem(desk: Desk) -> None:
+    """The settings ask for it: at once, then a count an hour."""
+    assert desk.look(0.0, removed=3) == []
+    for minute in range(1, 61):
+        assert desk.look(minute * 60.0, removed=1) == []
+    assert [event for event, _ in desk.told] == ["ng_images_removed"] * 2
+    assert "the 3 oldest" in desk.told[0][1]
+    assert "the 60 oldest" in desk.told[1][1]
+    assert REMOVED_AGAIN_S == 3600.0
