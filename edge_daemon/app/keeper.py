@@ -81,7 +81,6 @@ class Keeper:
         self._clock = clock
         self._started_at = clock.now().at
         self._summary_at = self._started_at
-        self._captured = 0
         self._given_up_before = self._given_up_told = watched.journal.outbox_dropped()
         self._given_up_told_at = self._started_at - TELL_AGAIN_S
         self._is_ready = False
@@ -163,9 +162,6 @@ class Keeper:
 
     def _set_gauges(self) -> None:
         watched, metrics = self._watched, self._metrics
-        counts = watched.ledger.counts()
-        metrics.captured(counts.captured - self._captured)
-        self._captured = counts.captured
         metrics.mqtt(watched.session.online)
         metrics.outbox(watched.journal.outbox_depth())
         metrics.models(
