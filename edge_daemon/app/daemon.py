@@ -103,6 +103,7 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             is_healthy=lambda: pulse.health().good,
+            ready=pulse.ready,
             reserve=ground.reserve,
             wishes=self._wishes.remarks,
             files=self._told_of_files,
@@ -126,7 +127,7 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             model_state=lambda: control.desk.model_state,
-            problems=self.keeper.problems,
+            standing=self.keeper.standing,
         )
         self._window = Window(seen, frames.pictures, ground.metrics, control.on_request)
 

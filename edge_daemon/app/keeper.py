@@ -25,6 +25,7 @@ from edge_daemon.host import allocator
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu
+from edge_daemon.host.health import BROKER_AWAY, NO_MODEL, Health, Standing
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.host.metrics import Metrics, ModelRole
@@ -54,6 +55,7 @@ class Watched:
     camera: Callable[[], CameraState]
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
+    ready: Callable[[], Health]
     reserve: Reserve
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
@@ -175,17 +177,23 @@ class Keeper:
         if memory:
             metrics.gpu(memory)
 
+    def standing(self) -> Standing:
+        """How the station stands, for the page and the health topic alike; any thread."""
+        watched = self._watched
+        ready = watched.ready()
+        return Standing(watched.is_healthy(), ready.good, self._problems(ready))
+
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be, a sentence each; any thread."""
+        return self.standing().problems
+
+    def _problems(self, ready: Health) -> tuple[str, ...]:
         watched = self._watched
         found = []
         if (broken := watched.ledger.first_violation) is not None:
             found.append(f"the ledger does not balance: {broken}")
-        if watched.state().active is None:
-            found.append("no model is active")
+        found.extend(ready.reasons)
         camera = watched.camera()
-        if camera.state is not CameraPhase.ONLINE:
-            found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
         also = (*watched.wishes(), *watched.files(), *watched.unread())
@@ -223,13 +231,10 @@ class Keeper:
         away = camera.state is not CameraPhase.ONLINE
         if not self._is_ready and (inspected or away or watched.ring.is_open):
             self._is_ready = self._notifier.ready(line)
-        elif problems:
-            self._notifier.status(f"{line}; {problems[0]}")
         else:
-            self._notifier.status(line)
-        # Healthy: inferences complete, or rightly none does (no camera, a product without a model,
-        # a load with its own limit). No restart brings a model to a box that has none.
-        if watched.is_healthy() or active is None:
+            news = [each for each in problems if each not in (NO_MODEL, BROKER_AWAY)]
+            self._notifier.status("; ".join((line, *news[:1])))
+        if watched.is_healthy():  # the same answer as that of `/healthz`
             self._notifier.watchdog()
 
     def _log_summary(self) -> None:

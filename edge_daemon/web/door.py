@@ -25,7 +25,10 @@ COMMAND_HEADER = "x-edge-daemon"
 """A browser sends it across sites only after asking, and we never answer that question."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""What a container runtime asks; it says nothing of the line."""
+"""What a container runtime asks; without the token it is answered in brief."""
+
+STRANGER = "edge_daemon.stranger"
+"""In the scope of a request that was let in without the token it would need elsewhere."""
 
 WRONG_TOKEN_S = 0.5
 """A wrong token is answered this late: guessing takes for ever."""
@@ -94,7 +97,10 @@ class Door:
             return _plain(
                 403, f"A request that changes something needs the header {COMMAND_HEADER}."
             )
-        if self._rules.token is None or path in OPEN_PATHS or path == "/static/page.css":
+        if self._rules.token is None or path == "/static/page.css":
+            return None
+        if path in OPEN_PATHS and not self._is_known(headers):
+            scope[STRANGER] = True
             return None
         return await self._check_token(scope, headers)
 
@@ -103,17 +109,21 @@ class Door:
             return True  # the token, bound to the true address by the cookie, keeps strangers out
         return _host_name(headers.get("host", "")) in _LOCAL_NAMES | {self._rules.host}
 
-    async def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _is_known(self, headers: Headers) -> bool:
+        """Whether the token, or the cookie that stands for it, was brought."""
         given = headers.get("authorization", "")
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
-        if _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge):
+        return _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge)
+
+    async def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+        if self._is_known(headers):
             return None
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if shown and _same(shown, self._rules.token or ""):
             welcome = RedirectResponse(scope["path"], 303)
             welcome.set_cookie(self._cookie, self._badge, httponly=True, samesite="strict")
             return welcome
-        if given or shown:
+        if shown or "authorization" in headers:
             await asyncio.sleep(WRONG_TOKEN_S)
         if "text/html" in headers.get("accept", ""):
             return Response(_QUESTION.read_bytes(), 401, media_type="text/html")

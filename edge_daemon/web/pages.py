@@ -21,7 +21,7 @@ from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.health import Health
 from edge_daemon.host.metrics import CONTENT_TYPE
 from edge_daemon.web.answers import Answers
-from edge_daemon.web.door import Door, Rules
+from edge_daemon.web.door import STRANGER, Door, Rules
 from edge_daemon.web.history import KEPT_S, newest
 from edge_daemon.web.live import Live
 from edge_daemon.web.sources import Sources
@@ -117,11 +117,11 @@ class Pages:
     async def _metrics(self, _: Request) -> Response:
         return Response(await self._aside(self._sources.metrics), media_type=CONTENT_TYPE)
 
-    async def _healthz(self, _: Request) -> Response:
-        return _health(await self._aside(self._sources.health))
+    async def _healthz(self, request: Request) -> Response:
+        return _health(request, await self._aside(self._sources.health))
 
-    async def _readyz(self, _: Request) -> Response:
-        return _health(await self._aside(self._sources.ready))
+    async def _readyz(self, request: Request) -> Response:
+        return _health(request, await self._aside(self._sources.ready))
 
     # ------------------------------------------------------------------ pictures
 
@@ -185,7 +185,9 @@ def _own_id(payload: bytes) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else ()
 
 
-def _health(health: Health) -> Response:
+def _health(request: Request, health: Health) -> Response:
+    if STRANGER in request.scope:
+        health = health.in_brief
     body = {"good": health.good, "reasons": list(health.reasons)}
     return JSONResponse(body, 200 if health.good else 503)
 

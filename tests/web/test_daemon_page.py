@@ -71,12 +71,28 @@ def test_every_path_of_a_daemon_that_runs(tmp_path: Path) -> None:
         assert not state.commands
         assert caller.get("/healthz")[0] == 200
         status, why = caller.get("/readyz")
-        assert (status, b"the broker is away" in why) == (503, True)
+        assert (status, json.loads(why)["reasons"]) == (503, ["the broker is away"])
+        assert (state.health.ready, state.health.problems) == (False, ("the broker is away",))
+        assert running(device).keeper.problems() == state.health.problems
         assert f'edge_model_info{{model="{V1}"'.encode() in caller.get("/metrics")[1]
         assert caller.get("/snapshot.jpg")[1].startswith(b"\xff\xd8")
         assert caller.post("/api/request/swap", {"model": V2})[0] == 404
         swap = json.loads(caller.get(f"/api/swaps/{state.swaps[0].id}")[1])
         assert swap["receipt"]["to"] == V1
+
+
+def test_a_station_without_a_model_lives_and_is_not_ready() -> None:
+    """A probe must not restart it; page, `/readyz` and health give the same reasons."""
+    with Device(settings={"http": {"listen": "127.0.0.1:0"}}) as device:
+        caller, daemon = Caller(running(device).http_port), running(device)
+        wait_until(lambda: daemon.frames.ledger.counts().captured > 0, "frames")
+        status, why = caller.get("/healthz")
+        assert (status, json.loads(why)) == (200, {"good": True, "reasons": ["no model is active"]})
+        status, why = caller.get("/readyz")
+        reasons = ["no model is active", "the broker is away"]
+        assert (status, json.loads(why)["reasons"]) == (503, reasons)
+        assert caller.state().health.problems == tuple(reasons)
+        assert daemon.keeper.problems() == tuple(reasons)
 
 
 def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:

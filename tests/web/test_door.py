@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_daemon.web.door import Door, Rules
+from edge_daemon.web.door import STRANGER, Door, Rules
 
 LOCAL = Rules("127.0.0.1")
 GUARDED = Rules("0.0.0.0", is_local=False, device="cam1", token="s3cret")
@@ -19,8 +20,8 @@ GUARDED = Rules("0.0.0.0", is_local=False, device="cam1", token="s3cret")
 class Caller:
     """A browser or a script before the door; it keeps the cookies that it is given."""
 
-    def __init__(self, rules: Rules, host: str) -> None:
-        self._door = Door(PlainTextResponse("inside"), rules)
+    def __init__(self, rules: Rules, host: str, app: ASGIApp | None = None) -> None:
+        self._door = Door(app or PlainTextResponse("inside"), rules)
         self._url = f"http://{host}"
         self._cookies = httpx.Cookies()
 
@@ -97,6 +98,21 @@ def test_without_the_token_nothing_is_seen() -> None:
         assert caller.get(path).status_code == 401
     assert caller.get("/healthz").text == "inside"
     assert caller.get("/readyz").text == "inside"
+
+
+def test_who_has_no_token_is_known_as_a_stranger() -> None:
+    """Health checks are answered in brief to those who would see nothing else."""
+    seen: list[bool] = []
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(STRANGER in scope)
+        await PlainTextResponse("inside")(scope, receive, send)
+
+    caller = Caller(GUARDED, "10.0.0.7:9464", inside)
+    caller.get("/readyz")
+    caller.get("/readyz", headers={"authorization": "Bearer s3cret"})
+    Caller(LOCAL, "localhost", inside).get("/readyz")
+    assert seen == [True, False, False]
 
 
 def test_a_browser_is_asked_for_the_token() -> None:
