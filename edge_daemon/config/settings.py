@@ -256,6 +256,8 @@ class HttpSettings(Group):
     """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
     token_file: FilePath | None = None
     """File with a token that every caller must present; required when not on loopback."""
+    hosts: tuple[Host, ...] = ()
+    """Names by which people reach the page through a proxy; on loopback no other is answered."""
     view_width: int | None = Field(default=1280, ge=160, le=16_384)
     """Pixels that a picture of the live view is wide, at most; null: as the camera gives them."""
     commands: bool = False

@@ -69,7 +69,9 @@ class Pages:
         if sources.ask is not None:
             routes.append(Route("/api/request/{verb}", self._ask, methods=["POST"]))
             routes.append(Route("/api/answers/{id}", self._answer))
-        self.app: ASGIApp = Door(Starlette(routes=routes), rules)
+        inside = Starlette(routes=routes)
+        inside.router.redirect_slashes = False  # to an absolute address, which a proxy may not know
+        self.app: ASGIApp = Door(inside, rules)
 
     async def close(self) -> None:
         """End the streams, and what waits for a picture."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -58,6 +59,20 @@ def test_a_name_that_was_rebound_to_us_sees_nothing(host: str) -> None:
     """DNS rebinding ends at the Host header, health checks included."""
     answer = client(LOCAL).get("/healthz", headers={"host": host})
     assert (answer.status_code, "inside" in answer.text) == (421, False)
+    assert "add it to http.hosts" in answer.text
+
+
+def test_the_names_of_a_proxy_are_known() -> None:
+    """In Host, and in Origin where the proxy says another Host than the browser did."""
+    proxied = replace(LOCAL, names=frozenset({"line3.plant.example"}))
+    for host in ("line3.plant.example", "LINE3.plant.example:8443"):
+        assert client(proxied).get("/", headers={"host": host}).text == "inside"
+    assert client(proxied).get("/", headers={"host": "plant.example"}).status_code == 421
+    command = {"x-edge-daemon": "1", "origin": "https://line3.plant.example"}
+    assert client(proxied).post("/api/request/hold", headers=command).text == "inside"
+    assert client(LOCAL).post("/api/request/hold", headers=command).status_code == 403
+    other = {**command, "origin": "https://evil.example"}
+    assert client(proxied).post("/api/request/hold", headers=other).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -136,7 +151,7 @@ def test_a_link_with_the_token_is_exchanged_for_a_cookie() -> None:
     """The token leaves the address bar at once, and the cookie is not the token."""
     caller = client(GUARDED, "station.example:9464")
     welcome = caller.get("/?token=s3cret")
-    assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "./")  # whatever leads here
     cookie = welcome.headers["set-cookie"]
     assert "httponly" in cookie.lower()
     assert "samesite=strict" in cookie.lower()
