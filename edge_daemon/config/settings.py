@@ -35,7 +35,7 @@ from edge_daemon.config.fields import (
 )
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.proof import GateSettings, TrialSettings
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source
 
 
 class TlsSettings(Group):
@@ -336,7 +336,7 @@ class Settings(Group):
         return self.state_dir / self.device
 
     def redacted(self) -> dict[str, Any]:
-        """The settings as plain values that may leave the box: no credentials in URLs."""
+        """The settings as plain values that may leave the box: no credentials in the source."""
         plain: dict[str, Any] = self.model_dump(mode="json")
-        plain["camera"]["source"] = redact(self.camera.source)
+        plain["camera"]["source"] = public_source(self.camera.source)
         return plain

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -41,6 +41,7 @@ class OpenCVCamera:
     def __init__(self, settings: CameraSettings) -> None:
         self._settings = settings
         self._source = settings.source
+        self._named = public_source(settings.source)
         self._is_device = self._source.startswith("/dev/")
         self._is_file = not self._is_device and "://" not in self._source
         self._busy = threading.Lock()  # held while a call into the library runs
@@ -66,7 +67,7 @@ class OpenCVCamera:
             if first is None:
                 raise SourceError(
                     Fault.GARBAGE,
-                    f"{self.describe()} opens, but holds no picture.",
+                    f"{self._named} opens, but holds no picture.",
                     hint="Try `ffprobe` on it.",
                 )
             self._first = first
@@ -98,7 +99,7 @@ class OpenCVCamera:
                 self._busy.release()
 
     def describe(self) -> str:
-        return redact(self._source)
+        return self._named
 
     # ------------------------------------------------------------------- under `_Using`
 
@@ -136,7 +137,7 @@ class OpenCVCamera:
         try:
             opened = capture.open(self._source, backend, parameters)
         except cv2.error as error:
-            raise SourceError(Fault.GARBAGE, f"{self._source} cannot be opened: {error}") from None
+            raise SourceError(Fault.GARBAGE, f"{self._named} cannot be opened: {error}") from None
         if not opened:
             capture.release()
             if time.monotonic() - began >= settings.open_timeout_s:
@@ -177,7 +178,7 @@ class OpenCVCamera:
             good, frame = self._capture.read(pixels)
         except cv2.error as error:
             raise SourceError(
-                Fault.GARBAGE, f"{self._source} gave a frame that cannot be decoded: {error}."
+                Fault.GARBAGE, f"{self._named} gave a frame that cannot be decoded: {error}."
             ) from None
         if not good or frame is None:
             self._explain_end(time.monotonic() - began)
@@ -188,7 +189,7 @@ class OpenCVCamera:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise SourceError(
                 Fault.GARBAGE,
-                f"{self._source} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
+                f"{self._named} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
                 hint="Set the camera to an 8-bit colour format.",
             )
         self._frames_of_round += 1
@@ -204,19 +205,19 @@ class OpenCVCamera:
             raise self._timeout("gave no frame", self._settings.read_timeout_s)
         raise SourceError(
             Fault.ENDED,
-            f"The stream of {self._source} ended.",
+            f"The stream of {self._named} ended.",
             hint="The camera or its cable went away, or the camera restarts.",
         )
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
             Fault.TIMEOUT,
-            f"{self._source} {what} within {limit_s:g} s.",
+            f"{self._named} {what} within {limit_s:g} s.",
             hint="Is the camera on, and the network up?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._source} was closed.")
+        return SourceError(Fault.ENDED, f"{self._named} was closed.")
 
 
 class _Using:
