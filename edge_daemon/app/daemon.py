@@ -30,6 +30,7 @@ from edge_daemon.core.events import Event, SlotLost, StoodIn
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import logs
+from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.systemd import Notifier
 from edge_daemon.slots.process import ENGINE
@@ -89,7 +90,7 @@ class Daemon:
             lambda: control.session.online,
             self._probe,
         )
-        pulse = Pulse(body)
+        pulse, tls = Pulse(body), ground.settings.mqtt.tls
         self._wishes = Wishes(ground, control)
         self._notifier = Notifier.from_environ(os.environ)
         self.watched = Watched(
@@ -105,6 +106,7 @@ class Daemon:
             is_healthy=lambda: pulse.health().good,
             ready=pulse.ready,
             reserve=ground.reserve,
+            certificates=Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             wishes=self._wishes.remarks,
             files=self._told_of_files,
             unread=control.orders.problems,

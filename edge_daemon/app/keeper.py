@@ -22,6 +22,7 @@ from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host import allocator
+from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu
@@ -57,6 +58,7 @@ class Watched:
     is_healthy: Callable[[], bool]
     ready: Callable[[], Health]
     reserve: Reserve
+    certificates: Certificates
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
@@ -144,6 +146,7 @@ class Keeper:
         """Everything once."""
         now = self._clock.now()
         self.report_camera()
+        self._watched.certificates.look(now)
         self._set_gauges()
         watched = self._watched
         problems = self.problems()
@@ -173,6 +176,7 @@ class Keeper:
         )
         for name, slot in watched.slots.items():
             metrics.slot_memory(name, "host", slot.memory_bytes())
+        metrics.certificates(watched.certificates.ends)
         memory = watched.gpu.memory() if watched.gpu else None
         if memory:
             metrics.gpu(memory)
@@ -196,6 +200,7 @@ class Keeper:
         camera = watched.camera()
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
+        found.extend(watched.certificates.problems(self._clock.now().utc))
         also = (*watched.wishes(), *watched.files(), *watched.unread())
         return (*found, *self._disk_problems(), *also)
 

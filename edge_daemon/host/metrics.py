@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -120,6 +120,9 @@ class Metrics:
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
+        self._certificates = gauge(
+            "edge_certificate_expires_seconds", "POSIX time at which it ends.", ["file"]
+        )
         self._gpu = gauge("edge_gpu_memory_bytes", "Memory of the device.", ["kind"])
 
     def follow(self, totals: Callable[[], Totals]) -> None:
@@ -164,6 +167,11 @@ class Metrics:
 
     def outbox(self, depth: int) -> None:
         self._outbox_depth.set(depth)
+
+    def certificates(self, ends: Mapping[str, float]) -> None:
+        """When the files of mqtt.tls end, in POSIX seconds by their keys."""
+        for file, end in ends.items():
+            self._certificates.labels(file).set(end)
 
     def gpu(self, memory: GpuMemory) -> None:
         """What the driver says, of all processes together."""

@@ -29,6 +29,7 @@ CONTRACT = {
     "edge_mqtt_connected",
     "edge_outbox_depth",
     "edge_gpu_memory_bytes{kind}",
+    "edge_certificate_expires_seconds{file}",
 }
 
 
@@ -68,6 +69,7 @@ def used() -> Metrics:
     metrics.camera(up=True)
     metrics.mqtt(connected=False)
     metrics.outbox(3)
+    metrics.certificates({"ca": 2e9})
     metrics.gpu(GpuMemory(1, 2, 3))
     return metrics
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import msgspec
 
 from edge_daemon.app import Daemon
 from edge_daemon.web.state import PageState
+from tests.sim.certificates import pem
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import free_port
 
@@ -93,6 +95,18 @@ def test_a_station_without_a_model_lives_and_is_not_ready() -> None:
         assert (status, json.loads(why)["reasons"]) == (503, reasons)
         assert caller.state().health.problems == tuple(reasons)
         assert daemon.keeper.problems() == tuple(reasons)
+
+
+def test_a_certificate_that_ends_soon_is_told_everywhere(tmp_path: Path) -> None:
+    """A problem on the page and in health, and a time in the metrics; the station is ready."""
+    (tmp_path / "ca.pem").write_bytes(pem(time.time(), 5.5))
+    mqtt = {"tls": {"ca": str(tmp_path / "ca.pem")}, "port": free_port()}
+    with Device(V1, settings={"http": {"listen": "127.0.0.1:0"}, "mqtt": mqtt}) as device:
+        caller = Caller(running(device).http_port)
+        problem = "the file of mqtt.tls.ca expires in 5 days"
+        wait_until(lambda: problem in caller.state().health.problems, "the problem")
+        assert problem not in json.loads(caller.get("/readyz")[1])["reasons"]
+        assert b'edge_certificate_expires_seconds{file="ca"}' in caller.get("/metrics")[1]
 
 
 def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:
