@@ -133,6 +133,17 @@ def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:
         wait_until(lambda: caller.state().swaps[0].by == "kim", "the timeline's entry")
 
 
+def test_a_swap_for_a_day_that_nobody_lives_to_see_leaves_the_page_as_it_is() -> None:
+    """Whatever is answered to it, the state is shown."""
+    with Device(V1, V2, settings={"http": {"listen": "127.0.0.1:0", "commands": True}}) as device:
+        device.await_active(V1)
+        caller = Caller(running(device).http_port)
+        late = {"id": "r1", "model": V2, "at": "9999-12-31T23:59:59-23:59"}
+        caller.post("/api/request/swap", late)
+        caller.post("/api/request/hold", {})  # read after it
+        assert caller.get("/api/state")[0] == 200
+
+
 def test_a_port_in_use_is_one_error_and_the_line_goes_on() -> None:
     """Frames are judged without the page, and the log says what to do."""
     with socket.socket() as taken:
