@@ -24,7 +24,7 @@ from tests.sim.house import House
 SCRAPES = 10_000
 SCRAPES_BY_HTTP = 300
 CAPTURED = re.compile(rb"^edge_frames_captured_total (\S+)$", re.MULTILINE)
-BURST, BREATH_S = 16, 0.001
+BURST, BREATH_S = 4, 0.001
 SAMPLE = re.compile(rb"^(edge_(?:frames|inference|frame_latency)\w*)(?:{.*})? (\S+)$", re.MULTILINE)
 
 
