@@ -196,13 +196,15 @@ class Keeper:
         found = []
         if (broken := watched.ledger.first_violation) is not None:
             found.append(f"the ledger does not balance: {broken}")
-        found.extend(ready.reasons)
+        found.extend(each for each in ready.reasons if each != BROKER_AWAY)
         camera = watched.camera()
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
         found.extend(watched.certificates.problems(self._clock.now().utc))
-        also = (*watched.wishes(), *watched.files(), *watched.unread())
-        return (*found, *self._disk_problems(), *also)
+        found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))
+        found.extend(watched.unread())
+        # Last: the line runs without a broker, and what else is amiss may not.
+        return (*found, *(each for each in ready.reasons if each == BROKER_AWAY))
 
     def _disk_problems(self) -> Iterator[str]:
         journal = self._watched.journal

@@ -11,8 +11,10 @@ from pathlib import Path
 from cryptography import x509
 
 from edge_daemon.core.values import Instant
+from edge_daemon.documents import DocumentError, read_bytes
 
 AGAIN_S = 60.0
+MAX_BYTES = 1 << 20  # the authorities of a whole system take a quarter of it
 SOON_S = 14 * 86_400.0
 """From so long before its end a certificate is a problem in health."""
 _DAY_S = 86_400.0
@@ -58,9 +60,7 @@ class Certificates:
 def _ends(path: Path | None) -> list[float]:
     """Of each certificate in the file; none where it cannot be read, which the session tells."""
     try:
-        if path is None or not path.is_file():
-            return []
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-    except (OSError, ValueError):
+        found = path and x509.load_pem_x509_certificates(read_bytes(path, MAX_BYTES))
+    except (DocumentError, ValueError):
         return []
-    return [each.not_valid_after_utc.timestamp() for each in found]
+    return [each.not_valid_after_utc.timestamp() for each in found or ()]
