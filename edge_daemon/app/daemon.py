@@ -31,6 +31,7 @@ from edge_daemon.core.events import Event, SlotLost, StoodIn
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import logs
+from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.systemd import Notifier
 from edge_daemon.slots.process import ENGINE
@@ -90,7 +91,7 @@ class Daemon:
             lambda: control.session.online,
             self._probe,
         )
-        pulse = Pulse(body)
+        pulse, tls = Pulse(body), ground.settings.mqtt.tls
         self._wishes = Wishes(ground, control)
         collector = frames.collector
         kept = KeptPictures(collector, control.announce, ground.metrics) if collector else None
@@ -106,7 +107,9 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             is_healthy=lambda: pulse.health().good,
+            ready=pulse.ready,
             reserve=ground.reserve,
+            certificates=Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             wishes=self._wishes.remarks,
             files=self._told_of_files,
             unread=control.orders.problems,
@@ -131,7 +134,7 @@ class Daemon:
             camera=body.camera,
             state=body.state,
             model_state=lambda: control.desk.model_state,
-            problems=self.keeper.problems,
+            standing=self.keeper.standing,
         )
         self._window = Window(seen, frames.pictures, ground.metrics, control.on_request)
 

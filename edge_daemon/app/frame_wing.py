@@ -51,12 +51,13 @@ class FrameWing:
         self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
         self.crossing = Crossing(slots, self.ring.wake)
         self.ledger = Ledger()
+        ground.metrics.follow(self.ledger.totals)
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
         room = max(1, settings.camera.buffer_frames // 4)
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
-        self._publisher = Publisher(news.judged, ground.metrics.frame)
+        self._publisher = Publisher(news.judged)
         outlets = Outlets(self._publisher.put, self._offer, news.crossed, news.lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)

@@ -32,6 +32,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.health import Standing
 from edge_daemon.host.journal import Journal
 from edge_daemon.slots.slot import Slot
 from edge_daemon.web.state import (
@@ -70,7 +71,7 @@ class Seen:
     camera: Callable[[], CameraState]
     state: Callable[[], State]
     model_state: Callable[[], ModelState]
-    problems: Callable[[], tuple[str, ...]]
+    standing: Callable[[], Standing]
 
 
 class Glance:
@@ -101,7 +102,7 @@ class Glance:
     def state(self) -> PageState:
         """Everything, now."""
         seen, state = self._seen, self._seen.state()
-        settings = seen.settings
+        settings, standing = seen.settings, seen.standing()
         slots = tuple(self._slots(state))
         return PageState(
             device=settings.device,
@@ -110,9 +111,7 @@ class Glance:
             time=iso_utc(seen.clock.now().utc),
             started=iso_utc(seen.started.utc),
             health=HealthLine(
-                healthy=seen.pulse.health().good,
-                ready=seen.pulse.ready().good,
-                problems=seen.problems(),
+                healthy=standing.healthy, ready=standing.ready, problems=standing.problems
             ),
             model=raw(payloads.encode(seen.model_state())),
             coming=self._coming(state, slots),

@@ -24,9 +24,11 @@ from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host import allocator
+from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import Reserve
 from edge_daemon.host.gpu import Gpu
+from edge_daemon.host.health import BROKER_AWAY, NO_MODEL, Health, Standing
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.host.metrics import Metrics, ModelRole
@@ -56,7 +58,9 @@ class Watched:
     camera: Callable[[], CameraState]
     state: Callable[[], State]
     is_healthy: Callable[[], bool]
+    ready: Callable[[], Health]
     reserve: Reserve
+    certificates: Certificates
     announce: Callable[[str, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
     kept_pictures: KeptPictures | None = None
@@ -86,7 +90,6 @@ class Keeper:
         self._clock = clock
         self._started_at = clock.now().at
         self._summary_at = self._started_at
-        self._captured = 0
         self._given_up_before = self._given_up_told = watched.journal.outbox_dropped()
         self._given_up_told_at = self._started_at - TELL_AGAIN_S
         self._is_ready = False
@@ -154,6 +157,7 @@ class Keeper:
         """Everything once."""
         now = self._clock.now()
         self.report_camera()
+        self._watched.certificates.look(now)
         self._set_gauges()
         watched = self._watched
         if watched.kept_pictures is not None:
@@ -176,9 +180,6 @@ class Keeper:
 
     def _set_gauges(self) -> None:
         watched, metrics = self._watched, self._metrics
-        counts = watched.ledger.counts()
-        metrics.captured(counts.captured - self._captured)
-        self._captured = counts.captured
         metrics.mqtt(watched.session.online)
         metrics.outbox(watched.journal.outbox_depth())
         metrics.models(
@@ -188,26 +189,36 @@ class Keeper:
         )
         for name, slot in watched.slots.items():
             metrics.slot_memory(name, "host", slot.memory_bytes())
+        metrics.certificates(watched.certificates.ends)
         memory = watched.gpu.memory() if watched.gpu else None
         if memory:
             metrics.gpu(memory)
 
+    def standing(self) -> Standing:
+        """How the station stands, for the page and the health topic alike; any thread."""
+        watched = self._watched
+        ready = watched.ready()
+        return Standing(watched.is_healthy(), ready.good, self._problems(ready))
+
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be, a sentence each; any thread."""
+        return self.standing().problems
+
+    def _problems(self, ready: Health) -> tuple[str, ...]:
         watched = self._watched
         found = []
         if (broken := watched.ledger.first_violation) is not None:
             found.append(f"the ledger does not balance: {broken}")
-        if watched.state().active is None:
-            found.append("no model is active")
+        found.extend(each for each in ready.reasons if each != BROKER_AWAY)
         camera = watched.camera()
-        if camera.state is not CameraPhase.ONLINE:
-            found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         if watched.kept_pictures is not None:
             found.extend(watched.kept_pictures.problems())
-        also = (*watched.wishes(), *watched.files(), *watched.unread())
-        return (*found, *self._disk_problems(), *also)
+        found.extend(watched.certificates.problems(self._clock.now().utc))
+        found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))
+        found.extend(watched.unread())
+        # Last: the line runs without a broker, and what else is amiss may not.
+        return (*found, *(each for each in ready.reasons if each == BROKER_AWAY))
 
     def _disk_problems(self) -> Iterator[str]:
         journal = self._watched.journal
@@ -241,13 +252,10 @@ class Keeper:
         away = camera.state is not CameraPhase.ONLINE
         if not self._is_ready and (inspected or away or watched.ring.is_open):
             self._is_ready = self._notifier.ready(line)
-        elif problems:
-            self._notifier.status(f"{line}; {problems[0]}")
         else:
-            self._notifier.status(line)
-        # Healthy: inferences complete, or rightly none does (no camera, a product without a model,
-        # a load with its own limit). No restart brings a model to a box that has none.
-        if watched.is_healthy() or active is None:
+            news = [each for each in problems if each not in (NO_MODEL, BROKER_AWAY)]
+            self._notifier.status("; ".join((line, *news[:1])))
+        if watched.is_healthy():  # the same answer as that of `/healthz`
             self._notifier.watchdog()
 
     def _log_summary(self) -> None:

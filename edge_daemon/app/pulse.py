@@ -65,12 +65,25 @@ class Pulse:
             self._thread.join(2 * BEAT_S)
 
     def health(self) -> Health:
-        """Whether inference goes on wherever there is something to infer."""
-        return healthy(self._signs, self._body.clock.now().at)
+        """Whether inference goes on wherever there is something to infer.
+
+        The service manager's watchdog and `/healthz` are both told this.
+        """
+        return healthy(self._signs_now(), self._body.clock.now().at)
 
     def ready(self) -> Health:
         """Whether the station does all of its work now."""
-        return ready(self._signs, self._body.clock.now().at)
+        return ready(self._signs_now(), self._body.clock.now().at)
+
+    def _signs_now(self) -> Signs:
+        """What the last beat felt, and what can be seen at any moment."""
+        body = self._body
+        return replace(
+            self._signs,
+            has_active=body.state().active is not None,
+            camera_fault=_camera_fault(body.camera()),
+            mqtt_connected=body.broker_online(),
+        )
 
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_S):
@@ -99,17 +112,14 @@ class Pulse:
                 p99=_rounded(latency.p99),
             )
         )
-        signs = self._signs
-        state = self._body.state()
+        signs, state = self._signs, self._body.state()
+        is_excused = new.excused > last.excused or state.active is None
         self._signs = replace(
             signs,
             frame_at=now.at if counts.captured else signs.frame_at,
             inference_at=now.at if counts.inspected else signs.inference_at,
-            excused_at=now.at if new.excused > last.excused else signs.excused_at,
+            excused_at=now.at if is_excused else signs.excused_at,
             changing_over=_is_changing_over(state),
-            has_active=state.active is not None,
-            camera_up=self._body.camera().state is CameraPhase.ONLINE,
-            mqtt_connected=self._body.broker_online(),
         )
         probe = self._body.probe
         if probe is not None:
@@ -125,6 +135,13 @@ class Pulse:
             sum(count for (_, verdict), count in verdicts.items() if verdict is Verdict.NG),
             sum(count for reason, count in reasons.items() if reason in EXCUSED),
         )
+
+
+def _camera_fault(camera: CameraState) -> str | None:
+    """Why no frame can come; None where it can."""
+    if camera.state is CameraPhase.ONLINE:
+        return None
+    return f"the camera is {camera.state}: {camera.error or 'no frame yet'}"
 
 
 def _is_changing_over(state: State) -> bool:

@@ -53,7 +53,9 @@ class Window:
             return
         host, port = settings.http.address
         try:
-            rules = Rules(host, settings.http.is_local, settings.device, settings.http.read_token())
+            token = settings.http.read_token()
+            names = frozenset(each.lower() for each in settings.http.hosts)
+            rules = Rules(host, settings.http.is_local, settings.device, token, names)
         except ConfigurationError as error:
             _log.error("status_page_missing", error=error.message, hint=error.hint)
             return

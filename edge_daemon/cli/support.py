@@ -26,7 +26,7 @@ from edge_daemon.cli.output import tell
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.status import plain as plain_status
 from edge_daemon.config import Settings
-from edge_daemon.core.credentials import HIDDEN, is_secret_key, redact
+from edge_daemon.core.credentials import HIDDEN, is_secret_key, public_source, redact
 
 LOG_LINES = 2000
 _LIBRARIES = (
@@ -35,6 +35,12 @@ _LIBRARIES = (
     *("model-signing", "cryptography", "structlog", "typer", "rich", "uvicorn", "starlette"),
     *("nvidia-ml-py", "tensorrt", "onnxruntime", "openvino", "watchdog", "jmespath"),
 )
+
+_OF_THEIR_OWN: dict[str, Callable[[str], str]] = {
+    "source": public_source,
+    "username": lambda _: HIDDEN,
+}
+_PLAIN = frozenset({"string", "number", "integer", "boolean", "null"})
 
 
 def support_bundle(
@@ -75,13 +81,13 @@ def _parts(
     path: Path, settings: Settings | None, log: Path | None
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "versions.txt", _versions
-    yield "config.yaml", lambda: hidden_yaml(path)
+    yield "config.yaml", lambda: _settings_file(path)
     yield "check.json", lambda: _json(plain_findings(examine(path)[0]))
     if settings is None:
         return
     station = Station(settings)
     records = Records(station)
-    yield "settings.json", lambda: _json(settings.redacted())
+    yield "settings.json", lambda: _json(known_settings(settings.redacted()))
     yield "status.json", lambda: _json(plain_status(station, station.glance()))
     yield "history.json", lambda: _json(records.history(200))
     yield "audit.json", lambda: _json(records.audit(1000, verify=True))
@@ -114,9 +120,47 @@ def hidden(plain: Any) -> Any:
     return redact(plain) if isinstance(plain, str) else plain
 
 
-def hidden_yaml(path: Path) -> str:
-    """The settings file as it stands, comments too, each line without secrets."""
-    return "".join(redact(line) for line in path.read_text("utf-8").splitlines(keepends=True))
+def _settings_file(path: Path) -> str:
+    """The settings as they are written, comments left out."""
+    return config.dump(known_settings(config.parse(path.read_text("utf-8")).value))
+
+
+def known_settings(written: Any) -> Any:
+    """Settings without what is not known to be harmless: values of unknown keys, user names."""
+    schema = config.schema()
+    return _known(written, [schema], schema["$defs"])
+
+
+def _known(written: Any, schemas: list[Any], groups: dict[str, Any]) -> Any:
+    options = [each for schema in schemas for each in _options(schema, groups)]
+    if isinstance(written, dict):
+        keys = {key: each for one in options for key, each in one.get("properties", {}).items()}
+        others = [one.get("additionalProperties") for one in options]
+        return {
+            key: _OF_THEIR_OWN[key](value)
+            if key in _OF_THEIR_OWN and isinstance(value, str)
+            else _known(value, [keys[key]] if key in keys else others, groups)
+            for key, value in written.items()
+        }
+    if isinstance(written, (list, tuple)):
+        items = [
+            each for one in options for each in (one.get("items"), *one.get("prefixItems", ()))
+        ]
+        return [_known(value, items, groups) for value in written]
+    if any(one.keys() & {"enum", "const"} or one.get("type") in _PLAIN for one in options):
+        return redact(written) if isinstance(written, str) else written
+    return HIDDEN
+
+
+def _options(schema: Any, groups: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a JSON Schema allows, one by one; nothing where it is none."""
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        yield from _options(groups[schema["$ref"].rpartition("/")[2]], groups)
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        yield from _options(each, groups)
+    yield schema
 
 
 def _versions() -> str:

@@ -34,7 +34,7 @@ from edge_daemon.config.fields import (
 )
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.proof import GateSettings, TrialSettings
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source
 
 
 class TlsSettings(Group):
@@ -236,6 +236,8 @@ class HttpSettings(Group):
     """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
     token_file: FilePath | None = None
     """File with a token that every caller must present; required when not on loopback."""
+    hosts: tuple[Host, ...] = ()
+    """Names by which people reach the page through a proxy; on loopback no other is answered."""
     view_width: int | None = Field(default=1280, ge=160, le=16_384)
     """Pixels that a picture of the live view is wide, at most; null: as the camera gives them."""
     commands: bool = False
@@ -314,7 +316,7 @@ class Settings(Group):
         return self.state_dir / self.device
 
     def redacted(self) -> dict[str, Any]:
-        """The settings as plain values that may leave the box: no credentials in URLs."""
+        """The settings as plain values that may leave the box: no credentials in the source."""
         plain: dict[str, Any] = self.model_dump(mode="json")
-        plain["camera"]["source"] = redact(self.camera.source)
+        plain["camera"]["source"] = public_source(self.camera.source)
         return plain

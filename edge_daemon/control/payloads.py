@@ -34,8 +34,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def iso_utc(utc: float) -> str:
-    """POSIX seconds -> `2026-11-22T10:00:00.250Z`."""
-    return datetime.fromtimestamp(utc, _UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """POSIX seconds -> `2026-11-22T10:00:00.250Z`; the nearest that can be written."""
+    try:
+        when = datetime.fromtimestamp(utc, _UTC)
+    except (OverflowError, ValueError, OSError):  # before the year 1, after 9999, or no number
+        when = (datetime.max if utc > 0 else datetime.min).replace(tzinfo=_UTC)
+    return when.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def encode(message: msgspec.Struct | Mapping[str, Any]) -> bytes:

@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source
 from edge_daemon.core.decoding import Decoding
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
@@ -48,6 +48,7 @@ class AvCamera:
     def __init__(self, settings: CameraSettings) -> None:
         self._settings = settings
         self._source = settings.source
+        self._named = public_source(settings.source)
         self._is_file = "://" not in self._source
         self._using = Exclusive(self._let_go, self._closed)
         self._container: InputContainer | None = None
@@ -100,7 +101,7 @@ class AvCamera:
         self._using.close()
 
     def describe(self) -> str:
-        return redact(self._source)
+        return self._named
 
     # ------------------------------------------------------------------- under `_using`
 
@@ -160,7 +161,7 @@ class AvCamera:
             raise self._timeout("gave no frame", limit_s)
         raise SourceError(
             Fault.ENDED,
-            f"The stream of {self._source} ended.",
+            f"The stream of {self._named} ended.",
             hint="The camera or its cable went away, or the camera restarts.",
         )
 
@@ -218,12 +219,12 @@ class AvCamera:
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
             Fault.TIMEOUT,
-            f"{self._source} {what} within {limit_s:g} s.",
+            f"{self._named} {what} within {limit_s:g} s.",
             hint="Is the camera on, and the network up?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._source} was closed.")
+        return SourceError(Fault.ENDED, f"{self._named} was closed.")
 
 
 def _harms(level: int, text: str) -> bool:

@@ -13,7 +13,7 @@ import time
 from enum import Enum
 from urllib.parse import urlsplit
 
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source, redact
 from edge_daemon.errors import CameraError
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -80,7 +80,7 @@ def _diagnose_url(url: str, timeout_s: float) -> SourceError:
         port = parts.port or _PORTS[scheme]
     except ValueError:
         return SourceError(
-            Fault.NOT_FOUND, f"{url} has no valid port.", hint="Check camera.source."
+            Fault.NOT_FOUND, f"{public_source(url)} has no valid port.", hint="Check camera.source."
         )
     where = f"{host}:{port}"
     deadline = time.monotonic() + timeout_s
@@ -127,7 +127,7 @@ def _judge_answer(url: str, answer: str) -> SourceError:
         given = "@" in urlsplit(url).netloc
         return SourceError(
             Fault.CREDENTIALS,
-            f"The camera at {redact(url)} "
+            f"The camera at {public_source(url)} "
             + ("did not accept user and password." if given else "wants a user and a password."),
             hint="Put them in camera.source as rtsp://user:password@host/…",
         )
@@ -140,7 +140,7 @@ def _judge_answer(url: str, answer: str) -> SourceError:
     if not status:
         return SourceError(
             Fault.GARBAGE,
-            f"What answers at {redact(url)} is not a video server.",
+            f"What answers at {public_source(url)} is not a video server.",
             hint="Check host and port in camera.source.",
         )
     return _unplayable(url)
@@ -149,6 +149,6 @@ def _judge_answer(url: str, answer: str) -> SourceError:
 def _unplayable(url: str) -> SourceError:
     return SourceError(
         Fault.GARBAGE,
-        f"{redact(url)} answers, but gives no video that can be decoded.",
+        f"{public_source(url)} answers, but gives no video that can be decoded.",
         hint="Try `ffprobe` on it; H.264 and MJPEG always work.",
     )

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_left
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge_daemon.core.totals import BOUNDS_MS, ModelTotals, Spread, Totals
 from edge_daemon.core.values import BundleRef, Counts, Judged, Latency, Reason, Verdict
 
 WINDOW = 4096
 """Inspected frames whose latencies are kept: at 30 frames a second, more than two minutes."""
+
+MODELS_KEPT = 16
+"""Models that are counted one by one; of more, the one that judged longest ago joins the rest."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,42 @@ class Mark:
 
     counts: Counts
     inspected: int
+
+
+class _Spread:
+    """A histogram that grows."""
+
+    __slots__ = ("frames", "sum_ms")
+
+    def __init__(self) -> None:
+        self.frames = [0] * (len(BOUNDS_MS) + 1)
+        self.sum_ms = 0.0
+
+    def add(self, ms: float) -> None:
+        self.frames[bisect_left(BOUNDS_MS, ms)] += 1
+        self.sum_ms += ms
+
+    def merge(self, other: _Spread) -> None:
+        self.frames = [sum(pair) for pair in zip(self.frames, other.frames, strict=True)]
+        self.sum_ms += other.sum_ms
+
+    def shown(self) -> Spread:
+        return Spread(tuple(self.frames), self.sum_ms)
+
+
+class _Tally:
+    """What one bundle has judged."""
+
+    __slots__ = ("inference", "verdicts")
+
+    def __init__(self) -> None:
+        self.verdicts: dict[Verdict, int] = {Verdict.OK: 0, Verdict.NG: 0}
+        self.inference = _Spread()
+
+    def merge(self, other: _Tally) -> None:
+        for verdict, count in other.verdicts.items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
+        self.inference.merge(other.inference)
 
 
 class Ledger:
@@ -37,7 +79,10 @@ class Ledger:
         self._dropped = 0
         self._uninspected = 0
         self._reasons = dict.fromkeys(Reason, 0)
-        self._verdicts: dict[tuple[BundleRef, Verdict], int] = {}
+        self._models: OrderedDict[BundleRef | None, _Tally] = OrderedDict()
+        self._newest: BundleRef | None = None  # of `_models`, whose tally is `_tally`
+        self._tally = _Tally()
+        self._latency_spread = _Spread()
         self._latency_ms = array("d", bytes(8 * window))
         self._inference_ms = array("d", bytes(8 * window))
         self._violations = 0
@@ -75,12 +120,25 @@ class Ledger:
             required = judged.assignment.requires
             if required is not None and model.name != required:
                 self._object(f"frame {judged.frame} needs {required}, and {model} judged it")
-            key = (model, judged.verdict)
-            self._verdicts[key] = self._verdicts.get(key, 0) + 1
+        if model is not self._newest or model is None:
+            self._turn_to(model)
+        tally, latency_ms = self._tally, judged.queue_ms + judged.inference_ms
+        tally.verdicts[judged.verdict] = tally.verdicts.get(judged.verdict, 0) + 1
+        tally.inference.add(judged.inference_ms)
+        self._latency_spread.add(latency_ms)
         at = self._inspected % len(self._latency_ms)
-        self._latency_ms[at] = judged.queue_ms + judged.inference_ms
+        self._latency_ms[at] = latency_ms
         self._inference_ms[at] = judged.inference_ms
         self._inspected += 1
+
+    def _turn_to(self, model: BundleRef | None) -> None:
+        """Another model judges: its tally is looked up once, and not with each frame."""
+        self._newest = model
+        self._tally = self._models.setdefault(model, _Tally())
+        self._models.move_to_end(model)
+        if len(self._models) - (None in self._models) > MODELS_KEPT:
+            oldest = next(ref for ref in self._models if ref is not None)
+            self._models.setdefault(None, _Tally()).merge(self._models.pop(oldest))
 
     def _object(self, what: str) -> None:
         self._violations += 1
@@ -109,10 +167,28 @@ class Ledger:
         with self._lock:
             return {reason: count for reason, count in self._reasons.items() if count}
 
-    def verdicts(self) -> dict[tuple[BundleRef, Verdict], int]:
-        """How many frames each bundle has judged, by verdict."""
+    def verdicts(self) -> dict[tuple[BundleRef | None, Verdict], int]:
+        """How many frames each bundle has judged, by verdict; None: those that judged long ago."""
         with self._lock:
-            return dict(self._verdicts)
+            return {
+                (ref, verdict): count
+                for ref, tally in self._models.items()
+                for verdict, count in tally.verdicts.items()
+                if count
+            }
+
+    def totals(self) -> Totals:
+        """All that was counted, as of one moment."""
+        with self._lock:
+            return Totals(
+                self._counts(),
+                dict(self._reasons),
+                {
+                    ref: ModelTotals(dict(tally.verdicts), tally.inference.shown())
+                    for ref, tally in self._models.items()
+                },
+                self._latency_spread.shown(),
+            )
 
     def mark(self) -> Mark:
         with self._lock:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.core.credentials import redact
+from edge_daemon.core.credentials import public_source
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -64,7 +64,7 @@ class OpenCVCamera:
         self._using.close()
 
     def describe(self) -> str:
-        return redact(self._source)
+        return public_source(self._source)
 
     # ------------------------------------------------------------------- under `_using`
 

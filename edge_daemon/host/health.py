@@ -1,8 +1,8 @@
 """When the daemon is healthy, and when it is ready: rules over a few signs, without a clock.
 
-Unhealthy means that a restart may help: frames come in, some model may judge them, and no
-inference completes; or no frame comes, and the model does not answer a probe either. A camera or
-broker that is away is none of this: no restart brings it back.
+Unhealthy means that a restart may help: a model is active, frames come in that it may judge, and
+no inference completes; or no frame comes, and the model does not answer a probe either. A camera
+or broker that is away is none of this, nor is a box without a model: no restart brings them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ EXCUSED = frozenset(
 show nothing; no restart lights a scene."""
 
 
+NO_MODEL = "no model is active"
+BROKER_AWAY = "the broker is away"
+
+
 @dataclass(frozen=True)
 class Signs:
     """What was last seen; `_at` in monotonic seconds, None: never."""
@@ -31,10 +35,10 @@ class Signs:
     started_at: float
     frame_at: float | None = None
     inference_at: float | None = None
-    excused_at: float | None = None
+    excused_at: float | None = None  # no inference was due: no model, or none for these frames
     changing_over: bool = False  # frames wait for their model; loading has its own limit
     has_active: bool = False
-    camera_up: bool = False
+    camera_fault: str | None = "the camera is away"  # a sentence; None: frames can come
     mqtt_connected: bool = False
     is_probed: bool = False  # while no frame comes, the model is asked by a probe
     answered_at: float | None = None  # the last probe that the model answered
@@ -42,10 +46,27 @@ class Signs:
 
 @dataclass(frozen=True)
 class Health:
-    """The answer, and why; reasons are for people."""
+    """The answer, and why; reasons are for people. What is good may have a remark."""
 
     good: bool
     reasons: tuple[str, ...] = ()
+
+    @property
+    def in_brief(self) -> Health:
+        """The same without details, which may name addresses: what anybody may read."""
+        return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the station stands, one value for everybody who tells of it.
+
+    `problems` holds each reason of `ready`, and what else is not as it should be.
+    """
+
+    healthy: bool
+    ready: bool
+    problems: tuple[str, ...] = ()
 
 
 def is_excused(judged: Judged) -> bool:
@@ -56,6 +77,8 @@ def is_excused(judged: Judged) -> bool:
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
     """Whether inference goes on wherever there is something to infer (`/healthz`)."""
     frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s
+    if not signs.has_active:
+        return Health(True, (NO_MODEL,))
     if signs.changing_over:
         return Health(good=True)
     if not frames_come:
@@ -68,10 +91,10 @@ def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
 
 def _answers(signs: Signs, at: float, limit_s: float) -> Health:
     """No frame comes: whether the active model would judge one, by what it said to a probe."""
-    if not signs.is_probed or not signs.has_active:
+    if not signs.is_probed:
         return Health(good=True)
-    known = (signs.started_at, signs.frame_at, signs.inference_at, signs.answered_at)
-    last = max(moment for moment in known if moment is not None)
+    heard = (signs.frame_at, signs.inference_at, signs.answered_at, signs.excused_at)
+    last = max([signs.started_at, *(moment for moment in heard if moment is not None)])
     if at - last <= limit_s:
         return Health(good=True)
     return Health(False, (f"no frame comes, and the model gave no answer for {at - last:.0f} s",))
@@ -80,10 +103,8 @@ def _answers(signs: Signs, at: float, limit_s: float) -> Health:
 def ready(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
     """Whether the station does all of its work now (`/readyz`)."""
     reasons = list(healthy(signs, at, limit_s).reasons)
-    if not signs.has_active:
-        reasons.append("no model is active")
-    if not signs.camera_up:
-        reasons.append("the camera is away")
+    if signs.camera_fault is not None:
+        reasons.append(signs.camera_fault)
     if not signs.mqtt_connected:
-        reasons.append("the broker is away")
+        reasons.append(BROKER_AWAY)
     return Health(not reasons, tuple(reasons))

@@ -1,14 +1,11 @@
-"""Every metric of the contract in one object with narrow methods; the hot path costs microseconds.
-
-Series of models come and go for years, so only the newest models keep theirs.
-"""
+"""Every metric of the contract in one object with narrow methods; a frame costs nothing here."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,16 +16,20 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
-from edge_daemon.core.values import BundleRef, Judged, Reason, Verdict
+from edge_daemon.core.totals import BOUNDS_MS, Spread, Totals
+from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.host.gpu import GpuMemory
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-MODELS_KEPT = 16
-"""Models whose series stay; the one that judged longest ago goes first."""
+OTHERS = "other"
+"""The model label of frames that were judged by models of long ago."""
 
-_FRAME_S = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+_FRAME_LE = (*(str(bound / 1e3) for bound in BOUNDS_MS), "+Inf")
 _STAGE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _PAUSE_S = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -43,13 +44,52 @@ class ModelRole:
     role: str
 
 
-class _ModelSeries:
-    """The label look-ups of one model, done once instead of with each frame."""
+class _Frames(Collector):
+    """The series of the frames: each scrape is made of one value of the ledger's totals."""
 
-    def __init__(self, model: str, inspected: Counter, inference: Histogram) -> None:
-        self.ok = inspected.labels(model, Verdict.OK.value)
-        self.ng = inspected.labels(model, Verdict.NG.value)
-        self.inference = inference.labels(model)
+    def __init__(self) -> None:
+        self.totals: Callable[[], Totals] = Totals
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self.totals()
+        captured = CounterMetricFamily("edge_frames_captured", "Frames taken from the camera.")
+        captured.add_metric([], totals.counts.captured)
+        inspected = CounterMetricFamily(
+            "edge_frames_inspected",
+            "Frames with a model's verdict.",
+            labels=["model", "verdict"],
+        )
+        inference = HistogramMetricFamily(
+            "edge_inference_seconds", "One inference.", labels=["model"]
+        )
+        for ref, model in totals.models.items():
+            name = OTHERS if ref is None else str(ref)
+            for verdict, count in model.verdicts.items():
+                inspected.add_metric([name, verdict.value], count)
+            inference.add_metric([name], *_buckets(model.inference))
+        latency = HistogramMetricFamily("edge_frame_latency_seconds", "From capture to verdict.")
+        latency.add_metric([], *_buckets(totals.latency))
+        yield from (captured, inspected, *self._reasons(totals), inference, latency)
+
+    @staticmethod
+    def _reasons(totals: Totals) -> tuple[Metric, Metric]:
+        dropped = CounterMetricFamily(
+            "edge_frames_dropped", "Frames that no model was offered.", labels=["reason"]
+        )
+        uninspected = CounterMetricFamily(
+            "edge_frames_uninspected", "Frames that no model judged.", labels=["reason"]
+        )
+        # Every reason begins at zero, so that its first frame counts as an increase.
+        for reason in Reason:
+            family = dropped if reason.is_drop else uninspected
+            family.add_metric([reason.value], totals.reasons.get(reason, 0))
+        return dropped, uninspected
+
+
+def _buckets(spread: Spread) -> tuple[list[tuple[str, float]], float]:
+    """Cumulated counts by their upper bound in seconds, and the sum, as Prometheus has them."""
+    buckets = list(zip(_FRAME_LE, map(float, accumulate(spread.frames)), strict=True))
+    return buckets, spread.sum_ms / 1e3
 
 
 class Metrics:
@@ -63,26 +103,8 @@ class Metrics:
         gauge = partial(Gauge, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
 
-        self._captured = counter("edge_frames_captured", "Frames taken from the camera.")
-        self._inspected = counter(
-            "edge_frames_inspected", "Frames with a model's verdict.", ["model", "verdict"]
-        )
-        dropped = counter("edge_frames_dropped", "Frames that no model was offered.", ["reason"])
-        uninspected = counter("edge_frames_uninspected", "Frames that no model judged.", ["reason"])
-        # Every reason begins at zero, so that its first frame counts as an increase.
-        self._reasons = {
-            reason: (dropped if reason.is_drop else uninspected).labels(reason.value)
-            for reason in Reason
-        }
-        self._inference = histogram(
-            "edge_inference_seconds", "One inference.", ["model"], buckets=_FRAME_S
-        )
-        self._latency = histogram(
-            "edge_frame_latency_seconds", "From capture to verdict.", buckets=_FRAME_S
-        )
-        self._models: OrderedDict[BundleRef, _ModelSeries] = OrderedDict()
-        self._newest: BundleRef | None = None
-
+        self._frames = _Frames()
+        self._registry.register(self._frames)
         self._swaps = counter("edge_swaps", "Requests by their outcome.", ["outcome", "code"])
         self._stage = histogram(
             "edge_swap_stage_seconds", "One stage of a swap.", ["stage"], buckets=_STAGE_S
@@ -101,39 +123,14 @@ class Metrics:
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
+        self._certificates = gauge(
+            "edge_certificate_expires_seconds", "POSIX time at which it ends.", ["file"]
+        )
         self._gpu = gauge("edge_gpu_memory_bytes", "Memory of the device.", ["kind"])
 
-    # ----------------------------------------------------------------------- frames
-
-    def captured(self, frames: int = 1) -> None:
-        """Frames that the camera gave and that got a number."""
-        self._captured.inc(frames)
-
-    def frame(self, judged: Judged) -> None:
-        """The one verdict of one frame. One thread calls this: the lane's."""
-        if judged.reason is not None:
-            self._reasons[judged.reason].inc()
-        if judged.model is None or judged.verdict is Verdict.UNINSPECTED:
-            return
-        series = self._series(judged.model)
-        (series.ng if judged.verdict is Verdict.NG else series.ok).inc()
-        series.inference.observe(judged.inference_ms / 1e3)
-        self._latency.observe((judged.queue_ms + judged.inference_ms) / 1e3)
-
-    def _series(self, ref: BundleRef) -> _ModelSeries:
-        if ref is self._newest:
-            return self._models[ref]
-        series = self._models.get(ref)
-        if series is None:
-            series = self._models[ref] = _ModelSeries(str(ref), self._inspected, self._inference)
-        self._models.move_to_end(ref)
-        self._newest = ref
-        if len(self._models) > MODELS_KEPT:
-            oldest, _ = self._models.popitem(last=False)
-            for verdict in (Verdict.OK, Verdict.NG):
-                self._inspected.remove(str(oldest), verdict.value)
-            self._inference.remove(str(oldest))
-        return series
+    def follow(self, totals: Callable[[], Totals]) -> None:
+        """Where the frames are counted; asked at each scrape, on the thread that scrapes."""
+        self._frames.totals = totals
 
     # ------------------------------------------------------------------------ swaps
 
@@ -177,6 +174,11 @@ class Metrics:
 
     def outbox(self, depth: int) -> None:
         self._outbox_depth.set(depth)
+
+    def certificates(self, ends: Mapping[str, float]) -> None:
+        """When the files of mqtt.tls end, in POSIX seconds by their keys."""
+        for file, end in ends.items():
+            self._certificates.labels(file).set(end)
 
     def gpu(self, memory: GpuMemory) -> None:
         """What the driver says, of all processes together."""

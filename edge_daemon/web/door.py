@@ -25,7 +25,10 @@ COMMAND_HEADER = "x-edge-daemon"
 """A browser sends it across sites only after asking, and we never answer that question."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""What a container runtime asks; it says nothing of the line."""
+"""What a container runtime asks; without the token it is answered in brief."""
+
+STRANGER = "edge_daemon.stranger"
+"""In the scope of a request that was let in without the token it would need elsewhere."""
 
 WRONG_TOKEN_S = 0.5
 """A wrong token is answered this late: guessing takes for ever."""
@@ -49,13 +52,15 @@ _QUESTION = Path(__file__).parent / "static" / "token.html"
 class Rules:
     """Listening on `host`, which only this machine reaches (`is_local`) or others too.
 
-    `token` is what callers must know; None: nothing.
+    `token` is what callers must know; None: nothing. `names` are those under which people reach
+    the page through a proxy, in lower case.
     """
 
     host: str
     is_local: bool = True
     device: str = ""
     token: str | None = None
+    names: frozenset[str] = frozenset()
 
 
 class Door:
@@ -87,35 +92,50 @@ class Door:
         headers = Headers(scope=scope)
         path: str = scope["path"]
         if not self._knows_host(headers):
-            return _plain(421, "This address is not one of this station's names.")
-        if _is_foreign(headers):
+            return _plain(421, self._how_to_be_known())
+        if _is_foreign(headers, self._rules.names):
             return _plain(403, "Other sites may not ask here.")
         if scope["method"] not in ("GET", "HEAD") and COMMAND_HEADER not in headers:
             return _plain(
                 403, f"A request that changes something needs the header {COMMAND_HEADER}."
             )
-        if self._rules.token is None or path in OPEN_PATHS or path == "/static/page.css":
+        if self._rules.token is None or path == "/static/page.css":
+            return None
+        if path in OPEN_PATHS and not self._is_known(headers):
+            scope[STRANGER] = True
             return None
         return await self._check_token(scope, headers)
 
     def _knows_host(self, headers: Headers) -> bool:
         if not self._rules.is_local:
             return True  # the token, bound to the true address by the cookie, keeps strangers out
-        return _host_name(headers.get("host", "")) in _LOCAL_NAMES | {self._rules.host}
+        known = _LOCAL_NAMES | {self._rules.host} | self._rules.names
+        return _host_name(headers.get("host", "")) in known
 
-    async def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _how_to_be_known(self) -> str:
+        return (
+            "The name in this address is not known as one of this station's: add it to http.hosts "
+            f"in its settings and restart it, or ask for {self._rules.host} on its own box."
+        )
+
+    def _is_known(self, headers: Headers) -> bool:
+        """Whether the token, or the cookie that stands for it, was brought."""
         given = headers.get("authorization", "")
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
-        if _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge):
+        return _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge)
+
+    async def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+        if self._is_known(headers):
             return None
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if shown and _same(shown, self._rules.token or ""):
-            welcome = RedirectResponse(scope["path"], 303)
+            here = scope["path"].rpartition("/")[2]  # a proxy may know the page by another path
+            welcome = RedirectResponse(f"./{here}", 303)
             welcome.set_cookie(self._cookie, self._badge, httponly=True, samesite="strict")
             return welcome
-        if given or shown:
+        if shown or "authorization" in headers:
             await asyncio.sleep(WRONG_TOKEN_S)
-        if "text/html" in headers.get("accept", ""):
+        if scope["path"] == "/" and "text/html" in headers.get("accept", ""):
             return Response(_QUESTION.read_bytes(), 401, media_type="text/html")
         return Response(
             "The token is missing or wrong.\n",
@@ -132,10 +152,13 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _is_foreign(headers: Headers) -> bool:
-    """Whether another site's page asks; a link that a person follows is welcome."""
-    origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+def _is_foreign(headers: Headers, names: frozenset[str]) -> bool:
+    """Whether another site's page asks; a link that a person follows is welcome.
+
+    A proxy may say another host than the browser did: then the browser's must be known by name.
+    """
+    origin = headers.get("origin", "").partition("://")[2]
+    if "origin" in headers and origin != headers.get("host") and _host_name(origin) not in names:
         return True
     site = headers.get("sec-fetch-site", "none")
     follows = headers.get("sec-fetch-mode") == "navigate"

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.health import Health
 from edge_daemon.host.metrics import CONTENT_TYPE
 from edge_daemon.web.answers import Answers
-from edge_daemon.web.door import Door, Rules
+from edge_daemon.web.door import STRANGER, Door, Rules
 from edge_daemon.web.history import KEPT_S, newest
 from edge_daemon.web.live import Live
 from edge_daemon.web.sources import Sources
@@ -46,6 +46,9 @@ class Pages:
         self._sources = sources
         self._answers = answers
         self._pool = ThreadPoolExecutor(MOST_SNAPSHOTS + 3, thread_name_prefix="status-page")
+        # Nothing that waits in the pool, a picture or an answer, keeps these from answering.
+        self._probes = ThreadPoolExecutor(1, thread_name_prefix="status-health")
+        self._scrapes = ThreadPoolExecutor(1, thread_name_prefix="status-metrics")
         self._state: PageState | None = None
         self._state_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -66,16 +69,19 @@ class Pages:
         if sources.ask is not None:
             routes.append(Route("/api/request/{verb}", self._ask, methods=["POST"]))
             routes.append(Route("/api/answers/{id}", self._answer))
-        self.app: ASGIApp = Door(Starlette(routes=routes), rules)
+        inside = Starlette(routes=routes)
+        inside.router.redirect_slashes = False  # to an absolute address, which a proxy may not know
+        self.app: ASGIApp = Door(inside, rules)
 
     async def close(self) -> None:
         """End the streams, and what waits for a picture."""
         await self.live.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._probes, self._scrapes):
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _aside(self, work: Callable[[], _T]) -> _T:
+    async def _aside(self, work: Callable[[], _T], pool: Executor | None = None) -> _T:
         """Whatever takes a lock or a while is done off the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
     # ------------------------------------------------------------------ the page
 
@@ -115,13 +121,15 @@ class Pages:
         return Response(msgspec.json.encode(entry), media_type="application/json")
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(await self._aside(self._sources.metrics), media_type=CONTENT_TYPE)
+        return Response(
+            await self._aside(self._sources.metrics, self._scrapes), media_type=CONTENT_TYPE
+        )
 
-    async def _healthz(self, _: Request) -> Response:
-        return _health(await self._aside(self._sources.health))
+    async def _healthz(self, request: Request) -> Response:
+        return _health(request, await self._aside(self._sources.health, self._probes))
 
-    async def _readyz(self, _: Request) -> Response:
-        return _health(await self._aside(self._sources.ready))
+    async def _readyz(self, request: Request) -> Response:
+        return _health(request, await self._aside(self._sources.ready, self._probes))
 
     # ------------------------------------------------------------------ pictures
 
@@ -185,7 +193,9 @@ def _own_id(payload: bytes) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else ()
 
 
-def _health(health: Health) -> Response:
+def _health(request: Request, health: Health) -> Response:
+    if STRANGER in request.scope:
+        health = health.in_brief
     body = {"good": health.good, "reasons": list(health.reasons)}
     return JSONResponse(body, 200 if health.good else 503)
 

@@ -8,17 +8,20 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import structlog
 import uvicorn
 
 from edge_daemon.web.answers import Answers
+from edge_daemon.web.crowd import Crowd, Limits, PatientProtocol
 from edge_daemon.web.door import Rules
 from edge_daemon.web.pages import Pages
 from edge_daemon.web.sources import Sources
 
-MOST_CONNECTIONS = 96
 _UNTAKEN_MS = 30_000  # what a peer has not taken for so long it will never take
+_BACKLOG = 64  # accepted at a time, before the oldest of those who wait give way
 _STARTED_S = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +34,7 @@ class Listen:
     host: str
     port: int
     rules: Rules
+    limits: Limits = Limits()
 
 
 class StatusPage:
@@ -106,17 +110,18 @@ class StatusPage:
         self._loop = asyncio.get_running_loop()
         self._pages = Pages(self._sources, self._listen.rules, self._answers)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
+        crowd = Crowd(self._listen.limits)
         config = uvicorn.Config(
-            self._pages.app,
+            crowd.limited(self._pages.app),
             loop="asyncio",
-            http="h11",
+            http=cast("type[asyncio.Protocol]", partial(PatientProtocol, crowd)),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            backlog=_BACKLOG,
             h11_max_incomplete_event_size=16 * 1024,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=1,
@@ -141,7 +146,7 @@ def _listening(host: str, port: int) -> socket.socket:
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         found.bind((host, port))
-        found.listen(64)
+        found.listen(_BACKLOG)
     except BaseException:
         found.close()
         raise

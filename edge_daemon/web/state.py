@@ -17,7 +17,10 @@ raw = msgspec.Raw
 
 
 class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """As `/healthz` and `/readyz` say; `problems` are sentences and empty where all is well."""
+    """As `/healthz` and `/readyz` say; `problems` are sentences and empty where all is well.
+
+    Each reason of `/readyz` is among them.
+    """
 
     healthy: bool
     ready: bool

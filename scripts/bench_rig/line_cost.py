@@ -21,7 +21,6 @@ from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameShape
-from edge_daemon.host.metrics import Metrics
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
 from edge_daemon.slots.child import WorkerSpec
@@ -96,7 +95,7 @@ def light_order(folder: Path, detections: int) -> LoadOrder:
 
 
 class CostLine:
-    """Ring, lane, slots with their workers, ledger, publisher, metrics, pictures."""
+    """Ring, lane, slots with their workers, ledger, publisher, pictures."""
 
     def __init__(self, orders: Sequence[LoadOrder], threads: int = 1, viewers: int = 0) -> None:
         self._judged: Judged | None = None
@@ -109,8 +108,7 @@ class CostLine:
         ]
         self.crossing = Crossing({slot.name: slot for slot in self.slots}, self.ring.wake)
         self._known = [Known(order.ref, order.sha256) for order in orders]
-        metrics = Metrics()
-        self._publisher = Publisher(metrics.frame, self._published)
+        self._publisher = Publisher(self._published)
         self._pictures = Pictures(self.ring)
         outlets = Outlets(
             self._publisher.put, self._pictures.offer, lambda _: None, lambda *_: None

@@ -17,6 +17,7 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
+from edge_daemon.host.health import Health
 from tests.sim.clock import SimClock
 
 BOTTLE = Known(BundleRef("bottle", "1.0.0"), "ab")
@@ -32,11 +33,18 @@ class Line:
     ledger: Ledger = field(default_factory=Ledger)
     state: State = ACTIVE
     frames: int = 0
+    camera: CameraState = CameraState(CameraPhase.ONLINE, Instant(0.0, 0.0))
+    broker_online: bool = True
 
     def __post_init__(self) -> None:
-        camera = CameraState(CameraPhase.ONLINE, Instant(0.0, 0.0))
         self.pulse = Pulse(
-            Body(self.ledger, self.clock, lambda: self.state, lambda: camera, lambda: True)
+            Body(
+                self.ledger,
+                self.clock,
+                lambda: self.state,
+                lambda: self.camera,
+                lambda: self.broker_online,
+            )
         )
 
     def second(self, *verdicts: Verdict | Reason, seconds: float = 1.0) -> None:
@@ -113,5 +121,28 @@ def test_ready_is_all_of_it() -> None:
     assert line.pulse.ready().good
     line.state = State("boot", (SlotState("A"),))
     line.second()
-    assert line.pulse.health().good
-    assert line.pulse.ready().reasons == ("no model is active",)
+    assert line.pulse.health() == Health(True, ("no model is active",))
+    assert line.pulse.ready() == Health(False, ("no model is active",))
+
+
+def test_frames_without_a_model_are_no_reason_to_restart() -> None:
+    """A camera and an empty store, however long; nor is the model's first second."""
+    line = Line(state=State("boot", (SlotState("A"),)))
+    line.second(Reason.NO_MODEL, seconds=HUNG_S)
+    assert line.pulse.health() == Health(True, ("no model is active",))
+    line.state = ACTIVE
+    assert line.pulse.health() == Health(good=True)
+    line.second(Reason.INFERENCE_FAILED, seconds=HUNG_S)
+    assert not line.pulse.health().good
+
+
+def test_what_is_away_is_said_at_once() -> None:
+    """Camera and broker are asked when somebody asks, with the reason that the camera gives."""
+    line = Line()
+    line.second(Verdict.OK)
+    line.camera = replace(line.camera, state=CameraPhase.LOST, error="No route to host.")
+    line.broker_online = False
+    assert line.pulse.ready().reasons == (
+        "the camera is lost: No route to host.",
+        "the broker is away",
+    )

@@ -14,6 +14,7 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.run import _reload
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
+from edge_daemon.host.health import BROKER_AWAY
 from tests.sim.bad_files import BAD_TEXTS
 from tests.sim.device import Device, wait_until
 
@@ -73,15 +74,16 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         make(device.config)
         _reload(daemon, device.config)
         assert daemon.settings is before
-        (problem,) = daemon.keeper.problems()
+        problem, away = daemon.keeper.problems()
         assert problem.startswith("the settings file was not taken over")
         assert word in problem
+        assert away == BROKER_AWAY  # nobody answers at its port
         assert "reload_refused" in device.log.read_text()
         await_frames(device)
         device.config.rmdir() if device.config.is_dir() else device.config.unlink()
         device.config.write_text(good)
         _reload(daemon, device.config)
-        assert daemon.keeper.problems() == ()
+        assert daemon.keeper.problems() == (BROKER_AWAY,)
 
 
 def test_a_fault_of_our_own_ends_no_station_either() -> None:

@@ -11,11 +11,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from edge_daemon import config
 from edge_daemon.cli.main import app
-from edge_daemon.cli.support import hidden
+from edge_daemon.cli.support import hidden, known_settings
 from tests.sim.device import Device, wait_until
 
 B1 = "bottle@1.0.0"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SECRETS = ("hunter2", "s3cr3t", "tok-123456")
 
 
@@ -61,22 +63,30 @@ def test_no_secret_is_in_any_file(tmp_path: Path) -> None:
     document["camera"]["source"] = "rtsp://admin:hunter2@127.0.0.1:1/stream"
     (device.folder / "pw").write_text("s3cr3t")
     document["mqtt"].update(username="u", password_file=str(device.folder / "pw"))
-    device.config.write_text(yaml.safe_dump(document) + "# password: s3cr3t\n")
+    device.config.write_text(yaml.safe_dump(document) + "# the old one was s3cr3t\n")
     log = tmp_path / "log"
-    log.write_text('{"event":"x","url":"rtsp://admin:hunter2@cam"}\ntoken=tok-123456\n')
+    key = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"
+    said = '{"event":"x","url":"rtsp://admin:hunter2@cam"}\ntoken=tok-123456\n'
+    log.write_text(said + key + json.dumps({"event": "y", "key": key}) + "\n")
     files = unpacked(device, tmp_path / "case.tar.gz", "--log", str(log))
     for name, content in files.items():
         for secret in SECRETS:
             assert secret not in content, name
-    assert "rtsp://***@127.0.0.1" in files["config.yaml"]
+    assert "rtsp://127.0.0.1:1/stream" in files["config.yaml"]
+    assert "rtsp://127.0.0.1:1/stream" in files["settings.json"]
     shutil.rmtree(device.folder)
 
 
 def test_bad_settings_still_make_an_archive(tmp_path: Path) -> None:
     """Where the settings are what is wrong, the case needs them most."""
     device = Device(B1)
-    device.config.write_text("device: cam1\ncamera: {sauce: x}\n")
+    device.config.write_text("device: cam1\ncamera: {sauce: s3cr3t}\nmqtt: s3cr3t\n")
     files = unpacked(device, tmp_path / "case.tar.gz")
+    assert yaml.safe_load(files["config.yaml"]) == {
+        "device": "cam1",
+        "camera": {"sauce": "***"},
+        "mqtt": "***",
+    }
     assert "sauce" in files["check.json"]
     assert "status.json" not in files
 
@@ -87,6 +97,18 @@ def test_what_cannot_be_had_is_told_in_its_place(tmp_path: Path) -> None:
     assert files["status.json"].startswith("Left out: No broker answers")
     assert "has never run" in files["history.json"]
     assert files["versions.txt"]
+
+
+def test_every_setting_that_is_known_is_shown() -> None:
+    """The whole example file, but for its user names; what nobody reads is hidden."""
+    written = config.parse((CONFIGS / "station.yaml").read_text("utf-8")).value
+    assert known_settings(written) == written
+    orders = [
+        {"topic": "a/b", "fields": {"order": "x", "secret": "y"}, "words": {"running": ["r"]}}
+    ]
+    shown = known_settings({"links": {"BTL-500": "bottle"}, "orders": orders, "x": [{"y": 1}]})
+    orders[0]["fields"] = {"order": "x", "secret": "***"}
+    assert shown == {"links": {"BTL-500": "bottle"}, "orders": orders, "x": [{"y": "***"}]}
 
 
 def test_hiding_reaches_into_documents() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_daemon.core.totals import BOUNDS_MS
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -15,7 +16,7 @@ from edge_daemon.core.values import (
     Reason,
     Verdict,
 )
-from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.ledger import MODELS_KEPT, Ledger
 
 BOTTLE = BundleRef("bottle", "1.0.0")
 
@@ -157,3 +158,31 @@ def test_verdicts_are_counted_by_bundle() -> None:
         (BOTTLE, Verdict.NG): 1,
         (newer, Verdict.OK): 2,
     }
+
+
+def test_the_totals_are_of_one_moment_and_their_times_lie_in_their_buckets() -> None:
+    """Everything that belongs together comes as one value; a bound belongs to its own bucket."""
+    ledger = Ledger()
+    for frame, inference_ms in enumerate((2.0, 2.1, 99_999.0)):
+        ledger.record(inspected(frame, queue_ms=0.0, inference_ms=inference_ms))
+    ledger.record(uninspected(3, Reason.DROPPED_OVERFLOW))
+    totals = ledger.totals()
+    assert totals.counts == Counts(captured=4, inspected=3, dropped=1)
+    assert totals.reasons[Reason.DROPPED_OVERFLOW] == 1
+    assert totals.models[BOTTLE].verdicts == {Verdict.OK: 3, Verdict.NG: 0}
+    assert totals.models[BOTTLE].inference == totals.latency
+    assert totals.latency.frames == (1, 1, *[0] * (len(BOUNDS_MS) - 2), 1)
+    assert totals.latency.sum_ms == pytest.approx(100_003.1)
+
+
+def test_years_of_models_grow_nothing_and_lose_nothing() -> None:
+    """Only the models that judged last are told apart; the sum is that of all."""
+    ledger = Ledger()
+    for frame in range(MODELS_KEPT * 3):
+        ledger.record(inspected(frame, model=BundleRef("bottle", str(frame))))
+    totals = ledger.totals()
+    newest = range(MODELS_KEPT * 2, MODELS_KEPT * 3)
+    assert set(totals.models) == {None, *(BundleRef("bottle", str(each)) for each in newest)}
+    assert totals.models[None].verdicts[Verdict.OK] == MODELS_KEPT * 2
+    assert sum(totals.models[None].inference.frames) == MODELS_KEPT * 2
+    assert sum(ledger.verdicts().values()) == totals.counts.inspected == MODELS_KEPT * 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
-from edge_daemon.host.health import Signs, healthy, is_excused, ready
+from edge_daemon.host.health import Health, Signs, healthy, is_excused, ready
 
 
 @pytest.mark.parametrize(
@@ -19,10 +21,10 @@ from edge_daemon.host.health import Signs, healthy, is_excused, ready
         (Signs(0.0, frame_at=70.0, inference_at=69.0), True),
         (Signs(0.0, frame_at=100.0, inference_at=80.0, excused_at=99.0), True),
         (Signs(0.0, frame_at=100.0, inference_at=80.0, changing_over=True), True),
-        (Signs(0.0, frame_at=70.0, has_active=True, is_probed=True, answered_at=98.0), True),
-        (Signs(0.0, frame_at=70.0, has_active=True, is_probed=True, answered_at=80.0), False),
-        (Signs(0.0, has_active=True, is_probed=True), False),
-        (Signs(0.0, frame_at=70.0, is_probed=True), True),
+        (Signs(0.0, frame_at=70.0, is_probed=True, answered_at=98.0), True),
+        (Signs(0.0, frame_at=70.0, is_probed=True, answered_at=80.0), False),
+        (Signs(0.0, is_probed=True), False),
+        (Signs(0.0, is_probed=True, excused_at=99.0), True),
     ],
     ids=[
         "nothing ever came",
@@ -36,14 +38,15 @@ from edge_daemon.host.health import Signs, healthy, is_excused, ready
         "camera away, the probe is answered",
         "camera away, the probe is not answered any more",
         "camera never there, the probe never answered",
-        "camera away, and no model to ask",
+        "camera away, and the model came just now",
     ],
 )
 def test_healthy(signs: Signs, good: bool) -> None:
-    """Only what could be judged and is not is a fault: frames that come, else a probe."""
-    health = healthy(signs, at=100.0, limit_s=10.0)
+    """Only what could be judged and is not is a fault; no restart brings a model to a box."""
+    health = healthy(replace(signs, has_active=True), at=100.0, limit_s=10.0)
     assert health.good is good
     assert bool(health.reasons) is not good
+    assert healthy(signs, at=100.0) == Health(True, ("no model is active",))
 
 
 def test_ready_names_everything_that_is_missing() -> None:
@@ -51,8 +54,14 @@ def test_ready_names_everything_that_is_missing() -> None:
     health = ready(Signs(0.0), at=1.0)
     assert not health.good
     assert health.reasons == ("no model is active", "the camera is away", "the broker is away")
-    full = Signs(0.0, 0.9, 0.9, has_active=True, camera_up=True, mqtt_connected=True)
-    assert ready(full, at=1.0).good
+    full = Signs(0.0, 0.9, 0.9, has_active=True, camera_fault=None, mqtt_connected=True)
+    assert ready(full, at=1.0) == Health(good=True)
+
+
+def test_in_brief_no_reason_has_its_details() -> None:
+    """What anybody may ask tells of no address."""
+    reasons = ("the camera is lost: 10.0.0.5 does not answer", "the broker is away")
+    assert Health(False, reasons).in_brief.reasons == ("the camera is lost", "the broker is away")
 
 
 def test_a_missing_model_is_no_excuse() -> None:

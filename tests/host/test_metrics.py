@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
-from edge_daemon.host import metrics as metrics_module
+from edge_daemon.core.totals import ModelTotals, Spread, Totals
+from edge_daemon.core.values import BundleRef, Counts, Reason, Verdict
 from edge_daemon.host.gpu import GpuMemory
 from edge_daemon.host.metrics import Metrics, ModelRole
 
@@ -29,22 +29,19 @@ CONTRACT = {
     "edge_mqtt_connected",
     "edge_outbox_depth",
     "edge_gpu_memory_bytes{kind}",
+    "edge_certificate_expires_seconds{file}",
 }
 
 
-def judged(verdict: Verdict, reason: Reason | None = None, model: BundleRef = BOTTLE) -> Judged:
-    inspected = verdict is not Verdict.UNINSPECTED
-    return Judged(
-        frame=1,
-        captured_utc=0.0,
-        captured_at=0.0,
-        assignment=Assignment(),
-        verdict=verdict,
-        reason=reason,
-        model=model if inspected else None,
-        queue_ms=2.0,
-        inference_ms=11.0,
-    )
+FRAMES = Totals(
+    Counts(captured=5, inspected=3, dropped=1, uninspected=1),
+    {Reason.CHANGEOVER: 1, Reason.DROPPED_OVERFLOW: 1},
+    {
+        BOTTLE: ModelTotals({Verdict.OK: 1, Verdict.NG: 1}, Spread((0, 0, 0, 2, *[0] * 11), 22.0)),
+        None: ModelTotals({Verdict.OK: 1}, Spread((*[0] * 14, 1), 11_000.0)),
+    },
+    Spread((0, 0, 0, 2, *[0] * 10, 1), 26.0),
+)
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -61,11 +58,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def used() -> Metrics:
     metrics = Metrics()
-    metrics.captured(5)
-    metrics.frame(judged(Verdict.OK))
-    metrics.frame(judged(Verdict.NG))
-    metrics.frame(judged(Verdict.UNINSPECTED, Reason.CHANGEOVER))
-    metrics.frame(judged(Verdict.UNINSPECTED, Reason.DROPPED_OVERFLOW))
+    metrics.follow(lambda: FRAMES)
     metrics.swap("succeeded")
     metrics.swap("rejected", "gate_failed")
     metrics.stage("load", 0.4)
@@ -76,6 +69,7 @@ def used() -> Metrics:
     metrics.camera(up=True)
     metrics.mqtt(connected=False)
     metrics.outbox(3)
+    metrics.certificates({"ca": 2e9})
     metrics.gpu(GpuMemory(1, 2, 3))
     return metrics
 
@@ -89,19 +83,24 @@ def test_every_metric_of_the_contract_is_there() -> None:
     assert CONTRACT - found == set()
 
 
-def test_a_frame_is_counted_once_where_it_belongs() -> None:
-    """captured = inspected + dropped + uninspected + those still on their way."""
+def test_frames_are_told_as_the_ledger_counts_them() -> None:
+    """By model and verdict, by reason, by time; models of long ago are told together."""
     metrics = used()
     name = "edge_frames_inspected_total"
     assert value(metrics, name, model="bottle@1.4.0", verdict="ok") == 1
     assert value(metrics, name, model="bottle@1.4.0", verdict="ng") == 1
+    assert value(metrics, name, model="other", verdict="ok") == 1
     assert value(metrics, "edge_frames_uninspected_total", reason="changeover") == 1
     assert value(metrics, "edge_frames_dropped_total", reason="dropped_overflow") == 1
     assert value(metrics, "edge_frames_captured_total") == 5
-    assert value(metrics, "edge_inference_seconds_sum", model="bottle@1.4.0") == pytest.approx(
-        0.022
-    )
+    took = "edge_inference_seconds"
+    assert value(metrics, f"{took}_sum", model="bottle@1.4.0") == pytest.approx(0.022)
+    assert value(metrics, f"{took}_bucket", model="bottle@1.4.0", le="0.01") == 0
+    assert value(metrics, f"{took}_bucket", model="bottle@1.4.0", le="0.02") == 2
+    assert value(metrics, f"{took}_bucket", model="other", le="10.0") == 0
+    assert value(metrics, f"{took}_bucket", model="other", le="+Inf") == 1
     assert value(metrics, "edge_frame_latency_seconds_sum") == pytest.approx(0.026)
+    assert value(metrics, "edge_frame_latency_seconds_count") == 3
 
 
 def test_each_reason_begins_at_zero() -> None:
@@ -119,13 +118,3 @@ def test_the_models_said_last_are_the_only_ones() -> None:
     info = [labels for name, labels in samples(metrics) if name == "edge_model_info"]
     assert len(info) == 1
     assert ("model", "can@1") in info[0]
-
-
-def test_years_of_models_do_not_grow_the_registry() -> None:
-    """Only the models that judged last keep their series."""
-    metrics = Metrics()
-    for version in range(metrics_module.MODELS_KEPT * 3):
-        metrics.frame(judged(Verdict.OK, model=BundleRef("bottle", str(version))))
-    models = {dict(labels).get("model") for _, labels in samples(metrics)} - {None}
-    newest = range(metrics_module.MODELS_KEPT * 2, metrics_module.MODELS_KEPT * 3)
-    assert models == {f"bottle@{version}" for version in newest}

@@ -19,6 +19,7 @@ from tests.sim.device import Device, sim_bundle
 from tests.sim.engine import Behaviour
 from tests.sim.house import House
 from tests.sim.mosquitto import free_port
+from tests.sim.proxy import Proxy
 
 pytestmark = pytest.mark.browser
 
@@ -74,6 +75,25 @@ def test_the_line_at_a_glance(browser: Browser, port: int) -> None:
         browser.wait_text("1.0.0", ".slot.active")
         browser.wait_text("away", "footer")  # nobody answers at the broker's port
         assert browser.errors == []
+
+
+def test_the_page_below_a_path_of_a_proxy(browser: Browser, port: int) -> None:
+    """Style, picture, state and commands come by the proxy's path; its name is in the settings."""
+    http = {"listen": f"127.0.0.1:{port}", "commands": True, "hosts": ["127.0.0.1"]}
+    with Device(V1, V2, fps=30.0, settings={"http": http}) as station:
+        station.await_active(V1)
+        proxy = Proxy("/vision/line3", port)
+        browser.errors.clear()
+        browser.open(f"http://127.0.0.1:{proxy.port}/vision/line3/")
+        browser.wait("typeof state !== 'undefined' && state")
+        browser.wait_text("judging", "#pill")
+        browser.wait("document.querySelector('#live').naturalWidth === 640")
+        browser.wait("[...document.styleSheets].some((each) => each.cssRules.length > 9)")
+        ask_for(browser, "Swap", V2)
+        station.await_active(V2)
+        browser.wait_text("succeeded", "#details")
+        assert browser.errors == []
+        proxy.close()
 
 
 def test_a_swap_asked_for_on_the_page(browser: Browser, port: int) -> None:

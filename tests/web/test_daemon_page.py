@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import msgspec
 
 from edge_daemon.app import Daemon
 from edge_daemon.web.state import PageState
+from tests.sim.certificates import pem
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import free_port
 
@@ -71,12 +73,40 @@ def test_every_path_of_a_daemon_that_runs(tmp_path: Path) -> None:
         assert not state.commands
         assert caller.get("/healthz")[0] == 200
         status, why = caller.get("/readyz")
-        assert (status, b"the broker is away" in why) == (503, True)
+        assert (status, json.loads(why)["reasons"]) == (503, ["the broker is away"])
+        assert (state.health.ready, state.health.problems) == (False, ("the broker is away",))
+        assert running(device).keeper.problems() == state.health.problems
         assert f'edge_model_info{{model="{V1}"'.encode() in caller.get("/metrics")[1]
         assert caller.get("/snapshot.jpg")[1].startswith(b"\xff\xd8")
         assert caller.post("/api/request/swap", {"model": V2})[0] == 404
         swap = json.loads(caller.get(f"/api/swaps/{state.swaps[0].id}")[1])
         assert swap["receipt"]["to"] == V1
+
+
+def test_a_station_without_a_model_lives_and_is_not_ready() -> None:
+    """A probe must not restart it; page, `/readyz` and health give the same reasons."""
+    with Device(settings={"http": {"listen": "127.0.0.1:0"}}) as device:
+        caller, daemon = Caller(running(device).http_port), running(device)
+        wait_until(lambda: daemon.frames.ledger.counts().captured > 0, "frames")
+        status, why = caller.get("/healthz")
+        assert (status, json.loads(why)) == (200, {"good": True, "reasons": ["no model is active"]})
+        status, why = caller.get("/readyz")
+        reasons = ["no model is active", "the broker is away"]
+        assert (status, json.loads(why)["reasons"]) == (503, reasons)
+        assert caller.state().health.problems == tuple(reasons)
+        assert daemon.keeper.problems() == tuple(reasons)
+
+
+def test_a_certificate_that_ends_soon_is_told_everywhere(tmp_path: Path) -> None:
+    """A problem on the page and in health, and a time in the metrics; the station is ready."""
+    (tmp_path / "ca.pem").write_bytes(pem(time.time(), 5.5))
+    mqtt = {"tls": {"ca": str(tmp_path / "ca.pem")}, "port": free_port()}
+    with Device(V1, settings={"http": {"listen": "127.0.0.1:0"}, "mqtt": mqtt}) as device:
+        caller = Caller(running(device).http_port)
+        problem = "the file of mqtt.tls.ca expires in 5 days"
+        wait_until(lambda: problem in caller.state().health.problems, "the problem")
+        assert problem not in json.loads(caller.get("/readyz")[1])["reasons"]
+        assert b'edge_certificate_expires_seconds{file="ca"}' in caller.get("/metrics")[1]
 
 
 def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:
@@ -101,6 +131,17 @@ def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:
         status, refused = caller.post("/api/request/swap", {"model": "bottle@9.9.9"})
         assert (status, json.loads(refused)["error"]["code"]) == (409, "unknown_model")
         wait_until(lambda: caller.state().swaps[0].by == "kim", "the timeline's entry")
+
+
+def test_a_swap_for_a_day_that_nobody_lives_to_see_leaves_the_page_as_it_is() -> None:
+    """Whatever is answered to it, the state is shown."""
+    with Device(V1, V2, settings={"http": {"listen": "127.0.0.1:0", "commands": True}}) as device:
+        device.await_active(V1)
+        caller = Caller(running(device).http_port)
+        late = {"id": "r1", "model": V2, "at": "9999-12-31T23:59:59-23:59"}
+        caller.post("/api/request/swap", late)
+        caller.post("/api/request/hold", {})  # read after it
+        assert caller.get("/api/state")[0] == 200
 
 
 def test_a_port_in_use_is_one_error_and_the_line_goes_on() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_daemon.web.door import Door, Rules
+from edge_daemon.web.door import STRANGER, Door, Rules
 
 LOCAL = Rules("127.0.0.1")
 GUARDED = Rules("0.0.0.0", is_local=False, device="cam1", token="s3cret")
@@ -19,8 +21,8 @@ GUARDED = Rules("0.0.0.0", is_local=False, device="cam1", token="s3cret")
 class Caller:
     """A browser or a script before the door; it keeps the cookies that it is given."""
 
-    def __init__(self, rules: Rules, host: str) -> None:
-        self._door = Door(PlainTextResponse("inside"), rules)
+    def __init__(self, rules: Rules, host: str, app: ASGIApp | None = None) -> None:
+        self._door = Door(app or PlainTextResponse("inside"), rules)
         self._url = f"http://{host}"
         self._cookies = httpx.Cookies()
 
@@ -57,6 +59,20 @@ def test_a_name_that_was_rebound_to_us_sees_nothing(host: str) -> None:
     """DNS rebinding ends at the Host header, health checks included."""
     answer = client(LOCAL).get("/healthz", headers={"host": host})
     assert (answer.status_code, "inside" in answer.text) == (421, False)
+    assert "add it to http.hosts" in answer.text
+
+
+def test_the_names_of_a_proxy_are_known() -> None:
+    """In Host, and in Origin where the proxy says another Host than the browser did."""
+    proxied = replace(LOCAL, names=frozenset({"line3.plant.example"}))
+    for host in ("line3.plant.example", "LINE3.plant.example:8443"):
+        assert client(proxied).get("/", headers={"host": host}).text == "inside"
+    assert client(proxied).get("/", headers={"host": "plant.example"}).status_code == 421
+    command = {"x-edge-daemon": "1", "origin": "https://line3.plant.example"}
+    assert client(proxied).post("/api/request/hold", headers=command).text == "inside"
+    assert client(LOCAL).post("/api/request/hold", headers=command).status_code == 403
+    other = {**command, "origin": "https://evil.example"}
+    assert client(proxied).post("/api/request/hold", headers=other).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -99,6 +115,21 @@ def test_without_the_token_nothing_is_seen() -> None:
     assert caller.get("/readyz").text == "inside"
 
 
+def test_who_has_no_token_is_known_as_a_stranger() -> None:
+    """Health checks are answered in brief to those who would see nothing else."""
+    seen: list[bool] = []
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(STRANGER in scope)
+        await PlainTextResponse("inside")(scope, receive, send)
+
+    caller = Caller(GUARDED, "10.0.0.7:9464", inside)
+    caller.get("/readyz")
+    caller.get("/readyz", headers={"authorization": "Bearer s3cret"})
+    Caller(LOCAL, "localhost", inside).get("/readyz")
+    assert seen == [True, False, False]
+
+
 def test_a_browser_is_asked_for_the_token() -> None:
     """A person gets a form; its answer is the same way in as a link."""
     answer = client(GUARDED).get("/", headers={"accept": "text/html"})
@@ -120,7 +151,7 @@ def test_a_link_with_the_token_is_exchanged_for_a_cookie() -> None:
     """The token leaves the address bar at once, and the cookie is not the token."""
     caller = client(GUARDED, "station.example:9464")
     welcome = caller.get("/?token=s3cret")
-    assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "./")  # whatever leads here
     cookie = welcome.headers["set-cookie"]
     assert "httponly" in cookie.lower()
     assert "samesite=strict" in cookie.lower()

@@ -56,13 +56,27 @@ def test_the_page_and_its_parts_are_there_and_name_nothing_from_elsewhere() -> N
     page = get(House(), "/")
     assert page.headers["content-type"].startswith("text/html")
     for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
-        assert path.startswith("/")
-        assert get(House(), path).status_code == 200
+        assert get(House(), f"/{path}").status_code == 200
     assert not re.search(r"<script(?! src)|<style|\son\w+=|\sstyle=", page.text)
     for name in ("page.js", "page.css", "index.html"):
         addresses = re.findall(r"https?://[^\s\"']+", (STATIC / name).read_text())
         assert set(addresses) <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"innerHTML\s*=[^=]|insertAdjacent", (STATIC / "page.js").read_text())
+
+
+@pytest.mark.parametrize("name", ["index.html", "token.html", "page.js", "page.css"])
+def test_no_link_begins_at_the_root(name: str) -> None:
+    """A proxy may lead to the page below a path of its own, which nobody here knows."""
+    text = (STATIC / name).read_text()
+    links = re.findall(r"""(?:href|src|action|fetch|url)\W{1,4}["'`]([^"'`]*)""", text)
+    links += re.findall(r"""["'`](/[a-z][^"'`]*)""", text)
+    assert links or name == "page.css"
+    assert [link for link in links if link.startswith("/")] == []
+
+
+def test_a_slash_too_many_leads_nowhere_else() -> None:
+    """An absolute redirect would leave the proxy's path."""
+    assert get(House(), "/api/state/").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ async function ask() {
   const stop = new AbortController(), late = setTimeout(() => stop.abort(), LATE_MS);
   try {
     const whole = !history || Date.now() - answeredAt > 8000;
-    const reply = await fetch(`/api/state?seconds=${whole ? HISTORY_S : 10}`, { signal: stop.signal, cache: "no-store" });
+    const reply = await fetch(`api/state?seconds=${whole ? HISTORY_S : 10}`, { signal: stop.signal, cache: "no-store" });
     if (reply.status === 401) { location.reload(); return; }
     if (!reply.ok) throw new Error(reply.status);
     const next = await reply.json();
@@ -94,7 +94,7 @@ function watch(again) {
   const wanted = !document.hidden;
   if (wanted === streaming && !again) return;
   streaming = wanted;
-  if (wanted) $("live").src = `/live.mjpg?${Date.now()}`;
+  if (wanted) $("live").src = `live.mjpg?${Date.now()}`;
   else $("live").removeAttribute("src");
 }
 
@@ -404,7 +404,7 @@ async function openSwap(swap) {
   openDialog(swap.model ? spaced(swap.model) : said(swap.kind), el("p", { class: "quiet" }, "…"));
   let body;
   try {
-    const reply = await fetch(`/api/swaps/${encodeURIComponent(swap.id)}`);
+    const reply = await fetch(`api/swaps/${encodeURIComponent(swap.id)}`);
     if (!reply.ok) throw new Error();
     body = details(swap, await reply.json());
   } catch (error) { body = [el("p", {}, "The daemon did not give the details.")]; }
@@ -457,7 +457,7 @@ function checkTable(checks) {
 
 /** A rejected part with its boxes drawn over it. */
 function picture(part) {
-  const image = el("img", { src: `/ng/${part.file}`, alt: "" }), over = el("svg", {});
+  const image = el("img", { src: `ng/${part.file}`, alt: "" }), over = el("svg", {});
   const drawBoxes = () => {
     const width = image.naturalWidth, height = image.naturalHeight;
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -503,13 +503,13 @@ async function send(verb, body) {
   const say = (...words) => openDialog(said(verb), el("p", {}, ...words));
   say("Asking …");
   try {
-    const reply = await fetch(`/api/request/${verb}`, { method: "POST", body: JSON.stringify({ by: "status page", ...body }),
+    const reply = await fetch(`api/request/${verb}`, { method: "POST", body: JSON.stringify({ by: "status page", ...body }),
       headers: { "content-type": "application/json", "x-edge-daemon": "1" } });
     let answer = await reply.json();
     for (let tries = 0; tries < 240 && ["accepted", "progress"].includes(answer.status) && $("details").open; tries++) {
       say(said(answer.status), answer.stage ? ` · ${answer.stage}` : "");
       await new Promise((resolve) => setTimeout(resolve, 500));
-      answer = await (await fetch(`/api/answers/${encodeURIComponent(answer.id)}`)).json();
+      answer = await (await fetch(`api/answers/${encodeURIComponent(answer.id)}`)).json();
     }
     if (answer.error) openDialog(said(verb), el("p", {}, el("b", {}, answer.error.message), " ", answer.error.hint || ""), answer.error.checks && answer.error.checks.length ? checkTable(answer.error.checks) : null);
     else say(said(answer.status));
