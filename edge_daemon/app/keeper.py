@@ -188,7 +188,8 @@ class Keeper:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
-        return (*found, *self._disk_problems(), *watched.wishes())
+        found += [*self._disk_problems(), *watched.session.problems(), *watched.wishes()]
+        return tuple(found)
 
     def _disk_problems(self) -> Iterator[str]:
         journal = self._watched.journal

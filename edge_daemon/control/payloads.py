@@ -76,6 +76,7 @@ class ResultMessage(msgspec.Struct, frozen=True):
     causes: tuple[str, ...]
     latency_ms: FrameLatency
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
+    left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def result(boot: str, judged: Judged) -> bytes:
@@ -215,6 +216,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     receipt: Receipt | None = None
     error: ErrorLine | None = None
     detail: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def error_line(refusal: Refusal) -> ErrorLine:
@@ -316,6 +318,7 @@ class ModelAvailable(msgspec.Struct, frozen=True):
 
     models: tuple[AvailableModel, ...]
     refused: tuple[ErrorLine, ...] = ()
+    left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -399,3 +402,4 @@ class Event(
     code: CodeWord | None = None
     message: str | None = None
     receipt: Receipt | None = None
+    left_out: tuple[str, ...] = ()
