@@ -13,6 +13,7 @@ from edge_daemon.app.bays import Bays
 from edge_daemon.app.box import available_memory_bytes, runtime_folder
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.postman import send_picture
 from edge_daemon.app.recall import recall
 from edge_daemon.app.reload import Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
@@ -266,7 +267,7 @@ class ControlWing:
             refusal = None
             try:
                 jpeg = self._frames.pictures.snapshot()
-                self.session.publish(self.topics.snapshot, jpeg)
+                send_picture(self.session, self.topics.snapshot, jpeg)
             except EdgeDaemonError as error:
                 refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
             self.driver.call(lambda: self.desk.finish_snapshot(request, refusal))

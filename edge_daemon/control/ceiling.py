@@ -141,7 +141,7 @@ class Ceiling:
     def fit(self, message: Outgoing) -> Outgoing | None:
         """The message as the broker takes it: whole or shortened; None: it is left out."""
         size = message.size_bytes
-        aim = self._aim()
+        aim = self.aim_bytes
         if size <= aim:
             return message
         body = shortened(message.payload, aim - (size - len(message.payload)))
@@ -154,8 +154,9 @@ class Ceiling:
         self._tell_left_out(weight)
         return None
 
-    def _aim(self) -> int:
-        """What is likely to be taken: after hang-ups half of what was refused, or what passed."""
+    @property
+    def aim_bytes(self) -> int:
+        """A packet that is likely to be taken; after hang-ups, half of what was refused."""
         if self._refused > MOST_BYTES:
             return self._announced
         return min(self._announced, max(self._taken, self._refused // 2))

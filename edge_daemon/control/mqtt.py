@@ -103,6 +103,10 @@ class Session:
                 self._lost += 1
         return sent
 
+    def room_for(self, topic: str) -> int:
+        """The bytes of payload that the broker is likely to take on this topic."""
+        return self._past.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
+
     def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
         """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
         for topic, correlation in response_addresses(self._spec.topics, verb, reply_to):

@@ -1,4 +1,4 @@
-"""What a message leaves out where it does not fit: its word stays, the least important goes first."""
+"""What a message leaves out where it does not fit: the least important part goes first."""
 
 from __future__ import annotations
 

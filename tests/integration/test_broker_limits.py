@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 
 from tests.sim.bundles import make_bundle
@@ -15,6 +18,7 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 pytestmark = pytest.mark.broker
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
+LARGE = {"source": "conveyor:?size=640x480&fps=30", "buffer_frames": 64}
 CLASSES = tuple(f"article class {number:03d} red" for number in range(80))
 
 
@@ -33,9 +37,23 @@ def large_store(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def mill_at(folder: Path, broker: Mosquitto, protocol: int) -> Mill:
+def mill_at(folder: Path, broker: Mosquitto, protocol: int, **parts: Any) -> Mill:
     mqtt = {"host": broker.host, "port": broker.port, "protocol": protocol}
-    return Mill(folder, broker, mqtt=mqtt)
+    return Mill(folder, broker, mqtt=mqtt, **parts)
+
+
+def pictures_of(broker: Mosquitto) -> queue.SimpleQueue[bytes]:
+    """The pictures that a stranger sees from now on."""
+    pictures: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    subscribed = threading.Event()
+    stranger = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    stranger.on_message = lambda _, __, message: pictures.put(message.payload)
+    stranger.on_subscribe = lambda *_: subscribed.set()
+    stranger.connect(broker.host, broker.port)
+    stranger.subscribe(f"{ROOT}/snapshot", 1)
+    stranger.loop_start()
+    assert subscribed.wait(20.0)
+    return pictures
 
 
 @pytest.fixture
@@ -101,3 +119,27 @@ def test_every_request_has_one_outcome_however_little_the_broker_takes(
         assert len({str(one) for one in outcomes}) == 1
         assert protocol == 4 or len(outcomes) == 1
         assert hang_ups(very_narrow) <= 5
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_a_snapshot_is_made_as_small_as_the_broker_wants_it(tmp_path: Path, protocol: int) -> None:
+    """`succeeded` means that the picture came."""
+    with (
+        new_mosquitto("max_packet_size 20000") as broker,
+        mill_at(tmp_path, broker, protocol, camera=LARGE) as mill,
+    ):
+        mill.start()
+        pictures = pictures_of(broker)
+        assert mill.ask("snapshot")["status"] == "succeeded"
+        assert pictures.get(timeout=20.0)[:2] == b"\xff\xd8"
+
+
+def test_a_snapshot_that_fits_in_no_size_fails_with_the_limit(
+    tmp_path: Path, very_narrow: Mosquitto
+) -> None:
+    """No picture is better than one that shows nothing; the outcome says why."""
+    with mill_at(tmp_path, very_narrow, 5, camera=LARGE) as mill:
+        mill.start()
+        outcome = mill.ask("snapshot")
+        assert outcome["status"] == "failed"
+        assert "at most 1944 bytes" in outcome["error"]["message"]
