@@ -154,7 +154,7 @@ class Connection:
     def _watch(self, stopping: threading.Event) -> None:
         deadline = self._clock.now().at + WELCOME_S
         while not self._ended.wait(WATCH_S):
-            if self._network is not None and not self._network.is_alive():
+            if self._has_died():
                 self._why = "the network thread died"
                 _log.error("mqtt_thread_died", client_id=self._spec.client_id)
                 return
@@ -163,6 +163,14 @@ class Connection:
                 return
             if stopping.is_set() and not self._welcomed.is_set():
                 return
+
+    def _has_died(self) -> bool:
+        """Whether the network thread ended without a word.
+
+        One that ends in order sets `_ended` before it does, perhaps only after we looked there.
+        """
+        network = self._network
+        return network is not None and not network.is_alive() and not self._ended.is_set()
 
     def part(self, timeout_s: float) -> None:
         """Leave in order, so that the broker does not publish the last will."""

@@ -6,9 +6,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import random
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from edge_daemon.control.mqtt import Session, SessionSpec
 from edge_daemon.host.clock import SystemClock
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
 from tests.sim.folders import lent_folder
+from tests.sim.hostile import CONNACK, SUBACK, HostileBroker
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -168,39 +167,6 @@ def test_tls_joins_the_broker_that_the_authority_vouches_for_and_no_other() -> N
             assert stranger.births == 0
         with session_to(broker.host, broker.port, crew, tls={"ca": f"{folder}/ca.pem"}):
             wait_for(lambda: crew.births == 1, "the birth over TLS")
-
-
-class HostileBroker:
-    """Accepts, says what its script says, and then does nothing, for each connection anew."""
-
-    def __init__(self, *script: bytes) -> None:
-        self._script = script
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.host, self.port = self._server.getsockname()
-        self.connections: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._server.accept()
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                self.connections.append(sock)
-                for packet in self._script:
-                    sock.recv(4096)
-                    sock.sendall(packet)
-
-    def __enter__(self) -> HostileBroker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-        for sock in self.connections:
-            sock.close()
-
-
-CONNACK = b"\x20\x02\x00\x00"
-SUBACK = b"\x90\x03\x00\x01\x01"
 
 
 def test_a_broker_that_stops_reading_costs_results_and_nothing_else() -> None:
