@@ -79,7 +79,7 @@ class ControlWing:
             self.session, self.topics, self._info(), lambda: self.desk.model_state, self._api
         )
         quota_mb = ground.settings.models.quota_mb
-        self._storekeeper = Storekeeper(
+        self.storekeeper = Storekeeper(
             ground.store, None if quota_mb is None else quota_mb << 20, self.driver, self.desk
         )
         self._watch = StoreWatch(ground.store, self._store_changed)
@@ -275,9 +275,10 @@ class ControlWing:
         threading.Thread(target=take, name="snapshot", daemon=True).start()
 
     def _store_changed(self, offer: Offer) -> None:
+        self.storekeeper.note(offer)
         self.driver.post(stock(offer))
         self.reporter.available(offer, self._ground.store, self.driver.state)
-        self._storekeeper.look()
+        self.storekeeper.look()
 
     def _retell_offer(self) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""

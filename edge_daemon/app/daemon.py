@@ -104,6 +104,7 @@ class Daemon:
             is_healthy=lambda: pulse.health().good,
             reserve=ground.reserve,
             wishes=self._wishes.remarks,
+            store=lambda: control.storekeeper.problem,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock

@@ -57,6 +57,8 @@ class Watched:
     reserve: Reserve
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
+    store: Callable[[], str] = str
+    """What is wrong with the store as a whole; "" if nothing is."""
 
 
 class Keeper:
@@ -163,6 +165,7 @@ class Keeper:
         metrics.captured(counts.captured - self._captured)
         self._captured = counts.captured
         metrics.mqtt(watched.session.online)
+        metrics.store(not watched.store())
         metrics.outbox(watched.journal.outbox_depth())
         metrics.models(
             ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role)
@@ -188,6 +191,7 @@ class Keeper:
             found.append(f"the camera is {camera.state}: {camera.error or 'no frame yet'}")
         if camera.frozen_s is not None:
             found.append(f"the camera has shown the same picture for {camera.frozen_s:.0f} s")
+        found += [watched.store()] if watched.store() else []
         found += [*self._disk_problems(), *watched.session.problems(), *watched.wishes()]
         return tuple(found)
 

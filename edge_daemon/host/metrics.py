@@ -97,6 +97,7 @@ class Metrics:
         self._slot_memory = gauge("edge_slot_memory_bytes", "Memory of a slot.", ["slot", "kind"])
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
+        self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
         self._gpu = gauge("edge_gpu_memory_bytes", "Memory of the device.", ["kind"])
 
@@ -167,6 +168,9 @@ class Metrics:
 
     def mqtt(self, connected: bool) -> None:
         self._mqtt_connected.set(connected)
+
+    def store(self, up: bool) -> None:
+        self._store_up.set(up)
 
     def outbox(self, depth: int) -> None:
         self._outbox_depth.set(depth)
