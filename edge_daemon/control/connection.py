@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ from edge_daemon.control.paho_client import (
     RECEIVE_MAXIMUM,
     BoundedClient,
     new_client,
+    new_properties,
+    reported,
 )
 from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.control.underway import Fate, Outgoing, Unacknowledged
@@ -132,7 +134,7 @@ class Connection:
         settings = self._spec.settings
         try:
             if self._is_v5:
-                properties = _properties(PacketTypes.CONNECT)
+                properties = new_properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = settings.session_expiry_s
                 properties.MaximumPacketSize = MAX_PACKET_BYTES
                 properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -205,7 +207,7 @@ class Connection:
         message = fitting
         properties = None
         if message.correlation is not None and self._is_v5:
-            properties = _properties(PacketTypes.PUBLISH)
+            properties = new_properties(PacketTypes.PUBLISH)
             properties.CorrelationData = message.correlation
         with self._sending:
             if message.qos == 0 and not self._has_room(message.size_bytes):
@@ -275,7 +277,7 @@ class Connection:
         if reason.is_failure:
             self._why = f"the broker refused us: {reason}"
             return
-        with _reported("connect"):
+        with reported("connect"):
             self._past.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
@@ -303,7 +305,7 @@ class Connection:
         reasons: list[ReasonCode],
         ___: Properties | None,
     ) -> None:
-        with _reported("subscribe"):
+        with reported("subscribe"):
             names = (self._spec.topics.requests, *self._spec.order_filters)
             for name, reason in zip(names, reasons, strict=False):
                 if reason.is_failure:
@@ -336,7 +338,7 @@ class Connection:
                 payload=bytes(message.payload),
                 received=received,
                 retained=bool(message.retain),
-                response_topic=getattr(properties, "ResponseTopic", None),
+                response_topic=self._reply_topic(getattr(properties, "ResponseTopic", None)),
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
@@ -345,6 +347,13 @@ class Connection:
         except Exception:
             _log.exception("message_failed", mid=message.mid)
             self._once_more(message, done)
+
+    def _reply_topic(self, asked: str | None) -> str | None:
+        """The sender's own address, where it may have answers; the fixed one has them always."""
+        if asked is None or self._spec.topics.may_answer_at(asked, self._spec.order_filters):
+            return asked
+        _log.warning("response_topic_ignored", response_topic=asked[:200])
+        return None
 
     def _once_more(self, message: paho.MQTTMessage, done: Callable[[], None]) -> None:
         """A handler failed, perhaps on a full disk: let the broker send it again, but not for ever.
@@ -367,10 +376,14 @@ class Connection:
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
-        if verb is not None:
+        is_cut = self._client.packet_bytes > MAX_PACKET_BYTES
+        if is_cut:
+            size_bytes = self._client.packet_bytes
+            _log.error("message_not_read", topic=incoming.topic[:200], size_bytes=size_bytes)
+        if verb is not None:  # one that is cut is refused for its size, and answered
             self._handlers.on_request(verb, incoming)
             return
-        if not topics.is_own(incoming.topic):
+        if not is_cut and not topics.is_own(incoming.topic):
             for place, order_filter in enumerate(self._spec.order_filters):
                 if is_match(order_filter, incoming.topic):
                     self._handlers.on_order(place, incoming)
@@ -381,16 +394,3 @@ class Connection:
 
 def _nothing() -> None:
     """Nothing to acknowledge: QoS 0."""
-
-
-@contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """A callback's boundary: paho's network thread must outlive whatever is raised in it."""
-    try:
-        yield
-    except Exception:
-        _log.exception("callback_failed", callback=what)
-
-
-def _properties(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]

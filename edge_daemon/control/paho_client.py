@@ -9,11 +9,14 @@ again with the next one.
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import paho.mqtt.client as paho
+import structlog
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
 
@@ -21,6 +24,8 @@ MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more c
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
 QUEUE_MESSAGES = 1000  # QoS 1 messages that wait for the broker's acknowledgement
 _CHUNK_BYTES = 64 * 1024
+
+_log = structlog.get_logger(__name__)
 
 
 class BoundedClient(paho.Client):
@@ -60,6 +65,20 @@ def new_client(settings: MqttSettings, client_id: str) -> BoundedClient:
         )
     client.on_socket_open = _send_at_once
     return client
+
+
+def new_properties(packet: int) -> Properties:
+    """Those of one packet, to be filled."""
+    return Properties(packet)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """A callback's boundary: paho's network thread must outlive whatever is raised in it."""
+    try:
+        yield
+    except Exception:
+        _log.exception("callback_failed", callback=what)
 
 
 def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:
