@@ -13,6 +13,7 @@ from edge_daemon.app.bays import Bays
 from edge_daemon.app.box import available_memory_bytes, runtime_folder
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.postman import send_picture
 from edge_daemon.app.recall import recall
 from edge_daemon.app.reload import Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
@@ -80,7 +81,7 @@ class ControlWing:
             self.session, self.topics, self._info(), lambda: self.desk.model_state, self._api
         )
         quota_mb = ground.settings.models.quota_mb
-        self._storekeeper = Storekeeper(
+        self.storekeeper = Storekeeper(
             ground.store, None if quota_mb is None else quota_mb << 20, self.driver, self.desk
         )
         self._watch = StoreWatch(ground.store, self._store_changed)
@@ -272,7 +273,7 @@ class ControlWing:
             refusal = None
             try:
                 jpeg = self._frames.pictures.snapshot()
-                self.session.publish(self.topics.snapshot, jpeg)
+                send_picture(self.session, self.topics.snapshot, jpeg)
             except EdgeDaemonError as error:
                 refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
             self.driver.call(lambda: self.desk.finish_snapshot(request, refusal))
@@ -280,9 +281,10 @@ class ControlWing:
         threading.Thread(target=take, name="snapshot", daemon=True).start()
 
     def _store_changed(self, offer: Offer) -> None:
+        self.storekeeper.note(offer)
         self.driver.post(stock(offer))
         self.reporter.available(offer, self._ground.store, self.driver.state)
-        self._storekeeper.look()
+        self.storekeeper.look()
 
     def _retell_offer(self) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""

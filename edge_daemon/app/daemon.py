@@ -115,6 +115,7 @@ class Daemon:
             unread=control.orders.problems,
             announce=control.announce,
             kept_pictures=kept,
+            store=lambda: control.storekeeper.problem,
         )
         self.keeper = Keeper(
             self.watched, control.reporter, ground.metrics, self._notifier, ground.clock

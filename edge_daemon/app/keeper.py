@@ -70,6 +70,8 @@ class Watched:
     """What is wrong with the station's own files."""
     unread: Callable[[], tuple[str, ...]] = tuple
     """Topics of orders that cannot be read."""
+    store: Callable[[], str] = str
+    """What is wrong with the store as a whole; "" if nothing is."""
 
 
 class Keeper:
@@ -181,6 +183,7 @@ class Keeper:
     def _set_gauges(self) -> None:
         watched, metrics = self._watched, self._metrics
         metrics.mqtt(watched.session.online)
+        metrics.store(not watched.store())
         metrics.outbox(watched.journal.outbox_depth())
         metrics.models(
             ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role)
@@ -214,9 +217,10 @@ class Keeper:
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         if watched.kept_pictures is not None:
             found.extend(watched.kept_pictures.problems())
+        found.extend([watched.store()] if watched.store() else [])
         found.extend(watched.certificates.problems(self._clock.now().utc))
         found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))
-        found.extend(watched.unread())
+        found.extend((*watched.unread(), *watched.session.problems()))
         # Last: the line runs without a broker, and what else is amiss may not.
         return (*found, *(each for each in ready.reasons if each == BROKER_AWAY))
 

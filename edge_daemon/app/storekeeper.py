@@ -1,4 +1,4 @@
-"""Keeps the store within its quota, and puts on record what had to go."""
+"""Keeps the store within its quota, puts on record what had to go, and tells when it is away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver
 from edge_daemon.core.keeping import kept
-from edge_daemon.models.store import Store
+from edge_daemon.models.store import Offer, Store
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +22,23 @@ class Storekeeper:
     quota_bytes: int | None
     driver: Driver
     desk: Desk
+    problem: str = ""
+    """A sentence while the store's folder is missing, unreadable or suddenly empty."""
     _is_short: bool = False
+
+    def note(self, offer: Offer) -> None:
+        """The store was looked at; what is resident goes on without it."""
+        before = self.problem
+        self.problem = f"the store {self.store.root} {offer.trouble}" if offer.trouble else ""
+        if self.problem and self.problem != before:
+            _log.error(
+                "store_away",
+                store=str(self.store.root),
+                why=offer.trouble,
+                hint="Is the volume mounted, and may this user read it? No other model can load.",
+            )
+        elif before and not self.problem:
+            _log.info("store_back", store=str(self.store.root), bundles=len(offer.known))
 
     def look(self) -> None:
         """Take out the oldest bundles that nothing needs, where there are too many; any thread.

@@ -71,7 +71,7 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             qos=0,
             retain=False,
         ),
-        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", 0, retain=False),
+        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )
 
 

@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker, from its first packet to its last; the only room with paho.
+"""One connection to an MQTT broker, from its first packet to its last.
 
 What paho does not do is done here: a bound for QoS 0 messages, TCP_NODELAY, callbacks that cannot
 end the network thread, acknowledgement only when a handler says so, and the fate of each message.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,19 +23,30 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.control import payloads
+from edge_daemon.control.ceiling import Ceiling, InFlight, Weight
+from edge_daemon.control.link import Link
 from edge_daemon.control.messages import Delivery, Handlers, Incoming, Sent
+from edge_daemon.control.paho_client import (
+    MAX_PACKET_BYTES,
+    RECEIVE_MAXIMUM,
+    BoundedClient,
+    new_client,
+    new_properties,
+    reported,
+)
 from edge_daemon.control.stored_orders import StoredOrders
 from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.control.underway import Fate, Outgoing, Unacknowledged
 from edge_daemon.host.clock import Clock
 
-MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
-RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
-QUEUE_MESSAGES = 1000  # QoS 1 messages that wait for the broker's acknowledgement
 BACKLOG_MESSAGES = 512  # QoS 0 messages that wait for the socket
 BACKLOG_BYTES = 16 * 1024 * 1024
 WELCOME_S = 10.0
 WATCH_S = 1.0
+TAKEN_OVER = 0x8E
+PACKET_TOO_LARGE = 0x95
+_OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
+"""Reasons, and a connection closed without one, for which a message of ours may be the cause."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,16 +65,24 @@ class SessionSpec:
         return f"edge-daemon-{self.device}"
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a session learns of its broker, from one connection to the next."""
+
+    ceiling: Ceiling
+    link: Link
+    failed: set[int] = field(default_factory=set)
+    """Messages that a handler failed on, once."""
+
+
 class Connection:
     """One TCP connection with one paho client; ends once and for all."""
 
-    def __init__(
-        self, spec: SessionSpec, handlers: Handlers, clock: Clock, failed: set[int]
-    ) -> None:
+    def __init__(self, spec: SessionSpec, handlers: Handlers, clock: Clock, past: Past) -> None:
         self._spec = spec
         self._handlers = handlers
         self._clock = clock
-        self._failed = failed
+        self._past = past
         self._unacknowledged = Unacknowledged(self._acknowledge)
         self._is_v5 = spec.settings.protocol == 5
         self._welcomed = threading.Event()
@@ -72,7 +90,9 @@ class Connection:
         self._why = ""
         self._unclaimed, self._unclaimed_told = 0, 1
         self._network: threading.Thread | None = None
-        self._max_packet_bytes = MAX_PACKET_BYTES * 64
+        self.joined_at: float | None = None
+        self.in_flight = InFlight()
+        self._reason = 0
         self._sending = threading.Lock()
         self._backlog: deque[tuple[Fate, int]] = deque()
         self._backlog_bytes = 0
@@ -90,6 +110,24 @@ class Connection:
         """Whether the broker let us in, at any time."""
         return self._welcomed.is_set()
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the broker ended it because another client came with our id."""
+        return self._reason == TAKEN_OVER
+
+    def ended_by_size(self) -> bool:
+        """Whether the size of a message explains the end."""
+        if self._reason not in _OVER_A_MESSAGE:
+            return False
+        by_size = self._reason == PACKET_TOO_LARGE
+        return self._past.ceiling.ended(self.in_flight, by_size=by_size)
+
+    @property
+    def silent_since(self) -> float | None:
+        """When the first of the messages that wait for an acknowledgement was handed over."""
+        waiting = (fate.since for fate in tuple(self._fates.values()) if fate.place)
+        return next(waiting, None)
+
     def alive(self) -> bool:
         """False where the connection stands and nobody reads from it."""
         return not self.online or self._network is None or self._network.is_alive()
@@ -99,7 +137,7 @@ class Connection:
         settings = self._spec.settings
         try:
             if self._is_v5:
-                properties = _properties(PacketTypes.CONNECT)
+                properties = new_properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = settings.session_expiry_s
                 properties.MaximumPacketSize = MAX_PACKET_BYTES
                 properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -121,7 +159,7 @@ class Connection:
     def _watch(self, stopping: threading.Event) -> None:
         deadline = self._clock.now().at + WELCOME_S
         while not self._ended.wait(WATCH_S):
-            if self._network is not None and not self._network.is_alive():
+            if self._has_died():
                 self._why = "the network thread died"
                 _log.error("mqtt_thread_died", client_id=self._spec.client_id)
                 return
@@ -130,6 +168,14 @@ class Connection:
                 return
             if stopping.is_set() and not self._welcomed.is_set():
                 return
+
+    def _has_died(self) -> bool:
+        """Whether the network thread ended without a word.
+
+        One that ends in order sets `_ended` before it does, perhaps only after we looked there.
+        """
+        network = self._network
+        return network is not None and not network.is_alive() and not self._ended.is_set()
 
     def part(self, timeout_s: float) -> None:
         """Leave in order, so that the broker does not publish the last will."""
@@ -145,24 +191,9 @@ class Connection:
         for mid in tuple(self._fates):
             self._decide(mid, Delivery.LOST)
 
-    def _make_client(self) -> paho.Client:
-        settings = self._spec.settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._spec.client_id,
-            clean_session=None if self._is_v5 else False,
-            protocol=paho.MQTTv5 if self._is_v5 else paho.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.max_queued_messages_set(QUEUE_MESSAGES)
-        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
-        if settings.username is not None:
-            client.username_pw_set(settings.username, settings.read_password())
-        if settings.tls is not None:
-            client.tls_set(*settings.tls.readable_files())
+    def _make_client(self) -> BoundedClient:
+        client = new_client(self._spec.settings, self._spec.client_id)
         client.will_set(self._spec.topics.status, payloads.status("offline", None), 1, retain=True)
-        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -173,12 +204,13 @@ class Connection:
     # ----------------------------------------------------------------------- out
 
     def publish(self, message: Outgoing) -> Sent | None:
-        if message.size_bytes > self._max_packet_bytes:
-            _log.error("message_too_large", topic=message.topic, size_bytes=message.size_bytes)
+        fitting = self._past.ceiling.fit(message)
+        if fitting is None:
             return Fate(Delivery.REFUSED)
+        message = fitting
         properties = None
         if message.correlation is not None and self._is_v5:
-            properties = _properties(PacketTypes.PUBLISH)
+            properties = new_properties(PacketTypes.PUBLISH)
             properties.CorrelationData = message.correlation
         with self._sending:
             if message.qos == 0 and not self._has_room(message.size_bytes):
@@ -188,7 +220,7 @@ class Connection:
             )
             if info.rc != paho.MQTT_ERR_SUCCESS:
                 return None
-            fate = self._await(info.mid)
+            fate = self._await(info.mid, message)
             if message.qos == 0:
                 self._backlog.append((fate, message.size_bytes))
                 self._backlog_bytes += message.size_bytes
@@ -203,9 +235,13 @@ class Connection:
             and self._backlog_bytes + size_bytes <= BACKLOG_BYTES
         )
 
-    def _await(self, mid: int) -> Fate:
+    def _await(self, mid: int, message: Outgoing) -> Fate:
+        size_bytes = message.size_bytes
+        place = self.in_flight.sent(Weight(message.topic, len(message.payload), size_bytes))
         # The acknowledgement may come before we get here: whoever comes second finds the other.
-        fate = self._fates[mid] = Fate()
+        fate = self._fates[mid] = Fate(
+            place=place if message.qos else 0, size_bytes=size_bytes, since=self._clock.now().at
+        )
         early = self._early.pop(mid, None)
         if early is not None:
             self._decide(mid, early)
@@ -216,12 +252,14 @@ class Connection:
     def _decide(self, mid: int, delivery: Delivery) -> None:
         fate = self._fates.pop(mid, None)
         if fate is not None:
+            if fate.place and delivery is not Delivery.LOST:
+                self.in_flight.acknowledged(fate.place, fate.size_bytes)
             fate.decide(delivery)
 
     def _on_publish(
         self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
     ) -> None:
-        # paho holds its locks here: take none of ours, and publish nothing.
+        # paho holds its locks here: take none under which we call it, and publish nothing.
         delivery = Delivery.REFUSED if reason.is_failure else Delivery.DELIVERED
         self._early[mid] = delivery
         if mid in self._fates:
@@ -242,13 +280,13 @@ class Connection:
         if reason.is_failure:
             self._why = f"the broker refused us: {reason}"
             return
-        with _reported("connect"):
-            self._max_packet_bytes = getattr(
-                properties, "MaximumPacketSize", self._max_packet_bytes
-            )
+        with reported("connect"):
+            self._past.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
+            self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
             self._subscribe(client)
-            _log.info("broker_joined", session_present=flags.session_present)
+            log = _log.debug if self._past.link.keeps_falling else _log.info
+            log("broker_joined", session_present=flags.session_present)
 
     def _subscribe(self, client: paho.Client) -> None:
         """Requests and orders in one packet; on a session that stands it changes nothing."""
@@ -270,7 +308,7 @@ class Connection:
         reasons: list[ReasonCode],
         ___: Properties | None,
     ) -> None:
-        with _reported("subscribe"):
+        with reported("subscribe"):
             names = (self._spec.topics.requests, *self._spec.order_filters)
             for name, reason in zip(names, reasons, strict=False):
                 if reason.is_failure:
@@ -288,6 +326,7 @@ class Connection:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self._reason = reason.value
         said = getattr(properties, "ReasonString", "")
         self._why = self._why or f"{reason} {said}".strip()
         self._ended.set()
@@ -302,7 +341,7 @@ class Connection:
                 payload=bytes(message.payload),
                 received=received,
                 retained=bool(message.retain),
-                response_topic=getattr(properties, "ResponseTopic", None),
+                response_topic=self._reply_topic(getattr(properties, "ResponseTopic", None)),
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
@@ -313,18 +352,25 @@ class Connection:
             _log.exception("message_failed", mid=message.mid)
             self._once_more(message, done)
 
+    def _reply_topic(self, asked: str | None) -> str | None:
+        """The sender's own address, where it may have answers; the fixed one has them always."""
+        if asked is None or self._spec.topics.may_answer_at(asked, self._spec.order_filters):
+            return asked
+        _log.warning("response_topic_ignored", response_topic=asked[:200])
+        return None
+
     def _once_more(self, message: paho.MQTTMessage, done: Callable[[], None]) -> None:
         """A handler failed, perhaps on a full disk: let the broker send it again, but not for ever.
 
         It does so with the next connection only, so this one is left, in order.
         """
         key = hash((message.topic, bytes(message.payload)))
-        if message.qos and key not in self._failed:
-            self._failed.add(key)
+        if message.qos and key not in self._past.failed:
+            self._past.failed.add(key)
             self._why = "a message could not be handled and is asked for once more"
             self._client.disconnect()
         else:
-            self._failed.discard(key)
+            self._past.failed.discard(key)
             done()
 
     def _acknowledge(self, mid: int) -> None:
@@ -334,10 +380,14 @@ class Connection:
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
-        if verb is not None:
+        is_cut = self._client.packet_bytes > MAX_PACKET_BYTES
+        if is_cut:
+            size_bytes = self._client.packet_bytes
+            _log.error("message_not_read", topic=incoming.topic[:200], size_bytes=size_bytes)
+        if verb is not None:  # one that is cut is refused for its size, and answered
             self._handlers.on_request(verb, incoming)
             return
-        if not topics.is_own(incoming.topic):
+        if not is_cut and not topics.is_own(incoming.topic):
             for place, order_filter in enumerate(self._spec.order_filters):
                 if is_match(order_filter, incoming.topic):
                     self._handlers.on_order(place, incoming)
@@ -355,22 +405,3 @@ class Connection:
 
 def _nothing() -> None:
     """Nothing to acknowledge: QoS 0."""
-
-
-@contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """A callback's boundary: paho's network thread must outlive whatever is raised in it."""
-    try:
-        yield
-    except Exception:
-        _log.exception("callback_failed", callback=what)
-
-
-def _properties(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]
-
-
-def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:
-    """TCP_NODELAY: without it a round trip through a broker waits for 40 ms timers."""
-    with suppress(OSError, AttributeError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

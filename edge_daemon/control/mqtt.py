@@ -17,7 +17,9 @@ import threading
 import structlog
 
 from edge_daemon.control import payloads
-from edge_daemon.control.connection import Connection, SessionSpec
+from edge_daemon.control.ceiling import Ceiling
+from edge_daemon.control.connection import Connection, Past, SessionSpec
+from edge_daemon.control.link import Link
 from edge_daemon.control.messages import Handlers, ReplyTo, Sent
 from edge_daemon.control.topics import Topics, is_publishable
 from edge_daemon.control.underway import Outgoing
@@ -27,6 +29,7 @@ __all__ = ["Session", "SessionSpec", "response_addresses"]
 
 STEADY_S = 30.0  # a connection that lasted so long was a good one: back-off starts anew
 BACKOFF_S = (0.25, 30.0)
+SILENT_S = 30.0  # a broker acknowledges within milliseconds
 WELCOMED_FAILURES = 4  # a broker that let us in is asked again within 4 s, however often it ends
 
 _log = structlog.get_logger(__name__)
@@ -44,11 +47,12 @@ class Session:
         self._chance = chance
         self._stopping = threading.Event()
         self._connection: Connection | None = None
-        self._was_welcomed = False
+        self._past = Past(
+            Ceiling(clock, frozenset({spec.topics.info_api})), Link(spec.client_id, clock)
+        )
         self._thread = threading.Thread(target=self._run, name="mqtt-session", daemon=True)
         self._counting = threading.Lock()
         self._lost = 0
-        self._failed: set[int] = set()  # messages that a handler failed on, once
 
     def start(self) -> None:
         self._thread.start()
@@ -68,6 +72,18 @@ class Session:
         """Messages that nobody will get, since the start: offline, or no room."""
         return self._lost
 
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be with a broker that lets us in, a sentence each."""
+        now, connection = self._clock.now().at, self._connection
+        found = list(self._past.ceiling.problems())
+        joined_at = connection.joined_at if connection is not None else None
+        if link := self._past.link.problem(0.0 if joined_at is None else now - joined_at):
+            found.append(link)
+        since = connection.silent_since if connection is not None else None
+        if since is not None and now - since > SILENT_S:
+            found.append(f"the broker has acknowledged nothing for {now - since:.0f} s")
+        return tuple(found)
+
     def publish(
         self,
         topic: str,
@@ -86,6 +102,10 @@ class Session:
             with self._counting:
                 self._lost += 1
         return sent
+
+    def room_for(self, topic: str) -> int:
+        """The bytes of payload that the broker is likely to take on this topic."""
+        return self._past.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
 
     def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
         """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
@@ -111,34 +131,45 @@ class Session:
         failures = 0
         while not self._stopping.is_set():
             began = self._clock.now().at
-            why = self._live()
+            connection, why = self._live()
             if self._stopping.is_set():
                 return
             lasted_s = self._clock.now().at - began
             failures = 0 if lasted_s >= STEADY_S else failures + 1
-            if self._was_welcomed:
+            is_welcomed = connection is not None and connection.was_welcomed
+            if is_welcomed:
                 failures = min(failures, WELCOMED_FAILURES)
             first, most = BACKOFF_S
             delay_s = min(most, first * 2.0 ** min(failures, 16)) * self._chance.uniform(0.5, 1.0)
-            _log.warning(
-                "broker_lost",
-                error=why,
-                broker=f"{self._spec.settings.host}:{self._spec.settings.port}",
-                retry_s=round(delay_s, 2),
-            )
+            if connection is None or not is_welcomed or not self._fell(connection, why, lasted_s):
+                _log.warning(
+                    "broker_lost",
+                    error=why,
+                    broker=f"{self._spec.settings.host}:{self._spec.settings.port}",
+                    retry_s=round(delay_s, 2),
+                )
             self._stopping.wait(delay_s)
 
-    def _live(self) -> str:
+    def _fell(self, connection: Connection, why: str, lasted_s: float) -> bool:
+        """A broker that had let us in is lost; True where the link tells it, once a minute."""
+        return self._past.link.fell(
+            why,
+            lasted_s,
+            is_taken_over=connection.is_taken_over,
+            is_explained=connection.ended_by_size(),
+        )
+
+    def _live(self) -> tuple[Connection | None, str]:
         """One connection from its first packet to its last; says why it ended."""
+        connection = None
         try:
-            connection = Connection(self._spec, self._handlers, self._clock, self._failed)
+            connection = Connection(self._spec, self._handlers, self._clock, self._past)
             self._connection = connection
-            return connection.live(self._stopping)
+            return connection, connection.live(self._stopping)
         except Exception as error:
-            return f"{type(error).__name__}: {error}"
+            return connection, f"{type(error).__name__}: {error}"
         finally:
-            ended, self._connection = self._connection, None
-            self._was_welcomed = ended is not None and ended.was_welcomed
+            self._connection = None
 
 
 def response_addresses(

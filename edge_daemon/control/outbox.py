@@ -76,6 +76,7 @@ class Outbox:
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._under_way: list[tuple[Row, Sent | None]] = []
         self._first_seq = -1
         self._losses = 0
 
@@ -110,21 +111,21 @@ class Outbox:
         Raises:
             StateError: the journal cannot be read or written.
         """
-        if not self._carrier.online:
-            return False
-        rows = self._rows.outbox_peek(1 if self._losses >= ALONE_AFTER else BATCH)
-        if not rows:
-            return False
-        under_way: list[tuple[Row, Sent | None]] = []
-        for row in rows:
-            sent = self._send(row)
-            if sent is None and is_publishable(row.topic):
-                break
-            under_way.append((row, sent))
-        settled = self._await(under_way)
+        if not self._under_way:
+            if not self._carrier.online:
+                return False
+            self._send_oldest()
+        settled = self._await()
         if settled:
             self._rows.outbox_remove(*settled)
         return bool(settled)
+
+    def _send_oldest(self) -> None:
+        for row in self._rows.outbox_peek(1 if self._losses >= ALONE_AFTER else BATCH):
+            sent = self._send(row)
+            if sent is None and is_publishable(row.topic):
+                break
+            self._under_way.append((row, sent))
 
     def _send(self, row: Row) -> Sent | None:
         if not is_publishable(row.topic):
@@ -133,12 +134,16 @@ class Outbox:
             row.topic, row.payload, qos=1, correlation=_correlation(row.properties)
         )
 
-    def _await(self, under_way: Sequence[tuple[Row, Sent | None]]) -> list[int]:
+    def _await(self) -> list[int]:
         """The rows that are settled, up to the first that is not: the order stands."""
         settled: list[int] = []
+        under_way, self._under_way = self._under_way, []
         alone = len(under_way) == 1
-        for row, sent in under_way:
+        for place, (row, sent) in enumerate(under_way):
             delivery = Delivery.REFUSED if sent is None else sent.wait(ACKNOWLEDGE_S)
+            if delivery is None:  # a slow broker: sent once more, it would come twice
+                self._under_way = under_way[place:]
+                break
             if delivery is not Delivery.DELIVERED:
                 if delivery is not Delivery.REFUSED and not self._is_poison(row, alone=alone):
                     break

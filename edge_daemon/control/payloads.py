@@ -80,6 +80,7 @@ class ResultMessage(msgspec.Struct, frozen=True):
     causes: tuple[str, ...]
     latency_ms: FrameLatency
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
+    left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def result(boot: str, judged: Judged) -> bytes:
@@ -219,6 +220,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     receipt: Receipt | None = None
     error: ErrorLine | None = None
     detail: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def error_line(refusal: Refusal) -> ErrorLine:
@@ -320,6 +322,7 @@ class ModelAvailable(msgspec.Struct, frozen=True):
 
     models: tuple[AvailableModel, ...]
     refused: tuple[ErrorLine, ...] = ()
+    left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -401,3 +404,4 @@ class Event(
     reason: ReasonWord | None = None
     message: str | None = None
     receipt: Receipt | None = None
+    left_out: tuple[str, ...] = ()

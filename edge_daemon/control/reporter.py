@@ -9,10 +9,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from edge_daemon.control import payloads
-from edge_daemon.control.messages import Carrier, Delivery, Sent
+from edge_daemon.control.messages import Carrier
 from edge_daemon.control.payloads import (
     AvailableModel,
     CameraStatus,
@@ -25,6 +23,7 @@ from edge_daemon.control.payloads import (
     iso_utc,
     latency_line,
 )
+from edge_daemon.control.shorten import shortened
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
@@ -33,10 +32,8 @@ from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
-API_TRIES = 2
-"""A broker may end the connection over a message that is large: the document is not worth that."""
-
-_log = structlog.get_logger(__name__)
+MOST_OFFER_BYTES = 256 * 1024
+"""Of `model/available`, which grows with the store: it is sent with every connection."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,6 @@ class Reporter:
         self._info = info
         self._model_state = model_state
         self._api = api
-        self._api_sent: Sent | None = None
-        self._api_losses = 0
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
         self._health_at = float("-inf")
@@ -81,7 +76,8 @@ class Reporter:
             said = dict(self._said)
         for topic, body in said.items():
             self._publish(topic, body)
-        self._publish_api()
+        if self._api:
+            self._publish(self._topics.info_api, self._api)
 
     def said(self) -> dict[str, bytes]:
         """What is retained now, by the topic below the root."""
@@ -98,7 +94,10 @@ class Reporter:
 
     def available(self, offer: Offer, store: Store, state: State) -> None:
         """What lies in the store now."""
-        self._say(self._topics.model_available, payloads.encode(available(offer, store, state)))
+        body = payloads.encode(available(offer, store, state))
+        if len(body) > MOST_OFFER_BYTES:
+            body = shortened(body, MOST_OFFER_BYTES) or body
+        self._say(self._topics.model_available, body)
 
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
         """One glance, every `HEALTH_S`, or at once when a problem comes or goes."""
@@ -128,20 +127,6 @@ class Reporter:
                 return
             self._said[topic] = body
         self._publish(topic, body)
-
-    def _publish_api(self) -> None:
-        """Last, and not for ever where the connection ended before the broker had it."""
-        if self._api_sent is not None and self._api_sent.wait(0.0) is not Delivery.DELIVERED:
-            self._api_losses += 1
-            if self._api_losses == API_TRIES:
-                _log.warning(
-                    "api_not_published",
-                    bytes=len(self._api),
-                    hint="Let the broker take messages of that size; `edge-daemon api` has it too.",
-                )
-        if self._api and self._api_losses < API_TRIES:
-            topic = self._topics.info_api
-            self._api_sent = self._carrier.publish(topic, self._api, qos=1, retain=True)
 
     def _publish(self, topic: str, body: bytes) -> None:
         self._carrier.publish(topic, body, qos=1, retain=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_daemon.errors import ConfigurationError
@@ -106,6 +107,24 @@ class Topics:
     def is_own(self, topic: str) -> bool:
         """True for every topic below the root, ours to publish or to answer."""
         return topic.startswith(self.root + "/")
+
+    def may_answer_at(self, topic: str, order_filters: Iterable[str] = ()) -> bool:
+        """Whether a sender's Response Topic may make us speak there.
+
+        Not where we speak otherwise (a result that is none), and not where somebody acts on what
+        comes: a request to any station, a work order, the broker's own topics.
+        """
+        levels = topic.split("/")
+        if not is_publishable(topic) or topic.startswith("$") or "request" in levels[:-1]:
+            return False
+        if topic == self.root or (self.is_own(topic) and not topic.startswith(self.response(""))):
+            return False
+        return not any(is_match(_shared(one), topic) for one in order_filters)
+
+
+def _shared(topic_filter: str) -> str:
+    """The filter without `$share/<group>/`."""
+    return topic_filter.split("/", 2)[-1] if topic_filter.startswith("$share/") else topic_filter
 
 
 def check_filter(topic_filter: str) -> None:

@@ -26,11 +26,25 @@ class Outgoing:
 
 
 class Fate:
-    """`Sent`: decided once, by the broker's acknowledgement or by the connection's end."""
+    """`Sent`: decided once, by the broker's acknowledgement or by the connection's end.
 
-    def __init__(self, delivery: Delivery | None = None) -> None:
+    `place` and `size_bytes` are those of `InFlight`, with place 0 where nobody acknowledges;
+    `since`: monotonic seconds when it was handed over.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery | None = None,
+        *,
+        place: int = 0,
+        size_bytes: int = 0,
+        since: float = 0.0,
+    ) -> None:
         self._delivery = delivery
         self._known = threading.Event()
+        self.place = place
+        self.size_bytes = size_bytes
+        self.since = since
         if delivery is not None:
             self._known.set()
 

@@ -33,6 +33,8 @@ _COLOURS = {  # BGR
 _BOX = (0, 193, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _VIEW_QUALITY = 80
+_COARSE = (_VIEW_QUALITY, 60, 40)
+_LEAST_WIDTH = 160
 _LINGER_S = 3.0  # a viewer who asked so long ago has gone
 
 
@@ -81,6 +83,20 @@ def encode(pixels: Pixels, quality: int = _VIEW_QUALITY) -> bytes:
     if not good:
         raise ValueError("the frame cannot be encoded as JPEG")
     return bytes(data)
+
+
+def reduced(jpeg: bytes, most_bytes: int) -> bytes | None:
+    """The picture within so many bytes: coarser, then smaller. None: it would show nothing."""
+    if len(jpeg) <= most_bytes:
+        return jpeg
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+    while pixels.shape[1] >= _LEAST_WIDTH:
+        for quality in _COARSE:
+            coarser = encode(pixels, quality)
+            if len(coarser) <= most_bytes:
+                return coarser
+        pixels = narrowed(pixels, pixels.shape[1] * 3 // 4)
+    return None
 
 
 class Leases(Protocol):

@@ -122,6 +122,7 @@ class Metrics:
         )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
+        self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
         self._certificates = gauge(
             "edge_certificate_expires_seconds", "POSIX time at which it ends.", ["file"]
@@ -171,6 +172,9 @@ class Metrics:
 
     def mqtt(self, connected: bool) -> None:
         self._mqtt_connected.set(connected)
+
+    def store(self, up: bool) -> None:
+        self._store_up.set(up)
 
     def outbox(self, depth: int) -> None:
         self._outbox_depth.set(depth)

@@ -25,6 +25,9 @@ class FirstSeen:
         self._seen = _read(file) if file else {}
         self._saved = dict(self._seen)
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def refuse_change(self, manifest: Manifest) -> None:
         """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
         if self._seen.get(str(manifest.ref), manifest.sha256) != manifest.sha256:

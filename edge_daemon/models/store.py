@@ -56,12 +56,14 @@ class Problem:
 class Offer:
     """One look at the whole store: what it offers, oldest to newest within a name, and the rest.
 
-    `below`: those offered that are older than the floor of their name, with that floor.
+    `below`: those offered that are older than the floor of their name, with that floor. `trouble`:
+    what is wrong with the store's folder as a whole, to be read after its path; "" if nothing is.
     """
 
     known: tuple[Known, ...]
     problems: tuple[Problem, ...]
     below: tuple[tuple[BundleRef, str], ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Store:
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
             self._memory.save()
         found.sort(key=lambda known: (known.ref.name, order_of(known.ref.version)))
-        return Offer(tuple(found), tuple(problems), tuple(self._below(found)))
+        trouble = "" if folders else self._trouble()
+        return Offer(tuple(found), tuple(problems), tuple(self._below(found)), trouble)
 
     def available(self) -> tuple[Known, ...]:
         """The complete, valid and unchanged bundles, oldest to newest within a name."""
@@ -224,6 +227,17 @@ class Store:
     def _folders(self) -> Iterator[Path]:
         for name in _visible_folders(self.root):
             yield from _visible_folders(name)
+
+    def _trouble(self) -> str:
+        """Why no bundle is there: an unmounted volume leaves nothing, or an empty folder."""
+        try:
+            with os.scandir(self.root):
+                pass
+        except FileNotFoundError:
+            return "is not there"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        return f"is empty, and {len(self._memory)} bundles were seen in it" if self._memory else ""
 
     def _below(self, found: Iterable[Known]) -> Iterator[tuple[BundleRef, str]]:
         for known in found:

@@ -124,4 +124,5 @@ class _Stir(FileSystemEventHandler):
 
 def _shown(offer: Offer) -> object:
     """Errors compare by what they say, not by which object they are."""
-    return offer.known, tuple((each.folder, str(each.error)) for each in offer.problems)
+    problems = tuple((each.folder, str(each.error)) for each in offer.problems)
+    return offer.known, problems, offer.trouble

@@ -49,6 +49,8 @@ class Line:
     answers: Callable[[bytes], Delivery | None]
     sent: list[bytes] = field(default_factory=list)
     online: bool = True
+    fates: list[Fixed] = field(default_factory=list)
+    """Of the next messages; then as `answers` says."""
 
     def publish(
         self,
@@ -60,7 +62,7 @@ class Line:
         correlation: bytes | None = None,
     ) -> Fixed:
         self.sent.append(payload)
-        return Fixed(self.answers(payload))
+        return self.fates.pop(0) if self.fates else Fixed(self.answers(payload))
 
     def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
         raise AssertionError("the outbox publishes rows, it answers nobody")
@@ -157,6 +159,20 @@ def test_a_row_that_ends_every_connection_is_given_up_at_last() -> None:
         assert not outbox.drain()
     assert len(rows.rows) == 3
     drain(outbox)
+    assert rows.rows == []
+
+
+def test_a_row_that_a_slow_broker_has_is_not_sent_again() -> None:
+    """No acknowledgement yet is no loss: it comes once, and never counts as poison."""
+    fate = Fixed(None)
+    line = Line(lambda _: fate.delivery, fates=[fate])
+    rows = rows_of(1)
+    outbox = Outbox(rows, line)
+    for _ in range(2 * GIVE_UP_AFTER):
+        assert not outbox.drain()
+    assert (line.sent, len(rows.rows)) == ([b"0"], 1)
+    fate.delivery = Delivery.DELIVERED
+    assert outbox.drain()
     assert rows.rows == []
 
 

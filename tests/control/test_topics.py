@@ -74,3 +74,27 @@ def test_a_response_topic_with_a_wildcard_is_not_published_to() -> None:
     assert is_publishable("reply/here")
     for topic in ("", "a/+", "a/#", "a\0", "x" * 70_000):
         assert not is_publishable(topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("ops/kim", True),
+        ("request", True),
+        ("edge/cam1/response/swap", True),
+        ("edge/cam1/response/swap/kim", True),
+        ("edge/cam1/result", False),
+        ("edge/cam1/model/event", False),
+        ("edge/cam1", False),
+        ("edge/cam1/request/hold", False),
+        ("edge/cam2/request/hold", False),
+        ("$SYS/broker/load", False),
+        ("mes/line3/orders", False),
+        ("erp/orders/7", False),
+        ("ops/+/#", False),
+    ],
+)
+def test_where_a_sender_may_have_its_answers(topic: str, may: bool) -> None:
+    """Never where a station, an order's reader or a reader of results would act on them."""
+    filters = ("mes/+/orders", "$share/stations/erp/#")
+    assert Topics("edge/cam1").may_answer_at(topic, filters) is may

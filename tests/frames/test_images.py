@@ -21,7 +21,7 @@ from edge_daemon.core.values import (
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import Collector
-from edge_daemon.frames.images import Pictures, annotate, encode
+from edge_daemon.frames.images import Pictures, annotate, encode, reduced
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
 
@@ -169,3 +169,16 @@ def test_the_live_view_is_narrowed_and_a_snapshot_is_not(lane: Lane) -> None:
         widths.append(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1])
     pictures.stop()
     assert widths == [80, SHAPE.width]
+
+
+def test_a_picture_is_made_coarser_and_smaller_until_it_fits() -> None:
+    """A broker's limit is kept; below 160 pixels there is nothing left to see."""
+    noise = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
+    jpeg = encode(noise)
+    assert reduced(jpeg, len(jpeg)) is jpeg
+    for most in (len(jpeg) - 1, len(jpeg) // 4, 20_000):
+        smaller = reduced(jpeg, most)
+        assert smaller is not None
+        assert len(smaller) <= most
+        assert cv2.imdecode(np.frombuffer(smaller, np.uint8), cv2.IMREAD_COLOR).shape[1] >= 160
+    assert reduced(jpeg, 1000) is None

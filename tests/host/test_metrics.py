@@ -28,6 +28,7 @@ CONTRACT = {
     "edge_camera_up",
     "edge_mqtt_connected",
     "edge_outbox_depth",
+    "edge_store_up",
     "edge_gpu_memory_bytes{kind}",
     "edge_certificate_expires_seconds{file}",
 }

@@ -13,6 +13,7 @@ import pytest
 
 from edge_daemon.app.daemon import Daemon
 from edge_daemon.slots.process import ProcessSlot
+from tests.sim.brokers import wait_for
 from tests.sim.line import Mill
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
@@ -134,3 +135,18 @@ def _command(pid: str) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_a_store_that_goes_away_is_told_while_the_line_goes_on(mill: Mill) -> None:
+    """An unmounted volume: health names its path until it is back; the active model judges on."""
+    daemon = mill.start()
+    store = mill.settings.models.store
+    away = store.rename(store.parent / "away")
+    wait_for(lambda: daemon.keeper.problems() == (f"the store {store} is not there",), "the word")
+    metrics = daemon._ground.metrics
+    wait_for(lambda: b"edge_store_up 0.0" in metrics.render(), "the metric")
+    results = len(mill.ear.results)
+    mill.ear.until(lambda: len(mill.ear.results) > results + 20)
+    away.rename(store)
+    wait_for(lambda: daemon.keeper.problems() == (), "the end of it")
+    assert mill.ask("swap", model=B2)["status"] == "succeeded"

@@ -6,9 +6,8 @@ import contextlib
 import datetime as dt
 import ipaddress
 import random
-import socket
+import resource
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
@@ -29,6 +30,7 @@ from edge_daemon.control.mqtt import Session, SessionSpec
 from edge_daemon.host.clock import SystemClock
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
 from tests.sim.folders import lent_folder
+from tests.sim.hostile import CONNACK, SUBACK, HostileBroker
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -193,39 +195,6 @@ def test_tls_joins_the_broker_that_the_authority_vouches_for_and_no_other() -> N
             wait_for(lambda: crew.births == 1, "the birth over TLS")
 
 
-class HostileBroker:
-    """Accepts, says what its script says, and then does nothing, for each connection anew."""
-
-    def __init__(self, *script: bytes) -> None:
-        self._script = script
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.host, self.port = self._server.getsockname()
-        self.connections: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._server.accept()
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                self.connections.append(sock)
-                for packet in self._script:
-                    sock.recv(4096)
-                    sock.sendall(packet)
-
-    def __enter__(self) -> HostileBroker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-        for sock in self.connections:
-            sock.close()
-
-
-CONNACK = b"\x20\x02\x00\x00"
-SUBACK = b"\x90\x03\x00\x01\x01"
-
-
 def test_a_broker_that_stops_reading_costs_results_and_nothing_else() -> None:
     """The publisher never waits: past a bound messages are dropped and counted."""
     crew = Crew()
@@ -264,3 +233,62 @@ def test_a_peer_that_talks_nonsense_is_left_and_tried_again(garbage: bytes) -> N
         wait_for(lambda: len(broker.connections) >= 2, "the second try")
         assert session.alive()
         assert crew.births == 0
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def publish_packet(topic: str, size: int, mid: int) -> bytes:
+    """The head of a QoS 1 PUBLISH with so many bytes of payload."""
+    variable = len(topic).to_bytes(2, "big") + topic.encode() + mid.to_bytes(2, "big")
+    left, length = size + len(variable), bytearray()
+    while left:
+        left, digit = divmod(left, 128)
+        length.append(digit | (0x80 if left else 0))
+    return b"\x32" + bytes(length) + variable
+
+
+@pytest.mark.parametrize("topic", [TOPICS.request("swap"), "mes/orders"])
+def test_a_message_of_200_mb_costs_no_memory_and_no_connection(topic: str) -> None:
+    """MQTT 3.1.1 has no limit that we could announce: the end of it is read and dropped."""
+    crew, chunk = Crew(), b"x" * 1_000_000
+    with HostileBroker(CONNACK, SUBACK) as broker:
+        made = MqttSettings(host=broker.host, port=broker.port, protocol=4)
+        spec = SessionSpec(made, TOPICS, "cam1", ("mes/orders",))
+        session = Session(spec, crew.handlers(), SystemClock(), random.Random(1))
+        session.start()
+        wait_for(lambda: crew.births == 1, "the birth")
+        before, most = resident_bytes(), 0
+        broker.connections[0].sendall(publish_packet(topic, 200 * len(chunk), 1))
+        for _ in range(200):
+            broker.connections[0].sendall(chunk)
+            most = max(most, resident_bytes())
+        small = publish_packet(TOPICS.request("hold"), 2, 2) + b"{}"
+        broker.connections[0].sendall(small)
+        wait_for(lambda: b"{}" in crew.payloads(), "the next request")
+        assert most - before < 20_000_000
+        assert (len(broker.connections), crew.orders) == (1, [])
+        for verb, incoming in crew.requests[:-1]:  # the large one, where it was a request
+            with pytest.raises(RefusedRequest, match="262144"):
+                read_request(verb, incoming, "fresh")
+        session.stop()
+
+
+def test_answers_go_where_nobody_acts_on_them() -> None:
+    """A sender must not make the station hold itself, or another one; the fixed answer comes."""
+    crew, asked = Crew(), ("ops/kim", TOPICS.request("hold"), "edge/cam2/request/hold")
+    with new_mosquitto() as broker, session_to(broker.host, broker.port, crew):
+        wait_for(lambda: crew.births == 1, "the birth")
+        speaker = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        speaker.connect(broker.host, broker.port)
+        speaker.loop_start()
+        for topic in asked:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.ResponseTopic = topic
+            speaker.publish(TOPICS.request("swap"), b"{", 1, properties=properties)
+        wait_for(lambda: len(crew.requests) == len(asked), "the requests")
+        speaker.disconnect()
+        speaker.loop_stop()
+    reply_topics = [incoming.reply_to.response_topic for _, incoming in crew.requests]
+    assert reply_topics == ["ops/kim", None, None]

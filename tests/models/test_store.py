@@ -270,6 +270,27 @@ def test_what_is_older_than_its_floor_is_told(root: Path, floor: str, older: lis
     assert len(offer.known) == 6
 
 
+def test_a_store_that_went_away_is_in_trouble(root: Path, tmp_path: Path) -> None:
+    """An unmounted volume leaves no folder, or an empty one; a new store has simply nothing yet."""
+    root.mkdir(exist_ok=True)
+    store = Store(root, tmp_path / "state")
+    assert store.offer().trouble == ""
+    make_bundle(root, "bottle@1.0.0", golden=0)
+    assert store.offer().trouble == ""
+    away = root.rename(tmp_path / "away")
+    assert store.offer().trouble == "is not there"
+    root.touch()
+    assert store.offer().trouble == "cannot be read: Not a directory"
+    root.unlink()
+    root.mkdir()
+    again = Store(root, tmp_path / "state")  # the next start remembers, too
+    for one in (store, again):
+        assert one.offer().trouble == "is empty, and 1 bundles were seen in it"
+    root.rmdir()
+    away.rename(root)
+    assert [one.offer().trouble for one in (store, again)] == ["", ""]
+
+
 # --------------------------------------------------------------------------- reading
 
 

@@ -155,3 +155,15 @@ def test_the_slow_look_finds_what_events_missed(tmp_path: Path, listener: Listen
         (tmp_path / "turned").symlink_to("volumes/2")
         (tmp_path / "turned").rename(root)
         listener.until("bottle@2.0.0")
+
+
+def test_a_store_that_goes_away_and_comes_back_is_told(tmp_path: Path, listener: Listener) -> None:
+    """The offer is empty either way; why is told with it. The slow look finds it."""
+    root = tmp_path / "store"
+    make_bundle(root, "bottle@1.0.0")
+    with StoreWatch(Store(root), listener.told.put, quiet_s=0.05, rescan_s=0.1):
+        listener.until("bottle@1.0.0")
+        away = root.rename(tmp_path / "away")
+        assert listener.until().trouble == "is not there"
+        away.rename(root)
+        assert listener.until("bottle@1.0.0").trouble == ""

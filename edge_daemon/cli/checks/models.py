@@ -25,10 +25,10 @@ _ADD = "Add it: edge-daemon models add FOLDER"
 def check_models(settings: Settings) -> list[Finding]:
     """Keys, bundles, the initial model, links."""
     root = settings.models.store
-    if not root.is_dir():
-        return [error("store", f"The store {root} is not there.", f"mkdir -p {root}; {_ADD}")]
     store = Store(root, floor=settings.models.floor)
     offer = store.offer()
+    if offer.trouble:
+        return [error("store", f"The store {root} {offer.trouble}.", f"mkdir -p {root}; {_ADD}")]
     found = list(_bundles(settings, store, offer))
     found += _initial(settings, offer)
     found += _links(settings, store, offer)

@@ -1,0 +1,82 @@
+"""The library's client as a connection uses it: configured, and bounded in what it reads.
+
+paho takes a packet of any length into memory before anybody is asked, and MQTT 3.1.1 knows no limit
+that a client could announce: one request of 200 MB would cost half a gigabyte. Here the end of such
+a packet is read and dropped. The connection is kept: a broker would send what was not acknowledged
+again with the next one.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+
+from edge_daemon.config import MqttSettings
+
+MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
+RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
+QUEUE_MESSAGES = 1000  # QoS 1 messages that wait for the broker's acknowledgement
+_CHUNK_BYTES = 64 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class BoundedClient(paho.Client):
+    """A client that keeps the first `MAX_PACKET_BYTES` of a packet."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        del self._in_packet["packet"][MAX_PACKET_BYTES:]
+        return super()._sock_recv(min(bufsize, _CHUNK_BYTES))
+
+    @property
+    def packet_bytes(self) -> int:
+        """The announced length of the packet in hand, for callbacks."""
+        return self._in_packet["remaining_length"]
+
+
+def new_client(settings: MqttSettings, client_id: str) -> BoundedClient:
+    """A client for one connection, without callbacks; reads the password, the keys."""
+    is_v5 = settings.protocol == 5
+    client = BoundedClient(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if is_v5 else False,
+        protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    client.max_queued_messages_set(QUEUE_MESSAGES)
+    client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+    if settings.username is not None:
+        client.username_pw_set(settings.username, settings.read_password())
+    if settings.tls is not None:
+        client.tls_set(*settings.tls.readable_files())
+    client.on_socket_open = _send_at_once
+    return client
+
+
+def new_properties(packet: int) -> Properties:
+    """Those of one packet, to be filled."""
+    return Properties(packet)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """A callback's boundary: paho's network thread must outlive whatever is raised in it."""
+    try:
+        yield
+    except Exception:
+        _log.exception("callback_failed", callback=what)
+
+
+def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:
+    """TCP_NODELAY: without it a round trip through a broker waits for 40 ms timers."""
+    with suppress(OSError, AttributeError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
