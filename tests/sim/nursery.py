@@ -45,26 +45,29 @@ class Life:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd: int | None = os.pidfd_open(pid)  # None: it is over
 
     @property
     def is_over(self) -> bool:
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        return self.until_over(0.0)
 
     def send(self, number: signal.Signals) -> None:
-        if not self.is_over:
+        if not self.is_over and self._pidfd is not None:
             signal.pidfd_send_signal(self._pidfd, number)
 
     def until_over(self, within_s: float = GENEROUS_S) -> bool:
         """Whether it ended in time."""
-        return bool(select.select([self._pidfd], [], [], within_s)[0])
+        if self._pidfd is not None:
+            poll = select.poll()  # `select` itself takes no descriptor from 1,024 on
+            poll.register(self._pidfd, select.POLLIN)
+            if poll.poll(within_s * 1e3):
+                os.close(self._pidfd)
+                self._pidfd = None
+        return self._pidfd is None
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         self.send(number)
         assert self.until_over(), f"the daemon does not end after {number.name}"
-
-    def close(self) -> None:
-        os.close(self._pidfd)
 
 
 class Nursery:
@@ -107,7 +110,6 @@ class Nursery:
     ) -> None:
         for life in self._lives:
             life.end()
-            life.close()
         self._process.kill()
         self._process.wait()
 
