@@ -138,6 +138,7 @@ class GateRunner:
             incumbent.classes if incumbent else None,
             incumbent.recipe.reject if incumbent else frozenset(),
             candidate.unmet,
+            loaded.head_classes,
         )
 
     def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:

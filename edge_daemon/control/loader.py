@@ -21,6 +21,7 @@ import structlog
 from edge_daemon.config import GateSettings, SlotsSettings
 from edge_daemon.control.gate_runner import Candidate, GateRunner, Incumbent
 from edge_daemon.core.actions import Free, Prepare, Restore, Verify
+from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -29,9 +30,10 @@ from edge_daemon.core.events import (
     SlotFreed,
     StageReached,
 )
-from edge_daemon.core.gate import Report, assess
+from edge_daemon.core.gate import Report, assess, assess_compatibility
 from edge_daemon.core.values import BundleRef, Check, Known, Recipe, Refusal
 from edge_daemon.core.verdicts import Reference, accept, is_acceptable
+from edge_daemon.core.wording import public
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
@@ -180,13 +182,18 @@ class Loader:
             with self._bench.quiet():
                 dossier = self._prove(job, slot, stages, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _with_checks(_refusal_of(error), proof, stages.current)
+            refusal = _with_checks(self._refusal_of(error, job.target), proof, stages.current)
             slot.free()
             self._clear(job.slot)
             if job.slot in self._given_up:
                 log.info("load_given_up")
             else:
-                log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
+                log.warning(
+                    "bundle_refused",
+                    error_code=refusal.code,
+                    error=refusal.message,
+                    detail=getattr(error, "detail", ""),
+                )
             self._post(BundleRefused(job.token, refusal))
             return
         self.dossiers[job.slot] = dossier
@@ -204,6 +211,7 @@ class Loader:
         stages.enter("load")
         loaded = slot.load(self._order(verified, job.swap_id), gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
+        _refuse_other(verified.manifest, loaded, proof)
         deadline_at = time.monotonic() + gate.timeout_s
         stages.enter("warm")
         warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
@@ -232,9 +240,14 @@ class Loader:
             deadline_at = time.monotonic() + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _refusal_of(error)
+            refusal = self._refusal_of(error, job.target)
             slot.free()
-            log.error("restore_failed", error_code=refusal.code, error=refusal.message)
+            log.error(
+                "restore_failed",
+                error_code=refusal.code,
+                error=refusal.message,
+                detail=getattr(error, "detail", ""),
+            )
             self._post(BundleRefused(job.token, refusal))
             return
         slot.promote()
@@ -250,7 +263,7 @@ class Loader:
             proof += _provenance(verified)
             self._refuse_lacking(verified.manifest, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _with_checks(_refusal_of(error), proof, "verify")
+            refusal = _with_checks(self._refusal_of(error, job.target), proof, "verify")
             self._post(BundleRefused(job.token, refusal))
             return
         finally:
@@ -307,6 +320,15 @@ class Loader:
             swap_id=swap_id,
         )
 
+    def _refusal_of(self, error: Exception, target: Known) -> Refusal:
+        """Who is to blame, in words that may leave this box."""
+        refusal = _blamed(error)
+        folders = [str(folder) for folder in (self._bench.scratch, self._bench.store.root)]
+        message, hint = public(refusal.message, folders), public(refusal.hint, folders)
+        if isinstance(error, BundleError) and str(target.ref) not in message:
+            message = public(f"{target.ref}: {message}")
+        return replace(refusal, message=message, hint=hint)
+
     def _rival(self, target: Known) -> Incumbent | None:
         manifest = self._incumbent()
         same = manifest is not None and manifest.ref.name == target.ref.name
@@ -344,6 +366,21 @@ def _provenance(verified: Verified) -> tuple[Check, ...]:
     )
 
 
+def _refuse_other(manifest: Manifest, loaded: Loaded, proof: list[Check]) -> None:
+    """Raise for weights that are not what the manifest says, before they see a frame."""
+    report = assess_compatibility(
+        Compatibility(
+            manifest.task,
+            loaded.task,
+            manifest.classes,
+            loaded.classes,
+            head_classes=loaded.head_classes,
+        )
+    )
+    if not report.passed:
+        raise _Refused(_failed(Report((*proof, *report.checks))))
+
+
 _STAGE_CHECKS = {"verify": "integrity", "load": "load", "warm": "warm_up", "gate": "gate"}
 
 
@@ -366,8 +403,7 @@ def _failed(report: Report) -> Refusal:
     return Refusal(str(code), report.message, hint, report.checks, code is Code.NO_MEMORY)
 
 
-def _refusal_of(error: Exception) -> Refusal:
-    """Who is to blame, and in which words."""
+def _blamed(error: Exception) -> Refusal:
     if isinstance(error, _Refused):
         return error.refusal
     if isinstance(error, EdgeDaemonError):
@@ -375,5 +411,5 @@ def _refusal_of(error: Exception) -> Refusal:
         box = not isinstance(error, BundleError) and not timed_out
         return Refusal(str(error.code), error.message, error.hint, blames_box=box)
     _log.error("job_failed", error=repr(error), exc_info=error)
-    message = f"The daemon failed while it prepared the bundle: {error!r}."
+    message = f"The daemon failed while it prepared the bundle ({type(error).__name__})."
     return Refusal(str(Code.LOAD_FAILED), message, "See the log.", blames_box=True)

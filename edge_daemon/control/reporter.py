@@ -29,6 +29,7 @@ from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
+from edge_daemon.core.wording import public
 from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
@@ -152,7 +153,9 @@ def stock(offer: Offer) -> StoreChanged:
     refused = tuple(
         (
             BundleRef(problem.folder.parent.name, problem.folder.name),
-            Refusal(str(problem.error.code), problem.error.message, problem.error.hint),
+            Refusal(
+                str(problem.error.code), public(problem.error.message), public(problem.error.hint)
+            ),
         )
         for problem in offer.problems
     )
@@ -176,8 +179,8 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
     refused = tuple(
         ErrorLine(
             str(problem.error.code),
-            f"{problem.folder.parent.name}/{problem.folder.name}: {problem.error.message}",
-            problem.error.hint,
+            public(f"{problem.folder.parent.name}/{problem.folder.name}: {problem.error.message}"),
+            public(problem.error.hint),
         )
         for problem in offer.problems
     )

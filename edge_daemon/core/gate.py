@@ -35,6 +35,7 @@ from edge_daemon.core.verdicts import (
     missed_check,
     recipe_check,
 )
+from edge_daemon.core.wording import shortened
 from edge_daemon.errors import Code
 
 MIN_WARM_UPS = 1
@@ -155,7 +156,7 @@ class Report:
         first = self.failed[0]
         more = f" ({len(self.failed) - 1} more checks failed)" if len(self.failed) > 1 else ""
         reason = first.note or f"measured {first.measured}, the limit is {first.limit}"
-        return f"The check {first.name} failed: {reason}{more}."
+        return f"The check {first.name} failed: {shortened(reason, 320)}{more}."
 
 
 _CODES = {"compatibility": Code.INCOMPATIBLE, "memory": Code.NO_MEMORY}

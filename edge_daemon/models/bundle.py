@@ -62,7 +62,8 @@ def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
             _check_files(manifest, *opened.entries())
     except OSError as error:
         raise BundleError(
-            f"The bundle in {folder} cannot be read: {error.strerror or error}.",
+            f"The bundle in {folder.name} cannot be read:"
+            f" {error.strerror or type(error).__name__}.",
             hint="Let the daemon's user read all of it.",
         ) from error
     if placed and (folder.parent.name, folder.name) != (manifest.ref.name, manifest.ref.version):
@@ -141,7 +142,8 @@ def _manifest_bytes(folder: Folder) -> bytes:
         return folder.read(MANIFEST_FILE, MAX_BYTES)
     except FileNotFoundError as error:
         raise BundleError(
-            f"{folder.path} has no {MANIFEST_FILE}.", hint="A bundle is complete once it has one."
+            f"The folder {folder.path.name} has no {MANIFEST_FILE}.",
+            hint="A bundle is complete once it has one.",
         ) from error
 
 
@@ -215,6 +217,7 @@ def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
 
 def _cannot_write(destination: Path, error: OSError) -> BoxError:
     return BoxError(
-        f"The bundle cannot be copied to {destination}: {error.strerror or error}.",
-        hint="Free space there, and let this user read the bundle and write there.",
+        f"The bundle cannot be copied: {error.strerror or type(error).__name__}.",
+        hint="Free space, and let this user read the bundle and write its copy.",
+        detail=f"{destination}: {error}",
     )

@@ -62,7 +62,7 @@ class Folder:
             self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise BundleError(
-                f"{path} cannot be opened as a folder: {error.strerror}.",
+                f"{path.name} cannot be opened as a folder: {error.strerror}.",
                 hint="Name the folder that holds model.yaml.",
             ) from error
 
@@ -88,7 +88,7 @@ class Folder:
         for path, status in self._walk(self._fd, "", 0):
             if len(files) + len(folders) >= MAX_ENTRIES:
                 raise BundleError(
-                    f"{self.path} holds more than {MAX_ENTRIES} files.",
+                    f"The folder {self.path.name} holds more than {MAX_ENTRIES} files.",
                     hint="A bundle is model.yaml, model.sig, the weights and golden images.",
                 )
             if stat.S_ISDIR(status.st_mode):
@@ -110,7 +110,7 @@ class Folder:
                 continue
             if depth + 1 >= MAX_DEPTH:
                 raise BundleError(
-                    f"{path!r} in {self.path} lies deeper than {MAX_DEPTH} folders.",
+                    f"{path!r} in {self.path.name} lies deeper than {MAX_DEPTH} folders.",
                     hint="Put golden images in golden/, the weights beside model.yaml.",
                 )
             inner = _open_folder(name, fd)

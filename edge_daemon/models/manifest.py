@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Union
 
+from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
@@ -31,7 +32,6 @@ SCHEMA = 1
 FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
 OPENVINO_SUFFIX = "_openvino_model"  # the name by which ultralytics knows such a folder
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-TASKS = ("detect", "segment", "classify", "pose", "obb")
 
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_IMAGE_BYTES = 64 << 20
@@ -103,7 +103,7 @@ def parse_manifest(content: bytes) -> Manifest:
         ref=BundleRef(_name(top), _version(top)),
         sha256=hashlib.sha256(content).hexdigest(),
         weights=_weights(top.table("weights")),
-        task=_one_of(top, "task", TASKS),
+        task=_task(top),
         classes=classes,
         imgsz=_imgsz(top.table("input")),
         recipe=recipe,
@@ -137,11 +137,11 @@ def _version(top: Table) -> str:
     return version
 
 
-def _one_of(table: Table, key: str, words: tuple[str, ...]) -> str:
-    word = table.text(key)
-    if word not in words:
-        raise table.wrong(key, f"must be one of {', '.join(words)}")
-    return word
+def _task(top: Table) -> str:
+    task = top.text("task")
+    if task not in TASKS:
+        raise top.wrong("task", f"is {task!r}; supported are {', '.join(TASKS)}")
+    return task
 
 
 def _sha256(table: Table) -> str:

@@ -244,7 +244,10 @@ class Store:
         except BundleError as error:
             return error
         except OSError as error:
-            return BundleError(f"{folder} cannot be read: {error.strerror or error}.")
+            return BundleError(
+                f"{_told(folder)} cannot be read: {error.strerror or type(error).__name__}.",
+                hint="Let the daemon's user read all of it.",
+            )
         return look
 
     def _read_once(self, folder: Path, entries: tuple[Entry, ...]) -> _Look:
@@ -265,7 +268,8 @@ class Store:
         """Volumes are mounted by symbolic links within the store; none may lead out of it."""
         if not folder.resolve().is_relative_to(self.root.resolve()):
             raise BundleError(
-                f"{folder} is a link that leads out of the store.", hint="Copy the bundle there."
+                f"{_told(folder)} is a link that leads out of the store.",
+                hint="Copy the bundle itself into the store.",
             )
 
     def _refuse_other(self, manifest: Manifest, place: Path) -> None:
@@ -337,6 +341,11 @@ class Store:
     def _arrived_ns(self, ref: BundleRef) -> int:
         entries, _ = self._looks.get(self._place(ref), ((), None))
         return max((entry.changed_ns for entry in entries), default=0)
+
+
+def _told(folder: Path) -> str:
+    """The folder as it is named to people elsewhere: within the store."""
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _visible_folders(folder: Path) -> tuple[Path, ...]:

@@ -82,7 +82,8 @@ class WorkerProcess:
         try:
             return _spawner.submit(cls._spawn, spec, os.getpid()).result()
         except (OSError, RuntimeError) as error:
-            raise SlotLost(f"No worker could be started ({error}).") from error
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise SlotLost(f"No worker could be started: {why}.", detail=str(error)) from error
 
     @classmethod
     def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
@@ -192,7 +193,9 @@ class WorkerProcess:
         died = self._process.poll()
         self.end()
         cause = "" if died is None else f" {_manner(died)}"
-        return SlotLost(f"{lost.message}{cause}", hint=lost.hint, code=lost.code)
+        return SlotLost(
+            f"{lost.message}{cause}", hint=lost.hint, code=lost.code, detail=lost.detail
+        )
 
     def _watch(self) -> None:
         """Relay the log until the worker closes it, then reap the worker."""

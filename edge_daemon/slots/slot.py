@@ -46,6 +46,7 @@ class Loaded:
     load_ms: float
     memory_bytes: int = 0  # resident growth of the worker (host)
     gpu_bytes: int = 0  # reserved on the device; 0 on a CPU
+    head_classes: int | None = None  # what the network's head gives, where its output tells
 
 
 @dataclass(frozen=True)
