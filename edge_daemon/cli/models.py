@@ -31,7 +31,7 @@ from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.models.bundle import Manifest
+from edge_daemon.models.bundle import Manifest, read_manifest
 
 app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
 
@@ -170,7 +170,9 @@ def sign(
     from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
 
     folder = Path(ref)
-    if not folder.is_dir():
+    if folder.is_dir():
+        read_manifest(folder, placed=False)  # nobody should vouch for what no station takes
+    else:
         folder = open_store(read_settings(file)).find(BundleRef.parse(ref))
     with waiting("Signing"):
         signature = trust.sign(folder, key)

@@ -16,6 +16,7 @@ from pathlib import Path
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
 from edge_daemon.models.files import Copied, Entry, Folder, digest_of, folder_digest
+from edge_daemon.models.first_bytes import refuse_unlike
 from edge_daemon.models.manifest import (
     MANIFEST_FILE,
     MAX_IMAGE_BYTES,
@@ -87,8 +88,8 @@ def verified_copy(
 
     On any error nothing is left there. Raises BundleError: digest_mismatch when bytes are not
     those of the manifest, not_trusted as `Trust.verify` (over the copy), invalid_bundle when
-    the folder changed its shape or an image is covered by nothing, load_failed for an ONNX file
-    that is none; BoxError when this box cannot write the copy.
+    the folder changed its shape or an image is covered by nothing, load_failed for weights that
+    are plainly another kind of file; BoxError when this box cannot write the copy.
     """
     try:
         destination.mkdir(mode=0o700, parents=True)
@@ -131,6 +132,7 @@ def _check(
                 hint="Add its sha256, or sign the bundle.",
             )
     weights = destination / manifest.weights.file
+    refuse_unlike(weights)
     if weights.suffix == ".onnx":
         refuse_external_data(weights)
     golden = tuple(destination / image.image for image in manifest.golden)
