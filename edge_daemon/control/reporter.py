@@ -30,7 +30,7 @@ from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
 from edge_daemon.core.wording import public
-from edge_daemon.models.store import Offer, Store
+from edge_daemon.models.store import Offer, Problem, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
@@ -158,8 +158,15 @@ def stock(offer: Offer) -> StoreChanged:
             ),
         )
         for problem in offer.problems
+        if "/" in problem.place
     )
     return StoreChanged(offer.known, refused, offer.below)
+
+
+def _of_place(problem: Problem) -> str:
+    """The message, with the place where it does not say it itself."""
+    message = problem.error.message
+    return message if problem.place in message else f"{problem.place}: {message}"
 
 
 def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
@@ -179,7 +186,7 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
     refused = tuple(
         ErrorLine(
             str(problem.error.code),
-            public(f"{problem.folder.parent.name}/{problem.folder.name}: {problem.error.message}"),
+            public(_of_place(problem)),
             public(problem.error.hint),
         )
         for problem in offer.problems

@@ -23,6 +23,11 @@ CHUNK_BYTES = 1 << 20
 MAX_ENTRIES = 4096  # a bundle has a few hundred files at most
 MAX_DEPTH = 6
 
+PLAIN_PATH = (
+    "each part begins with a letter (A to Z), digit or '_' and goes on with those, '.', '+' or '-';"
+    " no spaces"
+)
+"""The rule of `is_inner_path`, for people."""
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 

@@ -22,7 +22,7 @@ from edge_daemon.core.recent import RecentLimits
 from edge_daemon.core.values import BundleRef, Recipe, Rule, Verdict
 from edge_daemon.core.verdicts import VerdictLimits
 from edge_daemon.models.document import Table, parse_document
-from edge_daemon.models.files import is_inner_path
+from edge_daemon.models.files import PLAIN_PATH, is_inner_path
 from edge_daemon.models.versions import is_specifier, is_version
 
 MANIFEST_FILE = "model.yaml"
@@ -126,14 +126,19 @@ _KNOWN = (
 def _name(top: Table) -> str:
     name = top.text("name")
     if not _NAME.fullmatch(name):
-        raise top.wrong("name", "must be 1 to 64 letters, digits, '.', '_' or '-'")
+        raise top.wrong(
+            "name",
+            "must begin with a letter (A to Z) or digit and be 1 to 64 of them, '.', '_' or '-'",
+        )
     return name
 
 
 def _version(top: Table) -> str:
     version = top.text("version")
     if not is_version(version):
-        raise top.wrong("version", "must be a version such as 1.4.0")
+        raise top.wrong(
+            "version", "must be a version such as 1.4.0: letters, digits, '.', '_', '+' and '-'"
+        )
     return version
 
 
@@ -155,7 +160,7 @@ def _weights(table: Table) -> Weights:
     table.refuse_unknown("file", "sha256", "size")
     file = table.text("file")
     if not is_inner_path(file):
-        raise table.wrong("file", "must be a plain path inside the bundle")
+        raise table.wrong("file", f"must be a path inside the bundle: {PLAIN_PATH}")
     if not file.endswith((*FILE_SUFFIXES, OPENVINO_SUFFIX)):
         raise table.wrong(
             "file",
@@ -290,7 +295,7 @@ def _golden_image(entry: Table, classes: tuple[str, ...]) -> GoldenImage:
     entry.refuse_unknown("image", "sha256", "slice", "expect")
     image = entry.text("image")
     if not is_inner_path(image) or not image.startswith("golden/"):
-        raise entry.wrong("image", "must be a plain path inside golden/")
+        raise entry.wrong("image", f"must be a path inside golden/: {PLAIN_PATH}")
     if not image.lower().endswith(IMAGE_SUFFIXES):
         raise entry.wrong("image", f"must end in {', '.join(IMAGE_SUFFIXES)}")
     digest = _sha256(entry) if "sha256" in entry else None
