@@ -211,7 +211,8 @@ def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
         if found.get(path) != digest:
             changed = path == MANIFEST_FILE
             raise BundleError(
-                f"{manifest.ref}: the digest of {path} is not the one expected.",
+                f"{manifest.ref}: the digest of {path} is not the one expected:"
+                f" found {found.get(path)}, declared {digest}.",
                 hint="It was changed while it was read; try again." if changed else _COPY_AGAIN,
                 code=Code.DIGEST_MISMATCH,
             )

@@ -149,7 +149,16 @@ def _task(top: Table) -> str:
     return task
 
 
+def _one_of(table: Table, key: str, words: tuple[str, ...]) -> str:
+    word = table.text(key)
+    if word not in words:
+        raise table.wrong(key, f"must be one of {', '.join(words)}")
+    return word
+
+
 def _sha256(table: Table) -> str:
+    if "sha256" not in table:
+        raise table.wrong("sha256", "is missing; 'edge-daemon models digest PATH' prints it")
     digest = table.text("sha256")
     if not _SHA256.fullmatch(digest):
         raise table.wrong("sha256", "must be 64 hexadecimal digits")
