@@ -28,7 +28,6 @@ from edge_daemon.control.terms import (
     VerdictWord,
 )
 from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
-from edge_daemon.core.wording import shortened
 
 _UTC = timezone.utc
 _encoder = msgspec.json.Encoder()
@@ -179,8 +178,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
 def check_lines(checks: tuple[Check, ...]) -> tuple[CheckLine, ...]:
     """A gate report as the wire names it."""
     return tuple(
-        CheckLine(it.name, it.passed, it.measured, it.limit, shortened(it.note), it.accepted)
-        for it in checks
+        CheckLine(check.name, check.passed, check.measured, check.limit, check.note, check.accepted)
+        for check in checks
     )
 
 

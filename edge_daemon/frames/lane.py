@@ -19,7 +19,7 @@ from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
-from edge_daemon.slots.slot import Inference
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference
 
 IDLE_S = 0.25
 """Without a frame for this long, a cutover that waits for one is made between frames."""
@@ -68,7 +68,7 @@ class Lane:
         listener: Listener,
         now: Callable[[], Instant],
         *,
-        infer_timeout_s: float = 5.0,
+        infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
         self._crossing = crossing

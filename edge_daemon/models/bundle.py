@@ -25,6 +25,7 @@ from edge_daemon.models.manifest import (
     parse_manifest,
 )
 from edge_daemon.models.onnx import refuse_external_data
+from edge_daemon.models.picture_size import MAX_PIXELS, picture_size
 from edge_daemon.models.trust import Signer, Trust
 
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
@@ -131,12 +132,24 @@ def _check(
                 f"{image.image} has no sha256, and no trusted signature covers it.",
                 hint="Add its sha256, or sign the bundle.",
             )
+        _refuse_huge(image.image, destination / image.image)
     weights = destination / manifest.weights.file
     refuse_unlike(weights)
     if weights.suffix == ".onnx":
         refuse_external_data(weights)
     golden = tuple(destination / image.image for image in manifest.golden)
     return Verified(manifest, destination, weights, golden, signer)
+
+
+def _refuse_huge(image: str, path: Path) -> None:
+    """Every model that is compared decodes it; one that fills the memory would end them all."""
+    width, height = picture_size(path) or (0, 0)
+    if width * height > MAX_PIXELS:
+        raise BundleError(
+            f"{image} has {width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million"
+            " are taken.",
+            hint="Scale it down, and its boxes with it.",
+        )
 
 
 def _manifest_bytes(folder: Folder) -> bytes:

@@ -24,6 +24,7 @@ import structlog
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.host import interpreter
+from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
@@ -273,6 +274,7 @@ def _environment(scratch: str) -> dict[str, str]:
     environment = {key: os.environ[key] for key in _FOR_WORKERS if key in os.environ}
     for own in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         environment[own] = scratch
+    environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)
     environment["USER"] = environment["LOGNAME"] = "edge-daemon"
     return environment
 

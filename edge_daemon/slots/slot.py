@@ -15,6 +15,9 @@ from typing import Protocol
 from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.host.memory import FrameAddress
 
+INFER_TIMEOUT_S = 5.0
+"""After so long without an answer the model that judges the line counts as hung, and is ended."""
+
 
 @dataclass(frozen=True)
 class LoadOrder:
