@@ -164,25 +164,24 @@ _CODES = {"compatibility": Code.INCOMPATIBLE, "memory": Code.NO_MEMORY}
 
 def assess(evidence: Evidence, limits: Limits) -> Report:
     """Compare the evidence with the limits."""
-    return Report(
-        (
-            *compare(evidence.compatibility),
-            recipe_check(evidence.recipe, evidence.reference),
-            _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
-            *blind_check(evidence.nothing, evidence.recipe),
-            *_golden(evidence.golden, limits),
-            *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
-            *_drops(evidence, limits),
-            *compare_recent(
-                evidence.recent,
-                limits.recent,
-                has_active=evidence.compatibility.incumbent_classes is not None,
-            ),
-            *missed_check(evidence.missed, limits.verdicts),
-            *_latency(evidence.timing, limits),
-            *(_memory(memory) for memory in evidence.memory),
-        )
+    checks = (
+        *compare(evidence.compatibility),
+        recipe_check(evidence.recipe, evidence.reference),
+        _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
+        *blind_check(evidence.nothing, evidence.recipe),
+        *_golden(evidence.golden, limits),
+        *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
+        *_drops(evidence, limits),
+        *compare_recent(
+            evidence.recent,
+            limits.recent,
+            has_active=evidence.compatibility.incumbent_classes is not None,
+        ),
+        *missed_check(evidence.missed, limits.verdicts),
+        *_latency(evidence.timing, limits),
+        *(_memory(memory) for memory in evidence.memory),
     )
+    return Report(tuple(replace(check, note=shortened(check.note)) for check in checks))
 
 
 def assess_compatibility(compatibility: Compatibility) -> Report:

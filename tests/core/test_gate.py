@@ -337,6 +337,14 @@ def test_a_thousand_classes_make_one_sentence() -> None:
     assert "and 996 more" in report.message
 
 
+def test_a_report_on_hundreds_of_slices_stays_short() -> None:
+    """Each note and the message can be read, whatever a bundle brings."""
+    images = tuple(counted(1, 0, 1, part=f"a slice with a long name, {n}") for n in range(500))
+    report = assess(good(golden=images), Limits())
+    assert len(report.message) <= 400
+    assert all(len(check.note) <= 400 for check in report.checks)
+
+
 def test_a_box_may_tighten_the_latency_ratio_but_never_loosen_it() -> None:
     """The stricter of the bundle's and the box's ratio holds."""
     assert Limits(latency_ratio=3.0).no_looser_than(1.5).latency_ratio == 1.5
