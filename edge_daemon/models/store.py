@@ -31,7 +31,7 @@ from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
 from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
-from edge_daemon.models.versions import is_version, order_of
+from edge_daemon.models.versions import equal_to, order_of
 
 _log = structlog.get_logger()
 
@@ -273,24 +273,17 @@ class Store:
     def _refuse_same_version(self, manifest: Manifest) -> None:
         """Of versions that are equal (`1.2`, `v1.2`, `1.2.0`) one counts: what was offered before,
         else the first by its text."""
-        ref, order = manifest.ref, order_of(manifest.ref.version)
-        versions = [path.name for path in visible_folders(self.root / ref.name)]
-        same = [
-            BundleRef(ref.name, version)
-            for version in {ref.version, *versions}
-            if is_version(version) and order_of(version).is_same_as(order)
-        ]
-        for first in sorted(same, key=lambda each: (not self._memory.knows(each), each.version)):
+        ref, beside = manifest.ref, visible_folders(self.root / manifest.ref.name)
+        same = equal_to(ref.version, (folder.name for folder in beside))
+        refs = [BundleRef(ref.name, version) for version in sorted(same)]
+        for first in sorted(refs, key=lambda each: not self._memory.knows(each)):
             if first == ref:
                 return
             if self._is_valid(self._place(first)):
-                break
-        else:
-            return
-        raise BundleError(
-            f"{ref} is the same version as {first}, which is in the store.",
-            hint="Give it a version of its own.",
-        )
+                raise BundleError(
+                    f"{ref} is the same version as {first}, which is in the store.",
+                    hint="Give it a version of its own.",
+                )
 
     def _is_valid(self, folder: Path) -> bool:
         try:

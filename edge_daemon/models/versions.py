@@ -10,7 +10,7 @@ their text, so that the order is always total. Anything else is no version.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 from importlib import metadata
@@ -82,6 +82,12 @@ def is_version(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def equal_to(version: str, among: Iterable[str]) -> set[str]:
+    """The version itself, and those that order alike (`1.2`, `v1.2`, `1.2.0`)."""
+    order = order_of(version)
+    return {version, *(v for v in among if is_version(v) and order_of(v).is_same_as(order))}
 
 
 def unmet(requires: Mapping[str, str], installed: Mapping[str, str | None]) -> tuple[str, ...]:
