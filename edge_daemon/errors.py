@@ -52,14 +52,18 @@ class EdgeDaemonError(Exception):
         message: one sentence that says what is wrong, without a final hint.
         hint: the next step for the person who reads it; may be empty.
         code: the contract's code; each class has its usual one.
+        detail: what a library said, for the log only: it may name folders, or say anything.
     """
 
     default_code = Code.LOAD_FAILED
 
-    def __init__(self, message: str, *, hint: str = "", code: Code | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", code: Code | None = None, detail: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
         self.code = code or self.default_code
 
     def __str__(self) -> str:

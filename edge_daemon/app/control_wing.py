@@ -241,6 +241,12 @@ class ControlWing:
         """The lane passed a boundary."""
         self.driver.post(LaneCrossed(crossed))
 
+    def tell_event(self, kind: str, message: str) -> None:
+        """Something about the model that judges; from any thread."""
+        active = self.driver.state.active_bundle
+        model = active.ref if active else None
+        self.driver.call(lambda: self.desk.note_event(kind, message=message, model=model))
+
     # ------------------------------------------------------------------ between the rooms
 
     def _job_told(self, event: Event) -> None:

@@ -15,6 +15,7 @@ import structlog
 from edge_daemon import __version__
 from edge_daemon.app.bays import Bays
 from edge_daemon.app.control_wing import CommandNews, ControlWing
+from edge_daemon.app.failures import Failures
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameNews, FrameWing
 from edge_daemon.app.glance import Seen
@@ -28,7 +29,7 @@ from edge_daemon.app.window import Window
 from edge_daemon.app.wishes import Wishes
 from edge_daemon.config import Settings
 from edge_daemon.core.events import Event, SlotLost, StoodIn
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.values import BundleRef, Judged, Reason
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import logs
 from edge_daemon.host.certificates import Certificates
@@ -110,6 +111,11 @@ class Daemon:
             ready=pulse.ready,
             reserve=ground.reserve,
             certificates=Certificates(tls.certificate, tls.ca) if tls else Certificates(),
+            failures=Failures(
+                lambda: frames.ledger.reasons().get(Reason.INFERENCE_FAILED, 0),
+                lambda: frames.line.failure,
+                control.tell_event,
+            ),
             wishes=self._wishes.remarks,
             files=self._told_of_files,
             unread=control.orders.problems,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from edge_daemon.app.failures import Failures
 from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
@@ -60,6 +61,7 @@ class Watched:
     is_healthy: Callable[[], bool]
     ready: Callable[[], Health]
     reserve: Reserve
+    failures: Failures
     certificates: Certificates
     announce: Callable[[str, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
@@ -158,6 +160,7 @@ class Keeper:
     def look(self) -> None:
         """Everything once."""
         now = self._clock.now()
+        self._watched.failures.look(now.at)
         self.report_camera()
         self._watched.certificates.look(now)
         self._set_gauges()
@@ -217,6 +220,7 @@ class Keeper:
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         if watched.kept_pictures is not None:
             found.extend(watched.kept_pictures.problems())
+        found.extend(watched.failures.problems())
         found.extend([watched.store()] if watched.store() else [])
         found.extend(watched.certificates.problems(self._clock.now().utc))
         found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))

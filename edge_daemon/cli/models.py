@@ -19,7 +19,7 @@ from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import console, show, tell, tell_json
 from edge_daemon.cli.progress import reading, waiting
-from edge_daemon.cli.references import Ref, ref_or_folder
+from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.cli.store import open_store
@@ -31,7 +31,7 @@ from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.models.bundle import Manifest
+from edge_daemon.models.bundle import Manifest, digest_of, read_manifest
 
 app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
 
@@ -124,7 +124,7 @@ def add(
 
 
 @app.command("verify")
-def verify(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
+def verify(ref: RefOrFolder, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check every byte of a bundle against its digests, and its signature against the keys."""
     import tempfile  # noqa: PLC0415 - likewise
 
@@ -132,36 +132,52 @@ def verify(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     from edge_daemon.models.trust import Trust  # noqa: PLC0415
 
     settings = read_settings(file)
-    store, parsed = open_store(settings), BundleRef.parse(ref)
-    manifest = store.manifest(parsed)
+    place = Path(ref)
+    if place.is_dir():
+        manifest = read_manifest(place, placed=False)
+    else:
+        store, parsed = open_store(settings), BundleRef.parse(ref)
+        manifest, place = store.manifest(parsed), store.find(parsed)
     trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
-    place = store.find(parsed)
+    name = str(manifest.ref)
     with (
         tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch,
         reading(place, "Checking") as count,
     ):
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, count)
     signer = verified.signer.key.name if verified.signer else None
-    warnings = [] if can_reject(manifest.recipe) else [f"{ref}: {NEVER_REJECTS}."]
+    warnings = [] if can_reject(manifest.recipe) else [f"{name}: {NEVER_REJECTS}."]
     if as_json:
-        plain = {"model": ref, "valid": True, "sha256": manifest.weights.sha256, "signer": signer}
-        tell_json(plain | {"warnings": warnings})
+        weights = {"sha256": manifest.weights.sha256, "size": manifest.weights.size}
+        tell_json({"model": name, "valid": True, **weights, "signer": signer, "warnings": warnings})
     elif signer:
-        tell(f"{ref} is whole, and {signer} vouches for it.")
+        tell(f"{name} is whole, and {signer} vouches for it.")
     else:
-        tell(f"{ref} is whole. Nobody signed it that this device knows.")
+        tell(f"{name} is whole. Nobody signed it that this device knows.")
     for warning in () if as_json else warnings:
         tell(f"Warning: {warning}", err=True)
 
 
+@app.command("digest")
+def digest(
+    path: Annotated[
+        Path, typer.Argument(help="Weights: a file, or an OpenVINO folder.", exists=True)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Print the SHA-256 and the size of weights, as model.yaml declares them."""
+    place = path.resolve()
+    with waiting("Reading"):
+        sha256, size_bytes = digest_of(place)
+    if as_json:
+        tell_json({"file": place.name, "sha256": sha256, "size": size_bytes})
+    else:
+        tell(f"weights: {{file: {place.name}, sha256: {sha256}, size: {size_bytes}}}")
+
+
 @app.command("sign")
 def sign(
-    ref: Annotated[
-        str,
-        typer.Argument(
-            help="name@version, or a bundle's folder.", metavar="REF", callback=ref_or_folder
-        ),
-    ],
+    ref: RefOrFolder,
     key: Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)],
     file: ConfigFile = None,
     as_json: AsJson = False,
@@ -170,7 +186,9 @@ def sign(
     from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
 
     folder = Path(ref)
-    if not folder.is_dir():
+    if folder.is_dir():
+        read_manifest(folder, placed=False)  # nobody should vouch for what no station takes
+    else:
         folder = open_store(read_settings(file)).find(BundleRef.parse(ref))
     with waiting("Signing"):
         signature = trust.sign(folder, key)

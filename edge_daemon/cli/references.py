@@ -87,6 +87,15 @@ Ref = Annotated[
     str,
     typer.Argument(help="name@version", metavar="REF", show_default=False, callback=model_ref),
 ]
+RefOrFolder = Annotated[
+    str,
+    typer.Argument(
+        help="name@version, or a bundle's folder.",
+        metavar="REF",
+        show_default=False,
+        callback=ref_or_folder,
+    ),
+]
 OptionalRef = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Argument(

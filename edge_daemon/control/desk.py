@@ -135,9 +135,18 @@ class Desk:
         event = self._clerk.event("order_refused", code=str(Code.MALFORMED), message=message)
         self._note(Draft(outbox=[event]))
 
-    def note_event(self, event: str, *, message: str, reason: str | None = None) -> None:
+    def note_event(
+        self,
+        event: str,
+        *,
+        message: str,
+        reason: str | None = None,
+        model: BundleRef | None = None,
+    ) -> None:
         """Something that the box noticed of itself, for `model/event`; `reason`: its frames'."""
-        self._note(Draft(outbox=[self._clerk.event(event, reason=reason, message=message)]))
+        which = str(model) if model else None
+        row = self._clerk.event(event, reason=reason, model=which, message=message)
+        self._note(Draft(outbox=[row]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
         """Every order is on record, also one whose word means nothing here."""

@@ -32,13 +32,14 @@ from edge_daemon.core.verdicts import (
     Reference,
     needs_a_part,
 )
-from edge_daemon.errors import Code, SlotLost
+from edge_daemon.errors import BoxError, Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.models.manifest import GoldenImage
+from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots.crossing import Crossing
 from edge_daemon.slots.line import Line, Sample
-from edge_daemon.slots.slot import Inference, Loaded, Slot
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference, Loaded, Slot
 
 TIMED_FRAMES = 20
 """Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
@@ -49,8 +50,11 @@ LOOKS = 3
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
-ERRAND_TIMEOUT_S = 1.0
-"""How long the active model may take for one picture that is not of the line."""
+ERRAND_S = 1.0
+"""If the active model takes longer for a picture that is not of the line, it is asked no more."""
+
+ASKED_PIXELS = 16_000_000
+"""Of larger golden images it is not asked at all: to decode one would take the line's time."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class GateRunner:
             incumbent.classes if incumbent else None,
             incumbent.recipe.reject if incumbent else frozenset(),
             candidate.unmet,
+            loaded.head_classes,
         )
 
     def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:
@@ -159,7 +164,7 @@ class GateRunner:
         """What the incumbent sees, asked where that is not known; returns where a gap begins."""
         incumbent = candidate.incumbent
         known = self._album.recall(incumbent.manifest, image) if incumbent else None
-        asked = incumbent if known is None else None
+        asked = incumbent if known is None and not _is_large(path) else None
         answer = self._ask(asked, partial(_look_at_file, path))
         if asked is None or answer is None:
             self._gaps.begin(candidate.slot)
@@ -170,8 +175,10 @@ class GateRunner:
     def _ask(
         self, incumbent: Incumbent | None, look: Callable[[Slot], Inference]
     ) -> Inference | None:
-        """The active model's answer between two frames; None: there is none."""
-        return self._gaps.ask(incumbent.manifest.ref, look) if incumbent else None
+        """The active model's answer between two frames; None: there is none, or it came late."""
+        if incumbent is None:
+            return None
+        return self._gaps.ask(incumbent.manifest.ref, partial(_promptly, look))
 
     def _interleaved(self, candidate: Candidate, deadline_at: float) -> _Seen:
         """Both models on the same frames, in turns."""
@@ -285,12 +292,29 @@ def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
     yield "noise", np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
+# The line's own limit holds: no picture that a stranger brings ends the model that judges.
+
+
 def _look_at_file(path: Path, slot: Slot) -> Inference:
-    return slot.infer_file(path, ERRAND_TIMEOUT_S)
+    return slot.infer_file(path, INFER_TIMEOUT_S)
 
 
 def _look_at_frame(frame: FrameAddress, slot: Slot) -> Inference:
-    return slot.infer(frame, ERRAND_TIMEOUT_S)
+    return slot.infer(frame, INFER_TIMEOUT_S)
+
+
+def _promptly(look: Callable[[Slot], Inference], slot: Slot) -> Inference:
+    """Raises BoxError for an answer that took the line's time; the slot has survived it."""
+    began_at = time.monotonic()
+    seen = look(slot)
+    if time.monotonic() - began_at > ERRAND_S:
+        raise BoxError("The active model took too long for a picture that is not of the line.")
+    return seen
+
+
+def _is_large(path: Path) -> bool:
+    width, height = picture_size(path) or (0, 0)
+    return width * height > ASKED_PIXELS
 
 
 def _in_time(deadline_at: float, infer: Callable[[float], Inference]) -> Inference:

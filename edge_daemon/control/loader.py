@@ -10,16 +10,25 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from edge_daemon.config import GateSettings, SlotsSettings
 from edge_daemon.control.gate_runner import Candidate, GateRunner, Incumbent
+from edge_daemon.control.rejection import (
+    Refused,
+    facts_of,
+    failed,
+    provenance,
+    refusal_of,
+    refuse_other,
+    with_checks,
+)
 from edge_daemon.core.actions import Free, Prepare, Restore, Verify
 from edge_daemon.core.events import (
     BundleProven,
@@ -31,7 +40,7 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.gate import Report, assess
 from edge_daemon.core.values import BundleRef, Check, Known, Recipe, Refusal
-from edge_daemon.core.verdicts import Reference, accept, is_acceptable
+from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
@@ -71,12 +80,6 @@ class Bench:
     """Entered while a bundle is proven: no spare worker is warmed meanwhile."""
     gpu: str | None = None
     """The compute capability of the device that models run on; None: a CPU."""
-
-
-class _Refused(Exception):  # noqa: N818 - carries a value from a job's depth to its end
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 class _Stages:
@@ -125,6 +128,7 @@ class Loader:
         self.dossiers: dict[str, Dossier] = {}
         self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
         self._folders: dict[str, Path] = {}
+        self._private = (str(bench.scratch), str(bench.store.root))
 
     def dossier_of(self, known: Known) -> Dossier | None:
         """The proof of a bundle that is resident."""
@@ -180,13 +184,15 @@ class Loader:
             with self._bench.quiet():
                 dossier = self._prove(job, slot, stages, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _with_checks(_refusal_of(error), proof, stages.current)
+            refusal = with_checks(
+                refusal_of(error, job.target, self._private), proof, stages.current
+            )
             slot.free()
             self._clear(job.slot)
             if job.slot in self._given_up:
                 log.info("load_given_up")
             else:
-                log.warning("bundle_refused", error_code=refusal.code, error=refusal.message)
+                log.warning("bundle_refused", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
         self.dossiers[job.slot] = dossier
@@ -199,11 +205,12 @@ class Loader:
         gate = self._bench.gate
         stages.enter("verify")
         verified = self._check(job.target, job.slot, job.token)
-        proof += _provenance(verified)
+        proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
         loaded = slot.load(self._order(verified, job.swap_id), gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
+        refuse_other(verified.manifest, loaded, proof)
         deadline_at = time.monotonic() + gate.timeout_s
         stages.enter("warm")
         warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
@@ -216,7 +223,7 @@ class Loader:
         report = Report((*proof, *accept(measured.checks, job.accepted, job.accepted_why)))
         stages.end()
         if not report.passed:
-            raise _Refused(_failed(report))
+            raise Refused(failed(report))
         recipe = verified.manifest.recipe
         return Dossier(job.target, recipe, report.checks, dict(stages.ms), job.swap_id)
 
@@ -232,9 +239,9 @@ class Loader:
             deadline_at = time.monotonic() + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _refusal_of(error)
+            refusal = refusal_of(error, job.target, self._private)
             slot.free()
-            log.error("restore_failed", error_code=refusal.code, error=refusal.message)
+            log.error("restore_failed", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
         slot.promote()
@@ -247,10 +254,10 @@ class Loader:
         proof: list[Check] = []
         try:
             verified = self._check(job.target, "check", job.token)
-            proof += _provenance(verified)
+            proof += provenance(verified)
             self._refuse_lacking(verified.manifest, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
-            refusal = _with_checks(_refusal_of(error), proof, "verify")
+            refusal = with_checks(refusal_of(error, job.target, self._private), proof, "verify")
             self._post(BundleRefused(job.token, refusal))
             return
         finally:
@@ -289,7 +296,7 @@ class Loader:
         message = f"{manifest.ref} needs what this box does not have: {lacking}."
         hint = "Install it, or build the bundle for this box."
         checks = (*proof, Check("compatibility.requires", False, note=lacking))
-        raise _Refused(Refusal(str(Code.INCOMPATIBLE), message, hint, checks))
+        raise Refused(Refusal(str(Code.INCOMPATIBLE), message, hint, checks))
 
     def _order(self, verified: Verified, swap_id: str) -> LoadOrder:
         manifest, slots = verified.manifest, self._bench.slots
@@ -332,48 +339,3 @@ class Loader:
         folder = self._folders.pop(place, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _provenance(verified: Verified) -> tuple[Check, ...]:
-    """What a private copy proves by being there."""
-    signer = verified.signer.key.name if verified.signer else None
-    note = "" if signer else "nobody signed it, and no signature is required here"
-    return (
-        Check("integrity", True, verified.sha256, verified.sha256, "every byte is the manifest's"),
-        Check("signature", True, signer, note=note),
-    )
-
-
-_STAGE_CHECKS = {"verify": "integrity", "load": "load", "warm": "warm_up", "gate": "gate"}
-
-
-def _with_checks(refusal: Refusal, proof: Sequence[Check], stage: str) -> Refusal:
-    """The refusal with the checks that were passed, and the one that it ended at."""
-    name = _STAGE_CHECKS.get(stage)
-    if refusal.checks or name is None:
-        return refusal
-    if refusal.code == Code.NOT_TRUSTED:
-        name = "signature"
-    return replace(refusal, checks=(*proof, Check(name, False, note=refusal.message)))
-
-
-def _failed(report: Report) -> Refusal:
-    code = report.code or Code.GATE_FAILED
-    hint = "The checks say what was measured; a better version has a new number."
-    if is_acceptable(report.checks):
-        names = ", ".join(f'"{check.name}"' for check in report.failed)
-        hint = f'If this is meant, ask again with "accept": [{names}] and a reason.'
-    return Refusal(str(code), report.message, hint, report.checks, code is Code.NO_MEMORY)
-
-
-def _refusal_of(error: Exception) -> Refusal:
-    """Who is to blame, and in which words."""
-    if isinstance(error, _Refused):
-        return error.refusal
-    if isinstance(error, EdgeDaemonError):
-        timed_out = error.code is Code.LOAD_TIMEOUT
-        box = not isinstance(error, BundleError) and not timed_out
-        return Refusal(str(error.code), error.message, error.hint, blames_box=box)
-    _log.error("job_failed", error=repr(error), exc_info=error)
-    message = f"The daemon failed while it prepared the bundle: {error!r}."
-    return Refusal(str(Code.LOAD_FAILED), message, "See the log.", blames_box=True)

@@ -28,7 +28,8 @@ from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
-from edge_daemon.models.store import Offer, Store
+from edge_daemon.core.wording import public
+from edge_daemon.models.store import Offer, Problem, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
@@ -137,11 +138,20 @@ def stock(offer: Offer) -> StoreChanged:
     refused = tuple(
         (
             BundleRef(problem.folder.parent.name, problem.folder.name),
-            Refusal(str(problem.error.code), problem.error.message, problem.error.hint),
+            Refusal(
+                str(problem.error.code), public(problem.error.message), public(problem.error.hint)
+            ),
         )
         for problem in offer.problems
+        if "/" in problem.place
     )
     return StoreChanged(offer.known, refused, offer.below)
+
+
+def _of_place(problem: Problem) -> str:
+    """The message, with the place where it does not say it itself."""
+    message = problem.error.message
+    return message if problem.place in message else f"{problem.place}: {message}"
 
 
 def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
@@ -161,8 +171,8 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
     refused = tuple(
         ErrorLine(
             str(problem.error.code),
-            f"{problem.folder.parent.name}/{problem.folder.name}: {problem.error.message}",
-            problem.error.hint,
+            public(_of_place(problem)),
+            public(problem.error.hint),
         )
         for problem in offer.problems
     )

@@ -5,13 +5,14 @@ Harmless differences are allowed and named in a note; anything else is a check t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_daemon.core.values import Check
+from edge_daemon.core.wording import LABEL, listed, shortened
 
-JUDGING_TASKS = ("detect", "segment", "pose")
-"""Tasks whose results are upright boxes with a class, which is what a recipe judges."""
+TASKS = ("detect", "segment", "pose")
+"""The tasks that are supported: their results are upright boxes with a class, which is what a
+recipe judges. The manifest, the engine and the gate all read this table."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Compatibility:
 
     `incumbent_classes` and `incumbent_reject` are those of the active version of the same name;
     None across products, where classes differ by design. `unmet` are requirements of the bundle
-    that this box does not meet, a sentence each.
+    that this box does not meet, a sentence each. `head_classes` is how many classes the network's
+    head gives; None where its output does not tell.
     """
 
     manifest_task: str
@@ -30,6 +32,7 @@ class Compatibility:
     incumbent_classes: tuple[str, ...] | None = None
     incumbent_reject: frozenset[str] = frozenset()
     unmet: tuple[str, ...] = ()
+    head_classes: int | None = None
 
 
 def compare(facts: Compatibility) -> tuple[Check, ...]:
@@ -42,7 +45,7 @@ def _requirements(facts: Compatibility) -> Check:
 
 
 def _task(facts: Compatibility) -> Check:
-    judging = facts.manifest_task in JUDGING_TASKS
+    judging = facts.manifest_task in TASKS
     same = facts.manifest_task == facts.engine_task
     note = ""
     if not judging:
@@ -55,29 +58,44 @@ def _task(facts: Compatibility) -> Check:
 
 
 def _classes(facts: Compatibility) -> Check:
-    declared, real = facts.manifest_classes, facts.engine_classes
-    passed = bool(declared) and declared == real
-    note = "" if passed else _class_difference(declared, real)
-    return Check("compatibility.classes", passed, _listed(real), _listed(declared), note)
+    """Three witnesses must agree: the head, the names in the weights, and the manifest."""
+    declared, real, head = facts.manifest_classes, facts.engine_classes, facts.head_classes
+    passed = bool(declared) and declared == real and head in (None, len(real))
+    note = "" if passed else _class_difference(declared, real, head)
+    return Check("compatibility.classes", passed, listed(real), listed(declared), note)
 
 
-def _class_difference(declared: tuple[str, ...], real: tuple[str, ...]) -> str:
+def _class_difference(declared: tuple[str, ...], real: tuple[str, ...], head: int | None) -> str:
+    if declared != real and _are_made_up(real):
+        return f"the file has no class names, and the bundle declares {listed(declared)}"
+    if head is not None and head != len(real):
+        return (
+            f"the numbers of classes differ: {head} in the head and {len(real)} names,"
+            f" {len(declared)} in the bundle"
+        )
     missing = [label for label in declared if label not in real]
     extra = [label for label in real if label not in declared]
     parts = []
     if missing:
-        parts.append(f"the weights do not know {_listed(missing)}")
+        parts.append(f"the weights do not know {listed(missing)}")
     if extra:
-        parts.append(f"the bundle does not declare {_listed(extra)}")
+        parts.append(f"the bundle does not declare {listed(extra)}")
     if not parts:
         pairs = enumerate(zip(real, declared, strict=False))
         moved = next((at for at, (theirs, ours) in pairs if theirs != ours), None)
         if moved is None:
             return "a class stands there more than once"
-        return (
-            f"class {moved} is {real[moved]!r} in the weights and {declared[moved]!r} in the bundle"
-        )
+        theirs, ours = shortened(real[moved], LABEL), shortened(declared[moved], LABEL)
+        return f"class {moved} is {theirs!r} in the weights and {ours!r} in the bundle"
     return ", ".join(parts)
+
+
+def _are_made_up(names: tuple[str, ...]) -> bool:
+    """Whether a library named the classes because the file does not: `class0`, `class1`, …"""
+    return names in (
+        tuple(f"class{number}" for number in range(len(names))),
+        tuple(f"{number}" for number in range(len(names))),
+    )
 
 
 def _incumbent_classes(facts: Compatibility) -> tuple[Check, ...]:
@@ -90,16 +108,12 @@ def _incumbent_classes(facts: Compatibility) -> tuple[Check, ...]:
     gained = [label for label in new if label not in old]
     remarks = []
     if harmful:
-        remarks.append(f"{_listed(harmful)} made parts ng until now and would not be found")
+        remarks.append(f"{listed(harmful)} made parts ng until now and would not be found")
     if harmless := [label for label in lost if label not in harmful]:
-        remarks.append(f"no longer known: {_listed(harmless)}")
+        remarks.append(f"no longer known: {listed(harmless)}")
     if gained:
-        remarks.append(f"new: {_listed(gained)}")
+        remarks.append(f"new: {listed(gained)}")
     if not lost and not gained and new != old:
         remarks.append("the same classes in another order")
     name = "compatibility.incumbent"
-    return (Check(name, not harmful, _listed(new), _listed(old), "; ".join(remarks)),)
-
-
-def _listed(labels: Iterable[str]) -> str:
-    return ", ".join(labels)
+    return (Check(name, not harmful, listed(new), listed(old), "; ".join(remarks)),)

@@ -35,6 +35,7 @@ from edge_daemon.core.verdicts import (
     missed_check,
     recipe_check,
 )
+from edge_daemon.core.wording import shortened
 from edge_daemon.errors import Code
 
 MIN_WARM_UPS = 1
@@ -155,7 +156,7 @@ class Report:
         first = self.failed[0]
         more = f" ({len(self.failed) - 1} more checks failed)" if len(self.failed) > 1 else ""
         reason = first.note or f"measured {first.measured}, the limit is {first.limit}"
-        return f"The check {first.name} failed: {reason}{more}."
+        return f"The check {first.name} failed: {shortened(reason, 320)}{more}."
 
 
 _CODES = {"compatibility": Code.INCOMPATIBLE, "memory": Code.NO_MEMORY}
@@ -163,25 +164,24 @@ _CODES = {"compatibility": Code.INCOMPATIBLE, "memory": Code.NO_MEMORY}
 
 def assess(evidence: Evidence, limits: Limits) -> Report:
     """Compare the evidence with the limits."""
-    return Report(
-        (
-            *compare(evidence.compatibility),
-            recipe_check(evidence.recipe, evidence.reference),
-            _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
-            *blind_check(evidence.nothing, evidence.recipe),
-            *_golden(evidence.golden, limits),
-            *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
-            *_drops(evidence, limits),
-            *compare_recent(
-                evidence.recent,
-                limits.recent,
-                has_active=evidence.compatibility.incumbent_classes is not None,
-            ),
-            *missed_check(evidence.missed, limits.verdicts),
-            *_latency(evidence.timing, limits),
-            *(_memory(memory) for memory in evidence.memory),
-        )
+    checks = (
+        *compare(evidence.compatibility),
+        recipe_check(evidence.recipe, evidence.reference),
+        _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
+        *blind_check(evidence.nothing, evidence.recipe),
+        *_golden(evidence.golden, limits),
+        *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
+        *_drops(evidence, limits),
+        *compare_recent(
+            evidence.recent,
+            limits.recent,
+            has_active=evidence.compatibility.incumbent_classes is not None,
+        ),
+        *missed_check(evidence.missed, limits.verdicts),
+        *_latency(evidence.timing, limits),
+        *(_memory(memory) for memory in evidence.memory),
     )
+    return Report(tuple(replace(check, note=shortened(check.note)) for check in checks))
 
 
 def assess_compatibility(compatibility: Compatibility) -> Report:

@@ -19,7 +19,7 @@ from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
-from edge_daemon.slots.slot import Inference
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference
 
 IDLE_S = 0.25
 """Without a frame for this long, a cutover that waits for one is made between frames."""
@@ -43,6 +43,9 @@ class Listener(Protocol):
     def lost(self, load: int, why: str) -> None:
         """The worker behind this load died, hung or broke its protocol."""
 
+    def failed(self, error: BundleError) -> None:
+        """The model itself gave no verdict on a frame; it is asked again at the next one."""
+
     def waits(self) -> None:
         """The oldest frame waits for a model: until that one judges, no verdict comes."""
 
@@ -65,7 +68,7 @@ class Lane:
         listener: Listener,
         now: Callable[[], Instant],
         *,
-        infer_timeout_s: float = 5.0,
+        infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
         self._crossing = crossing
@@ -225,14 +228,14 @@ class Lane:
         self._waiting_at = None
         try:
             inference = slot.infer(captured.address, self._infer_timeout_s)
-        except BundleError:
-            self._let_go(hand, Reason.INFERENCE_FAILED)
+        except BundleError as error:
+            self._fail(hand, error)
             return
         except SlotLost as lost:
             self._lose(hand, load, str(lost))
             return
         if not inference.finite:
-            self._let_go(hand, Reason.INFERENCE_FAILED)
+            self._fail(hand, BundleError("The model gave numbers that are not finite."))
             return
         queue_ms = (began_at - captured.captured.at) * 1e3
         self._hand_on(hand, self._verdict(captured, pointer, inference, queue_ms))
@@ -264,6 +267,10 @@ class Lane:
         self._listener.lost(load, why)
         if hand.losses >= ATTEMPTS:
             self._let_go(hand, Reason.INFERENCE_FAILED)
+
+    def _fail(self, hand: _Hand, error: BundleError) -> None:
+        self._listener.failed(error)
+        self._let_go(hand, Reason.INFERENCE_FAILED)
 
     def _let_go(self, hand: _Hand, reason: Reason) -> None:
         """An honest `uninspected`: no model vouches for this frame."""

@@ -1,6 +1,7 @@
 """Whose fault it is that a network library raised: the bundle's, this box's, or the GPU's.
 
 The libraries raise whatever they like, and say some of it in words only. None is imported here.
+What is told is in our own words; theirs, which may name folders, are the error's `detail`.
 """
 
 from __future__ import annotations
@@ -8,22 +9,25 @@ from __future__ import annotations
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 
 
-def load_fault(error: Exception) -> EdgeDaemonError:
-    """What was raised while weights were loaded."""
+def load_fault(error: Exception, file: str) -> EdgeDaemonError:
+    """What was raised while the weights in `file` were loaded."""
     if _is_out_of_memory(error):
         return BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
-        return SlotLost("The GPU failed while the model was loaded.")
+        return SlotLost("The GPU failed while the model was loaded.", detail=_first_line(error))
     if isinstance(error, ImportError):
         return BundleError(
-            f"The weights need a library that this box lacks ({error.name or error}).",
+            f"{file} needs a library that this box lacks{_lacking(error)}.",
             hint="Export the model to a format that this box runs, or install the library.",
             code=Code.INCOMPATIBLE,
+            detail=_first_line(error),
         )
+    what, hint = _cause(error, _AT_LOAD) or (
+        f"cannot be loaded: the library that reads it gave up ({type(error).__name__})",
+        "Check that it is an ultralytics model, exported for this version; the log says more.",
+    )
     return BundleError(
-        f"The weights cannot be loaded ({_first_line(error)}).",
-        hint="Check that the file is an ultralytics model, exported for this version.",
-        code=Code.LOAD_FAILED,
+        f"{file} {what}.", hint=hint, code=Code.LOAD_FAILED, detail=_first_line(error)
     )
 
 
@@ -32,12 +36,40 @@ def inference_fault(error: Exception) -> EdgeDaemonError:
     if _is_out_of_memory(error):
         return BoxError("There is no memory for an inference.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
-        return SlotLost("The GPU failed at an inference.")
+        return SlotLost("The GPU failed at an inference.", detail=_first_line(error))
     return BundleError(
-        f"The model failed at an inference ({_first_line(error)}).",
-        hint="Check that it was exported for the imgsz and the task in model.yaml.",
+        f"The model failed at an inference ({type(error).__name__}).",
+        hint="Check that it was exported for the imgsz and the task in model.yaml; the log says"
+        " more.",
         code=Code.GATE_FAILED,
+        detail=_first_line(error),
     )
+
+
+_EXPORT_AGAIN = "Export or copy it again, complete."
+_SAVE_AGAIN = "Save it with the ultralytics of this box, or export it to ONNX."
+
+_AT_LOAD = (
+    ("torchscript archive", "is TorchScript under another name", "Name it weights.torchscript."),
+    ("truncated or corrupted", "is cut short or damaged", _EXPORT_AGAIN),
+    ("reading zip archive", "is cut short or damaged", _EXPORT_AGAIN),
+    ("locating file constants.pkl", "is no TorchScript", "Export it to TorchScript again."),
+    ("outside the supported", "holds other things than an ultralytics checkpoint", _SAVE_AGAIN),
+    ("unsupported global", "holds other things than an ultralytics checkpoint", _SAVE_AGAIN),
+    ("external data", "keeps tensors in another file", "Export it as one ONNX file."),
+    ("protobuf", "is not a readable ONNX model", "Export it again."),
+    ("invalid dimensions", "expects pictures of another size", "Correct input.imgsz."),
+)
+"""What libraries say (in lower case) -> what it means, and the next step."""
+
+
+def _cause(error: Exception, known: tuple[tuple[str, str, str], ...]) -> tuple[str, str] | None:
+    said = str(error).casefold()
+    return next(((what, hint) for words, what, hint in known if words in said), None)
+
+
+def _lacking(error: ImportError) -> str:
+    return f": {error.name}" if error.name else ""
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
 from edge_daemon.models.files import Copied, Entry, Folder, digest_of, folder_digest
+from edge_daemon.models.first_bytes import refuse_unlike
 from edge_daemon.models.manifest import (
     MANIFEST_FILE,
     MAX_IMAGE_BYTES,
@@ -24,6 +25,7 @@ from edge_daemon.models.manifest import (
     parse_manifest,
 )
 from edge_daemon.models.onnx import refuse_external_data
+from edge_daemon.models.picture_size import MAX_PIXELS, picture_size
 from edge_daemon.models.trust import Signer, Trust
 
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
@@ -62,7 +64,8 @@ def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
             _check_files(manifest, *opened.entries())
     except OSError as error:
         raise BundleError(
-            f"The bundle in {folder} cannot be read: {error.strerror or error}.",
+            f"The bundle in {folder.name} cannot be read:"
+            f" {error.strerror or type(error).__name__}.",
             hint="Let the daemon's user read all of it.",
         ) from error
     if placed and (folder.parent.name, folder.name) != (manifest.ref.name, manifest.ref.version):
@@ -86,8 +89,8 @@ def verified_copy(
 
     On any error nothing is left there. Raises BundleError: digest_mismatch when bytes are not
     those of the manifest, not_trusted as `Trust.verify` (over the copy), invalid_bundle when
-    the folder changed its shape or an image is covered by nothing, load_failed for an ONNX file
-    that is none; BoxError when this box cannot write the copy.
+    the folder changed its shape or an image is covered by nothing, load_failed for weights that
+    are plainly another kind of file; BoxError when this box cannot write the copy.
     """
     try:
         destination.mkdir(mode=0o700, parents=True)
@@ -129,11 +132,24 @@ def _check(
                 f"{image.image} has no sha256, and no trusted signature covers it.",
                 hint="Add its sha256, or sign the bundle.",
             )
+        _refuse_huge(image.image, destination / image.image)
     weights = destination / manifest.weights.file
+    refuse_unlike(weights)
     if weights.suffix == ".onnx":
         refuse_external_data(weights)
     golden = tuple(destination / image.image for image in manifest.golden)
     return Verified(manifest, destination, weights, golden, signer)
+
+
+def _refuse_huge(image: str, path: Path) -> None:
+    """Every model that is compared decodes it; one that fills the memory would end them all."""
+    width, height = picture_size(path) or (0, 0)
+    if width * height > MAX_PIXELS:
+        raise BundleError(
+            f"{image} has {width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million"
+            " are taken.",
+            hint="Scale it down, and its boxes with it.",
+        )
 
 
 def _manifest_bytes(folder: Folder) -> bytes:
@@ -141,7 +157,8 @@ def _manifest_bytes(folder: Folder) -> bytes:
         return folder.read(MANIFEST_FILE, MAX_BYTES)
     except FileNotFoundError as error:
         raise BundleError(
-            f"{folder.path} has no {MANIFEST_FILE}.", hint="A bundle is complete once it has one."
+            f"The folder {folder.path.name} has no {MANIFEST_FILE}.",
+            hint="A bundle is complete once it has one.",
         ) from error
 
 
@@ -207,7 +224,8 @@ def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
         if found.get(path) != digest:
             changed = path == MANIFEST_FILE
             raise BundleError(
-                f"{manifest.ref}: the digest of {path} is not the one expected.",
+                f"{manifest.ref}: the digest of {path} is not the one expected:"
+                f" found {found.get(path)}, declared {digest}.",
                 hint="It was changed while it was read; try again." if changed else _COPY_AGAIN,
                 code=Code.DIGEST_MISMATCH,
             )
@@ -215,6 +233,7 @@ def _check_digests(manifest: Manifest, copied: dict[str, Copied]) -> None:
 
 def _cannot_write(destination: Path, error: OSError) -> BoxError:
     return BoxError(
-        f"The bundle cannot be copied to {destination}: {error.strerror or error}.",
-        hint="Free space there, and let this user read the bundle and write there.",
+        f"The bundle cannot be copied: {error.strerror or type(error).__name__}.",
+        hint="Free space, and let this user read the bundle and write its copy.",
+        detail=f"{destination}: {error}",
     )

@@ -19,15 +19,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
+from edge_daemon.models.throwaway import NETWORK, Throwaway
 
 Pixels = NDArray[np.uint8]
 """One frame: height x width x 3, BGR, uint8, C-contiguous; may be read-only."""
 
 _IMAGE_LIMIT_BYTES = 64 << 20
-_TASKS_WITH_BOXES = ("detect", "segment", "pose", "obb")
 _FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
 _OPENVINO_ENDING = "_openvino_model"
 _MOST_THREADS = 4  # more bring a small network little, and cost the rest of the box much
@@ -52,10 +53,15 @@ class ModelOrder(Protocol):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the weights say of themselves."""
+    """What the weights say of themselves.
+
+    `classes` are the names in the file; `head_classes` how many the head gives, None where its
+    output does not tell (suppression inside the graph).
+    """
 
     classes: tuple[str, ...]
     task: str
+    head_classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,10 +141,10 @@ class UltralyticsEngine:
         scratch = self._library()
         from ultralytics.models import YOLO  # noqa: PLC0415
 
-        (scratch / "throwaway.yaml").write_text(_THROWAWAY_NETWORK, encoding="utf-8")
+        (scratch / "throwaway.yaml").write_text(NETWORK, encoding="utf-8")
         weights = scratch / "throwaway.pt"
         YOLO(str(scratch / "throwaway.yaml"), task="detect").save(str(weights))
-        self.load(_Throwaway(weights, self._device))
+        self.load(Throwaway(weights, self._device))
         self.infer(np.zeros((64, 64, 3), dtype=np.uint8))
         self._forget()
 
@@ -152,11 +158,12 @@ class UltralyticsEngine:
             if order.device != "cpu":
                 _leave_free(order.device, self._headroom_bytes)
             predictor = self._predictor_for(weights, order)
+            head_classes = _head_classes(predictor)
         except EdgeDaemonError:
             raise
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             self._forget()
-            raise load_fault(error) from error
+            raise load_fault(error, order.weights.name) from error
         network = predictor.model
         network.register_forward_hook(self._watch)
         self._predictor = predictor
@@ -164,7 +171,7 @@ class UltralyticsEngine:
         classes = tuple(self._names[index] for index in sorted(self._names))
         inner = getattr(network, "model", None)  # a .pt names its task there, an export above
         task = getattr(network, "task", None) or getattr(inner, "task", None) or order.task
-        return ModelFacts(classes, str(task))
+        return ModelFacts(classes, str(task), head_classes)
 
     def infer(self, pixels: Pixels) -> Sight:
         """One call of ultralytics' predictor; what it returns is read from its `Results`."""
@@ -173,12 +180,11 @@ class UltralyticsEngine:
         self._finite = True
         try:
             (result,) = self._predictor(source=pixels)
-            found = result.obb if result.obb is not None else result.boxes
-            rows = [] if found is None else _rows(found)
+            rows = [] if result.boxes is None else _rows(result.boxes)
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             raise inference_fault(error) from error
         detections = tuple(
-            Detection(self._names[int(index)], confidence, (x1, y1, x2, y2))
+            Detection(self._name(int(index)), confidence, (x1, y1, x2, y2))
             for x1, y1, x2, y2, confidence, index in rows
             if math.isfinite(x1 + y1 + x2 + y2 + confidence)
         )
@@ -190,6 +196,16 @@ class UltralyticsEngine:
         return int(torch.cuda.memory_reserved()) if torch.cuda.is_available() else 0
 
     # ------------------------------------------------------------------ inside
+
+    def _name(self, index: int) -> str:
+        name = self._names.get(index)
+        if name is None:
+            raise BundleError(
+                f"The model found class {index}, which has no name: it has {len(self._names)}.",
+                hint="Export it with the names of all its classes.",
+                code=Code.INCOMPATIBLE,
+            )
+        return name
 
     def _watch(self, _network: object, _inputs: object, output: Any) -> None:
         """See the raw output before non-maximum suppression silently drops every NaN.
@@ -237,12 +253,8 @@ class UltralyticsEngine:
         """The path to hand to ultralytics, which judges a format by its name and, for a name that
         it does not find, would search online."""
         weights = order.weights.absolute()
-        if order.task not in _TASKS_WITH_BOXES:
-            raise BundleError(
-                f"A model for the task {order.task!r} gives no boxes.",
-                hint=f"Use one for {', '.join(_TASKS_WITH_BOXES)}.",
-                code=Code.INCOMPATIBLE,
-            )
+        if order.task not in TASKS:
+            raise _unsupported(order.task)
         if weights.is_dir():
             if weights.name.endswith(_OPENVINO_ENDING):
                 return weights
@@ -252,7 +264,7 @@ class UltralyticsEngine:
             alias.symlink_to(weights, target_is_directory=True)
             return alias
         if not weights.is_file():
-            raise BundleError(f"There are no weights at {weights}.", code=Code.LOAD_FAILED)
+            raise BundleError(f"There are no weights {weights.name}.", code=Code.LOAD_FAILED)
         if weights.suffix not in _FILE_SUFFIXES:
             raise BundleError(
                 f"Weights named {weights.name} are in no known format.",
@@ -267,11 +279,8 @@ class UltralyticsEngine:
         from ultralytics.models import YOLO  # noqa: PLC0415
 
         model = YOLO(str(weights), task=order.task)
-        if model.task not in _TASKS_WITH_BOXES:
-            raise BundleError(
-                f"The weights are for the task {model.task!r}, which gives no boxes.",
-                code=Code.INCOMPATIBLE,
-            )
+        if model.task not in TASKS:
+            raise _unsupported(str(model.task))
         precision = half_precision() if order.half and order.device != "cpu" else {}
         make: Callable[..., Any] = model.task_map[model.task]["predictor"]
         predictor = make(
@@ -302,6 +311,14 @@ class UltralyticsEngine:
         self._names = {}
 
 
+def _unsupported(task: str) -> BundleError:
+    return BundleError(
+        f"Weights for the task {task!r} are not supported.",
+        hint=f"Use weights for {', '.join(TASKS)}.",
+        code=Code.INCOMPATIBLE,
+    )
+
+
 def _require_device(device: str) -> None:
     import torch  # noqa: PLC0415
 
@@ -322,39 +339,44 @@ def _leave_free(device: str, headroom_bytes: int) -> None:
     torch.cuda.set_per_process_memory_fraction(min(max(ours / total, 0.0), 1.0), device)
 
 
+def _head_classes(predictor: Any) -> int | None:
+    """How many classes the head gives, whatever the names say.
+
+    A checkpoint says it in its head. An export says it in its output, of batch x channels x
+    anchors with 4 channels for the box; None where it has suppressed already (batch x boxes x 6).
+    """
+    import torch  # noqa: PLC0415
+
+    network = predictor.model
+    layers = getattr(getattr(network, "model", None), "model", None)
+    if isinstance(layers, torch.nn.Sequential):
+        told: Any = getattr(layers[-1], "nc", None)
+        return None if told is None else int(told)
+    side = predictor.args.imgsz
+    height, width = (side, side) if isinstance(side, int) else side
+    with torch.inference_mode():
+        blank = torch.zeros(1, getattr(network, "channels", 3), height, width)
+        output = network(blank.to(predictor.device))
+    tensors = output if isinstance(output, (list, tuple)) else [output]
+    shape = tuple(tensors[0].shape)
+    if getattr(network, "end2end", False) or len(shape) != 3 or shape[-1] == 6:
+        return None
+    return max(0, int(shape[1]) - 4 - _other_channels(network, tensors))
+
+
+def _other_channels(network: Any, tensors: Any) -> int:
+    """Channels of a prediction that are neither box nor class."""
+    if network.task == "segment":
+        return int(tensors[1].shape[1]) if len(tensors) > 1 else 0  # one for each prototype
+    if network.task == "pose":
+        return math.prod(getattr(network, "kpt_shape", ()) or (0,))
+    return 0
+
+
 def _rows(found: Any) -> list[list[float]]:
-    """x1, y1, x2, y2, confidence, class of each box of ultralytics' `Boxes` or `OBB`."""
+    """x1, y1, x2, y2, confidence, class of each box of ultralytics' `Boxes`."""
     import torch  # noqa: PLC0415
 
     table = torch.cat((found.xyxy, found.conf[:, None], found.cls[:, None]), dim=1)
     rows: list[list[float]] = table.tolist()
     return rows
-
-
-@dataclass(frozen=True)
-class _Throwaway:
-    """The order of `warm`'s own little network; confidence 0 leads it through all of NMS."""
-
-    weights: Path
-    device: str
-    task: str = "detect"
-    imgsz: int | tuple[int, int] = 64
-    confidence: float = 0.0
-    half: bool = False
-
-
-_THROWAWAY_NETWORK = """
-nc: 1
-scales: {n: [0.33, 0.125, 1024]}
-backbone:
-  - [-1, 1, Conv, [64, 3, 2]]
-  - [-1, 1, Conv, [128, 3, 2]]
-  - [-1, 1, C2f, [128, True]]
-  - [-1, 1, Conv, [256, 3, 2]]
-  - [-1, 1, SPPF, [256, 5]]
-head:
-  - [-1, 1, nn.Upsample, [None, 2, nearest]]
-  - [[-1, 2], 1, Concat, [1]]
-  - [-1, 1, C2f, [128]]
-  - [[4, 7], 1, Detect, [nc]]
-"""

@@ -68,12 +68,16 @@ class Exporter:
         except ImportError as error:
             raise BoxError(
                 f"The {self._kind} engine needs a library that this box lacks"
-                f" ({error.name or error}).",
+                f" ({error.name or 'its name is in the log'}).",
+                detail=str(error),
                 hint=f"Install edge-daemon[{self._kind}].",
             ) from error
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             raise BundleError(
-                f"The weights cannot be exported to {self._kind} ({error}).", code=Code.LOAD_FAILED
+                f"The weights cannot be exported to {self._kind} ({type(error).__name__}).",
+                hint="The log has the library's own words.",
+                code=Code.LOAD_FAILED,
+                detail=str(error),
             ) from error
         finally:
             os.chdir(here)

@@ -23,6 +23,11 @@ CHUNK_BYTES = 1 << 20
 MAX_ENTRIES = 4096  # a bundle has a few hundred files at most
 MAX_DEPTH = 6
 
+PLAIN_PATH = (
+    "each part begins with a letter (A to Z), digit or '_' and goes on with those, '.', '+' or '-';"
+    " no spaces"
+)
+"""The rule of `is_inner_path`, for people."""
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 
@@ -62,7 +67,7 @@ class Folder:
             self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise BundleError(
-                f"{path} cannot be opened as a folder: {error.strerror}.",
+                f"{path.name} cannot be opened as a folder: {error.strerror}.",
                 hint="Name the folder that holds model.yaml.",
             ) from error
 
@@ -88,7 +93,7 @@ class Folder:
         for path, status in self._walk(self._fd, "", 0):
             if len(files) + len(folders) >= MAX_ENTRIES:
                 raise BundleError(
-                    f"{self.path} holds more than {MAX_ENTRIES} files.",
+                    f"The folder {self.path.name} holds more than {MAX_ENTRIES} files.",
                     hint="A bundle is model.yaml, model.sig, the weights and golden images.",
                 )
             if stat.S_ISDIR(status.st_mode):
@@ -110,7 +115,7 @@ class Folder:
                 continue
             if depth + 1 >= MAX_DEPTH:
                 raise BundleError(
-                    f"{path!r} in {self.path} lies deeper than {MAX_DEPTH} folders.",
+                    f"{path!r} in {self.path.name} lies deeper than {MAX_DEPTH} folders.",
                     hint="Put golden images in golden/, the weights beside model.yaml.",
                 )
             inner = _open_folder(name, fd)

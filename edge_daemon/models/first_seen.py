@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, Code, StateError
 from edge_daemon.models.files import write_durably
 from edge_daemon.models.manifest import Manifest
@@ -36,6 +37,10 @@ class FirstSeen:
                 hint="A version never changes: give the new bundle a new version.",
                 code=Code.DIGEST_MISMATCH,
             )
+
+    def knows(self, ref: BundleRef) -> bool:
+        """Whether this version was ever offered here."""
+        return str(ref) in self._seen
 
     def remember(self, manifest: Manifest) -> None:
         """Take it for the one and only bundle of this version, unless another one is."""

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Union
 
+from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
 from edge_daemon.core.values import BundleRef, Recipe, Rule, Verdict
 from edge_daemon.core.verdicts import VerdictLimits
 from edge_daemon.models.document import Table, parse_document
-from edge_daemon.models.files import is_inner_path
+from edge_daemon.models.files import PLAIN_PATH, is_inner_path
 from edge_daemon.models.versions import is_specifier, is_version
 
 MANIFEST_FILE = "model.yaml"
@@ -31,7 +32,6 @@ SCHEMA = 1
 FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
 OPENVINO_SUFFIX = "_openvino_model"  # the name by which ultralytics knows such a folder
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-TASKS = ("detect", "segment", "classify", "pose", "obb")
 
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_IMAGE_BYTES = 64 << 20
@@ -103,7 +103,7 @@ def parse_manifest(content: bytes) -> Manifest:
         ref=BundleRef(_name(top), _version(top)),
         sha256=hashlib.sha256(content).hexdigest(),
         weights=_weights(top.table("weights")),
-        task=_one_of(top, "task", TASKS),
+        task=_task(top),
         classes=classes,
         imgsz=_imgsz(top.table("input")),
         recipe=recipe,
@@ -126,15 +126,27 @@ _KNOWN = (
 def _name(top: Table) -> str:
     name = top.text("name")
     if not _NAME.fullmatch(name):
-        raise top.wrong("name", "must be 1 to 64 letters, digits, '.', '_' or '-'")
+        raise top.wrong(
+            "name",
+            "must begin with a letter (A to Z) or digit and be 1 to 64 of them, '.', '_' or '-'",
+        )
     return name
 
 
 def _version(top: Table) -> str:
     version = top.text("version")
     if not is_version(version):
-        raise top.wrong("version", "must be a version such as 1.4.0")
+        raise top.wrong(
+            "version", "must be a version such as 1.4.0: letters, digits, '.', '_', '+' and '-'"
+        )
     return version
+
+
+def _task(top: Table) -> str:
+    task = top.text("task")
+    if task not in TASKS:
+        raise top.wrong("task", f"is {task!r}; supported are {', '.join(TASKS)}")
+    return task
 
 
 def _one_of(table: Table, key: str, words: tuple[str, ...]) -> str:
@@ -145,6 +157,8 @@ def _one_of(table: Table, key: str, words: tuple[str, ...]) -> str:
 
 
 def _sha256(table: Table) -> str:
+    if "sha256" not in table:
+        raise table.wrong("sha256", "is missing; 'edge-daemon models digest PATH' prints it")
     digest = table.text("sha256")
     if not _SHA256.fullmatch(digest):
         raise table.wrong("sha256", "must be 64 hexadecimal digits")
@@ -155,7 +169,7 @@ def _weights(table: Table) -> Weights:
     table.refuse_unknown("file", "sha256", "size")
     file = table.text("file")
     if not is_inner_path(file):
-        raise table.wrong("file", "must be a plain path inside the bundle")
+        raise table.wrong("file", f"must be a path inside the bundle: {PLAIN_PATH}")
     if not file.endswith((*FILE_SUFFIXES, OPENVINO_SUFFIX)):
         raise table.wrong(
             "file",
@@ -290,7 +304,7 @@ def _golden_image(entry: Table, classes: tuple[str, ...]) -> GoldenImage:
     entry.refuse_unknown("image", "sha256", "slice", "expect")
     image = entry.text("image")
     if not is_inner_path(image) or not image.startswith("golden/"):
-        raise entry.wrong("image", "must be a plain path inside golden/")
+        raise entry.wrong("image", f"must be a path inside golden/: {PLAIN_PATH}")
     if not image.lower().endswith(IMAGE_SUFFIXES):
         raise entry.wrong("image", f"must end in {', '.join(IMAGE_SUFFIXES)}")
     digest = _sha256(entry) if "sha256" in entry else None

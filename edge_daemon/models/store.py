@@ -29,8 +29,9 @@ from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_folder, sync_tree
 from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
+from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
-from edge_daemon.models.versions import order_of
+from edge_daemon.models.versions import equal_to, order_of
 
 _log = structlog.get_logger()
 
@@ -46,9 +47,11 @@ _Look = Union[Manifest, BundleError]
 
 @dataclass(frozen=True)
 class Problem:
-    """A folder that is not offered, and why: not complete (yet), or not valid."""
+    """What is not offered, and why: a bundle that is not complete (yet) or not valid, or something
+    that lies where no bundle does. `place` is its path within the store."""
 
     folder: Path
+    place: str
     error: BundleError
 
 
@@ -107,9 +110,10 @@ class Store:
         for folder in sorted(folders):
             look = self._look(folder)
             if isinstance(look, BundleError):
-                problems.append(Problem(folder, look))
+                problems.append(Problem(folder, place_of(folder), look))
             else:
                 found.append(Known(look.ref, look.weights.sha256))
+        problems += (Problem(self.root / place, place, why) for place, why in strays(self.root))
         with self._lock:
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
             self._memory.save()
@@ -164,6 +168,7 @@ class Store:
         """
         manifest = read_manifest(folder, placed=False)
         place = self._place(manifest.ref)
+        self._refuse_same_version(manifest)
         self._refuse_other(manifest, place)
         try:
             with self._writing() as incoming:
@@ -225,8 +230,8 @@ class Store:
         )
 
     def _folders(self) -> Iterator[Path]:
-        for name in _visible_folders(self.root):
-            yield from _visible_folders(name)
+        for name in visible_folders(self.root):
+            yield from visible_folders(name)
 
     def _trouble(self) -> str:
         """Why no bundle is there: an unmounted volume leaves nothing, or an empty folder."""
@@ -252,13 +257,17 @@ class Store:
                 entries, _ = opened.entries()
             look = self._read_once(folder, entries)
             if isinstance(look, Manifest):
+                self._refuse_same_version(look)
                 with self._lock:
                     self._memory.refuse_change(look)
                     self._memory.remember(look)
         except BundleError as error:
             return error
         except OSError as error:
-            return BundleError(f"{folder} cannot be read: {error.strerror or error}.")
+            return BundleError(
+                f"{place_of(folder)} cannot be read: {error.strerror or type(error).__name__}.",
+                hint="Let the daemon's user read all of it.",
+            )
         return look
 
     def _read_once(self, folder: Path, entries: tuple[Entry, ...]) -> _Look:
@@ -275,11 +284,35 @@ class Store:
             self._looks[folder] = (entries, look)
         return look
 
+    def _refuse_same_version(self, manifest: Manifest) -> None:
+        """Of versions that are equal (`1.2`, `v1.2`, `1.2.0`) one counts: what was offered before,
+        else the first by its text."""
+        ref, beside = manifest.ref, visible_folders(self.root / manifest.ref.name)
+        same = equal_to(ref.version, (folder.name for folder in beside))
+        refs = [BundleRef(ref.name, version) for version in sorted(same)]
+        for first in sorted(refs, key=lambda each: not self._memory.knows(each)):
+            if first == ref:
+                return
+            if self._is_valid(self._place(first)):
+                raise BundleError(
+                    f"{ref} is the same version as {first}, which is in the store.",
+                    hint="Give it a version of its own.",
+                )
+
+    def _is_valid(self, folder: Path) -> bool:
+        try:
+            with Folder(folder) as opened:
+                entries, _ = opened.entries()
+            return isinstance(self._read_once(folder, entries), Manifest)
+        except (BundleError, OSError):
+            return False
+
     def _refuse_outside(self, folder: Path) -> None:
         """Volumes are mounted by symbolic links within the store; none may lead out of it."""
         if not folder.resolve().is_relative_to(self.root.resolve()):
             raise BundleError(
-                f"{folder} is a link that leads out of the store.", hint="Copy the bundle there."
+                f"{place_of(folder)} is a link that leads out of the store.",
+                hint="Copy the bundle itself into the store.",
             )
 
     def _refuse_other(self, manifest: Manifest, place: Path) -> None:
@@ -351,15 +384,6 @@ class Store:
     def _arrived_ns(self, ref: BundleRef) -> int:
         entries, _ = self._looks.get(self._place(ref), ((), None))
         return max((entry.changed_ns for entry in entries), default=0)
-
-
-def _visible_folders(folder: Path) -> tuple[Path, ...]:
-    try:
-        return tuple(
-            sorted(path for path in folder.iterdir() if path.name[0] != "." and path.is_dir())
-        )
-    except OSError:
-        return ()  # not there yet, or removed while looking: nothing is offered from it
 
 
 def _lock_file(fd: int, wait: bool) -> bool:

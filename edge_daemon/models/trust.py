@@ -23,6 +23,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BundleError, Code, ConfigurationError
 from edge_daemon.models.files import Folder, sync_folder, write_durably
@@ -85,7 +86,7 @@ class Trust:
         claimed = _claimed_digests(content)
         if not_covered := files - set(claimed):
             raise _untrusted(
-                f"The signature does not cover {', '.join(sorted(not_covered))[:200]}.",
+                f"The signature does not cover {listed(sorted(not_covered))}.",
                 "Sign the whole folder again.",
             )
         return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
@@ -102,8 +103,10 @@ class Trust:
                     return key
                 reasons.append(f"{key.name}: {reason}")
         raise _untrusted(
-            f"No configured key vouches for the bundle ({'; '.join(reasons)[:400]}).",
+            "No configured key vouches for the bundle: it was signed with another key, or changed"
+            f" since. Known are {listed([key.name for key in self.public_keys])}.",
             "Sign it with a trusted key, or add the signer's key to models.trust.public_keys.",
+            detail="; ".join(reasons),
         )
 
 
@@ -175,13 +178,14 @@ def _claimed_digests(signature: bytes) -> dict[str, str]:
         return {str(item["name"]): str(item["digest"]) for item in predicate["resources"]}
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise _untrusted(
-            f"{SIGNATURE_FILE} is not an OpenSSF model signature made with a key ({error}).",
+            f"{SIGNATURE_FILE} is not an OpenSSF model signature made with a key.",
             "Sign the bundle again.",
+            detail=str(error),
         ) from error
 
 
-def _untrusted(message: str, hint: str) -> BundleError:
-    return BundleError(message, hint=hint, code=Code.NOT_TRUSTED)
+def _untrusted(message: str, hint: str, detail: str = "") -> BundleError:
+    return BundleError(message, hint=hint, code=Code.NOT_TRUSTED, detail=detail)
 
 
 def _hashing() -> Any:

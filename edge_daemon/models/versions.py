@@ -10,9 +10,9 @@ their text, so that the order is always total. Anything else is no version.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from importlib import metadata
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -52,6 +52,10 @@ class Order:
             return (self.exact, self.text) < (other.exact, other.text)
         return (self.key, self.text) < (other.key, other.text)
 
+    def is_same_as(self, other: Order) -> bool:
+        """Whether neither is older: `1.2`, `v1.2` and `1.2.0` are one version."""
+        return not (self.is_older_than(other) or other.is_older_than(self))
+
     def is_older_than(self, other: Order) -> bool:
         """As `<`, but `1.0` and `1.0.0` are one version."""
         if self.exact is not None and other.exact is not None:
@@ -59,6 +63,7 @@ class Order:
         return self.key < other.key
 
 
+@lru_cache(maxsize=4096)
 def order_of(text: str) -> Order:
     """Place a version; raises ValueError when neither PEP 440 nor semver can read it."""
     if not _SAFE.fullmatch(text):
@@ -77,6 +82,12 @@ def is_version(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def equal_to(version: str, among: Iterable[str]) -> set[str]:
+    """The version itself, and those that order alike (`1.2`, `v1.2`, `1.2.0`)."""
+    order = order_of(version)
+    return {version, *(v for v in among if is_version(v) and order_of(v).is_same_as(order))}
 
 
 def unmet(requires: Mapping[str, str], installed: Mapping[str, str | None]) -> tuple[str, ...]:

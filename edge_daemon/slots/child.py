@@ -24,6 +24,7 @@ import structlog
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.host import interpreter
+from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
@@ -38,7 +39,14 @@ _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-spawner"
 _END_TIMEOUT_S = 5.0
 _LINE_LIMIT = 4096
 _LINES_LIMIT = 2000  # a worker that says more is not worth a full disk
-_NOT_FOR_WORKERS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY")
+_FOR_WORKERS = (
+    "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONDONTWRITEBYTECODE",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+)  # fmt: skip
+"""What a worker is given of the daemon's environment. Anything else may be a secret, and whatever
+runs in a worker can read its own."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class WorkerProcess:
         try:
             return _spawner.submit(cls._spawn, spec, os.getpid()).result()
         except (OSError, RuntimeError) as error:
-            raise SlotLost(f"No worker could be started ({error}).") from error
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise SlotLost(f"No worker could be started: {why}.", detail=str(error)) from error
 
     @classmethod
     def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
@@ -192,7 +201,9 @@ class WorkerProcess:
         died = self._process.poll()
         self.end()
         cause = "" if died is None else f" {_manner(died)}"
-        return SlotLost(f"{lost.message}{cause}", hint=lost.hint, code=lost.code)
+        return SlotLost(
+            f"{lost.message}{cause}", hint=lost.hint, code=lost.code, detail=lost.detail
+        )
 
     def _watch(self) -> None:
         """Relay the log until the worker closes it, then reap the worker."""
@@ -239,7 +250,7 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
     path = interpreter.import_path()
     return Cage(
         scratch=scratch,
-        readable=(*code_roots(path, (str(Path.home()), *spec.readable)), *spec.readable),
+        readable=(*code_roots(path, (*_home(), *spec.readable)), *spec.readable),
         listable=tuple(path),
         gpu=str(spec.options.get("device", "cpu")).startswith("cuda"),
         memory_bytes=spec.memory_bytes,
@@ -247,10 +258,24 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
     )
 
 
+def _home() -> tuple[str, ...]:
+    """The home of the daemon's user, where it has one: a container's user may have no name."""
+    try:
+        return (str(Path.home()),)
+    except RuntimeError:
+        return ()
+
+
 def _environment(scratch: str) -> dict[str, str]:
-    """The daemon's, without what only the daemon may use."""
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_WORKERS}
-    environment["TMPDIR"] = environment["HOME"] = scratch
+    """What a worker may know of the daemon's, and a home of its own.
+
+    Libraries keep caches in the home of a user with a name; a worker has both, whoever runs it.
+    """
+    environment = {key: os.environ[key] for key in _FOR_WORKERS if key in os.environ}
+    for own in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        environment[own] = scratch
+    environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)
+    environment["USER"] = environment["LOGNAME"] = "edge-daemon"
     return environment
 
 

@@ -165,6 +165,7 @@ class _Resident:
         self.worker = worker
         self.promoted = False
         self._empty_bytes = 0
+        self._classes: frozenset[str] = frozenset()
         self._keys = itertools.count()
         self._attached: dict[int, weakref.ref[FrameMemory]] = {}  # oldest first
 
@@ -172,14 +173,16 @@ class _Resident:
         empty_bytes = self.worker.resident_bytes()
         reply = self.worker.ask(wire.Load.of(order), wire.LoadedReply, timeout_s)
         self._empty_bytes = empty_bytes
+        self._classes = frozenset(order.classes)
         return reply.loaded()
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
-        return self.worker.ask(request, wire.Found, timeout_s).inference()
+        return self.worker.ask(request, wire.Found, timeout_s).inference(self._classes)
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
-        return self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s).inference()
+        found = self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s)
+        return found.inference(self._classes)
 
     def grown_bytes(self) -> int:
         return max(0, self.worker.resident_bytes() - self._empty_bytes) if self._empty_bytes else 0

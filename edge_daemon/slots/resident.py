@@ -46,12 +46,13 @@ class Resident:
             raise BoxError("There is no memory for the model.", code=Code.NO_MEMORY) from error
         except Exception as error:  # the boundary to a model's own code: it may raise anything
             raise BundleError(
-                f"The weights cannot be loaded ({brief(error)}).", code=Code.LOAD_FAILED
+                "The weights cannot be loaded.", code=Code.LOAD_FAILED, detail=brief(error)
             ) from error
         load_ms = (time.perf_counter() - began) * 1e3
         gc.collect()
         grown = max(0, resident_bytes() - before)
-        return Loaded(facts.classes, facts.task, load_ms, grown, self._engine.gpu_bytes())
+        gpu_bytes = self._engine.gpu_bytes()
+        return Loaded(facts.classes, facts.task, load_ms, grown, gpu_bytes, facts.head_classes)
 
     def judge(self, pixels: Pixels) -> Inference:
         """One timed inference. Raises BundleError, BoxError (no_memory), SlotLost."""
@@ -64,7 +65,7 @@ class Resident:
             raise BoxError("There is no memory for an inference.", code=Code.NO_MEMORY) from error
         except Exception as error:  # the boundary to a model's own code: it may raise anything
             raise BundleError(
-                f"The model failed at an inference ({brief(error)}).", code=Code.GATE_FAILED
+                "The model failed at an inference.", code=Code.GATE_FAILED, detail=brief(error)
             ) from error
         took_ms = (time.perf_counter() - began) * 1e3
         if len(sight.detections) > DETECTIONS_LIMIT:

@@ -15,6 +15,9 @@ from typing import Protocol
 from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.host.memory import FrameAddress
 
+INFER_TIMEOUT_S = 5.0
+"""After so long without an answer the model that judges the line counts as hung, and is ended."""
+
 
 @dataclass(frozen=True)
 class LoadOrder:
@@ -46,6 +49,7 @@ class Loaded:
     load_ms: float
     memory_bytes: int = 0  # resident growth of the worker (host)
     gpu_bytes: int = 0  # reserved on the device; 0 on a CPU
+    head_classes: int | None = None  # what the network's head gives, where its output tells
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ class _Owner:
             except EdgeDaemonError as error:
                 fail(error)
             except Exception as error:  # the boundary of the thread: it answers, or one waits
-                fail(SlotLost(f"The slot's thread failed ({brief(error)})."))
+                fail(SlotLost("The slot's thread failed.", detail=brief(error)))
             else:
                 with suppress(InvalidStateError):  # abandoned meanwhile
                     answer.set_result(done)
@@ -160,9 +160,9 @@ class _Owner:
             self.abandon("The slot is abandoned.")
             raise SlotLost(f"The model gave no answer within {timeout_s:g} s.") from error
 
-    def abandon(self, why: str) -> None:
+    def abandon(self, why: str, detail: str = "") -> None:
         """From any thread: whoever waits gets SlotLost; the work itself cannot be stopped."""
-        self._abandoned = SlotLost(why)
+        self._abandoned = SlotLost(why, detail=detail)
         self._fail(self._abandoned)
 
     def stop(self, timeout_s: float = 2.0) -> None:
@@ -176,7 +176,7 @@ class _Owner:
         try:
             resident = self._make()
         except Exception as error:  # the boundary of the start: told to the first caller
-            self.abandon(f"The engine did not start ({brief(error)}).")
+            self.abandon("The engine did not start.", brief(error))
             return
         while self._abandoned is None and (call := self._calls.get()) is not None:
             call(resident)

@@ -8,6 +8,7 @@ parse is a worker that broke its protocol: `SlotLost`.
 from __future__ import annotations
 
 import socket
+from collections.abc import Container
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated, Union
 import msgspec
 
 from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.core.wording import public
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.slots.resident import DETECTIONS_LIMIT
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
@@ -144,15 +146,28 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
     load_ms: Milliseconds
     memory_bytes: Size
     gpu_bytes: Size
+    head_classes: Union[Size, None]
 
     @classmethod
     def of(cls, loaded: Loaded) -> LoadedReply:
         return cls(
-            loaded.classes, loaded.task, loaded.load_ms, loaded.memory_bytes, loaded.gpu_bytes
+            classes=loaded.classes,
+            task=loaded.task,
+            load_ms=loaded.load_ms,
+            memory_bytes=loaded.memory_bytes,
+            gpu_bytes=loaded.gpu_bytes,
+            head_classes=loaded.head_classes,
         )
 
     def loaded(self) -> Loaded:
-        return Loaded(self.classes, self.task, self.load_ms, self.memory_bytes, self.gpu_bytes)
+        return Loaded(
+            classes=self.classes,
+            task=self.task,
+            load_ms=self.load_ms,
+            memory_bytes=self.memory_bytes,
+            gpu_bytes=self.gpu_bytes,
+            head_classes=self.head_classes,
+        )
 
 
 class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
@@ -173,7 +188,11 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
             tuple((d.label, d.confidence, *d.box) for d in inference.detections),
         )
 
-    def inference(self) -> Inference:
+    def inference(self, classes: Container[str]) -> Inference:
+        """Raises SlotLost for a label that is none of the bundle's classes: whatever runs there
+        may say anything, and what it says is published."""
+        if any(detection[0] not in classes for detection in self.detections):
+            raise SlotLost("The worker named a class that the bundle does not have.")
         return Inference(
             tuple(
                 Detection(label, confidence, (x1, y1, x2, y2))
@@ -199,17 +218,21 @@ class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
     code: Code
     message: Text
     hint: Text
+    detail: Text
 
     @classmethod
     def of(cls, error: EdgeDaemonError) -> Fault:
         blame = Blame.BUNDLE if isinstance(error, BundleError) else Blame.BOX
         if isinstance(error, SlotLost):
             blame = Blame.SLOT
-        return cls(blame, error.code, error.message[:TEXT_LIMIT], error.hint[:TEXT_LIMIT])
+        texts = (text[:TEXT_LIMIT] for text in (error.message, error.hint, error.detail))
+        return cls(blame, error.code, *texts)
 
     def error(self) -> EdgeDaemonError:
+        """Whatever the worker wrote, what is told of it is printable and names no folder."""
         kind = {Blame.BUNDLE: BundleError, Blame.BOX: BoxError, Blame.SLOT: SlotLost}[self.blame]
-        return kind(self.message, hint=self.hint, code=self.code)
+        message, hint = public(self.message), public(self.hint)
+        return kind(message, hint=hint, code=self.code, detail=self.detail)
 
 
 Reply = Union[Ready, Pong, LoadedReply, Found, Fault]

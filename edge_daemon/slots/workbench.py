@@ -13,14 +13,18 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import structlog
+
 from edge_daemon.core.agreement import Agreement, agree
-from edge_daemon.errors import BoxError
+from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.models.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.models.files import Folder
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import LoadOrder, Slot
 from edge_daemon.slots.spare import SparePool
+
+_log = structlog.get_logger()
 
 EXPORTER = "edge_daemon.models.exporter:Exporter"
 BUILD_TIMEOUT_S = 3600.0
@@ -63,7 +67,11 @@ def build(kind: str, order: LoadOrder, destination: Path, tools: Tools) -> str:
     with TemporaryDirectory(prefix="edge-daemon-build-") as scratch:
         spec = WorkerSpec(tools.exporter, options, readable=(str(order.folder),), large_files=True)
         with _slot(spec, scratch) as slot:
-            slot.load(order, BUILD_TIMEOUT_S)
+            try:
+                slot.load(order, BUILD_TIMEOUT_S)
+            except EdgeDaemonError as error:
+                _log.warning("export_failed", kind=kind, error=error.message, detail=error.detail)
+                raise
             made = next(Path(scratch).glob(f"*/*/{EXPORT_FOLDER}"), None)
             if made is None:
                 raise BoxError(f"The worker that builds for {kind} left nothing.")

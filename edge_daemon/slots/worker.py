@@ -60,7 +60,8 @@ def _serve(
         engine = engine_of(arguments.engine, options)
         engine.warm()
     except Exception as error:  # the boundary of the start: reported, then the process ends
-        end.send(wire.Fault.of(SlotLost(f"The engine did not start ({brief(error)}).")))
+        lost = SlotLost("The engine did not start.", hint="See the log.", detail=brief(error))
+        end.send(wire.Fault.of(lost))
         return _EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3
     layers = cage.close(bars, priority.usual_nice, layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -243,3 +244,52 @@ def test_a_missing_store_is_named(still: Device) -> None:
     code, output = run(still, "models", "list")
     assert code == 1
     assert "models.store" in output
+
+
+@pytest.mark.parametrize("file", ["weights.pt", "weights_openvino_model"])
+def test_digest_prints_what_the_manifest_has_to_say(
+    still: Device, tmp_path: Path, file: str
+) -> None:
+    """A bundle made by hand: its line of weights comes from a command, for a folder as well."""
+    folder = make_bundle(tmp_path, "bottle@3.0.0", file=file)
+    printed = CliRunner().invoke(app, ["models", "digest", str(folder / file)]).stdout
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    assert yaml.safe_load(printed) == {"weights": manifest["weights"]}
+    manifest["weights"] = {"file": file, "size": manifest["weights"]["size"]}
+    (folder / "model.yaml").write_text(yaml.safe_dump(manifest))
+    code, output = run(still, "models", "verify", str(folder))
+    assert code == 1
+    assert "edge-daemon models digest PATH" in output
+    (folder / "model.yaml").write_text(yaml.safe_dump(manifest | yaml.safe_load(printed)))
+    assert as_json(still, "models", "verify", str(folder))["valid"]
+
+
+def test_verify_tells_the_digest_that_was_found_and_the_one_declared(
+    still: Device, tmp_path: Path
+) -> None:
+    """Whoever compares two files by hand has both numbers."""
+    folder = make_bundle(tmp_path, "bottle@3.0.0")
+    content = bytearray((folder / "weights.pt").read_bytes())
+    content[0] ^= 1
+    (folder / "weights.pt").write_bytes(content)
+    code, output = run(still, "models", "verify", str(folder))
+    declared = yaml.safe_load((folder / "model.yaml").read_text())["weights"]["sha256"]
+    told = output.replace("\n", "")
+    assert code == 1
+    assert f"found {hashlib.sha256(content).hexdigest()}" in told
+    assert f"declared {declared}" in told
+
+
+def test_what_no_station_takes_is_not_signed(still: Device, tmp_path: Path) -> None:
+    """The first door refuses a task that is not supported, and says which are."""
+    private, _ = generate_keypair(tmp_path)
+    folder = make_bundle(tmp_path, "bottle@3.0.0", edit=lambda it: it.update(task="obb"))
+    for words in (
+        ("sign", str(folder), "--key", str(private)),
+        ("verify", str(folder)),
+        ("add", str(folder)),
+    ):
+        code, output = run(still, "models", *words)
+        assert code == 1
+        assert "supported are detect, segment, pose" in output.replace("\n", " ")
+    assert not (folder / "model.sig").exists()

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge_daemon.config import GateSettings
+from edge_daemon.control import gate_runner
 from edge_daemon.control.gate_runner import TIMED_FRAMES, Candidate, GateRunner, Incumbent
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation
@@ -30,7 +31,8 @@ from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Sample
-from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference, Loaded, LoadOrder
+from tests.sim.bundles import png_header
 from tests.sim.errands import still_lane
 from tests.sim.slot import Script, SimSlot
 
@@ -299,3 +301,38 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()
     assert len(asked) == 1
+
+
+def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes long takes as long as a frame may; then the comparison is dropped, not the
+    worker, and there is no second question."""
+    monkeypatch.setattr(gate_runner, "ERRAND_S", -1.0)  # however quick, it is late
+    limits: list[float] = []
+    look = bench.slots["A"].infer_file
+
+    def noted(path: Path, timeout_s: float) -> Inference:
+        limits.append(timeout_s)
+        return look(path, timeout_s)
+
+    bench.slots["A"].infer_file = noted  # type: ignore[method-assign]
+    proven = candidate(bench, activate(bench), images(3))
+    with still_lane(bench.crossing):
+        results = bench.runner._golden(proven, far())
+    assert limits == [INFER_TIMEOUT_S]
+    assert [golden.incumbent for golden in results] == [None] * 3
+    assert not bench.slots["A"].is_lost
+
+
+def test_of_a_large_golden_image_the_active_model_is_not_asked(
+    bench: Bench, course: list[str], tmp_path: Path
+) -> None:
+    """To decode it would take the line's time; the candidate takes its own."""
+    huge = tmp_path / "0.png"
+    huge.write_bytes(png_header(5000, 4000))
+    proven = candidate(bench, activate(bench), images(1))
+    verified = SimpleNamespace(manifest=proven.verified.manifest, golden=[huge])
+    with still_lane(bench.crossing):
+        bench.runner._golden(replace(proven, verified=verified), far())
+    assert course == ["B0"]

@@ -308,6 +308,43 @@ def test_a_permuted_class_list_says_where() -> None:
     assert "class 1 is 'dent' in the weights and 'scratch' in the bundle" in report.message
 
 
+@pytest.mark.parametrize(("names", "head"), [(CLASSES[:2], 3), (CLASSES, 2), (CLASSES, 80)])
+def test_head_and_names_must_be_of_one_length(names: tuple[str, ...], head: int) -> None:
+    """A class of the head without a name would raise at the first part that shows it."""
+    facts = same(manifest_classes=names, engine_classes=names, head_classes=head)
+    report = assess_compatibility(replace(facts, incumbent_classes=None))
+    assert report.code is Code.INCOMPATIBLE
+    assert f"{head} in the head and {len(names)} names" in report.message
+    assert assess_compatibility(same(head_classes=len(CLASSES))).passed
+    assert assess_compatibility(same(head_classes=None)).passed
+
+
+def test_names_that_a_library_made_up_are_no_names() -> None:
+    """An export without names gets `class0` to `class998`: what is told is that names are missing,
+    in a sentence that somebody can read."""
+    made_up = tuple(f"class{number}" for number in range(999))
+    report = assess_compatibility(same(engine_classes=made_up, head_classes=3))
+    assert "the file has no class names" in report.message
+    assert len(report.message) <= 400
+    assert all(len(str(check.measured)) <= 400 for check in report.checks)
+
+
+def test_a_thousand_classes_make_one_sentence() -> None:
+    """Lists are cut, and say how much was left out."""
+    names = tuple(f"{'part ' * 40}{number}" for number in range(1000))
+    report = assess_compatibility(same(manifest_classes=names))
+    assert len(report.message) <= 400
+    assert "and 996 more" in report.message
+
+
+def test_a_report_on_hundreds_of_slices_stays_short() -> None:
+    """Each note and the message can be read, whatever a bundle brings."""
+    images = tuple(counted(1, 0, 1, part=f"a slice with a long name, {n}") for n in range(500))
+    report = assess(good(golden=images), Limits())
+    assert len(report.message) <= 400
+    assert all(len(check.note) <= 400 for check in report.checks)
+
+
 def test_a_box_may_tighten_the_latency_ratio_but_never_loosen_it() -> None:
     """The stricter of the bundle's and the box's ratio holds."""
     assert Limits(latency_ratio=3.0).no_looser_than(1.5).latency_ratio == 1.5

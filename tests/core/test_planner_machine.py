@@ -51,6 +51,7 @@ from edge_daemon.core.values import (
     Request,
     Verb,
 )
+from edge_daemon.errors import BundleError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -105,6 +106,9 @@ class Line:
 
     def lost(self, load: int, why: str) -> None:
         self.told.append(SlotLost(load, why))
+
+    def failed(self, error: BundleError) -> None:
+        pass
 
     def waits(self) -> None:
         pass

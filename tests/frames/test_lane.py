@@ -67,6 +67,7 @@ class Bench:
         self.words: list[Crossed] = []
         self.losses: list[int] = []
         self.waited: list[int] = []
+        self.failures: list[str] = []
         self.during: dict[int, Callable[[], None]] = {}  # done while this frame is told
         self.at_loss: Callable[[], None] = lambda: None
         self.ledger = Ledger()
@@ -89,6 +90,9 @@ class Bench:
     def lost(self, load: int, why: str) -> None:
         self.losses.append(load)
         self.at_loss()
+
+    def failed(self, error: BundleError) -> None:
+        self.failures.append(error.message)
 
     def waits(self) -> None:
         self.waited.append(len(self.verdicts))

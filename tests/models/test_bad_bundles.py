@@ -15,6 +15,7 @@ from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.trust import Trust
 from tests.sim.bundles import make_bundle
+from tests.sim.words import assert_public
 
 Break = Callable[[Path], None]
 
@@ -198,6 +199,7 @@ CASES: dict[str, tuple[Break, Code]] = {
     "another name": (put("name", value="can"), INVALID),
     "another version": (move, INVALID),
     "an unknown task": (put("task", value="dance"), INVALID),
+    "a task that is not supported": (put("task", value="obb"), INVALID),
     "no classes": (put("classes", value=[]), INVALID),
     "a class twice": (put("classes", value=["bottle", "dent", "dent"]), INVALID),
     "a class that YAML reads as false": (put("classes", value=["scratch", "dent", False]), INVALID),
@@ -262,6 +264,7 @@ def test_a_bad_bundle_is_refused_by_its_code(tmp_path: Path, break_it: Break, co
         accept(folder, tmp_path / "copy", Trust())
     assert caught.value.code is code, caught.value
     assert caught.value.message.endswith(".")
+    assert_public(caught.value.message, caught.value.hint)
     assert caught.value.hint
     assert not (tmp_path / "copy").exists()
 
@@ -299,6 +302,7 @@ def test_a_signed_bundle_that_was_touched_is_refused(
     with pytest.raises(BundleError) as caught:
         accept(folder, tmp_path / "copy", line_keys.trust)
     assert caught.value.code is code, caught.value
+    assert_public(caught.value.message, caught.value.hint)
 
 
 def test_consistent_forgery_is_refused(tmp_path: Path, line_keys: Any) -> None:

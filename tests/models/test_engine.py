@@ -15,6 +15,7 @@ import pytest
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, decode_image
 from tests.sim.weights import CLASSES, Canary, made_elsewhere
+from tests.sim.words import assert_public
 
 # ultralytics and torch warn of their own affairs while they are imported
 pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("default")]
@@ -56,6 +57,28 @@ def test_a_checkpoint_says_its_classes_and_task(engine: UltralyticsEngine, weigh
     """Classes and task come from the weights, whatever the order says."""
     facts = engine.load(Order(weights / "tiny.pt", task="segment"))
     assert (facts.classes, facts.task) == (CLASSES, "detect")
+
+
+@pytest.mark.parametrize("ending", [".pt", ".torchscript", ".onnx", "_openvino_model"])
+@pytest.mark.parametrize(("stem", "names"), [("tiny", 3), ("two_names", 2), ("many_names", 80)])
+def test_the_head_is_counted_apart_from_the_names(
+    engine: UltralyticsEngine, weights: Path, stem: str, names: int, ending: str
+) -> None:
+    """Whatever the table of names says, the head's own number of classes is told beside it."""
+    facts = engine.load(Order(weights / f"{stem}{ending}"))
+    assert (facts.head_classes, len(facts.classes)) == (3, names)
+
+
+def test_a_class_without_a_name_is_incompatible(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """Where the graph has suppressed already, its head cannot be counted: the first detection of
+    the class that has no name tells."""
+    facts = engine.load(Order(weights / "suppressed.onnx", confidence=0.0))
+    assert facts.head_classes is None
+    with pytest.raises(BundleError, match="class 2, which has no name") as refused:
+        engine.infer(picture)
+    assert refused.value.code is Code.INCOMPATIBLE
 
 
 @pytest.mark.parametrize("export", EXPORTS.values())
@@ -151,6 +174,7 @@ def test_a_checkpoint_with_foreign_code_is_refused_before_it_runs(
     with pytest.raises(BundleError) as refused:
         engine.load(Order(weights / name))
     assert refused.value.code is Code.LOAD_FAILED
+    assert_public(refused.value.message, refused.value.hint)
     assert not canary.exists()
     pickle.loads(pickle.dumps(Canary(canary)))
     assert canary.exists()
@@ -168,7 +192,7 @@ def test_files_that_are_no_network_are_refused_in_one_line(
     with pytest.raises(BundleError) as refused:
         engine.load(Order(broken))
     assert refused.value.code is Code.LOAD_FAILED
-    assert "\n" not in refused.value.message
+    assert_public(refused.value.message, refused.value.hint)
 
 
 def test_a_truncated_checkpoint_is_refused(

@@ -334,3 +334,61 @@ def test_a_folder_is_read_once_until_it_changes(root: Path) -> None:
     bad.write_text("schema: {")
     assert versions(store) == ["bottle@1.0.0"]
     assert sorted(reads) == ["bottle", "can", "can"]
+
+
+def test_whatever_is_not_taken_is_named_with_the_rule_that_it_breaks(tmp_path: Path) -> None:
+    """Nothing that somebody put into the store is passed over in silence."""
+    root = tmp_path / "store"
+    make_bundle(root, "bottle@1.0.0")
+    for ref in ("\u74f6\u5b50@1.0", "bottle A@1.0", "_a@1.0", "can@latest"):
+        make_bundle(root, ref)
+    make_bundle(root, "cap@1.0", file="best (1).pt")
+    (root / "loose.pt").write_bytes(b"x")
+    (root / "bottle" / "notes.txt").write_text("x")
+    (root / "flat").mkdir()
+    (root / "flat" / "model.yaml").write_text("schema: 1")
+    (root / "lost+found").mkdir()
+    offer = Store(root).offer()
+    assert [str(known.ref) for known in offer.known] == ["bottle@1.0.0"]
+    told = {problem.place: problem.error.message for problem in offer.problems}
+    assert set(told) == {
+        *("\u74f6\u5b50/1.0", "bottle A/1.0", "_a/1.0", "can/latest", "cap/1.0"),
+        *("loose.pt", "bottle/notes.txt", "flat"),
+    }
+    assert "must begin with a letter (A to Z) or digit" in told["_a/1.0"]
+    assert "no spaces" in told["cap/1.0"]
+
+
+def test_of_equal_versions_one_counts_and_the_others_are_refused(tmp_path: Path) -> None:
+    """`1.2`, `v1.2` and `1.2.0` are one version, and nobody should have to guess which is meant."""
+    root = tmp_path / "store"
+    for version in ("v1.2", "1.2.0", "1.2"):
+        make_bundle(root, f"eq@{version}")
+    store = Store(root)
+    offer = store.offer()
+    assert [str(known.ref) for known in offer.known] == ["eq@1.2"]
+    assert len(offer.problems) == 2
+    for problem in offer.problems:
+        assert "is the same version as eq@1.2" in problem.error.message
+    with pytest.raises(BundleError, match="is the same version as"):
+        store.manifest(BundleRef("eq", "v1.2"))
+
+
+def test_a_version_that_was_offered_is_not_displaced_by_an_equal_one(tmp_path: Path) -> None:
+    """What comes later is refused, also after a restart, and by `add` before it is copied."""
+    root, state = tmp_path / "store", tmp_path / "state"
+    make_bundle(root, "eq@v1.2")
+    assert len(Store(root, state).available()) == 1
+    make_bundle(root, "eq@1.2")
+    assert [str(known.ref) for known in Store(root, state).available()] == ["eq@v1.2"]
+    other = make_bundle(tmp_path / "elsewhere", "eq@1.2.0")
+    with pytest.raises(BundleError, match=r"is the same version as eq@v1\.2"):
+        Store(root, state).add(other)
+    assert not (root / "eq" / "1.2.0").exists()
+
+
+def test_an_equal_version_that_is_broken_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Only a bundle that is complete and valid can be the one that counts."""
+    make_bundle(tmp_path, "eq@1.2.0")
+    (make_bundle(tmp_path, "eq@1.2") / "weights.pt").unlink()
+    assert [str(known.ref) for known in Store(tmp_path).available()] == ["eq@1.2.0"]

@@ -118,6 +118,13 @@ def grey_png(width: int, height: int, level: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, body) for kind, body in parts)
 
 
+def png_header(width: int, height: int) -> bytes:
+    """All of a PNG but its pixels."""
+    return b"\x89PNG\r\n\x1a\n" + _chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    )
+
+
 def _chunk(kind: bytes, body: bytes) -> bytes:
     checksum = struct.pack(">I", zlib.crc32(kind + body))
     return struct.pack(">I", len(body)) + kind + body + checksum

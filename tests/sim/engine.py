@@ -42,6 +42,7 @@ class Behaviour(str, Enum):
     FLOOD = "flood"  # more detections than anybody could mean
     GARBAGE = "garbage"  # bytes of its own on the worker's socket
     GIANT = "giant"  # a packet over the limit
+    FOREIGN_LABEL = "foreign_label"  # a class that the bundle does not have
     NAN_BOX = "nan_box"  # a NaN that the engine lets through
     CHATTER = "chatter"  # writes to stdout and stderr
 
@@ -165,6 +166,10 @@ def _nan_box(found: tuple[Detection, ...]) -> Sight:
     return Sight((Detection("bottle", float("nan"), (0.0, 0.0, 1.0, 1.0)),))
 
 
+def _foreign_label(found: tuple[Detection, ...]) -> Sight:
+    return Sight((Detection("<b>anything</b>", 0.5, (0.0, 0.0, 1.0, 1.0)),))
+
+
 def _chatter(found: tuple[Detection, ...]) -> Sight:
     os.write(1, b"a library says something\n" * 3)
     os.write(2, b'{"event": "model_noted", "level": "warning", "depth": 3, "bad": {"x": 1}}\n')
@@ -188,6 +193,7 @@ _INFER_FAULTS = {
     Behaviour.FLOOD: _flood,
     Behaviour.GARBAGE: _garbage,
     Behaviour.GIANT: _giant,
+    Behaviour.FOREIGN_LABEL: _foreign_label,
     Behaviour.NAN_BOX: _nan_box,
     Behaviour.CHATTER: _chatter,
 }

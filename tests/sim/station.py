@@ -353,6 +353,11 @@ class Station:
             self.results.append(judged)
             self._changed.notify_all()
 
+    def heard(self) -> list[Packet]:
+        """Everything that the broker was given so far."""
+        with self._changed:
+            return list(self._heard)
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Until something heard or judged makes it true."""
         with self._changed:

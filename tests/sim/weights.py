@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 TINY = """
 nc: 3
@@ -29,6 +30,7 @@ head:
   - [[4, 7], 1, Detect, [nc]]
 """
 CLASSES = ("bottle", "scratch", "dent")
+MANY_NAMES = tuple(f"thing {number}" for number in range(80))
 
 
 class Canary:
@@ -42,7 +44,11 @@ class Canary:
 
 
 def make(folder: Path, formats: list[str]) -> None:
-    """Write tiny.pt, nan.pt, classify.pt, three hostile .pt files, and exports of tiny.pt."""
+    """Write tiny.pt, nan.pt, classify.pt, three hostile .pt files, and exports of tiny.pt.
+
+    `two_names` and `many_names` are tiny with a table of names that is not its head's, in the same
+    formats; suppressed.onnx has two names, sees class 2, and has the suppression inside the graph.
+    """
     import torch  # noqa: PLC0415 - only where it is run
     from ultralytics.models import YOLO  # noqa: PLC0415
 
@@ -54,11 +60,24 @@ def make(folder: Path, formats: list[str]) -> None:
     for part in tiny.model.modules():
         if isinstance(part, torch.nn.Conv2d) and part.weight.requires_grad:
             torch.nn.init.kaiming_normal_(part.weight)  # or the picture would not reach the head
-    for branch in tiny.model.model[-1].cv3:
-        branch[-1].bias.data[:] = torch.tensor([1.0, 0.0, -1.0])
+    _favour(tiny, [1.0, 0.0, -1.0])
     tiny.save(str(folder / "tiny.pt"))
     for name in formats:
         YOLO(str(folder / "tiny.pt")).export(format=name, imgsz=64, verbose=False)
+    for stem, names in (("two_names", CLASSES[:2]), ("many_names", MANY_NAMES)):
+        tiny.model.names = dict(enumerate(names))
+        tiny.save(str(folder / f"{stem}.pt"))
+        for name in formats:
+            YOLO(str(folder / f"{stem}.pt")).export(format=name, imgsz=64, verbose=False)
+    tiny.model.names = dict(enumerate(CLASSES))
+    if "onnx" in formats:
+        _favour(tiny, [-1.0, 0.0, 1.0])
+        tiny.save(str(folder / "suppressed.pt"))
+        _favour(tiny, [1.0, 0.0, -1.0])
+        YOLO(str(folder / "suppressed.pt")).export(
+            format="onnx", imgsz=64, nms=True, conf=0.01, simplify=False, verbose=False
+        )
+        _rename(folder / "suppressed.onnx", CLASSES[:2])
     tiny.model.model[0].conv.weight.data[0, 0, 0, 0] = float("nan")
     tiny.save(str(folder / "nan.pt"))
     YOLO("yolov8n-cls.yaml", task="classify").save(str(folder / "classify.pt"))
@@ -68,6 +87,23 @@ def make(folder: Path, formats: list[str]) -> None:
     torch.save({**honest, "train_args": {"lr0": canary}}, folder / "hostile_zip.pt")
     torch.save(canary, folder / "hostile_bare.pt")
     (folder / "hostile_pickle.pt").write_bytes(pickle.dumps(canary))
+
+
+def _favour(tiny: Any, biases: list[float]) -> None:
+    """How much the head likes each class, whatever it sees."""
+    for branch in tiny.model.model[-1].cv3:
+        branch[-1].bias.data[:] = branch[-1].bias.data.new_tensor(biases)
+
+
+def _rename(path: Path, names: tuple[str, ...]) -> None:
+    """Another table of names in an ONNX file."""
+    import onnx  # noqa: PLC0415
+
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        if entry.key == "names":
+            entry.value = str(dict(enumerate(names)))
+    onnx.save(model, path)
 
 
 def made_elsewhere(folder: Path, *formats: str) -> Path:

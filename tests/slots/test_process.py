@@ -93,6 +93,7 @@ def test_a_worker_that_starts_slowly_is_not_held_against_the_bundle(
         (Behaviour.GARBAGE, "malformed"),
         (Behaviour.GIANT, "too long"),
         (Behaviour.NAN_BOX, "malformed"),
+        (Behaviour.FOREIGN_LABEL, "class that the bundle does not have"),
     ],
 )
 def test_a_worker_that_dies_or_breaks_its_protocol_is_lost_with_the_cause(

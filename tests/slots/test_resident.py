@@ -51,7 +51,7 @@ def test_a_model_that_raises_at_an_inference_fails_the_gate() -> None:
     error = caught(ValueError("shapes"))
     assert isinstance(error, BundleError)
     assert error.code is Code.GATE_FAILED
-    assert "shapes" in error.message
+    assert "shapes" in error.detail
 
 
 def test_a_model_that_finds_everything_fails_the_gate() -> None:

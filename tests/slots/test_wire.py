@@ -57,12 +57,12 @@ def test_answers_arrive_as_they_were_given(ends: tuple[wire.SlotEnd, socket.sock
     slot_end, theirs = ends
     worker_end = wire.WorkerEnd(theirs)
     inference = Inference((Detection("dent", 0.5, (1.5, 2.0, 3.0, 4.0)),), 8.25, False)
-    loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30)
+    loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30, 3)
     worker_end.send(wire.Found.of(inference))
     worker_end.send(wire.LoadedReply.of(loaded))
     found = slot_end.receive(1.0)
     assert isinstance(found, wire.Found)
-    assert found.inference() == inference
+    assert found.inference({"dent"}) == inference
     reply = slot_end.receive(1.0)
     assert isinstance(reply, wire.LoadedReply)
     assert reply.loaded() == loaded
@@ -87,6 +87,24 @@ def test_blame_survives_the_way(
     back = fault.error()
     assert type(back) is type(error)
     assert (back.message, back.hint, back.code) == (error.message, error.hint, error.code)
+
+
+@pytest.mark.parametrize("label", ["crack", "", "dent\x1b[31m", "<script>alert(1)</script>"])
+def test_a_label_that_the_bundle_does_not_have_loses_the_slot(label: str) -> None:
+    """A worker cannot have text of its own published: only the bundle's classes pass."""
+    foreign = Detection(label, 0.5, (1.0, 2.0, 3.0, 4.0))
+    known = Detection("dent", 0.5, (1.0, 2.0, 3.0, 4.0))
+    with pytest.raises(SlotLost, match="class that the bundle does not have"):
+        wire.Found.of(Inference((known, foreign), 8.0)).inference(frozenset({"dent", "scratch"}))
+
+
+def test_what_a_worker_says_of_a_fault_names_no_folder_and_is_printable() -> None:
+    """Its sentence is told to whoever asked; the library's own words are for the log."""
+    said = "\N{CROSS MARK} /var/lib/edge-daemon/scratch/B-6/weights.pt\x1b[31m is torn."
+    fault = wire.Fault.of(BundleError(said, hint="See /tmp/x.", detail="the library's words"))
+    error = fault.error()
+    assert (error.message, error.hint) == ("weights.pt [31m is torn.", "See x.")
+    assert error.detail == "the library's words"
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,74 @@
+"""Inferences that keep failing: a problem in `health` while they do, and an event at each end.
+
+One frame that a model fails at is one `uninspected` frame, and counted; a model that fails again
+and again is left to people, for it may be the only one there is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from edge_daemon.core.wording import public
+from edge_daemon.errors import BundleError
+
+_log = structlog.get_logger(__name__)
+
+WINDOW_S = 60.0
+LEAST = 3
+"""Failures within the window that are no accident."""
+
+
+class Failures:
+    """Looks once a second, on the thread of housekeeping; any thread may read the problems.
+
+    Args:
+        count: frames that the model has failed at since the start.
+        latest: why, at the last of them.
+        tell: publishes an event, by its type and message.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[], int],
+        latest: Callable[[], BundleError | None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._count = count
+        self._latest = latest
+        self._tell = tell
+        self._seen = 0
+        self._recent: deque[tuple[float, int]] = deque()
+        self._problem = ""
+
+    def look(self, at: float) -> None:
+        """Count what was added since the last look; `at` in seconds, monotonic."""
+        count = self._count()
+        if count > self._seen:
+            self._recent.append((at, count - self._seen))
+            self._seen = count
+        while self._recent and at - self._recent[0][0] > WINDOW_S:
+            self._recent.popleft()
+        failed = sum(number for _, number in self._recent)
+        if failed >= LEAST or (self._problem and failed):
+            self._fail(failed)
+        elif self._problem:
+            self._problem = ""
+            self._tell("inference_recovered", f"The model failed at no frame for {WINDOW_S:.0f} s.")
+
+    def problems(self) -> Iterator[str]:
+        """A sentence while inferences keep failing."""
+        if problem := self._problem:
+            yield problem
+
+    def _fail(self, failed: int) -> None:
+        error = self._latest()
+        why = public(error.message) if error else "the reason is in the log"
+        is_new = not self._problem
+        self._problem = f"the model failed at {failed} frames in the last minute: {why}"
+        if is_new:
+            detail = error.detail if error else ""
+            _log.error("inference_failing", frames=failed, error=why, detail=detail)
+            self._tell("inference_failing", f"The model failed at {failed} frames: {why}")

@@ -1,0 +1,45 @@
+"""Sentences of a bounded length: what a bundle brings may be long, what people read is not."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+MESSAGE = 400
+"""Characters of one message."""
+LABEL = 40
+"""Characters of one name within a message."""
+
+_MOST = 4
+_PATH = re.compile(r"(?<![\w.])/+(?=\S)(?:[^\s/'\"(),:;]+/+)*")
+_ARROWS = 0x2190
+"""Signs from here on are pictures; those before, such as the degree sign, are writing."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = [shortened(name, LABEL) for name in names[:_MOST]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" … and {more} more" if more else "")
+
+
+def public(text: str, folders: Sequence[str] = ()) -> str:
+    """The text as it may leave this box: printable, bounded, and without the folders of the box.
+
+    Of a path only its last part is left; `folders` are taken out first, whatever their names hold.
+    """
+    for folder in folders:
+        text = text.replace(folder, "")
+    text = "".join(sign if _is_writing(sign) else " " for sign in text)
+    return shortened(_PATH.sub("", " ".join(text.split())))
+
+
+def _is_writing(sign: str) -> bool:
+    is_picture = ord(sign) >= _ARROWS and unicodedata.category(sign) in ("So", "Sk", "Mn")
+    return sign.isprintable() and not is_picture
+
+
+def shortened(text: str, most: int = MESSAGE) -> str:
+    """The text, cut where it is longer than `most` characters."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

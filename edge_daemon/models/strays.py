@@ -1,0 +1,61 @@
+"""What lies in the store where no bundle does: named, so that nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_daemon.errors import BundleError
+from edge_daemon.models.manifest import MANIFEST_FILE
+
+_MOUNT = "lost+found"  # a file system's own
+
+
+def strays(root: Path) -> Iterator[tuple[str, BundleError]]:
+    """Each with its place within the store, and the rule that it breaks."""
+    for path in _visible(root):
+        place = path.name
+        if not path.is_dir():
+            yield place, _misplaced(place)
+            continue
+        if (path / MANIFEST_FILE).exists():
+            yield (
+                place,
+                BundleError(
+                    f"{place} holds a {MANIFEST_FILE} where its versions should lie.",
+                    hint=f"Move the bundle to {place}/VERSION.",
+                ),
+            )
+        elif not os.access(path, os.R_OK | os.X_OK):
+            hint = "Let the daemon's user read all of it."
+            yield place, BundleError(f"{place} cannot be read.", hint=hint)
+        else:
+            for inner in _visible(path):
+                if not inner.is_dir():
+                    yield place_of(inner), _misplaced(place_of(inner))
+
+
+def place_of(folder: Path) -> str:
+    """A bundle's folder as it is named to people: NAME/VERSION."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def visible_folders(folder: Path) -> tuple[Path, ...]:
+    """Those in a folder whose names do not begin with a dot, sorted."""
+    return tuple(path for path in _visible(folder) if path.is_dir())
+
+
+def _visible(folder: Path) -> tuple[Path, ...]:
+    try:
+        inner = (path for path in folder.iterdir() if path.name[0] != "." and path.name != _MOUNT)
+        return tuple(sorted(inner))
+    except OSError:
+        return ()  # not there yet, or removed while looking: nothing is offered from it
+
+
+def _misplaced(place: str) -> BundleError:
+    return BundleError(
+        f"{place} is no folder of a bundle.",
+        hint="The store holds NAME/VERSION/model.yaml and what lies beside it; remove the rest.",
+    )

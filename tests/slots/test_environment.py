@@ -1,0 +1,61 @@
+"""What a worker is given: few names, and a home of its own, whoever runs the daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+
+SPEC = WorkerSpec("tests.sim.engine:SimEngine")
+NAMELESS = 12345
+START = """
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+worker = WorkerProcess.start(WorkerSpec("tests.sim.engine:SimEngine"))
+worker.await_ready(30.0)
+print("ready")
+worker.end()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may look into a worker")
+def test_nothing_of_the_daemons_environment_is_told_by_chance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A secret of the daemon is none of a model's business; what the libraries need is there."""
+    monkeypatch.setenv("DB_PASSWORD", "hunter2")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/nvidia")
+    worker = WorkerProcess.start(SPEC)
+    try:
+        worker.await_ready(30.0)
+        lines = Path(f"/proc/{worker.pid}/environ").read_bytes().decode().split("\0")
+        given = dict(line.split("=", 1) for line in lines if line)
+    finally:
+        worker.end()
+    own = {"HOME", "TMPDIR", "USER", "LOGNAME"}
+    own |= {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
+    assert own <= given.keys()
+    assert given["LD_LIBRARY_PATH"] == "/opt/nvidia"
+    assert not {"DB_PASSWORD", "NOTIFY_SOCKET"} & given.keys()
+    assert given["HOME"] == given["XDG_CACHE_HOME"] != os.environ.get("HOME")
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root may become nobody"
+)
+def test_a_user_without_a_name_and_a_home_starts_a_worker() -> None:
+    """As containers run: a number for a user, and an empty environment."""
+    readable = "+dac_read_search"  # the checkout of these tests may lie in somebody's home
+    command = ["setpriv", f"--reuid={NAMELESS}", f"--regid={NAMELESS}", "--clear-groups"]
+    command += [f"--inh-caps={readable}", f"--ambient-caps={readable}", "env", "-i"]
+    command += ["PATH=/usr/bin:/bin", f"PYTHONPATH={os.pathsep.join(p or '.' for p in sys.path)}"]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", START], capture_output=True, text=True, check=False
+    )
+    assert "ready" in done.stdout.splitlines(), done.stderr
