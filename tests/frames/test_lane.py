@@ -561,8 +561,8 @@ def test_every_place_is_given_back(bench: Bench) -> None:
     bench.script.fail_infer(BOTTLE, BundleError("bad"), after=3, times=3)
     bench.start()
     for round_ in range(3):
-        bench.capture(16)
-        bench.until_told(16 * (round_ + 1))
+        bench.capture(15)  # of 16: the last verdict is told a moment before its place is free
+        bench.until_told(15 * (round_ + 1))
     assert bench.ledger.counts().dropped == 0
 
 

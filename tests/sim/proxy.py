@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 
 
 class Proxy:
@@ -29,13 +30,10 @@ class Proxy:
             threading.Thread(target=self._serve, args=(browser,), daemon=True).start()
 
     def _serve(self, browser: socket.socket) -> None:
-        with browser, socket.create_connection(self._target) as station:
-            try:
-                station.sendall(self._led_on(browser))
-                threading.Thread(target=_pour, args=(browser, station), daemon=True).start()
-                _pour(station, browser)
-            except OSError:
-                pass
+        with browser, suppress(OSError), socket.create_connection(self._target) as station:
+            station.sendall(self._led_on(browser))
+            threading.Thread(target=_pour, args=(browser, station), daemon=True).start()
+            _pour(station, browser)
 
     def _led_on(self, browser: socket.socket) -> bytes:
         """The request as the station sees it; what is not below the path leads nowhere."""
