@@ -71,7 +71,7 @@ def test_a_store_that_this_user_may_not_read_is_not_called_empty() -> None:
         "from typer.testing import CliRunner\n"
         "from edge_daemon.cli.main import app, loaded\n"
         "loaded('models')\n"
-        "b''.decode('utf-8-sig')\n"  # nobody may not be allowed to read the interpreter's library
+        "b'x'.decode('utf-8-sig')\n"  # nobody may not be allowed to read the interpreter's library
         "os.setgid(65534), os.setuid(65534)\n"
         "done = CliRunner().invoke(app, sys.argv[1:])\n"
         "print(done.exit_code, done.stderr)\n"

@@ -121,13 +121,13 @@ def test_a_bundle_that_was_refused(browser: Browser, port: int) -> None:
         station.await_active(V1)
         look(browser, port)
         ask_for(browser, "Swap", "bottle@3.0.0")
-        browser.wait_text("broken", "dialog")
+        browser.wait_text("cannot be loaded", "dialog")
         browser.press("dialog form button")
         browser.wait_text("rejected", "#timeline")
         browser.wait_text("load failed", "#timeline")
         browser.wait_text("1.0.0", "#version")
         browser.press("#timeline button")
-        browser.wait_text("broken", "dialog")
+        browser.wait_text("cannot be loaded", "dialog")
 
 
 def test_while_a_swap_goes_on(browser: Browser, port: int) -> None:
