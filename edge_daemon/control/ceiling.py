@@ -30,10 +30,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Weight:
-    """A message's sizes: of its payload, and of the whole packet."""
+    """A message by the size of its whole packet, which is what a broker's limit counts."""
 
     topic: str
-    payload_bytes: int
     packet_bytes: int
 
 
@@ -127,7 +126,7 @@ class Ceiling:
         _log.error(
             "broker_hung_up_on_message",
             topic=largest.topic,
-            size_bytes=largest.payload_bytes,
+            size_bytes=largest.packet_bytes,
             hint="Let the broker take messages of that size. It is shortened or left out now.",
         )
         return True
@@ -145,7 +144,7 @@ class Ceiling:
         if size <= aim:
             return message
         body = shortened(message.payload, aim - (size - len(message.payload)))
-        weight = Weight(message.topic, len(message.payload), size)
+        weight = Weight(message.topic, size)
         if body is not None:
             self._tell_shortened(weight, len(body))
             return replace(message, payload=body)
@@ -169,7 +168,7 @@ class Ceiling:
         _log.warning(
             "message_shortened",
             topic=weight.topic,
-            size_bytes=weight.payload_bytes,
+            size_bytes=weight.packet_bytes,
             to_bytes=to_bytes,
             hint="Let the broker take messages of that size.",
         )
@@ -182,7 +181,7 @@ class Ceiling:
             _log.error(
                 "message_too_large",
                 topic=weight.topic,
-                size_bytes=weight.payload_bytes,
+                size_bytes=weight.packet_bytes,
                 limit_bytes=self.limit_bytes,
                 hint="Let the broker take messages of that size.",
             )
@@ -201,12 +200,12 @@ class Ceiling:
         for topic, weight in culprits.items():
             what = "left out" if topic in left_out else "shortened"
             yield (
-                f"the broker ended the connection over {topic} of {weight.payload_bytes} bytes: "
+                f"the broker ended the connection over {topic} of {weight.packet_bytes} bytes: "
                 f"it is {what}"
             )
         for topic, weight in left_out.items():
             if topic not in culprits and topic not in self._optional:
                 yield (
-                    f"{topic} of {weight.payload_bytes} bytes is left out: the broker takes "
+                    f"{topic} of {weight.packet_bytes} bytes is left out: the broker takes "
                     f"{self.limit_bytes}"
                 )

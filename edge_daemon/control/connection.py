@@ -237,7 +237,7 @@ class Connection:
 
     def _await(self, mid: int, message: Outgoing) -> Fate:
         size_bytes = message.size_bytes
-        place = self.in_flight.sent(Weight(message.topic, len(message.payload), size_bytes))
+        place = self.in_flight.sent(Weight(message.topic, size_bytes))
         # The acknowledgement may come before we get here: whoever comes second finds the other.
         fate = self._fates[mid] = Fate(
             place=place if message.qos else 0, size_bytes=size_bytes, since=self._clock.now().at
