@@ -228,12 +228,10 @@ def sync_folder(path: Path) -> None:
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def write_durably(path: Path, content: bytes, beside: Path | None = None) -> None:
-    """Replace a small file in one step: written aside, to the disk, renamed, folder to the disk.
-
-    `beside` is the folder where it is written first, on the same file system; its own by default.
-    """
-    aside = (beside or path.parent) / f".{path.parent.name}.{path.name}.new"
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file of the daemon's own folder in one step: written aside, to the disk,
+    renamed, folder to the disk."""
+    aside = path.parent / f".{path.name}.new"
     with aside.open("wb") as file:
         file.write(content)
         file.flush()

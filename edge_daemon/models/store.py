@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -26,9 +25,10 @@ import structlog
 from edge_daemon.core.values import BundleRef, Known
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest, verified_copy
-from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_folder, sync_tree
+from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_tree
 from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
+from edge_daemon.models.shared_folder import SharedFolder, move, opened, rights_of_owner
 from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import equal_to, order_of
@@ -167,17 +167,20 @@ class Store:
         BoxError when the store cannot be written.
         """
         manifest = read_manifest(folder, placed=False)
-        place = self._place(manifest.ref)
         self._refuse_same_version(manifest)
-        self._refuse_other(manifest, place)
+        self._refuse_other(manifest, self._place(manifest.ref))
         try:
-            with self._writing() as incoming:
-                copy = incoming / secrets.token_hex(8)
-                verified_copy(manifest, folder, copy, trust or Trust(), tell)
-                try:
-                    self._put(copy, place, manifest)
-                finally:
-                    shutil.rmtree(copy, ignore_errors=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with rights_of_owner(self.root) as given_up, self._writing() as incoming:
+                    # What only root may reach stays within reach by its descriptor.
+                    where = opened(source) if given_up else folder
+                    copy = secrets.token_hex(8)
+                    verified_copy(manifest, where, opened(incoming) / copy, trust or Trust(), tell)
+                    self._put(incoming, copy, manifest)
+            finally:
+                os.close(source)
         except OSError as error:
             raise BoxError(
                 f"The store {self.root} cannot be written: {error.strerror or error}.",
@@ -209,7 +212,8 @@ class Store:
 
     def sweep(self) -> None:
         """Delete what `collect` moved aside; takes as long as the file system needs."""
-        _empty(self.root / _LEAVING)
+        with suppress(OSError), SharedFolder(self.root) as shared:
+            shared.sweep(_LEAVING)
 
     # ----------------------------------------------------------------------- inside
 
@@ -327,52 +331,57 @@ class Store:
                 code=Code.DIGEST_MISMATCH,
             )
 
-    def _put(self, copy: Path, place: Path, manifest: Manifest) -> None:
-        if (place / MANIFEST_FILE).exists():
-            return self._refuse_other(manifest, place)
-        sync_tree(copy)
-        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+    def _put(self, incoming: int, copy: str, manifest: Manifest) -> None:
+        """Move a private copy to its place; its modes are set while nobody else can reach it."""
+        ref = manifest.ref
+        if (self._place(ref) / MANIFEST_FILE).exists():
+            return self._refuse_other(manifest, self._place(ref))
+        private = opened(incoming) / copy
+        for folder in (private, *(path for path in private.rglob("*") if path.is_dir())):
             folder.chmod(0o755)  # a store is read by other users; the private copy is not
-        for file in copy.rglob("*"):
+        for file in private.rglob("*"):
             if file.is_file():
                 file.chmod(0o644)
-        place.parent.mkdir(exist_ok=True)
-        if place.exists():  # the remains of a copy that was cut off: model.yaml is not there
-            place.rename(copy.with_suffix(".remains"))
-        copy.rename(place)
-        sync_folder(place.parent)
-        sync_folder(self.root)
+        sync_tree(private)
+        with SharedFolder(self.root) as shared, shared.inner(ref.name, create=True) as versions:
+            with suppress(FileNotFoundError):  # a copy that was cut off: model.yaml is not there
+                move(ref.version, versions, f"{copy}.remains", incoming)
+            move(copy, incoming, ref.version, versions)
+            shared.sync()
         return None
 
     @contextmanager
-    def _writing(self) -> Iterator[Path]:
+    def _writing(self) -> Iterator[int]:
         """One writer of the store at a time, in any process; gives the folder for unfinished work.
 
         Whoever holds the lock is alone, so what lies there is left from a crash and is removed.
         """
-        incoming = self.root / _INCOMING
-        incoming.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            _empty(incoming)
+        with (
+            self._locked(),
+            SharedFolder(self.root) as shared,
+            shared.workplace(_INCOMING) as incoming,
+        ):
             yield incoming
-            _empty(incoming)
 
     @contextmanager
     def _locked(self, wait: bool = True) -> Iterator[bool]:
         """Whether this is the only writer; False only without `wait`."""
-        fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with SharedFolder(self.root) as shared:
+            fd = shared.lock_file(".lock")
         try:
             yield _lock_file(fd, wait)
         finally:
             os.close(fd)
 
     def _take_out(self, ref: BundleRef) -> bool:
-        place, leaving = self._place(ref), self.root / _LEAVING
         try:
-            leaving.mkdir(mode=0o700, exist_ok=True)
-            place.rename(leaving / secrets.token_hex(8))
-            sync_folder(place.parent)
-        except OSError as error:
+            with (
+                SharedFolder(self.root) as shared,
+                shared.inner(ref.name) as versions,
+                shared.resting_place(_LEAVING) as leaving,
+            ):
+                move(ref.version, versions, secrets.token_hex(8), leaving)
+        except (OSError, BoxError) as error:
             _log.warning("bundle_not_removed", model=str(ref), error=str(error))
             return False
         return True
@@ -405,8 +414,3 @@ def _lock_file(fd: int, wait: bool) -> bool:
                 "Who holds it: fuser .lock, in the store's folder.",
             )
         time.sleep(0.05)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir() if folder.is_dir() else ():
-        shutil.rmtree(path, ignore_errors=True)

@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BundleError, Code, ConfigurationError
-from edge_daemon.models.files import Folder, sync_folder, write_durably
+from edge_daemon.models.files import Folder, sync_folder
 from edge_daemon.models.manifest import SIGNATURE_FILE
+from edge_daemon.models.shared_folder import replace_file
 
 _MAX_SIGNATURE_BYTES = 4 << 20
 _MAX_KEY_BYTES = 64 << 10
@@ -117,14 +118,18 @@ def sign(folder: Path, private_key: Path) -> Path:
     the folder cannot be signed, ConfigurationError when the key cannot be used.
     """
     _check_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
-    with Folder(folder) as opened:
-        opened.entries()  # refuses links and the like before they are signed
+    with Folder(folder) as files:
+        files.entries()  # refuses links and the like before they are signed
     signing: Any = import_module("model_signing.signing")  # a second that only signers pay
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
         made = Path(private) / SIGNATURE_FILE
         config = signing.Config().use_elliptic_key_signer(private_key=private_key)
         config.set_hashing_config(_hashing()).sign(folder, made)
-        write_durably(folder / SIGNATURE_FILE, made.read_bytes(), beside=folder.parent)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            replace_file(fd, SIGNATURE_FILE, made.read_bytes())
+        finally:
+            os.close(fd)
     return folder / SIGNATURE_FILE
 
 

@@ -1,0 +1,206 @@
+"""A folder that others write too: reached by descriptor, and no name in it is followed.
+
+A sync tool, an operator or another program may put a link in the place of any name in a store, at
+any moment. So the store's folder is opened once; what is created, moved or removed in it is named
+relative to a descriptor, and unfinished work lies in folders that only this user can enter. Their
+path leads through `/proc/self/fd`: it stays the same folder, whatever is put in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from edge_daemon.errors import BoxError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def opened(fd: int) -> Path:
+    """The path of a folder that this process holds open, wherever it is moved."""
+    return Path(f"/proc/self/fd/{fd}")
+
+
+class SharedFolder:
+    """The folder, held open; a context manager. Its own path is the operator's, and is followed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> SharedFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def lock_file(self, name: str) -> int:
+        """A descriptor of a regular file to be locked, made where it is missing.
+
+        Raises BoxError where something else lies there.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            fd = os.open(name, flags, 0o644, dir_fd=self._fd)
+        except OSError as error:
+            raise self._misused(name) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise self._misused(name)
+        return fd
+
+    @contextmanager
+    def workplace(self, name: str) -> Iterator[int]:
+        """A folder for unfinished work that no other user can enter or change; empty at first.
+
+        It is called `name`; where that is taken by something else, by a name that nobody guesses.
+        """
+        taken, fd = self._own(name)
+        try:
+            empty(fd)
+            yield fd
+            empty(fd)
+        finally:
+            os.close(fd)
+            if taken != name:
+                with suppress(OSError):
+                    os.rmdir(taken, dir_fd=self._fd)
+
+    @contextmanager
+    def resting_place(self, name: str) -> Iterator[int]:
+        """The same for what is removed later, by `sweep`: it keeps what it holds."""
+        _, fd = self._own(name)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def sweep(self, name: str) -> None:
+        """Delete what lies in the resting places of this name that are ours."""
+        for entry in os.listdir(self._fd):
+            if entry != name and not entry.startswith(f"{name}-"):
+                continue
+            fd = self._open_own(entry)
+            if fd is None:
+                continue
+            try:
+                empty(fd)
+            finally:
+                os.close(fd)
+            if entry != name:
+                with suppress(OSError):
+                    os.rmdir(entry, dir_fd=self._fd)
+
+    @contextmanager
+    def inner(self, name: str, *, create: bool = False) -> Iterator[int]:
+        """One folder in it; raises OSError where it is none, or a link."""
+        if create:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=self._fd)
+        fd = os.open(name, _FOLDER, dir_fd=self._fd)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def sync(self) -> None:
+        os.fsync(self._fd)
+
+    def _own(self, name: str) -> tuple[str, int]:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=self._fd)
+        fd = self._open_own(name)
+        if fd is not None:
+            return name, fd
+        name = f"{name}-{secrets.token_hex(8)}"
+        os.mkdir(name, 0o700, dir_fd=self._fd)
+        fd = self._open_own(name)
+        if fd is None:
+            raise self._misused(name)
+        return name, fd
+
+    def _open_own(self, name: str) -> int | None:
+        """A real folder of this user that nobody else may write; None for anything else."""
+        try:
+            fd = os.open(name, _FOLDER, dir_fd=self._fd)
+        except OSError:
+            return None
+        status = os.fstat(fd)
+        if status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE:
+            return fd
+        os.close(fd)
+        return None
+
+    def _misused(self, name: str) -> BoxError:
+        return BoxError(
+            f"{name} in the store is not what edge-daemon puts there.",
+            hint="Look at it, and remove it: somebody else made it.",
+        )
+
+
+def empty(fd: int) -> None:
+    """Delete what lies in a folder that is held open; no link is followed."""
+    for name in os.listdir(fd):
+        shutil.rmtree(opened(fd) / name, ignore_errors=True)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=fd)
+
+
+def move(name: str, source: int, new_name: str, destination: int) -> None:
+    """Rename across two folders that are held open, and force both to the disk."""
+    os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=destination)
+    os.fsync(destination)
+    os.fsync(source)
+
+
+def replace_file(folder: int, name: str, content: bytes) -> None:
+    """Replace a small file in one step, whatever lies at its name: it is written beside the folder,
+    under a name that nobody guesses, forced to the disk and renamed."""
+    beside = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        aside = f".{secrets.token_hex(8)}.new"
+        fd = os.open(aside, _NEW_FILE, 0o644, dir_fd=beside)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            move(aside, beside, name, folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(aside, dir_fd=beside)
+            raise
+    finally:
+        os.close(beside)
+
+
+@contextmanager
+def rights_of_owner(path: Path) -> Iterator[bool]:
+    """Root acts as the owner of this folder; whether it does. Others act as they are."""
+    owner = os.stat(path)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield False
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([owner.st_gid])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield True
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
