@@ -129,7 +129,13 @@ class ControlWing:
         )
         self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
         loader = self._loader
-        receipts = Receipts(ground.boot, frames.line, loader.dossier_of, loader.recipe_of)
+        receipts = Receipts(
+            ground.boot,
+            frames.line,
+            loader.dossier_of,
+            loader.recipe_of,
+            ground.journal.audit_head,
+        )
         exchange = Exchange(
             boot=ground.boot,
             topics=self.topics,

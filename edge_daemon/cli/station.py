@@ -107,11 +107,13 @@ class Station:
             tell(f"{error.message} Asking through the control socket.", err=True)
         yield from self._request_locally(verb, body, timeout_s)
 
-    def inquire(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def inquire(
+        self, verb: str, body: Mapping[str, Any], timeout_s: float = INQUIRY_S
+    ) -> dict[str, Any]:
         """Ask what only the control socket answers; raises NotReachable, or the answer's error."""
         path = self._socket_or_raise()
         try:
-            answer = list(ask(path, verb, dict(body), timeout_s=INQUIRY_S))[-1]
+            answer = list(ask(path, verb, dict(body), timeout_s=timeout_s))[-1]
         except LocalSocketError as error:
             raise NotReachable(error.message, hint=error.hint) from error
         if isinstance(answer.get("error"), dict):

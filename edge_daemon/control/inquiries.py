@@ -1,21 +1,26 @@
 """What may be asked at this machine only, beside the verbs that MQTT carries too.
 
 `status` is everything that is retained on the broker; `history`, `audit` and `order` read the
-journal; `quarantine` and `unquarantine` are the operator's word on one version. The first four are
-answered at once, the last two when what they changed is durable.
+journal; `quarantine` and `unquarantine` are the operator's word on one version. These two are
+answered when what they changed is durable, an audit that verifies when it has read the trail, all
+else at once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from edge_daemon.control import payloads
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.core.values import BundleRef, Refusal, Status
-from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
+from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Journal
 
 MOST_RECEIPTS = 200
@@ -27,7 +32,7 @@ class Inquiries:
     """Answers for the control socket.
 
     Args:
-        journal: read for `history`, `audit` and `order`.
+        journal: read for `history`, `audit` and `order`; the whole trail on its own thread.
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
         deliver: gives an answer that comes later to whoever waits for its id.
@@ -73,22 +78,20 @@ class Inquiries:
         rows = self._journal.history(_limit(document, 20, MOST_RECEIPTS))
         return json.dumps({"receipts": [json.loads(row.body) for row in rows]}).encode()
 
-    def _audit(self, document: Mapping[str, Any], _: str) -> bytes:
-        links = self._journal.audit_rows(_limit(document, 100, MOST_AUDIT_ROWS))
-        rows = [
-            {
-                "seq": link.seq,
-                "time": payloads.iso_utc(link.row.utc),
-                "kind": link.row.kind,
-                "body": json.loads(link.row.body),
-                "hash": link.hash,
-            }
-            for link in links
-        ]
-        head = self._journal.audit_head()
-        faults = self._journal.audit_faults() if document.get("verify") is True else None
-        answer = {"head": {"seq": head.seq, "hash": head.hash}, "faults": faults, "rows": rows}
-        return json.dumps(answer).encode()
+    def _audit(self, document: Mapping[str, Any], answer_id: str) -> bytes | None:
+        limit, heads = _limit(document, 100, MOST_AUDIT_ROWS), _heads(document)
+        if document.get("verify") is not True:
+            return json.dumps(audit_report(self._journal, limit)).encode()
+
+        def verify() -> None:
+            try:
+                answer = json.dumps(audit_report(self._journal, limit, heads)).encode()
+            except StateError as error:
+                answer = _outcome(answer_id, error)
+            self._deliver(answer_id, answer)
+
+        threading.Thread(target=verify, name="audit", daemon=True).start()
+        return None
 
     def _told_order(self, document: Mapping[str, Any], _: str) -> bytes:
         job_order = document.get("job_order")
@@ -113,6 +116,40 @@ class Inquiries:
         by = document.get("by")
         who = refuse_steering("by", by) if isinstance(by, str) else ""
         self._order(QuarantineOrdered(_ref(document), reason, who, answered))
+
+
+def audit_report(
+    journal: Journal, limit: int, heads: Iterable[Anchor] | None = None
+) -> dict[str, Any]:
+    """`head`, the newest `rows`, and `faults`: null unless the trail is held against `heads`.
+
+    Raises StateError.
+    """
+    faults = None if heads is None else journal.audit_faults(*heads)
+    head = journal.audit_head()
+    return {
+        "head": {"seq": head.seq, "hash": head.hash},
+        "faults": faults,
+        "rows": [
+            {
+                "seq": link.seq,
+                "time": payloads.iso_utc(link.row.utc),
+                "kind": link.row.kind,
+                "body": json.loads(link.row.body),
+                "hash": link.hash,
+            }
+            for link in journal.audit_rows(limit)
+        ],
+    }
+
+
+def _heads(document: Mapping[str, Any]) -> tuple[Anchor, ...]:
+    """What the trail must contain, as `[[seq, hash], ...]`."""
+    given = document.get("heads", [])
+    try:
+        return tuple(Anchor(*pair) for pair in msgspec.convert(given, list[tuple[int, str]]))
+    except msgspec.ValidationError:
+        raise SenderError("`heads` is not a list of pairs.", hint="Send [[seq, hash]].") from None
 
 
 def _outcome(answer_id: str, error: EdgeDaemonError | None) -> bytes:

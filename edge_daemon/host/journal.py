@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit, journal_orders
+from edge_daemon.host import audit, journal_audit, journal_orders
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
-from edge_daemon.host.disk import FolderLock, SetAside, write_durably
+from edge_daemon.host.disk import FolderLock, SetAside
+from edge_daemon.host.journal_audit import Trail
 from edge_daemon.host.journal_file import (
     ANCHOR_FILE,
     FILE,
@@ -51,8 +52,6 @@ REQUEST_LIMIT = 10_000
 """Answered requests kept, so that a repeat is answered with the first outcome."""
 RECEIPT_LIMIT = 10_000
 """Receipts kept as history."""
-ANCHOR_EVERY = 64
-"""Audit rows between two anchors."""
 
 _REQUEST = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
 _OUTBOX = "topic, payload, qos, properties, is_outcome"
@@ -99,7 +98,6 @@ class Journal:
         self.aside: tuple[SetAside, ...] = ()
         """What lay beside it and was damaged at `open`."""
         self._path = folder / FILE
-        self._anchor_path = folder / ANCHOR_FILE
         self._folder_lock = folder_lock
         self._db = connection
         self._lock = threading.Lock()
@@ -108,10 +106,8 @@ class Journal:
         """What the disk refused last, as a sentence; empty since a write that it took."""
         self._outbox = self._count_outbox()
         self._dropped: int = self._run(_DROPPED).fetchone()[0]
-        last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        self._head = Anchor(*(last.fetchone() or ()))
-        self._anchored = self._read_anchor()
-        self._anchor_holds = self._is_in_trail(self._anchored)
+        self._trail = Trail(folder / ANCHOR_FILE, self._run)
+        self._verifying = threading.Lock()
 
     # ------------------------------------------------------------------------- write
 
@@ -129,17 +125,14 @@ class Journal:
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
-                head = self._write_audit(entry.audit)
+                head = self._trail.write(entry.audit)
             if not self._recovery_is_told:
                 with clearly(self._path):
                     recovery_told(self._path.parent)
                 self._recovery_is_told = True
-            self._outbox, self._head = outbox, head
+            self._outbox = outbox
             self._dropped += dropped
-            if head.seq - self._anchored.seq >= ANCHOR_EVERY:
-                # The entry is durable already: an anchor that fails is tried again next time.
-                with suppress(StateError):
-                    self._anchor()
+            self._trail.written(head)
 
     def outbox_remove(self, *seqs: int) -> None:
         """Forget messages that the broker has acknowledged; unknown ones are ignored.
@@ -165,14 +158,14 @@ class Journal:
     def anchor(self) -> None:
         """Write the audit trail's newest link to its own file; `close` does so too."""
         with self._lock:
-            self._anchor()
+            self._trail.anchor()
 
     def close(self) -> None:
         """Anchor, close, and let the folder go. A second call does nothing."""
         with self._lock:
             try:
                 with suppress(StateError):
-                    self._anchor()
+                    self._trail.anchor()
                 with clearly(self._path):
                     self._db.close()
             finally:
@@ -231,20 +224,38 @@ class Journal:
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""
-        sql = "SELECT seq, utc, kind, body, prev_hash, hash FROM audit ORDER BY seq DESC LIMIT ?"
-        rows = self._rows(sql, -1 if limit is None else limit)
-        return tuple(
-            AuditLink(seq, AuditRow(utc, kind, _as_bytes(body)), prev_hash, digest)
-            for seq, utc, kind, body, prev_hash, digest in reversed(rows)
-        )
+        return journal_audit.newest(self._rows, limit)
 
     def audit_head(self) -> Anchor:
         """The trail's newest link: keep it elsewhere to prove later that nothing was cut off."""
-        return self._head
+        return self._trail.head
 
-    def audit_faults(self) -> list[str]:
-        """What is wrong with the trail and its anchor; empty when it is whole."""
-        return audit.verify(self.audit_rows(), self._read_anchor())
+    def audit_faults(self, *heads: Anchor) -> list[str]:
+        """What is wrong with the trail, its anchor and the given heads; empty when it is whole.
+
+        It reads batch by batch: a commit meanwhile waits for one of them at most.
+        """
+        with self._verifying:
+            return audit.verify(journal_audit.links(self._rows), (self._trail.kept(), *heads))
+
+    def cut_audit(self, now_utc: float, keep_s: float) -> bool:
+        """Cut the oldest rows off where all of a segment is older than `keep_s`; whether it was.
+
+        The cut is on record in the same transaction.
+        """
+        if not self._verifying.acquire(blocking=False):
+            return False  # whoever reads the trail reads one that begins where it began
+        try:
+            last = self._trail.outdated(self._rows, now_utc, keep_s)
+            if last is None:
+                return False
+            with self._lock:
+                with self._transaction():
+                    head = self._trail.cut(last, now_utc)
+                self._trail.written(head)
+            return True
+        finally:
+            self._verifying.release()
 
     # ------------------------------------------------------------------------- parts
 
@@ -364,36 +375,3 @@ class Journal:
                 "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?",
                 RECEIPT_LIMIT,
             )
-
-    def _write_audit(self, rows: tuple[AuditRow, ...]) -> Anchor:
-        head = self._head
-        for row in rows:
-            link = audit.chain(head, row)
-            self._run(
-                "INSERT INTO audit VALUES (?,?,?,?,?,?)",
-                *(link.seq, row.utc, row.kind, row.body, link.prev_hash, link.hash),
-            )
-            head = Anchor(link.seq, link.hash)
-        return head
-
-    def _anchor(self) -> None:
-        # An anchor that the trail contradicts is evidence: it stays until a person moves it.
-        if self._anchor_holds and self._head.seq > self._anchored.seq:
-            write_durably(self._anchor_path, self._head.to_bytes())
-            self._anchored = self._head
-
-    def _is_in_trail(self, anchor: Anchor) -> bool:
-        row = self._run("SELECT hash FROM audit WHERE seq = ?", anchor.seq).fetchone()
-        return anchor == Anchor() or (row is not None and row[0] == anchor.hash)
-
-    def _read_anchor(self) -> Anchor:
-        """The anchor on disk; one that cannot be read counts as none."""
-        try:
-            return Anchor.parse(self._anchor_path.read_bytes())
-        except (OSError, ValueError):
-            return Anchor()
-
-
-def _as_bytes(body: bytes | str) -> bytes:
-    """A row's body; who edits the file by hand leaves text, and must be found out."""
-    return body if isinstance(body, bytes) else str(body).encode()

@@ -190,7 +190,13 @@ class Station:
             self._incumbent,
         )
         loader = self.loader
-        self.receipts = Receipts(self.boot, self.line, loader.dossier_of, loader.recipe_of)
+        self.receipts = Receipts(
+            self.boot,
+            self.line,
+            loader.dossier_of,
+            loader.recipe_of,
+            self.journal.audit_head,
+        )
         self.metrics = Metrics()
         exchange = Exchange(
             boot=self.boot,
