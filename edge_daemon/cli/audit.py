@@ -52,7 +52,7 @@ def audit(
         tell_json(trail, indent=2)
     elif action is None:
         show(_table(trail["rows"]))
-        tell(f"The head is {_typed(trail)}")
+        tell(f"The head is row {trail['head']['seq']}; audit verify shows its hash.")
     else:
         _tell_verdict(trail, len(heads))
     if trail["faults"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.trial import TrialLimits
+from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from tests.sim.broker import Packet
 from tests.sim.station import TOPICS, Plan, Station
@@ -305,6 +306,15 @@ def test_what_is_told_while_the_broker_is_away_comes_later(station: Station) -> 
     station.session.resume()
     station.outbox.wake()
     assert station.outcome(request)["status"] == "succeeded"
+
+
+def test_a_receipt_proves_what_the_audit_trail_was(station: Station) -> None:
+    """It carries the head of its moment; the completed one carries a later head."""
+    receipt = station.ask("swap", model="bottle@2.0.0")["receipt"]
+    station.until(lambda: bool(station.events("confirmed")))
+    heads = [receipt["audit"], station.events("confirmed")[0]["receipt"]["audit"]]
+    assert 0 < heads[0]["seq"] < heads[1]["seq"]
+    assert station.journal.audit_faults(*(Anchor(**head) for head in heads)) == []
 
 
 def test_every_step_is_on_the_audit_trail(station: Station) -> None:

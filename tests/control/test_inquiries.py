@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,17 @@ class Room:
         self.journal = Journal.open(folder)
         self.ordered: list[QuarantineOrdered] = []
         self.delivered: list[tuple[str, dict[str, Any]]] = []
+        self.told = threading.Event()
         self.inquiries = Inquiries(
             self.journal,
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
-            lambda answer_id, body: self.delivered.append((answer_id, json.loads(body))),
+            self._deliver,
         )
+
+    def _deliver(self, answer_id: str, body: bytes) -> None:
+        self.delivered.append((answer_id, json.loads(body)))
+        self.told.set()
 
     def ask(self, verb: str, **document: Any) -> Any:
         answer = self.inquiries.answer(verb, document, "a-1")
@@ -61,7 +67,19 @@ def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
     room.journal.commit(Entry(audit=(AuditRow(0.0, "event", b'{"x":1}'),)))
     answer = room.ask("audit")
     assert (answer["rows"][0]["body"], answer["faults"]) == ({"x": 1}, None)
-    assert room.ask("audit", verify=True)["faults"] == []
+    assert room.ask("audit", verify=True) is None
+    assert room.told.wait(30.0)
+    assert room.delivered[0][0] == "a-1"
+    assert room.delivered[0][1]["faults"] == []
+
+
+def test_the_trail_is_held_against_the_heads_that_are_given(room: Room) -> None:
+    """One that it contains, and one that it never had."""
+    room.journal.commit(Entry(audit=(AuditRow(0.0, "event"), AuditRow(1.0, "event"))))
+    head = room.journal.audit_head()
+    room.ask("audit", verify=True, heads=[[head.seq, head.hash], [1, "0" * 64]])
+    assert room.told.wait(30.0)
+    assert room.delivered[0][1]["faults"] == ["Row 1 is not what it was when its hash was kept."]
 
 
 def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
@@ -104,6 +122,8 @@ def test_who_is_to_blame_is_told(room: Room, error: Any, status: str) -> None:
         ("history", {"limit": True}),
         ("audit", {"limit": "many"}),
         ("audit", {"limit": MOST_AUDIT_ROWS + 1}),
+        ("audit", {"verify": True, "heads": [["1", "x"]]}),
+        ("audit", {"verify": True, "heads": "1:x"}),
         ("quarantine", {}),
         ("quarantine", {"model": 7}),
         ("quarantine", {"model": "bottle"}),
