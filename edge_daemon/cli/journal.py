@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge_daemon.cli.station import Station
+from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report

@@ -21,6 +21,7 @@ from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
+from edge_daemon.control.storm import Storm
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
 from edge_daemon.core.state import Operation, State
@@ -53,6 +54,7 @@ class Desk:
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
         self._arriving: Incoming | None = None
         self._added: list[TopicRow] = []  # to be written with the next step
+        self._unsaved = Storm()
         self._owed = NOTHING  # has happened, and the journal could not take it yet
         self._last_outcome: dict[str, bytes] = {}  # to be told once they are durable
         self.model_state = ModelState()
@@ -250,7 +252,13 @@ class Desk:
         try:
             self._save(draft)
         except StateError as error:
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            self.tell_not_saved(error)
+
+    def tell_not_saved(self, error: StateError) -> None:
+        """The journal took nothing: each step of a full disk finds out again."""
+        count = self._unsaved.comes(self._with.clock.now().at)
+        if count is not None:
+            _log.error("state_not_saved", error=error.message, hint=error.hint, count=count)
 
     def _acknowledge(self, accepted: list[RequestRow]) -> None:
         if accepted and self._arriving is not None:
@@ -365,7 +373,7 @@ class Desk:
         try:
             self.commit(state, state, (reply,), now)
         except StateError as error:
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            self.tell_not_saved(error)
         self._answer(reply, now)
 
 

@@ -275,7 +275,7 @@ class Driver:
                 rooms.receipts.discard(begun)
                 rooms.desk.cannot_accept(event.request, error)
                 return
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            rooms.desk.tell_not_saved(error)
         self._state = new
         for action in actions:
             self._perform(action)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.host.audit import Anchor
@@ -239,6 +240,25 @@ def test_a_snapshot_after_a_full_disk_forgets_nothing(station: Station) -> None:
     state = json.loads(station.journal.state() or b"{}")
     assert state["product"] == "CAN"
     assert state["confirmed"]
+
+
+def test_a_full_disk_does_not_fill_the_log(station: Station) -> None:
+    """Told at once, and once more a minute later with how often it came meanwhile."""
+    with capture_logs() as lines:
+        station.journal.is_full = True
+        for number in range(20):
+            station.order("CAN", order=f"WO-{number}")
+        station.until_active(CAN)
+        station.ask("hold")  # answered after all that came before it
+        station.clock.advance(61.0)
+        station.order("BTL")
+        station.until_active(B1)
+        station.ask("hold")
+        station.journal.is_full = False
+    told = [line for line in lines if line["event"] == "state_not_saved"]
+    assert told[0]["count"] == 1
+    assert len(told) == 2
+    assert told[1]["count"] >= 20
 
 
 def test_answers_go_where_the_sender_wants_them(station: Station) -> None:
