@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit, journal_audit, journal_orders
+from edge_daemon.host import audit, journal_audit, journal_orders, journal_requests
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, SetAside
 from edge_daemon.host.journal_audit import Trail
@@ -31,6 +31,7 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
+from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
 __all__ = [
@@ -48,12 +49,9 @@ OUTBOX_LIMIT = 200_000
 """Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
 OUTBOX_BYTES = 256 << 20
 """Their bytes on the disk, about; the same goes for them."""
-REQUEST_LIMIT = 10_000
-"""Answered requests kept, so that a repeat is answered with the first outcome."""
 RECEIPT_LIMIT = 10_000
 """Receipts kept as history."""
 
-_REQUEST = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
 _OUTBOX = "topic, payload, qos, properties, is_outcome"
 _SIZE = "length(payload) + length(topic) + length(properties)"
 _DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
@@ -106,6 +104,7 @@ class Journal:
         """What the disk refused last, as a sentence; empty since a write that it took."""
         self._outbox = self._count_outbox()
         self._dropped: int = self._run(_DROPPED).fetchone()[0]
+        self._requests = Requests(self._run)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
 
@@ -121,7 +120,7 @@ class Journal:
                 if entry.state is not None:
                     sha256 = hashlib.sha256(entry.state).hexdigest()
                     self._run("INSERT OR REPLACE INTO state VALUES (0,?,?)", entry.state, sha256)
-                self._write_requests(entry)
+                answered = self._requests.write(entry)
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
@@ -130,6 +129,7 @@ class Journal:
                 with clearly(self._path):
                     recovery_told(self._path.parent)
                 self._recovery_is_told = True
+            self._requests.written(answered)
             self._outbox = outbox
             self._dropped += dropped
             self._trail.written(head)
@@ -180,13 +180,11 @@ class Journal:
 
     def find_request(self, id: str) -> RequestRow | None:  # noqa: A002 - the contract's word
         """The request of this id, open or answered; None where it was never accepted."""
-        rows = self._rows(f"SELECT {_REQUEST} FROM requests WHERE id = ?", id)
-        return RequestRow(*rows[0]) if rows else None
+        return journal_requests.find(self._rows, id)
 
     def open_requests(self) -> tuple[RequestRow, ...]:
         """Accepted and not yet answered, oldest first."""
-        sql = f"SELECT {_REQUEST} FROM requests WHERE outcome IS NULL ORDER BY seq"
-        return tuple(RequestRow(*row) for row in self._rows(sql))
+        return journal_requests.unanswered(self._rows)
 
     def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
         """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
@@ -302,31 +300,6 @@ class Journal:
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock, self._troubled():
             return self._db.execute(sql, values).fetchall()
-
-    def _write_requests(self, entry: Entry) -> None:
-        for row in entry.accepted:
-            self._run(
-                f"INSERT INTO requests ({_REQUEST}) VALUES (?,?,?,?,?,?,?,?)",
-                *(row.id, row.verb, row.received_utc, row.status),
-                *(row.reply_to, row.body, row.outcome, row.swap_id),
-            )
-        for end in entry.outcomes:
-            changed = self._run(
-                "UPDATE requests SET status = ?, outcome = ?, swap_id = coalesce(?, swap_id)"
-                " WHERE id = ? AND outcome IS NULL",
-                *(end.status, end.outcome, end.swap_id, end.id),
-            )
-            if changed.rowcount != 1:
-                raise StateError(
-                    f"Request {end.id} has its outcome already, or was never accepted.",
-                    hint="This is a fault of the daemon itself; nothing of this step was done.",
-                )
-        if entry.accepted:
-            self._run(
-                "DELETE FROM requests WHERE outcome IS NOT NULL"
-                " AND seq <= (SELECT max(seq) FROM requests) - ?",
-                REQUEST_LIMIT,
-            )
 
     def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> tuple[_Outbox, int]:
         """What the outbox holds then, and how many messages had to go for it."""
