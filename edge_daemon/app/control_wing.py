@@ -110,6 +110,7 @@ class ControlWing:
                 lambda: self.reporter.said(),  # noqa: PLW0108 - the reporter comes later
                 lambda order: self.driver.post(order),  # noqa: PLW0108 - so does the driver
                 lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
+                clock,
             ),
         )
 

@@ -228,6 +228,7 @@ class Keeper:
         found.extend(watched.failures.problems())
         found.extend([watched.store()] if watched.store() else [])
         found.extend(watched.certificates.problems(self._clock.now().utc))
+        found.extend(self._witness.problems(self._clock.now()))
         found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))
         found.extend((*watched.unread(), *watched.session.problems()))
         # Last: the line runs without a broker, and what else is amiss may not.

@@ -13,6 +13,7 @@ from edge_daemon.cli.heads import read_heads
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
+from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import moment
@@ -24,12 +25,17 @@ class Action(str, Enum):
     """What to do with the trail besides showing it."""
 
     VERIFY = "verify"
+    TRUST_CLOCK = "trust-clock"
 
 
 def audit(
     action: Annotated[
         Optional[Action],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Argument(help="verify: is the chain of hashes whole?", show_default=False),
+        typer.Argument(
+            help="verify: is the chain of hashes whole? trust-clock: the clock is right, though "
+            "later times are on record.",
+            show_default=False,
+        ),
     ] = None,
     head: Annotated[
         Optional[str],  # noqa: UP045
@@ -43,10 +49,14 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Who asked for what, and what came of it; each row carries the hash of the one before."""
-    if head is not None and action is None:
+    if head is not None and action is not Action.VERIFY:
         raise WrongUsage("--head goes with verify.", hint="edge-daemon audit verify --head ...")
     heads = read_heads(head) if head is not None else ()
     records = Records(Station(read_settings(file)))
+    if action is Action.TRUST_CLOCK:
+        records.trust_clock(user() or "")
+        tell("The clock counts as right from now on; that is on record.")
+        return
     trail = records.audit(limit, heads if action is Action.VERIFY else None)
     if as_json:
         tell_json(trail, indent=2)

@@ -18,11 +18,12 @@ from edge_daemon.cli.station import Station
 from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inbox import refuse_steering
-from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report
+from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
 
@@ -71,6 +72,15 @@ class Records:
         with self._journal() as journal:
             row = journal.find_order(job_order)
             return {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else None
+
+    def trust_clock(self, by: str) -> None:
+        """Take times again that the clock says, though later ones are on record."""
+        if self._is_running:
+            self._station.inquire("trust-clock", {"by": by} if by else {})
+            return
+        with self._journal() as journal:
+            who = f"{by} (uid {os.getuid()})".strip()
+            journal.trust_clock(trusted_clock(journal, SystemClock().now(), who))
 
     def refusals(self, limit: int) -> list[dict[str, Any]]:
         """The newest bundles that were refused once they were looked at, newest first.

@@ -67,7 +67,7 @@ class Desk:
             incoming.done()
             return None
         try:
-            request = read_request(verb, incoming, uuid.uuid4().hex)
+            request = read_request(verb, incoming, uuid.uuid4().hex, self._with.journal.newest_utc)
         except RefusedRequest as error:
             self._refuse(verb, incoming, error)
             return None

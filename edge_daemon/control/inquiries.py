@@ -18,9 +18,10 @@ import msgspec
 from edge_daemon.control import payloads
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inbox import refuse_steering
-from edge_daemon.core.values import BundleRef, Refusal, Status
+from edge_daemon.core.values import BundleRef, Instant, Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
-from edge_daemon.host.audit import Anchor
+from edge_daemon.host.audit import Anchor, AuditRow
+from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
 
 MOST_RECEIPTS = 200
@@ -36,6 +37,7 @@ class Inquiries:
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
         deliver: gives an answer that comes later to whoever waits for its id.
+        clock: what an operator may say is right.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Inquiries:
         said: Callable[[], Mapping[str, bytes]],
         order: Callable[[QuarantineOrdered], None],
         deliver: Callable[[str, bytes], None],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._journal = journal
         self._said = said
         self._order = order
@@ -54,6 +58,7 @@ class Inquiries:
             "history": self._history,
             "audit": self._audit,
             "order": self._told_order,
+            "trust-clock": self._trust_clock,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
         }
@@ -93,6 +98,10 @@ class Inquiries:
         threading.Thread(target=verify, name="audit", daemon=True).start()
         return None
 
+    def _trust_clock(self, document: Mapping[str, Any], answer_id: str) -> bytes:
+        self._journal.trust_clock(trusted_clock(self._journal, self._clock.now(), _by(document)))
+        return _outcome(answer_id, None)
+
     def _told_order(self, document: Mapping[str, Any], _: str) -> bytes:
         job_order = document.get("job_order")
         row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
@@ -113,9 +122,7 @@ class Inquiries:
         def answered(error: EdgeDaemonError | None) -> None:
             self._deliver(answer_id, _outcome(answer_id, error))
 
-        by = document.get("by")
-        who = refuse_steering("by", by) if isinstance(by, str) else ""
-        self._order(QuarantineOrdered(_ref(document), reason, who, answered))
+        self._order(QuarantineOrdered(_ref(document), reason, _by(document), answered))
 
 
 def audit_report(
@@ -141,6 +148,17 @@ def audit_report(
             for link in journal.audit_rows(limit)
         ],
     }
+
+
+def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:
+    """What is put on record when an operator says that the clock is right."""
+    facts = {"by": by, "before": payloads.iso_utc(journal.newest_utc)}
+    return AuditRow(now.utc, "trust-clock", json.dumps(facts, sort_keys=True).encode())
+
+
+def _by(document: Mapping[str, Any]) -> str:
+    by = document.get("by")
+    return refuse_steering("by", by) if isinstance(by, str) else ""
 
 
 def _heads(document: Mapping[str, Any]) -> tuple[Anchor, ...]:

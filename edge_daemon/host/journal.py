@@ -54,6 +54,7 @@ RECEIPT_LIMIT = 10_000
 
 _OUTBOX = "topic, payload, qos, properties, is_outcome"
 _SIZE = "length(payload) + length(topic) + length(properties)"
+_NEWEST = "SELECT value FROM counters WHERE name = 'newest_utc'"
 _DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
 
 
@@ -104,6 +105,8 @@ class Journal:
         """What the disk refused last, as a sentence; empty since a write that it took."""
         self._outbox = self._count_outbox()
         self._dropped: int = self._run(_DROPPED).fetchone()[0]
+        self.newest_utc: float = self._run(_NEWEST).fetchone()[0]
+        """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
@@ -125,6 +128,7 @@ class Journal:
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
                 head = self._trail.write(entry.audit)
+                newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:
                 with clearly(self._path):
                     recovery_told(self._path.parent)
@@ -133,6 +137,7 @@ class Journal:
             self._outbox = outbox
             self._dropped += dropped
             self._trail.written(head)
+            self.newest_utc = newest_utc
 
     def outbox_remove(self, *seqs: int) -> None:
         """Forget messages that the broker has acknowledged; unknown ones are ignored.
@@ -236,6 +241,15 @@ class Journal:
         with self._verifying:
             return audit.verify(journal_audit.links(self._rows), (self._trail.kept(), *heads))
 
+    def trust_clock(self, row: AuditRow) -> None:
+        """The row's time is the newest from now on: an operator says that the clock is right."""
+        with self._lock:
+            with self._transaction():
+                head = self._trail.write([row])
+                newest_utc = self._write_newest([row.utc], floor=0.0)
+            self._trail.written(head)
+            self.newest_utc = newest_utc
+
     def cut_audit(self, now_utc: float, keep_s: float) -> bool:
         """Cut the oldest rows off where all of a segment is older than `keep_s`; whether it was.
 
@@ -301,6 +315,15 @@ class Journal:
         with self._lock, self._troubled():
             return self._db.execute(sql, values).fetchall()
 
+    def _write_newest(self, times: Iterable[float], floor: float | None = None) -> float:
+        """The newest time on record with these; written where it is another second."""
+        before = self.newest_utc if floor is None else floor
+        newest_utc = max(times, default=0.0) // 1
+        if newest_utc <= before:
+            return before
+        self._run("UPDATE counters SET value = ? WHERE name = 'newest_utc'", int(newest_utc))
+        return newest_utc
+
     def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> tuple[_Outbox, int]:
         """What the outbox holds then, and how many messages had to go for it."""
         held = self._outbox
@@ -348,3 +371,8 @@ class Journal:
                 "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?",
                 RECEIPT_LIMIT,
             )
+
+
+def _times(entry: Entry) -> tuple[float, ...]:
+    """When this was recorded, by the clock of then."""
+    return (*(row.utc for row in entry.audit), *(row.received_utc for row in entry.accepted))

@@ -42,3 +42,23 @@ def test_rows_stay_for_ever_unless_a_setting_says_how_long(tmp_path: Path) -> No
     assert journal.audit_rows()[0].seq == 2 * SEGMENT + 1
     assert journal.audit_faults() == []
     journal.close()
+
+
+def test_a_clock_that_was_set_back_is_a_problem_until_it_is_right(tmp_path: Path) -> None:
+    """By more than a minute; also for the next start, and until an operator says it is right."""
+    utc = 1_795_000_000.0
+    journal = Journal.open(tmp_path)
+    journal.commit(Entry(audit=(AuditRow(utc, "event"),)))
+    journal.commit(Entry(audit=(AuditRow(utc - 9.0, "event"),)))
+    journal.close()
+    journal = Journal.open(tmp_path)
+    witness = Witness(journal)
+    assert not list(witness.problems(Instant(1.0, utc - 60.0)))
+    assert not list(witness.problems(Instant(1.0, utc + YEAR_S)))
+    (problem,) = witness.problems(Instant(1.0, utc - YEAR_S))
+    assert problem.startswith("the clock was set back: it says 2025-")
+    assert list(witness.problems(Instant(1.0, 0.0)))
+    journal.trust_clock(AuditRow(utc - YEAR_S, "trust-clock"))
+    assert not list(witness.problems(Instant(1.0, utc - YEAR_S)))
+    assert journal.audit_faults() == []
+    journal.close()

@@ -104,3 +104,10 @@ def test_a_file_without_a_head_is_wrong_usage(tmp_path: Path) -> None:
 def test_a_head_is_given_to_verify_only(station: Stopped) -> None:
     """Without `verify` nothing would be held against it."""
     assert station.run("--head", f"5:{HASH}")[0] == 2
+
+
+def test_the_clock_is_trusted_again_on_record(station: Stopped) -> None:
+    """Also while the daemon is stopped."""
+    assert station.run("trust-clock")[0] == 0
+    assert "trust-clock" in station.run()[1]
+    assert station.run("verify")[0] == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
@@ -259,6 +260,22 @@ def test_a_full_disk_does_not_fill_the_log(station: Station) -> None:
     assert told[0]["count"] == 1
     assert len(told) == 2
     assert told[1]["count"] >= 20
+
+
+def test_a_clock_set_back_revives_nothing_that_expired(station: Station) -> None:
+    """Also after a restart: what was recorded last is the least that the clock may say."""
+    expires = iso_utc(station.clock.now().utc + 5.0)
+    assert station.ask("hold")["status"] == "succeeded"
+    station.clock.advance(3600.0)
+    assert station.ask("release")["status"] == "succeeded"  # the newest time on record
+    assert station.ask("hold", expires=expires)["error"]["code"] == "expired"
+    with station.restarted() as again:  # its clock is an hour behind
+        again.run()
+        outcome = again.ask("hold", expires=expires)
+        assert (outcome["status"], outcome["error"]["code"]) == ("rejected", "precondition_failed")
+        assert "set back" in outcome["error"]["message"]
+        assert not again.driver.state.durable.held
+        assert again.ask("hold")["status"] == "succeeded"
 
 
 def test_answers_go_where_the_sender_wants_them(station: Station) -> None:

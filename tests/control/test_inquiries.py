@@ -17,6 +17,7 @@ from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
 from edge_daemon.host.journal_orders import ProductRow
+from tests.sim.clock import SimClock
 
 
 class Room:
@@ -27,11 +28,13 @@ class Room:
         self.ordered: list[QuarantineOrdered] = []
         self.delivered: list[tuple[str, dict[str, Any]]] = []
         self.told = threading.Event()
+        self.clock = SimClock()
         self.inquiries = Inquiries(
             self.journal,
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
             self._deliver,
+            self.clock,
         )
 
     def _deliver(self, answer_id: str, body: bytes) -> None:
@@ -88,6 +91,16 @@ def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
     told = {"product": "CAN", "time": "1970-01-01T00:00:00.000Z"}
     assert room.ask("order", job_order="WO-7") == told
     assert room.ask("order", job_order="WO-8") == room.ask("order", job_order=7) == {}
+
+
+def test_an_operator_may_say_that_the_clock_is_right(room: Room) -> None:
+    """It ran ahead once: the time of now counts from here on, and who said so is on record."""
+    room.journal.commit(Entry(audit=(AuditRow(3e9, "event"),)))
+    answer = room.ask("trust-clock", by="kim")
+    assert answer["status"] == "succeeded"
+    assert room.journal.newest_utc == room.clock.now().utc
+    row = room.ask("audit")["rows"][-1]
+    assert (row["kind"], row["body"]["by"]) == ("trust-clock", "kim")
 
 
 def test_a_quarantine_is_answered_when_the_driver_has_done_it(room: Room) -> None:
