@@ -259,7 +259,7 @@ def test_a_full_disk_does_not_fill_the_log(station: Station) -> None:
     told = [line for line in lines if line["event"] == "state_not_saved"]
     assert told[0]["count"] == 1
     assert len(told) == 2
-    assert told[1]["count"] >= 20
+    assert told[1]["count"] > 1
 
 
 def test_a_clock_set_back_revives_nothing_that_expired(station: Station) -> None:
