@@ -1,7 +1,8 @@
 """How commands reach a running daemon: through its broker, or the control socket beside it.
 
 Without `--local` the broker comes first; where it does not answer, or the daemon has lost it, the
-control socket is asked instead, which works on the station itself only.
+control socket is asked instead, which works on the station itself only. It comes first where the
+settings hold the daemon's own certificate.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Station:
     def __init__(self, settings: Settings, *, local: bool = False) -> None:
         self.settings = settings
         self.topics = Topics(settings.root)
-        self.is_local = local
+        self.is_local = local or self._has_certificate_of_daemon()
 
     def glance(self) -> Glance:
         """Everything that is retained, or what the control socket says.
@@ -125,6 +126,15 @@ class Station:
         return next((path for path in _socket_places(self.settings) if _is_served(path)), None)
 
     # ------------------------------------------------------------------ parts
+
+    def _has_certificate_of_daemon(self) -> bool:
+        """Whether the settings lead to a daemon here, and to its broker by its own certificate.
+
+        A broker that binds client ids to certificates would end the daemon's session for ours.
+        """
+        tls, path = self.settings.mqtt.tls, self.socket()
+        is_known = tls is not None and tls.certificate is not None
+        return is_known and path is not None and os.access(path, os.W_OK)
 
     def _instead(self, error: BrokerError) -> Glance:
         if self.socket() is None:
