@@ -132,9 +132,11 @@ class Station:
 
         A broker that binds client ids to certificates would end the daemon's session for ours.
         """
-        tls, path = self.settings.mqtt.tls, self.socket()
-        is_known = tls is not None and tls.certificate is not None
-        return is_known and path is not None and os.access(path, os.W_OK)
+        tls = self.settings.mqtt.tls
+        if tls is None or tls.certificate is None:
+            return False
+        path = self.socket()
+        return path is not None and os.access(path, os.W_OK)
 
     def _instead(self, error: BrokerError) -> Glance:
         if self.socket() is None:
