@@ -156,7 +156,10 @@ def _refuse_reserved(request_id: str, incoming: Incoming) -> None:
 
 
 def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
-    """Times that this station's clock cannot judge, or that lie beyond anything it will see."""
+    """Times that this station's clock cannot judge, or at which nobody will be there to see.
+
+    What never expires is harmless, and some senders say it with a year far ahead.
+    """
     times = {"at": request.at.utc if isinstance(request.at, AtTime) else None}
     times["expires"] = request.expires_utc
     given = {key: utc for key, utc in times.items() if utc is not None}
@@ -167,12 +170,11 @@ def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
             hint="Set the clock right, or say that it is: edge-daemon audit trust-clock.",
             code=Code.PRECONDITION_FAILED,
         )
-    for key, utc in given.items():
-        if utc > max(now.utc, newest_utc) + FARTHEST_S:
-            raise SenderError(
-                f"`{key}` is more than ten years ahead of the station's clock.",
-                hint="Use a time that is meant; `next_order` and `now` need none.",
-            )
+    if isinstance(request.at, AtTime) and request.at.utc > max(now.utc, newest_utc) + FARTHEST_S:
+        raise SenderError(
+            "`at` is more than ten years ahead of the station's clock.",
+            hint="Use a time that is meant; `next_order` and `now` need none.",
+        )
 
 
 def _refuse_expired(request: Request, now_utc: float) -> None:

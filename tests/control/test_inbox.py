@@ -333,11 +333,11 @@ YEAR_S = 365.25 * DAY_S
 @pytest.mark.parametrize(
     "text", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "2036-11-23T10:00:00Z"]
 )
-@pytest.mark.parametrize("key", ["at", "expires"])
-def test_a_time_that_nobody_means_is_refused(key: str, text: str) -> None:
+def test_a_time_that_nobody_means_is_refused(text: str) -> None:
     """More than ten years ahead: parked for ever, or a slip of the keyboard."""
-    error = refused("swap", {"model": "bottle@1.0.0", key: text})
-    assert (error.code, f"`{key}`" in error.message) == (Code.MALFORMED, True)
+    error = refused("swap", {"model": "bottle@1.0.0", "at": text})
+    assert (error.code, "`at`" in error.message) == (Code.MALFORMED, True)
+    assert read("swap", {"model": "bottle@1.0.0", "expires": text}).expires_utc is not None
 
 
 def test_ten_years_ahead_is_still_meant() -> None:
