@@ -19,7 +19,7 @@ from edge_daemon.app.reload import Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control import api, payloads
-from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
+from edge_daemon.control.arrivals import LaneCrossed, RequestArrived
 from edge_daemon.control.clerk import Exchange
 from edge_daemon.control.connection import SessionSpec
 from edge_daemon.control.desk import Desk
@@ -31,6 +31,7 @@ from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
 from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import Session
+from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import compile_source
@@ -110,6 +111,7 @@ class ControlWing:
                 lambda: self.reporter.said(),  # noqa: PLW0108 - the reporter comes later
                 lambda order: self.driver.post(order),  # noqa: PLW0108 - so does the driver
                 lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
+                clock,
             ),
         )
 
@@ -129,7 +131,13 @@ class ControlWing:
         )
         self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
         loader = self._loader
-        receipts = Receipts(ground.boot, frames.line, loader.dossier_of, loader.recipe_of)
+        receipts = Receipts(
+            ground.boot,
+            frames.line,
+            loader.dossier_of,
+            loader.recipe_of,
+            ground.journal.audit_head,
+        )
         exchange = Exchange(
             boot=ground.boot,
             topics=self.topics,
@@ -155,6 +163,7 @@ class ControlWing:
             clock=ground.clock,
             orders=self.orders,
             follow_order=frames.show,
+            newcomers=Newcomers(settings.models.store, ground.clock),
             look_again=lambda: stock(ground.store.offer()),
             quarantine_changed=self._retell_offer,
         )
@@ -259,8 +268,9 @@ class ControlWing:
 
     def _order_came(self, source: int, incoming: Incoming) -> None:
         """No frame captured from now on is judged before the order was read: it may be its own."""
-        arrived = replace(incoming, received=self._frames.ring.fence(self._ground.clock.now))
-        self.driver.post(OrderArrived(source, arrived))
+        ring = self._frames.ring
+        arrived = replace(incoming, received=ring.fence(self._ground.clock.now))
+        self.driver.post(self.orders.arrived(source, arrived, ring.lift))
 
     def _incumbent(self) -> Manifest | None:
         known = self._frames.crossing.pointer.known

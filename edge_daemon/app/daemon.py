@@ -116,6 +116,7 @@ class Daemon:
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
+            audit_keep_years=ground.settings.audit.keep_years,
             wishes=self._wishes.remarks,
             files=self._told_of_files,
             unread=control.orders.problems,

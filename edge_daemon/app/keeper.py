@@ -14,6 +14,7 @@ import structlog
 
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.kept_pictures import KeptPictures
+from edge_daemon.app.witness import Witness
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
@@ -66,6 +67,7 @@ class Watched:
     announce: Callable[[str, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
     kept_pictures: KeptPictures | None = None
+    audit_keep_years: int | None = None
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
     files: Callable[[], tuple[str, ...]] = tuple
@@ -96,6 +98,7 @@ class Keeper:
         self._summary_at = self._started_at
         self._given_up_before = self._given_up_told = watched.journal.outbox_dropped()
         self._given_up_told_at = self._started_at - TELL_AGAIN_S
+        self._witness = Witness(watched.journal, watched.audit_keep_years)
         self._is_ready = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -174,10 +177,12 @@ class Keeper:
             problems,
             watched.session.lost,
             watched.journal.outbox_depth(),
+            watched.journal.audit_head(),
         )
         self._reporter.health(vitals, watched.boot, now.at - self._started_at, now)
         self._tell_systemd(problems)
         self._look_at_disk(now)
+        self._witness.look(now)
         if now.at - self._summary_at >= SUMMARY_S:
             self._summary_at = now.at
             self._log_summary()
@@ -223,6 +228,7 @@ class Keeper:
         found.extend(watched.failures.problems())
         found.extend([watched.store()] if watched.store() else [])
         found.extend(watched.certificates.problems(self._clock.now().utc))
+        found.extend(self._witness.problems(self._clock.now()))
         found.extend((*self._disk_problems(), *watched.wishes(), *watched.files()))
         found.extend((*watched.unread(), *watched.session.problems()))
         # Last: the line runs without a broker, and what else is amiss may not.

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.heads import read_heads
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
+from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import moment
@@ -23,37 +25,67 @@ class Action(str, Enum):
     """What to do with the trail besides showing it."""
 
     VERIFY = "verify"
+    TRUST_CLOCK = "trust-clock"
 
 
 def audit(
     action: Annotated[
         Optional[Action],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Argument(help="verify: is the chain of hashes whole?", show_default=False),
+        typer.Argument(
+            help="verify: is the chain of hashes whole? trust-clock: the clock is right, though "
+            "later times are on record.",
+            show_default=False,
+        ),
+    ] = None,
+    head: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="A head that was kept: SEQ:HASH, or a file of health messages or receipts.",
+            show_default=False,
+        ),
     ] = None,
     file: ConfigFile = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many rows.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Who asked for what, and what came of it; each row carries the hash of the one before."""
-    trail = Records(Station(read_settings(file))).audit(limit, verify=action is Action.VERIFY)
+    if head is not None and action is not Action.VERIFY:
+        raise WrongUsage("--head goes with verify.", hint="edge-daemon audit verify --head ...")
+    heads = read_heads(head) if head is not None else ()
+    records = Records(Station(read_settings(file)))
+    if action is Action.TRUST_CLOCK:
+        records.trust_clock(user() or "")
+        tell("The clock counts as right from now on; that is on record.")
+        return
+    trail = records.audit(limit, heads if action is Action.VERIFY else None)
     if as_json:
         tell_json(trail, indent=2)
     elif action is None:
         show(_table(trail["rows"]))
+        tell(f"The head is row {trail['head']['seq']}; audit verify shows its hash.")
     else:
-        _tell_verdict(trail)
+        _tell_verdict(trail, len(heads))
     if trail["faults"]:
         raise typer.Exit(FAILED)
 
 
-def _tell_verdict(trail: dict[str, Any]) -> None:
-    head, faults = trail["head"], trail["faults"]
+def _tell_verdict(trail: dict[str, Any], heads: int) -> None:
+    faults = trail["faults"]
     if not faults:
-        tell(f"The trail is whole: {head['seq']} rows, the last hash is {head['hash']}.")
+        tell(f"The trail is whole, and its head is {_typed(trail)}")
+        if heads:
+            tell(f"It contains {'the head' if heads == 1 else f'all {heads} heads'} given.")
+        else:
+            tell("Whether it was written anew shows a head kept elsewhere: audit verify --head.")
         return
     for fault in faults:
         tell(fault, err=True)
     tell("Keep the state folder as it is: this is evidence.", err=True)
+
+
+def _typed(trail: dict[str, Any]) -> str:
+    """The head as `--head` takes it."""
+    return f"{trail['head']['seq']}:{trail['head']['hash']}"
 
 
 def _table(rows: list[dict[str, Any]]) -> FittedTable:

@@ -18,13 +18,17 @@ from edge_daemon.cli.station import Station
 from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inbox import refuse_steering
-from edge_daemon.control.inquiries import MOST_AUDIT_ROWS
+from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import Code, SenderError, StateError
-from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.audit import Anchor, AuditRow
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
+
+VERIFY_S = 600.0
+"""A long trail is read for minutes on a small box that inspects meanwhile."""
 
 
 class Records:
@@ -42,25 +46,20 @@ class Records:
         with self._journal() as journal:
             return [json.loads(row.body) for row in journal.history(limit)]
 
-    def audit(self, limit: int, *, verify: bool) -> dict[str, Any]:
-        """`head`, the newest `rows`, and `faults` (None where not asked for)."""
-        if self._is_running:
-            return self._station.inquire("audit", {"limit": limit, "verify": verify})
-        with self._journal() as journal:
-            return {
-                "head": {"seq": journal.audit_head().seq, "hash": journal.audit_head().hash},
-                "faults": journal.audit_faults() if verify else None,
-                "rows": [
-                    {
-                        "seq": link.seq,
-                        "time": payloads.iso_utc(link.row.utc),
-                        "kind": link.row.kind,
-                        "body": json.loads(link.row.body),
-                        "hash": link.hash,
-                    }
-                    for link in journal.audit_rows(limit)
-                ],
-            }
+    def audit(self, limit: int, heads: tuple[Anchor, ...] | None = None) -> dict[str, Any]:
+        """`head`, the newest `rows`, and `faults`.
+
+        Without `heads` the trail is not verified and `faults` is None; else it must be whole and
+        contain each of them.
+        """
+        if not self._is_running:
+            with self._journal() as journal:
+                return audit_report(journal, limit, heads)
+        if heads is None:
+            return self._station.inquire("audit", {"limit": limit})
+        pairs = [[head.seq, head.hash] for head in heads]
+        body = {"limit": limit, "verify": True, "heads": pairs}
+        return self._station.inquire("audit", body, timeout_s=VERIFY_S)
 
     def order(self, job_order: str) -> dict[str, Any] | None:
         """`product` and `time` of an order that was told with its product; None if it never was.
@@ -74,12 +73,21 @@ class Records:
             row = journal.find_order(job_order)
             return {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else None
 
+    def trust_clock(self, by: str) -> None:
+        """Take times again that the clock says, though later ones are on record."""
+        if self._is_running:
+            self._station.inquire("trust-clock", {"by": by} if by else {})
+            return
+        with self._journal() as journal:
+            who = f"{by} (uid {os.getuid()})".strip()
+            journal.trust_clock(trusted_clock(journal, SystemClock().now(), who))
+
     def refusals(self, limit: int) -> list[dict[str, Any]]:
         """The newest bundles that were refused once they were looked at, newest first.
 
         Also those that the daemon wanted by itself: for an order, or at its start.
         """
-        rows = reversed(self.audit(MOST_AUDIT_ROWS, verify=False)["rows"])
+        rows = reversed(self.audit(MOST_AUDIT_ROWS)["rows"])
         return [
             {
                 "swap_id": str(row["body"].get("swap") or ""),

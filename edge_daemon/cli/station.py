@@ -1,7 +1,8 @@
 """How commands reach a running daemon: through its broker, or the control socket beside it.
 
 Without `--local` the broker comes first; where it does not answer, or the daemon has lost it, the
-control socket is asked instead, which works on the station itself only.
+control socket is asked instead, which works on the station itself only. It comes first where the
+settings hold the daemon's own certificate.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Station:
     def __init__(self, settings: Settings, *, local: bool = False) -> None:
         self.settings = settings
         self.topics = Topics(settings.root)
-        self.is_local = local
+        self.is_local = local or self._has_certificate_of_daemon()
 
     def glance(self) -> Glance:
         """Everything that is retained, or what the control socket says.
@@ -107,11 +108,13 @@ class Station:
             tell(f"{error.message} Asking through the control socket.", err=True)
         yield from self._request_locally(verb, body, timeout_s)
 
-    def inquire(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def inquire(
+        self, verb: str, body: Mapping[str, Any], timeout_s: float = INQUIRY_S
+    ) -> dict[str, Any]:
         """Ask what only the control socket answers; raises NotReachable, or the answer's error."""
         path = self._socket_or_raise()
         try:
-            answer = list(ask(path, verb, dict(body), timeout_s=INQUIRY_S))[-1]
+            answer = list(ask(path, verb, dict(body), timeout_s=timeout_s))[-1]
         except LocalSocketError as error:
             raise NotReachable(error.message, hint=error.hint) from error
         if isinstance(answer.get("error"), dict):
@@ -123,6 +126,17 @@ class Station:
         return next((path for path in _socket_places(self.settings) if _is_served(path)), None)
 
     # ------------------------------------------------------------------ parts
+
+    def _has_certificate_of_daemon(self) -> bool:
+        """Whether the settings lead to a daemon here, and to its broker by its own certificate.
+
+        A broker that binds client ids to certificates would end the daemon's session for ours.
+        """
+        tls = self.settings.mqtt.tls
+        if tls is None or tls.certificate is None:
+            return False
+        path = self.socket()
+        return path is not None and os.access(path, os.W_OK)
 
     def _instead(self, error: BrokerError) -> Glance:
         if self.socket() is None:

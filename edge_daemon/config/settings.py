@@ -275,6 +275,13 @@ class DesiredSettings(Group):
     """The desired-state file: a version for each model, and a hold; its changes are noticed."""
 
 
+class AuditSettings(Group):
+    """What was done, and by whom, as a chain of hashes."""
+
+    keep_years: int | None = Field(default=None, ge=1, le=100)
+    """Years that rows are kept; older ones are cut off, on record. null: all are kept."""
+
+
 class LogSettings(Group):
     """How much is said."""
 
@@ -301,6 +308,7 @@ class Settings(Group):
     http: HttpSettings = HttpSettings()
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
     state_dir: FilePath = Path("/var/lib/edge-daemon")
     """What must survive a restart lies below it, in a folder of this device's name."""

@@ -78,7 +78,7 @@ ASKS: Mapping[Verb, tuple[Ask, ...]] = {
         Ask(
             "at a time",
             "Prepared now; active from the first frame at that time",
-            {"id": "s7", "model": "bottle@1.5.0", "at": "2099-12-31T23:59:59+01:00"},
+            {"id": "s7", "model": "bottle@1.5.0", "at": "2035-12-31T23:59:59+01:00"},
             ("accepted",),
         ),
         Ask(

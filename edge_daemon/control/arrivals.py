@@ -23,10 +23,14 @@ class RequestArrived:
 
 @dataclass(frozen=True)
 class OrderArrived:
-    """A payload of the MES; `source` is the place of its entry under `orders`."""
+    """A payload of the MES; `source` is the place of its entry under `orders`.
+
+    `is_fenced`: frames captured since then wait until it was read.
+    """
 
     source: int
     incoming: Incoming
+    is_fenced: bool = True
 
 
 @dataclass(frozen=True)

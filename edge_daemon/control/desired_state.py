@@ -186,7 +186,7 @@ class DesiredState:
         verb = ask.verb.value
         payload = msgspec.json.encode({k: v for k, v in document.items() if v is not None})
         topic = f"desired/request/{verb}"
-        self._with.ask(verb, Incoming(topic, payload, self._with.clock.now()))
+        self._with.ask(verb, Incoming(topic, payload, self._with.clock.now(), is_own=True))
 
     # ------------------------------------------------------------------ memory
 

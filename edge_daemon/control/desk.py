@@ -21,6 +21,7 @@ from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
+from edge_daemon.control.storm import Storm
 from edge_daemon.control.view import View
 from edge_daemon.core.actions import Action, Announce, Reply
 from edge_daemon.core.state import Operation, State
@@ -52,7 +53,8 @@ class Desk:
         self._view = View()
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
         self._arriving: Incoming | None = None
-        self._added: list[TopicRow] = []  # to be written with the next step
+        self._gathered = Draft()  # to be written with the next step
+        self._unsaved = Storm()
         self._owed = NOTHING  # has happened, and the journal could not take it yet
         self._last_outcome: dict[str, bytes] = {}  # to be told once they are durable
         self.model_state = ModelState()
@@ -65,7 +67,7 @@ class Desk:
             incoming.done()
             return None
         try:
-            request = read_request(verb, incoming, uuid.uuid4().hex)
+            request = read_request(verb, incoming, uuid.uuid4().hex, self._with.journal.newest_utc)
         except RefusedRequest as error:
             self._refuse(verb, incoming, error)
             return None
@@ -149,20 +151,20 @@ class Desk:
         self._note(Draft(outbox=[row]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
-        """Every order is on record, also one whose word means nothing here."""
+        """Every order is on record, also one whose word means nothing here; with the next step."""
         body = {"order": order.id, "product": order.product, "word": order.word}
-        audit = self._clerk.audit("order", body)
-        self._note(Draft(audit=[audit], products=[] if told is None else [told]))
+        self._gathered.audit.append(self._clerk.audit("order", body))
+        if told is not None:
+            self._gathered.products.append(told)
 
-    def add(self, row: TopicRow | None) -> None:
-        """Have it written with the next step, in the same transaction."""
+    def note_topic(self, row: TopicRow | None) -> None:
+        """What came by a topic of orders is remembered with the next step."""
         if row is not None:
-            self._added.append(row)
+            self._gathered.topics.append(row)
 
     def flush(self) -> None:
-        """Write what was added, where no step follows."""
-        if self._added:
-            self._note(Draft())
+        """Write what was noted, where no step follows."""
+        self._note(Draft())
 
     def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
         """Who changed by hand what may become active; the event beside it says what changed."""
@@ -230,16 +232,15 @@ class Desk:
             self._note(Draft())
 
     def _save(self, draft: Draft) -> None:
-        draft.topics.extend(self._added)
-        self._added.clear()
-        entry = draft.after(self._owed)
+        before = self._gathered.after(self._owed)
+        entry = draft.after(before)
+        self._gathered = Draft()
         if entry == NOTHING:
             return
         try:
             self._with.journal.commit(entry)
         except StateError:
-            if not draft.accepted:
-                self._owed = entry
+            self._owed = before if draft.accepted else entry
             raise
         self._owed = NOTHING
         self._acknowledge(draft.accepted)
@@ -250,7 +251,13 @@ class Desk:
         try:
             self._save(draft)
         except StateError as error:
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            self.tell_not_saved(error)
+
+    def tell_not_saved(self, error: StateError) -> None:
+        """The journal took nothing: each step of a full disk finds out again."""
+        count = self._unsaved.comes(self._with.clock.now().at)
+        if count is not None:
+            _log.error("state_not_saved", error=error.message, hint=error.hint, count=count)
 
     def _acknowledge(self, accepted: list[RequestRow]) -> None:
         if accepted and self._arriving is not None:
@@ -365,7 +372,7 @@ class Desk:
         try:
             self.commit(state, state, (reply,), now)
         except StateError as error:
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            self.tell_not_saved(error)
         self._answer(reply, now)
 
 

@@ -7,7 +7,6 @@ is made durable in one transaction, and only then is anything done or told.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ from edge_daemon.control.arrivals import (
 )
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.loader import Loader
+from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.trial_watch import TrialWatch
+from edge_daemon.control.waiting_room import Orders, WaitingRoom
 from edge_daemon.core import selection
 from edge_daemon.core.actions import (
     Action,
@@ -91,6 +92,7 @@ class Rooms:
     orders: OrderDesk
     follow_order: Callable[[str | None], None]
     """Told the bundle name that the line makes now: the built-in conveyor follows it."""
+    newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
     quarantine_changed: Callable[[], None] = _nothing
@@ -104,7 +106,7 @@ class Driver:
         self._rooms = rooms
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
-        self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._queue = WaitingRoom()
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -153,25 +155,24 @@ class Driver:
             self.failure = error
 
     def _turn(self) -> bool:
-        """One arrival, or one tick."""
-        try:
-            arrival = self._queue.get(timeout=TICK_S)
-        except queue.Empty:
+        """One arrival, all orders that wait, or one tick."""
+        arrival = self._queue.take(TICK_S)
+        if arrival is None:
             self._tick()
             return True
         if isinstance(arrival, Stop):
             return False
         if isinstance(arrival, RequestArrived):
             self._request_arrived(arrival)
-        elif isinstance(arrival, OrderArrived):
-            self._order_arrived(arrival)
+        elif isinstance(arrival, tuple):
+            self._orders_arrived(arrival)
         elif isinstance(arrival, LaneCrossed):
             self._lane_crossed(arrival.crossed)
         elif isinstance(arrival, QuarantineOrdered):
             self._quarantine_ordered(arrival)
         elif isinstance(arrival, Call):
             arrival.work()
-        else:
+        elif not isinstance(arrival, OrderArrived):  # those come together
             self._step(arrival)
         self._look_at_trial()
         return True
@@ -221,16 +222,26 @@ class Driver:
         choice = request.model
         if choice is None:
             return
-        if choice.version is None or selection.choose(self._state, choice) is None:
+        is_open = choice.version is None or selection.choose(self._state, choice) is None
+        if is_open and self._rooms.newcomers.may_hide(choice, self._state):
             seen = self._rooms.look_again()
             if (seen.available, seen.refused) != (self._state.available, self._state.refused):
                 self._step(seen)
 
-    def _order_arrived(self, arrival: OrderArrived) -> None:
+    def _orders_arrived(self, arrivals: Orders) -> None:
+        """One commit for all of them; each stamps its own frames."""
         try:
-            self._rooms.orders.take(arrival, self._step)
+            events = self._rooms.orders.read(arrivals)
+            if events:
+                self._step(*events)
+            else:
+                self._rooms.desk.flush()
         finally:
-            self._rooms.line.lift()
+            for arrival in arrivals:
+                if arrival.is_fenced:
+                    self._rooms.line.lift(arrival.incoming.received.at)
+        for arrival in arrivals:
+            arrival.incoming.done()
 
     def _lane_crossed(self, crossed: Crossed) -> None:
         op = self._state.op
@@ -262,20 +273,30 @@ class Driver:
 
     # ------------------------------------------------------------------ a step
 
-    def _step(self, event: Event) -> None:
+    def _step(self, *events: Event) -> None:
+        """Let the planner take them in, one after the other, and make all of it durable at once.
+
+        A request comes alone: it is refused where the journal cannot take it.
+        """
         rooms = self._rooms
         now = rooms.clock.now()
-        old = self._state
-        new, actions = step(old, event, now)
-        begun = self._open_receipts(old, new, now)
+        old = new = self._state
+        actions: list[Action] = []
+        begun: list[str] = []
+        for event in events:
+            before = new
+            new, more = step(before, event, now)
+            actions += more
+            begun += self._open_receipts(before, new, now)
         try:
             rooms.desk.commit(old, new, actions, now)
         except StateError as error:
-            if isinstance(event, RequestReceived):
-                rooms.receipts.discard(begun)
-                rooms.desk.cannot_accept(event.request, error)
-                return
-            _log.error("state_not_saved", error=error.message, hint=error.hint)
+            for event in events:
+                if isinstance(event, RequestReceived):
+                    rooms.receipts.discard(begun)
+                    rooms.desk.cannot_accept(event.request, error)
+                    return
+            rooms.desk.tell_not_saved(error)
         self._state = new
         for action in actions:
             self._perform(action)

@@ -22,16 +22,21 @@ from edge_daemon.core.values import (
     AtNextOrder,
     AtNow,
     AtTime,
+    Instant,
     ModelChoice,
     Request,
     Verb,
 )
 from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
+from edge_daemon.host.clock import set_back_s
 
 MAX_ID = 128
 MAX_TEXT = 1024
 MAX_FRAME = 2**53
+FARTHEST_S = 10 * 365.25 * 86_400.0
+RESERVED = "desired-"
+"""How the ids of the desired state begin."""
 
 _NEEDS_MODEL = {Verb.PREPARE, Verb.SWAP}
 _TAKES_MODEL = _NEEDS_MODEL | {Verb.ROLLBACK}
@@ -51,13 +56,14 @@ class RefusedRequest(SenderError):  # noqa: N818 - named as the outcome that it 
     request_id: str = ""
 
 
-def read_request(verb: str, incoming: Incoming, fresh_id: str) -> Request:
+def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) -> Request:
     """Read one request as it arrived.
 
     Args:
         verb: the last level of the topic it came by.
         incoming: the message; its `received` is the time that `expires` is held against.
         fresh_id: the id for a request that brings none; from the caller's source of chance.
+        newest_utc: the newest time on record; no time can be judged by a clock far below it.
 
     Raises:
         RefusedRequest: malformed, retained or expired; nothing may be done but to answer it.
@@ -73,7 +79,9 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str) -> Request:
                 hint="Publish it without the retain flag, and clear the retained message.",
                 code=Code.RETAINED,
             )
+        _refuse_reserved(request_id, incoming)
         request = _request(request_id, known_verb, document)
+        _refuse_times(request, incoming.received, newest_utc)
         request = _with_message_expiry(request, incoming)
         _refuse_expired(request, incoming.received.utc)
     except SenderError as error:
@@ -136,6 +144,37 @@ def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
     if request.expires_utc is not None:
         ends = min(ends, request.expires_utc)
     return replace(request, expires_utc=ends)
+
+
+def _refuse_reserved(request_id: str, incoming: Incoming) -> None:
+    """The daemon's own ids can be computed: nobody may use them up before it does."""
+    if request_id.startswith(RESERVED) and not incoming.is_own:
+        raise SenderError(
+            f"Ids that begin with {RESERVED} are the station's own.",
+            hint="Give the request another id, or leave it out.",
+        )
+
+
+def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
+    """Times that this station's clock cannot judge, or at which nobody will be there to see.
+
+    What never expires is harmless, and some senders say it with a year far ahead.
+    """
+    times = {"at": request.at.utc if isinstance(request.at, AtTime) else None}
+    times["expires"] = request.expires_utc
+    given = {key: utc for key, utc in times.items() if utc is not None}
+    if given and (behind_s := set_back_s(now, newest_utc)):
+        raise SenderError(
+            f"The station's clock was set back by {behind_s:.0f} s: it cannot tell whether "
+            f"`{next(iter(given))}` is over.",
+            hint="Set the clock right, or say that it is: edge-daemon audit trust-clock.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    if isinstance(request.at, AtTime) and request.at.utc > max(now.utc, newest_utc) + FARTHEST_S:
+        raise SenderError(
+            "`at` is more than ten years ahead of the station's clock.",
+            hint="Use a time that is meant; `next_order` and `now` need none.",
+        )
 
 
 def _refuse_expired(request: Request, now_utc: float) -> None:

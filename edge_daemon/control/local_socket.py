@@ -356,8 +356,10 @@ def _signed(by: object, who: str) -> object:
 
 
 def _is_outcome(payload: bytes) -> bool:
+    """Whether nothing follows: an outcome, or the one answer to a question."""
     with suppress(ValueError, AttributeError):
-        return json.loads(payload).get("status") in _OUTCOMES
+        status = json.loads(payload).get("status")
+        return status is None or status in _OUTCOMES
     return False
 
 

@@ -43,7 +43,7 @@ class Incoming:
     `done` acknowledges it to its carrier: call it, from any thread, once what must survive a
     power cut is in the journal. Without it the message comes again with the next connection.
     `stored` tells that the broker had it in keeping and sent it because we subscribed: it may
-    have been sent before.
+    have been sent before. `is_own`: the daemon itself asks, and may use the ids that are its own.
     """
 
     topic: str
@@ -55,6 +55,7 @@ class Incoming:
     message_expiry_s: int | None = None
     done: Callable[[], None] = _nothing
     stored: bool = False
+    is_own: bool = False
 
     @property
     def reply_to(self) -> ReplyTo:

@@ -12,19 +12,19 @@ from edge_daemon.control.messages import Incoming
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import OrderReader, Reading, Unreadable
 from edge_daemon.control.refusals import Refusals, Told
-from edge_daemon.core.events import Event, OrderReceived
+from edge_daemon.core.events import OrderReceived
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import SenderError
 from edge_daemon.host.clock import Clock
 
 _log = structlog.get_logger(__name__)
 
-Step = Callable[[Event], None]
-"""Lets the planner take one event in."""
+_Running = tuple[int, str | None, str | None]
+"""The source, the order and the product of a message that says that one order runs."""
 
 
 class OrderDesk:
-    """Only the driver's thread calls it, except `problems`."""
+    """Only the driver's thread calls it, except `problems` and `arrived`."""
 
     def __init__(
         self, readers: Sequence[OrderReader], memory: OrderMemory, desk: Desk, clock: Clock
@@ -34,6 +34,8 @@ class OrderDesk:
         self._desk = desk
         self._clock = clock
         self._refusals = Refusals()
+        self._runs: _Running | None = None
+        """What the newest message said that runs: said again it changes nothing."""
 
     def problems(self) -> tuple[str, ...]:
         """Which topics cannot be read, in a sentence."""
@@ -43,23 +45,46 @@ class OrderDesk:
         """Tell how many more could not be read, once a minute."""
         self._tell(self._refusals.tick(self._clock.now()))
 
-    def take(self, arrival: OrderArrived, step: Step) -> None:
-        """One message of a MES, from its bytes to the planner's last step for it."""
-        incoming = arrival.incoming
-        if self._memory.is_again(incoming):
-            _log.info("order_delivered_again", topic=incoming.topic)
-            self._remember(incoming)
-        else:
-            self._take(arrival.source, incoming, step)
-        incoming.done()
+    def arrived(
+        self, source: int, incoming: Incoming, lift: Callable[[float], None]
+    ) -> OrderArrived:
+        """A message as it came in, with frames fenced since `received`; on the network's thread.
 
-    def _take(self, source: int, incoming: Incoming, step: Step) -> None:
-        reader = self._readers[source]
+        It is read so far that the fence is lifted at once where no frame can be of another order:
+        a word that means nothing or that an order is done, and what runs already.
+        """
+        is_fenced = self._is_for_frames(source, incoming)
+        if not is_fenced:
+            lift(incoming.received.at)
+        return OrderArrived(source, incoming, is_fenced)
+
+    def read(self, arrivals: Iterable[OrderArrived]) -> list[OrderReceived]:
+        """Messages of a MES, one after the other: what the planner is told of them.
+
+        What is put on record for them is written with the step that follows.
+        """
+        events: list[OrderReceived] = []
+        for arrival in arrivals:
+            orders: list[JobOrder] | None = []
+            if self._memory.is_again(arrival.incoming):
+                _log.info("order_delivered_again", topic=arrival.incoming.topic)
+            else:
+                orders = self._read(arrival)
+            if orders is not None:
+                events += map(OrderReceived, orders)
+                # With what it brings about: a power cut before forgets both, one after neither.
+                self._desk.note_topic(self._memory.came(arrival.incoming))
+        return events
+
+    def _read(self, arrival: OrderArrived) -> list[JobOrder] | None:
+        """None where nothing could be read: corrected settings may read it when it comes again."""
+        incoming = arrival.incoming
+        reader = self._readers[arrival.source]
         try:
             readings = reader.read(incoming.payload, incoming.received, self._memory.product_of)
         except SenderError as error:
             self._refuse(incoming.topic, error)
-            return
+            return None
         for reading in readings:
             if isinstance(reading, Unreadable):
                 self._refuse(incoming.topic, reading.error)
@@ -67,12 +92,22 @@ class OrderDesk:
         for order in orders:
             if order in readings:
                 self._note(order)
-            if order is orders[-1]:
-                # With what it brings about: a power cut before forgets both, one after neither.
-                self._desk.add(self._memory.came(incoming))
-            step(OrderReceived(order))
-        if not readings:
-            self._remember(incoming)
+        return orders if orders or not readings else None
+
+    def _is_for_frames(self, source: int, incoming: Incoming) -> bool:
+        try:
+            readings = self._readers[source].read(incoming.payload, incoming.received, lambda _: "")
+        except SenderError:
+            return False
+        orders = [o for o in _orders(readings, incoming.received) if o.state is not None]
+        if not orders:
+            return False
+        ran, self._runs = self._runs, None
+        if not (incoming.retained or incoming.stored) and [*readings] == orders[:1]:
+            self._runs = _running(source, orders[0])
+        if self._runs is not None and self._runs == ran:
+            return False
+        return any(order.state is not OrderState.COMPLETED for order in orders)
 
     def _refuse(self, topic: str, error: SenderError) -> None:
         self._tell(self._refusals.refused(topic, error, self._clock.now()))
@@ -92,9 +127,9 @@ class OrderDesk:
         )
         self._desk.note_order(order, self._memory.told(order))
 
-    def _remember(self, incoming: Incoming) -> None:
-        self._desk.add(self._memory.came(incoming))
-        self._desk.flush()
+
+def _running(source: int, order: JobOrder) -> _Running | None:
+    return (source, order.id, order.product) if order.state is OrderState.RUNNING else None
 
 
 def _orders(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:

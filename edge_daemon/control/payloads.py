@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.terms import (
+    AuditHead,
     Box,
     CauseWord,
     CodeWord,
@@ -172,6 +173,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     frames: FrameCounts = FrameCounts()
     latency_ms: LatencyAround = LatencyAround()
     checks: tuple[CheckLine, ...] = ()
+    audit: AuditHead | None = None
     trial: str | msgspec.UnsetType = msgspec.UNSET
     """The verdict of the probation, once there is one: `confirmed` or why it was rolled back."""
 
@@ -365,6 +367,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: LatencyLine | None = None
     results_lost: int = 0
     outbox_depth: int = 0
+    audit: AuditHead | None = None
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):

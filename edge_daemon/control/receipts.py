@@ -18,12 +18,13 @@ from edge_daemon.control.payloads import (
     check_lines,
     iso_utc,
 )
-from edge_daemon.control.terms import CAUSES
+from edge_daemon.control.terms import CAUSES, AuditHead
 from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Operation
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
+from edge_daemon.host.audit import Anchor
 from edge_daemon.slots.crossing import Crossed
 from edge_daemon.slots.line import Line
 
@@ -55,8 +56,10 @@ class Receipts:
         line: Line,
         dossier_of: Callable[[Known], Dossier | None],
         recipe_of: Callable[[BundleRef | None], Recipe | None] = lambda _: None,
+        audit_head: Callable[[], Anchor] = Anchor,
     ) -> None:
         self._boot = boot
+        self._audit_head = audit_head
         self._recipe_of = recipe_of
         self._line = line
         self._dossier_of = dossier_of
@@ -122,6 +125,7 @@ class Receipts:
             latency_ms=LatencyAround(
                 latency.before_p99, latency.during_p99, _rounded(after.frame_ms.p99)
             ),
+            audit=self._audit(),
             trial=verdict,
         )
         return swap.receipt
@@ -186,7 +190,13 @@ class Receipts:
             ),
             accepted=tuple(c.name for c in dossier.checks if c.accepted) if dossier else (),
             checks=check_lines(dossier.checks) if dossier else (),
+            audit=self._audit(),
         )
+
+    def _audit(self) -> AuditHead:
+        """The trail as it was before this receipt: its own row follows, and names its digest."""
+        head = self._audit_head()
+        return AuditHead(head.seq, head.hash)
 
 
 _STAGES = frozenset({"verify", "load", "warm", "gate"})

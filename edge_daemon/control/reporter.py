@@ -24,11 +24,13 @@ from edge_daemon.control.payloads import (
     latency_line,
 )
 from edge_daemon.control.shorten import shortened
+from edge_daemon.control.terms import AuditHead
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
 from edge_daemon.core.wording import public
+from edge_daemon.host.audit import Anchor
 from edge_daemon.models.store import Offer, Problem, Store
 
 HEALTH_S = 10.0
@@ -46,6 +48,7 @@ class Vitals:
     problems: tuple[str, ...]
     results_lost: int
     outbox_depth: int
+    audit: Anchor = Anchor()
 
 
 class Reporter:
@@ -119,6 +122,7 @@ class Reporter:
             latency_ms=latency_line(vitals.latency),
             results_lost=vitals.results_lost,
             outbox_depth=vitals.outbox_depth,
+            audit=AuditHead(vitals.audit.seq, vitals.audit.hash),
         )
         self._say(self._topics.health, payloads.encode(message))
 

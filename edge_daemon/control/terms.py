@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from edge_daemon.core.state import Kind
 from edge_daemon.core.values import Reason, Status, Verdict
@@ -49,3 +49,10 @@ Box = Annotated[
     tuple[float, float, float, float],
     _schema(description="x1, y1, x2, y2 in pixels of the captured frame."),
 ]
+
+
+class AuditHead(Struct, frozen=True):
+    """The audit trail's newest row and its hash: `edge-daemon audit verify --head` takes it."""
+
+    seq: int
+    hash: Annotated[str, _schema(pattern="^[0-9a-f]{64}$")]

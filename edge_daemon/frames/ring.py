@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -184,11 +185,11 @@ class Ring:
             self._fences.append(moment.at)
             return moment
 
-    def lift(self) -> None:
-        """The oldest fence is gone: what it held back has its stamp."""
+    def lift(self, since_at: float) -> None:
+        """The fence of that moment is gone: what it held back has its stamp, or needs none."""
         with self._changed:
-            if self._fences:
-                self._fences.popleft()
+            with suppress(ValueError):
+                self._fences.remove(since_at)
             self._woken = True
             self._changed.notify_all()
 

@@ -7,6 +7,15 @@ from typing import Protocol
 
 from edge_daemon.core.values import Instant
 
+SET_BACK_S = 60.0
+"""So far behind what was recorded already, a clock was set back; less is a correction."""
+
+
+def set_back_s(now: Instant, newest_utc: float) -> float:
+    """How far the clock is behind the newest time on record; 0.0 where it was not set back."""
+    behind_s = newest_utc - now.utc
+    return behind_s if behind_s > SET_BACK_S else 0.0
+
 
 class Clock(Protocol):
     """Where an `Instant` comes from: the system, or a test that turns the hands itself."""

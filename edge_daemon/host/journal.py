@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit, journal_orders
+from edge_daemon.host import audit, journal_audit, journal_orders, journal_requests
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
-from edge_daemon.host.disk import FolderLock, SetAside, write_durably
+from edge_daemon.host.disk import FolderLock, SetAside
+from edge_daemon.host.journal_audit import Trail
 from edge_daemon.host.journal_file import (
     ANCHOR_FILE,
     FILE,
@@ -30,6 +31,7 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
+from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
 __all__ = [
@@ -47,16 +49,12 @@ OUTBOX_LIMIT = 200_000
 """Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
 OUTBOX_BYTES = 256 << 20
 """Their bytes on the disk, about; the same goes for them."""
-REQUEST_LIMIT = 10_000
-"""Answered requests kept, so that a repeat is answered with the first outcome."""
 RECEIPT_LIMIT = 10_000
 """Receipts kept as history."""
-ANCHOR_EVERY = 64
-"""Audit rows between two anchors."""
 
-_REQUEST = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
 _OUTBOX = "topic, payload, qos, properties, is_outcome"
 _SIZE = "length(payload) + length(topic) + length(properties)"
+_NEWEST = "SELECT value FROM counters WHERE name = 'newest_utc'"
 _DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
 
 
@@ -99,7 +97,6 @@ class Journal:
         self.aside: tuple[SetAside, ...] = ()
         """What lay beside it and was damaged at `open`."""
         self._path = folder / FILE
-        self._anchor_path = folder / ANCHOR_FILE
         self._folder_lock = folder_lock
         self._db = connection
         self._lock = threading.Lock()
@@ -108,10 +105,11 @@ class Journal:
         """What the disk refused last, as a sentence; empty since a write that it took."""
         self._outbox = self._count_outbox()
         self._dropped: int = self._run(_DROPPED).fetchone()[0]
-        last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        self._head = Anchor(*(last.fetchone() or ()))
-        self._anchored = self._read_anchor()
-        self._anchor_holds = self._is_in_trail(self._anchored)
+        self.newest_utc: float = self._run(_NEWEST).fetchone()[0]
+        """The newest time on record, in whole seconds: a clock below it was set back."""
+        self._requests = Requests(self._run)
+        self._trail = Trail(folder / ANCHOR_FILE, self._run)
+        self._verifying = threading.Lock()
 
     # ------------------------------------------------------------------------- write
 
@@ -125,21 +123,21 @@ class Journal:
                 if entry.state is not None:
                     sha256 = hashlib.sha256(entry.state).hexdigest()
                     self._run("INSERT OR REPLACE INTO state VALUES (0,?,?)", entry.state, sha256)
-                self._write_requests(entry)
+                answered = self._requests.write(entry)
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
-                head = self._write_audit(entry.audit)
+                head = self._trail.write(entry.audit)
+                newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:
                 with clearly(self._path):
                     recovery_told(self._path.parent)
                 self._recovery_is_told = True
-            self._outbox, self._head = outbox, head
+            self._requests.written(answered)
+            self._outbox = outbox
             self._dropped += dropped
-            if head.seq - self._anchored.seq >= ANCHOR_EVERY:
-                # The entry is durable already: an anchor that fails is tried again next time.
-                with suppress(StateError):
-                    self._anchor()
+            self._trail.written(head)
+            self.newest_utc = newest_utc
 
     def outbox_remove(self, *seqs: int) -> None:
         """Forget messages that the broker has acknowledged; unknown ones are ignored.
@@ -165,14 +163,14 @@ class Journal:
     def anchor(self) -> None:
         """Write the audit trail's newest link to its own file; `close` does so too."""
         with self._lock:
-            self._anchor()
+            self._trail.anchor()
 
     def close(self) -> None:
         """Anchor, close, and let the folder go. A second call does nothing."""
         with self._lock:
             try:
                 with suppress(StateError):
-                    self._anchor()
+                    self._trail.anchor()
                 with clearly(self._path):
                     self._db.close()
             finally:
@@ -187,13 +185,11 @@ class Journal:
 
     def find_request(self, id: str) -> RequestRow | None:  # noqa: A002 - the contract's word
         """The request of this id, open or answered; None where it was never accepted."""
-        rows = self._rows(f"SELECT {_REQUEST} FROM requests WHERE id = ?", id)
-        return RequestRow(*rows[0]) if rows else None
+        return journal_requests.find(self._rows, id)
 
     def open_requests(self) -> tuple[RequestRow, ...]:
         """Accepted and not yet answered, oldest first."""
-        sql = f"SELECT {_REQUEST} FROM requests WHERE outcome IS NULL ORDER BY seq"
-        return tuple(RequestRow(*row) for row in self._rows(sql))
+        return journal_requests.unanswered(self._rows)
 
     def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
         """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
@@ -231,20 +227,47 @@ class Journal:
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""
-        sql = "SELECT seq, utc, kind, body, prev_hash, hash FROM audit ORDER BY seq DESC LIMIT ?"
-        rows = self._rows(sql, -1 if limit is None else limit)
-        return tuple(
-            AuditLink(seq, AuditRow(utc, kind, _as_bytes(body)), prev_hash, digest)
-            for seq, utc, kind, body, prev_hash, digest in reversed(rows)
-        )
+        return journal_audit.newest(self._rows, limit)
 
     def audit_head(self) -> Anchor:
         """The trail's newest link: keep it elsewhere to prove later that nothing was cut off."""
-        return self._head
+        return self._trail.head
 
-    def audit_faults(self) -> list[str]:
-        """What is wrong with the trail and its anchor; empty when it is whole."""
-        return audit.verify(self.audit_rows(), self._read_anchor())
+    def audit_faults(self, *heads: Anchor) -> list[str]:
+        """What is wrong with the trail, its anchor and the given heads; empty when it is whole.
+
+        It reads batch by batch: a commit meanwhile waits for one of them at most.
+        """
+        with self._verifying:
+            return audit.verify(journal_audit.links(self._rows), (self._trail.kept(), *heads))
+
+    def trust_clock(self, row: AuditRow) -> None:
+        """The row's time is the newest from now on: an operator says that the clock is right."""
+        with self._lock:
+            with self._transaction():
+                head = self._trail.write([row])
+                newest_utc = self._write_newest([row.utc], floor=0.0)
+            self._trail.written(head)
+            self.newest_utc = newest_utc
+
+    def cut_audit(self, now_utc: float, keep_s: float) -> bool:
+        """Cut the oldest rows off where all of a segment is older than `keep_s`; whether it was.
+
+        The cut is on record in the same transaction.
+        """
+        if not self._verifying.acquire(blocking=False):
+            return False  # whoever reads the trail reads one that begins where it began
+        try:
+            last = self._trail.outdated(self._rows, now_utc, keep_s)
+            if last is None:
+                return False
+            with self._lock:
+                with self._transaction():
+                    head = self._trail.cut(last, now_utc)
+                self._trail.written(head)
+            return True
+        finally:
+            self._verifying.release()
 
     # ------------------------------------------------------------------------- parts
 
@@ -292,30 +315,14 @@ class Journal:
         with self._lock, self._troubled():
             return self._db.execute(sql, values).fetchall()
 
-    def _write_requests(self, entry: Entry) -> None:
-        for row in entry.accepted:
-            self._run(
-                f"INSERT INTO requests ({_REQUEST}) VALUES (?,?,?,?,?,?,?,?)",
-                *(row.id, row.verb, row.received_utc, row.status),
-                *(row.reply_to, row.body, row.outcome, row.swap_id),
-            )
-        for end in entry.outcomes:
-            changed = self._run(
-                "UPDATE requests SET status = ?, outcome = ?, swap_id = coalesce(?, swap_id)"
-                " WHERE id = ? AND outcome IS NULL",
-                *(end.status, end.outcome, end.swap_id, end.id),
-            )
-            if changed.rowcount != 1:
-                raise StateError(
-                    f"Request {end.id} has its outcome already, or was never accepted.",
-                    hint="This is a fault of the daemon itself; nothing of this step was done.",
-                )
-        if entry.accepted:
-            self._run(
-                "DELETE FROM requests WHERE outcome IS NOT NULL"
-                " AND seq <= (SELECT max(seq) FROM requests) - ?",
-                REQUEST_LIMIT,
-            )
+    def _write_newest(self, times: Iterable[float], floor: float | None = None) -> float:
+        """The newest time on record with these; written where it is another second."""
+        before = self.newest_utc if floor is None else floor
+        newest_utc = max(times, default=0.0) // 1
+        if newest_utc <= before:
+            return before
+        self._run("UPDATE counters SET value = ? WHERE name = 'newest_utc'", int(newest_utc))
+        return newest_utc
 
     def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> tuple[_Outbox, int]:
         """What the outbox holds then, and how many messages had to go for it."""
@@ -365,35 +372,7 @@ class Journal:
                 RECEIPT_LIMIT,
             )
 
-    def _write_audit(self, rows: tuple[AuditRow, ...]) -> Anchor:
-        head = self._head
-        for row in rows:
-            link = audit.chain(head, row)
-            self._run(
-                "INSERT INTO audit VALUES (?,?,?,?,?,?)",
-                *(link.seq, row.utc, row.kind, row.body, link.prev_hash, link.hash),
-            )
-            head = Anchor(link.seq, link.hash)
-        return head
 
-    def _anchor(self) -> None:
-        # An anchor that the trail contradicts is evidence: it stays until a person moves it.
-        if self._anchor_holds and self._head.seq > self._anchored.seq:
-            write_durably(self._anchor_path, self._head.to_bytes())
-            self._anchored = self._head
-
-    def _is_in_trail(self, anchor: Anchor) -> bool:
-        row = self._run("SELECT hash FROM audit WHERE seq = ?", anchor.seq).fetchone()
-        return anchor == Anchor() or (row is not None and row[0] == anchor.hash)
-
-    def _read_anchor(self) -> Anchor:
-        """The anchor on disk; one that cannot be read counts as none."""
-        try:
-            return Anchor.parse(self._anchor_path.read_bytes())
-        except (OSError, ValueError):
-            return Anchor()
-
-
-def _as_bytes(body: bytes | str) -> bytes:
-    """A row's body; who edits the file by hand leaves text, and must be found out."""
-    return body if isinstance(body, bytes) else str(body).encode()
+def _times(entry: Entry) -> tuple[float, ...]:
+    """When this was recorded, by the clock of then."""
+    return (*(row.utc for row in entry.audit), *(row.received_utc for row in entry.accepted))

@@ -53,6 +53,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE order_products (
         seq INTEGER PRIMARY KEY, job_order TEXT UNIQUE NOT NULL, product TEXT, utc REAL);
     """,
+    """
+    CREATE INDEX answered_requests ON requests (verb, status = 'rejected', seq)
+        WHERE outcome IS NOT NULL;
+    INSERT INTO counters VALUES ('newest_utc', coalesce(
+        (SELECT CAST(utc AS INTEGER) FROM audit ORDER BY seq DESC LIMIT 1), 0));
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

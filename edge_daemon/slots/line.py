@@ -82,8 +82,8 @@ class Line(Protocol):
         """Frames from this number on are of this assignment."""
         ...
 
-    def lift(self) -> None:
-        """An order was read, and has stamped its frames: the lane need not wait for it."""
+    def lift(self, since_at: float) -> None:
+        """The order that arrived then was read: the lane need not wait for it any more."""
         ...
 
     def pass_over(self, epoch: int) -> None:

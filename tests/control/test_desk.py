@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.trial import TrialLimits
+from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from tests.sim.broker import Packet
 from tests.sim.station import TOPICS, Plan, Station
@@ -240,6 +243,41 @@ def test_a_snapshot_after_a_full_disk_forgets_nothing(station: Station) -> None:
     assert state["confirmed"]
 
 
+def test_a_full_disk_does_not_fill_the_log(station: Station) -> None:
+    """Told at once, and once more a minute later with how often it came meanwhile."""
+    with capture_logs() as lines:
+        station.journal.is_full = True
+        for number in range(20):
+            station.order("CAN", order=f"WO-{number}")
+        station.until_active(CAN)
+        station.ask("hold")  # answered after all that came before it
+        station.clock.advance(61.0)
+        station.order("BTL")
+        station.until_active(B1)
+        station.ask("hold")
+        station.journal.is_full = False
+    told = [line for line in lines if line["event"] == "state_not_saved"]
+    assert told[0]["count"] == 1
+    assert len(told) == 2
+    assert told[1]["count"] > 1
+
+
+def test_a_clock_set_back_revives_nothing_that_expired(station: Station) -> None:
+    """Also after a restart: what was recorded last is the least that the clock may say."""
+    expires = iso_utc(station.clock.now().utc + 5.0)
+    assert station.ask("hold")["status"] == "succeeded"
+    station.clock.advance(3600.0)
+    assert station.ask("release")["status"] == "succeeded"  # the newest time on record
+    assert station.ask("hold", expires=expires)["error"]["code"] == "expired"
+    with station.restarted() as again:  # its clock is an hour behind
+        again.run()
+        outcome = again.ask("hold", expires=expires)
+        assert (outcome["status"], outcome["error"]["code"]) == ("rejected", "precondition_failed")
+        assert "set back" in outcome["error"]["message"]
+        assert not again.driver.state.durable.held
+        assert again.ask("hold")["status"] == "succeeded"
+
+
 def test_answers_go_where_the_sender_wants_them(station: Station) -> None:
     """To the Response Topic with its Correlation Data, which is the id where none is given."""
     heard = station.broker.watch("ops/kim")
@@ -305,6 +343,15 @@ def test_what_is_told_while_the_broker_is_away_comes_later(station: Station) -> 
     station.session.resume()
     station.outbox.wake()
     assert station.outcome(request)["status"] == "succeeded"
+
+
+def test_a_receipt_proves_what_the_audit_trail_was(station: Station) -> None:
+    """It carries the head of its moment; the completed one carries a later head."""
+    receipt = station.ask("swap", model="bottle@2.0.0")["receipt"]
+    station.until(lambda: bool(station.events("confirmed")))
+    heads = [receipt["audit"], station.events("confirmed")[0]["receipt"]["audit"]]
+    assert 0 < heads[0]["seq"] < heads[1]["seq"]
+    assert station.journal.audit_faults(*(Anchor(**head) for head in heads)) == []
 
 
 def test_every_step_is_on_the_audit_trail(station: Station) -> None:

@@ -321,3 +321,76 @@ def test_a_verb_nobody_knows_is_answered_under_its_own_id() -> None:
 def test_a_rollback_may_expect_what_it_leaves() -> None:
     """`expect` guards every change of the active model, not only a swap."""
     assert read("rollback", {"expect": "bottle@1.4.0"}).expect == ModelChoice("bottle", "1.4.0")
+
+
+# ---------------------------------------------------------------------------- times
+
+
+DAY_S = 86_400.0
+YEAR_S = 365.25 * DAY_S
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "2036-11-23T10:00:00Z"]
+)
+def test_a_time_that_nobody_means_is_refused(text: str) -> None:
+    """More than ten years ahead: parked for ever, or a slip of the keyboard."""
+    error = refused("swap", {"model": "bottle@1.0.0", "at": text})
+    assert (error.code, "`at`" in error.message) == (Code.MALFORMED, True)
+    assert read("swap", {"model": "bottle@1.0.0", "expires": text}).expires_utc is not None
+
+
+def test_ten_years_ahead_is_still_meant() -> None:
+    """A day less is taken as it is."""
+    assert read("swap", {"model": "b@1", "at": "2036-11-20T10:00:00Z"}).at != AtNow()
+
+
+@pytest.mark.parametrize("back_s", [61.0, YEAR_S, TEN])
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"expires": iso_utc(TEN + 60.0)},
+        {"at": iso_utc(TEN + 60.0)},
+        {"at": "next_order", "expires": iso_utc(TEN - 60.0)},
+    ],
+)
+def test_a_clock_that_was_set_back_judges_no_time(back_s: float, times: dict[str, str]) -> None:
+    """By a minute, by a year, to 1970: what is over could not be told from what is to come."""
+    arrived = Incoming(
+        "t", json.dumps({"model": "b@1", **times}).encode(), Instant(5.0, TEN - back_s)
+    )
+    with pytest.raises(RefusedRequest) as error:
+        read_request("swap", arrived, "fresh-1", TEN)
+    assert error.value.code == Code.PRECONDITION_FAILED
+    assert "set back" in error.value.message
+
+
+def test_what_needs_no_clock_is_taken_by_any_clock() -> None:
+    """No time, a frame, or so many seconds from now, as MQTT's Message Expiry says it."""
+    for document in ({}, {"at": {"frame": 7}}, {"at": "next_order"}):
+        body = json.dumps({"model": "b@1", **document}).encode()
+        arrived = Incoming("t", body, Instant(5.0, 0.0), message_expiry_s=60)
+        assert read_request("swap", arrived, "fresh-1", TEN).expires_utc == 60.0
+
+
+def test_a_clock_that_is_corrected_or_runs_ahead_is_trusted() -> None:
+    """Seconds back are usual; ahead, what is over is over."""
+    body = json.dumps({"expires": iso_utc(TEN + 10.0)}).encode()
+    arrived = Incoming("t", body, Instant(5.0, TEN - 59.0))
+    assert read_request("hold", arrived, "fresh-1", TEN).expires_utc == TEN + 10.0
+    late = Incoming("t", body, Instant(5.0, TEN + YEAR_S))
+    with pytest.raises(RefusedRequest) as error:
+        read_request("hold", late, "fresh-1", TEN)
+    assert error.value.code == Code.EXPIRED
+
+
+# ---------------------------------------------------------------------------- own ids
+
+
+def test_nobody_uses_up_the_stations_own_ids() -> None:
+    """They can be computed; by `id` or as Correlation Data they are refused."""
+    body = {"id": "desired-3-0123abcd-bottle", "model": "bottle@1.0.0"}
+    assert "own" in refused("swap", body).message
+    correlated = refused("hold", b"", correlation=b"desired-3-0123abcd-hold")
+    assert (correlated.code, correlated.request_id) == (Code.MALFORMED, "desired-3-0123abcd-hold")
+    assert read("swap", body, is_own=True).id == body["id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
 from edge_daemon.host.journal_orders import ProductRow
+from tests.sim.clock import SimClock
 
 
 class Room:
@@ -25,12 +27,19 @@ class Room:
         self.journal = Journal.open(folder)
         self.ordered: list[QuarantineOrdered] = []
         self.delivered: list[tuple[str, dict[str, Any]]] = []
+        self.told = threading.Event()
+        self.clock = SimClock()
         self.inquiries = Inquiries(
             self.journal,
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
-            lambda answer_id, body: self.delivered.append((answer_id, json.loads(body))),
+            self._deliver,
+            self.clock,
         )
+
+    def _deliver(self, answer_id: str, body: bytes) -> None:
+        self.delivered.append((answer_id, json.loads(body)))
+        self.told.set()
 
     def ask(self, verb: str, **document: Any) -> Any:
         answer = self.inquiries.answer(verb, document, "a-1")
@@ -61,7 +70,19 @@ def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
     room.journal.commit(Entry(audit=(AuditRow(0.0, "event", b'{"x":1}'),)))
     answer = room.ask("audit")
     assert (answer["rows"][0]["body"], answer["faults"]) == ({"x": 1}, None)
-    assert room.ask("audit", verify=True)["faults"] == []
+    assert room.ask("audit", verify=True) is None
+    assert room.told.wait(30.0)
+    assert room.delivered[0][0] == "a-1"
+    assert room.delivered[0][1]["faults"] == []
+
+
+def test_the_trail_is_held_against_the_heads_that_are_given(room: Room) -> None:
+    """One that it contains, and one that it never had."""
+    room.journal.commit(Entry(audit=(AuditRow(0.0, "event"), AuditRow(1.0, "event"))))
+    head = room.journal.audit_head()
+    room.ask("audit", verify=True, heads=[[head.seq, head.hash], [1, "0" * 64]])
+    assert room.told.wait(30.0)
+    assert room.delivered[0][1]["faults"] == ["Row 1 is not what it was when its hash was kept."]
 
 
 def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
@@ -70,6 +91,16 @@ def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
     told = {"product": "CAN", "time": "1970-01-01T00:00:00.000Z"}
     assert room.ask("order", job_order="WO-7") == told
     assert room.ask("order", job_order="WO-8") == room.ask("order", job_order=7) == {}
+
+
+def test_an_operator_may_say_that_the_clock_is_right(room: Room) -> None:
+    """It ran ahead once: the time of now counts from here on, and who said so is on record."""
+    room.journal.commit(Entry(audit=(AuditRow(3e9, "event"),)))
+    answer = room.ask("trust-clock", by="kim")
+    assert answer["status"] == "succeeded"
+    assert room.journal.newest_utc == room.clock.now().utc
+    row = room.ask("audit")["rows"][-1]
+    assert (row["kind"], row["body"]["by"]) == ("trust-clock", "kim")
 
 
 def test_a_quarantine_is_answered_when_the_driver_has_done_it(room: Room) -> None:
@@ -104,6 +135,8 @@ def test_who_is_to_blame_is_told(room: Room, error: Any, status: str) -> None:
         ("history", {"limit": True}),
         ("audit", {"limit": "many"}),
         ("audit", {"limit": MOST_AUDIT_ROWS + 1}),
+        ("audit", {"verify": True, "heads": [["1", "x"]]}),
+        ("audit", {"verify": True, "heads": "1:x"}),
         ("quarantine", {}),
         ("quarantine", {"model": 7}),
         ("quarantine", {"model": "bottle"}),

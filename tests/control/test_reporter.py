@@ -14,6 +14,7 @@ from edge_daemon.control.reporter import HEALTH_S, Reporter, Vitals, available
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.state import Durable, State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency
+from edge_daemon.host.audit import Anchor
 from edge_daemon.models.store import Store
 from tests.sim.bundles import make_bundle
 
@@ -87,6 +88,13 @@ def test_health_comes_now_and_then_and_with_each_change(bench: Bench) -> None:
     bench.health(3.0 + HEALTH_S)
     states = [body["state"] for _, body, _ in bench.carrier.said]
     assert states == ["good", "degraded", "good", "good"]
+
+
+def test_health_carries_the_head_of_the_audit_trail(bench: Bench) -> None:
+    """Whoever keeps a health message can prove later what the trail was."""
+    vitals = Vitals(Counts(), Latency(), (), 0, 0, Anchor(7, "a" * 64))
+    bench.reporter.health(vitals, "b", 0.0, Instant(0.0, 0.0))
+    assert bench.carrier.said[0][1]["audit"] == {"seq": 7, "hash": "a" * 64}
 
 
 def test_the_offer_names_what_may_not_be_used(tmp_path: Path) -> None:

@@ -96,14 +96,14 @@ def test_a_fence_keeps_what_was_captured_after_it() -> None:
     capture(ring, at=2.0)
     assert take(ring).number == 0
     assert ring.head(0) is None
-    ring.lift()
+    ring.lift(2.0)
     second = ring.head(0)
     assert second is not None
     assert second.number == 1
     capture(ring, at=3.0)
     ring.pop()
     assert ring.head(0) is None
-    ring.lift()
+    ring.lift(2.5)
     assert take(ring).number == 2
 
 

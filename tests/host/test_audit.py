@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.host import journal as journal_module
+from edge_daemon.host import journal_audit
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow, chain, verify
 from edge_daemon.host.journal import Entry, Journal
 
@@ -31,8 +31,8 @@ def test_an_untouched_trail_is_whole() -> None:
     """No fault is reported where there is none, with and without an anchor."""
     links = trail(10)
     assert verify(links) == []
-    assert verify(links, anchor_of(links[:7])) == []
-    assert verify([], Anchor()) == []
+    assert verify(links, [anchor_of(links[:7])]) == []
+    assert verify([], [Anchor()]) == []
 
 
 def edited(links: list[AuditLink]) -> list[AuditLink]:
@@ -74,7 +74,7 @@ def test_every_change_of_the_past_is_found(change: object) -> None:
     """An edit, deletion, new order, cut or a whole new past is named."""
     links = trail(10)
     assert callable(change)
-    assert verify(change(links), anchor_of(links)) != []
+    assert verify(change(links), [anchor_of(links)]) != []
 
 
 def test_a_cut_before_the_anchor_is_found_after_a_restart(tmp_path: Path) -> None:
@@ -93,15 +93,15 @@ def test_a_cut_before_the_anchor_is_found_after_a_restart(tmp_path: Path) -> Non
     again.commit(Entry(audit=tuple(AuditRow(float(n), "swap") for n in range(200))))
     again.close()
     later = Journal.open(tmp_path)
-    assert later.audit_faults() == ["Row 5 is not the one that was anchored."]
+    assert later.audit_faults() == ["Row 5 is not what it was when its hash was kept."]
     later.close()
 
 
 def test_a_long_trail_is_anchored_while_it_grows(tmp_path: Path) -> None:
     """Even a daemon that is killed leaves an anchor not far behind its trail."""
     journal = Journal.open(tmp_path)
-    for number in range(journal_module.ANCHOR_EVERY + 1):
+    for number in range(journal_audit.ANCHOR_EVERY + 1):
         journal.commit(Entry(audit=(AuditRow(float(number), "swap"),)))
     anchored = Anchor.parse((tmp_path / "audit.anchor").read_bytes())
-    assert anchored.seq == journal_module.ANCHOR_EVERY
+    assert anchored.seq == journal_audit.ANCHOR_EVERY
     journal.close()

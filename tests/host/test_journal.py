@@ -21,7 +21,7 @@ from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.state import Durable
 from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host import journal as journal_module
-from edge_daemon.host import journal_orders
+from edge_daemon.host import journal_orders, journal_requests
 from edge_daemon.host.journal import (
     AuditRow,
     Entry,
@@ -131,7 +131,7 @@ def test_old_answers_are_forgotten_but_never_an_open_request(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The requests are bounded; one without an outcome stays however old it is."""
-    monkeypatch.setattr(journal_module, "REQUEST_LIMIT", 3)
+    monkeypatch.setattr(journal_requests, "DONE_LIMIT", 3)
     journal.commit(Entry(accepted=(request(0),)))
     for number in range(1, 9):
         end = OutcomeRow(f"r{number}", "succeeded", b"1")

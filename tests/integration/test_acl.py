@@ -10,17 +10,22 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
+PEOPLE = free_port()
+"""Where the listener for people is."""
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
@@ -74,6 +79,7 @@ def broker() -> Iterator[Mosquitto]:
     shutil.copy(ROOT / "configs/mosquitto/acl", folder / "acl")
     text = (ROOT / "configs/mosquitto/mosquitto.conf").read_text()
     text = text.replace("listener 8883", f"listener {made.port} {made.host}")
+    text = text.replace("listener 8884", f"listener {PEOPLE} {made.host}")
     text = text.replace("/etc/mosquitto/", f"{folder}/").replace("/var/lib/mosquitto", str(folder))
     (folder / "mosquitto.conf").write_text(text)
     with made:
@@ -95,20 +101,24 @@ def _tls(broker: Mosquitto, name: str | None, folder: Path | None = None) -> ssl
 class Member:
     """One role's client: subscribed to everything it could think of."""
 
-    def __init__(self, broker: Mosquitto, role: str) -> None:
+    def __init__(
+        self, broker: Mosquitto, role: str, port: int | None = None, client_id: str = ""
+    ) -> None:
         self.heard: set[tuple[str, str]] = set()
         self.said: dict[str, int] = {}
         self._waited = threading.Semaphore(0)
         self._codes: dict[int, int] = {}
         self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"acl-{role}", protocol=paho.MQTTv5
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id or f"edge-daemon-{role}",
+            protocol=paho.MQTTv5,
         )
         self._client.tls_set_context(_tls(broker, role))
         self._client.on_connect = lambda *_: self._waited.release()
         self._client.on_subscribe = lambda *_: self._waited.release()
         self._client.on_publish = self._acknowledged
         self._client.on_message = self._take
-        self._client.connect(broker.host, broker.port)
+        self._client.connect(broker.host, port or broker.port)
         self._client.loop_start()
         self._wait()
 
@@ -160,14 +170,72 @@ def test_each_role_says_and_hears_its_share_only(broker: Mosquitto) -> None:
         assert {(by, topic) for by, topic in heard[role] if by in ROLES} == expected, role
 
 
+def _session(
+    broker: Mosquitto, role: str, client_id: str, port: int, *, clean: bool = False
+) -> bool | None:
+    """Connect as this role and go again: whether a session was waiting; None where refused.
+
+    `clean` ends the session that was waiting.
+    """
+    answered = threading.Event()
+    found: list[bool | None] = []
+
+    def welcomed(_c: object, _d: object, flags: Any, reason: Any, _p: object) -> None:
+        found.append(None if reason.is_failure else bool(flags.session_present))
+        answered.set()
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    client.tls_set_context(_tls(broker, role))
+    client.on_connect = welcomed
+    client.on_disconnect = lambda *_: answered.set()
+    keep = Properties(PacketTypes.CONNECT)
+    keep.SessionExpiryInterval = 0 if clean else 600
+    client.connect(broker.host, port, clean_start=clean, properties=keep)
+    client.loop_start()
+    assert answered.wait(PATIENCE_S), "the broker did not answer"
+    client.disconnect()
+    client.loop_stop()
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("victim", ROLES)
+def test_nobody_takes_over_the_session_of_another(broker: Mosquitto, victim: str) -> None:
+    """Every role, by every other role's id and by either door: what waits for it stays its own."""
+    own = f"edge-daemon-{victim}"
+    _session(broker, victim, own, broker.port)
+    for role in ROLES:
+        for client_id in (own, victim, f"{own}-2", ""):
+            for port in (broker.port, PEOPLE) if role != victim else (PEOPLE,):
+                _session(broker, role, client_id, port, clean=True)
+                assert _session(broker, victim, own, broker.port), (role, client_id, port)
+
+
+def test_a_session_is_of_its_certificate(broker: Mosquitto) -> None:
+    """A station finds its own again, whatever it calls itself; nobody else finds one by its id."""
+    _session(broker, STATION, "edge-daemon-line3-cam1", broker.port)
+    assert _session(broker, STATION, "edge-daemon-else", broker.port)
+    for port in (broker.port, PEOPLE):
+        for name in (STATION, "nodered_1"):  # no id may begin so
+            assert _session(broker, OTHER, name, port) is None
+
+
+def test_people_have_several_clients_at_once(broker: Mosquitto) -> None:
+    """By the door for people each has an id of its own; by the other one they would part."""
+    first, second = (Member(broker, "ops", PEOPLE, f"edge-daemon-client-{n}") for n in (1, 2))
+    assert second.speak("ops", f"edge/{STATION}/request/swap")
+    assert first.speak("ops", f"edge/{STATION}/request/swap")
+    for member in (first, second):
+        member.leave()
+
+
 def _is_admitted(broker: Mosquitto, context: ssl.SSLContext) -> bool:
-    """Whether CONNECT is answered with yes: MQTT 3.1.1 in fourteen bytes."""
+    """Whether CONNECT is answered with yes: MQTT 3.1.1 in 27 bytes."""
     try:
         with (
             socket.create_connection((broker.host, broker.port), timeout=PATIENCE_S) as plain,
             context.wrap_socket(plain, server_hostname=broker.host) as tls,
         ):
-            tls.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+            tls.sendall(b"\x10\x19\x00\x04MQTT\x04\x02\x00\x3c\x00\x0dedge-daemon-x")
             return tls.recv(4) == b"\x20\x02\x00\x00"
     except OSError:
         return False

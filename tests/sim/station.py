@@ -13,14 +13,15 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
-from edge_daemon.control.arrivals import LaneCrossed, OrderArrived, RequestArrived
+from edge_daemon.control.arrivals import LaneCrossed, RequestArrived
 from edge_daemon.control.clerk import Exchange
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver, Rooms
@@ -29,6 +30,7 @@ from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import SessionSpec
+from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import compile_source
@@ -36,7 +38,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import stock
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import SlotLost
+from edge_daemon.core.events import SlotLost, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
@@ -84,11 +86,13 @@ class BreakableJournal(Journal):
 
     is_full = False
     is_unreadable = False
+    commits = 0
 
     def commit(self, entry: Entry) -> None:
         if self.is_full:
             raise StateError("There is no room left on the disk.", hint="Free space.")
         super().commit(entry)
+        self.commits += 1
 
     def find_request(self, id: str) -> Any:  # noqa: A002 - the contract's word
         if self.is_unreadable:
@@ -129,6 +133,8 @@ class Station:
         self.broker = broker or SimBroker()
         self.boot = uuid.uuid4().hex[:8]
         self.results: list[Judged] = []
+        self.looks = 0
+        """At the whole store, for the sake of a request."""
         self.scenes: list[str | None] = []
         self.snapshot_error: EdgeDaemonError | None = None
         self._heard: list[Packet] = []
@@ -190,7 +196,13 @@ class Station:
             self._incumbent,
         )
         loader = self.loader
-        self.receipts = Receipts(self.boot, self.line, loader.dossier_of, loader.recipe_of)
+        self.receipts = Receipts(
+            self.boot,
+            self.line,
+            loader.dossier_of,
+            loader.recipe_of,
+            self.journal.audit_head,
+        )
         self.metrics = Metrics()
         exchange = Exchange(
             boot=self.boot,
@@ -217,7 +229,8 @@ class Station:
             clock=self.clock,
             orders=self.orders,
             follow_order=self.scenes.append,
-            look_again=lambda: stock(self.store.offer()),
+            newcomers=Newcomers(self.folder / "store", self.clock),
+            look_again=self._look_again,
             quarantine_changed=lambda: None,
         )
         self.driver = Driver(rooms, self._first_state(), plan.trial)
@@ -235,7 +248,11 @@ class Station:
 
     def _order_came(self, source: int, incoming: Incoming) -> None:
         arrived = replace(incoming, received=self.ring.fence(self.clock.now))
-        self.driver.post(OrderArrived(source, arrived))
+        self.driver.post(self.orders.arrived(source, arrived, self.ring.lift))
+
+    def _look_again(self) -> StoreChanged:
+        self.looks += 1
+        return stock(self.store.offer())
 
     def _incumbent(self) -> Manifest | None:
         known = self.crossing.pointer.known
@@ -292,6 +309,22 @@ class Station:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """The driver is at something else meanwhile: whatever arrives waits."""
+        begun, over = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            assert over.wait(GENEROUS_S)
+
+        self.driver.call(work)
+        assert begun.wait(GENEROUS_S)
+        try:
+            yield
+        finally:
+            over.set()
 
     def pause_camera(self) -> None:
         self._camera_paused.set()

@@ -1,0 +1,55 @@
+"""Whether a request may mean a bundle that came to the store a moment ago.
+
+The store is watched, and a request can be faster than the news. But a look at the whole store is
+slow, and anybody may ask for what is not there: so one folder is looked for first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge_daemon.core.state import State
+from edge_daemon.core.values import BundleRef, ModelChoice
+from edge_daemon.host.clock import Clock
+from edge_daemon.models.manifest import MANIFEST_FILE
+
+AGAIN_S = 1.0
+"""Between two looks at the store for the sake of what was looked at already."""
+
+
+class Newcomers:
+    """Only the driver's thread asks."""
+
+    def __init__(self, store: Path, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._looked_for: frozenset[BundleRef] = frozenset()
+
+    def may_hide(self, choice: ModelChoice, state: State) -> bool:
+        """Whether the store is to be looked at before this choice is judged."""
+        usable = {known.ref for known in state.available if known.ref.name == choice.name}
+        if choice.version:
+            usable &= {BundleRef(choice.name, choice.version)}
+        # What came or went unseen; what was refused may have been mended since.
+        unlike = self._complete(choice) ^ usable
+        now = self._clock.now().at
+        is_due = now - self._looked_at >= AGAIN_S
+        looked_for = frozenset() if is_due else self._looked_for
+        if not is_due:
+            unlike -= {ref for ref, _ in state.refused}
+        if not unlike - looked_for:
+            return False
+        self._looked_for, self._looked_at = looked_for | unlike, now
+        return True
+
+    def _complete(self, choice: ModelChoice) -> set[BundleRef]:
+        """The versions of this name, or the one that is named, whose folder is complete."""
+        folder = self._store / choice.name
+        try:
+            versions = [choice.version] if choice.version else os.listdir(folder)
+        except OSError:
+            return set()
+        refs = (BundleRef(choice.name, version) for version in versions)
+        return {ref for ref in refs if (folder / ref.version / MANIFEST_FILE).exists()}

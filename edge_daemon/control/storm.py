@@ -1,0 +1,22 @@
+"""A fault that comes again and again: told at once, then as a count each minute."""
+
+from __future__ import annotations
+
+EVERY_S = 60.0
+"""Between two lines of the log about the same fault."""
+
+
+class Storm:
+    """Counts one kind of fault."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def comes(self, at: float) -> int | None:
+        """It came once more: how often it came since it was told last; None: do not tell it now."""
+        self._untold += 1
+        if at - self._told_at < EVERY_S:
+            return None
+        count, self._untold, self._told_at = self._untold, 0, at
+        return count

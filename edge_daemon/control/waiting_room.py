@@ -1,0 +1,55 @@
+"""Where arrivals wait for the driver: in order, but an order of the MES for no row of requests.
+
+Frames wait until an order was read. So orders that wait are taken together, and overtake all but
+one of the arrivals before them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from itertools import count
+
+from edge_daemon.control.arrivals import Arrival, OrderArrived
+
+TOGETHER = 64
+"""Orders that are taken at once, at most: the ones behind them wait for their one commit."""
+
+Orders = tuple[OrderArrived, ...]
+
+
+class WaitingRoom:
+    """Any thread puts, one takes."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = count()
+        self._orders: deque[tuple[int, OrderArrived]] = deque()
+        self._others: deque[tuple[int, Arrival]] = deque()
+        self._let_one_go = False
+
+    def put(self, arrival: Arrival) -> None:
+        """Returns at once."""
+        with self._changed:
+            if isinstance(arrival, OrderArrived):
+                self._orders.append((next(self._number), arrival))
+            else:
+                self._others.append((next(self._number), arrival))
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> Arrival | Orders | None:
+        """The next arrival, or all orders that are next; None after the timeout."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._orders or self._others, timeout_s)
+            if self._orders and not self._is_other_next():
+                self._let_one_go = False
+                many = min(TOGETHER, len(self._orders))
+                return tuple(self._orders.popleft()[1] for _ in range(many))
+            if self._others:
+                self._let_one_go = True
+                return self._others.popleft()[1]
+            return None
+
+    def _is_other_next(self) -> bool:
+        came_first = bool(self._others) and self._others[0][0] < self._orders[0][0]
+        return came_first and not self._let_one_go

@@ -1,0 +1,64 @@
+"""The log keeps heads of the audit trail, and rows go when they are too old."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from edge_daemon.app.witness import EVERY_S, YEAR_S, Witness
+from edge_daemon.core.values import Instant
+from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal import Entry, Journal
+from edge_daemon.host.journal_audit import SEGMENT
+
+
+def test_each_new_head_is_told_at_most_once_a_minute(tmp_path: Path) -> None:
+    """Whoever keeps the log elsewhere keeps heads; a trail that did not grow tells nothing."""
+    journal = Journal.open(tmp_path)
+    witness = Witness(journal)
+    with capture_logs() as lines:
+        for second in range(4 * int(EVERY_S)):
+            if second < EVERY_S:
+                journal.commit(Entry(audit=(AuditRow(float(second), "order"),)))
+            witness.look(Instant(float(second), float(second)))
+    assert [line["seq"] for line in lines] == [1, 60]
+    assert lines[-1]["hash"] == journal.audit_head().hash
+    journal.close()
+
+
+def test_rows_stay_for_ever_unless_a_setting_says_how_long(tmp_path: Path) -> None:
+    """`audit.keep_years`; a segment a minute."""
+    journal = Journal.open(tmp_path)
+    for years in (0, 1, 20, 20):
+        rows = tuple(AuditRow(years * YEAR_S + n, "order") for n in range(SEGMENT))
+        journal.commit(Entry(audit=rows))
+    now = 20 * YEAR_S + SEGMENT
+    Witness(journal).look(Instant(0.0, now))
+    assert journal.audit_rows()[0].seq == 1
+    witness = Witness(journal, keep_years=10)
+    for minute in range(4):
+        witness.look(Instant(minute * EVERY_S, now))
+    assert journal.audit_rows()[0].seq == 2 * SEGMENT + 1
+    assert journal.audit_faults() == []
+    journal.close()
+
+
+def test_a_clock_that_was_set_back_is_a_problem_until_it_is_right(tmp_path: Path) -> None:
+    """By more than a minute; also for the next start, and until an operator says it is right."""
+    utc = 1_795_000_000.0
+    journal = Journal.open(tmp_path)
+    journal.commit(Entry(audit=(AuditRow(utc, "event"),)))
+    journal.commit(Entry(audit=(AuditRow(utc - 9.0, "event"),)))
+    journal.close()
+    journal = Journal.open(tmp_path)
+    witness = Witness(journal)
+    assert not list(witness.problems(Instant(1.0, utc - 60.0)))
+    assert not list(witness.problems(Instant(1.0, utc + YEAR_S)))
+    (problem,) = witness.problems(Instant(1.0, utc - YEAR_S))
+    assert problem.startswith("the clock was set back: it says 2025-")
+    assert list(witness.problems(Instant(1.0, 0.0)))
+    journal.trust_clock(AuditRow(utc - YEAR_S, "trust-clock"))
+    assert not list(witness.problems(Instant(1.0, utc - YEAR_S)))
+    assert journal.audit_faults() == []
+    journal.close()

@@ -1,0 +1,55 @@
+"""Which way a command goes: by the broker, unless that would be in the daemon's own name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon import config
+from edge_daemon.cli.station import Station
+from edge_daemon.config import Settings
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="ed-"))  # the path of a socket must be short
+    yield made
+    shutil.rmtree(made)
+
+
+def settings(folder: Path, **mqtt: object) -> Settings:
+    for name in ("ca", "cam1"):
+        (folder / f"{name}.pem").write_text("")
+    file = folder / "cam1.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                "device": "cam1",
+                "mqtt": mqtt,
+                "camera": {"source": "conveyor:"},
+                "models": {"trust": {"required": False}},
+                "state_dir": str(folder),
+            }
+        )
+    )
+    return config.load(file)
+
+
+def test_nobody_asks_a_broker_in_the_daemons_own_name(folder: Path) -> None:
+    """A broker that binds ids to certificates would end the session of the daemon beside us."""
+    tls = {"ca": "ca.pem", "certificate": "cam1.pem", "key": "cam1.pem"}
+    assert not Station(settings(folder, tls=tls)).is_local  # it runs elsewhere, or not at all
+    (folder / "cam1").mkdir()
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(folder / "cam1" / "control.sock"))
+        served.listen()
+        assert Station(settings(folder, tls=tls)).is_local
+        assert not Station(settings(folder, tls={"ca": "ca.pem"})).is_local
+        assert not Station(settings(folder)).is_local
+        assert Station(settings(folder), local=True).is_local
