@@ -16,6 +16,7 @@ from edge_daemon.host.disk import Reserve, SetAside
 from edge_daemon.host.gpu import Gpu, open_gpu
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.metrics import Metrics
+from edge_daemon.models.bundle import vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 
@@ -56,6 +57,8 @@ class Foundation:
             scratch = folder / SCRATCH
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
+            models = settings.models
+            trust = Trust(models.trust.public_keys, models.trust.required)
             return cls(
                 settings=settings,
                 clock=clock,
@@ -64,8 +67,8 @@ class Foundation:
                 journal=journal,
                 metrics=Metrics(),
                 gpu=open_gpu(settings.slots.device, os.environ),
-                store=Store(settings.models.store, folder, settings.models.floor),
-                trust=Trust(settings.models.trust.public_keys, settings.models.trust.required),
+                store=Store(models.store, folder, models.floor, vouched_reader(trust)),
+                trust=trust,
                 scratch=scratch,
                 reserve=reserve,
                 aside=aside,

@@ -8,6 +8,8 @@ verified_copy    the same bytes in a private folder, each compared with its dige
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,12 @@ from edge_daemon.models.picture_size import MAX_PIXELS, picture_size
 from edge_daemon.models.trust import Signer, Trust
 
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
+
+SPARSE_BYTES = 64 << 20
+"""Weights below this size are copied however they lie on the disk."""
+
+MIN_LEFT_BYTES = 64 << 20
+"""What a copy must leave free: journal, logs and the outbox go on meanwhile."""
 
 _COPY_AGAIN = "Copy the bundle again, complete."
 
@@ -76,6 +84,18 @@ def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
     return manifest
 
 
+def vouched_reader(trust: Trust) -> Callable[[Path], Manifest]:
+    """`read_manifest` for a store where signatures are required: what no key vouches for is not
+    offered, so that it takes no name and no version from what is signed."""
+
+    def read(folder: Path) -> Manifest:
+        manifest = read_manifest(folder)
+        trust.vouch(folder, manifest.sha256)
+        return manifest
+
+    return read if trust.required else read_manifest
+
+
 def verified_copy(
     manifest: Manifest,
     folder: Path,
@@ -92,6 +112,7 @@ def verified_copy(
     the folder changed its shape or an image is covered by nothing, load_failed for weights that
     are plainly another kind of file; BoxError when this box cannot write the copy.
     """
+    trust.vouch(folder, manifest.sha256)
     try:
         destination.mkdir(mode=0o700, parents=True)
     except OSError as error:
@@ -116,9 +137,51 @@ def _copy(
     with Folder(folder) as opened:
         files, folders = opened.entries()
         _check_files(manifest, files, folders)
+        _refuse_sparse(manifest, opened)
+        _refuse_without_room(destination, sum(entry.size for entry in files))
         return {
             entry.path: opened.copy(entry.path, destination, entry.size, tell) for entry in files
         }
+
+
+def _refuse_sparse(manifest: Manifest, folder: Folder) -> None:
+    """Weights are noise: a file that is mostly holes holds none, and would grow when copied."""
+    if manifest.weights.is_folder or manifest.weights.size < SPARSE_BYTES:
+        return
+    fd = folder.open(manifest.weights.file)
+    try:
+        written = _written_bytes(fd, manifest.weights.size)
+    finally:
+        os.close(fd)
+    if written < manifest.weights.size // 16:
+        raise BundleError(
+            f"{manifest.weights.file} of {manifest.ref} is mostly holes: it holds no weights.",
+            hint=_COPY_AGAIN,
+        )
+
+
+def _written_bytes(fd: int, size: int) -> int:
+    """Bytes of a file that are not holes; all of them where the file system knows no holes."""
+    written = at = 0
+    try:
+        while at < size:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+            end = os.lseek(fd, at, os.SEEK_HOLE)
+            written, at = written + end - at, end
+    except OSError as error:
+        return written if error.errno == errno.ENXIO else size  # ENXIO: only a hole is left
+    return written
+
+
+def _refuse_without_room(destination: Path, size_bytes: int) -> None:
+    """A copy that cannot be finished is not begun: the disk holds the daemon's journal as well."""
+    free = os.statvfs(destination)
+    left_bytes = free.f_bavail * free.f_frsize - size_bytes
+    if left_bytes < MIN_LEFT_BYTES:
+        raise BoxError(
+            f"The bundle takes {size_bytes >> 20} MiB, and too little would be left on the disk.",
+            hint="Free space where the daemon's state is.",
+        )
 
 
 def _check(

@@ -27,7 +27,7 @@ from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BundleError, Code, ConfigurationError
 from edge_daemon.models.files import Folder, sync_folder
-from edge_daemon.models.manifest import SIGNATURE_FILE
+from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge_daemon.models.shared_folder import replace_file
 
 _MAX_SIGNATURE_BYTES = 4 << 20
@@ -76,11 +76,7 @@ class Trust:
             content = _read_signature(opened)
             files = {entry.path for entry in opened.entries()[0]} - {SIGNATURE_FILE}
         if content is None:
-            if self.required:
-                raise _untrusted(
-                    f"The bundle has no {SIGNATURE_FILE}.",
-                    "Sign it: edge-daemon models sign FOLDER --key KEY",
-                )
+            self._refuse_unsigned()
             return None
         if not self.public_keys:
             return None
@@ -91,6 +87,39 @@ class Trust:
                 "Sign the whole folder again.",
             )
         return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
+
+    def vouch(self, folder: Path, manifest_sha256: str) -> None:
+        """Check that a key made the signature, and that it is one of this `model.yaml`.
+
+        So much is known before any weights are read. Raises BundleError(not_trusted) as `verify`.
+        """
+        with Folder(folder) as opened:
+            content = _read_signature(opened)
+        if content is None:
+            self._refuse_unsigned()
+        elif self.public_keys:
+            if _claimed_digests(content).get(MANIFEST_FILE) != manifest_sha256:
+                raise _untrusted(
+                    f"The signature is not one of this {MANIFEST_FILE}.",
+                    "Sign the bundle again, as it is now.",
+                )
+            self._refuse_unless_signed(content)
+
+    def _refuse_unsigned(self) -> None:
+        if self.required:
+            raise _untrusted(
+                f"The bundle has no {SIGNATURE_FILE}.",
+                "Sign it: edge-daemon models sign FOLDER --key KEY",
+            )
+
+    def _refuse_unless_signed(self, content: bytes) -> None:
+        reasons = []
+        for key in self.public_keys:
+            reason = _reason_against_signature(content, key)
+            if reason is None:
+                return
+            reasons.append(f"{key.name}: {reason}")
+        raise self._not_vouched_for(reasons)
 
     def _verified_key(self, folder: Path, content: bytes) -> Path:
         reasons = []
@@ -103,7 +132,10 @@ class Trust:
                 if reason is None:
                     return key
                 reasons.append(f"{key.name}: {reason}")
-        raise _untrusted(
+        raise self._not_vouched_for(reasons)
+
+    def _not_vouched_for(self, reasons: Sequence[str]) -> BundleError:
+        return _untrusted(
             "No configured key vouches for the bundle: it was signed with another key, or changed"
             f" since. Known are {listed([key.name for key in self.public_keys])}.",
             "Sign it with a trusted key, or add the signer's key to models.trust.public_keys.",
@@ -211,6 +243,20 @@ def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
         config.set_hashing_config(_hashing()).verify(folder, signature)
     except Exception as error:
         return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _reason_against_signature(content: bytes, key: Path) -> str | None:
+    """Why this key did not make the signature; the files that it speaks of are not looked at."""
+    verifying: Any = import_module("model_signing._signing.sign_ec_key")
+    signatures: Any = import_module("model_signing._signing.sign_sigstore_pb")
+    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
+        path = Path(private) / SIGNATURE_FILE
+        path.write_bytes(content)
+        try:
+            verifying.Verifier(key).verify(signatures.Signature.read(path))
+        except Exception as error:
+            return " ".join(str(error).split()) or type(error).__name__
     return None
 
 

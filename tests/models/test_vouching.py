@@ -1,0 +1,77 @@
+"""Where signatures are required: trust is asked before bytes are copied, and before a name counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.errors import BundleError, Code
+from edge_daemon.models.bundle import read_manifest, verified_copy, vouched_reader
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust, generate_keypair, sign
+from tests.models.test_bad_bundles import put
+from tests.sim.bundles import make_bundle
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Trust]:
+    private, public = generate_keypair(tmp_path, "line3")
+    return private, Trust((public,), required=True)
+
+
+def versions(store: Store) -> list[str]:
+    return [str(known.ref) for known in store.available()]
+
+
+def test_what_nobody_signed_takes_no_name(tmp_path: Path, keys: tuple[Path, Trust]) -> None:
+    """An unsigned 98.0.0 is not the newest; an unsigned 1.1.0 that came first keeps nobody out."""
+    private, trust = keys
+    root = tmp_path / "store"
+    make_bundle(root, "bottle@1.0.0", key=private)
+    make_bundle(root, "bottle@98.0.0")
+    squatter = make_bundle(root, "bottle@1.1.0")
+    store = Store(root, tmp_path / "state", read=vouched_reader(trust))
+    assert versions(store) == ["bottle@1.0.0"]
+    assert {problem.error.code for problem in store.problems()} == {Code.NOT_TRUSTED}
+    squatter.rename(tmp_path / "gone")
+    make_bundle(root, "bottle@1.1.0", golden=1, key=private)
+    assert versions(store) == ["bottle@1.0.0", "bottle@1.1.0"]
+
+
+def test_where_no_signature_is_required_each_bundle_counts(tmp_path: Path) -> None:
+    """As before."""
+    make_bundle(tmp_path / "store")
+    store = Store(tmp_path / "store", read=vouched_reader(Trust()))
+    assert versions(store) == ["bottle@1.0.0"]
+
+
+@pytest.mark.parametrize("fault", ["unsigned", "stranger", "changed"])
+def test_nothing_is_copied_before_a_key_vouches_for_it(
+    tmp_path: Path, keys: tuple[Path, Trust], fault: str
+) -> None:
+    """Gigabytes of a stranger never reach the disk of the daemon's state."""
+    private, trust = keys
+    folder = make_bundle(tmp_path / "store", key=None if fault == "unsigned" else private)
+    if fault == "stranger":
+        stranger, _ = generate_keypair(tmp_path, "stranger")
+        sign(folder, stranger)
+    elif fault == "changed":
+        put("recipe", "confidence", value=0.9)(folder)
+    destination, read = tmp_path / "private", []
+    with pytest.raises(BundleError) as caught:
+        verified_copy(read_manifest(folder), folder, destination, trust, read.append)
+    assert caught.value.code is Code.NOT_TRUSTED
+    assert (read, destination.exists()) == ([], False)
+
+
+def test_weights_of_holes_are_refused_at_once(tmp_path: Path) -> None:
+    """Some kilobytes on the disk, gigabytes when copied."""
+    folder = make_bundle(tmp_path / "store")
+    with (folder / "weights.pt").open("r+b") as weights:
+        weights.truncate(6 << 30)
+    put("weights", "size", value=6 << 30)(folder)
+    destination, read = tmp_path / "private", []
+    with pytest.raises(BundleError, match="holes"):
+        verified_copy(read_manifest(folder), folder, destination, Trust(), read.append)
+    assert (read, destination.exists()) == ([], False)
