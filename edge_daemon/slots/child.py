@@ -59,6 +59,7 @@ class WorkerSpec:
         scratch: where its own scratch folder is made; None: where the box keeps such things.
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
         large_files: whether it may write files of gigabytes, as a worker that makes engines must.
+        landlock: the newest ABI of Landlock to use; None: the kernel's own.
     """
 
     engine: str
@@ -67,6 +68,7 @@ class WorkerSpec:
     scratch: str | None = None
     memory_bytes: int = 0
     large_files: bool = False
+    landlock: int | None = None
 
 
 class WorkerProcess:
@@ -255,6 +257,7 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
         gpu=str(spec.options.get("device", "cpu")).startswith("cuda"),
         memory_bytes=spec.memory_bytes,
         large_files=spec.large_files,
+        landlock=spec.landlock,
     )
 
 

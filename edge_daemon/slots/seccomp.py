@@ -32,7 +32,8 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "process_madvise": (440, 440), "process_mrelease": (448, 448), "kcmp": (312, 272),
     "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "tkill": (200, 130),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "ioprio_set": (251, 30),
-    "sched_setattr": (314, 274), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "sched_setparam": (142, 118), "setpgid": (109, 154),
+    "setsid": (112, 157),
     # a pair of datagram sockets can send to any named socket, so not even that
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
@@ -73,7 +74,8 @@ _WEIGHED: Final[dict[str, tuple[int, int]]] = {
     "clone": (56, 220), "clone3": (435, 435), "kill": (62, 129), "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "prctl": (157, 167),
     "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
-    "prlimit64": (302, 261), "ioctl": (16, 29), "memfd_create": (319, 279), "seccomp": (317, 277),
+    "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25),
+    "memfd_create": (319, 279), "seccomp": (317, 277),
 }  # fmt: skip
 
 # Where Landlock is lacking: nothing is made, renamed or removed, and nothing opened for writing.
@@ -93,8 +95,14 @@ _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _CLONE_THREAD = 0x00010000
 _PRIO_PROCESS = 0
-_PRCTL_DENIED = (1, 4, 8, 28, 35, 0x59616D61)  # death signal, dumpable, keepcaps, securebits, mm,
-_IOCTL_DENIED = (0x5412, 0x541C, 0x5423)  # ptracer; typing into, drawing on, turning a terminal
+# death signal, dumpable, keepcaps, securebits, mm, ptracer
+_PRCTL_DENIED = (1, 4, 8, 28, 35, 0x59616D61)
+# The kernel itself signals the owner of a descriptor, whoever that is; before Linux 6.12, Landlock
+# does not see it. FIOSETOWN and SIOCSPGRP name the owner as F_SETOWN does.
+# SETOWN, SETSIG, SETOWN_EX, SETLEASE, NOTIFY
+_FCNTL_DENIED = (8, 10, 15, 1024, 1026)
+# typing into, drawing on, turning and taking a terminal, its process group; FIOSETOWN, SIOCSPGRP
+_IOCTL_DENIED = (0x5412, 0x541C, 0x5423, 0x540E, 0x5410, 0x8901, 0x8902)
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,7 @@ def _weighed(own: Own) -> dict[str, list[Step]]:
         "rt_tgsigqueueinfo": only_mine,
         "prctl": _none_of(0, _PRCTL_DENIED),
         "ioctl": _none_of(1, _IOCTL_DENIED),
+        "fcntl": _none_of(1, _FCNTL_DENIED),
         # back to the usual priority, which is harmless whoever gets it
         "setpriority": [
             _argument(0),
