@@ -212,7 +212,8 @@ def _kernel() -> dict[str, Callable[[], object]]:
     machine = os.uname().machine
     others = {"bpf": (321, 280), "perf_event": (298, 241), "userfaultfd": (323, 282)}
     others |= {"add_key": (248, 217), "reboot": (169, 142), "personality": (135, 92)}
-    others |= {"set_clock": (227, 112)}
+    others |= {"set_clock": (227, 112), "watch_files": (294, 26)}
+    others |= {"send_descriptors": (46, 211), "send_many_descriptors": (307, 269)}
     for name, numbers in others.items():
         calls[name] = numbers[machine == "aarch64"]
     return {

@@ -37,6 +37,9 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     # a pair of datagram sockets can send to any named socket, so not even that
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    # what the kernel counts for a whole user, the daemon with it: descriptors in flight, watches
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     # what Landlock does not cover
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),

@@ -57,7 +57,8 @@ IN_A_PROCESS = """
 import json, os, sys, tempfile
 from edge_daemon.slots import attempts, cage, landlock, seccomp
 
-lacking, loot, scratch = json.loads(sys.argv[1]), attempts.Loot(**json.loads(sys.argv[2])), sys.argv[3]
+lacking, scratch = json.loads(sys.argv[1]), sys.argv[3]
+loot = attempts.Loot(**json.loads(sys.argv[2]))
 
 def lack(*_):
     raise OSError(95, "not in this kernel")
@@ -289,6 +290,9 @@ def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.Ow
         ("x86_64", 16, (0, 0x5412), "EPERM"),  # ioctl: typing into a terminal
         ("x86_64", 16, (0, 0x8901), "EPERM"),  # ioctl: whom a descriptor's signals go to
         ("x86_64", 16, (0, 0x5401), "allowed"),
+        ("x86_64", 46, (3,), "EPERM"),  # sendmsg: descriptors in flight count for the whole user
+        ("x86_64", 47, (3,), "allowed"),  # recvmsg
+        ("x86_64", 44, (3,), "allowed"),  # sendto
         ("x86_64", 72, (0, 8, 99), "EPERM"),  # fcntl: the same
         ("aarch64", 25, (0, 15, 0), "EPERM"),
         ("x86_64", 72, (0, 10, 9), "EPERM"),  # fcntl: which signal it is
