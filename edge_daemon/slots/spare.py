@@ -117,6 +117,8 @@ class SparePool:
             self._refiller.join(10.0)
         for worker in left:
             worker.end()
+        for worker in left:
+            worker.await_end()
         with suppress(OSError, RecursionError):  # a worker may have left folders without end
             self._scratch.cleanup()
 
