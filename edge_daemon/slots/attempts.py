@@ -16,7 +16,9 @@ import signal
 import socket
 import struct
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,17 +100,24 @@ def _network(loot: Loot) -> dict[str, Callable[[], object]]:
 
 def _files(outside: Path, scratch: Path) -> dict[str, Callable[[], object]]:
     secret = outside / "secret"
-    alias = scratch / "alias"
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
 
     def through_a_link() -> None:
-        alias.unlink(missing_ok=True)
+        alias = scratch / f"alias-{threading.get_native_id()}"
         alias.symlink_to(secret)
         alias.read_bytes()
 
     def out_of_scratch() -> None:
         (scratch / "booty").write_bytes(b"x")
         (scratch / "booty").rename(outside / "booty")
+
+    def nameless() -> None:
+        os.close(os.open(scratch, os.O_TMPFILE | os.O_WRONLY))
+
+    def removed_while_open() -> None:
+        path = scratch / "unseen"
+        with path.open("wb"):
+            path.unlink()
 
     return {
         "read_file": secret.read_bytes,
@@ -124,6 +133,8 @@ def _files(outside: Path, scratch: Path) -> dict[str, Callable[[], object]]:
         "read_through_symlink": through_a_link,
         "hardlink_into_scratch": lambda: os.link(secret, scratch / "hard"),
         "rename_out_of_scratch": out_of_scratch,
+        "write_nameless_file": nameless,
+        "write_removed_file": removed_while_open,
         "chmod": lambda: secret.chmod(0o4755),
         "chown": lambda: os.chown(secret, os.getuid(), os.getgid()),
         "set_times": lambda: os.utime(secret),
@@ -136,7 +147,8 @@ def _files(outside: Path, scratch: Path) -> dict[str, Callable[[], object]]:
 def _litter(folder: Path) -> None:
     path = folder / ".edge-daemon-probe"
     path.write_bytes(b"x")
-    path.unlink()
+    with suppress(OSError):
+        path.unlink()
 
 
 def _processes(victim: int) -> dict[str, Callable[[], object]]:
@@ -239,7 +251,7 @@ def _resources() -> dict[str, Callable[[], object]]:
                 os.close(descriptor)
 
     def large_file() -> None:
-        with tempfile.TemporaryFile() as file:
+        with Path(tempfile.gettempdir(), "large").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 128 << 20)
 
     def raise_a_limit() -> None:

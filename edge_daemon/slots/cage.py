@@ -194,7 +194,9 @@ def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tu
     lets nothing be written at all.
     """
     confined = any(layer.name == "landlock" and layer.available for layer in entered)
-    own = seccomp.Own(os.getpid(), usual_nice, gpu=cage.gpu, writes=confined)
+    own = seccomp.Own(
+        os.getpid(), usual_nice, gpu=cage.gpu, writes=confined, removes=cage.large_files
+    )
     return (
         *entered,
         _try("limits", lambda: _limit(cage)),

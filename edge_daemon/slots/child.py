@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -29,6 +28,7 @@ from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
+from edge_daemon.slots.scratch import BYTES_LIMIT, LARGE_BYTES_LIMIT, clear, excess
 
 _log = structlog.get_logger()
 _R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
@@ -39,6 +39,7 @@ _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-spawner"
 
 _END_TIMEOUT_S = 5.0
 _CAUSE_TIMEOUT_S = 0.2
+_LOOK_S = 1.0
 _EVENTS = {
     "worker_ready": frozenset({"warm_ms", "yielding"}),
     "cage_incomplete": frozenset({"lacking"}),
@@ -80,10 +81,18 @@ class WorkerSpec:
 class WorkerProcess:
     """A started worker; make it with `start`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end: wire.SlotEnd, scratch: str) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        end: wire.SlotEnd,
+        scratch: str,
+        scratch_bytes: int = BYTES_LIMIT,
+    ) -> None:
         self._process = process
         self._end = end
         self._scratch = scratch
+        self._scratch_bytes = scratch_bytes
+        self._overrun = ""  # what of it was too much
         self._gone = threading.Event()
         self._starting = threading.Lock()
         self._is_ready = False
@@ -91,6 +100,9 @@ class WorkerProcess:
             target=self._watch, name=f"worker-{process.pid}-log", daemon=True
         )
         self._watcher.start()
+        guard = threading.Thread(target=self._guard, name=f"worker-{process.pid}-scratch")
+        guard.daemon = True
+        guard.start()
 
     @classmethod
     def start(cls, spec: WorkerSpec) -> WorkerProcess:
@@ -122,11 +134,12 @@ class WorkerProcess:
             )
         except BaseException:
             ours.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            clear(scratch)
             raise
         finally:
             theirs.close()
-        return cls(process, wire.SlotEnd(ours), scratch)
+        limit = LARGE_BYTES_LIMIT if spec.large_files else BYTES_LIMIT
+        return cls(process, wire.SlotEnd(ours), scratch, limit)
 
     @property
     def pid(self) -> int:
@@ -213,6 +226,8 @@ class WorkerProcess:
         died = self._process.poll()
         self.end()
         cause = "" if died is None else f" {_manner(died)}"
+        if self._overrun:
+            cause = f" Its scratch folder held {self._overrun}."
         return SlotLost(
             f"{lost.message}{cause}", hint=lost.hint, code=lost.code, detail=lost.detail
         )
@@ -228,8 +243,16 @@ class WorkerProcess:
         finally:
             self._process.wait()
             self._gone.set()
-            with suppress(RecursionError):  # it may have left folders without end
-                shutil.rmtree(self._scratch, ignore_errors=True)
+            clear(self._scratch)
+
+    def _guard(self) -> None:
+        """End the worker when it writes too much: nothing else bounds a folder for a plain user."""
+        while not self._gone.wait(_LOOK_S):
+            self._overrun = excess(self._scratch, self._scratch_bytes)
+            if self._overrun:
+                _log.error("worker_wrote_too_much", worker=self.pid, found=self._overrun)
+                self.kill()
+                return
 
 
 def _cage(spec: WorkerSpec, scratch: str) -> Cage:

@@ -111,7 +111,6 @@ class Burglar:
 
     def warm(self) -> None:
         """Start the accomplice, a thread that is older than the closed cage."""
-        tempfile.gettempdir()  # is found by writing there, which a closed cage may not allow
         threading.Thread(target=self._help, daemon=True).start()
 
     def load(self, order: ModelOrder) -> ModelFacts:

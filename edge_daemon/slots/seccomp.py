@@ -81,18 +81,24 @@ _WEIGHED: Final[dict[str, tuple[int, int]]] = {
     "memfd_create": (319, 279), "seccomp": (317, 277),
 }  # fmt: skip
 
+# What is open and has no name any more fills a disk and is seen by nobody: so a worker keeps what
+# it wrote, and whoever watches its folder sees all of it.
+_REMOVALS: Final[dict[str, tuple[int | None, int | None]]] = {
+    "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None),
+    "renameat": (264, 38), "renameat2": (316, 276),
+}  # fmt: skip
+_NAMELESS = os.O_TMPFILE & ~os.O_DIRECTORY
+
 # Where Landlock is lacking: nothing is made, renamed or removed, and nothing opened for writing.
 _CHANGES: Final[dict[str, tuple[int | None, int | None]]] = {
-    "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None),
-    "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None), "renameat": (264, 38),
-    "renameat2": (316, 276), "link": (86, None), "linkat": (265, 37), "symlink": (88, None),
-    "symlinkat": (266, 36),
+    "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "link": (86, None),
+    "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36),
 }  # fmt: skip
 _OPENING: Final[dict[str, tuple[int | None, int | None, int]]] = {
     "open": (2, None, 1), "openat": (257, 56, 2),
 }  # fmt: skip
 _OPENAT2 = 437  # its flags lie in memory, where the filter cannot look
-_OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
+_OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NAMELESS
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -115,12 +121,14 @@ class Own:
     Args:
         gpu: it may make memory files, and open files (its devices) to read and write.
         writes: whether it may change files at all; False where nothing else confines it.
+        removes: whether it may remove and rename them.
     """
 
     pid: int
     usual_nice: int = 0
     gpu: bool = False
     writes: bool = True
+    removes: bool = False
 
 
 def available() -> bool:
@@ -163,8 +171,11 @@ def program(own: Own, machine: str) -> list[Step]:
     ]
     steps += _refused(_DENIED, column, errno.EPERM)
     if not own.writes:
-        steps += _refused(_CHANGES, column, errno.EROFS)
-        steps += _read_only(column, _OPEN_TO_WRITE | (0 if own.gpu else os.O_RDWR))
+        steps += _refused({**_CHANGES, **_REMOVALS}, column, errno.EROFS)
+        steps += _opened_without(column, _OPEN_TO_WRITE | (0 if own.gpu else os.O_RDWR))
+    elif not own.removes:
+        steps += _refused(_REMOVALS, column, errno.EPERM)
+        steps += _opened_without(column, _NAMELESS)
     for name, block in _weighed(own).items():
         steps += [(_EQUALS, 0, len(block), _WEIGHED[name][column]), *block]
     return [*steps, _return(_RET_ALLOW)]
@@ -176,7 +187,7 @@ def _refused(calls: dict[str, tuple[int | None, int | None]], column: int, code:
     return [step for pair in pairs for step in pair]
 
 
-def _read_only(column: int, flags: int) -> list[Step]:
+def _opened_without(column: int, flags: int) -> list[Step]:
     steps: list[Step] = [(_EQUALS, 0, 1, _OPENAT2), _errno(errno.ENOSYS)]
     for *numbers, position in _OPENING.values():
         number = numbers[column]

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from typing import cast
 
@@ -39,6 +40,7 @@ def main() -> int:
     faulthandler.enable()
     bars = cage.Cage.from_json(arguments.cage)
     layers = cage.enter(bars)
+    tempfile.tempdir = bars.scratch  # it would be found by removing a file, which ends with `close`
     return _serve(arguments, bars, layers)
 
 

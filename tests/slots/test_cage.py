@@ -252,7 +252,10 @@ def test_a_cage_travels_as_json() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("own", [seccomp.Own(7), seccomp.Own(7, -5, gpu=True, writes=False)])
+@pytest.mark.parametrize(
+    "own",
+    [seccomp.Own(7), seccomp.Own(7, -5, gpu=True, writes=False), seccomp.Own(7, removes=True)],
+)
 def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.Own) -> None:
     """Every jump lands inside the program, and the last step is a return, as kernels ask."""
     steps = seccomp.program(own, machine)
@@ -290,6 +293,10 @@ def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.Ow
         ("x86_64", 16, (0, 0x5412), "EPERM"),  # ioctl: typing into a terminal
         ("x86_64", 16, (0, 0x8901), "EPERM"),  # ioctl: whom a descriptor's signals go to
         ("x86_64", 16, (0, 0x5401), "allowed"),
+        ("x86_64", 87, (0,), "EPERM"),  # unlink
+        ("aarch64", 276, (0,), "EPERM"),  # renameat2
+        ("x86_64", 257, (0, 0, os.O_CREAT | os.O_WRONLY), "allowed"),  # openat
+        ("x86_64", 257, (0, 0, os.O_TMPFILE | os.O_WRONLY), "EROFS"),
         ("x86_64", 46, (3,), "EPERM"),  # sendmsg: descriptors in flight count for the whole user
         ("x86_64", 47, (3,), "allowed"),  # recvmsg
         ("x86_64", 44, (3,), "allowed"),  # sendto
