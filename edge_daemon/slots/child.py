@@ -38,7 +38,7 @@ _R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-spawner")
 
 _END_TIMEOUT_S = 5.0
-_CAUSE_TIMEOUT_S = 0.2
+_CAUSE_TIMEOUT_S = 0.5  # how long the lane may wait to hear what a dying worker dies of
 _LOOK_S = 1.0
 _EVENTS = {
     "worker_ready": frozenset({"warm_ms", "yielding"}),

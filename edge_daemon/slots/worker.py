@@ -91,6 +91,9 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     # No interpreter shutdown: a model's own exit hooks and threads may hang it for ever.
-    code = main()
+    try:
+        code = main()
+    except SystemExit as left:  # a model's own; its socket is to close with its process
+        os._exit(left.code if isinstance(left.code, int) else _EXIT_LOST)
     sys.stderr.flush()
     os._exit(code)
