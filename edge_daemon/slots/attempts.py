@@ -167,6 +167,7 @@ def _processes(victim: int) -> dict[str, Callable[[], object]]:
         "read_memory": lambda: Path(f"/proc/{victim}/mem").open("rb").close(),
         "read_memory_by_call": lambda: _libc("process_vm_readv", victim, 0, 0, 0, 0, 0),
         "read_environment": lambda: Path(f"/proc/{victim}/environ").read_bytes(),
+        "read_descriptor": lambda: os.readlink(f"/proc/{victim}/fd/0"),
         "renice": lambda: os.setpriority(os.PRIO_PROCESS, victim, 19),
         "reschedule": lambda: os.sched_setscheduler(victim, os.SCHED_IDLE, os.sched_param(0)),
         "limit_other": lambda: resource.prlimit(victim, resource.RLIMIT_CORE, (0, 0)),
