@@ -187,7 +187,10 @@ class _Resident:
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
-        return self.worker.ask(request, wire.Found, timeout_s).inference(self._classes)
+        found = self.worker.ask(request, wire.Found, timeout_s)
+        if not found.is_near(frame.memory.shape.height, frame.memory.shape.width):
+            raise SlotLost("The worker found an object far outside of the frame.")
+        return found.inference(self._classes)
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         found = self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s)

@@ -188,6 +188,20 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
             tuple((d.label, d.confidence, *d.box) for d in inference.detections),
         )
 
+    def is_near(self, height: int, width: int) -> bool:
+        """Whether no box reaches further out of a picture than the picture is large.
+
+        A turned box may reach out of it a little. Nothing was seen far outside, and whatever runs
+        in a worker could tell secrets in such numbers: detections are published.
+        """
+        return all(
+            -width <= x1 <= 2 * width
+            and -width <= x2 <= 2 * width
+            and -height <= y1 <= 2 * height
+            and -height <= y2 <= 2 * height
+            for _, _, x1, y1, x2, y2 in self.detections
+        )
+
     def inference(self, classes: Container[str]) -> Inference:
         """Raises SlotLost for a label that is none of the bundle's classes: whatever runs there
         may say anything, and what it says is published."""

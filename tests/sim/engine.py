@@ -46,6 +46,7 @@ class Behaviour(str, Enum):
     GIANT = "giant"  # a packet over the limit
     FOREIGN_LABEL = "foreign_label"  # a class that the bundle does not have
     AHEAD = "ahead"  # answers to questions that were not asked yet
+    FAR_BOX = "far_box"  # an object where there is no picture
     NAN_BOX = "nan_box"  # a NaN that the engine lets through
     CHATTER = "chatter"  # writes to stdout and stderr
 
@@ -172,6 +173,10 @@ def _ahead(found: tuple[Detection, ...]) -> Sight:
     return Sight(found)
 
 
+def _far_box(found: tuple[Detection, ...]) -> Sight:
+    return Sight((Detection("bottle", 0.5, (0.0, 0.0, 1e5, 1.0)),))
+
+
 def _nan_box(found: tuple[Detection, ...]) -> Sight:
     return Sight((Detection("bottle", float("nan"), (0.0, 0.0, 1.0, 1.0)),))
 
@@ -205,6 +210,7 @@ _INFER_FAULTS = {
     Behaviour.GIANT: _giant,
     Behaviour.FOREIGN_LABEL: _foreign_label,
     Behaviour.AHEAD: _ahead,
+    Behaviour.FAR_BOX: _far_box,
     Behaviour.NAN_BOX: _nan_box,
     Behaviour.CHATTER: _chatter,
 }

@@ -93,6 +93,7 @@ def test_a_worker_that_starts_slowly_is_not_held_against_the_bundle(
         (Behaviour.GARBAGE, "malformed"),
         (Behaviour.GIANT, "too long"),
         (Behaviour.AHEAD, "not asked"),
+        (Behaviour.FAR_BOX, "far outside"),
         (Behaviour.NAN_BOX, "malformed"),
         (Behaviour.FOREIGN_LABEL, "class that the bundle does not have"),
     ],

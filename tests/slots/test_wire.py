@@ -175,6 +175,23 @@ def test_numbers_that_json_cannot_say_do_not_pass(
         slot_end.receive(1.0)
 
 
+@pytest.mark.parametrize(
+    ("box", "near"),
+    [
+        ((0.0, 0.0, 640.0, 480.0), True),
+        ((-20.0, -30.0, 660.0, 500.0), True),  # turned, at the rim
+        ((-641.0, 0.0, 10.0, 10.0), False),
+        ((0.0, 0.0, 10.0, 961.0), False),
+    ],
+)
+def test_a_box_far_outside_of_the_picture_is_told(
+    box: tuple[float, float, float, float], near: bool
+) -> None:
+    """A box may reach out of a frame by as much as the frame is large, on every side."""
+    found = wire.Found(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0), ("dent", 0.5, *box)))
+    assert found.is_near(480, 640) is near
+
+
 def test_silence_is_told_from_an_end(ends: tuple[wire.SlotEnd, socket.socket]) -> None:
     """A worker that is silent and one that is gone are both lost, in different words."""
     slot_end, theirs = ends
