@@ -11,6 +11,7 @@ from edge_daemon.app import Daemon
 from edge_daemon.cli.options import ConfigFile, config_file
 from edge_daemon.errors import BoxError, Code
 from edge_daemon.host import allocator, logs
+from edge_daemon.slots.kernel import hide_from_others
 
 POLL_S = 0.5
 """How often it is looked whether a part of the daemon broke."""
@@ -18,6 +19,7 @@ POLL_S = 0.5
 
 def run(file: ConfigFile = None) -> None:
     """Judge frames until SIGTERM or Ctrl-C."""
+    hide_from_others()  # before it knows a secret
     path = config_file(file)
     settings = config.load(path)
     allocator.share_arenas()

@@ -274,7 +274,7 @@ class Loader:
     # ------------------------------------------------------------------ parts
 
     def _check(self, target: Known, place: str, token: int) -> Verified:
-        """A private copy whose bytes were verified."""
+        """A private copy whose bytes were verified, of what a worker may read."""
         manifest = self._bench.store.manifest(target.ref)
         if manifest.weights.sha256 != target.sha256:
             raise BundleError(
@@ -286,7 +286,9 @@ class Loader:
         folder = self._bench.scratch / f"{place}-{token}"
         self._folders[place] = folder
         source = self._bench.store.find(target.ref)
-        return verified_copy(manifest, source, folder, self._bench.trust)
+        verified = verified_copy(manifest, source, folder, self._bench.trust)
+        verified.leave_weights_and_images()
+        return verified
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
         """Raise for what this box does not have: loading it would only fail less clearly."""

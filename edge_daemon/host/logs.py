@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from enum import Enum
 from typing import IO, Any, TextIO
 
@@ -29,10 +30,13 @@ SEVERITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 QUIETED = ("uvicorn", "uvicorn.access", "uvicorn.error", "watchdog", "paho", "asyncio")
 """Libraries that say a line a request or a file at `info`; their warnings stay."""
 
-LINE_LIMIT = 8_192
-"""Characters of one worker line that are kept."""
-RELAY_BURST, RELAY_WINDOW_S = 500, 10.0
-"""Worker lines relayed in a window; what comes beyond is counted, not written."""
+LINE_LIMIT = 4_096
+"""Bytes of one line of a worker that are kept."""
+RELAY_BURST, RELAY_WINDOW_S = 120, 60.0
+"""Lines of a worker that are written in a window; what comes beyond is counted."""
+
+Vocabulary = Mapping[str, frozenset[str]]
+"""The events that a worker may say, each with the fields that it may have."""
 
 
 class Style(Enum):
@@ -105,81 +109,83 @@ def configure(
         library.setLevel(max(number, logging.WARNING))
 
 
-def bind_swap(logger: Any, swap_id: str) -> Any:
-    """The same logger with the swap's id on every line; handed on explicitly, thread to thread."""
-    return logger.bind(swap_id=swap_id)
+class Relay:
+    """Writes what a worker says to this log, until the worker closes its pipe.
 
+    A loaded model can write there too: it may say anything, but not as somebody else, not without
+    end, and no line of it keeps the next from being read.
 
-def relay(stream: IO[bytes], logger: Any, clock: Clock) -> threading.Thread:
-    """Write a worker's stderr to this log until it ends; returns the thread that does it.
-
-    A JSON line keeps its level and fields, other text becomes `worker_output`. A loaded model can
-    write there too, so length, number of fields and rate are bounded.
+    Args:
+        logger: where it is written; bound to what tells the worker.
+        clock: what a window of `RELAY_WINDOW_S` is measured with.
+        vocabulary: what is taken as an event; all else is the text of a `worker_said`.
     """
-    thread = threading.Thread(
-        target=_Relay(logger, clock).run, args=(stream,), name="worker-log", daemon=True
-    )
-    thread.start()
-    return thread
 
-
-class _Relay:
-    def __init__(self, logger: Any, clock: Clock) -> None:
+    def __init__(self, logger: Any, clock: Clock, vocabulary: Vocabulary) -> None:
         self._logger = logger
         self._clock = clock
+        self._vocabulary = vocabulary
         self._window_began = clock.now().at
-        self._written = 0
+        self._lines = 0
 
     def run(self, stream: IO[bytes]) -> None:
-        with stream:
-            while line := stream.readline(LINE_LIMIT):
+        for line in iter(lambda: stream.readline(LINE_LIMIT), b""):
+            with suppress(Exception):  # the boundary to what a worker writes: one line is one line
                 self._take(line)
-        self._end_window()
+        with suppress(Exception):
+            self._end_window()
 
     def _take(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").strip()
+        text = printable(line.decode("utf-8", "replace")).strip()
         if not text:
             return
         now = self._clock.now().at
         if now - self._window_began >= RELAY_WINDOW_S:
             self._end_window()
-            self._window_began, self._written = now, 0
-        self._written += 1
-        if self._written <= RELAY_BURST:
-            level, event, fields = parse_line(text)
+            self._window_began, self._lines = now, 0
+        self._lines += 1
+        if self._lines <= RELAY_BURST:
+            level, event, fields = parse_line(text, self._vocabulary)
             getattr(self._logger, level)(event, **fields)
 
     def _end_window(self) -> None:
-        if self._written > RELAY_BURST:
-            self._logger.warning("worker_output_dropped", lines=self._written - RELAY_BURST)
+        if self._lines > RELAY_BURST:
+            self._logger.warning("worker_log_cut", lines=self._lines - RELAY_BURST)
 
 
-def parse_line(text: str) -> tuple[str, str, dict[str, Any]]:
-    """Level, event and fields of one worker line; whatever it is, the answer may be logged."""
+def parse_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, dict[str, Any]]:
+    """Level, event and fields of one line of a worker; whatever it is, the answer can be logged."""
     try:
         plain = json.loads(text)
     except (ValueError, RecursionError):
         plain = None
-    if not isinstance(plain, dict) or not isinstance(plain.get("event"), str):
-        return "warning", "worker_output", {"text": text}
-    level = str(plain.pop("level", "info"))
-    event = plain.pop("event")
-    plain.pop("timestamp", None)
-    fields = {
-        name: value
-        for name, value in list(plain.items())[:32]
-        if name.isidentifier() and name not in ("self", "exc_info", "stack_info")
-    }
-    return level if level in SEVERITY else "info", event, fields
+    event = plain.get("event") if isinstance(plain, dict) else None
+    if not isinstance(event, str) or event not in vocabulary:
+        return "info", "worker_said", {"text": text}
+    level = "warning" if plain.get("level") == "warning" else "info"
+    known = ((name, plain[name]) for name in vocabulary[event] if name in plain)
+    return level, event, {name: _simple(value) for name, value in known}
+
+
+def printable(text: str) -> str:
+    """Without what would steer a terminal, or cannot be written at all (lone surrogates)."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def _simple(value: Any) -> str | int | float | None:
+    if isinstance(value, str):
+        return printable(value)
+    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    return value if is_number else None
 
 
 # ------------------------------------------------------------------------- processors
 
 
 def _add_logger_name(logger: Any, _method: str, fields: _Fields) -> _Fields:
-    """Like structlog's own, except that a relayed line keeps the worker's name."""
+    """Like structlog's own, also for loggers of the standard library."""
     record = fields.get("_record")
-    fields.setdefault("logger", record.name if record else getattr(logger, "name", ""))
+    fields["logger"] = record.name if record else getattr(logger, "name", "")
     return fields
 
 

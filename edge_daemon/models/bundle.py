@@ -59,6 +59,11 @@ class Verified:
     def sha256(self) -> str:
         return self.manifest.weights.sha256
 
+    def leave_weights_and_images(self) -> None:
+        """Take away what a model must not read: the answers that it is examined for."""
+        for name in (MANIFEST_FILE, SIGNATURE_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+
 
 def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
     """Read `model.yaml`, and check that the folder holds exactly the files it declares.

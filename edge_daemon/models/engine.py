@@ -260,7 +260,8 @@ class UltralyticsEngine:
                 return weights
             assert self._scratch is not None
             alias = self._scratch / f"weights{_OPENVINO_ENDING}"
-            alias.unlink(missing_ok=True)
+            if alias.is_symlink():  # of an earlier load in a thread; a worker may not remove it
+                alias.unlink()
             alias.symlink_to(weights, target_is_directory=True)
             return alias
         if not weights.is_file():

@@ -28,9 +28,10 @@ from pathlib import Path
 
 from edge_daemon.host import interpreter
 from edge_daemon.slots import landlock, seccomp
+from edge_daemon.slots.kernel import hide_from_others
 from edge_daemon.slots.landlock import Rule
 
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _CAPABILITY_VERSION_3 = 0x20080522
 _DAC_READ_SEARCH = 1 << 2  # root may keep reading a venv in somebody's home; Landlock bounds it
@@ -74,6 +75,7 @@ class Cage:
         gpu: whether it may use the devices of an NVIDIA GPU.
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
         large_files: whether it may write files of gigabytes, as a worker that makes engines must.
+        landlock: the newest ABI to use, as on an older kernel; None: the kernel's own.
     """
 
     scratch: str
@@ -82,6 +84,7 @@ class Cage:
     gpu: bool = False
     memory_bytes: int = 0
     large_files: bool = False
+    landlock: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -96,6 +99,7 @@ class Cage:
             gpu=bool(plain["gpu"]),
             memory_bytes=int(plain["memory_bytes"]),
             large_files=bool(plain["large_files"]),
+            landlock=None if plain["landlock"] is None else int(plain["landlock"]),
         )
 
 
@@ -176,10 +180,10 @@ def enter(cage: Cage) -> tuple[Facility, ...]:
     ]
     if not seccomp.available():
         layers.append(_try("network_namespace", isolate_network))
-    confined = _try("landlock", lambda: landlock.confine(_rules(cage)))
+    confined = _try("landlock", lambda: landlock.confine(_rules(cage), cage.landlock))
     layers.append(confined if one else Facility("landlock", False, "a thread stayed outside"))
     layers.append(_try("no_capabilities", lambda: _drop_capabilities(confined.available)))
-    layers.append(_try("not_dumpable", lambda: _prctl(_PR_SET_DUMPABLE, 0)))
+    layers.append(_try("not_dumpable", hide_from_others))
     return tuple(layers)
 
 
@@ -190,7 +194,9 @@ def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tu
     lets nothing be written at all.
     """
     confined = any(layer.name == "landlock" and layer.available for layer in entered)
-    own = seccomp.Own(os.getpid(), usual_nice, gpu=cage.gpu, writes=confined)
+    own = seccomp.Own(
+        os.getpid(), usual_nice, gpu=cage.gpu, writes=confined, removes=cage.large_files
+    )
     return (
         *entered,
         _try("limits", lambda: _limit(cage)),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,16 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from edge_daemon.errors import SlotLost
-from edge_daemon.host import interpreter
+from edge_daemon.host import interpreter, logs
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
+from edge_daemon.slots.scratch import BYTES_LIMIT, LARGE_BYTES_LIMIT, clear, excess
 
 _log = structlog.get_logger()
 _R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
@@ -37,8 +38,14 @@ _R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-spawner")
 
 _END_TIMEOUT_S = 5.0
-_LINE_LIMIT = 4096
-_LINES_LIMIT = 2000  # a worker that says more is not worth a full disk
+_CAUSE_TIMEOUT_S = 0.5  # how long the lane may wait to hear what a dying worker dies of
+_LOOK_S = 1.0
+_EVENTS = {
+    "worker_ready": frozenset({"warm_ms", "yielding"}),
+    "cage_incomplete": frozenset({"lacking"}),
+    "bundle_loaded": frozenset({"swap_id", "model", "load_ms", "memory_bytes"}),
+}
+"""What `worker` and `service` say."""
 _FOR_WORKERS = (
     "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONDONTWRITEBYTECODE",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES",
@@ -59,6 +66,7 @@ class WorkerSpec:
         scratch: where its own scratch folder is made; None: where the box keeps such things.
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
         large_files: whether it may write files of gigabytes, as a worker that makes engines must.
+        landlock: the newest ABI of Landlock to use; None: the kernel's own.
     """
 
     engine: str
@@ -67,22 +75,34 @@ class WorkerSpec:
     scratch: str | None = None
     memory_bytes: int = 0
     large_files: bool = False
+    landlock: int | None = None
 
 
 class WorkerProcess:
     """A started worker; make it with `start`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end: wire.SlotEnd, scratch: str) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        end: wire.SlotEnd,
+        scratch: str,
+        scratch_bytes: int = BYTES_LIMIT,
+    ) -> None:
         self._process = process
         self._end = end
         self._scratch = scratch
+        self._scratch_bytes = scratch_bytes
+        self._overrun = ""  # what of it was too much
         self._gone = threading.Event()
         self._starting = threading.Lock()
         self._is_ready = False
-        self._relay = threading.Thread(
+        self._watcher = threading.Thread(
             target=self._watch, name=f"worker-{process.pid}-log", daemon=True
         )
-        self._relay.start()
+        self._watcher.start()
+        guard = threading.Thread(target=self._guard, name=f"worker-{process.pid}-scratch")
+        guard.daemon = True
+        guard.start()
 
     @classmethod
     def start(cls, spec: WorkerSpec) -> WorkerProcess:
@@ -114,11 +134,12 @@ class WorkerProcess:
             )
         except BaseException:
             ours.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            clear(scratch)
             raise
         finally:
             theirs.close()
-        return cls(process, wire.SlotEnd(ours), scratch)
+        limit = LARGE_BYTES_LIMIT if spec.large_files else BYTES_LIMIT
+        return cls(process, wire.SlotEnd(ours), scratch, limit)
 
     @property
     def pid(self) -> int:
@@ -176,11 +197,14 @@ class WorkerProcess:
         with suppress(OSError):
             self._process.kill()
 
-    def end(self, timeout_s: float = _END_TIMEOUT_S) -> None:
-        """Kill it and wait until its memory is given back. Not while another thread asks it."""
+    def end(self) -> None:
+        """Kill it, and wait for nothing: the lane does this. Not while another thread asks it."""
         self.kill()
-        self._gone.wait(timeout_s)
         self._end.close()
+
+    def await_end(self, timeout_s: float = _END_TIMEOUT_S) -> None:
+        """Wait until the memory and the scratch folder of an ended worker are given back."""
+        self._watcher.join(timeout_s)
 
     def _expect(self, reply: type[_R], timeout_s: float) -> _R:
         try:
@@ -197,10 +221,13 @@ class WorkerProcess:
         """End the worker; the error says how it ended where that explains more."""
         timed_out = isinstance(lost.__cause__, TimeoutError)
         if not timed_out:
-            self._gone.wait(1.0)  # it may be ending by itself: its own signal is the cause
+            # It may be ending by itself: then its own signal is the cause.
+            self._gone.wait(_CAUSE_TIMEOUT_S)
         died = self._process.poll()
         self.end()
         cause = "" if died is None else f" {_manner(died)}"
+        if self._overrun:
+            cause = f" Its scratch folder held {self._overrun}."
         return SlotLost(
             f"{lost.message}{cause}", hint=lost.hint, code=lost.code, detail=lost.detail
         )
@@ -209,41 +236,23 @@ class WorkerProcess:
         """Relay the log until the worker closes it, then reap the worker."""
         stream = self._process.stdout
         assert stream is not None
-        with stream:
-            _relay(stream, self.pid)
-        self._process.wait()
-        self._gone.set()
-        with suppress(RecursionError):  # it may have left folders without end
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        try:
+            with suppress(OSError, ValueError), stream:  # its words are lost, its end is not
+                said = structlog.get_logger(worker=self.pid)
+                logs.Relay(said, SystemClock(), _EVENTS).run(stream)
+        finally:
+            self._process.wait()
+            self._gone.set()
+            clear(self._scratch)
 
-
-def _relay(stream: IO[bytes], pid: int) -> None:
-    for count, line in enumerate(iter(lambda: stream.readline(_LINE_LIMIT), b"")):
-        if count < _LINES_LIMIT:
-            _log_line(line, pid)
-        elif count == _LINES_LIMIT:
-            _log.warning("worker_log_cut", worker=pid, lines=_LINES_LIMIT)
-
-
-def _log_line(line: bytes, pid: int) -> None:
-    """A worker's own events by name; anything else (a library's words) as text."""
-    text = line.decode(errors="replace").strip()
-    if not text:
-        return
-    try:
-        said = json.loads(text)
-    except ValueError:
-        said = None
-    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
-        _log.info("worker_said", worker=pid, text=text)
-        return
-    level = {"warning": _log.warning, "error": _log.error}.get(said.pop("level", ""), _log.info)
-    fields = {
-        key: value
-        for key, value in said.items()
-        if key != "event" and key.isidentifier() and isinstance(value, (str, int, float))
-    }
-    level(said["event"], **{**fields, "worker": pid})
+    def _guard(self) -> None:
+        """End the worker when it writes too much: nothing else bounds a folder for a plain user."""
+        while not self._gone.wait(_LOOK_S):
+            self._overrun = excess(self._scratch, self._scratch_bytes)
+            if self._overrun:
+                _log.error("worker_wrote_too_much", worker=self.pid, found=self._overrun)
+                self.kill()
+                return
 
 
 def _cage(spec: WorkerSpec, scratch: str) -> Cage:
@@ -255,6 +264,7 @@ def _cage(spec: WorkerSpec, scratch: str) -> Cage:
         gpu=str(spec.options.get("device", "cpu")).startswith("cuda"),
         memory_bytes=spec.memory_bytes,
         large_files=spec.large_files,
+        landlock=spec.landlock,
     )
 
 

@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from enum import Enum
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def die_with_parent(parent: int) -> bool:
@@ -24,6 +24,19 @@ def die_with_parent(parent: int) -> bool:
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         return False
     return os.getppid() == parent
+
+
+def hide_from_others() -> None:
+    """Keep this process's memory, environment and descriptors from others of the same user.
+
+    /proc shows them to workers where no Landlock does it otherwise. A program that this process
+    starts is not hidden. There are no core dumps any more, and a debugger must be root's. Raises
+    OSError.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def resident_bytes(pid: int | None = None) -> int:

@@ -7,6 +7,7 @@ while there is one thread. A right that the running kernel does not know is left
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -66,12 +67,15 @@ def abi() -> int:
     return _call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
 
 
-def confine(rules: Iterable[Rule]) -> int:
+def confine(rules: Iterable[Rule], newest: int | None = None) -> int:
     """Give up every right that is not in `rules`, TCP, and signals to the outside.
 
-    Needs no_new_privs. Returns the ABI in force; raises OSError where Landlock is lacking.
+    Needs no_new_privs. Returns the ABI in force; raises OSError where Landlock is lacking. No ABI
+    beyond `newest` is used: so it is seen what holds on an older kernel (0: one without Landlock).
     """
-    version = abi()
+    version = abi() if newest is None else min(abi(), newest)
+    if version == 0:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
     handled = (1 << max(count for since, count in _RIGHTS_BY_ABI if since <= version)) - 1
     attributes = _Ruleset(
         handled,

@@ -50,6 +50,7 @@ class ProcessSlot:
         self._owns_spares = spares is None
         self._spares = spares or SparePool(WorkerSpec(engine, options or {}), standing=0)
         self._resident: _Resident | None = None
+        self._leaving: WorkerProcess | None = None  # it is ended, and may still hold memory
         self._taking = threading.Lock()  # `kill` must not miss a worker that is being taken
         self._killed = False
         self.restarts = 0
@@ -118,8 +119,16 @@ class ProcessSlot:
             resident.worker.post(wire.Promote())
 
     def free(self) -> None:
+        self.let_go()
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.await_end()
+
+    def let_go(self) -> None:
+        """As `free`, but without waiting for the worker's end, which a lane must never do."""
         resident, self._resident = self._resident, None
         if resident is not None:
+            self._leaving = resident.worker
             resident.worker.end()
 
     def kill(self) -> None:
@@ -155,7 +164,7 @@ class ProcessSlot:
     def _drop(self, error: EdgeDaemonError) -> None:
         if isinstance(error, SlotLost):
             self.restarts += 1
-        self.free()
+        self.let_go()
 
 
 class _Resident:
@@ -178,7 +187,10 @@ class _Resident:
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
-        return self.worker.ask(request, wire.Found, timeout_s).inference(self._classes)
+        found = self.worker.ask(request, wire.Found, timeout_s)
+        if not found.is_near(frame.memory.shape.height, frame.memory.shape.width):
+            raise SlotLost("The worker found an object far outside of the frame.")
+        return found.inference(self._classes)
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         found = self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s)

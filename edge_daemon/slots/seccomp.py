@@ -32,10 +32,14 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "process_madvise": (440, 440), "process_mrelease": (448, 448), "kcmp": (312, 272),
     "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "tkill": (200, 130),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "ioprio_set": (251, 30),
-    "sched_setattr": (314, 274), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "sched_setparam": (142, 118), "setpgid": (109, 154),
+    "setsid": (112, 157),
     # a pair of datagram sockets can send to any named socket, so not even that
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    # what the kernel counts for a whole user, the daemon with it: descriptors in flight, watches
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     # what Landlock does not cover
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
@@ -73,28 +77,41 @@ _WEIGHED: Final[dict[str, tuple[int, int]]] = {
     "clone": (56, 220), "clone3": (435, 435), "kill": (62, 129), "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "prctl": (157, 167),
     "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
-    "prlimit64": (302, 261), "ioctl": (16, 29), "memfd_create": (319, 279), "seccomp": (317, 277),
+    "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25),
+    "memfd_create": (319, 279), "seccomp": (317, 277),
 }  # fmt: skip
+
+# What is open and has no name any more fills a disk and is seen by nobody: so a worker keeps what
+# it wrote, and whoever watches its folder sees all of it.
+_REMOVALS: Final[dict[str, tuple[int | None, int | None]]] = {
+    "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None),
+    "renameat": (264, 38), "renameat2": (316, 276),
+}  # fmt: skip
+_NAMELESS = os.O_TMPFILE & ~os.O_DIRECTORY
 
 # Where Landlock is lacking: nothing is made, renamed or removed, and nothing opened for writing.
 _CHANGES: Final[dict[str, tuple[int | None, int | None]]] = {
-    "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None),
-    "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None), "renameat": (264, 38),
-    "renameat2": (316, 276), "link": (86, None), "linkat": (265, 37), "symlink": (88, None),
-    "symlinkat": (266, 36),
+    "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "link": (86, None),
+    "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36),
 }  # fmt: skip
 _OPENING: Final[dict[str, tuple[int | None, int | None, int]]] = {
     "open": (2, None, 1), "openat": (257, 56, 2),
 }  # fmt: skip
 _OPENAT2 = 437  # its flags lie in memory, where the filter cannot look
-_OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
+_OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NAMELESS
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _CLONE_THREAD = 0x00010000
 _PRIO_PROCESS = 0
-_PRCTL_DENIED = (1, 4, 8, 28, 35, 0x59616D61)  # death signal, dumpable, keepcaps, securebits, mm,
-_IOCTL_DENIED = (0x5412, 0x541C, 0x5423)  # ptracer; typing into, drawing on, turning a terminal
+# death signal, dumpable, keepcaps, securebits, mm, ptracer
+_PRCTL_DENIED = (1, 4, 8, 28, 35, 0x59616D61)
+# The kernel itself signals the owner of a descriptor, whoever that is; before Linux 6.12, Landlock
+# does not see it. FIOSETOWN and SIOCSPGRP name the owner as F_SETOWN does.
+# SETOWN, SETSIG, SETOWN_EX, SETLEASE, NOTIFY
+_FCNTL_DENIED = (8, 10, 15, 1024, 1026)
+# typing into, drawing on, turning and taking a terminal, its process group; FIOSETOWN, SIOCSPGRP
+_IOCTL_DENIED = (0x5412, 0x541C, 0x5423, 0x540E, 0x5410, 0x8901, 0x8902)
 
 
 @dataclass(frozen=True)
@@ -104,12 +121,14 @@ class Own:
     Args:
         gpu: it may make memory files, and open files (its devices) to read and write.
         writes: whether it may change files at all; False where nothing else confines it.
+        removes: whether it may remove and rename them.
     """
 
     pid: int
     usual_nice: int = 0
     gpu: bool = False
     writes: bool = True
+    removes: bool = False
 
 
 def available() -> bool:
@@ -152,8 +171,11 @@ def program(own: Own, machine: str) -> list[Step]:
     ]
     steps += _refused(_DENIED, column, errno.EPERM)
     if not own.writes:
-        steps += _refused(_CHANGES, column, errno.EROFS)
-        steps += _read_only(column, _OPEN_TO_WRITE | (0 if own.gpu else os.O_RDWR))
+        steps += _refused({**_CHANGES, **_REMOVALS}, column, errno.EROFS)
+        steps += _opened_without(column, _OPEN_TO_WRITE | (0 if own.gpu else os.O_RDWR))
+    elif not own.removes:
+        steps += _refused(_REMOVALS, column, errno.EPERM)
+        steps += _opened_without(column, _NAMELESS)
     for name, block in _weighed(own).items():
         steps += [(_EQUALS, 0, len(block), _WEIGHED[name][column]), *block]
     return [*steps, _return(_RET_ALLOW)]
@@ -165,7 +187,7 @@ def _refused(calls: dict[str, tuple[int | None, int | None]], column: int, code:
     return [step for pair in pairs for step in pair]
 
 
-def _read_only(column: int, flags: int) -> list[Step]:
+def _opened_without(column: int, flags: int) -> list[Step]:
     steps: list[Step] = [(_EQUALS, 0, 1, _OPENAT2), _errno(errno.ENOSYS)]
     for *numbers, position in _OPENING.values():
         number = numbers[column]
@@ -188,6 +210,7 @@ def _weighed(own: Own) -> dict[str, list[Step]]:
         "rt_tgsigqueueinfo": only_mine,
         "prctl": _none_of(0, _PRCTL_DENIED),
         "ioctl": _none_of(1, _IOCTL_DENIED),
+        "fcntl": _none_of(1, _FCNTL_DENIED),
         # back to the usual priority, which is harmless whoever gets it
         "setpriority": [
             _argument(0),

@@ -7,17 +7,17 @@ their start.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.scratch import Scratch
 
 _log = structlog.get_logger()
 
@@ -45,8 +45,8 @@ class SparePool:
         settle_s: float = 3.0,
         start_timeout_s: float = 60.0,
     ) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="edge-daemon-", dir=spec.scratch)
-        self._spec = replace(spec, scratch=self._scratch.name)
+        self._scratch = Scratch(spec.scratch)
+        self._spec = replace(spec, scratch=self._scratch.path)
         self._standing = standing
         self._settle_s = settle_s
         self._start_timeout_s = start_timeout_s
@@ -117,8 +117,9 @@ class SparePool:
             self._refiller.join(10.0)
         for worker in left:
             worker.end()
-        with suppress(OSError, RecursionError):  # a worker may have left folders without end
-            self._scratch.cleanup()
+        for worker in left:
+            worker.await_end()
+        self._scratch.close()
 
     def _refill(self) -> None:
         while self._await_need():

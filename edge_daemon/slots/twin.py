@@ -131,14 +131,14 @@ class TwinSlot:
         return not (failure and is_wanted)
 
     def part(self) -> None:
-        """Do without a twin, and without one that is being made; give their memory back."""
+        """Do without a twin, and without one that is being made; waits for neither's end."""
         with self._lock:
             twin, self._twin = self._twin, None
             coming, self._coming = self._coming, None
         if coming is not None:
             coming.kill()  # whoever makes it frees it
         if twin is not None:
-            twin.free()
+            twin.let_go()
 
     def _warm(self, twin: ProcessSlot) -> None:
         """The first inferences cost many times a later one."""
@@ -182,7 +182,7 @@ class TwinSlot:
             else:
                 left, self._lead = self._lead, twin
         if left is not None:
-            left.free()
+            left.let_go()
         if left is twin:
             return False
         self._lead.promote()

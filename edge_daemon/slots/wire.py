@@ -188,6 +188,20 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
             tuple((d.label, d.confidence, *d.box) for d in inference.detections),
         )
 
+    def is_near(self, height: int, width: int) -> bool:
+        """Whether no box reaches further out of a picture than the picture is large.
+
+        A turned box may reach out of it a little. Nothing was seen far outside, and whatever runs
+        in a worker could tell secrets in such numbers: detections are published.
+        """
+        return all(
+            -width <= x1 <= 2 * width
+            and -width <= x2 <= 2 * width
+            and -height <= y1 <= 2 * height
+            and -height <= y2 <= 2 * height
+            for _, _, x1, y1, x2, y2 in self.detections
+        )
+
     def inference(self, classes: Container[str]) -> Inference:
         """Raises SlotLost for a label that is none of the bundle's classes: whatever runs there
         may say anything, and what it says is published."""
@@ -241,6 +255,23 @@ Reply = Union[Ready, Pong, LoadedReply, Found, Fault]
 # --------------------------------------------------------------------------- the socket
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A request as it travels; its number is 0 where no answer is waited for."""
+
+    number: int
+    request: Request
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """A reply as it travels, with the number of what it answers.
+
+    A worker that answers ahead, or twice, would have each later frame judged by the frame before.
+    """
+
+    number: int
+    reply: Reply
+
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -256,28 +287,31 @@ class SlotEnd:
         self._end = end
         self._buffer = bytearray(MESSAGE_LIMIT_BYTES + 1)
         self._view = memoryview(self._buffer)
-        self._decode = msgspec.msgpack.Decoder(Reply).decode
+        self._decode = msgspec.msgpack.Decoder(Answered).decode
+        self._number = 0
         self._timeout_s: float | None = None
 
     def send(self, request: Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
         """Raises SlotLost when the worker is gone or does not read."""
+        self._number += 1
+        packet = _encode(Asked(self._number, request))
         try:
             self._limit(timeout_s)
             if fds:
-                socket.send_fds(self._end, [_encode(request)], list(fds))
+                socket.send_fds(self._end, [packet], list(fds))
             else:
-                self._end.send(_encode(request))
+                self._end.send(packet)
         except OSError as error:
             raise SlotLost("The worker does not take messages any more.") from error
 
     def post(self, request: Request) -> None:
         """Send what is not answered and may be lost; from any thread, for a packet goes whole."""
         with suppress(OSError):
-            self._end.send(_encode(request))
+            self._end.send(_encode(Asked(0, request)))
 
     def receive(self, timeout_s: float) -> Reply:
-        """The next message; raises SlotLost at the end of the stream, past the limit, or for
-        anything that is no message of ours; TimeoutError stays the cause of a timeout."""
+        """The answer to the last `send`; raises SlotLost at the end of the stream, past the limit,
+        or for anything else; TimeoutError stays the cause of a timeout."""
         try:
             self._limit(timeout_s)
             size = self._end.recv_into(self._buffer)
@@ -290,10 +324,12 @@ class SlotEnd:
         if size > MESSAGE_LIMIT_BYTES:
             raise SlotLost("The worker sent a message that is too long.")
         try:
-            reply: Reply = self._decode(self._view[:size])
+            answer: Answered = self._decode(self._view[:size])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
             raise SlotLost("The worker sent a malformed message.") from error
-        return reply
+        if answer.number != self._number:
+            raise SlotLost("The worker answered what it was not asked at this moment.")
+        return answer.reply
 
     def close(self) -> None:
         self._end.close()
@@ -310,14 +346,20 @@ class WorkerEnd:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._end.setblocking(True)
-        self._decode = msgspec.msgpack.Decoder(Request).decode
+        self._decode = msgspec.msgpack.Decoder(Asked).decode
+        self._number = 0
 
     def receive(self) -> tuple[Request, list[int]] | None:
         """The next request with its descriptors; None when the slot's end is closed."""
         packet, fds, _, _ = socket.recv_fds(
             self._end, MESSAGE_LIMIT_BYTES, 1, socket.MSG_CMSG_CLOEXEC
         )
-        return (self._decode(packet), fds) if packet else None
+        if not packet:
+            return None
+        asked: Asked = self._decode(packet)
+        self._number = asked.number
+        return asked.request, fds
 
     def send(self, reply: Reply) -> None:
-        self._end.send(_encode(reply))
+        """Answer what was received last."""
+        self._end.send(_encode(Answered(self._number, reply)))

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -21,6 +20,7 @@ from edge_daemon.models.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.models.files import Folder
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
+from edge_daemon.slots.scratch import Scratch
 from edge_daemon.slots.slot import LoadOrder, Slot
 from edge_daemon.slots.spare import SparePool
 
@@ -64,7 +64,7 @@ def build(kind: str, order: LoadOrder, destination: Path, tools: Tools) -> str:
     is not done within an hour.
     """
     options = {"kind": kind, "threads": tools.threads, "device": order.device}
-    with TemporaryDirectory(prefix="edge-daemon-build-") as scratch:
+    with Scratch() as scratch:
         spec = WorkerSpec(tools.exporter, options, readable=(str(order.folder),), large_files=True)
         with _slot(spec, scratch) as slot:
             try:
@@ -101,7 +101,7 @@ def prove(
     agreement = Agreement()
     times: tuple[list[float], list[float]] = ([], [])
     with (
-        TemporaryDirectory(prefix="edge-daemon-proof-") as scratch,
+        Scratch() as scratch,
         _slot(spec, scratch) as old,
         _slot(spec, scratch) as new,
     ):

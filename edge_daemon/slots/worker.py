@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from typing import cast
 
@@ -39,6 +40,7 @@ def main() -> int:
     faulthandler.enable()
     bars = cage.Cage.from_json(arguments.cage)
     layers = cage.enter(bars)
+    tempfile.tempdir = bars.scratch  # it would be found by removing a file, which ends with `close`
     return _serve(arguments, bars, layers)
 
 
@@ -89,6 +91,9 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     # No interpreter shutdown: a model's own exit hooks and threads may hang it for ever.
-    code = main()
+    try:
+        code = main()
+    except SystemExit as left:  # a model's own; its socket is to close with its process
+        os._exit(left.code if isinstance(left.code, int) else _EXIT_LOST)
     sys.stderr.flush()
     os._exit(code)

@@ -101,6 +101,17 @@ def test_a_fault_of_the_box_is_forgiven(station: Station) -> None:
     assert station.ask("prepare", model=B2)["status"] == "succeeded"
 
 
+def test_a_model_cannot_read_what_it_is_examined_for(station: Station) -> None:
+    """Beside the weights there are the images, and neither the answers nor the signature."""
+    assert station.ask("prepare", model=B2)["status"] == "succeeded"
+    (copy,) = (station.folder / "scratch").glob("B-*")
+    store = station.folder / "store" / "bottle" / "2.0.0"
+    names = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    whole = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+    assert whole - names == {"model.yaml"}
+    assert any(name.startswith("golden/") for name in names)
+
+
 def test_golden_images_that_are_missed_fail_the_gate(station: Station) -> None:
     """The answer lists the checks with what was measured."""
     seen = station.script.detect_file

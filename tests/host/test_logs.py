@@ -6,18 +6,21 @@ import io
 import json
 import logging
 import os
+import random
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_daemon.core.values import BundleRef, Verdict
+from edge_daemon.core.values import BundleRef, Instant, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.host import logs
-from edge_daemon.host.logs import Style, bind_swap, configure, parse_line, relay, style_of
+from edge_daemon.host.logs import Relay, Style, configure, parse_line, style_of
 from tests.sim.clock import SimClock
 
 _log = structlog.get_logger()
@@ -167,61 +170,114 @@ def test_what_is_no_secret_stays() -> None:
     assert {key: line[key] for key in said} == said
 
 
-def test_one_swap_id_follows_a_bound_logger() -> None:
-    """Each line of the bound logger carries the id, and no other line does."""
-    out = io.StringIO()
-    configure(stream=out, style=Style.JSON)
-    bind_swap(_log, "s-17").info("loading")
-    _log.info("other")
-    assert [line.get("swap_id") for line in lines(out)] == ["s-17", None]
+# --------------------------------------------------------------------------- a worker's lines
 
 
-def relayed(content: bytes, clock: SimClock | None = None) -> list[dict[str, Any]]:
+VOCABULARY = {"bundle_loaded": frozenset({"swap_id", "load_ms"})}
+
+HOSTILE = [
+    b"Segmentation fault",
+    b'{"event":"x","level":[]}',
+    b'{"event":"bundle_loaded","level":[],"self":1,"event name":2,"logger":"a","timestamp":"b"}',
+    b'{"event":"bundle_loaded","swap_id":{"a":1},"load_ms":NaN}',
+    b'{"event":"bundle_loaded","swap_id":"\\ud800","load_ms":1e999}',
+    b'{"event":"swapped","logger":"edge_daemon.control.desk","level":"error"}',
+    b'{"event":{},"level":"info"}',
+    b"[" * 1000,
+    b"\xed\xa0\x80\xff\xfe\x00 forged",
+    b"\x1b]0;forged\x07",
+    b'{"event":"' + b"y" * 20_000 + b'"}',
+]
+
+
+class HastyClock(SimClock):
+    """Each look at it is a window later."""
+
+    def now(self) -> Instant:
+        self._at += logs.RELAY_WINDOW_S
+        return super().now()
+
+
+def relayed(content: bytes | IO[bytes], clock: SimClock) -> list[dict[str, Any]]:
+    """What the log says of a worker that wrote this."""
     out = io.StringIO()
     configure("debug", stream=out, style=Style.JSON)
-    reader, writer = os.pipe()
-    thread = relay(os.fdopen(reader, "rb"), _log.bind(slot="A"), clock or SimClock())
-    with os.fdopen(writer, "wb") as pipe:
-        pipe.write(content)
-    thread.join(30)
-    assert not thread.is_alive()
+    stream = io.BytesIO(content) if isinstance(content, bytes) else content
+    Relay(structlog.get_logger(worker=7), clock, VOCABULARY).run(stream)
     return lines(out)
 
 
-def test_a_workers_json_line_keeps_its_level_name_and_fields() -> None:
-    """The swap's id and the worker's logger come through."""
-    said = b'{"level":"error","event":"load_failed","logger":"w","swap_id":"s1","timestamp":"t"}\n'
-    (line,) = relayed(said)
-    assert (line["level"], line["event"], line["logger"]) == ("error", "load_failed", "w")
-    assert (line["swap_id"], line["slot"]) == ("s1", "A")
-    assert line["timestamp"] != "t"
+def test_a_workers_own_event_keeps_its_level_and_fields() -> None:
+    """What a worker of ours says is an event, with the fields that it has and the worker."""
+    said = b'{"level":"warning","event":"bundle_loaded","swap_id":"s1","load_ms":3.5}\n'
+    (line,) = relayed(said, SimClock())
+    assert (line["level"], line["event"], line["worker"]) == ("warning", "bundle_loaded", 7)
+    assert (line["swap_id"], line["load_ms"]) == ("s1", 3.5)
 
 
-def test_what_a_model_prints_cannot_break_the_log() -> None:
-    """Text, half JSON, lists, odd names, odd bytes and endless lines all become lines of ours."""
-    content = b"\n".join(
-        [
-            b"Segmentation fault",
-            b'{"event": 3}',
-            b"[1,2]",
-            b'{"event":"x","event name":1,"self":2,"level":"shout"}',
-            b"\xff\xfe\x00 forged",
-            b'{"event":"' + b"y" * 20_000 + b'"}',
-        ]
-    )
-    written = relayed(content)
-    assert [line["event"] for line in written[:4]] == ["worker_output"] * 3 + ["x"]
-    assert written[3]["level"] == "info"
-    assert max(len(json.dumps(line)) for line in written) < 2 * logs.LINE_LIMIT
+def test_what_a_model_prints_is_no_event_of_ours() -> None:
+    """Text, half JSON, other names, odd bytes and endless lines are told as what a worker said."""
+    written = relayed(b"\n".join(HOSTILE), SimClock())
+    assert {line["event"] for line in written} == {"worker_said", "bundle_loaded"}
+    assert {line["logger"] for line in written} == {"edge_daemon.host.logs"}
+    assert {line["level"] for line in written} == {"info"}
+    known = [line for line in written if line["event"] == "bundle_loaded"]
+    assert [line.get("swap_id") for line in known] == [None, None, "\ufffd"]
+    assert [line.get("load_ms") for line in known] == [None, None, None]
+    assert max(len(json.dumps(line)) for line in written) < 7 * logs.LINE_LIMIT
+    assert not any(ord(c) < 32 for line in written for c in line.get("text", ""))
 
 
-def test_a_flood_is_counted_instead_of_written() -> None:
-    """A worker that screams costs a bounded number of lines."""
-    written = relayed(b"noise\n" * (logs.RELAY_BURST + 70))
-    assert len(written) == logs.RELAY_BURST + 1
-    assert (written[-1]["event"], written[-1]["lines"]) == ("worker_output_dropped", 70)
+def test_ten_thousand_lines_of_any_kind_are_read_to_the_last() -> None:
+    """No line keeps the next from being read: one that ends the reading would block a worker."""
+    chance = random.Random(20)
+    pieces = [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\ud800", b"event", b"bundle_loaded"]
+    pieces += [b"level", b"self", b"1e999", b"NaN", b"\xff", b"\x1b", b" ", b"swap_id", b"null"]
+    made = [b"".join(chance.choices(pieces, k=chance.randrange(1, 30))) for _ in range(9_900)]
+    every = [*made, *(HOSTILE * 10)[:100]]
+    chance.shuffle(every)
+    end = b'{"event":"bundle_loaded","swap_id":"the end"}'
+    written = relayed(b"\n".join([*every, end]), HastyClock())
+    assert len(written) > 9_000
+    assert written[-1]["swap_id"] == "the end"
 
 
-def test_deeply_nested_json_is_plain_text() -> None:
-    """A line that would exhaust the parser is text."""
-    assert parse_line("[" * 5_000)[1] == "worker_output"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=3) | st.sampled_from(["event", "level", "load_ms", "swap_id", "self"]),
+            inner | st.just("bundle_loaded"),
+            max_size=5,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_any_line_can_be_logged(text: str) -> None:
+    """Whatever a line is, a level, an event and fields come of it that JSON can hold."""
+    level, event, fields = parse_line(logs.printable(text), VOCABULARY)
+    assert level in ("info", "warning")
+    assert event in ("worker_said", "bundle_loaded")
+    json.dumps(fields, allow_nan=False).encode()
+
+
+def test_a_flood_is_counted_and_silences_nobody_for_ever() -> None:
+    """Beyond a burst the lines of a minute are counted; those of the next are written again."""
+    clock = SimClock()
+
+    class Stream(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            line = super().readline(size)
+            if line == b"a minute later\n":
+                clock.advance(logs.RELAY_WINDOW_S)
+            return line
+
+    noise = b"noise\n" * (logs.RELAY_BURST + 70)
+    written = relayed(Stream(noise + b"a minute later\n"), clock)
+    assert len(written) == logs.RELAY_BURST + 2
+    assert [written[-2]["event"], written[-2]["lines"]] == ["worker_log_cut", 70]
+    assert written[-1]["text"] == "a minute later"

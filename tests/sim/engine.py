@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, Code, SlotLost
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
+from edge_daemon.slots import wire
 
 Pixels = NDArray[np.uint8]
 
@@ -43,6 +45,8 @@ class Behaviour(str, Enum):
     GARBAGE = "garbage"  # bytes of its own on the worker's socket
     GIANT = "giant"  # a packet over the limit
     FOREIGN_LABEL = "foreign_label"  # a class that the bundle does not have
+    AHEAD = "ahead"  # answers to questions that were not asked yet
+    FAR_BOX = "far_box"  # an object where there is no picture
     NAN_BOX = "nan_box"  # a NaN that the engine lets through
     CHATTER = "chatter"  # writes to stdout and stderr
 
@@ -162,6 +166,17 @@ def _giant(found: tuple[Detection, ...]) -> Sight:
     return Sight(found)
 
 
+def _ahead(found: tuple[Detection, ...]) -> Sight:
+    for number in range(50):
+        reply = wire.Answered(number, wire.Found(1.0, True, ()))
+        _shout(msgspec.msgpack.encode(reply))
+    return Sight(found)
+
+
+def _far_box(found: tuple[Detection, ...]) -> Sight:
+    return Sight((Detection("bottle", 0.5, (0.0, 0.0, 1e5, 1.0)),))
+
+
 def _nan_box(found: tuple[Detection, ...]) -> Sight:
     return Sight((Detection("bottle", float("nan"), (0.0, 0.0, 1.0, 1.0)),))
 
@@ -194,6 +209,8 @@ _INFER_FAULTS = {
     Behaviour.GARBAGE: _garbage,
     Behaviour.GIANT: _giant,
     Behaviour.FOREIGN_LABEL: _foreign_label,
+    Behaviour.AHEAD: _ahead,
+    Behaviour.FAR_BOX: _far_box,
     Behaviour.NAN_BOX: _nan_box,
     Behaviour.CHATTER: _chatter,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -59,6 +60,32 @@ class ThreadedEngine(_Plain):
     def warm(self) -> None:
         for _ in range(self._threads):
             threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+class FillEngine(_Plain):
+    """Fills its scratch folder at its first inference, which never ends: with `bytes`, with
+    `files`, with folders ever `deeper`, or with one that may not be `listed`."""
+
+    def __init__(self, way: str) -> None:
+        self._way = way
+
+    def infer(self, pixels: Pixels) -> Sight:
+        os.chdir(tempfile.gettempdir())
+        if self._way == "bytes":
+            for number in range(10):
+                with open(f"{number}", "wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, 32 << 20)
+        elif self._way == "files":
+            for number in range(11_000):
+                open(f"{number}", "wb").close()
+        elif self._way == "deeper":
+            for _ in range(2_000):
+                os.mkdir("d")
+                os.chdir("d")
+        else:
+            os.mkdir("d", 0o300)
+        threading.Event().wait()
+        return Sight(())
 
 
 class ScratchEngine(_Plain):

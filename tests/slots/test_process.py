@@ -92,6 +92,8 @@ def test_a_worker_that_starts_slowly_is_not_held_against_the_bundle(
         (Behaviour.EXIT_AT_INFER, "exit code 3"),
         (Behaviour.GARBAGE, "malformed"),
         (Behaviour.GIANT, "too long"),
+        (Behaviour.AHEAD, "not asked"),
+        (Behaviour.FAR_BOX, "far outside"),
         (Behaviour.NAN_BOX, "malformed"),
         (Behaviour.FOREIGN_LABEL, "class that the bundle does not have"),
     ],
@@ -135,6 +137,7 @@ def test_a_lost_or_freed_worker_leaves_no_process(
     hung = slot.pid
     with pytest.raises(SlotLost):
         slot.infer(frame, 0.2)
+    slot.free()
     assert freed is not None
     assert hung is not None
     for pid in (freed, hung):
@@ -224,17 +227,17 @@ def test_a_worker_gives_way_until_it_is_promoted(
 def test_what_a_worker_writes_reaches_the_log(
     slot: ProcessSlot, frame: FrameAddress, order: Order
 ) -> None:
-    """Events keep their name and swap id, a library's words become text, and nested data is cut."""
+    """A worker's own events keep their names and swap id; whatever else is written is text."""
     with capture_logs() as lines:
         slot.load(order(Behaviour.CHATTER), GENEROUS_S)
         slot.infer(frame, GENEROUS_S)
         pid = slot.pid
         slot.free()
-    by_event = {line["event"]: line for line in lines}
-    assert by_event["bundle_loaded"]["swap_id"] == "s1"
-    assert by_event["worker_said"]["text"] == "a library says something"
-    noted = by_event["model_noted"]
-    assert noted == {"event": "model_noted", "log_level": "warning", "depth": 3, "worker": pid}
+    loaded = next(line for line in lines if line["event"] == "bundle_loaded")
+    assert (loaded["swap_id"], loaded["worker"]) == ("s1", pid)
+    said = [line["text"] for line in lines if line["event"] == "worker_said"]
+    assert said[:3] == ["a library says something"] * 3
+    assert said[3].startswith('{"event": "model_noted"')
 
 
 def test_ctrl_c_is_for_the_daemon_alone(

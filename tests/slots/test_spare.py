@@ -89,6 +89,7 @@ def test_a_spare_that_was_stopped_is_passed_over() -> None:
         worker = pool.take()
         worker.await_ready(GENEROUS_S)
         assert worker.pid != stopped.pid
+        stopped.await_end()
         assert not stopped.is_alive
         worker.end()
     finally:
@@ -119,6 +120,7 @@ def test_a_worker_that_never_becomes_ready_is_given_up() -> None:
         worker = pool.take()
         with pytest.raises(SlotLost, match="within"):
             worker.await_ready(0.5)
+        worker.await_end()
         assert not worker.is_alive
     finally:
         pool.close()

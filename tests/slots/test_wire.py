@@ -107,6 +107,28 @@ def test_what_a_worker_says_of_a_fault_names_no_folder_and_is_printable() -> Non
     assert error.detail == "the library's words"
 
 
+def test_a_worker_that_answers_ahead_is_lost_before_a_frame_gets_anothers_verdict() -> None:
+    """Each answer names its question: one too many, whenever it was sent, is nobody's answer."""
+    for early in range(3):
+        ours, theirs = wire.pair()
+        with ours, theirs:
+            slot_end, worker_end = wire.SlotEnd(ours), wire.WorkerEnd(theirs)
+            for asking in range(3):
+                slot_end.send(wire.InferFile(str(asking)), 1.0)
+                received = worker_end.receive()
+                assert received is not None
+                assert received[0] == wire.InferFile(str(asking))
+                reply = wire.Found(float(asking), True, ())
+                worker_end.send(reply)
+                if asking == early:
+                    worker_end.send(reply)
+                if asking > early:
+                    with pytest.raises(SlotLost, match="not asked"):
+                        slot_end.receive(1.0)
+                    break
+                assert slot_end.receive(1.0) == reply
+
+
 @settings(max_examples=300, deadline=None)
 @given(packet=st.binary(min_size=1, max_size=300))
 def test_no_packet_does_worse_than_lose_the_slot(packet: bytes) -> None:
@@ -123,7 +145,7 @@ def test_no_packet_does_worse_than_lose_the_slot(packet: bytes) -> None:
     [
         b"\x91\xa1\x80",  # a tag that is not UTF-8
         b"\x91" * wire.MESSAGE_LIMIT_BYTES,  # a hundred thousand arrays in each other
-        b"\x93\xa5found\x01" + b"\x91" * 100_000,
+        b"\x92\x00\x94\xa5found\x01\xc3" + b"\x91" * 100_000,
         b"\x80\x04\x95cos\nsystem\n",  # a pickle
     ],
 )
@@ -151,6 +173,23 @@ def test_numbers_that_json_cannot_say_do_not_pass(
     wire.WorkerEnd(theirs).send(wire.Found.of(Inference((detection,), 1.0)))
     with pytest.raises(SlotLost, match="malformed"):
         slot_end.receive(1.0)
+
+
+@pytest.mark.parametrize(
+    ("box", "near"),
+    [
+        ((0.0, 0.0, 640.0, 480.0), True),
+        ((-20.0, -30.0, 660.0, 500.0), True),  # turned, at the rim
+        ((-641.0, 0.0, 10.0, 10.0), False),
+        ((0.0, 0.0, 10.0, 961.0), False),
+    ],
+)
+def test_a_box_far_outside_of_the_picture_is_told(
+    box: tuple[float, float, float, float], near: bool
+) -> None:
+    """A box may reach out of a frame by as much as the frame is large, on every side."""
+    found = wire.Found(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0), ("dent", 0.5, *box)))
+    assert found.is_near(480, 640) is near
 
 
 def test_silence_is_told_from_an_end(ends: tuple[wire.SlotEnd, socket.socket]) -> None:

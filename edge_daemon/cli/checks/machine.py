@@ -311,6 +311,7 @@ def ask_worker(device: str) -> Finding:
             worker.await_ready(PROBE_S)
         finally:
             worker.end()
+            worker.await_end()
     except EdgeDaemonError as fault:
         remedy = "If torch is well above, set slots.isolation: thread, and report this."
         return error("worker", f"A worker cannot use {device}: {fault.message}", remedy)
