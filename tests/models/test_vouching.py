@@ -1,4 +1,4 @@
-"""Where signatures are required: trust is asked before bytes are copied, and before a name counts."""
+"""Where signatures are required, trust is asked before bytes are copied or a name counts."""
 
 from __future__ import annotations
 
