@@ -270,7 +270,7 @@ def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
     except DocumentError as error:
         raise ConfigurationError(
             f"The key {path} {error.message}.",
-            hint="Put the signer's key there; the README shows how a pair is made.",
+            hint="Put the signer's key there; MANUAL.md shows how a pair is made.",
         ) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(

@@ -109,7 +109,7 @@ def show(console: Console, told: list[Told]) -> None:
         console.print(faults_table(told))
 
 
-# --------------------------------------------------------------------------- for the README
+# --------------------------------------------------------------------------- for BENCHMARKS.md
 
 _HEADS = (
     "", "swaps", "frames lost", "of it larger model", "longest gap, ms", "p99 before, ms",
