@@ -15,11 +15,13 @@ from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 SPEC = WorkerSpec("tests.sim.engine:SimEngine")
 NAMELESS = 12345
 START = """
+import sys
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 worker = WorkerProcess.start(WorkerSpec("tests.sim.engine:SimEngine"))
 worker.await_ready(30.0)
-print("ready")
 worker.end()
+worker.await_end()
+sys.stdout.write("\\nready\\n")  # behind all lines of the log, which other threads write
 """
 
 
@@ -38,6 +40,7 @@ def test_nothing_of_the_daemons_environment_is_told_by_chance(
         given = dict(line.split("=", 1) for line in lines if line)
     finally:
         worker.end()
+        worker.await_end()
     own = {"HOME", "TMPDIR", "USER", "LOGNAME"}
     own |= {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
     assert own <= given.keys()
