@@ -15,7 +15,7 @@ from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.postman import send_picture
 from edge_daemon.app.recall import recall
-from edge_daemon.app.reload import Changes, digest
+from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control import api, payloads
@@ -225,7 +225,12 @@ class ControlWing:
         self._watch.stop()
 
     def reload(self, settings: Settings, changes: Changes) -> None:
-        """What may change while frames are judged."""
+        """What may change while frames are judged; raises ConfigurationError, changing nothing."""
+        if any(key.startswith(TRUST) for key in changes.applied):
+            models, ground = settings.models, self._ground
+            ground.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
+            ground.store.read_again()
+            self.driver.post(stock(ground.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.driver.call(lambda: self.desk.note_settings(facts))
         self._publish = settings.results.publish

@@ -58,7 +58,7 @@ class Foundation:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(mode=0o700)
             models = settings.models
-            trust = Trust(models.trust.public_keys, models.trust.required)
+            trust = Trust(models.trust.public_keys, models.trust.required, models.revoked)
             return cls(
                 settings=settings,
                 clock=clock,

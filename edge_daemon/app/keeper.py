@@ -21,7 +21,7 @@ from edge_daemon.control.reporter import Reporter, Vitals
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import Instant
-from edge_daemon.errors import CameraError, StateError
+from edge_daemon.errors import CameraError, Code, StateError
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
@@ -221,6 +221,7 @@ class Keeper:
         if (broken := watched.ledger.first_violation) is not None:
             found.append(f"the ledger does not balance: {broken}")
         found.extend(each for each in ready.reasons if each != BROKER_AWAY)
+        found.extend(_unvouched(watched.state()))
         camera = watched.camera()
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         if watched.kept_pictures is not None:
@@ -289,6 +290,14 @@ class Keeper:
             sharpness=_rounded(picture.sharpness) if picture else None,
             **vars(counts),
         )
+
+
+def _unvouched(state: State) -> Iterator[str]:
+    """What judges, though it may not be loaded again; it is not torn off the line."""
+    active = state.active_bundle
+    for ref, why in state.refused:
+        if active is not None and ref == active.ref and why.code == Code.NOT_TRUSTED:
+            yield f"{ref} judges and is not trusted any more: {why.message} Swap to another version"
 
 
 def _rounded(value: float | None) -> float | None:

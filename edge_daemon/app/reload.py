@@ -10,7 +10,8 @@ from typing import Any
 
 from edge_daemon.config import Settings
 
-AT_ONCE = ("links.", "log.", "trial.", "results.publish")
+TRUST = ("models.trust.", "models.revoked")
+AT_ONCE = ("links.", "log.", "trial.", "results.publish", *TRUST)
 """Taken over while frames are judged; everything else is built into the parts at the start."""
 
 
@@ -39,7 +40,14 @@ def digest(settings: Settings) -> str:
 def merge(old: Settings, new: Settings) -> Settings:
     """The running settings with what may change at once taken from the new ones."""
     results = old.results.model_copy(update={"publish": new.results.publish})
-    taken = {"links": new.links, "log": new.log, "trial": new.trial, "results": results}
+    models = {"trust": new.models.trust, "revoked": new.models.revoked}
+    taken = {
+        "links": new.links,
+        "log": new.log,
+        "trial": new.trial,
+        "results": results,
+        "models": old.models.model_copy(update=models),
+    }
     return old.model_copy(update=taken)
 
 

@@ -188,6 +188,9 @@ def _product(text: str) -> str:
 Name = Annotated[
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
 ]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 in lower-case hex."""
+
 Floor = Annotated[
     str, AfterValidator(_floor), WithJsonSchema({"type": "string", "pattern": FLOOR_PATTERN})
 ]

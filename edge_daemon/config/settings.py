@@ -20,6 +20,7 @@ from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.fields import (
     Choice,
     Device,
+    Digest,
     Expression,
     FilePath,
     Floor,
@@ -127,6 +128,8 @@ class ModelsSettings(Group):
     """Folder with `<name>/<version>/model.yaml`; new bundles are noticed as they arrive."""
     trust: TrustSettings = TrustSettings()
     """Whose bundles may be loaded; a signature is required unless `required: false`."""
+    revoked: tuple[Digest, ...] = ()
+    """SHA-256 of weights or of a model.yaml that may not be loaded any more, whoever signed it."""
     initial: Choice | None = None
     """What to judge with on the very first start: `name@version`, or `name` for its newest."""
     floor: dict[Name, Floor] = Field(default_factory=dict)

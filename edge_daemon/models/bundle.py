@@ -90,15 +90,16 @@ def read_manifest(folder: Path, *, placed: bool = True) -> Manifest:
 
 
 def vouched_reader(trust: Trust) -> Callable[[Path], Manifest]:
-    """`read_manifest` for a store where signatures are required: what no key vouches for is not
-    offered, so that it takes no name and no version from what is signed."""
+    """`read_manifest` for a store: what was revoked is not offered, nor, where signatures are
+    required, what no key vouches for; so it takes no name and no version from what is signed."""
 
     def read(folder: Path) -> Manifest:
         manifest = read_manifest(folder)
-        trust.vouch(folder, manifest.sha256)
+        if trust.required or trust.revoked:
+            trust.vouch(folder, manifest.sha256, manifest.weights.sha256)
         return manifest
 
-    return read if trust.required else read_manifest
+    return read
 
 
 def verified_copy(
@@ -117,7 +118,7 @@ def verified_copy(
     the folder changed its shape or an image is covered by nothing, load_failed for weights that
     are plainly another kind of file; BoxError when this box cannot write the copy.
     """
-    trust.vouch(folder, manifest.sha256)
+    trust.vouch(folder, manifest.sha256, manifest.weights.sha256)
     try:
         destination.mkdir(mode=0o700, parents=True)
     except OSError as error:

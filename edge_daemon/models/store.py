@@ -121,6 +121,11 @@ class Store:
         trouble = "" if folders else self._trouble()
         return Offer(tuple(found), tuple(problems), tuple(self._below(found)), trouble)
 
+    def read_again(self) -> None:
+        """Read every folder anew at the next look: what is believed has changed, not the files."""
+        with self._lock:
+            self._looks.clear()
+
     def available(self) -> tuple[Known, ...]:
         """The complete, valid and unchanged bundles, oldest to newest within a name."""
         return self.offer().known

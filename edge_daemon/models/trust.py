@@ -49,7 +49,19 @@ class Trust:
     Raises ConfigurationError for a key that cannot be read, and for `required` without a key.
     """
 
-    def __init__(self, public_keys: Sequence[Path] = (), required: bool = False) -> None:
+    def __init__(
+        self,
+        public_keys: Sequence[Path] = (),
+        required: bool = False,
+        revoked: Sequence[str] = (),
+    ) -> None:
+        self.take(public_keys, required, revoked)
+
+    def take(self, public_keys: Sequence[Path], required: bool, revoked: Sequence[str]) -> None:
+        """Believe these from now on; raises as the constructor, and changes nothing then.
+
+        `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
+        """
         for key in public_keys:
             _check_public_key(key)
         if required and not public_keys:
@@ -59,6 +71,7 @@ class Trust:
             )
         self.public_keys = tuple(public_keys)
         self.required = required
+        self.revoked = frozenset(revoked)
 
     def warm(self) -> None:
         """Import the signing library now (about a second), so that the first swap need not."""
@@ -88,11 +101,17 @@ class Trust:
             )
         return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
 
-    def vouch(self, folder: Path, manifest_sha256: str) -> None:
+    def vouch(self, folder: Path, manifest_sha256: str, weights_sha256: str) -> None:
         """Check that a key made the signature, and that it is one of this `model.yaml`.
 
-        So much is known before any weights are read. Raises BundleError(not_trusted) as `verify`.
+        So much is known before any weights are read. Raises BundleError(not_trusted) as `verify`,
+        and for what was revoked.
         """
+        if revoked := self.revoked & {manifest_sha256, weights_sha256}:
+            raise _untrusted(
+                f"It was revoked on this device: {min(revoked)[:12]}… stands in models.revoked.",
+                "Ask for another version.",
+            )
         with Folder(folder) as opened:
             content = _read_signature(opened)
         if content is None:

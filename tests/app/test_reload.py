@@ -15,10 +15,12 @@ from edge_daemon.cli.run import _reload
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
 from edge_daemon.host.health import BROKER_AWAY
+from edge_daemon.models.bundle import digest_of
+from edge_daemon.models.trust import generate_keypair, sign
 from tests.sim.bad_files import BAD_TEXTS
 from tests.sim.device import Device, wait_until
 
-B1 = "bottle@1.0.0"
+B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 
 
 def reloaded(device: Device, **groups: Any) -> Settings:
@@ -115,3 +117,46 @@ def test_which_settings_counted_is_on_record() -> None:
         assert proofs
         prepared = next(r["body"] for r in trail["rows"] if r["body"].get("event") == "prepared")
         assert [check["name"] for check in prepared["checks"][:2]] == ["integrity", "signature"]
+
+
+def offered(device: Device) -> list[str]:
+    assert device.daemon is not None
+    return [str(known.ref) for known in device.daemon.control.driver.state.available]
+
+
+def with_models(device: Device, **changes: Any) -> None:
+    """The same models, but for these keys."""
+    models = yaml.safe_load(device.config.read_text())["models"]
+    reloaded(device, models={**models, **changes})
+
+
+def test_what_is_revoked_goes_on_and_does_not_come_back() -> None:
+    """Nothing is torn off the line: health asks for a swap, and nobody can ask for it again."""
+    with Device(B1, B2) as device:
+        assert device.daemon is not None
+        device.await_active(B1)
+        weights = next((device.store / "bottle" / "1.0.0").glob("weights*"))
+        with_models(device, revoked=[digest_of(weights)[0]])
+        problems = device.daemon.keeper.problems
+        wait_until(lambda: any("not trusted any more" in each for each in problems()), "a problem")
+        assert offered(device) == [B2]
+        refused = dict(device.daemon.control.driver.state.refused)
+        assert [(str(ref), why.code) for ref, why in refused.items()] == [(B1, "not_trusted")]
+        await_frames(device)
+        with_models(device, revoked=[])
+        wait_until(lambda: offered(device) == [B1, B2], "the bundle again")
+        assert not any("trusted" in each for each in problems())
+
+
+def test_a_key_counts_from_the_reload_on_and_no_longer(tmp_path: Path) -> None:
+    """One that was taken out vouches for nothing any more, one that came in does."""
+    old, new = (generate_keypair(tmp_path, name) for name in ("old", "new"))
+    with Device(B1, B2) as device:
+        device.await_active(B1)
+        sign(device.store / "bottle" / "1.0.0", old[0])
+        sign(device.store / "bottle" / "2.0.0", new[0])
+        with_models(device, trust={"public_keys": [str(old[1])], "required": True})
+        wait_until(lambda: offered(device) == [B1], "what the old key signed")
+        with_models(device, trust={"public_keys": [str(new[1])], "required": True})
+        wait_until(lambda: offered(device) == [B2], "what the new key signed")
+        await_frames(device)
