@@ -382,7 +382,8 @@ def ask(
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(timeout_s)
             sock.connect(str(path))
-            sock.sendall(json.dumps({**document, "verb": verb}).encode() + b"\n")
+            with suppress(BrokenPipeError, ConnectionResetError):  # why may stand in the answer
+                sock.sendall(json.dumps({**document, "verb": verb}).encode() + b"\n")
             for line in sock.makefile("rb"):
                 answer = json.loads(line)
                 yield answer

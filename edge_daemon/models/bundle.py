@@ -35,9 +35,6 @@ __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"
 SPARSE_BYTES = 64 << 20
 """Weights below this size are copied however they lie on the disk."""
 
-MIN_LEFT_BYTES = 64 << 20
-"""What a copy must leave free: journal, logs and the outbox go on meanwhile."""
-
 _COPY_AGAIN = "Copy the bundle again, complete."
 
 
@@ -181,11 +178,11 @@ def _written_bytes(fd: int, size: int) -> int:
 
 def _refuse_without_room(destination: Path, size_bytes: int) -> None:
     """A copy that cannot be finished is not begun: the disk holds the daemon's journal as well."""
-    free = os.statvfs(destination)
-    left_bytes = free.f_bavail * free.f_frsize - size_bytes
-    if left_bytes < MIN_LEFT_BYTES:
+    disk = os.statvfs(destination)
+    blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
+    if blocks * disk.f_frsize < size_bytes:
         raise BoxError(
-            f"The bundle takes {size_bytes >> 20} MiB, and too little would be left on the disk.",
+            f"The bundle takes {size_bytes >> 20} MiB, which the disk does not have left.",
             hint="Free space where the daemon's state is.",
         )
 
