@@ -9,6 +9,7 @@ import structlog
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver
 from edge_daemon.core.keeping import kept
+from edge_daemon.errors import BoxError
 from edge_daemon.models.store import Offer, Store
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Storekeeper:
         assert self.quota_bytes is not None
         try:
             removed = self.store.collect(kept(self.driver.state), self.quota_bytes)
-        except OSError as error:  # a store that is mounted to be read only, for example
+        except (OSError, BoxError) as error:  # mounted to be read only; something else at .lock
             _log.warning("quota_not_kept", error=str(error))
             return
         for bundle in removed:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
 from edge_daemon.models.files import Copied, Entry, Folder, digest_of, folder_digest
@@ -33,7 +34,7 @@ from edge_daemon.models.trust import Signer, Trust
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
 
 SPARSE_BYTES = 64 << 20
-"""Weights below this size are copied however they lie on the disk."""
+"""A file below this size is copied however it lies on the disk."""
 
 _COPY_AGAIN = "Copy the bundle again, complete."
 
@@ -140,40 +141,40 @@ def _copy(
     with Folder(folder) as opened:
         files, folders = opened.entries()
         _check_files(manifest, files, folders)
-        _refuse_sparse(manifest, opened)
+        _refuse_sparse(manifest.ref, opened, files)
         _refuse_without_room(destination, sum(entry.size for entry in files))
         return {
             entry.path: opened.copy(entry.path, destination, entry.size, tell) for entry in files
         }
 
 
-def _refuse_sparse(manifest: Manifest, folder: Folder) -> None:
+def _refuse_sparse(ref: BundleRef, folder: Folder, files: tuple[Entry, ...]) -> None:
     """Weights are noise: a file that is mostly holes holds none, and would grow when copied."""
-    if manifest.weights.is_folder or manifest.weights.size < SPARSE_BYTES:
-        return
-    fd = folder.open(manifest.weights.file)
-    try:
-        written = _written_bytes(fd, manifest.weights.size)
-    finally:
-        os.close(fd)
-    if written < manifest.weights.size // 16:
-        raise BundleError(
-            f"{manifest.weights.file} of {manifest.ref} is mostly holes: it holds no weights.",
-            hint=_COPY_AGAIN,
-        )
+    for entry in files:
+        if entry.size < SPARSE_BYTES:
+            continue
+        fd = folder.open(entry.path)
+        try:
+            holds_little = _holds_little(fd, entry.size)
+        finally:
+            os.close(fd)
+        if holds_little:
+            raise BundleError(
+                f"{entry.path} of {ref} is mostly holes: it holds no weights.", hint=_COPY_AGAIN
+            )
 
 
-def _written_bytes(fd: int, size: int) -> int:
-    """Bytes of a file that are not holes; all of them where the file system knows no holes."""
+def _holds_little(fd: int, size: int) -> bool:
+    """Whether less than a sixteenth was ever written; False where no holes are known."""
     written = at = 0
     try:
-        while at < size:
+        while at < size and written < size // 16:
             at = os.lseek(fd, at, os.SEEK_DATA)
             end = os.lseek(fd, at, os.SEEK_HOLE)
             written, at = written + end - at, end
     except OSError as error:
-        return written if error.errno == errno.ENXIO else size  # ENXIO: only a hole is left
-    return written
+        return error.errno == errno.ENXIO  # only a hole is left; else the system knows none
+    return written < size // 16
 
 
 def _refuse_without_room(destination: Path, size_bytes: int) -> None:

@@ -50,16 +50,22 @@ class SharedFolder:
     def lock_file(self, name: str) -> int:
         """A descriptor of a regular file to be locked, made where it is missing.
 
-        Raises BoxError where something else lies there.
+        Whoever made it, reading is enough to lock it. Raises BoxError where something else lies
+        there, OSError where it may not be read.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(name, flags, 0o644, dir_fd=self._fd)
+        except PermissionError:
+            raise
         except OSError as error:
             raise self._misused(name) from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             os.close(fd)
             raise self._misused(name)
+        if status.st_uid == os.geteuid():
+            os.fchmod(fd, 0o644)  # whatever the mask of whoever came first
         return fd
 
     @contextmanager
@@ -68,9 +74,9 @@ class SharedFolder:
 
         It is called `name`; where that is taken by something else, by a name that nobody guesses.
         """
+        self.sweep(name)  # what a crash left, under whichever of these names
         taken, fd = self._own(name)
         try:
-            empty(fd)
             yield fd
             empty(fd)
         finally:
@@ -89,7 +95,7 @@ class SharedFolder:
             os.close(fd)
 
     def sweep(self, name: str) -> None:
-        """Delete what lies in the resting places of this name that are ours."""
+        """Delete what lies in those folders of this name that are ours."""
         for entry in os.listdir(self._fd):
             if entry != name and not entry.startswith(f"{name}-"):
                 continue
@@ -105,14 +111,29 @@ class SharedFolder:
                     os.rmdir(entry, dir_fd=self._fd)
 
     @contextmanager
-    def inner(self, name: str, *, create: bool = False) -> Iterator[int]:
-        """One folder in it; raises OSError where it is none, or a link."""
-        if create:
-            with suppress(FileExistsError):
-                os.mkdir(name, 0o755, dir_fd=self._fd)
-        fd = os.open(name, _FOLDER, dir_fd=self._fd)
+    def inner(self, *names: str, create: bool = False) -> Iterator[int]:
+        """A folder in it, by the names that lead there; raises OSError where one is a link or no
+        folder. `create`: the last one is made where it is missing."""
+        fd = os.dup(self._fd)
         try:
+            for name in names:
+                is_new = create and name == names[-1] and _make(name, fd)
+                above, fd = fd, _open_folder(name, fd)
+                os.close(above)
+                if is_new:
+                    hand_over(fd, self._fd)
             yield fd
+        finally:
+            os.close(fd)
+
+    def publish(self, path: Path) -> None:
+        """Let others read what lies in a workplace, before it is moved out of there."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(path, flags)
+        try:
+            is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+            os.fchmod(fd, 0o755 if is_folder else 0o644)
+            hand_over(fd, self._fd)
         finally:
             os.close(fd)
 
@@ -135,7 +156,7 @@ class SharedFolder:
     def _open_own(self, name: str) -> int | None:
         """A real folder of this user that nobody else may write; None for anything else."""
         try:
-            fd = os.open(name, _FOLDER, dir_fd=self._fd)
+            fd = _open_folder(name, self._fd)
         except OSError:
             return None
         status = os.fstat(fd)
@@ -149,6 +170,26 @@ class SharedFolder:
             f"{name} in the store is not what edge-daemon puts there.",
             hint="Look at it, and remove it: somebody else made it.",
         )
+
+
+def hand_over(fd: int, like: int) -> None:
+    """Where this is root, what is open belongs to the owner of the folder `like` from now on."""
+    if os.geteuid() == 0 and os.fstat(fd).st_uid == 0:
+        owner = os.fstat(like)
+        with suppress(OSError):  # a share may not know who root is
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def _make(name: str, parent: int) -> bool:
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _open_folder(name: str, parent: int) -> int:
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def empty(fd: int) -> None:
@@ -175,6 +216,8 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
         fd = os.open(aside, _NEW_FILE, 0o644, dir_fd=beside)
         try:
             with os.fdopen(fd, "wb") as file:
+                os.fchmod(fd, 0o644)
+                hand_over(fd, folder)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -185,22 +228,3 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
             raise
     finally:
         os.close(beside)
-
-
-@contextmanager
-def rights_of_owner(path: Path) -> Iterator[bool]:
-    """Root acts as the owner of this folder; whether it does. Others act as they are."""
-    owner = os.stat(path)
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield False
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups([owner.st_gid])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield True
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)

@@ -28,7 +28,7 @@ from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_tree
 from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
-from edge_daemon.models.shared_folder import SharedFolder, move, opened, rights_of_owner
+from edge_daemon.models.shared_folder import SharedFolder, move, opened
 from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import equal_to, order_of
@@ -176,16 +176,10 @@ class Store:
         self._refuse_other(manifest, self._place(manifest.ref))
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                with rights_of_owner(self.root) as given_up, self._writing() as incoming:
-                    # What only root may reach stays within reach by its descriptor.
-                    where = opened(source) if given_up else folder
-                    copy = secrets.token_hex(8)
-                    verified_copy(manifest, where, opened(incoming) / copy, trust or Trust(), tell)
-                    self._put(incoming, copy, manifest)
-            finally:
-                os.close(source)
+            with self._writing() as (shared, incoming):
+                copy = secrets.token_hex(8)
+                verified_copy(manifest, folder, opened(incoming) / copy, trust or Trust(), tell)
+                self._put(shared, incoming, copy, manifest)
         except OSError as error:
             raise BoxError(
                 f"The store {self.root} cannot be written: {error.strerror or error}.",
@@ -198,11 +192,16 @@ class Store:
         """Take out bundles not in `keep`, longest there first, until the rest fits the quota.
 
         Brief: they are moved aside, each at one moment, and `sweep` deletes them. What cannot be
-        moved is logged and stays; while somebody adds a bundle nothing is taken out.
+        moved is logged and stays; while somebody adds a bundle nothing is taken out. Raises
+        BoxError or OSError where nothing can be moved at all.
         """
         removed: list[Removed] = []
         known = self.available()
-        with self._lock, self._locked(wait=False) as is_ours:
+        with (
+            self._lock,
+            SharedFolder(self.root) as shared,
+            self._locked(shared, wait=False) as is_ours,
+        ):
             if not is_ours:
                 return ()
             sizes = {each.ref: self._size(self._place(each.ref)) for each in known}
@@ -210,7 +209,7 @@ class Store:
             for ref in sorted(set(sizes) - set(keep), key=self._arrived_ns):
                 if total <= quota_bytes:
                     break
-                if self._take_out(ref):
+                if self._take_out(shared, ref):
                     removed.append(Removed(ref, sizes[ref]))
                     total -= sizes[ref]
         return tuple(removed)
@@ -336,52 +335,47 @@ class Store:
                 code=Code.DIGEST_MISMATCH,
             )
 
-    def _put(self, incoming: int, copy: str, manifest: Manifest) -> None:
+    def _put(self, shared: SharedFolder, incoming: int, copy: str, manifest: Manifest) -> None:
         """Move a private copy to its place; its modes are set while nobody else can reach it."""
         ref = manifest.ref
         if (self._place(ref) / MANIFEST_FILE).exists():
             return self._refuse_other(manifest, self._place(ref))
         private = opened(incoming) / copy
-        for folder in (private, *(path for path in private.rglob("*") if path.is_dir())):
-            folder.chmod(0o755)  # a store is read by other users; the private copy is not
-        for file in private.rglob("*"):
-            if file.is_file():
-                file.chmod(0o644)
+        for path in (private, *private.rglob("*")):
+            shared.publish(path)
         sync_tree(private)
-        with SharedFolder(self.root) as shared, shared.inner(ref.name, create=True) as versions:
+        with shared.inner(ref.name, create=True) as versions:
             with suppress(FileNotFoundError):  # a copy that was cut off: model.yaml is not there
                 move(ref.version, versions, f"{copy}.remains", incoming)
             move(copy, incoming, ref.version, versions)
-            shared.sync()
+        shared.sync()
         return None
 
     @contextmanager
-    def _writing(self) -> Iterator[int]:
+    def _writing(self) -> Iterator[tuple[SharedFolder, int]]:
         """One writer of the store at a time, in any process; gives the folder for unfinished work.
 
         Whoever holds the lock is alone, so what lies there is left from a crash and is removed.
         """
         with (
-            self._locked(),
             SharedFolder(self.root) as shared,
+            self._locked(shared),
             shared.workplace(_INCOMING) as incoming,
         ):
-            yield incoming
+            yield shared, incoming
 
     @contextmanager
-    def _locked(self, wait: bool = True) -> Iterator[bool]:
+    def _locked(self, shared: SharedFolder, wait: bool = True) -> Iterator[bool]:
         """Whether this is the only writer; False only without `wait`."""
-        with SharedFolder(self.root) as shared:
-            fd = shared.lock_file(".lock")
+        fd = shared.lock_file(".lock")
         try:
             yield _lock_file(fd, wait)
         finally:
             os.close(fd)
 
-    def _take_out(self, ref: BundleRef) -> bool:
+    def _take_out(self, shared: SharedFolder, ref: BundleRef) -> bool:
         try:
             with (
-                SharedFolder(self.root) as shared,
                 shared.inner(ref.name) as versions,
                 shared.resting_place(_LEAVING) as leaving,
             ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +58,13 @@ def test_a_quota_of_nothing_leaves_what_the_line_needs(station: Station) -> None
     with station.restarted() as again:
         again.run("bottle@1.0.0")
         assert again.ask("swap", model="bottle")["status"] == "succeeded"
+
+
+def test_what_somebody_puts_at_the_lock_does_not_end_the_station(station: Station) -> None:
+    """The quota waits, requests are answered as before, and the next look catches up."""
+    lock = station.folder / "store" / ".lock"
+    lock.unlink(missing_ok=True)
+    os.mkfifo(lock)
+    assert keep(station, 1) == list(VERSIONS)
+    lock.unlink()
+    assert keep(station, 1) == [VERSIONS[0], VERSIONS[5]]

@@ -14,6 +14,7 @@ import pytest
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.models.shared_folder import SharedFolder
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import generate_keypair, sign
 from tests.sim.bundles import make_bundle
@@ -178,16 +179,62 @@ def test_who_swaps_names_meanwhile_changes_nothing_outside(
     assert fingerprint(outside) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
-def test_root_adds_as_the_owner_of_the_store(tmp_path: Path) -> None:
-    """Also a bundle that only root can reach; root has its rights again afterwards."""
-    root, work = tmp_path / "store", tmp_path / "private"
-    root.mkdir()
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for others")
+
+
+def of_another(root: Path) -> Path:
+    """The store belongs to a user who may reach it."""
+    root.mkdir(exist_ok=True)
     os.chown(root, 65534, 65534)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    for folder in (root.parent, root.parent.parent, root.parent.parent.parent):
         folder.chmod(0o755)
+    return root
+
+
+@needs_root
+def test_what_root_adds_belongs_to_the_owner_of_the_store(tmp_path: Path) -> None:
+    """Who may then collect it; the bundle itself may be root's alone."""
+    root, work = of_another(tmp_path / "store"), tmp_path / "private"
     bundle = make_bundle(work, "bottle@3.0.0")
-    work.chmod(0o700)
+    for path in [bundle, *bundle.rglob("*")]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
     assert Store(root).add(bundle) == BundleRef("bottle", "3.0.0")
-    assert (root / "bottle" / "3.0.0" / "model.yaml").stat().st_uid == 65534
-    assert (os.geteuid(), os.getegid()) == (0, 0)
+    place = root / "bottle" / "3.0.0"
+    assert {path.stat().st_uid for path in [place.parent, place, *place.rglob("*")]} == {65534}
+
+
+@needs_root
+def test_root_adds_beside_what_others_and_itself_left_there(tmp_path: Path) -> None:
+    """A lock and a name that are root's, a name that is an operator's: none is in the way."""
+    root = tmp_path / "store"
+    Store(root).add(make_bundle(tmp_path / "work", "bottle@1.0.0"))
+    make_bundle(root, "can@1.0.0")
+    os.chown(root / "can", 12345, 12345)
+    of_another(root)
+    Store(root).add(make_bundle(tmp_path / "work", "bottle@2.0.0"))
+    Store(root).add(make_bundle(tmp_path / "work", "can@2.0.0"))
+    assert len(Store(root).available()) == 4
+
+
+@needs_root
+def test_a_lock_of_another_user_is_a_lock(tmp_path: Path) -> None:
+    """Reading is enough to lock it, for whoever may write the store."""
+    root = of_another(tmp_path / "store")
+    lock = root / ".lock"
+    lock.touch(mode=0o644)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        with SharedFolder(root) as shared:
+            os.close(shared.lock_file(".lock"))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_a_crash_left_is_removed_under_whichever_name(tmp_path: Path) -> None:
+    """The name was taken when it crashed; the next writer, alone by the lock, tidies up."""
+    root = tmp_path / "store"
+    (root / ".incoming-0123456789abcdef" / "half").mkdir(parents=True)
+    (root / ".incoming-0123456789abcdef").chmod(0o700)
+    Store(root).add(make_bundle(tmp_path / "work", "bottle@3.0.0"))
+    assert {path.name for path in root.iterdir()} == {".incoming", ".lock", "bottle"}

@@ -65,12 +65,15 @@ def test_nothing_is_copied_before_a_key_vouches_for_it(
     assert (read, destination.exists()) == ([], False)
 
 
-def test_weights_of_holes_are_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["weights.pt", "weights_openvino_model"])
+def test_weights_of_holes_are_refused_at_once(tmp_path: Path, file: str) -> None:
     """Some kilobytes on the disk, gigabytes when copied."""
-    folder = make_bundle(tmp_path / "store")
-    with (folder / "weights.pt").open("r+b") as weights:
-        weights.truncate(6 << 30)
-    put("weights", "size", value=6 << 30)(folder)
+    folder = make_bundle(tmp_path / "store", file=file)
+    weights = folder / file
+    with (weights / "weights.bin" if weights.is_dir() else weights).open("r+b") as opened:
+        opened.truncate(6 << 30)
+    size = sum(path.stat().st_size for path in [weights, *weights.rglob("*")] if path.is_file())
+    put("weights", "size", value=size)(folder)
     destination, read = tmp_path / "private", []
     with pytest.raises(BundleError, match="holes"):
         verified_copy(read_manifest(folder), folder, destination, Trust(), read.append)
