@@ -185,13 +185,14 @@ def sign(
     """Sign every file of a bundle; whoever trusts the public key may load it."""
     from edge_daemon.models import trust  # noqa: PLC0415 - a second that `list` need not pay
 
-    folder = Path(ref)
+    folder, root = Path(ref), None
     if folder.is_dir():
         read_manifest(folder, placed=False)  # nobody should vouch for what no station takes
     else:
-        folder = open_store(read_settings(file)).find(BundleRef.parse(ref))
+        store = open_store(read_settings(file))
+        folder, root = store.find(BundleRef.parse(ref)), store.root
     with waiting("Signing"):
-        signature = trust.sign(folder, key)
+        signature = trust.sign(folder, key, root)
     if as_json:
         tell_json({"signature": str(signature)})
     else:

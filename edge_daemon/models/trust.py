@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
-from edge_daemon.errors import BundleError, Code, ConfigurationError
+from edge_daemon.errors import BoxError, BundleError, Code, ConfigurationError
 from edge_daemon.models.files import Folder, sync_folder
 from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
-from edge_daemon.models.shared_folder import replace_file
+from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
 
 _MAX_SIGNATURE_BYTES = 4 << 20
 _MAX_KEY_BYTES = 64 << 10
@@ -162,26 +162,40 @@ class Trust:
         )
 
 
-def sign(folder: Path, private_key: Path) -> Path:
+def sign(folder: Path, private_key: Path, store: Path | None = None) -> Path:
     """Sign every file of a bundle; writes and returns its `model.sig`, replacing an older one.
 
-    `private_key` is an unencrypted PEM file (P-256, P-384 or P-521). Raises BundleError when
-    the folder cannot be signed, ConfigurationError when the key cannot be used.
+    `private_key` is an unencrypted PEM file (P-256, P-384 or P-521). `store`: the folder in which
+    the bundle lies when others write there too; no link below it is followed. Raises BundleError
+    when the folder cannot be signed, ConfigurationError when the key cannot be used, BoxError when
+    the signature cannot be written.
     """
     _check_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
-    with Folder(folder) as files:
-        files.entries()  # refuses links and the like before they are signed
+    root, names = (folder, ()) if store is None else (store, folder.relative_to(store).parts)
+    try:
+        with SharedFolder(root) as shared, shared.inner(*names) as place:
+            with Folder(opened(place)) as held:
+                files, _ = held.entries()  # refuses links and the like before they are signed
+            if not any(entry.path == MANIFEST_FILE for entry in files):
+                raise BundleError(
+                    f"{folder.name} holds no {MANIFEST_FILE}.", hint="Name a bundle's folder."
+                )
+            replace_file(place, SIGNATURE_FILE, _signature_of(folder, private_key))
+    except OSError as error:
+        raise BoxError(
+            f"The signature of {folder.name} cannot be made: {error.strerror or error}.",
+            hint="Sign a real folder, no link, and let this user write in it and beside it.",
+        ) from error
+    return folder / SIGNATURE_FILE
+
+
+def _signature_of(folder: Path, private_key: Path) -> bytes:
     signing: Any = import_module("model_signing.signing")  # a second that only signers pay
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
         made = Path(private) / SIGNATURE_FILE
         config = signing.Config().use_elliptic_key_signer(private_key=private_key)
         config.set_hashing_config(_hashing()).sign(folder, made)
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            replace_file(fd, SIGNATURE_FILE, made.read_bytes())
-        finally:
-            os.close(fd)
-    return folder / SIGNATURE_FILE
+        return made.read_bytes()
 
 
 def generate_keypair(folder: Path, name: str = "signing") -> tuple[Path, Path]:

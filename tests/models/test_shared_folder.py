@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.models.shared_folder import SharedFolder
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import generate_keypair, sign
@@ -177,6 +177,35 @@ def test_who_swaps_names_meanwhile_changes_nothing_outside(
             collect(root, tmp_path)
     assert racer[0] > 40
     assert fingerprint(outside) == before
+
+
+@pytest.mark.parametrize("turned", ["can", "can/1.0.0"])
+@pytest.mark.parametrize("within_the_store", [True, False])
+def test_a_signature_goes_where_the_bundle_was_and_nowhere_else(
+    tmp_path: Path, outside: Path, turned: str, within_the_store: bool
+) -> None:
+    """A link in the place of the bundle or of its name, put there after it was looked at."""
+    root = tmp_path / "store"
+    make_bundle(root, "can@1.0.0")
+    (outside / "1.0.0").mkdir()
+    (root / turned).rename(tmp_path / "away")
+    (root / turned).symlink_to(outside)
+    before = fingerprint(outside)
+    private, _ = generate_keypair(tmp_path)
+    with pytest.raises(EdgeDaemonError):
+        sign(root / "can" / "1.0.0", private, root if within_the_store else None)
+    assert fingerprint(outside) == before
+
+
+def test_no_bundle_behind_a_link_of_the_store_is_signed(tmp_path: Path) -> None:
+    """Another one, outside, which nobody meant."""
+    root, private = tmp_path / "store", generate_keypair(tmp_path)[0]
+    meant_not = make_bundle(tmp_path / "elsewhere", "can@1.0.0")
+    (root / "can").mkdir(parents=True)
+    (root / "can" / "1.0.0").symlink_to(meant_not)
+    with pytest.raises(BoxError, match="cannot be made"):
+        sign(root / "can" / "1.0.0", private, root)
+    assert not (meant_not / "model.sig").exists()
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for others")
