@@ -16,11 +16,15 @@ from edge_daemon.cli.station import Station
 from edge_daemon.control.client import Client
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.models.manifest import MANIFEST_FILE
+from edge_daemon.models.shared_folder import SharedFolder, move, opened
 from edge_daemon.models.store import Store
 
 REFUSAL_S = 120.0
 STANDBY_S = 15.0
 """A worker that stands by is started when the slots have been quiet for some seconds."""
+_ASIDE = ".drill"
+"""Where corrupt copies are made, in the store."""
 _WORKER = b"edge_daemon.slots.worker"
 
 
@@ -50,7 +54,7 @@ class Saboteur:
     def clean_up(self) -> None:
         """Take away what was made, and lift what was quarantined because of it."""
         for ref in self._made:
-            shutil.rmtree(self._store.root / ref.name / ref.version, ignore_errors=True)
+            self._take_away(ref)
             with suppress(EdgeDaemonError):
                 self._station.inquire("unquarantine", {"model": str(ref), "by": "drill"})
         self._made.clear()
@@ -60,24 +64,37 @@ class Saboteur:
     def _corrupt_copy(self, number: int) -> BundleRef:
         """A copy under a version of its own, older than any, with one byte of its weights turned.
 
-        The manifest comes last, by rename, as the store expects it.
+        It is made aside and appears whole, as `models add` would bring it.
         """
         ref = BundleRef(self._victim.name, f"0.0.0.dev{time.time_ns() // 1000}{number:04}")
-        manifest = self._store.manifest(self._victim)
-        source, place = self._store.find(self._victim), self._store.root / ref.name / ref.version
+        manifest, source = self._store.manifest(self._victim), self._store.find(self._victim)
         self._made.append(ref)
-        shutil.copytree(source, place, ignore=shutil.ignore_patterns("model.yaml"))
-        _turn_a_byte(place / manifest.weights.file)
-        text = (source / "model.yaml").read_text(encoding="utf-8")
-        aside = place / ".model.yaml"
-        aside.write_text(re.sub(r"(?m)^version:.*$", f"version: {ref.version}", text))
-        aside.rename(place / "model.yaml")
+        with SharedFolder(self._store.root) as shared, shared.workplace(_ASIDE) as aside:
+            copy = opened(aside) / ref.version
+            shutil.copytree(source, copy, copy_function=shutil.copyfile)
+            _turn_a_byte(copy / manifest.weights.file)
+            text = (source / MANIFEST_FILE).read_text(encoding="utf-8")
+            text = re.sub(r"(?m)^version:.*$", f"version: {ref.version}", text)
+            (copy / MANIFEST_FILE).write_text(text, encoding="utf-8")
+            for path in (copy, *copy.rglob("*")):
+                shared.publish(path)
+            with shared.inner(ref.name) as versions:
+                move(ref.version, aside, ref.version, versions)
         return ref
+
+    def _take_away(self, ref: BundleRef) -> None:
+        with (
+            suppress(OSError, EdgeDaemonError),
+            SharedFolder(self._store.root) as shared,
+            shared.workplace(_ASIDE) as aside,
+            shared.inner(ref.name) as versions,
+        ):
+            move(ref.version, versions, ref.version, aside)
 
     def _ask_for(self, ref: BundleRef) -> tuple[str, str]:
         body = {"model": str(ref), "by": "drill", "reason": "a corrupt bundle"}
         last = list(self._client.request("swap", body, REFUSAL_S))[-1]
-        shutil.rmtree(self._store.root / ref.name / ref.version, ignore_errors=True)
+        self._take_away(ref)
         if last.get("status") == "rejected":
             return "corrupt bundles", ""
         return "corrupt bundles", f"A corrupt bundle was not rejected but {last.get('status')}."
