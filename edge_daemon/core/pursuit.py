@@ -19,6 +19,7 @@ from edge_daemon.core.values import (
     AtNextOrder,
     AtNow,
     AtTime,
+    BundleRef,
     Known,
     Refusal,
     Status,
@@ -129,6 +130,8 @@ def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
         hint = f"Lift it with: edge-daemon models unquarantine {op.target.ref}"
         refusal = Refusal(Code.QUARANTINED, f"{op.target.ref} is quarantined: {reason}", hint)
         turn.finish(op, Status.REJECTED, refusal)
+    elif (distrust := _distrust(turn, op.target.ref)) is not None:
+        turn.finish(op, Status.REJECTED, distrust)
     elif op.kind is Kind.PREFETCH:
         turn.set(op=None)
     elif op.kind is Kind.PREPARE or slot.name == turn.state.active:
@@ -141,6 +144,12 @@ def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
         turn.set(parked=op, op=None)
     else:
         _cut(turn, op, slot)
+
+
+def _distrust(turn: Turn, ref: BundleRef) -> Refusal | None:
+    """Resident from before its key or its digest was revoked: it must not come (back) to judge."""
+    refused = (why for each, why in turn.state.refused if each == ref)
+    return next((why for why in refused if why.code == Code.NOT_TRUSTED), None)
 
 
 def _must_wait(turn: Turn, op: Operation) -> bool:

@@ -16,6 +16,7 @@ from edge_daemon.core.events import (
     RequestReceived,
     SlotLost,
     Started,
+    StoreChanged,
     TimePassed,
     TrialJudged,
 )
@@ -23,11 +24,13 @@ from edge_daemon.core.health import CALM_S
 from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
+    AtTime,
     Instant,
     JobOrder,
     Known,
     ModelChoice,
     OrderState,
+    Refusal,
     Request,
     Status,
     Verb,
@@ -222,6 +225,49 @@ def test_a_version_quarantined_while_the_lane_crosses_is_left_again() -> None:
     assert tale.state.unfit
     assert tale.state.op is not None
     assert tale.state.op.target == B2
+
+
+def revoked(tale: Tale, bundle: Known) -> Tale:
+    """A key or a digest was taken away: the store does not offer it any more, and says why."""
+    left = tuple(known for known in tale.state.available if known != bundle)
+    why = Refusal("not_trusted", "It was revoked on this device.")
+    return tale.tell(StoreChanged(left, ((bundle.ref, why),)))
+
+
+def outcomes(tale: Tale) -> list[tuple[str, str]]:
+    replies = [action for action in tale.actions if isinstance(action, Reply)]
+    return [(r.status.value, str(r.refusal.code) if r.refusal else "") for r in replies]
+
+
+def test_what_waits_for_its_time_does_not_judge_once_it_is_revoked() -> None:
+    """Resident, proven, accepted: it is refused when its time comes."""
+    tale = Tale().running()
+    request = Request("r1", Verb.SWAP, ModelChoice("b", "2"), at=AtTime(50.0))
+    tale.tell(RequestReceived(request)).proven()
+    assert tale.state.parked is not None
+    revoked(tale, B2).tell(TimePassed(), at=60.0)
+    assert outcomes(tale) == [("rejected", "not_trusted")]
+    assert tale.active == "b@1"
+
+
+def test_what_is_revoked_while_it_is_proven_does_not_judge() -> None:
+    """Its key was good when the job began."""
+    tale = Tale().running().tell(swap("b@2"))
+    jobs = tale.actions
+    revoked(tale, B2)
+    tale.actions = jobs
+    assert outcomes(tale.proven()) == [("rejected", "not_trusted")]
+    assert tale.active == "b@1"
+
+
+def test_nobody_goes_back_to_what_was_revoked() -> None:
+    """Though it is resident still, and was confirmed."""
+    tale = Tale().running().swapped()
+    revoked(tale, B1)
+    back = RequestReceived(Request("r9", Verb.ROLLBACK))
+    assert outcomes(tale.tell(back)) == [("rejected", "nothing_to_roll_back")]
+    assert outcomes(tale.tell(swap("b@1", 3))) == [("rejected", "not_trusted")]
+    assert tale.active == "b@2"
 
 
 def test_what_failed_for_this_boxs_sake_is_tried_again_later() -> None:
