@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BoxError, BundleError, Code, ConfigurationError
+from edge_daemon.models.envelope import is_made_by
 from edge_daemon.models.files import Folder, sync_folder
 from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
@@ -62,14 +63,13 @@ class Trust:
 
         `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
         """
-        for key in public_keys:
-            _check_public_key(key)
+        loaded = tuple(_read_key(key, serialization.load_pem_public_key) for key in public_keys)
         if required and not public_keys:
             raise ConfigurationError(
                 "models.trust.required is set, but there is no public key.",
                 hint="Name one in models.trust.public_keys.",
             )
-        self.public_keys = tuple(public_keys)
+        self.public_keys, self._loaded = tuple(public_keys), loaded
         self.required = required
         self.revoked = frozenset(revoked)
 
@@ -122,7 +122,8 @@ class Trust:
                     f"The signature is not one of this {MANIFEST_FILE}.",
                     "Sign the bundle again, as it is now.",
                 )
-            self._refuse_unless_signed(content)
+            if not any(is_made_by(content, key) for key in self._loaded):
+                raise self._not_vouched_for()
 
     def _refuse_unsigned(self) -> None:
         if self.required:
@@ -130,15 +131,6 @@ class Trust:
                 f"The bundle has no {SIGNATURE_FILE}.",
                 "Sign it: edge-daemon models sign FOLDER --key KEY",
             )
-
-    def _refuse_unless_signed(self, content: bytes) -> None:
-        reasons = []
-        for key in self.public_keys:
-            reason = _reason_against_signature(content, key)
-            if reason is None:
-                return
-            reasons.append(f"{key.name}: {reason}")
-        raise self._not_vouched_for(reasons)
 
     def _verified_key(self, folder: Path, content: bytes) -> Path:
         reasons = []
@@ -153,7 +145,7 @@ class Trust:
                 reasons.append(f"{key.name}: {reason}")
         raise self._not_vouched_for(reasons)
 
-    def _not_vouched_for(self, reasons: Sequence[str]) -> BundleError:
+    def _not_vouched_for(self, reasons: Sequence[str] = ()) -> BundleError:
         return _untrusted(
             "No configured key vouches for the bundle: it was signed with another key, or changed"
             f" since. Known are {listed([key.name for key in self.public_keys])}.",
@@ -170,7 +162,7 @@ def sign(folder: Path, private_key: Path, store: Path | None = None) -> Path:
     when the folder cannot be signed, ConfigurationError when the key cannot be used, BoxError when
     the signature cannot be written.
     """
-    _check_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
+    _read_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
     root, names = (folder, ()) if store is None else (store, folder.relative_to(store).parts)
     try:
         with SharedFolder(root) as shared, shared.inner(*names) as place:
@@ -279,25 +271,7 @@ def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
     return None
 
 
-def _reason_against_signature(content: bytes, key: Path) -> str | None:
-    """Why this key did not make the signature; the files that it speaks of are not looked at."""
-    verifying: Any = import_module("model_signing._signing.sign_ec_key")
-    signatures: Any = import_module("model_signing._signing.sign_sigstore_pb")
-    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as private:
-        path = Path(private) / SIGNATURE_FILE
-        path.write_bytes(content)
-        try:
-            verifying.Verifier(key).verify(signatures.Signature.read(path))
-        except Exception as error:
-            return " ".join(str(error).split()) or type(error).__name__
-    return None
-
-
-def _check_public_key(path: Path) -> None:
-    _check_key(path, serialization.load_pem_public_key)
-
-
-def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
+def _read_key(path: Path, load: Callable[[bytes], Any]) -> Any:
     try:
         key = load(read_bytes(path, _MAX_KEY_BYTES))
     except DocumentError as error:
@@ -315,3 +289,4 @@ def _check_key(path: Path, load: Callable[[bytes], Any]) -> None:
             f"The key {path} is not an elliptic-curve key that model signing knows.",
             hint="Use P-256, P-384 or P-521.",
         )
+    return key

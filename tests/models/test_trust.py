@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from edge_daemon.errors import BundleError, Code, ConfigurationError
+from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.trust import Trust, generate_keypair, sign
 from tests.sim.bundles import make_bundle
 
@@ -109,10 +110,50 @@ def test_a_mangled_signature_is_refused_in_words(
     else:
         signature["verificationMaterial"] = {}
     (folder / "model.sig").write_text(json.dumps(signature))
-    with pytest.raises(BundleError) as caught:
-        line_keys.trust.verify(folder)
-    assert caught.value.code is Code.NOT_TRUSTED
-    assert caught.value.hint
+    manifest = read_manifest(folder)
+    for look in (
+        lambda: line_keys.trust.verify(folder),
+        lambda: line_keys.trust.vouch(folder, manifest.sha256, manifest.weights.sha256),
+    ):
+        with pytest.raises(BundleError) as caught:
+            look()
+        assert caught.value.code is Code.NOT_TRUSTED
+        assert caught.value.hint
+
+
+def said_early(payload: bytes) -> bytes:
+    """What model signing 0.2 put its signature under."""
+    kind = "application/vnd.in-toto+json"
+    return f"DSSEV1 {len(kind)} {kind} {len(payload)} {payload!r}".encode()
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
+@pytest.mark.parametrize("made", ["now", "early"])
+def test_the_quick_look_agrees_with_the_library(
+    tmp_path: Path, curve: ec.EllipticCurve, made: str, other_keys: Any
+) -> None:
+    """Whatever the library accepts, of every curve and age, the look before the copy lets pass."""
+    key = ec.generate_private_key(curve)
+    private, public = tmp_path / "line.key", tmp_path / "line.pub"
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    info = serialization.PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(pem, info))
+    folder = make_bundle(tmp_path, key=private)
+    if made == "early":
+        hashed = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+        signature = json.loads((folder / "model.sig").read_text())
+        envelope = signature["dsseEnvelope"]
+        text = said_early(base64.b64decode(envelope["payload"]))
+        mark = key.sign(text, ec.ECDSA(hashed[curve.key_size]))
+        envelope["signatures"][0]["sig"] = base64.b64encode(mark).decode()
+        (folder / "model.sig").write_text(json.dumps(signature))
+    manifest = read_manifest(folder)
+    trust = Trust([other_keys.public, public], required=True)
+    assert trust.verify(folder) is not None
+    trust.vouch(folder, manifest.sha256, manifest.weights.sha256)
+    with pytest.raises(BundleError):
+        Trust([other_keys.public]).vouch(folder, manifest.sha256, manifest.weights.sha256)
 
 
 def test_a_required_signature_needs_a_key() -> None:

@@ -1,0 +1,50 @@
+"""The outside of an OpenSSF model signature: which key made it, whatever it says of the files.
+
+The signing library checks a signature together with every file that it covers. A store asks before
+any weights are read, of every bundle and on every start, what the library takes a second for.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+"""By the key's size in bits, as the library chooses them."""
+
+
+def is_made_by(signature: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this key made it; False for anything that is no such signature."""
+    try:
+        envelope = json.loads(signature)["dsseEnvelope"]
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        mark = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        if envelope["payloadType"] != _PAYLOAD_TYPE:
+            return False
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
+    return any(_is_valid(mark, text, key) for text in (_signed_text(payload), _early_text(payload)))
+
+
+def _is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    try:
+        key.verify(mark, text, ec.ECDSA(_HASHES[key.curve.key_size]))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _signed_text(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding (secure-systems-lab/dsse, protocol.md)."""
+    head = f"DSSEv1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} "
+    return head.encode() + payload
+
+
+def _early_text(payload: bytes) -> bytes:
+    """As model signing before 1.0 wrote it, which the library accepts still."""
+    return f"DSSEV1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
