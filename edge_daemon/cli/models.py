@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Glance, Station
-from edge_daemon.cli.store import open_store
+from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
@@ -31,7 +32,7 @@ from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.models.bundle import Manifest, digest_of, read_manifest
+from edge_daemon.models.bundle import Manifest, digest_of, read_manifest, verified_copy
 
 app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
 
@@ -66,7 +67,7 @@ class Roles:
 def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Every complete bundle, and the folders that are none; marks what the daemon uses."""
     settings = read_settings(file)
-    store = open_store(settings)
+    store = open_store(settings, as_offered=True)
     offer = store.offer()
     roles = replace(_roles(settings), below=frozenset(ref for ref, _ in offer.below))
     lines = [_line(store.manifest(known.ref), roles) for known in offer.known]
@@ -111,12 +112,9 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Check FOLDER byte by byte and copy it into the store; it appears there whole."""
-    from edge_daemon.models.trust import Trust  # noqa: PLC0415 - a second that `list` need not pay
-
     settings = read_settings(file)
-    trust = settings.models.trust
     with reading(folder, "Checking") as count:
-        ref = open_store(settings).add(folder, Trust(trust.public_keys, trust.required), count)
+        ref = open_store(settings).add(folder, trust_of(settings), count)
     if as_json:
         tell_json({"model": str(ref)})
     else:
@@ -126,11 +124,6 @@ def add(
 @app.command("verify")
 def verify(ref: RefOrFolder, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check every byte of a bundle against its digests, and its signature against the keys."""
-    import tempfile  # noqa: PLC0415 - likewise
-
-    from edge_daemon.models.bundle import verified_copy  # noqa: PLC0415
-    from edge_daemon.models.trust import Trust  # noqa: PLC0415
-
     settings = read_settings(file)
     place = Path(ref)
     if place.is_dir():
@@ -138,7 +131,7 @@ def verify(ref: RefOrFolder, file: ConfigFile = None, as_json: AsJson = False) -
     else:
         store, parsed = open_store(settings), BundleRef.parse(ref)
         manifest, place = store.manifest(parsed), store.find(parsed)
-    trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+    trust = trust_of(settings)
     name = str(manifest.ref)
     with (
         tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch,

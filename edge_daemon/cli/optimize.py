@@ -14,7 +14,7 @@ import typer
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.references import OptionalRef
-from edge_daemon.cli.store import open_store
+from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.config import Settings
 from edge_daemon.core.agreement import MAX_DRIFT, MIN_IOU
 from edge_daemon.core.values import BundleRef
@@ -137,7 +137,7 @@ def _stale(shop: Workshop) -> list[tuple[Manifest, str]]:
 
 def _build(shop: Workshop, parent: Manifest, kind: str) -> dict[str, Any]:
     """Build, prove, sign, store; or say that it is there already."""
-    from edge_daemon.models.trust import Trust, sign  # noqa: PLC0415 - a second
+    from edge_daemon.models.trust import sign  # noqa: PLC0415 - a second
 
     _refuse_unfit(parent)
     box = _box(shop.settings, kind)
@@ -147,8 +147,7 @@ def _build(shop: Workshop, parent: Manifest, kind: str) -> dict[str, Any]:
         return {"model": str(there.ref), "from": str(parent.ref), "built": False, **box.plain()}
     taken = [each.ref.version for each in siblings]
     version = derived.next_version(parent.ref.version, kind, taken)
-    keys = shop.settings.models.trust
-    trust = Trust(keys.public_keys, keys.required)
+    trust = trust_of(shop.settings)
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
         source = shop.store.find(parent.ref)
         original = verified_copy(parent, source, Path(scratch) / "original", trust)

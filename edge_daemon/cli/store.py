@@ -6,11 +6,22 @@ import os
 
 from edge_daemon.config import Settings
 from edge_daemon.errors import BoxError, SenderError
+from edge_daemon.models.bundle import read_manifest, vouched_reader
 from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
 
 
-def open_store(settings: Settings) -> Store:
-    """The device's store; raises SenderError where it is not there, BoxError where it is closed."""
+def trust_of(settings: Settings) -> Trust:
+    """Whose bundles this device takes; raises ConfigurationError for a key that cannot be read."""
+    models = settings.models
+    return Trust(models.trust.public_keys, models.trust.required, models.revoked)
+
+
+def open_store(settings: Settings, *, as_offered: bool = False) -> Store:
+    """The device's store; raises SenderError where it is not there, BoxError where it is closed.
+
+    `as_offered`: without what the daemon does not offer because nobody vouches for it.
+    """
     root = settings.models.store
     if not root.is_dir():
         raise SenderError(
@@ -22,4 +33,5 @@ def open_store(settings: Settings) -> Store:
             f"The store {root} cannot be read by this user.",
             hint="Run it as root, or as a member of the daemon's group.",
         )
-    return Store(root, floor=settings.models.floor)
+    read = vouched_reader(trust_of(settings)) if as_offered else read_manifest
+    return Store(root, floor=settings.models.floor, read=read)

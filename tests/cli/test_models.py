@@ -293,3 +293,33 @@ def test_what_no_station_takes_is_not_signed(still: Device, tmp_path: Path) -> N
         assert code == 1
         assert "supported are detect, segment, pose" in output.replace("\n", " ")
     assert not (folder / "model.sig").exists()
+
+
+def trusting(still: Device, **models: Any) -> Path:
+    """Signatures are required from now on; gives the private key whose pair is trusted."""
+    private, public = generate_keypair(still.folder, "line")
+    document = yaml.safe_load(still.config.read_text())
+    document["models"] |= {"trust": {"required": True, "public_keys": [str(public)]}, **models}
+    still.config.write_text(yaml.safe_dump(document))
+    return private
+
+
+def test_list_shows_what_the_daemon_would_offer(still: Device) -> None:
+    """What nobody signed is named with its reason; signed where it lies, it is offered."""
+    private = trusting(still)
+    listed = as_json(still, "models", "list")
+    assert listed["models"] == []
+    assert [line["code"] for line in listed["refused"]] == ["not_trusted", "not_trusted"]
+    assert run(still, "models", "sign", B1, "--key", str(private))[0] == 0
+    assert [line["model"] for line in as_json(still, "models", "list")["models"]] == [B1]
+
+
+def test_what_was_revoked_is_not_added(still: Device, tmp_path: Path) -> None:
+    """Whoever signed it."""
+    draft = make_bundle(tmp_path, "can@1.0.0")
+    digest = hashlib.sha256((draft / "weights.pt").read_bytes()).hexdigest()
+    private = trusting(still, revoked=[digest])
+    assert run(still, "models", "sign", str(draft), "--key", str(private))[0] == 0
+    code, output = run(still, "models", "add", str(draft))
+    assert (code, "revoked" in output) == (1, True)
+    assert not (still.store / "can").exists()

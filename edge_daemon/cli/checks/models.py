@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
+from edge_daemon.cli.store import trust_of
 from edge_daemon.config import Settings, read_desired
 from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.values import BundleRef
@@ -38,7 +39,7 @@ def check_models(settings: Settings) -> list[Finding]:
 
 def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding]:
     try:
-        trust = Trust(settings.models.trust.public_keys, settings.models.trust.required)
+        trust = trust_of(settings)
     except ConfigurationError as fault:
         yield error("keys", fault.message, fault.hint)
         trust = Trust()
