@@ -33,7 +33,7 @@ class Newcomers:
         if choice.version:
             usable &= {BundleRef(choice.name, choice.version)}
         # What came or went unseen; what was refused may have been mended since.
-        unlike = self._complete(choice) ^ usable
+        unlike = self._there(choice) ^ usable
         now = self._clock.now().at
         is_due = now - self._looked_at >= AGAIN_S
         looked_for = frozenset() if is_due else self._looked_for
@@ -44,12 +44,15 @@ class Newcomers:
         self._looked_for, self._looked_at = looked_for | unlike, now
         return True
 
-    def _complete(self, choice: ModelChoice) -> set[BundleRef]:
-        """The versions of this name, or the one that is named, whose folder is complete."""
+    def _there(self, choice: ModelChoice) -> set[BundleRef]:
+        """The complete versions of this name; the one that is named also where it is not complete,
+        so that the answer says what it lacks."""
         folder = self._store / choice.name
+        if choice.version:
+            there = (folder / choice.version).is_dir()
+            return {BundleRef(choice.name, choice.version)} if there else set()
         try:
-            versions = [choice.version] if choice.version else os.listdir(folder)
+            refs = [BundleRef(choice.name, version) for version in os.listdir(folder)]
         except OSError:
             return set()
-        refs = (BundleRef(choice.name, version) for version in versions)
         return {ref for ref in refs if (folder / ref.version / MANIFEST_FILE).exists()}

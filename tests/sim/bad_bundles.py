@@ -19,6 +19,7 @@ from typing import Any
 
 from edge_daemon.cli.demo.stage import BUNDLES
 from edge_daemon.config import dump, parse
+from edge_daemon.errors import Code
 from edge_daemon.models.bundle import digest_of
 from edge_daemon.models.trust import generate_keypair, sign
 from tests.models.test_bad_bundles import CASES, drop, flip, put, remove, text, truncate
@@ -155,8 +156,12 @@ def _openvino(folder: Path, _: Path) -> None:
 def _from_the_table() -> list[Case]:
     """Those that need no network; each as somebody without the key would change a good bundle."""
     unlike = ("png", "unsigned", "image", "golden digest", "negative count")
+    # A digest that was changed after the signature is told by either.
+    digest, untrusted = str(Code.DIGEST_MISMATCH), str(Code.NOT_TRUSTED)
     return [
-        Case(title, _only(make), frozenset({str(code)}))
+        Case(
+            title, _only(make), frozenset({str(code)} | ({untrusted} if code == digest else set()))
+        )
         for title, (make, code) in CASES.items()
         if not any(word in title for word in unlike)
     ]
