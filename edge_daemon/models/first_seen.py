@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -14,24 +15,30 @@ from edge_daemon.models.manifest import Manifest
 
 _log = structlog.get_logger()
 
+_SIGNED = " signed"
+
 
 class FirstSeen:
     """The manifest digest of each bundle when it was first seen; durable where a file is given.
 
+    `vouched`: whether a key vouches for each bundle now. What was seen then counts apart: a bundle
+    that nobody signed, seen before that was asked, keeps no signed one from its version.
+
     Raises StateError when the file cannot be read.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, vouched: Callable[[], bool] = lambda: False) -> None:
         self._file = file
+        self._vouched = vouched
         self._seen = _read(file) if file else {}
         self._saved = dict(self._seen)
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len({key.removesuffix(_SIGNED) for key in self._seen})
 
     def refuse_change(self, manifest: Manifest) -> None:
         """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
-        if self._seen.get(str(manifest.ref), manifest.sha256) != manifest.sha256:
+        if self._seen.get(self._key(manifest.ref), manifest.sha256) != manifest.sha256:
             raise BundleError(
                 f"{manifest.ref} is not the bundle that was first seen under this version.",
                 hint="A version never changes: give the new bundle a new version.",
@@ -40,11 +47,14 @@ class FirstSeen:
 
     def knows(self, ref: BundleRef) -> bool:
         """Whether this version was ever offered here."""
-        return str(ref) in self._seen
+        return self._key(ref) in self._seen
 
     def remember(self, manifest: Manifest) -> None:
         """Take it for the one and only bundle of this version, unless another one is."""
-        self._seen.setdefault(str(manifest.ref), manifest.sha256)
+        self._seen.setdefault(self._key(manifest.ref), manifest.sha256)
+
+    def _key(self, ref: BundleRef) -> str:
+        return f"{ref}{_SIGNED}" if self._vouched() else str(ref)
 
     def save(self) -> None:
         """Write what is new to the file; never raises."""
@@ -61,7 +71,10 @@ class FirstSeen:
 
 
 def parse_seen(content: bytes) -> dict[str, str]:
-    """Ref -> digest, as `save` wrote it; raises ValueError for anything else."""
+    """Ref (` signed` after it, where a key vouched) -> digest, as `save` wrote it.
+
+    Raises ValueError for anything else.
+    """
     seen = json.loads(content)
     if not isinstance(seen, dict) or not all(isinstance(each, str) for each in seen.values()):
         raise ValueError("not a digest for each bundle")

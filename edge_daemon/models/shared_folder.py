@@ -8,16 +8,21 @@ path leads through `/proc/self/fd`: it stays the same folder, whatever is put in
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from edge_daemon.errors import BoxError
+
+LOCK_PATIENCE_S = 5.0
+"""So long a writer waits for another before it says who is in its way."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -228,3 +233,24 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
             raise
     finally:
         os.close(beside)
+
+
+def lock(fd: int, wait: bool) -> bool:
+    """Take the lock; False where another holds it, without waiting for it.
+
+    Raises BoxError where it was waited for in vain: whoever may read the file may hold it.
+    """
+    give_up_at = time.monotonic() + (LOCK_PATIENCE_S if wait else 0.0)
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if not wait:
+            return False
+        if time.monotonic() > give_up_at:
+            raise BoxError(
+                f"Another program has held the store for {LOCK_PATIENCE_S:.0f} s.",
+                hint="A large bundle may be on its way into it: try again when it is there. "
+                "Who holds it: fuser .lock, in the store's folder.",
+            )
+        time.sleep(0.05)

@@ -9,11 +9,9 @@ A version is immutable: bundles that come back with another `model.yaml` are not
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,15 +26,13 @@ from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_tree
 from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
-from edge_daemon.models.shared_folder import SharedFolder, move, opened
+from edge_daemon.models.shared_folder import SharedFolder, lock, move, opened
 from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import equal_to, order_of
 
 _log = structlog.get_logger()
 
-LOCK_PATIENCE_S = 5.0
-"""So long a writer waits for another before it says who is in its way."""
 _INCOMING = ".incoming"
 _LEAVING = ".leaving"
 MEMORY_FILE = "bundles.json"
@@ -82,8 +78,8 @@ class Store:
 
     `state` is a folder of this daemon's own where first-seen digests are kept; without one they
     are kept for this process only. `floor`: bundle name -> the oldest version to ask for. `read`
-    reads a folder that is new or has changed, once, while others go on asking. Raises StateError
-    when the digests cannot be read.
+    reads a folder that is new or has changed, once, while others go on asking; `vouched`: whether
+    it lets pass only what a key vouches for. Raises StateError when the digests cannot be read.
     """
 
     def __init__(
@@ -92,10 +88,11 @@ class Store:
         state: Path | None = None,
         floor: Mapping[str, str] | None = None,
         read: Callable[[Path], Manifest] = read_manifest,
+        vouched: Callable[[], bool] = lambda: False,
     ) -> None:
         self.root = root
         self._floor = dict(floor or {})
-        self._memory = FirstSeen(state / MEMORY_FILE if state else None)
+        self._memory = FirstSeen(state / MEMORY_FILE if state else None, vouched)
         self._lock = threading.RLock()
         self._read = read
         self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}
@@ -369,7 +366,7 @@ class Store:
         """Whether this is the only writer; False only without `wait`."""
         fd = shared.lock_file(".lock")
         try:
-            yield _lock_file(fd, wait)
+            yield lock(fd, wait)
         finally:
             os.close(fd)
 
@@ -392,24 +389,3 @@ class Store:
     def _arrived_ns(self, ref: BundleRef) -> int:
         entries, _ = self._looks.get(self._place(ref), ((), None))
         return max((entry.changed_ns for entry in entries), default=0)
-
-
-def _lock_file(fd: int, wait: bool) -> bool:
-    """Take the lock; False where another holds it, without waiting for it.
-
-    Raises BoxError where it was waited for in vain: whoever may read the file may hold it.
-    """
-    give_up_at = time.monotonic() + (LOCK_PATIENCE_S if wait else 0.0)
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if not wait:
-            return False
-        if time.monotonic() > give_up_at:
-            raise BoxError(
-                f"Another program has held the store for {LOCK_PATIENCE_S:.0f} s.",
-                hint="A large bundle may be on its way into it: try again when it is there. "
-                "Who holds it: fuser .lock, in the store's folder.",
-            )
-        time.sleep(0.05)

@@ -39,6 +39,27 @@ def test_what_nobody_signed_takes_no_name(tmp_path: Path, keys: tuple[Path, Trus
     assert versions(store) == ["bottle@1.0.0", "bottle@1.1.0"]
 
 
+def test_what_was_seen_unsigned_before_keeps_no_version(
+    tmp_path: Path, keys: tuple[Path, Trust]
+) -> None:
+    """By a trial without signatures, or by a daemon that did not ask: the signed one counts."""
+    private, trust = keys
+    root, state = tmp_path / "store", tmp_path / "state"
+    squatter = make_bundle(root, "bottle@1.1.0")
+    assert versions(Store(root, state)) == ["bottle@1.1.0"]
+    squatter.rename(tmp_path / "gone")
+    make_bundle(root, "bottle@1.1.0", golden=1, key=private)
+    assert versions(Store(root, state)) == []
+
+    def strict() -> Store:
+        return Store(root, state, read=vouched_reader(trust), vouched=lambda: trust.required)
+
+    assert versions(strict()) == ["bottle@1.1.0"]
+    (root / "bottle" / "1.1.0").rename(tmp_path / "replaced")
+    make_bundle(root, "bottle@1.1.0", golden=0, key=private)
+    assert versions(strict()) == []  # a version never changes, whoever signs it
+
+
 def test_where_no_signature_is_required_each_bundle_counts(tmp_path: Path) -> None:
     """As before."""
     make_bundle(tmp_path / "store")
