@@ -22,7 +22,9 @@ def test_each_new_head_is_told_at_most_once_a_minute(tmp_path: Path) -> None:
             if second < EVERY_S:
                 journal.commit(Entry(audit=(AuditRow(float(second), "order"),)))
             witness.look(Instant(float(second), float(second)))
-    heads = [line for line in lines if line["event"] == "audit_head"]  # daemons of other tests may speak
+    heads = [
+        line for line in lines if line["event"] == "audit_head"
+    ]  # daemons of other tests may speak
     assert [line["seq"] for line in heads] == [1, 60]
     assert heads[-1]["hash"] == journal.audit_head().hash
     journal.close()
