@@ -12,6 +12,7 @@ from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair, sign
 from tests.models.test_bad_bundles import put
 from tests.sim.bundles import make_bundle
+from tests.sim.flips import TAKEN, turn_bits
 
 
 @pytest.fixture
@@ -99,3 +100,13 @@ def test_weights_of_holes_are_refused_at_once(tmp_path: Path, file: str) -> None
     with pytest.raises(BundleError, match="holes"):
         verified_copy(read_manifest(folder), folder, destination, Trust(), read.append)
     assert (read, destination.exists()) == ([], False)
+
+
+def test_no_bundle_with_a_turned_bit_is_taken(tmp_path: Path, keys: tuple[Path, Trust]) -> None:
+    """In whichever file it is; scripts/bad_bundles --flips turns thousands."""
+    private, trust = keys
+    folder = make_bundle(tmp_path / "store", golden=3, key=private)
+    fates = turn_bits(folder, tmp_path / "aside", trust, count=60, seed=7)
+    assert fates.total() == 60
+    assert not fates[TAKEN]
+    assert set(fates) <= {"digest_mismatch", "not_trusted", "invalid_bundle", "harmless"}
