@@ -25,9 +25,12 @@ class PictureSettings(Group):
     sharpness: float | None = Field(default=None, gt=0, le=1_000_000)
     """Variance of the second difference along the rows (Laplacian), at least. It depends on the
     scene, so that it is not watched by default; the log's `line` shows it where it is."""
+    likeness: float | None = Field(default=0.3, gt=0, le=1)
+    """Correlation of neighbouring pixels, at least: noise has 0, what a lens shows 0.7 to 1."""
     frozen_s: float | None = Field(default=5.0, ge=0.5, le=3_600)
-    """Seconds of exactly the same picture: a sensor's noise never repeats. Longer than the usual
-    interval between key frames, within which a video encoder may repeat a still picture."""
+    """Seconds of exactly the same picture, at most. It is frozen earlier where it repeats more
+    often than this camera ever did before its picture went on, as a video encoder does between key
+    frames of a still scene. null: a repeated picture is judged like any other."""
 
     @field_validator("mean")
     @classmethod

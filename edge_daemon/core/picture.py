@@ -13,14 +13,27 @@ GOOD_AFTER_S = 5.0
 """Pictures must be good for so long before a bad spell is over: one that flickers is one spell."""
 
 
+NOISE_CONTRAST = 20.0
+"""Below it, noise may be all that a real picture shows: a sensor looks at an even surface."""
+
+
 @dataclass(frozen=True)
 class Measures:
-    """One picture in numbers: brightness from 0 to 255, `same_s` seconds of the same picture."""
+    """One picture in numbers."""
 
     mean: float
+    """Brightness, 0 to 255."""
     contrast: float
+    """Standard deviation of the brightness."""
     sharpness: float | None = None
+    likeness: float = 1.0
+    """Correlation of neighbouring pixels: noise 0, what a lens shows 0.7 to 1."""
+    repeats: int = 0
+    """How often in a row this very picture has come again."""
+    usual_repeats: int = 0
+    """How often in a row this camera has repeated a picture and then gone on."""
     same_s: float = 0.0
+    """Since when the picture has been the same, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,7 @@ class PictureLimits:
     mean: tuple[float, float] | None = (8.0, 247.0)
     contrast: float | None = 3.0
     sharpness: float | None = None
+    likeness: float | None = 0.3
     frozen_s: float | None = 5.0
 
 
@@ -44,20 +58,37 @@ class Flaw:
 
 def flaw_of(seen: Measures, limits: PictureLimits) -> Flaw | None:
     """What is wrong with a picture; None where it may be judged."""
-    low, high = limits.mean or (0.0, 255.0)
-    if seen.mean < low:
-        return _bad("black", f"is black: mean {seen.mean:.1f}, limit {low:g}")
-    if seen.mean > high:
-        return _bad("white", f"is white: mean {seen.mean:.1f}, limit {high:g}")
-    if limits.contrast is not None and seen.contrast < limits.contrast:
-        words = f"is of one colour: contrast {seen.contrast:.1f}, limit {limits.contrast:g}"
-        return _bad("flat", words)
+    if empty := _emptiness(seen, limits):
+        return _bad(*empty)
     wanted = limits.sharpness
     if wanted is not None and seen.sharpness is not None and seen.sharpness < wanted:
         return _bad("blurred", f"is blurred: sharpness {seen.sharpness:.1f}, limit {wanted:g}")
-    if limits.frozen_s is not None and seen.same_s >= limits.frozen_s:
-        return _bad("frozen", f"is frozen: the same for {limits.frozen_s:g} s and more")
+    if limits.frozen_s is not None and _is_frozen(seen, limits.frozen_s):
+        return _bad("frozen", "is frozen: the same one comes again and again")
     return None
+
+
+def _emptiness(seen: Measures, limits: PictureLimits) -> tuple[str, str] | None:
+    """The kind and the words of a picture that shows nothing at all."""
+    low, high = limits.mean or (0.0, 255.0)
+    if seen.mean < low:
+        return "black", f"is black: mean {seen.mean:.1f}, limit {low:g}"
+    if seen.mean > high:
+        return "white", f"is white: mean {seen.mean:.1f}, limit {high:g}"
+    if limits.contrast is not None and seen.contrast < limits.contrast:
+        return "flat", f"is of one colour: contrast {seen.contrast:.1f}, limit {limits.contrast:g}"
+    if seen.contrast >= NOISE_CONTRAST and seen.likeness < (limits.likeness or -1.0):
+        return "noise", f"is noise: likeness {seen.likeness:.2f}, limit {limits.likeness:g}"
+    return None
+
+
+def _is_frozen(seen: Measures, limit_s: float) -> bool:
+    """A sensor's noise never repeats, but an encoder repeats a still picture between key frames.
+
+    How often in a row a camera does so is learned from when its pictures went on; until then, and
+    beyond it, a repeated picture shows nothing new.
+    """
+    return seen.repeats > seen.usual_repeats or seen.same_s >= limit_s
 
 
 def damaged(words: str) -> Flaw:

@@ -1,13 +1,15 @@
 """Measures pictures as they are captured, on a sample of their pixels.
 
-A grid of some 3600 pixels tells black from lit and still from moving as well as all of them do, and
-costs 0.05 ms at 1080p. Sharpness needs neighbours, so it is measured along whole rows of the grid,
-and only where somebody has set a limit for it.
+A grid of some 3600 pixels tells black from lit as well as all of them do, and costs 0.05 ms at
+1080p. What costs more is measured only where it decides: a quarter of the rows when the grid has
+not changed, the grid's neighbours when the contrast is that of noise, sharpness where a limit is
+set.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections import deque
 from collections.abc import Iterator
 
@@ -15,13 +17,23 @@ import cv2
 import numpy as np
 import structlog
 
-from edge_daemon.core.picture import Flaw, Measures, PictureLimits, Spell, flaw_of, next_spell
+from edge_daemon.core.picture import (
+    NOISE_CONTRAST,
+    Flaw,
+    Measures,
+    PictureLimits,
+    Spell,
+    flaw_of,
+    next_spell,
+)
 from edge_daemon.core.values import Reason
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
 
 _SAMPLED = 3600
+_LEAST_PAIRS = 500
+"""Of fewer pixels the likeness of neighbours says nothing."""
 
 
 class PictureGauge:
@@ -30,7 +42,9 @@ class PictureGauge:
     def __init__(self, limits: PictureLimits) -> None:
         self._limits = limits
         self._sample: bytes = b""
+        self._rows: int | None = None  # checksum, once the sample came again
         self._same_since = 0.0
+        self._repeats = self._usual_repeats = 0
         self.measures: Measures | None = None
         """Of the last picture."""
 
@@ -39,16 +53,39 @@ class PictureGauge:
         step = max(1, round(math.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLED)))
         grid = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step])
         means, deviations = cv2.meanStdDev(grid)
-        sample = grid.tobytes()
-        if sample != self._sample:
-            self._sample, self._same_since = sample, at
+        self._compare(pixels, grid.tobytes(), at)
+        contrast = float(deviations.max())
         measures = self.measures = Measures(
             mean=float(means.mean()),
-            contrast=float(deviations.max()),
+            contrast=contrast,
             sharpness=_sharpness(pixels, step) if self._limits.sharpness is not None else None,
+            likeness=_likeness(grid, pixels, step) if contrast >= NOISE_CONTRAST else 1.0,
+            repeats=self._repeats,
+            usual_repeats=self._usual_repeats,
             same_s=at - self._same_since,
         )
         return flaw_of(measures, self._limits)
+
+    def _compare(self, pixels: Pixels, sample: bytes, at: float) -> None:
+        """Count how often the picture has come again."""
+        rows = zlib.crc32(pixels[::4].tobytes()) if sample == self._sample else None
+        if rows is not None and self._rows in (None, rows):
+            self._repeats += self._rows is not None
+        else:
+            self._usual_repeats = max(self._usual_repeats, self._repeats)
+            self._repeats, self._same_since = 0, at
+        self._sample, self._rows = sample, rows
+
+
+def _likeness(grid: Pixels, pixels: Pixels, step: int) -> float:
+    """Correlation of the grid's pixels with their right neighbours, in the green channel."""
+    right = pixels[step // 2 :: step, step // 2 + 1 :: step, 1].astype(np.float32)
+    here = grid[:, : right.shape[1], 1].astype(np.float32)
+    if here.size < _LEAST_PAIRS:
+        return 1.0
+    here, right = here - here.mean(), right - right.mean()
+    spread = float(np.sqrt((here * here).sum() * (right * right).sum()))
+    return float((here * right).sum()) / spread if spread else 1.0
 
 
 def _sharpness(pixels: Pixels, step: int) -> float:

@@ -24,7 +24,11 @@ USUAL = PictureLimits()
         (Measures(7.9, 40.0), "black"),
         (Measures(248.0, 5.0), "white"),
         (Measures(120.0, 2.9), "flat"),
+        (Measures(120.0, 40.0, likeness=0.29), "noise"),
+        (Measures(120.0, 19.9, likeness=0.0), None),
         (Measures(120.0, 40.0, same_s=5.0), "frozen"),
+        (Measures(120.0, 40.0, repeats=1), "frozen"),
+        (Measures(120.0, 40.0, repeats=9, usual_repeats=9, same_s=4.9), None),
         (Measures(8.0, 3.0), None),
         (Measures(247.0, 3.0, same_s=4.9), None),
         (Measures(120.0, 40.0, sharpness=0.0), None),
@@ -41,8 +45,8 @@ def test_a_picture_at_the_limit_is_good_and_one_beyond_it_is_not(
 
 def test_a_measure_without_a_limit_is_not_watched() -> None:
     """null in the settings switches one measure off, and the others stay."""
-    nothing = PictureLimits(mean=None, contrast=None, sharpness=None, frozen_s=None)
-    assert flaw_of(Measures(0.0, 0.0, 0.0, same_s=1e6), nothing) is None
+    nothing = PictureLimits(mean=None, contrast=None, sharpness=None, likeness=None, frozen_s=None)
+    assert flaw_of(Measures(0.0, 99.0, 0.0, 0.0, repeats=9, same_s=1e6), nothing) is None
     assert flaw_of(Measures(0.0, 0.0), PictureLimits(mean=None)) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -26,13 +27,30 @@ def kind(pixels: Pixels, limits: PictureLimits = USUAL) -> str | None:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_pictures_without_content_are_found_at_every_size(height: int, width: int) -> None:
-    """Black, white, of one colour, and a black one with a sensor's noise; noise itself is not."""
+    """Black, white, of one colour, noise, and a black one with a sensor's noise."""
     picture = np.empty((height, width, 3), np.uint8)
     for colour, expected in (((0, 0, 0), "black"), ((255,) * 3, "white"), ((0, 0, 200), "flat")):
         picture[:] = colour
         assert kind(picture) == expected
     assert kind(noise(height, width) // 64) == "black"
-    assert kind(noise(height, width)) is None
+    assert kind(noise(height, width)) == ("noise" if height > 5 else None)
+
+
+def test_what_a_lens_shows_is_no_noise() -> None:
+    """Edges of any contrast, a sensor's noise on an even surface, and on a textured one."""
+    even = np.full((480, 640, 3), 120.0) + np.random.default_rng(1).normal(0, 6, (480, 640, 3))
+    assert kind(even.astype(np.uint8)) is None
+    texture = np.kron(noise(240, 320), np.ones((2, 2, 1), np.uint8)).astype(np.float32)
+    soft = (texture + np.roll(texture, 1, 0) + np.roll(texture, 1, 1)) / 3
+    assert kind((soft * 0.8 + even * 0.2).astype(np.uint8)) is None
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_noise_stays_noise_through_an_encoder(quality: int) -> None:
+    """As a camera without a sensor, or a scrambled stream, comes through Motion JPEG."""
+    good, jpeg = cv2.imencode(".jpg", noise(480, 640), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert good
+    assert kind(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)) == "noise"
 
 
 def test_the_mean_and_contrast_of_the_sample_are_those_of_the_picture() -> None:
@@ -57,14 +75,55 @@ def test_sharpness_falls_with_the_focus() -> None:
     assert kind(soft.astype(np.uint8)) is None
 
 
-def test_a_picture_is_frozen_when_nothing_of_it_changes() -> None:
-    """One that stands still for the limit is frozen; noise of one grey level is a new picture."""
-    gauge, still = PictureGauge(PictureLimits(frozen_s=5.0)), noise(480, 640) // 2
-    assert [gauge.look(still, at) is None for at in (0.0, 3.0, 4.9)] == [True] * 3
-    frozen = gauge.look(still, 5.0)
+def moving(number: int) -> Pixels:
+    """A different picture for each number, with edges in it."""
+    return np.kron(noise(48, 64, number), np.ones((10, 10, 1), np.uint8))
+
+
+def is_judged(gauge: PictureGauge, *numbers: int) -> list[bool]:
+    """Of pictures that come at 10 a second, after those that the gauge has seen."""
+    at = getattr(gauge.measures, "same_s", 0.0)
+    return [gauge.look(moving(n), at + 0.1 * i) is None for i, n in enumerate(numbers)]
+
+
+def test_a_camera_that_never_repeats_a_picture_is_frozen_when_it_does() -> None:
+    """From the second repetition on, which is the first that is compared row by row."""
+    gauge = PictureGauge(USUAL)
+    assert is_judged(gauge, 1, 2, 3, 3, 3, 3, 4) == [True] * 4 + [False] * 2 + [True]
+
+
+def test_a_picture_that_was_frozen_from_the_start_is_judged_twice_at_most() -> None:
+    """Nothing is known of such a camera, and nothing new is seen."""
+    assert is_judged(PictureGauge(USUAL), *[7] * 50) == [True] * 2 + [False] * 48
+
+
+def test_a_camera_that_repeats_pictures_may_do_so_as_often_as_before() -> None:
+    """An encoder repeats a still picture between key frames: learned once the picture went on."""
+    gauge = PictureGauge(USUAL)
+    is_judged(gauge, *[1] * 10, 2)
+    assert is_judged(gauge, *[3] * 10, 4) == [True] * 11
+    assert is_judged(gauge, *[5] * 11) == [True] * 10 + [False]
+
+
+def test_no_camera_may_repeat_a_picture_for_longer_than_the_limit() -> None:
+    """Whatever it did before."""
+    gauge, still = PictureGauge(PictureLimits(frozen_s=5.0)), moving(1)
+    for number in range(1000):
+        gauge.look(still, number * 0.1)
+    assert gauge.look(moving(2), 100.0) is None
+    assert [gauge.look(still, at) is None for at in (200.0, 203.0, 204.9)] == [True] * 3
+    frozen = gauge.look(still, 205.0)
     assert frozen is not None
     assert frozen.kind == "frozen"
-    assert gauge.look(still + noise(480, 640, 1) % 2, 5.1) is None
+
+
+def test_a_change_of_one_grey_level_is_a_new_picture() -> None:
+    """Such is a sensor's noise, and such is a small part between the pixels of the sample."""
+    gauge, still = PictureGauge(USUAL), moving(1)
+    for number in range(20):
+        small = still.copy()
+        small[8:16, 8:16] += np.uint8(number)
+        assert gauge.look(small, 0.1 * number) is None
 
 
 @pytest.mark.parametrize("scene", SCENES)
