@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 
-from edge_daemon.app.box import usual_threads
 from edge_daemon.app.foundation import Foundation
+from edge_daemon.host.box import usual_threads
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from random import Random
 
 from edge_daemon import __version__
 from edge_daemon.app.bays import Bays
-from edge_daemon.app.box import available_memory_bytes, runtime_folder
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.postman import send_picture
@@ -44,6 +45,7 @@ from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
@@ -101,7 +103,7 @@ class ControlWing:
         )
         self._outbox = Outbox(self._ground.journal, self.session)
         self._socket = LocalSocket(
-            runtime_folder(settings) / "control.sock",
+            _runtime_folder(settings) / "control.sock",
             self.on_request,
             lambda: payloads.encode(self.desk.model_state),
             clock,
@@ -331,3 +333,9 @@ def _limits(settings: Settings) -> TrialLimits:
         trial.max_error_rate,
         VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
     )
+
+
+def _runtime_folder(settings: Settings) -> Path:
+    """Where the control socket lies: systemd's runtime folder, else the state's."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else settings.state_folder

@@ -208,7 +208,9 @@ class Loader:
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
-        loaded = slot.load(self._order(verified, job.swap_id), gate.load_timeout_s)
+        loaded = slot.load(
+            LoadOrder.of(verified, self._bench.slots.device, job.swap_id), gate.load_timeout_s
+        )
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         refuse_other(verified.manifest, loaded, proof)
         deadline_at = time.monotonic() + gate.timeout_s
@@ -235,7 +237,9 @@ class Loader:
         slot = self._crossing.slots[job.slot]
         try:
             verified = self._check(job.target, job.slot, job.token)
-            loaded: Loaded = slot.load(self._order(verified, ""), self._bench.gate.load_timeout_s)
+            loaded: Loaded = slot.load(
+                LoadOrder.of(verified, self._bench.slots.device), self._bench.gate.load_timeout_s
+            )
             deadline_at = time.monotonic() + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
@@ -299,22 +303,6 @@ class Loader:
         hint = "Install it, or build the bundle for this box."
         checks = (*proof, Check("compatibility.requires", False, note=lacking))
         raise Refused(Refusal(str(Code.INCOMPATIBLE), message, hint, checks))
-
-    def _order(self, verified: Verified, swap_id: str) -> LoadOrder:
-        manifest, slots = verified.manifest, self._bench.slots
-        return LoadOrder(
-            ref=manifest.ref,
-            sha256=verified.sha256,
-            folder=verified.folder,
-            weights=verified.weights,
-            task=manifest.task,
-            classes=manifest.classes,
-            imgsz=manifest.imgsz,
-            confidence=manifest.recipe.lowest_confidence,
-            device=slots.device,
-            half=slots.device.startswith("cuda"),
-            swap_id=swap_id,
-        )
 
     def _rival(self, target: Known) -> Incumbent | None:
         manifest = self._incumbent()

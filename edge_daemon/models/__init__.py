@@ -12,6 +12,4 @@ bundle      the door: a folder is read, checked, and copied byte for byte as it 
 store       which bundles are complete; what was seen once never changes
 watch       tells when the store's offer changes
 engine      weights in memory (ultralytics and torch live there and nowhere else)
-exporter    the same weights in another format, written in a worker
-derived     a bundle made from another one, for this box; when it must be made anew
 """

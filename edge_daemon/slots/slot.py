@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.host.memory import FrameAddress
+
+if TYPE_CHECKING:
+    from edge_daemon.models.bundle import Verified
 
 INFER_TIMEOUT_S = 5.0
 """After so long without an answer the model that judges the line counts as hung, and is ended."""
@@ -38,6 +41,24 @@ class LoadOrder:
     device: str = "cpu"
     half: bool = False
     swap_id: str = ""
+
+    @classmethod
+    def of(cls, verified: Verified, device: str, swap_id: str = "") -> LoadOrder:
+        """To load a verified copy on this device; half precision on a GPU."""
+        manifest = verified.manifest
+        return cls(
+            ref=manifest.ref,
+            sha256=verified.sha256,
+            folder=verified.folder,
+            weights=verified.weights,
+            task=manifest.task,
+            classes=manifest.classes,
+            imgsz=manifest.imgsz,
+            confidence=manifest.recipe.lowest_confidence,
+            device=device,
+            half=device.startswith("cuda"),
+            swap_id=swap_id,
+        )
 
 
 @dataclass(frozen=True)

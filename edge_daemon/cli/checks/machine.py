@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.app.box import available_memory_bytes
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import interpreter
+from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.host.gpu import open_gpu
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.probe import probe

@@ -16,8 +16,8 @@ import structlog
 
 from edge_daemon.core.agreement import Agreement, agree
 from edge_daemon.errors import BoxError, EdgeDaemonError
-from edge_daemon.models.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.models.files import Folder
+from edge_daemon.optimize.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.scratch import Scratch
@@ -26,7 +26,7 @@ from edge_daemon.slots.spare import SparePool
 
 _log = structlog.get_logger()
 
-EXPORTER = "edge_daemon.models.exporter:Exporter"
+EXPORTER = "edge_daemon.optimize.exporter:Exporter"
 BUILD_TIMEOUT_S = 3600.0
 """TensorRT tries out kernels for many minutes on a small device."""
 LOAD_TIMEOUT_S = 120.0
@@ -125,7 +125,7 @@ def prove(
 def _slot(spec: WorkerSpec, scratch: str) -> Iterator[Slot]:
     """A slot whose worker has its scratch folder below `scratch`."""
     pool = SparePool(replace(spec, scratch=scratch), standing=0)
-    slot = ProcessSlot("workbench", pool)
+    slot = ProcessSlot("optimize", pool)
     try:
         yield slot
     finally:

@@ -9,7 +9,6 @@ depends on: a derived bundle whose box has changed is built anew, under the next
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.errors import BoxError, BundleError, Code
+from edge_daemon.host.box import processor
 from edge_daemon.models.document import plain_document, written_document
 from edge_daemon.models.files import digest_of
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
@@ -57,16 +57,6 @@ def this_box(kind: str, gpu: tuple[str, str] | None) -> Box:
     libraries = {name: version for name, version in found.items() if version is not None}
     device, driver = gpu or (processor(), "none")
     return Box(device, driver, libraries)
-
-
-def processor() -> str:
-    """The processor's model, as Linux says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.machine()
 
 
 def built_for(manifest: Manifest) -> tuple[str, Mapping[str, Any]] | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.models import derived
 from edge_daemon.models.bundle import read_manifest
-from edge_daemon.models.derived import Box, built_for, current, next_version, write_bundle
 from edge_daemon.models.versions import order_of
+from edge_daemon.optimize import derived
+from edge_daemon.optimize.derived import Box, built_for, current, next_version, write_bundle
 
 PARENT = Path("edge_daemon/cli/demo/bundles/bottle/1.1.0")
 BOX = Box("a processor", "none", {"openvino": "2026.1"})
