@@ -19,14 +19,12 @@ import json
 import os
 import resource
 import site
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_daemon.host import interpreter
 from edge_daemon.slots import landlock, seccomp
 from edge_daemon.slots.kernel import hide_from_others
 from edge_daemon.slots.landlock import Rule
@@ -133,38 +131,20 @@ def code_roots(path: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
 
 
 def facilities() -> tuple[Facility, ...]:
-    """What this kernel and this container offer; tried in a process that ends at once."""
+    """What this kernel and this container offer to keep a worker in."""
     try:
         version, why = landlock.abi(), ""
     except OSError as error:
         version, why = 0, f" ({error.strerror})"
-    newer = f"the kernel's Landlock has ABI {version}" if version else f"no Landlock{why}"
+    files, calls = version >= 1, seccomp.available()
     return (
-        Facility("landlock_files", version >= 1, _unless(version >= 1, f"{newer}: {_OPEN_FILES}")),
-        Facility("landlock_tcp", version >= landlock.NETWORK_ABI, newer),
-        Facility("landlock_scopes", version >= landlock.SCOPE_ABI, newer),
-        Facility("seccomp", seccomp.available(), _unless(seccomp.available(), _OPEN_CALLS)),
-        Facility("network_namespace", _can_isolate(), "needed only where seccomp is lacking"),
+        Facility("landlock", files, "" if files else f"there is no Landlock{why}: {_OPEN_FILES}"),
+        Facility("seccomp", calls, "" if calls else f"there is no seccomp: {_OPEN_CALLS}"),
     )
 
 
-_OPEN_FILES = "a model's code could read and write whatever the daemon's user may"
+_OPEN_FILES = "a model's code could read whatever the daemon's user may"
 _OPEN_CALLS = "a model's code could open sockets and start programs"
-
-
-def _unless(fine: bool, note: str) -> str:
-    return "" if fine else note
-
-
-def _can_isolate() -> bool:
-    program = "from edge_daemon.slots import cage; cage.isolate_network()"
-    tried = subprocess.run(  # noqa: S603 - our own module
-        interpreter.code_command(program),
-        cwd=interpreter.FOLDER,
-        check=False,
-        capture_output=True,
-    )
-    return tried.returncode == 0
 
 
 # --------------------------------------------------------------------------- inside

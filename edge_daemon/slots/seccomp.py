@@ -131,6 +131,12 @@ class Own:
     removes: bool = False
 
 
+def calls() -> dict[str, tuple[int | None, int | None]]:
+    """Every call that the filter names, with its number on x86_64 and on aarch64."""
+    opening = {name: numbers[:2] for name, numbers in _OPENING.items()}
+    return {**_DENIED, **_WEIGHED, **_REMOVALS, **_CHANGES, **opening}
+
+
 def available() -> bool:
     """Whether this kernel filters system calls for the architecture of this box."""
     machine = os.uname().machine

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.host.interpreter import FOLDER, code_command, import_path, module_command
-from edge_daemon.slots import cage
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from tests.sim.folders import poisoned
 
@@ -58,12 +57,11 @@ def test_a_child_runs_nothing_that_lies_around(here: Path) -> None:
 
 
 def test_workers_stand_elsewhere_and_run_nothing_that_lies_around(here: Path) -> None:
-    """The worker itself, and the try of what the kernel offers."""
+    """The current folder is not where a worker finds its modules."""
     worker = WorkerProcess.start(WorkerSpec("tests.sim.device:engine"))
     try:
         worker.await_ready(60.0)
         assert Path(f"/proc/{worker.pid}/cwd").resolve() == Path(FOLDER)
     finally:
         worker.end()
-    cage.facilities()
     assert not marks(here)

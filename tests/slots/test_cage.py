@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from ctypes.util import find_library
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,16 +23,16 @@ from edge_daemon.errors import BoxError, Code, SlotLost
 from edge_daemon.slots import seccomp
 from edge_daemon.slots.cage import Cage, code_roots, facilities
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.probe import bait, probe
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from tests.sim.burglar import bait, probe
 
 GENEROUS_S = 60.0
 RETURN = 0x06  # BPF
 HARMLESS_CAPABILITIES = 1 << 2 | 1 << 23  # reading as root, and the usual nice value
 NOT_IN_EVERY_KERNEL = {"bpf", "userfaultfd", "io_uring", "netlink", "packet_socket", "setns"}
-WHOLE = all(facility.available for facility in facilities()[:4])
+WHOLE = all(facility.available for facility in facilities())
 whole = pytest.mark.skipif(not WHOLE, reason="this kernel cannot build the whole cage")
 
 
@@ -55,7 +57,8 @@ def test_everything_forbidden_is_denied_in_a_real_worker(
 
 IN_A_PROCESS = """
 import json, os, sys, tempfile
-from edge_daemon.slots import attempts, cage, landlock, seccomp
+from edge_daemon.slots import cage, landlock, seccomp
+from tests.sim import attempts
 
 lacking, scratch = json.loads(sys.argv[1]), sys.argv[3]
 loot = attempts.Loot(**json.loads(sys.argv[2]))
@@ -342,3 +345,31 @@ def test_this_box_says_what_it_lacks() -> None:
     found = facilities()
     assert len({facility.name for facility in found}) == len(found)
     assert all(facility.note for facility in found if not facility.available)
+
+
+_UNIFIED = 424
+"""From this number on a call has the same one on every architecture."""
+_LIBSECCOMP_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+@pytest.mark.skipif(find_library("seccomp") is None, reason="no libseccomp")
+@pytest.mark.parametrize("machine", _LIBSECCOMP_ARCHITECTURES)
+def test_the_numbers_of_the_calls_are_those_that_libseccomp_gives(machine: str) -> None:
+    """Each name by libseccomp's own table; what it is too old to know has a unified number."""
+    library = ctypes.CDLL(find_library("seccomp"))
+    column = list(_LIBSECCOMP_ARCHITECTURES).index(machine)
+    token = ctypes.c_uint32(_LIBSECCOMP_ARCHITECTURES[machine])
+    known = 0
+    for name, numbers in seccomp.calls().items():
+        given = library.seccomp_syscall_resolve_name_arch(token, name.encode())
+        if given == _UNKNOWN:
+            assert numbers[0] == numbers[1] is not None, name
+            assert (numbers[0] or 0) >= _UNIFIED, name
+        else:
+            assert (numbers[column] if numbers[column] is not None else given) == given, name
+            assert (numbers[column] is None) == (given < 0), name
+            known += 1
+    assert known > 100
+
+
+_UNKNOWN = -1  # __NR_SCMP_ERROR; other negative numbers: not on this architecture

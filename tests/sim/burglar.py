@@ -1,7 +1,5 @@
 """A burglar in the cage: tries what foreign files must not do, and tells what was denied.
 
-    python -m edge_daemon.slots.probe
-
 It is an engine like any other, loaded into a real worker, so it stands exactly where a model's
 code stands. Each attempt is made twice: by the thread that loads, and by one that the engine
 started while it warmed up, as torch starts its pools. What it attacks is its own: a listener, a
@@ -14,24 +12,23 @@ import json
 import queue
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.host import interpreter
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
-from edge_daemon.slots.attempts import Finding, Loot, attempts, outcome
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from tests.sim.attempts import Finding, Loot, attempts, outcome
 
-_ENGINE = "edge_daemon.slots.probe:Burglar"
+_ENGINE = "tests.sim.burglar:Burglar"
 _MEMORY_BYTES = 256 << 20
 _TIMEOUT_S = 60.0
 _VICTIM = """
@@ -79,7 +76,7 @@ def bait() -> Iterator[Loot]:
         abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
         abstract.bind("")  # the kernel picks an abstract name
         abstract.listen()
-        victim = subprocess.Popen(  # noqa: S603 - our own text in our own interpreter
+        victim = subprocess.Popen(
             interpreter.code_command(_VICTIM),
             cwd=interpreter.FOLDER,
             stdin=subprocess.PIPE,
@@ -121,7 +118,7 @@ class Burglar:
             found.append(other if mine.denied else mine)
         return ModelFacts(tuple(json.dumps(asdict(finding)) for finding in found), order.task)
 
-    def infer(self, pixels: Pixels) -> Sight:  # noqa: ARG002 - the protocol gives it
+    def infer(self, pixels: Pixels) -> Sight:
         return Sight(())
 
     def gpu_bytes(self) -> int:
@@ -135,17 +132,3 @@ class Burglar:
         answers: queue.SimpleQueue[Finding] = queue.SimpleQueue()
         self._tasks.put(lambda: answers.put(outcome(name, attempt)))
         return answers.get()
-
-
-def main() -> int:
-    """Print every finding; 1 when something was not denied."""
-    findings = probe()
-    for finding in findings:
-        word = "denied" if finding.denied else "NOT DENIED"
-        sys.stdout.write(f"{finding.name:24} {word:11} {finding.how}\n")
-    return 0 if all(finding.denied for finding in findings) else 1
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        sys.exit(main())

@@ -140,7 +140,7 @@ def _files(outside: Path, scratch: Path) -> dict[str, Callable[[], object]]:
         "set_times": lambda: os.utime(secret),
         "set_attribute": lambda: os.setxattr(secret, "user.x", b"x"),
         "make_pipe": lambda: os.mkfifo(scratch / "pipe"),
-        "write_shared_memory": lambda: _litter(Path("/dev/shm")),  # noqa: S108 - meant to fail
+        "write_shared_memory": lambda: _litter(Path("/dev/shm")),
     }
 
 
@@ -215,7 +215,7 @@ def _exec_nonsense() -> None:
     descriptor = os.open(tool, os.O_CREAT | os.O_WRONLY, 0o700)
     os.write(descriptor, b"nonsense")
     os.close(descriptor)
-    os.execv(tool, ["tool"])  # noqa: S606 - meant to fail
+    os.execv(tool, ["tool"])
 
 
 def _kernel() -> dict[str, Callable[[], object]]:
