@@ -19,7 +19,8 @@ from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
 from edge_daemon.core.picture import Flaw, Spell
-from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.roles import role
+from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import CameraError, Code, StateError
 from edge_daemon.frames.capture import CameraPhase, CameraState
@@ -193,11 +194,7 @@ class Keeper:
         metrics.mqtt(watched.session.online)
         metrics.store(not watched.store())
         metrics.outbox(watched.journal.outbox_depth())
-        metrics.models(
-            ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role)
-            for slot, role in roles(watched.state())
-            if slot.bundle
-        )
+        metrics.models(resident(watched.state()))
         for name, slot in watched.slots.items():
             metrics.slot_memory(name, "host", slot.memory_bytes())
         metrics.certificates(watched.certificates.ends)
@@ -292,6 +289,13 @@ class Keeper:
         )
 
 
+def resident(state: State) -> Iterator[ModelRole]:
+    """What the slots hold, and what for, as the metrics say it."""
+    for slot in state.slots:
+        if slot.bundle is not None:
+            yield ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role(state, slot))
+
+
 def _unvouched(state: State) -> Iterator[str]:
     """What judges, though it may not be loaded again; it is not torn off the line."""
     active = state.active_bundle
@@ -302,18 +306,3 @@ def _unvouched(state: State) -> Iterator[str]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
-
-
-def roles(state: State) -> list[tuple[SlotState, str]]:
-    """Every resident bundle's slot and what it is there for."""
-    previous = state.previous
-    found = []
-    for slot in state.slots:
-        if slot.bundle is None:
-            continue
-        if slot.name == state.active:
-            found.append((slot, "active"))
-        else:
-            is_previous = previous is not None and slot.name == previous.name
-            found.append((slot, "previous" if is_previous else "prepared"))
-    return found

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from edge_daemon.cli.station import Glance
 from edge_daemon.cli.words import duration, milliseconds, moment
+from edge_daemon.core.roles import Role
 
 
 def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], ...] = ()) -> Group:
@@ -41,8 +42,8 @@ def _title(device: str, seen: Glance) -> Text:
 
 def _rows(seen: Glance) -> Iterator[tuple[str, RenderableType]]:
     state = seen.part("model/state")
-    for role in ("active", "prepared", "previous"):
-        yield role, _model(role, state.get(role))
+    for role in Role:
+        yield role.value, _model(role, state.get(role.value))
     yield "product", _product(state)
     yield "camera", _camera(seen.part("camera/status"))
     yield from _health(seen.part("health"))
@@ -50,10 +51,10 @@ def _rows(seen: Glance) -> Iterator[tuple[str, RenderableType]]:
         yield "quarantined", held
 
 
-def _model(role: str, model: Any) -> Text:
+def _model(role: Role, model: Any) -> Text:
     if not isinstance(model, Mapping):
-        return Text("none", style="red" if role == "active" else "dim")
-    line = Text(str(model.get("model")), style="bold" if role == "active" else "")
+        return Text("none", style="red" if role is Role.ACTIVE else "dim")
+    line = Text(str(model.get("model")), style="bold" if role is Role.ACTIVE else "")
     slot = model.get("slot")
     line.append(f"  slot {slot}" if slot else "  not resident", style="dim")
     if model.get("since"):

@@ -22,14 +22,13 @@ from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.control.storm import Storm
-from edge_daemon.control.view import View
+from edge_daemon.control.view import model_state
 from edge_daemon.core.actions import Action, Announce, Reply
-from edge_daemon.core.state import Operation, State
+from edge_daemon.core.state import State
 from edge_daemon.core.values import (
     BundleRef,
     Instant,
     JobOrder,
-    Known,
     Refusal,
     Request,
     Status,
@@ -50,7 +49,6 @@ class Desk:
         self._with = exchange
         self._clerk = Clerk(exchange)
         self._encode = encode
-        self._view = View()
         self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
         self._arriving: Incoming | None = None
         self._gathered = Draft()  # to be written with the next step
@@ -284,7 +282,7 @@ class Desk:
             elif isinstance(action, Announce):
                 self._log_event(action)
         if old is not new:
-            self.publish_state(new, now)
+            self.publish_state(new)
 
     def _answer(self, action: Reply, now: Instant, *, at_once: bool = False) -> None:
         request = action.request
@@ -336,14 +334,10 @@ class Desk:
         else:
             log.info(action.event, model=model, error_code=action.code or None, why=action.reason)
 
-    def swapped(self, op: Operation, left: Known | None) -> None:
-        """The lane crossed for this operation."""
-        self._view.swapped(op.swap_id, left)
-
-    def publish_state(self, state: State, now: Instant, *, always: bool = False) -> None:
+    def publish_state(self, state: State) -> None:
         """The retained `model/state`, when it says something new."""
-        shown = self._view.model_state(state, now)
-        if shown != self.model_state or always:
+        shown = model_state(state)
+        if shown != self.model_state:
             self.model_state = shown
             body = payloads.encode(shown)
             self._with.carrier.publish(self._with.topics.model_state, body, qos=1, retain=True)

@@ -288,7 +288,7 @@ class PreparedModel(msgspec.Struct, frozen=True):
 
 
 class PreviousModel(msgspec.Struct, frozen=True):
-    """The bundle that was active before; `slot` is null where it is no longer resident."""
+    """The bundle that was active before; `slot` is null where none keeps it for that."""
 
     model: Model
     sha256: Digest

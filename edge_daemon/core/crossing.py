@@ -54,7 +54,7 @@ def _restore_line(turn: Turn, op: Operation) -> None:
 
 def _vacated(turn: Turn, op: Operation) -> None:
     left = turn.state.active_bundle
-    turn.set(active=None, unfit=False)
+    turn.set(active=None, unfit=False, left=left)
     if op.kind is Kind.REVERT and op.target == left:
         turn.set(op=None)
     else:
@@ -65,9 +65,10 @@ def _crossed(turn: Turn, op: Operation) -> None:
     state = turn.state
     left = state.last_bundle
     slot = turn.state.slot(op.slot)
-    turn.set(active=slot.name, unfit=False, losses=0, op=None, uses=state.uses + 1)
+    turn.set(active=slot.name, left=left, swap_id=op.swap_id, op=None, uses=state.uses + 1)
+    turn.set(unfit=False, losses=0)
     turn.forget_starts(op.target.ref)
-    turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses))
+    turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses, since_utc=turn.now.utc))
     if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
         _leave_behind(turn, op, left)
     held_back = turn.state.quarantine_reason(op.target.ref) is not None

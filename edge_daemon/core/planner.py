@@ -137,7 +137,8 @@ def _proven(turn: Turn, event: BundleProven) -> None:
     if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
         return
     restored = slot.phase is Phase.RESTORING
-    slot = turn.move(slot, Move.PROVEN)
+    since = slot.since_utc if slot.name == turn.state.active else turn.now.utc
+    slot = turn.move(slot, Move.PROVEN, since_utc=since)
     if not restored:
         turn.ended(slot.bundle)
     ref = slot.bundle.ref if slot.bundle else None
