@@ -18,6 +18,7 @@ from edge_daemon.app.witness import Witness
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.roles import role
 from edge_daemon.core.state import State
@@ -65,7 +66,7 @@ class Watched:
     reserve: Reserve
     failures: Failures
     certificates: Certificates
-    announce: Callable[[str, str, str | None], None]
+    announce: Callable[[EventName, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
     kept_pictures: KeptPictures | None = None
     audit_keep_years: int | None = None
@@ -135,12 +136,12 @@ class Keeper:
 
     def picture_bad(self, flaw: Flaw) -> None:
         message = f"The camera's picture {flaw.words}."
-        self._watched.announce("picture_bad", message, flaw.reason.value)
+        self._watched.announce(EventName.PICTURE_BAD, message, flaw.reason.value)
 
     def picture_good(self, spell: Spell) -> None:
         ended = f"The camera's picture is good again; {spell.frames} frames in "
         ended += f"{spell.lasted_s:.1f} s were no evidence: it {spell.flaw.words}."
-        self._watched.announce("picture_good", ended, spell.flaw.reason.value)
+        self._watched.announce(EventName.PICTURE_GOOD, ended, spell.flaw.reason.value)
 
     def report_camera(self) -> None:
         """Tell of the camera where something changed."""
@@ -300,7 +301,7 @@ def _unvouched(state: State) -> Iterator[str]:
     """What judges, though it may not be loaded again; it is not torn off the line."""
     active = state.active_bundle
     for ref, why in state.refused:
-        if active is not None and ref == active.ref and why.code == Code.NOT_TRUSTED:
+        if active is not None and ref == active.ref and why.code is Code.NOT_TRUSTED:
             yield f"{ref} judges and is not trusted any more: {why.message} Swap to another version"
 
 

@@ -24,6 +24,7 @@ from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.control.storm import Storm
 from edge_daemon.control.view import model_state
 from edge_daemon.core.actions import Action, Announce, Reply
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.state import State
 from edge_daemon.core.values import (
     BundleRef,
@@ -101,15 +102,15 @@ class Desk:
         return scoped if row is None else self._known(row, scoped, incoming)
 
     def _refuse(self, verb: str, incoming: Incoming, error: RefusedRequest) -> None:
-        refusal = Refusal(str(error.code), error.message, error.hint)
+        refusal = Refusal.of(error)
         _log.warning(
             "request_refused",
             verb=verb,
             request_id=error.request_id,
-            error_code=refusal.code,
+            error_code=refusal.code.value,
             error=error.message,
         )
-        self._with.metrics.swap(Status.REJECTED.value, refusal.code)
+        self._with.metrics.swap(Status.REJECTED.value, refusal.code.value)
         body = payloads.outcome(error.request_id, Status.REJECTED, refusal=refusal)
         self._respond(verb, error.request_id, body, incoming.reply_to)
         incoming.done()
@@ -120,8 +121,7 @@ class Desk:
 
     def cannot_accept(self, request: Request, error: StateError) -> None:
         """What cannot be journalled is not accepted, and not kept by the broker either."""
-        refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
-        body = payloads.outcome(request.id, Status.FAILED, refusal=refusal)
+        body = payloads.outcome(request.id, Status.FAILED, refusal=Refusal.of(error))
         incoming, self._arriving = self._arriving, None
         self._open.pop(request.id, None)
         reply_to = incoming.reply_to if incoming else None
@@ -132,12 +132,12 @@ class Desk:
     def refuse_order(self, told: Told) -> None:
         """An order that cannot be read changes nothing, and is told."""
         message = told.error if told.count else f"{told.topic}: {told.error}"
-        event = self._clerk.event("order_refused", code=str(Code.MALFORMED), message=message)
-        self._note(Draft(outbox=[event]))
+        name, code = EventName.ORDER_REFUSED, Code.MALFORMED
+        self._note(Draft(outbox=[self._clerk.event(name, code=code, message=message)]))
 
     def note_event(
         self,
-        event: str,
+        event: EventName,
         *,
         message: str,
         reason: str | None = None,
@@ -305,11 +305,11 @@ class Desk:
             refusal = action.refusal
             self._open.pop(request.id, None)
             self._with.deliver(request.id, self._last_outcome.pop(request.id, b""))
-            self._with.metrics.swap(action.status.value, str(refusal.code) if refusal else "")
+            self._with.metrics.swap(action.status.value, refusal.code.value if refusal else "")
             log.info(
                 "request_ended",
                 status=action.status.value,
-                error_code=str(refusal.code) if refusal else None,
+                error_code=refusal.code.value if refusal else None,
                 error=refusal.message if refusal else None,
             )
 
@@ -317,9 +317,9 @@ class Desk:
         log = _log.bind(swap_id=action.swap_id or None)
         model = str(action.model) if action.model else None
         receipt = self._with.receipts.get(action.swap_id)
-        if action.event == "swapped" and receipt is not None:
+        if action.event is EventName.SWAPPED and receipt is not None:
             log.info(
-                "swapped",
+                action.event.value,
                 model=receipt.to,
                 left=receipt.from_,
                 frame=receipt.cutover_frame,
@@ -332,7 +332,8 @@ class Desk:
                 if took_ms is not None:
                     self._with.metrics.stage(stage, took_ms / 1e3)
         else:
-            log.info(action.event, model=model, error_code=action.code or None, why=action.reason)
+            code = action.code.value if action.code else None
+            log.info(action.event.value, model=model, error_code=code, why=action.reason)
 
     def publish_state(self, state: State) -> None:
         """The retained `model/state`, when it says something new."""

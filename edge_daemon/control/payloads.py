@@ -28,6 +28,7 @@ from edge_daemon.control.terms import (
     Time,
     VerdictWord,
 )
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
 
 _UTC = timezone.utc
@@ -227,7 +228,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def error_line(refusal: Refusal) -> ErrorLine:
     """A refusal as the wire names it."""
-    return ErrorLine(str(refusal.code), refusal.message, refusal.hint, check_lines(refusal.checks))
+    return ErrorLine(refusal.code.value, refusal.message, refusal.hint, check_lines(refusal.checks))
 
 
 def accepted(request_id: str) -> bytes:
@@ -391,7 +392,7 @@ class Event(
 ):
     """`<root>/model/event`: something that happened, told once in the order it happened."""
 
-    type: str
+    type: EventName
     time: Time
     boot: str
     swap_id: str | None = None

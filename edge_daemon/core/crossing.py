@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.core import health, selection
 from edge_daemon.core.actions import Announce, Reply, Stamp, StartTrial, StopTrial
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import TRIES, Kind, Operation, Stage
@@ -81,10 +82,10 @@ def _crossed(turn: Turn, op: Operation) -> None:
         turn.select(op.target.ref)
     if op.request is not None:
         turn.act(Reply(op.request, Status.SUCCEEDED, op.swap_id))
-    turn.act(Announce("swapped", op.swap_id, op.target.ref, reason=op.kind.value))
+    turn.act(Announce(EventName.SWAPPED, op.swap_id, op.target.ref, reason=op.kind.value))
     if op.kind in (Kind.ROLLBACK, Kind.REVERT):
         reason = f"left {left.ref}" if left else ""
-        turn.act(Announce("rolled_back", op.swap_id, op.target.ref, reason=reason))
+        turn.act(Announce(EventName.ROLLED_BACK, op.swap_id, op.target.ref, reason=reason))
     if on_trial:
         turn.act(StartTrial(op.swap_id, op.target))
     if slot.phase is Phase.LOST:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from edge_daemon.core import crossing, health, orders, pursuit, requests, selection
 from edge_daemon.core.actions import Action, Announce, Reply, Stamp
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -144,7 +145,7 @@ def _proven(turn: Turn, event: BundleProven) -> None:
     ref = slot.bundle.ref if slot.bundle else None
     op = turn.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    turn.act(Announce("restored" if restored else "prepared", swap_id, ref))
+    turn.act(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
     turn.set(
         upcoming=tuple(
             replace(u, done=True) if ref is not None and u.name == ref.name else u
