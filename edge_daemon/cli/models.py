@@ -247,12 +247,9 @@ def _roles(settings: Settings) -> Roles:
 
 
 def _roles_seen(seen: Glance) -> Roles:
-    state = seen.part("model/state")
-    told = {role: state.get(role.value) for role in Role}
-    of_slots = {role: str(model["model"]) for role, model in told.items() if model}
-    lines = seen.part("model/available").get("models") or ()
-    held = {line["model"]: line["quarantined"] for line in lines if line.get("quarantined")}
-    return Roles(of_slots, state.get("selected") or {}, held)
+    told = ((role, seen.model.of(role)) for role in Role)
+    of_slots = {role: bundle.model for role, bundle in told if bundle is not None}
+    return Roles(of_slots, seen.model.selected, seen.quarantined)
 
 
 def _roles_kept(durable: Durable) -> Roles:

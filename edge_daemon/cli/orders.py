@@ -114,23 +114,16 @@ class _Choice:
 
     @property
     def is_held(self) -> bool:
-        return bool(self._seen and self._seen.part("model/state").get("held"))
+        return bool(self._seen and self._seen.model.held)
 
     def version(self, name: str) -> str | None:
-        if self._seen is not None:
-            selected = self._seen.part("model/state").get("selected") or {}
-            if name in selected:
-                return str(selected[name])
-        held = self._quarantined()
+        selected = self._seen.model.selected if self._seen else {}
+        if name in selected:
+            return selected[name]
+        held = self._seen.quarantined if self._seen else {}
         versions = [known.ref for known in self._available if known.ref.name == name]
         fit = [ref.version for ref in versions if str(ref) not in held]
         return fit[-1] if fit else None
-
-    def _quarantined(self) -> set[str]:
-        if self._seen is None:
-            return set()
-        models = self._seen.part("model/available").get("models") or ()
-        return {line["model"] for line in models if line.get("quarantined")}
 
 
 class _Told:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
@@ -29,6 +29,7 @@ from edge_daemon.control.terms import (
     VerdictWord,
 )
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
 
 _UTC = timezone.utc
@@ -297,8 +298,11 @@ class PreviousModel(msgspec.Struct, frozen=True):
     since: Time | None = None
 
 
+RoleModel = Union[ActiveModel, PreparedModel, PreviousModel]
+
+
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """`<root>/model/state`."""
+    """`<root>/model/state`; each role has the field of its name."""
 
     active: ActiveModel | None = None
     prepared: PreparedModel | None = None
@@ -308,6 +312,11 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     job_order: str | None = None
     held: bool = False
     swap_id: str | None = None
+
+    def of(self, role: Role) -> RoleModel | None:
+        """The bundle that has this role, where there is one."""
+        found: RoleModel | None = getattr(self, role.value)
+        return found
 
 
 class AvailableModel(msgspec.Struct, frozen=True, omit_defaults=True):
