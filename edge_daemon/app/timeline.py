@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.control.payloads import iso_utc
-from edge_daemon.core.event_names import EventName
+from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.values import Status
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
@@ -36,10 +36,7 @@ _NOTES: Mapping[str, str] = {
 _UNTOLD: frozenset[str] = frozenset({EventName.ORDER_COMPLETED, EventName.RESTORED})
 """The line goes on as it was."""
 _STEPS: frozenset[str] = frozenset(
-    {
-        *(EventName.REQUESTED, EventName.PREPARED, EventName.SWAPPED, EventName.ROLLED_BACK),
-        *(EventName.CONFIRMED, EventName.TRIAL_FAILED, EventName.REJECTED, EventName.FAILED),
-    }
+    {EventName.REQUESTED, EventName.PREPARED, EventName.REJECTED, EventName.FAILED, *WITH_RECEIPT}
 )
 """Events that give an entry its time."""
 

@@ -21,16 +21,9 @@ import msgspec
 from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
+from edge_daemon.control import payloads
 from edge_daemon.control.client import Client, UnansweredError
 from edge_daemon.control.local_socket import LocalSocketError, ask
-from edge_daemon.control.payloads import (
-    CameraStatus,
-    Health,
-    Info,
-    ModelAvailable,
-    ModelState,
-    StatusMessage,
-)
 from edge_daemon.control.topics import Topics
 from edge_daemon.errors import BoxError, BrokerError, Code, SenderError
 
@@ -57,24 +50,24 @@ class Glance:
         return self.via == "socket" or (self.status is not None and self.status.state == "online")
 
     @property
-    def status(self) -> StatusMessage | None:
-        return self._read("status", StatusMessage)
+    def status(self) -> payloads.StatusMessage | None:
+        return self._read("status", payloads.StatusMessage)
 
     @property
-    def info(self) -> Info | None:
-        return self._read("info", Info)
+    def info(self) -> payloads.Info | None:
+        return self._read("info", payloads.Info)
 
     @property
-    def health(self) -> Health | None:
-        return self._read("health", Health)
+    def health(self) -> payloads.Health | None:
+        return self._read("health", payloads.Health)
 
     @property
-    def camera(self) -> CameraStatus | None:
-        return self._read("camera/status", CameraStatus)
+    def camera(self) -> payloads.CameraStatus | None:
+        return self._read("camera/status", payloads.CameraStatus)
 
     @property
-    def model(self) -> ModelState:
-        return self._read("model/state", ModelState) or ModelState()
+    def model(self) -> payloads.ModelState:
+        return self._read("model/state", payloads.ModelState) or payloads.ModelState()
 
     @property
     def active(self) -> str | None:
@@ -85,7 +78,7 @@ class Glance:
     @property
     def quarantined(self) -> dict[str, str]:
         """Versions of the store that may not become active, each with the reason."""
-        available = self._read("model/available", ModelAvailable)
+        available = self._read("model/available", payloads.ModelAvailable)
         lines = available.models if available is not None else ()
         return {line.model: line.quarantined for line in lines if line.quarantined}
 

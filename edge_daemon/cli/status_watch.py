@@ -20,19 +20,14 @@ from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.control.client import Client
 from edge_daemon.control.payloads import Event, ResultMessage
-from edge_daemon.core.event_names import EventName
+from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 
 REDRAW_S = 0.25
 POLL_S = 1.0
 MINUTE_S = 60
 SWAPS_SHOWN = 5
-_TOLD = frozenset(
-    {
-        *(EventName.SWAPPED, EventName.ROLLED_BACK, EventName.CONFIRMED),
-        *(EventName.TRIAL_FAILED, EventName.REJECTED, EventName.FAILED),
-    }
-)
+_TOLD = WITH_RECEIPT | {EventName.REJECTED, EventName.FAILED}
 
 
 class Minute:

@@ -22,16 +22,12 @@ from edge_daemon.control.receipts import Receipts, encoded
 from edge_daemon.control.repeats import encode
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.actions import Announce, Reply
-from edge_daemon.core.event_names import EventName
+from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.values import Instant, Request, Status
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 from edge_daemon.host.metrics import Metrics
-
-_WITH_RECEIPT = frozenset(
-    {EventName.SWAPPED, EventName.ROLLED_BACK, EventName.CONFIRMED, EventName.TRIAL_FAILED}
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class Clerk:
     def announce(self, action: Announce, now: Instant, draft: Draft) -> None:
         """What happened, with its receipt where it has one."""
         receipt = None
-        if action.event in _WITH_RECEIPT:
+        if action.event in WITH_RECEIPT:
             receipt = self._with.receipts.get(action.swap_id)
         if action.event in (EventName.CONFIRMED, EventName.TRIAL_FAILED):
             good = action.event is EventName.CONFIRMED

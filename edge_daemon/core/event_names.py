@@ -40,3 +40,9 @@ class EventName(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+WITH_RECEIPT = frozenset(
+    {EventName.SWAPPED, EventName.ROLLED_BACK, EventName.CONFIRMED, EventName.TRIAL_FAILED}
+)
+"""What is told of a swap from its cutover on."""
