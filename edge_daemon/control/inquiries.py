@@ -173,8 +173,7 @@ def _heads(document: Mapping[str, Any]) -> tuple[Anchor, ...]:
 def _outcome(answer_id: str, error: EdgeDaemonError | None) -> bytes:
     if error is None:
         return payloads.outcome(answer_id, Status.SUCCEEDED)
-    blames_box = not isinstance(error, SenderError)
-    refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+    refusal = Refusal.of(error)
     return payloads.outcome(answer_id, refusal.status, refusal=refusal)
 
 

@@ -37,7 +37,7 @@ _ONE_ANSWER = {"state", "status", "history", "audit", "order"}
 """Questions: their one answer has no status."""
 
 _FULL = Refusal(
-    str(Code.PRECONDITION_FAILED),
+    Code.PRECONDITION_FAILED,
     f"{MAX_CLIENTS} programs wait at the control socket already.",
     "Ask again when one of their requests is done.",
     blames_box=True,
@@ -270,8 +270,7 @@ class LocalSocket:
             self._put(client, answer)
 
     def _answer(self, client: _Client, request_id: str, error: EdgeDaemonError) -> None:
-        blames_box = isinstance(error, BoxError)
-        refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+        refusal = Refusal.of(error)
         with self._lock:
             client.stop_waiting(request_id)
         self._put(client, payloads.outcome(request_id, refusal.status, refusal=refusal))

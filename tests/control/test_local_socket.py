@@ -31,7 +31,7 @@ def accept_and_succeed(served: LocalSocket, verb: str, incoming: Incoming) -> No
     try:
         request = read_request(verb, incoming, "drivers-own")
     except RefusedRequest as error:
-        refusal = Refusal(str(error.code), error.message, error.hint)
+        refusal = Refusal.of(error)
         rejected = payloads.outcome(error.request_id, Status.REJECTED, refusal=refusal)
         served.deliver(error.request_id, rejected)
         return

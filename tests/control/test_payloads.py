@@ -18,6 +18,7 @@ from edge_daemon.core.values import (
     Status,
     Verdict,
 )
+from edge_daemon.errors import Code
 
 TEN = 1_795_341_600.0
 
@@ -71,7 +72,7 @@ def test_the_answers_of_a_request() -> None:
         "stage": "loading",
         "elapsed_ms": 412,
     }
-    refusal = Refusal("gate_failed", "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
+    refusal = Refusal(Code.GATE_FAILED, "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
     assert json.loads(payloads.outcome("7", Status.REJECTED, refusal=refusal)) == {
         "id": "7",
         "status": "rejected",
