@@ -42,6 +42,7 @@ from edge_daemon.core.actions import (
     Stamp,
     StartTrial,
     StopTrial,
+    TakeSnapshot,
     Verify,
     Withdraw,
 )
@@ -60,7 +61,7 @@ from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Kind, Operation, Stage, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Request, Verb
+from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
@@ -95,6 +96,8 @@ class Rooms:
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
+    take_snapshot: Callable[[Request], None]
+    """Makes and publishes a picture in a thread of its own, and posts `SnapshotTaken`."""
     quarantine_changed: Callable[[], None] = _nothing
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
@@ -211,11 +214,8 @@ class Driver:
         request = self._rooms.desk.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
-        if request.verb is Verb.SNAPSHOT:
-            self._rooms.desk.snapshot(request)
-        else:
-            self._look_for(request)
-            self._step(RequestReceived(request, self._rooms.line.next_frame))
+        self._look_for(request)
+        self._step(RequestReceived(request, self._rooms.line.next_frame))
 
     def _look_for(self, request: Request) -> None:
         """A model, or a newer version of it, may be in the store without being known yet."""
@@ -324,7 +324,7 @@ class Driver:
 
     # ------------------------------------------------------------------ actions
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action) -> None:  # noqa: PLR0912 - the table of actions
         rooms = self._rooms
         if isinstance(action, Prepare):
             rooms.loader.prepare(action)
@@ -347,6 +347,8 @@ class Driver:
             self._trial.start(action)
         elif isinstance(action, StopTrial):
             self._trial.stop()
+        elif isinstance(action, TakeSnapshot):
+            rooms.take_snapshot(action.request)
         else:
             _told(action)
 

@@ -131,6 +131,13 @@ class StopTrial:
 
 
 @dataclass(frozen=True)
+class TakeSnapshot:
+    """Publish a picture of now; `SnapshotTaken` tells what came of it."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
 class Announce:
     """Publish an event: swapped, prepared, refused, confirmed, rolled_back, quarantined, …"""
 
@@ -154,5 +161,6 @@ Action = Union[
     PassOver,
     StartTrial,
     StopTrial,
+    TakeSnapshot,
     Announce,
 ]

@@ -25,6 +25,7 @@ from edge_daemon.core.events import (
     RequestReceived,
     SlotFreed,
     SlotLost,
+    SnapshotTaken,
     StageReached,
     Started,
     StoodIn,
@@ -82,6 +83,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of 
         health.trial_judged(turn, event)
     elif isinstance(event, QuarantineChanged):
         health.quarantine_changed(turn, event)
+    elif isinstance(event, SnapshotTaken):
+        requests.snapshot_taken(turn, event)
     elif isinstance(event, LinksChanged):
         orders.relink(turn, event.links)
     elif isinstance(event, StoreChanged):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.verbs import Verb
+
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""
 
@@ -196,18 +198,6 @@ class Counts:
 
 
 # --------------------------------------------------------------------------- requests
-
-
-class Verb(str, Enum):
-    """What ops may ask."""
-
-    PREPARE = "prepare"
-    SWAP = "swap"
-    ROLLBACK = "rollback"
-    CONFIRM = "confirm"
-    HOLD = "hold"
-    RELEASE = "release"
-    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True)

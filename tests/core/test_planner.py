@@ -33,8 +33,8 @@ from edge_daemon.core.values import (
     Refusal,
     Request,
     Status,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from tests.sim.planner_world import B1, B2, BOX, C1, GATE, NOW, start_state
 
 
@@ -316,3 +316,12 @@ def test_a_late_judgement_of_another_trial_changes_nothing() -> None:
     tale = Tale().running().swapped()
     before = tale.state
     assert tale.tell(TrialJudged("t-0", False, "late")).state == before
+
+
+def test_a_verb_that_is_not_about_orders_lifts_no_hold() -> None:
+    """A picture is asked for while the line is held: taken, and the hold stays."""
+    tale = Tale().running().tell(RequestReceived(Request("h", Verb.HOLD)))
+    request = Request("n", Verb.SNAPSHOT)
+    tale.tell(RequestReceived(request))
+    assert tale.state.durable.held
+    assert tale.announced() == []

@@ -19,8 +19,8 @@ from edge_daemon.core.values import (
     ModelChoice,
     OrderState,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from tests.sim.planner_world import (
     LATER,
     NOW,
