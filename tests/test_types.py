@@ -21,10 +21,21 @@ def rule(verb: Verb) -> int:
     return unlisted(verb)
 """
 
+MISSPELT = """
+from dataclasses import replace
+from edge_daemon.core.turn import Turn
 
-@pytest.mark.parametrize(("code", "fault"), [(FORGOTTEN, "Literal[Verb.SNAPSHOT]")])
+def hold(turn: Turn) -> None:
+    turn.durable = replace(turn.durable, held=True)
+    turn.durable = replace(turn.durable, hold=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"), [(FORGOTTEN, "Literal[Verb.SNAPSHOT]"), (MISSPELT, '"hold"')]
+)
 def test_the_type_checker_refuses(code: str, fault: str, tmp_path: Path) -> None:
-    """A verb without a rule is found before anything runs."""
+    """A verb without a rule and a field that is not there are found before anything runs."""
     file = tmp_path / "planted.py"
     file.write_text(code)
     config = str(ROOT / "pyproject.toml")

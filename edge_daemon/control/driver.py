@@ -57,9 +57,9 @@ from edge_daemon.core.events import (
     StoreChanged,
     TimePassed,
 )
-from edge_daemon.core.lifecycle import BUSY, Phase
+from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
-from edge_daemon.core.state import Kind, Operation, Stage, State
+from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError

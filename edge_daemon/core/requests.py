@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_daemon.core import health, orders, pursuit
 from edge_daemon.core.actions import Announce, Reply, TakeSnapshot
 from edge_daemon.core.admission import admit
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
+from edge_daemon.core.lifecycle import Step
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Refusal, Request, Status
@@ -49,7 +52,7 @@ def _change_model(turn: Turn, event: RequestReceived, kind: Kind) -> None:
 def _confirm(turn: Turn, request: Request) -> None:
     if _came_late(turn, request):
         return
-    if turn.state.durable.trial is None:
+    if turn.durable.trial is None:
         hint = "Read model/state: active.trial."
         _reject(turn, request, Refusal(Code.PRECONDITION_FAILED, "No version is on trial.", hint))
         return
@@ -62,9 +65,9 @@ def _hold(turn: Turn, request: Request, *, held: bool) -> None:
     if _came_late(turn, request):
         return
     turn.act(Reply(request, Status.ACCEPTED))
-    waiting = turn.state.durable.held_orders
-    if held != turn.state.durable.held:
-        turn.remember(held=held, held_orders=())
+    waiting = turn.durable.held_orders
+    if held != turn.durable.held:
+        turn.durable = replace(turn.durable, held=held, held_orders=())
         turn.act(Announce("held" if held else "released"))
         for order in () if held else waiting:
             orders.apply(turn, order)
@@ -103,4 +106,4 @@ def start(turn: Turn, op: Operation) -> None:
     if isinstance(answer, Refusal):
         turn.finish(op, Status.REJECTED, answer)
         return
-    turn.set(op=op)
+    turn.advance(op, Step.BEGIN)

@@ -24,6 +24,7 @@ from edge_daemon.core.health import CALM_S
 from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
+    AtNextOrder,
     AtTime,
     Instant,
     JobOrder,
@@ -325,3 +326,15 @@ def test_a_verb_that_is_not_about_orders_lifts_no_hold() -> None:
     tale.tell(RequestReceived(request))
     assert tale.state.durable.held
     assert tale.announced() == []
+
+
+def test_an_order_that_wakes_a_swap_answers_the_request_that_waited() -> None:
+    """Both wait for the daemon's own changeover, and one place is for one: the older one ends."""
+    tale = Tale(3).running()
+    later = Request("later", Verb.SWAP, ModelChoice("b", "2"), at=AtNextOrder())
+    tale.tell(RequestReceived(later)).proven()
+    tale.tell(running("Q"))
+    tale.tell(RequestReceived(Request("waits", Verb.PREPARE, ModelChoice("b", "2"))))
+    tale.tell(running("P"))
+    ended = [(a.request.id, a.status) for a in tale.actions if isinstance(a, Reply)]
+    assert ("waits", Status.SUPERSEDED) in ended

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Started, TimePassed
-from edge_daemon.core.state import TRIES, Operation, Stage, State
+from edge_daemon.core.lifecycle import Stage
+from edge_daemon.core.state import TRIES, Operation, State
 from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
