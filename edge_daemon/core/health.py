@@ -165,6 +165,7 @@ def restore(turn: Turn, slot: SlotState) -> None:
 def quarantine_changed(turn: Turn, event: QuarantineChanged) -> None:
     """An operator's word: a version may not, or may again, become active."""
     if event.reason is not None:
+        _end_trial_of(turn, event.ref, event.reason)
         turn.quarantine(event.ref, event.reason)
         unselect(turn, event.ref)
         return
@@ -173,6 +174,15 @@ def quarantine_changed(turn: Turn, event: QuarantineChanged) -> None:
     turn.durable = replace(turn.durable, quarantined=kept)
     turn.state = replace(turn.state, given_up=turn.state.given_up - {event.ref})
     turn.act(Announce("unquarantined", model=event.ref))
+
+
+def _end_trial_of(turn: Turn, ref: BundleRef, reason: str) -> None:
+    """What an operator quarantined must not be confirmed by the trial that it is on."""
+    trial, last = turn.durable.trial, turn.state.last_bundle
+    if trial is not None and last is not None and last.ref == ref:
+        turn.act(StopTrial(trial))
+        turn.act(Announce("trial_failed", trial, ref, reason=reason))
+        turn.durable = replace(turn.durable, trial=None, tries=TRIES)
 
 
 def began(turn: Turn, swap_id: str, ref: BundleRef, *, trusted: bool) -> bool:

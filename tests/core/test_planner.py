@@ -338,3 +338,14 @@ def test_an_order_that_wakes_a_swap_answers_the_request_that_waited() -> None:
     tale.tell(running("P"))
     ended = [(a.request.id, a.status) for a in tale.actions if isinstance(a, Reply)]
     assert ("waits", Status.SUPERSEDED) in ended
+
+
+def test_what_an_operator_quarantines_is_not_confirmed_by_its_trial() -> None:
+    """It judges on until something else is active; its trial is over."""
+    tale = Tale().running().swapped()
+    trial = tale.state.durable.trial or ""
+    tale.tell(QuarantineChanged(B2.ref, "a recall"))
+    assert tale.announced() == ["trial_failed", "quarantined"]
+    tale.tell(TrialJudged(trial, True, "good"))
+    assert tale.state.durable.confirmed == (B1.ref,)
+    assert (tale.state.durable.trial, tale.active) == (None, "b@2")
