@@ -64,7 +64,7 @@ from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.crossing import UNPLANNED, Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
 
 _log = structlog.get_logger(__name__)
@@ -317,7 +317,7 @@ class Driver:
             self._hopeless = False
         elif idle and not self._hopeless:
             self._hopeless = True
-            self._rooms.crossing.ask(Cutover(0, Pointer(expecting=False), ""))
+            self._rooms.crossing.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
             self._rooms.line.open()
