@@ -223,10 +223,13 @@ def _correlation_id(correlation: bytes | None) -> str | None:
 
 
 def _read(key: str, given: Any) -> Any:
+    """What a field of the right kind means; text that has no reader of its own is one line."""
     try:
-        return _READERS[key](given)
+        if key in _READERS:
+            return _READERS[key](given)
     except ValueError:
         raise _wrong(key, given) from None
+    return refuse_steering(key, given) if isinstance(given, str) else given
 
 
 def _model(given: str) -> ModelChoice:
@@ -273,15 +276,13 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "expect": _version,
     "at": _at,
     "expires": _time,
-    "by": lambda given: refuse_steering("by", given),
-    "reason": lambda given: refuse_steering("reason", given),
-    "dry_run": bool,
     "accept": _accept,
 }
-"""What a field of the right kind means; ValueError or a SenderError of its own if nothing."""
+"""Each raises ValueError, or a SenderError of its own."""
 
 _LINE = f"Write one line of at most {MAX_TEXT} printable characters, or leave it out."
 _TIME = 'a time with its zone, such as "2026-11-22T10:00:00Z".'
+_SEE = "The API document shows what may stand there: edge-daemon api."
 _HINTS = {
     "model": "Write name@version, such as bottle@1.4.0, or the name alone for its newest version; "
     "with letters, digits and . _ + ! - only.",
@@ -296,7 +297,7 @@ _HINTS = {
 
 
 def _wrong(key: str, given: object) -> SenderError:
-    return SenderError(f"`{key}` is {_shown(given)}.", hint=_HINTS[key])
+    return SenderError(f"`{key}` is {_shown(given)}.", hint=_HINTS.get(key, _SEE))
 
 
 _MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.(\w+))?")
@@ -309,8 +310,8 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
         key, where = missing.groups()
         if where is None:
             message = f"`{key}` is missing, and {verb.value} needs one."
-            return SenderError(message, hint=_HINTS[key])
-        return SenderError(f"`{where}` has no `{key}`.", hint=_HINTS[where])
+            return SenderError(message, hint=_HINTS.get(key, _SEE))
+        return SenderError(f"`{where}` has no `{key}`.", hint=_HINTS.get(where, _SEE))
     place = _PLACE.search(fault)
     assert place is not None, fault
     key, within = place.groups()
@@ -319,7 +320,8 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
         return _wrong(key, value)
     for step in re.findall(r"\w+", within):
         value = value[int(step) if step.isdigit() else step]
-    return SenderError(f"`{key}` has {_shown(value)} at `{within.lstrip('.')}`.", hint=_HINTS[key])
+    message = f"`{key}` has {_shown(value)} at `{within.lstrip('.')}`."
+    return SenderError(message, hint=_HINTS.get(key, _SEE))
 
 
 def refuse_steering(key: str, text: str) -> str:

@@ -76,9 +76,7 @@ class Lane:
         self._now = now
         self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
-        self._dead = (
-            0  # the token of the load whose worker was lost; a newer one may be asked again
-        )
+        self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
         self._passed_over = -1
         self._crossed_epoch = 0  # the assignment that the pointer was set for
         self._gave_way = 0  # frames that went before the errand that waits

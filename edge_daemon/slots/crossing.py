@@ -68,7 +68,7 @@ Errand = Callable[[Pointer], None]
 
 
 class Crossing:
-    """The slots by name, the pointer, the cutover that is asked for, and the token of what each slot holds."""
+    """The slots by name, the pointer, the cutover that is asked for, each slot's token."""
 
     def __init__(self, slots: Mapping[str, Slot], wake: Callable[[], None]) -> None:
         self.slots = dict(slots)
