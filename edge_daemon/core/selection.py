@@ -101,8 +101,10 @@ def _preferences(state: State, name: str) -> Iterator[Known]:
     unproven = newest(state, name)
     if chosen is None and unproven and not any(r.name == name for r in state.durable.confirmed):
         yield unproven
-    if initial and state.line.requires is None:
-        yield initial
+    if state.initial is not None and state.line.requires is None:
+        if initial:
+            yield initial
+        yield from _confirmed(state, state.initial.name)
 
 
 def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[Known]:

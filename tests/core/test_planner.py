@@ -349,3 +349,16 @@ def test_what_an_operator_quarantines_is_not_confirmed_by_its_trial() -> None:
     tale.tell(TrialJudged(trial, True, "good"))
     assert tale.state.durable.confirmed == (B1.ref,)
     assert (tale.state.durable.trial, tale.active) == (None, "b@2")
+
+
+def test_a_line_without_orders_falls_back_to_what_was_confirmed_of_the_configured_name() -> None:
+    """The configured version and the model that was swapped to are bad; a good one is there."""
+    tale = Tale(3).running().swapped()
+    tale.tell(TrialJudged(tale.state.durable.trial or "", True, "good"))
+    tale.tell(QuarantineChanged(B1.ref, "a recall"))
+    tale.tell(swap("c@1", 2)).proven()
+    asked = tale.state.op
+    assert asked is not None
+    tale.tell(QuarantineChanged(C1.ref, "a recall")).tell(CutoverDone(asked.token, 9))
+    assert tale.active == "c@1"
+    assert tale.crossed().active == "b@2"
