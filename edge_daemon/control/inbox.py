@@ -313,13 +313,14 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
             return SenderError(message, hint=_HINTS.get(key, _SEE))
         return SenderError(f"`{where}` has no `{key}`.", hint=_HINTS.get(where, _SEE))
     place = _PLACE.search(fault)
-    assert place is not None, fault
+    if place is None:
+        return SenderError(f"The request cannot be read: {fault}.", hint=_SEE)
     key, within = place.groups()
     value = given[key]
     if not within:
         return _wrong(key, value)
     for step in re.findall(r"\w+", within):
-        value = value[int(step) if step.isdigit() else step]
+        value = value[int(step)] if isinstance(value, list) else value[step]
     message = f"`{key}` has {_shown(value)} at `{within.lstrip('.')}`."
     return SenderError(message, hint=_HINTS.get(key, _SEE))
 
