@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.actions import Action, Announce, AskCutover, Prepare, Reply, Restore, Stamp
+from edge_daemon.core.actions import (
+    Action,
+    Announce,
+    AskCutover,
+    Prepare,
+    Reply,
+    Restore,
+    Stamp,
+    Verify,
+)
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -26,6 +35,7 @@ from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
     AtNextOrder,
     AtTime,
+    BundleRef,
     Instant,
     JobOrder,
     Known,
@@ -362,3 +372,13 @@ def test_a_line_without_orders_falls_back_to_what_was_confirmed_of_the_configure
     tale.tell(QuarantineChanged(C1.ref, "a recall")).tell(CutoverDone(asked.token, 9))
     assert tale.active == "c@1"
     assert tale.crossed().active == "b@2"
+
+
+def test_a_version_that_is_broken_on_disk_does_not_hide_the_one_before_it() -> None:
+    """The newest of a name that was never judged by is refused: the next older one is tried."""
+    newer = Known(BundleRef("c", "2"), "c@2")
+    tale = Tale(1).running().tell(StoreChanged((B1, B2, C1, newer))).tell(running("Q"))
+    check = next(a for a in tale.actions if isinstance(a, Verify))
+    assert check.target == newer
+    tale.tell(BundleRefused(check.token, Refusal("digest_mismatch", "other bytes")))
+    assert [a.target for a in tale.actions if isinstance(a, Verify)] == [C1]
