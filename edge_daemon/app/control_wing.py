@@ -41,7 +41,7 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.events import Event, LinksChanged
+from edge_daemon.core.events import Event, LinksChanged, SnapshotTaken
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
@@ -151,7 +151,6 @@ class ControlWing:
             clock=ground.clock,
             wake_outbox=self._outbox.wake,
             deliver=self._deliver,
-            take_snapshot=self._take_snapshot,
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         readers = tuple(compile_source(source) for source in settings.orders)
@@ -168,6 +167,7 @@ class ControlWing:
             follow_order=frames.show,
             newcomers=Newcomers(settings.models.store, ground.clock),
             look_again=lambda: stock(ground.store.offer()),
+            take_snapshot=self._take_snapshot,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(rooms, self._first_state(), _limits(settings))
@@ -300,7 +300,7 @@ class ControlWing:
                 send_picture(self.session, self.topics.snapshot, jpeg)
             except EdgeDaemonError as error:
                 refusal = Refusal.of(error)
-            self.driver.call(lambda: self.desk.finish_snapshot(request, refusal))
+            self.driver.post(SnapshotTaken(request, refusal))
 
         threading.Thread(target=take, name="snapshot", daemon=True).start()
 

@@ -236,14 +236,14 @@ class Daemon:
     def _reached(self, event: Event) -> None:
         self._window.glance.reached(event)
 
-    def _slot_lost(self, load: int, why: str) -> None:
+    def _slot_lost(self, token: int, why: str) -> None:
         self._ground.metrics.slot_restarted("lost")
-        self.control.driver.post(SlotLost(load, why))
+        self.control.driver.post(SlotLost(token, why))
 
     def _stood_in(self, slot: TwinSlot, why: str) -> None:
         self._ground.metrics.slot_restarted("stood_in")
         _log.warning("twin_stood_in", slot=slot.name, why=why)
-        self.control.driver.post(StoodIn(self.frames.crossing.load_of(slot), why))
+        self.control.driver.post(StoodIn(self.frames.crossing.token_of(slot), why))
 
     def _rejecting(self, ref: BundleRef) -> frozenset[str]:
         """The classes that make a part ng, by the bundle that judged it."""

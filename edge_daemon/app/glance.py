@@ -16,9 +16,9 @@ from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.payloads import ModelState, iso_utc
 from edge_daemon.core.events import Event, StageReached
-from edge_daemon.core.lifecycle import BUSY
+from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
-from edge_daemon.core.state import Operation, Stage, State
+from edge_daemon.core.state import Operation, State
 from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,

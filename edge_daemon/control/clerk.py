@@ -23,7 +23,7 @@ from edge_daemon.control.repeats import encode
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.actions import Announce, Reply
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
-from edge_daemon.core.values import Instant, Request, Status
+from edge_daemon.core.values import Instant, Status
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
@@ -44,8 +44,6 @@ class Exchange:
     wake_outbox: Callable[[], None]
     deliver: Callable[[str, bytes], None]
     """Tells the local socket an answer too, by the request's id."""
-    take_snapshot: Callable[[Request], None]
-    """Makes the picture in a thread of its own and answers through `finish_snapshot`."""
 
 
 class Clerk:

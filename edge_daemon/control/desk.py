@@ -44,7 +44,7 @@ _FINAL = frozenset(Status) - {Status.ACCEPTED, Status.PROGRESS}
 
 
 class Desk:
-    """Only the driver's thread calls it, except `finish_snapshot` and `model_state`."""
+    """Only the driver's thread calls it, except `model_state`."""
 
     def __init__(self, exchange: Exchange, encode: Callable[[State], bytes]) -> None:
         self._with = exchange
@@ -342,33 +342,6 @@ class Desk:
             self.model_state = shown
             body = payloads.encode(shown)
             self._with.carrier.publish(self._with.topics.model_state, body, qos=1, retain=True)
-
-    # ------------------------------------------------------------------ snapshots
-
-    def snapshot(self, request: Request) -> None:
-        """Accept at once; the picture is made elsewhere."""
-        reply = Reply(request, Status.ACCEPTED)
-        now = self._with.clock.now()
-        state = State("", ())
-        try:
-            self.commit(state, state, (reply,), now)
-        except StateError as error:
-            self.cannot_accept(request, error)
-            return
-        self._answer(reply, now)
-        self._with.take_snapshot(request)
-
-    def finish_snapshot(self, request: Request, refusal: Refusal | None) -> None:
-        """The outcome of a snapshot, once the picture was published or could not be made."""
-        status = refusal.status if refusal else Status.SUCCEEDED
-        reply = Reply(request, status, refusal=refusal)
-        now = self._with.clock.now()
-        state = State("", ())
-        try:
-            self.commit(state, state, (reply,), now)
-        except StateError as error:
-            self.tell_not_saved(error)
-        self._answer(reply, now)
 
 
 def _ended_at_once(actions: Iterable[Action]) -> set[str]:

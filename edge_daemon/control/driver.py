@@ -42,6 +42,7 @@ from edge_daemon.core.actions import (
     Stamp,
     StartTrial,
     StopTrial,
+    TakeSnapshot,
     Verify,
     Withdraw,
 )
@@ -56,14 +57,14 @@ from edge_daemon.core.events import (
     StoreChanged,
     TimePassed,
 )
-from edge_daemon.core.lifecycle import BUSY, Phase
+from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
-from edge_daemon.core.state import Kind, Operation, Stage, State
+from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Request, Verb
+from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.crossing import UNPLANNED, Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
 
 _log = structlog.get_logger(__name__)
@@ -95,6 +96,8 @@ class Rooms:
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
+    take_snapshot: Callable[[Request], None]
+    """Makes and publishes a picture in a thread of its own, and posts `SnapshotTaken`."""
     quarantine_changed: Callable[[], None] = _nothing
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
@@ -211,11 +214,8 @@ class Driver:
         request = self._rooms.desk.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
-        if request.verb is Verb.SNAPSHOT:
-            self._rooms.desk.snapshot(request)
-        else:
-            self._look_for(request)
-            self._step(RequestReceived(request, self._rooms.line.next_frame))
+        self._look_for(request)
+        self._step(RequestReceived(request, self._rooms.line.next_frame))
 
     def _look_for(self, request: Request) -> None:
         """A model, or a newer version of it, may be in the store without being known yet."""
@@ -315,14 +315,14 @@ class Driver:
             self._hopeless = False
         elif idle and not self._hopeless:
             self._hopeless = True
-            self._rooms.crossing.ask(Cutover(0, Pointer(expecting=False), ""))
+            self._rooms.crossing.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
             self._rooms.line.open()
 
     # ------------------------------------------------------------------ actions
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action) -> None:  # noqa: PLR0912 - the table of actions
         rooms = self._rooms
         if isinstance(action, Prepare):
             rooms.loader.prepare(action)
@@ -345,6 +345,8 @@ class Driver:
             self._trial.start(action)
         elif isinstance(action, StopTrial):
             self._trial.stop()
+        elif isinstance(action, TakeSnapshot):
+            rooms.take_snapshot(action.request)
         else:
             _told(action)
 

@@ -133,6 +133,13 @@ class StopTrial:
 
 
 @dataclass(frozen=True)
+class TakeSnapshot:
+    """Publish a picture of now; `SnapshotTaken` tells what came of it."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
 class Announce:
     """Publish an event."""
 
@@ -156,5 +163,6 @@ Action = Union[
     PassOver,
     StartTrial,
     StopTrial,
+    TakeSnapshot,
     Announce,
 ]

@@ -80,8 +80,8 @@ class LiveLine:
     def crossed(self, crossed: Crossed) -> None:
         self._outlets.crossed(crossed)
 
-    def lost(self, load: int, why: str) -> None:
-        self._outlets.lost(load, why)
+    def lost(self, token: int, why: str) -> None:
+        self._outlets.lost(token, why)
 
     def failed(self, error: BundleError) -> None:
         self.failure = error

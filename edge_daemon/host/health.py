@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_daemon.core.values import Judged, Reason
+from edge_daemon.core.values import Reason
 
 EXCUSED = frozenset(
     {
@@ -67,11 +67,6 @@ class Standing:
     healthy: bool
     ready: bool
     problems: tuple[str, ...] = ()
-
-
-def is_excused(judged: Judged) -> bool:
-    """Whether this frame's missing inference is nobody's fault."""
-    return judged.reason in EXCUSED
 
 
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:

@@ -38,7 +38,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import stock
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.events import SlotLost, StoreChanged
+from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
@@ -214,7 +214,6 @@ class Station:
             clock=self.clock,
             wake_outbox=self.outbox.wake,
             deliver=lambda request_id, body: None,
-            take_snapshot=self._take_snapshot,
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         reader = compile_source(OrderSource(topic="mes/orders", preset="flat"))
@@ -231,6 +230,7 @@ class Station:
             follow_order=self.scenes.append,
             newcomers=Newcomers(self.folder / "store", self.clock),
             look_again=self._look_again,
+            take_snapshot=self._take_snapshot,
             quarantine_changed=lambda: None,
         )
         self.driver = Driver(rooms, self._first_state(), plan.trial)
@@ -259,7 +259,7 @@ class Station:
         return self.store.manifest(known.ref) if known else None
 
     def _take_snapshot(self, request: Request) -> None:
-        self.driver.call(lambda: self.desk.finish_snapshot(request, None))
+        self.driver.post(SnapshotTaken(request))
 
     # ------------------------------------------------------------------ running
 
