@@ -24,8 +24,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings, Settings, load
+from edge_daemon.control.answer import OUTCOMES
 from edge_daemon.control.topics import Topics, is_match
-from edge_daemon.core.values import Status
 from edge_daemon.errors import BoxError, BrokerError, ConfigurationError
 
 CONNECT_S = 5.0
@@ -36,8 +36,6 @@ AGAIN_S = 1.0
 """Between two repeats of a request after a torn connection."""
 SETTLE_S = 0.5
 """How long after SUBACK a retained message may still be on its way."""
-
-_OUTCOMES = {s.value for s in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
 
 Take = Callable[[str, bytes], None]
 """Topic and payload of one message; runs on the network thread, must not raise or wait."""
@@ -163,7 +161,7 @@ class Client:
                 continue
             is_heard, welcomes = True, self._welcomes
             yield answer
-            if answer.get("status") in _OUTCOMES:
+            if answer.get("status") in OUTCOMES:
                 return
         if is_heard:
             raise UnfinishedError(

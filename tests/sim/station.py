@@ -213,7 +213,6 @@ class Station:
             metrics=self.metrics,
             clock=self.clock,
             wake_outbox=self.outbox.wake,
-            deliver=lambda request_id, body: None,
             take_snapshot=self._take_snapshot,
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
