@@ -7,13 +7,13 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
 import msgspec
 import pytest
 
+from edge_daemon.control.answer import Answer
 from edge_daemon.web.answers import Answers
 from edge_daemon.web.door import COMMAND_HEADER, Rules
 from edge_daemon.web.pages import MAX_REQUEST_BYTES, STATIC, Pages
@@ -24,13 +24,9 @@ _T = TypeVar("_T")
 COMMAND = {COMMAND_HEADER: "1", "content-type": "application/json"}
 
 
-@dataclass(frozen=True)
-class Said:
+def said(answer_id: str, body: bytes, code: str = "") -> Answer:
     """An answer, as the control room gives it."""
-
-    id: str
-    body: bytes
-    code: str = ""
+    return Answer(answer_id, msgspec.Raw(body), code=code)
 
 
 @asynccontextmanager
@@ -180,10 +176,10 @@ def test_a_request_goes_through_the_same_door_and_is_answered() -> None:
             while not house.asked:
                 await asyncio.sleep(0)
             _, _, fresh_id, reply = house.asked[0]
-            answers.expect("another")(Said("another", b"{}"))
-            reply(Said("x", b'{"id":"x","status":"accepted"}'))
+            answers.expect("another")(said("another", b"{}"))
+            reply(said("x", b'{"id":"x","status":"accepted"}'))
             first = await post
-            reply(Said("x", b'{"id":"x","status":"succeeded"}'))
+            reply(said("x", b'{"id":"x","status":"succeeded"}'))
             later = await client.get(f"/api/answers/{fresh_id}")
             assert (await client.get("/api/answers/x")).content == later.content
             return first, later
@@ -199,18 +195,18 @@ def test_a_refusal_is_a_conflict_whatever_its_words_are() -> None:
     """The code says so, not the text: a request may well speak of an "error"."""
     house = House()
 
-    async def ask(said: Said) -> int:
+    async def ask(answer: Answer) -> int:
         async with visit(house, commands=True) as client:
             post = asyncio.ensure_future(
                 client.post("/api/request/hold", headers=COMMAND, content=b"{}")
             )
             while not house.asked:
                 await asyncio.sleep(0)
-            house.asked.pop()[3](said)
+            house.asked.pop()[3](answer)
             return (await post).status_code
 
-    assert talk(lambda: ask(Said("x", b'{"detail":""error""}'))) == 200
-    assert talk(lambda: ask(Said("x", b"{}", "gate_failed"))) == 409
+    assert talk(lambda: ask(said("x", b'{"detail":""error""}'))) == 200
+    assert talk(lambda: ask(said("x", b"{}", "gate_failed"))) == 409
 
 
 def test_a_request_that_is_no_json_or_too_large_is_not_handed_in() -> None:
@@ -236,6 +232,6 @@ def test_answers_are_kept_for_few_and_the_oldest_goes() -> None:
     answers = Answers(kept=2)
     ways = {each: answers.expect(each) for each in "abc"}
     for each, reply in ways.items():
-        reply(Said(each, each.encode()))
+        reply(said(each, each.encode()))
     assert answers.get("a") is None
     assert [found.body for each in "bc" if (found := answers.get(each))] == [b"b", b"c"]
