@@ -22,10 +22,10 @@ from edge_daemon.core import desired
 from edge_daemon.core.desired import BY, Answer, Ask, Desired, Memory, Situation
 from edge_daemon.core.state import State
 from edge_daemon.core.values import AtNextOrder, AtNow, ModelChoice, Request
+from edge_daemon.documents.watch import Watch, settle
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
-from edge_daemon.host.file_watch import FileWatch, settle
 from edge_daemon.host.journal import RequestRow
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class DesiredState:
         self._stirred = threading.Event()
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
-        self._watch = FileWatch(file, self._stirred)
+        self._watch = Watch.of_file(file, self._stirred)
         self._thread = threading.Thread(target=self._run, name="desired-state", daemon=True)
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class DesiredState:
 
     def _guarded_look(self) -> bool:
         try:
-            self._watch.watch()
+            self._watch.start()
             return self._look()
         except Exception as error:  # the boundary: a fault must not end the watch
             said = (f"the desired state cannot be followed: {error}",)

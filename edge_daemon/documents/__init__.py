@@ -1,6 +1,7 @@
 """Files that people hand over, read whole or refused in one sentence with its line.
 
-`file` reads bytes and text from a path, whatever lies there; `text` reads YAML as plain values.
+`file` reads bytes and text from a path, whatever lies there; `text` reads YAML as plain values;
+`watch` tells when a file or a folder changes.
 Settings, desired states, manifests of bundles, keys, passwords and payloads come in here.
 """
 

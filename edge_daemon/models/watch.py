@@ -8,22 +8,14 @@ system, a link flipped above the root, an event thread of watchdog that ended on
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 
 import structlog
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
 
+from edge_daemon.documents.watch import Watch, settle
 from edge_daemon.models.store import Offer, Store
 
 _log = structlog.get_logger()
-
-_READING = frozenset({"opened", "closed_no_write"})
-"""Events that our own looking causes; answering them would never end."""
-
-_MOST_ROUNDS = 10
 
 
 class StoreWatch:
@@ -47,7 +39,7 @@ class StoreWatch:
         self._rescan_s = rescan_s
         self._stirred = threading.Event()
         self._stopped = threading.Event()
-        self._observer: BaseObserver | None = None
+        self._watch = Watch(store.root, self._stirred, recursive=True)
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
 
     def __enter__(self) -> StoreWatch:
@@ -59,26 +51,19 @@ class StoreWatch:
 
     def start(self) -> None:
         """Begin to watch; without file events (too many watches, say) only the slow look stays."""
-        # watchdog 7.1 warns from its reading thread when a new folder shows up twice, which is
-        # harmless; where warnings are errors it would end that thread, and all events with it.
-        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:
             self._store.root.mkdir(parents=True, exist_ok=True)
-            observer = Observer()
-            observer.schedule(_Stir(self._stirred), str(self._store.root), recursive=True)
-            observer.start()
-            self._observer = observer
         except OSError as error:
-            _log.warning("store_events_missing", error=str(error), rescan_s=self._rescan_s)
+            _log.debug("store_not_made", error=str(error))  # the looks say what is wrong with it
+        if not self._watch.start():
+            _log.warning("store_events_missing", rescan_s=self._rescan_s)
         self._thread.start()
 
     def stop(self) -> None:
         """End the watch and wait for its threads; not from within `on_change`."""
         self._stopped.set()
         self._stirred.set()
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(5.0)
+        self._watch.stop()
         self._thread.join(5.0)
 
     def look_again(self) -> None:
@@ -90,7 +75,7 @@ class StoreWatch:
         while not self._stopped.is_set():
             last = self._look(last)
             self._stirred.wait(self._rescan_s)
-            self._wait_for_quiet()
+            settle(self._stirred, self._stopped, self._quiet_s)
 
     def _look(self, last: Offer | None) -> Offer | None:
         try:
@@ -102,24 +87,6 @@ class StoreWatch:
             _log.error("store_look_failed", error=str(error))
             return last
         return offer
-
-    def _wait_for_quiet(self) -> None:
-        for _ in range(_MOST_ROUNDS):
-            if not self._stirred.is_set():
-                return
-            self._stirred.clear()
-            if self._stopped.wait(self._quiet_s):
-                return
-        self._stirred.clear()
-
-
-class _Stir(FileSystemEventHandler):
-    def __init__(self, stirred: threading.Event) -> None:
-        self._stirred = stirred
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in _READING:
-            self._stirred.set()
 
 
 def _shown(offer: Offer) -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.host.file_watch import MOST_ROUNDS, FileWatch, names_on_the_way, settle
+from edge_daemon.documents.watch import MOST_ROUNDS, Watch, names_on_the_way, settle
 
 DEADLINE_S = 10.0
 
@@ -85,8 +85,8 @@ def test_only_the_file_itself_stirs(tmp_path: Path, a_second: int) -> None:
     """A log beside it is written all day: not one event; the rename is one at once."""
     file, stirred = tmp_path / "desired.yaml", threading.Event()
     file.write_text("old")
-    watch = FileWatch(file, stirred)
-    assert watch.watch()
+    watch = Watch.of_file(file, stirred)
+    assert watch.start()
     with noise(tmp_path / "other.log", a_second):
         assert not stirred.wait(0.5)
         (tmp_path / ".new").write_text("new")

@@ -1,14 +1,16 @@
-"""Tells when a file stirs; what became of it is for the caller to look at.
+"""Tells when a folder or a file changes; what became of it is for the caller to look at.
 
-Its folder is watched, without those below it: that is enough for a file that is replaced by rename,
-and for a mounted ConfigMap, where the kubelet flips the link `..data` beside the files. What else
-happens in that folder is nobody's business: a log beside the file may be written all day.
+For a file its folder is watched: that is enough for one that is replaced by rename, and for a
+mounted ConfigMap, where the kubelet flips the link `..data` beside the files. What else happens in
+that folder does not count: a log beside the file may be written all day.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -27,28 +29,45 @@ MOST_ROUNDS = 10
 _MOST_LINKS = 8
 
 
-class FileWatch:
-    """Sets `stirred` whenever the file changes, or a link that leads to it.
+class Watch:
+    """Sets `stirred` whenever something changes in a folder. Best effort: look now and then, too.
 
-    Best effort: look now and then, too. What lies behind a link out of the folder is not seen.
+    Args:
+        stirred: is set; whoever clears it looks.
+        recursive: whether the folders below count as well.
+        counts: the name of a file that changed -> whether it matters; None: each does.
     """
 
-    def __init__(self, file: Path, stirred: threading.Event) -> None:
-        self._file = file
-        self._stirred = stirred
+    def __init__(
+        self,
+        folder: Path,
+        stirred: threading.Event,
+        *,
+        recursive: bool = False,
+        counts: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._folder, self._recursive = folder, recursive
+        self._handler = _Stir(stirred, counts)
         self._observer: BaseObserver | None = None
 
-    def watch(self) -> bool:
+    @classmethod
+    def of_file(cls, file: Path, stirred: threading.Event) -> Watch:
+        """Of one file, or a link that leads to it; not of what lies behind a link elsewhere."""
+        return cls(file.parent, stirred, counts=lambda name: name in names_on_the_way(file))
+
+    def start(self) -> bool:
         """Begin, where that is not done yet and the folder is there; whether it is watched."""
         if self._observer is not None and self._observer.is_alive():
             return True
-        folder = str(self._file.parent)
+        # watchdog 7.1 warns from its reading thread when a new folder shows up twice, which is
+        # harmless; where warnings are errors it would end that thread, and all events with it.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         try:
             observer = Observer()
-            observer.schedule(_Stir(self._file, self._stirred), folder)
+            observer.schedule(self._handler, str(self._folder), recursive=self._recursive)
             observer.start()
         except OSError as error:
-            _log.debug("folder_not_watched", folder=folder, error=str(error))
+            _log.debug("folder_not_watched", folder=str(self._folder), error=str(error))
             return False
         self._observer = observer
         return True
@@ -84,15 +103,12 @@ def names_on_the_way(file: Path) -> frozenset[str]:
 
 
 class _Stir(FileSystemEventHandler):
-    def __init__(self, file: Path, stirred: threading.Event) -> None:
-        self._file = file
-        self._stirred = stirred
+    def __init__(self, stirred: threading.Event, counts: Callable[[str], bool] | None) -> None:
+        self._stirred, self._counts = stirred, counts
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         if event.event_type in _READING:
             return
-        touched = {
-            os.path.basename(os.fsdecode(path)) for path in (event.src_path, event.dest_path)
-        }
-        if touched & names_on_the_way(self._file):
+        names = (os.path.basename(os.fsdecode(path)) for path in (event.src_path, event.dest_path))
+        if self._counts is None or any(self._counts(name) for name in names):
             self._stirred.set()
