@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 
@@ -53,25 +53,18 @@ from edge_daemon.models.watch import StoreWatch
 from edge_daemon.slots.crossing import Crossed
 
 
-@dataclass(frozen=True)
-class CommandNews:
-    """Who else hears what the commands bring about."""
-
-    reached: Callable[[Event], None]
-    """How far a job on a slot is."""
-    answered: Callable[[str, bytes], None]
-    """An answer to a request, by its id."""
-
-
 class ControlWing:
-    """Every part that a command passes, from the broker's edge inwards."""
+    """Every part that a command passes, from the broker's edge inwards.
+
+    `reached` is told how far a job on a slot is.
+    """
 
     def __init__(
-        self, ground: Foundation, bays: Bays, frames: FrameWing, news: CommandNews
+        self, ground: Foundation, bays: Bays, frames: FrameWing, reached: Callable[[Event], None]
     ) -> None:
         self._ground = ground
         self._frames = frames
-        self._news = news
+        self._reached = reached
         self._publish = ground.settings.results.publish
         self.topics = Topics(ground.settings.root)
         self.on_request: Callable[[str, Incoming], None] = lambda verb, incoming: self.driver.post(
@@ -106,14 +99,13 @@ class ControlWing:
         self._socket = LocalSocket(
             _runtime_folder(settings) / "control.sock",
             self.on_request,
-            lambda: payloads.encode(self.desk.model_state),
+            lambda: self.desk.model_state,
             clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
                 self._ground.journal,
                 lambda: self.reporter.said(),  # noqa: PLW0108 - the reporter comes later
                 lambda order: self.driver.post(order),  # noqa: PLW0108 - so does the driver
-                lambda *answer: self._socket.deliver(*answer),  # noqa: PLW0108 - and so does it
                 clock,
             ),
         )
@@ -150,7 +142,6 @@ class ControlWing:
             metrics=ground.metrics,
             clock=ground.clock,
             wake_outbox=self._outbox.wake,
-            deliver=self._deliver,
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         readers = tuple(compile_source(source) for source in settings.orders)
@@ -267,12 +258,8 @@ class ControlWing:
     # ------------------------------------------------------------------ between the rooms
 
     def _job_told(self, event: Event) -> None:
-        self._news.reached(event)
+        self._reached(event)
         self.driver.post(event)
-
-    def _deliver(self, request_id: str, payload: bytes) -> None:
-        self._socket.deliver(request_id, payload)
-        self._news.answered(request_id, payload)
 
     def _order_came(self, source: int, incoming: Incoming) -> None:
         """No frame captured from now on is judged before the order was read: it may be its own."""

@@ -14,7 +14,7 @@ import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.bays import Bays
-from edge_daemon.app.control_wing import CommandNews, ControlWing
+from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameNews, FrameWing
@@ -75,8 +75,7 @@ class Daemon:
             self.bays.slots,
             FrameNews(self._judged, lambda it: self.control.crossed(it), self._slot_lost),  # noqa: PLW0108 - built below
         )
-        news = CommandNews(self._reached, lambda *answer: self._window.deliver(*answer))  # noqa: PLW0108 - built below
-        self.control = ControlWing(ground, self.bays, self.frames, news)
+        self.control = ControlWing(ground, self.bays, self.frames, self._reached)
         self.frames.show(self.control.driver.state.line.requires)
         self._probe = Probe(self.frames.crossing, ground.clock)
         self._build_watchers()

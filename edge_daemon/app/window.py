@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from edge_daemon.app.glance import Glance, Seen
+from edge_daemon.control.answer import TakeAnswer
 from edge_daemon.control.messages import Incoming
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.images import Pictures
@@ -73,12 +74,7 @@ class Window:
         """Where the page is; 0 where there is none."""
         return self._page.port if self._page else 0
 
-    def deliver(self, request_id: str, payload: bytes) -> None:
-        """An answer to a request, for whoever asked by HTTP."""
-        if self._page is not None:
-            self._page.deliver(request_id, payload)
-
-    def _ask(self, verb: str, payload: bytes, fresh_id: str) -> None:
+    def _ask(self, verb: str, payload: bytes, fresh_id: str, reply: TakeAnswer) -> None:
         """The same door as everybody's: read, checked and answered by the desk."""
         self._on_request(
             verb,
@@ -87,5 +83,6 @@ class Window:
                 payload,
                 self._seen.clock.now(),
                 correlation=fresh_id.encode(),
+                reply=reply,
             ),
         )

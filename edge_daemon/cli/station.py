@@ -23,7 +23,7 @@ from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
 from edge_daemon.control import payloads
 from edge_daemon.control.client import Client, UnansweredError
-from edge_daemon.control.local_socket import LocalSocketError, ask
+from edge_daemon.control.local_client import LocalSocketError, ask
 from edge_daemon.control.topics import Topics
 from edge_daemon.errors import BoxError, BrokerError, Code, SenderError
 

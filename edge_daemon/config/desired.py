@@ -15,11 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from edge_daemon.config.fields import model_choice
 from edge_daemon.config.file import Finding, found_by_pydantic, read_document
 from edge_daemon.core.desired import Desired
+from edge_daemon.core.text import is_line
 from edge_daemon.core.values import BundleRef
 from edge_daemon.documents import Document
 
@@ -33,6 +41,12 @@ def _version(value: Any) -> BundleRef:
     return BundleRef(choice.name, choice.version)
 
 
+def _line(text: str) -> str:
+    if not is_line(text):
+        raise ValueError("should be one line of printable characters")
+    return text
+
+
 class _File(BaseModel):
     """What may stand in the file."""
 
@@ -42,7 +56,7 @@ class _File(BaseModel):
         default_factory=dict, max_length=MOST_MODELS
     )
     hold: bool | None = None
-    reason: str = Field(default="", max_length=1_000)
+    reason: Annotated[str, AfterValidator(_line)] = Field(default="", max_length=1_000)
 
 
 def read_desired(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge_daemon.control import payloads
+from edge_daemon.control.answer import Answer, outcome
 from edge_daemon.control.draft import Draft
 from edge_daemon.control.messages import Carrier, ReplyTo
 from edge_daemon.control.outbox import response_rows
@@ -42,8 +43,6 @@ class Exchange:
     metrics: Metrics
     clock: Clock
     wake_outbox: Callable[[], None]
-    deliver: Callable[[str, bytes], None]
-    """Tells the local socket an answer too, by the request's id."""
 
 
 class Clerk:
@@ -68,29 +67,29 @@ class Clerk:
             )
         )
 
-    def conclude(self, action: Reply, reply_to: ReplyTo | None, draft: Draft) -> bytes:
+    def conclude(self, action: Reply, reply_to: ReplyTo | None, draft: Draft) -> Answer:
         """The outcome, for the sender, for a repeat of the request, and for the audit trail."""
         request, status = action.request, action.status
         receipt = self._with.receipts.finished(action.swap_id) if action.swap_id else None
-        body = payloads.outcome(
+        answer = outcome(
             request.id,
             status,
             receipt=receipt if status is Status.SUCCEEDED else None,
             refusal=action.refusal,
         )
-        draft.outcomes.append(OutcomeRow(request.id, status.value, body, action.swap_id or None))
-        draft.outbox.extend(self.answer_rows(request.verb.value, body, reply_to))
-        code = action.refusal.code.value if action.refusal else ""
-        facts = {"id": request.id, "status": status.value, "code": code, "swap": action.swap_id}
-        draft.audit.append(self.audit("outcome", facts))
-        return body
+        row = OutcomeRow(request.id, status.value, answer.body, action.swap_id or None)
+        draft.outcomes.append(row)
+        draft.outbox.extend(self.answer_rows(request.verb.value, answer, reply_to))
+        facts = {"id": request.id, "status": status.value, "code": answer.code}
+        draft.audit.append(self.audit("outcome", {**facts, "swap": action.swap_id}))
+        return answer
 
     def answer_rows(
-        self, verb: str, body: bytes, reply_to: ReplyTo | None
+        self, verb: str, answer: Answer, reply_to: ReplyTo | None
     ) -> tuple[OutboxRow, ...]:
         """The answer to `response/<verb>`, and to the sender's own address."""
         return tuple(
-            OutboxRow(topic, body, properties=properties, is_outcome=True)
+            OutboxRow(topic, answer.body, properties=properties, is_outcome=True)
             for topic, properties in response_rows(self._with.topics, verb, reply_to)
         )
 

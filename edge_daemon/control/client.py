@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
 import threading
 import time
 import uuid
@@ -19,14 +18,14 @@ from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings, Settings, load
+from edge_daemon.control.answer import OUTCOMES
+from edge_daemon.control.paho_client import new_client
 from edge_daemon.control.topics import Topics, is_match
-from edge_daemon.core.values import Status
-from edge_daemon.errors import BoxError, BrokerError, ConfigurationError
+from edge_daemon.errors import BoxError, BrokerError
 
 CONNECT_S = 5.0
 ACKNOWLEDGE_S = 5.0
@@ -36,8 +35,6 @@ AGAIN_S = 1.0
 """Between two repeats of a request after a torn connection."""
 SETTLE_S = 0.5
 """How long after SUBACK a retained message may still be on its way."""
-
-_OUTCOMES = {s.value for s in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
 
 Take = Callable[[str, bytes], None]
 """Topic and payload of one message; runs on the network thread, must not raise or wait."""
@@ -60,7 +57,6 @@ class Client:
     def __init__(self, mqtt: MqttSettings, topics: Topics) -> None:
         self.topics = topics
         self._mqtt = mqtt
-        self._is_v5 = mqtt.protocol == 5
         self._lock = threading.Lock()
         self._welcomed = threading.Event()
         self._refusal = ""
@@ -163,7 +159,7 @@ class Client:
                 continue
             is_heard, welcomes = True, self._welcomes
             yield answer
-            if answer.get("status") in _OUTCOMES:
+            if answer.get("status") in OUTCOMES:
                 return
         if is_heard:
             raise UnfinishedError(
@@ -263,27 +259,11 @@ class Client:
     # ------------------------------------------------------------------ the network thread
 
     def _make_client(self) -> paho.Client:
-        mqtt = self._mqtt
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"edge-daemon-client-{uuid.uuid4().hex[:12]}",
-            protocol=paho.MQTTv5 if self._is_v5 else paho.MQTTv311,
-        )
+        client_id = f"edge-daemon-client-{uuid.uuid4().hex[:12]}"
+        client = new_client(self._mqtt, client_id, paho.Client)
         client.connect_timeout = CONNECT_S
         client.suppress_exceptions = True  # a taker's fault must not end the network thread
         client.reconnect_delay_set(1, 5)
-        if mqtt.username is not None:
-            client.username_pw_set(mqtt.username, mqtt.read_password())
-        if mqtt.tls is not None:
-            files = mqtt.tls.readable_files()
-            try:
-                client.tls_set(*files)
-            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-                raise ConfigurationError(
-                    f"mqtt.tls: a file cannot be used: {error}.",
-                    hint="Check that ca, certificate and key are readable PEM files.",
-                ) from error
-        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
@@ -340,9 +320,3 @@ class Client:
 _NO_MATCHING_SUBSCRIBERS = 0x10
 NOBODY = "no matching subscribers"
 """What `publish` says where the broker took the message and had nobody to give it to."""
-
-
-def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:
-    """TCP_NODELAY: without it a round trip through a broker waits for 40 ms timers."""
-    with suppress(OSError, AttributeError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

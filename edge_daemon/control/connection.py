@@ -1,14 +1,13 @@
 """One connection to an MQTT broker, from its first packet to its last.
 
-What paho does not do is done here: a bound for QoS 0 messages, TCP_NODELAY, callbacks that cannot
-end the network thread, acknowledgement only when a handler says so, and the fate of each message.
+What paho does not do is done here: callbacks that cannot end the network thread, its death is
+noticed, and what came is acknowledged only when a handler says so. What is sent: `sending.py`.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,24 +22,23 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.control import payloads
-from edge_daemon.control.ceiling import Ceiling, InFlight, Weight
+from edge_daemon.control.ceiling import Ceiling
 from edge_daemon.control.link import Link
-from edge_daemon.control.messages import Delivery, Handlers, Incoming, Sent
+from edge_daemon.control.messages import Handlers, Incoming, Sent
 from edge_daemon.control.paho_client import (
     MAX_PACKET_BYTES,
     RECEIVE_MAXIMUM,
     BoundedClient,
-    new_client,
     new_properties,
+    new_station_client,
     reported,
 )
+from edge_daemon.control.sending import Sending
 from edge_daemon.control.stored_orders import StoredOrders
 from edge_daemon.control.topics import Topics, is_match
-from edge_daemon.control.underway import Fate, Outgoing, Unacknowledged
+from edge_daemon.control.underway import Outgoing, Unacknowledged
 from edge_daemon.host.clock import Clock
 
-BACKLOG_MESSAGES = 512  # QoS 0 messages that wait for the socket
-BACKLOG_BYTES = 16 * 1024 * 1024
 WELCOME_S = 10.0
 WATCH_S = 1.0
 TAKEN_OVER = 0x8E
@@ -91,15 +89,10 @@ class Connection:
         self._unclaimed, self._unclaimed_told = 0, 1
         self._network: threading.Thread | None = None
         self.joined_at: float | None = None
-        self.in_flight = InFlight()
         self._reason = 0
-        self._sending = threading.Lock()
-        self._backlog: deque[tuple[Fate, int]] = deque()
-        self._backlog_bytes = 0
-        self._fates: dict[int, Fate] = {}
-        self._early: dict[int, Delivery] = {}
         self._stored_orders = StoredOrders(spec.order_filters, is_v5=self._is_v5)
         self._client = self._make_client()
+        self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
 
     @property
     def online(self) -> bool:
@@ -120,13 +113,12 @@ class Connection:
         if self._reason not in _OVER_A_MESSAGE:
             return False
         by_size = self._reason == PACKET_TOO_LARGE
-        return self._past.ceiling.ended(self.in_flight, by_size=by_size)
+        return self._past.ceiling.ended(self._sending.in_flight, by_size=by_size)
 
     @property
     def silent_since(self) -> float | None:
         """When the first of the messages that wait for an acknowledgement was handed over."""
-        waiting = (fate.since for fate in tuple(self._fates.values()) if fate.place)
-        return next(waiting, None)
+        return self._sending.silent_since
 
     def alive(self) -> bool:
         """False where the connection stands and nobody reads from it."""
@@ -188,83 +180,20 @@ class Connection:
         # A thread that still reads from this socket wakes up and ends by itself.
         with suppress(OSError, AttributeError):
             self._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-        for mid in tuple(self._fates):
-            self._decide(mid, Delivery.LOST)
+        self._sending.close()
+
+    def publish(self, message: Outgoing) -> Sent | None:
+        """Hand over without waiting; None where there is no room."""
+        return self._sending.publish(message)
 
     def _make_client(self) -> BoundedClient:
-        client = new_client(self._spec.settings, self._spec.client_id)
+        client = new_station_client(self._spec.settings, self._spec.client_id)
         client.will_set(self._spec.topics.status, payloads.status("offline", None), 1, retain=True)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
         return client
-
-    # ----------------------------------------------------------------------- out
-
-    def publish(self, message: Outgoing) -> Sent | None:
-        fitting = self._past.ceiling.fit(message)
-        if fitting is None:
-            return Fate(Delivery.REFUSED)
-        message = fitting
-        properties = None
-        if message.correlation is not None and self._is_v5:
-            properties = new_properties(PacketTypes.PUBLISH)
-            properties.CorrelationData = message.correlation
-        with self._sending:
-            if message.qos == 0 and not self._has_room(message.size_bytes):
-                return None
-            info = self._client.publish(
-                message.topic, message.payload, message.qos, message.retain, properties
-            )
-            if info.rc != paho.MQTT_ERR_SUCCESS:
-                return None
-            fate = self._await(info.mid, message)
-            if message.qos == 0:
-                self._backlog.append((fate, message.size_bytes))
-                self._backlog_bytes += message.size_bytes
-        return fate
-
-    def _has_room(self, size_bytes: int) -> bool:
-        """Whether the socket keeps up; paho itself would queue QoS 0 without end."""
-        while self._backlog and self._backlog[0][0].is_decided:
-            self._backlog_bytes -= self._backlog.popleft()[1]
-        return (
-            len(self._backlog) < BACKLOG_MESSAGES
-            and self._backlog_bytes + size_bytes <= BACKLOG_BYTES
-        )
-
-    def _await(self, mid: int, message: Outgoing) -> Fate:
-        size_bytes = message.size_bytes
-        place = self.in_flight.sent(Weight(message.topic, size_bytes))
-        # The acknowledgement may come before we get here: whoever comes second finds the other.
-        fate = self._fates[mid] = Fate(
-            place=place if message.qos else 0, size_bytes=size_bytes, since=self._clock.now().at
-        )
-        early = self._early.pop(mid, None)
-        if early is not None:
-            self._decide(mid, early)
-        elif self._ended.is_set():
-            self._decide(mid, Delivery.LOST)
-        return fate
-
-    def _decide(self, mid: int, delivery: Delivery) -> None:
-        fate = self._fates.pop(mid, None)
-        if fate is not None:
-            if fate.place and delivery is not Delivery.LOST:
-                self.in_flight.acknowledged(fate.place, fate.size_bytes)
-            fate.decide(delivery)
-
-    def _on_publish(
-        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
-    ) -> None:
-        # paho holds its locks here: take none under which we call it, and publish nothing.
-        delivery = Delivery.REFUSED if reason.is_failure else Delivery.DELIVERED
-        self._early[mid] = delivery
-        if mid in self._fates:
-            self._early.pop(mid, None)
-            self._decide(mid, delivery)
 
     # ----------------------------------------------------------------------- in
 

@@ -16,11 +16,12 @@ import msgspec
 import structlog
 
 from edge_daemon.config import Finding, read_desired
+from edge_daemon.control.answer import read_outcome
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core import desired
 from edge_daemon.core.desired import BY, Answer, Ask, Desired, Memory, Situation
 from edge_daemon.core.state import State
-from edge_daemon.core.values import Status
+from edge_daemon.core.values import AtNextOrder, AtNow, ModelChoice, Request
 from edge_daemon.documents.watch import Watch, settle
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
@@ -55,15 +56,6 @@ class Pace:
     quiet_s: float = 0.3
     poll_s: float = 1.0
     rescan_s: float = 10.0
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _Outcome(msgspec.Struct):
-    status: Status
-    error: _Error = msgspec.field(default_factory=_Error)
 
 
 class DesiredState:
@@ -176,17 +168,17 @@ class DesiredState:
         return {row.id: _answer(row) for row in rows if row is not None}
 
     def _ask(self, ask: Ask, wished: Desired) -> None:
-        document = {
-            "id": ask.id,
-            "model": str(ask.model) if ask.model else None,
-            "at": "next_order" if ask.next_order else "now",
-            "by": BY,
-            "reason": wished.reason,
-        }
+        request = Request(
+            id=ask.id,
+            verb=ask.verb,
+            model=ModelChoice(ask.model.name, ask.model.version) if ask.model else None,
+            at=AtNextOrder() if ask.next_order else AtNow(),
+            by=BY,
+            reason=wished.reason,
+        )
         verb = ask.verb.value
-        payload = msgspec.json.encode({k: v for k, v in document.items() if v is not None})
-        topic = f"desired/request/{verb}"
-        self._with.ask(verb, Incoming(topic, payload, self._with.clock.now(), is_own=True))
+        topic, now = f"desired/request/{verb}", self._with.clock.now()
+        self._with.ask(verb, Incoming(topic, b"", now, content=request))
 
     # ------------------------------------------------------------------ memory
 
@@ -216,8 +208,5 @@ def parse_memory(content: bytes) -> Memory:
 def _answer(row: RequestRow) -> Answer:
     if row.outcome is None:
         return Answer(None)
-    try:
-        outcome = msgspec.json.decode(row.outcome, type=_Outcome)
-    except ValueError as error:
-        raise EdgeDaemonError(f"The outcome of {row.id} cannot be read: {error}.") from error
+    outcome = read_outcome(row.outcome)
     return Answer(outcome.status, outcome.error.message.rstrip("."))

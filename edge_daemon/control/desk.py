@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from edge_daemon.control import payloads
+from edge_daemon.control.answer import FINAL, Answer, accepted, kept, outcome, progress, refused
 from edge_daemon.control.clerk import Clerk, Exchange
 from edge_daemon.control.draft import NOTHING, Draft
 from edge_daemon.control.inbox import RefusedRequest, has_own_id, read_request
-from edge_daemon.control.messages import Incoming, ReplyTo
+from edge_daemon.control.messages import Incoming, ReplyTo, WaysBack
 from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
@@ -30,7 +31,6 @@ from edge_daemon.core.values import (
     BundleRef,
     Instant,
     JobOrder,
-    Refusal,
     Request,
     Status,
 )
@@ -40,8 +40,6 @@ from edge_daemon.host.journal_rows import OutboxRow, OutcomeRow, RequestRow
 
 _log = structlog.get_logger(__name__)
 
-_FINAL = frozenset(Status) - {Status.ACCEPTED, Status.PROGRESS}
-
 
 class Desk:
     """Only the driver's thread calls it, except `model_state`."""
@@ -50,12 +48,12 @@ class Desk:
         self._with = exchange
         self._clerk = Clerk(exchange)
         self._encode = encode
-        self._open: dict[str, ReplyTo] = {}  # where each open request wants its answers
+        self._open: dict[str, WaysBack] = {}  # of each request that has no outcome yet
         self._arriving: Incoming | None = None
         self._gathered = Draft()  # to be written with the next step
         self._unsaved = Storm()
         self._owed = NOTHING  # has happened, and the journal could not take it yet
-        self._last_outcome: dict[str, bytes] = {}  # to be told once they are durable
+        self._last_outcome: dict[str, Answer] = {}  # to be told once they are durable
         self.model_state = ModelState()
 
     # ------------------------------------------------------------------ in
@@ -81,15 +79,17 @@ class Desk:
     def _known(self, row: RequestRow, request: Request, incoming: Incoming) -> Request | None:
         """Answer a repeat with the first outcome; None. Another sender's request goes on."""
         if not is_repeat(row, request, incoming):
-            if not has_own_id(incoming.payload):
+            if not has_own_id(incoming):
                 return self._under_another_id(request, incoming)
             self._arriving = None
             self._refuse(request.verb.value, incoming, used_id(request))
             return None
+        answer = kept(request.id, row.outcome) if row.outcome else accepted(request.id)
         self._arriving = None
         _log.info("request_repeated", request_id=request.id, verb=row.verb)
-        answer = row.outcome or payloads.accepted(request.id)
-        self._respond(row.verb, request.id, answer, incoming.reply_to)
+        self._respond(row.verb, answer, incoming.ways_back)
+        if request.id in self._open:
+            self._open[request.id].add(incoming.reply)
         incoming.done()
         return None
 
@@ -102,30 +102,29 @@ class Desk:
         return scoped if row is None else self._known(row, scoped, incoming)
 
     def _refuse(self, verb: str, incoming: Incoming, error: RefusedRequest) -> None:
-        refusal = Refusal.of(error)
         _log.warning(
             "request_refused",
             verb=verb,
             request_id=error.request_id,
-            error_code=refusal.code.value,
+            error_code=error.code.value,
             error=error.message,
         )
-        self._with.metrics.swap(Status.REJECTED.value, refusal.code.value)
-        body = payloads.outcome(error.request_id, Status.REJECTED, refusal=refusal)
-        self._respond(verb, error.request_id, body, incoming.reply_to)
+        self._with.metrics.swap(Status.REJECTED.value, error.code.value)
+        self._respond(verb, refused(error.request_id, error), incoming.ways_back)
         incoming.done()
 
-    def _respond(self, verb: str, request_id: str, body: bytes, reply_to: ReplyTo | None) -> None:
-        self._with.carrier.respond(verb, body, reply_to)
-        self._with.deliver(request_id, body)
+    def _respond(self, verb: str, answer: Answer, ways: WaysBack) -> None:
+        """To `response/<verb>` always, and on these ways."""
+        self._with.carrier.respond(verb, answer.body, ways.reply_to)
+        ways.tell(answer)
 
     def cannot_accept(self, request: Request, error: StateError) -> None:
         """What cannot be journalled is not accepted, and not kept by the broker either."""
-        body = payloads.outcome(request.id, Status.FAILED, refusal=Refusal.of(error))
         incoming, self._arriving = self._arriving, None
         self._open.pop(request.id, None)
-        reply_to = incoming.reply_to if incoming else None
-        self._respond(request.verb.value, request.id, body, reply_to)
+        self._last_outcome.pop(request.id, None)
+        ways = incoming.ways_back if incoming else WaysBack()
+        self._respond(request.verb.value, refused(request.id, error), ways)
         if incoming is not None:
             incoming.done()
 
@@ -191,11 +190,11 @@ class Desk:
         """
         for row in self._with.journal.open_requests():
             reply_to = ReplyTo.from_json(row.reply_to.decode())
-            body = payloads.outcome(row.id, Status.INTERRUPTED)
-            outbox = self._clerk.answer_rows(row.verb, body, reply_to)
-            outcome = OutcomeRow(row.id, Status.INTERRUPTED.value, body, row.swap_id)
+            answer = outcome(row.id, Status.INTERRUPTED)
+            outbox = self._clerk.answer_rows(row.verb, answer, reply_to)
+            ended = OutcomeRow(row.id, Status.INTERRUPTED.value, answer.body, row.swap_id)
             audit = self._clerk.audit("outcome", {"id": row.id, "status": "interrupted"})
-            self._note(Draft(outcomes=[outcome], outbox=[*outbox], audit=[audit]))
+            self._note(Draft(outcomes=[ended], outbox=[*outbox], audit=[audit]))
             _log.warning("request_interrupted", request_id=row.id, verb=row.verb)
 
     # ------------------------------------------------------------------ durable
@@ -216,12 +215,12 @@ class Desk:
                 draft.audit.append(self._clerk.audit("request", _request_facts(action.request)))
                 if action.request.id in at_once:  # two ways to the broker could overtake each other
                     draft.outbox.extend(self._accepted_rows(action.request))
-            elif isinstance(action, Reply) and action.status in _FINAL:
+            elif isinstance(action, Reply) and action.status in FINAL:
                 if action.status is Status.REJECTED and action.request.id not in self._open:
                     self._accept(action, now, draft)
-                reply_to = self._open.get(action.request.id)
-                body = self._clerk.conclude(action, reply_to, draft)
-                self._last_outcome[action.request.id] = body
+                ways = self._open.get(action.request.id, WaysBack())
+                ended = self._clerk.conclude(action, ways.reply_to, draft)
+                self._last_outcome[action.request.id] = ended
         self._save(draft)
 
     def settle(self) -> None:
@@ -263,13 +262,13 @@ class Desk:
             self._arriving = None
 
     def _accept(self, action: Reply, now: Instant, draft: Draft) -> None:
-        reply_to = self._arriving.reply_to if self._arriving else ReplyTo()
-        self._open[action.request.id] = reply_to
-        self._clerk.accept(action, reply_to, now, draft)
+        ways = self._arriving.ways_back if self._arriving else WaysBack()
+        self._open[action.request.id] = ways
+        self._clerk.accept(action, ways.reply_to, now, draft)
 
     def _accepted_rows(self, request: Request) -> tuple[OutboxRow, ...]:
-        body = payloads.accepted(request.id)
-        return self._clerk.answer_rows(request.verb.value, body, self._open.get(request.id))
+        ways = self._open[request.id]
+        return self._clerk.answer_rows(request.verb.value, accepted(request.id), ways.reply_to)
 
     # ------------------------------------------------------------------ out
 
@@ -288,23 +287,21 @@ class Desk:
         request = action.request
         verb = request.verb.value
         log = _log.bind(request_id=request.id, swap_id=action.swap_id, verb=verb)
-        reply_to = self._open.get(request.id)
+        ways = self._open.get(request.id, WaysBack())
         if action.status is Status.ACCEPTED:
-            body = payloads.accepted(request.id)
             if at_once:  # the outbox tells the broker
-                self._with.deliver(request.id, body)
+                ways.tell(accepted(request.id))
             else:
-                self._respond(verb, request.id, body, reply_to)
+                self._respond(verb, accepted(request.id), ways)
             log.info("request_accepted", model=str(request.model or ""), by=request.by)
         elif action.status is Status.PROGRESS:
             elapsed_ms = self._with.receipts.elapsed_ms(action.swap_id, now)
-            body = payloads.progress(request.id, action.stage, elapsed_ms)
-            self._respond(verb, request.id, body, reply_to)
+            self._respond(verb, progress(request.id, action.stage, elapsed_ms), ways)
             log.info("request_progress", stage=action.stage)
         else:
             refusal = action.refusal
             self._open.pop(request.id, None)
-            self._with.deliver(request.id, self._last_outcome.pop(request.id, b""))
+            ways.tell(self._last_outcome.pop(request.id))
             self._with.metrics.swap(action.status.value, refusal.code.value if refusal else "")
             log.info(
                 "request_ended",
@@ -348,7 +345,7 @@ def _ended_at_once(actions: Iterable[Action]) -> set[str]:
     """Requests whose outcome is in the same step as their acceptance."""
     replies = [action for action in actions if isinstance(action, Reply)]
     accepted = {reply.request.id for reply in replies if reply.status is Status.ACCEPTED}
-    return accepted & {reply.request.id for reply in replies if reply.status in _FINAL}
+    return accepted & {reply.request.id for reply in replies if reply.status in FINAL}
 
 
 def _request_facts(request: Request) -> dict[str, object]:

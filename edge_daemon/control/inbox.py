@@ -22,7 +22,7 @@ from edge_daemon.control import asks
 from edge_daemon.control.asks import MAX_ID, MAX_TEXT, REQUESTS, needed
 from edge_daemon.control.document import read_json, text_of
 from edge_daemon.control.messages import Incoming
-from edge_daemon.core.text import STEERING
+from edge_daemon.core.text import is_line
 from edge_daemon.core.values import (
     At,
     AtFrame,
@@ -68,9 +68,12 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float
     Raises:
         RefusedRequest: malformed, retained or expired; nothing may be done but to answer it.
     """
+    if isinstance(incoming.content, Request):
+        return incoming.content
     request_id = _correlation_id(incoming.correlation) or fresh_id
     try:
-        document = _document(verb, incoming.payload)
+        content = incoming.content
+        document = _document(verb, incoming.payload) if content is None else content
         request_id = _id(document) or request_id
         known_verb = _verb(verb)
         if incoming.retained:
@@ -79,7 +82,7 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float
                 hint="Publish it without the retain flag, and clear the retained message.",
                 code=Code.RETAINED,
             )
-        _refuse_reserved(request_id, incoming)
+        _refuse_reserved(request_id)
         request = _request(request_id, known_verb, document)
         _refuse_times(request, incoming.received, newest_utc)
         request = _with_message_expiry(request, incoming)
@@ -91,10 +94,14 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float
     return request
 
 
-def has_own_id(payload: bytes) -> bool:
+def has_own_id(incoming: Incoming) -> bool:
     """Whether a request that was read names its id itself, instead of by Correlation Data."""
-    document = read_json(payload, "The request") if payload.strip() else None
-    return isinstance(document, dict) and document.get("id") is not None
+    content: object = incoming.content
+    if content is None and incoming.payload.strip():
+        content = read_json(incoming.payload, "The request")
+    if isinstance(content, Mapping):
+        return content.get("id") is not None
+    return isinstance(content, Request)
 
 
 def _verb(text: str) -> Verb:
@@ -151,9 +158,9 @@ def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
     return replace(request, expires_utc=ends)
 
 
-def _refuse_reserved(request_id: str, incoming: Incoming) -> None:
+def _refuse_reserved(request_id: str) -> None:
     """The daemon's own ids can be computed: nobody may use them up before it does."""
-    if request_id.startswith(RESERVED) and not incoming.is_own:
+    if request_id.startswith(RESERVED):
         raise SenderError(
             f"Ids that begin with {RESERVED} are the station's own.",
             hint="Give the request another id, or leave it out.",
@@ -327,7 +334,7 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
 
 def refuse_steering(key: str, text: str) -> str:
     """The text of one line as it is; SenderError where a character would steer a terminal."""
-    if STEERING.search(text) or "\n" in text or "\t" in text:
+    if not is_line(text):
         raise SenderError(
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
         )

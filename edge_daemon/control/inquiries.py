@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control import payloads
+from edge_daemon.control.answer import outcome, refused
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inbox import refuse_steering
-from edge_daemon.core.values import BundleRef, Instant, Refusal, Status
+from edge_daemon.control.local_socket import Question
+from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
@@ -36,7 +38,6 @@ class Inquiries:
         journal: read for `history`, `audit` and `order`; the whole trail on its own thread.
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
-        deliver: gives an answer that comes later to whoever waits for its id.
         clock: what an operator may say is right.
     """
 
@@ -45,15 +46,13 @@ class Inquiries:
         journal: Journal,
         said: Callable[[], Mapping[str, bytes]],
         order: Callable[[QuarantineOrdered], None],
-        deliver: Callable[[str, bytes], None],
         clock: Clock,
     ) -> None:
         self._clock = clock
         self._journal = journal
         self._said = said
         self._order = order
-        self._deliver = deliver
-        self._answers: Mapping[str, Callable[[Mapping[str, Any], str], bytes | None]] = {
+        self._answers: Mapping[str, Callable[[Question], None]] = {
             "status": self._status,
             "history": self._history,
             "audit": self._audit,
@@ -66,63 +65,57 @@ class Inquiries:
     def knows(self, verb: str) -> bool:
         return verb in self._answers
 
-    def answer(self, verb: str, document: Mapping[str, Any], answer_id: str) -> bytes | None:
-        """The answer, or None where it is delivered later under `answer_id`.
+    def answer(self, question: Question) -> None:
+        """Answer it, now or later; raises EdgeDaemonError where that cannot be."""
+        self._answers[question.verb](question)
 
-        Raises:
-            EdgeDaemonError: the question is malformed, or the journal cannot be read.
-        """
-        return self._answers[verb](document, answer_id)
+    def _status(self, question: Question) -> None:
+        question.answer({topic: msgspec.Raw(body) for topic, body in self._said().items()})
 
-    def _status(self, _: Mapping[str, Any], __: str) -> bytes:
-        return json.dumps(
-            {topic: json.loads(body) for topic, body in self._said().items()}
-        ).encode()
+    def _history(self, question: Question) -> None:
+        rows = self._journal.history(_limit(question, 20, MOST_RECEIPTS))
+        question.answer({"receipts": [msgspec.Raw(row.body) for row in rows]})
 
-    def _history(self, document: Mapping[str, Any], _: str) -> bytes:
-        rows = self._journal.history(_limit(document, 20, MOST_RECEIPTS))
-        return json.dumps({"receipts": [json.loads(row.body) for row in rows]}).encode()
-
-    def _audit(self, document: Mapping[str, Any], answer_id: str) -> bytes | None:
-        limit, heads = _limit(document, 100, MOST_AUDIT_ROWS), _heads(document)
-        if document.get("verify") is not True:
-            return json.dumps(audit_report(self._journal, limit)).encode()
+    def _audit(self, question: Question) -> None:
+        limit, heads = _limit(question, 100, MOST_AUDIT_ROWS), _heads(question)
+        if question.fields.get("verify") is not True:
+            question.answer(audit_report(self._journal, limit))
+            return
 
         def verify() -> None:
             try:
-                answer = json.dumps(audit_report(self._journal, limit, heads)).encode()
+                question.answer(audit_report(self._journal, limit, heads))
             except StateError as error:
-                answer = _outcome(answer_id, error)
-            self._deliver(answer_id, answer)
+                question.reply(refused(question.id, error))
 
         threading.Thread(target=verify, name="audit", daemon=True).start()
-        return None
 
-    def _trust_clock(self, document: Mapping[str, Any], answer_id: str) -> bytes:
-        self._journal.trust_clock(trusted_clock(self._journal, self._clock.now(), _by(document)))
-        return _outcome(answer_id, None)
+    def _trust_clock(self, question: Question) -> None:
+        now = self._clock.now()
+        self._journal.trust_clock(trusted_clock(self._journal, now, _by(question)))
+        question.reply(outcome(question.id, Status.SUCCEEDED))
 
-    def _told_order(self, document: Mapping[str, Any], _: str) -> bytes:
-        job_order = document.get("job_order")
+    def _told_order(self, question: Question) -> None:
+        job_order = question.fields.get("job_order")
         row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
-        answer = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
-        return json.dumps(answer).encode()
+        found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
+        question.answer(found)
 
-    def _quarantine(self, document: Mapping[str, Any], answer_id: str) -> None:
-        reason = document.get("reason") or "by an operator"
+    def _quarantine(self, question: Question) -> None:
+        reason = question.fields.get("reason") or "by an operator"
         if not isinstance(reason, str) or len(reason) > MOST_REASON:
             raise SenderError("`reason` is not a short text.", hint="Say why in a sentence.")
-        refuse_steering("reason", reason)
-        self._hand_over(document, reason, answer_id)
+        self._hand_over(question, refuse_steering("reason", reason))
 
-    def _unquarantine(self, document: Mapping[str, Any], answer_id: str) -> None:
-        self._hand_over(document, None, answer_id)
+    def _unquarantine(self, question: Question) -> None:
+        self._hand_over(question, None)
 
-    def _hand_over(self, document: Mapping[str, Any], reason: str | None, answer_id: str) -> None:
+    def _hand_over(self, question: Question, reason: str | None) -> None:
         def answered(error: EdgeDaemonError | None) -> None:
-            self._deliver(answer_id, _outcome(answer_id, error))
+            done = outcome(question.id, Status.SUCCEEDED)
+            question.reply(done if error is None else refused(question.id, error))
 
-        self._order(QuarantineOrdered(_ref(document), reason, _by(document), answered))
+        self._order(QuarantineOrdered(_ref(question), reason, _by(question), answered))
 
 
 def audit_report(
@@ -156,38 +149,31 @@ def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:
     return AuditRow(now.utc, "trust-clock", json.dumps(facts, sort_keys=True).encode())
 
 
-def _by(document: Mapping[str, Any]) -> str:
-    by = document.get("by")
+def _by(question: Question) -> str:
+    by = question.fields.get("by")
     return refuse_steering("by", by) if isinstance(by, str) else ""
 
 
-def _heads(document: Mapping[str, Any]) -> tuple[Anchor, ...]:
+def _heads(question: Question) -> tuple[Anchor, ...]:
     """What the trail must contain, as `[[seq, hash], ...]`."""
-    given = document.get("heads", [])
+    given = question.fields.get("heads", [])
     try:
         return tuple(Anchor(*pair) for pair in msgspec.convert(given, list[tuple[int, str]]))
     except msgspec.ValidationError:
         raise SenderError("`heads` is not a list of pairs.", hint="Send [[seq, hash]].") from None
 
 
-def _outcome(answer_id: str, error: EdgeDaemonError | None) -> bytes:
-    if error is None:
-        return payloads.outcome(answer_id, Status.SUCCEEDED)
-    refusal = Refusal.of(error)
-    return payloads.outcome(answer_id, refusal.status, refusal=refusal)
-
-
-def _ref(document: Mapping[str, Any]) -> BundleRef:
+def _ref(question: Question) -> BundleRef:
     try:
-        return BundleRef.parse(document["model"])
+        return BundleRef.parse(question.fields["model"])
     except (KeyError, ValueError, AttributeError):
         raise SenderError(
             "`model` does not name a version.", hint="Write name@version, such as bottle@1.4.0."
         ) from None
 
 
-def _limit(document: Mapping[str, Any], usual: int, most: int) -> int:
-    limit = document.get("limit", usual)
+def _limit(question: Question, usual: int, most: int) -> int:
+    limit = question.fields.get("limit", usual)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
         raise SenderError(f"`limit` is not a number from 1 to {most}.")
     return limit

@@ -8,13 +8,12 @@ ever waiting for one: a client that does not read is left behind.
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,28 +21,36 @@ from typing import Any, Protocol
 
 import structlog
 
-from edge_daemon.control import payloads
+from edge_daemon.control.answer import Answer, Payload, TakeAnswer, refused
 from edge_daemon.control.document import MAX_BYTES, read_json
 from edge_daemon.control.messages import Incoming
-from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
 from edge_daemon.host.clock import Clock
 
 MAX_CLIENTS = 16
 MAX_UNREAD_BYTES = 1024 * 1024
-_OUTCOMES = {status.value for status in Status} - {Status.ACCEPTED.value, Status.PROGRESS.value}
 
-_ONE_ANSWER = {"state", "status", "history", "audit", "order"}
-"""Questions: their one answer has no status."""
-
-_FULL = Refusal(
-    Code.PRECONDITION_FAILED,
+_FULL = BoxError(
     f"{MAX_CLIENTS} programs wait at the control socket already.",
-    "Ask again when one of their requests is done.",
-    blames_box=True,
+    hint="Ask again when one of their requests is done.",
+    code=Code.PRECONDITION_FAILED,
 )
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What only this machine may ask; `reply` takes the one answer."""
+
+    id: str
+    verb: str
+    fields: Mapping[str, Any]
+    reply: TakeAnswer
+
+    def answer(self, payload: Payload) -> None:
+        """The answer where it has no status."""
+        self.reply(Answer(self.id, payload))
 
 
 class Inquiries(Protocol):
@@ -51,8 +58,8 @@ class Inquiries(Protocol):
 
     def knows(self, verb: str) -> bool: ...
 
-    def answer(self, verb: str, document: Mapping[str, Any], answer_id: str) -> bytes | None:
-        """The answer, or None where it is delivered later; raises EdgeDaemonError."""
+    def answer(self, question: Question) -> None:
+        """Answer it, now or later; raises EdgeDaemonError where that cannot be."""
         ...
 
 
@@ -63,12 +70,9 @@ class _Client:
     sock: socket.socket
     read: bytearray = field(default_factory=bytearray)
     unsent: bytearray = field(default_factory=bytearray)
-    waits_for: list[frozenset[str]] = field(default_factory=list)  # the ids of each request
+    waits_for: set[object] = field(default_factory=set)  # one for each line without its last answer
     is_leaving: bool = False
     heard_at: float = 0.0
-
-    def stop_waiting(self, request_id: str) -> None:
-        self.waits_for = [ids for ids in self.waits_for if request_id not in ids]
 
 
 class LocalSocket:
@@ -77,7 +81,7 @@ class LocalSocket:
     Args:
         path: where the socket file lies; made with mode 0660, so that the group may command.
         on_request: the same handler that the broker's session has; runs on this room's thread.
-        read_state: the bytes of `model/state`, for `{"verb": "state"}`.
+        read_state: what `model/state` says, for `{"verb": "state"}`.
         clock: stamps what arrives.
         fresh_id: an id for a request that brings none, so that its answers find their way.
         inquiries: what may be asked here and not by MQTT; None: nothing more.
@@ -87,7 +91,7 @@ class LocalSocket:
         self,
         path: Path,
         on_request: Callable[[str, Incoming], None],
-        read_state: Callable[[], bytes],
+        read_state: Callable[[], Payload],
         clock: Clock,
         fresh_id: Callable[[], str],
         inquiries: Inquiries | None = None,
@@ -127,17 +131,6 @@ class LocalSocket:
             self._thread.join(timeout_s)
         with suppress(OSError):
             self._path.unlink()
-
-    def deliver(self, request_id: str, payload: bytes) -> None:
-        """Hand an answer to whoever waits for this id; from any thread, without waiting."""
-        last = _is_outcome(payload)
-        with self._lock:
-            for client in self._clients:
-                if any(request_id in ids for ids in client.waits_for):
-                    client.unsent += payload + b"\n"
-                    if last:
-                        client.stop_waiting(request_id)
-        self._wake()
 
     # ----------------------------------------------------------------------- the thread
 
@@ -185,7 +178,7 @@ class LocalSocket:
         client = _Client(sock, heard_at=self._clock.now().at)
         if len(self._clients) >= MAX_CLIENTS and not self._make_room():
             with suppress(OSError):
-                sock.send(payloads.outcome("", Status.FAILED, refusal=_FULL) + b"\n")
+                sock.send(refused("", _FULL).body + b"\n")
             sock.close()
             return
         with self._lock:
@@ -218,12 +211,13 @@ class LocalSocket:
             if line.strip():
                 self._request(client, bytes(line))
         if len(client.read) > MAX_BYTES:
-            self._answer(client, "", SenderError("The line is too long.", hint="Send less."))
+            error = SenderError("The line is too long.", hint="Send less.")
+            self._way_back(client)(refused("", error))
             client.is_leaving = True
 
     def _request(self, client: _Client, line: bytes) -> None:
         received = self._clock.now()
-        fresh_id = self._fresh_id()
+        fresh_id, reply = self._fresh_id(), self._way_back(client)
         try:
             document = read_json(line, "The line")
             if not isinstance(document, dict) or not isinstance(document.get("verb"), str):
@@ -231,53 +225,47 @@ class LocalSocket:
                     "The line is not an object with a `verb`.", hint='Send {"verb": "state"}.'
                 )
             verb = document.pop("verb")
-            if verb == "state":
-                self._put(client, self._read_state())
-                return
             document["by"] = _signed(document.get("by"), _who(client.sock))
-            if self._inquiries is not None and self._inquiries.knows(verb):
-                self._inquire(self._inquiries, client, verb, document, fresh_id)
-                return
-            with self._lock:
-                # Answers come under its own id, or under ours where it has none of use.
-                client.waits_for.append(frozenset({fresh_id, str(document.get("id"))}))
-            payload = json.dumps(document, ensure_ascii=False).encode()
-            self._on_request(
-                verb,
-                Incoming(f"local/request/{verb}", payload, received, correlation=fresh_id.encode()),
-            )
+            if verb == "state":
+                reply(Answer(fresh_id, self._read_state()))
+            elif self._inquiries is not None and self._inquiries.knows(verb):
+                self._inquiries.answer(Question(fresh_id, verb, document, reply))
+            else:
+                self._on_request(
+                    verb,
+                    Incoming(
+                        f"local/request/{verb}",
+                        b"",
+                        received,
+                        correlation=fresh_id.encode(),
+                        content=document,
+                        reply=reply,
+                    ),
+                )
         except EdgeDaemonError as error:
-            self._answer(client, fresh_id, error)
+            reply(refused(fresh_id, error))
         except Exception:
             # The boundary: the client must not wait for an answer that nobody will give.
             _log.exception("local_request_failed")
             client.is_leaving = True
 
-    def _inquire(
-        self,
-        inquiries: Inquiries,
-        client: _Client,
-        verb: str,
-        document: dict[str, Any],
-        fresh_id: str,
-    ) -> None:
+    def _way_back(self, client: _Client) -> TakeAnswer:
+        """Takes the answers to one line; a client that is gone gets none."""
+        waiting = object()
         with self._lock:
-            client.waits_for.append(frozenset({fresh_id}))
-        answer = inquiries.answer(verb, document, fresh_id)
-        if answer is not None:
+            client.waits_for.add(waiting)
+
+        def reply(answer: Answer) -> None:
+            line = answer.body + b"\n"
             with self._lock:
-                client.stop_waiting(fresh_id)
-            self._put(client, answer)
+                if client not in self._clients:
+                    return
+                client.unsent += line
+                if answer.is_final:
+                    client.waits_for.discard(waiting)
+            self._wake()
 
-    def _answer(self, client: _Client, request_id: str, error: EdgeDaemonError) -> None:
-        refusal = Refusal.of(error)
-        with self._lock:
-            client.stop_waiting(request_id)
-        self._put(client, payloads.outcome(request_id, refusal.status, refusal=refusal))
-
-    def _put(self, client: _Client, payload: bytes) -> None:
-        with self._lock:
-            client.unsent += payload + b"\n"
+        return reply
 
     def _send(self, client: _Client) -> None:
         with self._lock:
@@ -352,49 +340,3 @@ def _signed(by: object, who: str) -> object:
     if by is None or by == "":
         return who
     return f"{by} ({who})" if isinstance(by, str) and who else by
-
-
-def _is_outcome(payload: bytes) -> bool:
-    """Whether nothing follows: an outcome, or the one answer to a question."""
-    with suppress(ValueError, AttributeError):
-        status = json.loads(payload).get("status")
-        return status is None or status in _OUTCOMES
-    return False
-
-
-# --------------------------------------------------------------------------- the client side
-
-
-class LocalSocketError(BoxError):
-    """The daemon's control socket cannot be reached, or went silent."""
-
-
-def ask(
-    path: Path, verb: str, document: dict[str, Any], timeout_s: float = 300.0
-) -> Iterator[dict[str, Any]]:
-    """Send one request and yield its answers up to the outcome (a question: the one answer).
-
-    Raises:
-        LocalSocketError: nobody listens there, or no answer came within `timeout_s`.
-    """
-    try:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(timeout_s)
-            sock.connect(str(path))
-            with suppress(BrokenPipeError, ConnectionResetError):  # why may stand in the answer
-                sock.sendall(json.dumps({**document, "verb": verb}).encode() + b"\n")
-            for line in sock.makefile("rb"):
-                answer = json.loads(line)
-                yield answer
-                if verb in _ONE_ANSWER or answer.get("status") in _OUTCOMES:
-                    return
-    except (OSError, ValueError) as error:
-        hint = "Is it running? See `systemctl status 'edge-daemon@*'`."
-        if isinstance(error, PermissionError):
-            hint = "Run it as root, or as a member of the daemon's group."
-        raise LocalSocketError(f"The daemon does not answer at {path}: {error}.", hint=hint) from (
-            error
-        )
-    raise LocalSocketError(
-        f"The daemon closed {path} before the outcome.", hint="Ask again for the state."
-    )

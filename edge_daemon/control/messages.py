@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from edge_daemon.core.values import Instant
+from edge_daemon.control.answer import Answer, TakeAnswer, nobody
+from edge_daemon.core.values import Instant, Request
 
 
 def _nothing() -> None:
@@ -36,6 +37,31 @@ class ReplyTo:
         return cls(read.get("topic"), None if correlation is None else bytes.fromhex(correlation))
 
 
+MOST_WAITING = 64
+"""Senders that wait in this process for one request; with more, the oldest repeat is forgotten."""
+
+
+@dataclass
+class WaysBack:
+    """Where the answers to an open request go: on MQTT, and to all in this process who asked it."""
+
+    reply_to: ReplyTo = ReplyTo()
+    waiting: list[TakeAnswer] = field(default_factory=list)
+
+    def add(self, reply: TakeAnswer) -> None:
+        """Somebody asks the same once more; the first who did keeps its place."""
+        if reply is nobody:
+            return
+        if len(self.waiting) >= MOST_WAITING:
+            del self.waiting[1]
+        self.waiting.append(reply)
+
+    def tell(self, answer: Answer) -> None:
+        """Those who wait in this process."""
+        for reply in self.waiting:
+            reply(answer)
+
+
 @dataclass(frozen=True)
 class Incoming:
     """One message as it arrived, unread; `received` was stamped before anything else.
@@ -43,7 +69,9 @@ class Incoming:
     `done` acknowledges it to its carrier: call it, from any thread, once what must survive a
     power cut is in the journal. Without it the message comes again with the next connection.
     `stored` tells that the broker had it in keeping and sent it because we subscribed: it may
-    have been sent before. `is_own`: the daemon itself asks, and may use the ids that are its own.
+    have been sent before. `content` is what it says where its sender has read it already: the
+    fields of a request, or a whole request of the daemon's own, which needs no check. `reply` takes
+    the answers to a sender that waits in this process.
     """
 
     topic: str
@@ -55,11 +83,17 @@ class Incoming:
     message_expiry_s: int | None = None
     done: Callable[[], None] = _nothing
     stored: bool = False
-    is_own: bool = False
+    content: Mapping[str, Any] | Request | None = None
+    reply: TakeAnswer = nobody
 
     @property
     def reply_to(self) -> ReplyTo:
         return ReplyTo(self.response_topic, self.correlation)
+
+    @property
+    def ways_back(self) -> WaysBack:
+        """To whoever sent this one, and nobody else."""
+        return WaysBack(self.reply_to, [self.reply])
 
 
 class Delivery(str, Enum):

@@ -1,4 +1,4 @@
-"""The library's client as a connection uses it: configured, and bounded in what it reads.
+"""The library's client, configured; the daemon's own is bounded in what it reads.
 
 paho takes a packet of any length into memory before anybody is asked, and MQTT 3.1.1 knows no limit
 that a client could announce: one request of 200 MB would cost half a gigabyte. Here the end of such
@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
 import structlog
@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
+from edge_daemon.errors import ConfigurationError
 
 MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
@@ -41,24 +42,54 @@ class BoundedClient(paho.Client):
         return self._in_packet["remaining_length"]
 
 
-def new_client(settings: MqttSettings, client_id: str) -> BoundedClient:
-    """A client for one connection, without callbacks; reads the password, the keys."""
-    is_v5 = settings.protocol == 5
-    client = BoundedClient(
+_Kind = TypeVar("_Kind", bound=paho.Client)
+
+
+def new_client(settings: MqttSettings, client_id: str, kind: type[_Kind], **more: Any) -> _Kind:
+    """A client of the library as every connection of ours needs it, without callbacks.
+
+    Reads the password and the keys. `more`: arguments of the library's own.
+
+    Raises:
+        ConfigurationError: a file cannot be read or used.
+    """
+    client = kind(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        clean_session=None if is_v5 else False,
-        protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
+        protocol=paho.MQTTv5 if settings.protocol == 5 else paho.MQTTv311,
+        **more,
+    )
+    if settings.username is not None:
+        client.username_pw_set(settings.username, settings.read_password())
+    if settings.tls is not None:
+        files = settings.tls.readable_files()
+        try:
+            client.tls_set(*files)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise ConfigurationError(
+                f"mqtt.tls: a file cannot be used: {error}.",
+                hint="Check that ca, certificate and key are readable PEM files.",
+            ) from error
+    client.on_socket_open = _send_at_once
+    return client
+
+
+def new_station_client(settings: MqttSettings, client_id: str) -> BoundedClient:
+    """The daemon's: for one connection, bounded, with a session that the broker keeps.
+
+    Raises:
+        ConfigurationError: a file cannot be read or used.
+    """
+    client = new_client(
+        settings,
+        client_id,
+        BoundedClient,
+        clean_session=None if settings.protocol == 5 else False,
         reconnect_on_failure=False,
         manual_ack=True,
     )
     client.max_queued_messages_set(QUEUE_MESSAGES)
     client.max_inflight_messages_set(RECEIVE_MAXIMUM)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, settings.read_password())
-    if settings.tls is not None:
-        client.tls_set(*settings.tls.readable_files())
-    client.on_socket_open = _send_at_once
     return client
 
 

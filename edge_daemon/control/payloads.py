@@ -30,7 +30,7 @@ from edge_daemon.control.terms import (
 )
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Refusal, Status
+from edge_daemon.core.values import Check, Judged, Latency, Refusal
 
 _UTC = timezone.utc
 _encoder = msgspec.json.Encoder()
@@ -45,7 +45,7 @@ def iso_utc(utc: float) -> str:
     return when.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def encode(message: msgspec.Struct | Mapping[str, Any]) -> bytes:
+def encode(message: msgspec.Struct | msgspec.Raw | Mapping[str, Any]) -> bytes:
     """The message as JSON bytes."""
     return _encoder.encode(message)
 
@@ -230,29 +230,6 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 def error_line(refusal: Refusal) -> ErrorLine:
     """A refusal as the wire names it."""
     return ErrorLine(refusal.code.value, refusal.message, refusal.hint, check_lines(refusal.checks))
-
-
-def accepted(request_id: str) -> bytes:
-    """The bytes of the first answer."""
-    return _encoder.encode(Accepted(request_id))
-
-
-def progress(request_id: str, stage: str, elapsed_ms: float) -> bytes:
-    """The bytes of an answer on the way; `elapsed_ms` since it was accepted."""
-    return _encoder.encode(Progress(request_id, "progress", stage, int(elapsed_ms)))
-
-
-def outcome(
-    request_id: str,
-    status: Status,
-    *,
-    receipt: Receipt | None = None,
-    refusal: Refusal | None = None,
-    detail: str | None = None,
-) -> bytes:
-    """The bytes of an outcome; `refusal` where it is not `succeeded`."""
-    error = None if refusal is None else error_line(refusal)
-    return _encoder.encode(Outcome(request_id, status.value, receipt, error, detail))
 
 
 # --------------------------------------------------------------------------- retained state

@@ -29,7 +29,7 @@ def is_repeat(row: RequestRow, request: Request, incoming: Incoming) -> bool:
     """
     if not _asks_the_same(row, request):
         return False
-    if has_own_id(incoming.payload):
+    if has_own_id(incoming):
         return True
     first = ReplyTo.from_json(row.reply_to.decode())
     soon = 0.0 <= incoming.received.utc - row.received_utc <= CORRELATION_S

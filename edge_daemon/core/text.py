@@ -9,3 +9,8 @@ STEERING = re.compile(
 )
 """Control characters but tab and line feed, those that turn the direction of text, and halves of
 a character (surrogates), which no encoding has."""
+
+
+def is_line(text: str) -> bool:
+    """Whether it is one line, and steers nothing."""
+    return not STEERING.search(text) and "\n" not in text and "\t" not in text

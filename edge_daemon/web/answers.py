@@ -5,41 +5,46 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from edge_daemon.web.sources import Answer, TakeAnswer
+
 KEPT = 64
-"""Requests whose answers are kept; with more, the oldest is forgotten (it is on MQTT too)."""
+"""Ids whose newest answer is kept; with more, the oldest is forgotten (it is on MQTT too)."""
 
 
 class Answers:
-    """By request id, the newest answer of each; any thread may call."""
+    """By id, the newest answer of each; any thread may call."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
         self._news = threading.Condition()
-        self._answers: OrderedDict[str, bytes | None] = OrderedDict()
+        self._answers: OrderedDict[str, Answer | None] = OrderedDict()
 
-    def expect(self, *ids: str) -> None:
-        """Answers under these ids are wanted."""
+    def expect(self, fresh_id: str) -> TakeAnswer:
+        """The way back of one request: its answers are found under this id, and under their own."""
         with self._news:
-            for each in ids:
-                self._answers[each] = None
-                self._answers.move_to_end(each)
-            while len(self._answers) > self._kept:
-                self._answers.popitem(last=False)
+            self._keep(fresh_id, None)
 
-    def deliver(self, request_id: str, payload: bytes) -> None:
-        """An answer came; one that nobody waits for is passed by."""
-        with self._news:
-            if request_id in self._answers:
-                self._answers[request_id] = payload
-                self._news.notify_all()
+        def reply(answer: Answer) -> None:
+            with self._news:
+                if fresh_id in self._answers:
+                    self._keep(fresh_id, answer)
+                    self._keep(answer.id, answer)
+                    self._news.notify_all()
 
-    def get(self, request_id: str) -> bytes | None:
+        return reply
+
+    def _keep(self, each: str, answer: Answer | None) -> None:
+        self._answers[each] = answer
+        while len(self._answers) > self._kept:
+            self._answers.popitem(last=False)
+
+    def get(self, each: str) -> Answer | None:
         """The newest answer; None where there is none."""
         with self._news:
-            return self._answers.get(request_id)
+            return self._answers.get(each)
 
-    def first(self, ids: tuple[str, ...], timeout_s: float) -> bytes | None:
-        """Wait for an answer under any of these ids."""
+    def first(self, fresh_id: str, timeout_s: float) -> Answer | None:
+        """Wait for an answer."""
         with self._news:
-            self._news.wait_for(lambda: any(self._answers.get(each) for each in ids), timeout_s)
-            return next((found for each in ids if (found := self._answers.get(each))), None)
+            self._news.wait_for(lambda: self._answers.get(fresh_id), timeout_s)
+            return self._answers.get(fresh_id)

@@ -24,7 +24,7 @@ from edge_daemon.web.answers import Answers
 from edge_daemon.web.door import STRANGER, Door, Rules
 from edge_daemon.web.history import KEPT_S, newest
 from edge_daemon.web.live import Live
-from edge_daemon.web.sources import Sources
+from edge_daemon.web.sources import Answer, Sources
 from edge_daemon.web.state import PageState
 
 STATIC = Path(__file__).parent / "static"
@@ -166,31 +166,22 @@ class Pages:
         payload, verb, ask = bytes(body), request.path_params["verb"], self._sources.ask
         assert ask is not None
         fresh_id = f"http-{uuid.uuid4().hex}"
-        ids = (fresh_id, *_own_id(payload))
-        self._answers.expect(*ids)
+        reply = self._answers.expect(fresh_id)
 
-        def hand_in() -> bytes | None:
-            ask(verb, payload, fresh_id)
-            return self._answers.first(ids, ANSWER_S)
+        def hand_in() -> Answer | None:
+            ask(verb, payload, fresh_id, reply)
+            return self._answers.first(fresh_id, ANSWER_S)
 
         answer = await self._aside(hand_in)
         if answer is None:
-            return JSONResponse({"id": ids[-1], "status": "unanswered"}, 504)
-        return Response(answer, 200 if b'"error"' not in answer else 409, None, "application/json")
+            return JSONResponse({"id": fresh_id, "status": "unanswered"}, 504)
+        return Response(answer.body, 409 if answer.code else 200, None, "application/json")
 
     async def _answer(self, request: Request) -> Response:
-        body = self._answers.get(request.path_params["id"])
-        return _not_found() if body is None else Response(body, media_type="application/json")
-
-
-def _own_id(payload: bytes) -> tuple[str, ...]:
-    """The id that the request brings; whether it is a good one is not decided here."""
-    try:
-        document = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ()
-    found = document.get("id") if isinstance(document, dict) else None
-    return (found,) if isinstance(found, str) else ()
+        answer = self._answers.get(request.path_params["id"])
+        if answer is None:
+            return _not_found()
+        return Response(answer.body, media_type="application/json")
 
 
 def _health(request: Request, health: Health) -> Response:

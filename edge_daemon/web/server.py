@@ -43,7 +43,6 @@ class StatusPage:
     def __init__(self, listen: Listen, sources: Sources) -> None:
         self._listen = listen
         self._sources = sources
-        self._answers = Answers()
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
@@ -58,10 +57,6 @@ class StatusPage:
             return None
         host, port = self._socket.getsockname()[:2]
         return host, port
-
-    def deliver(self, request_id: str, payload: bytes) -> None:
-        """An answer for whoever asked by HTTP; from any thread, without waiting."""
-        self._answers.deliver(request_id, payload)
 
     def start(self) -> bool:
         """Listen. False, and a line in the log, where the address cannot be had."""
@@ -108,7 +103,7 @@ class StatusPage:
     async def _serve(self) -> None:
         assert self._socket is not None
         self._loop = asyncio.get_running_loop()
-        self._pages = Pages(self._sources, self._listen.rules, self._answers)
+        self._pages = Pages(self._sources, self._listen.rules, Answers())
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
         crowd = Crowd(self._listen.limits)
         config = uvicorn.Config(

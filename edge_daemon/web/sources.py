@@ -20,6 +20,22 @@ class Picture(Protocol):
     def jpeg(self) -> bytes: ...
 
 
+class Answer(Protocol):
+    """What a request is told; `code` says why it was refused, `body` is its JSON."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+TakeAnswer = Callable[[Answer], None]
+
+
 @dataclass(frozen=True)
 class Sources:
     """Everything that is shown.
@@ -40,5 +56,5 @@ class Sources:
     """All that is known of one entry of the timeline; None for an unknown one."""
     rejected: Callable[[str], bytes | None]
     """The picture of a rejected part by its file name; None for an unknown one."""
-    ask: Callable[[str, bytes, str], None] | None = None
-    """Hands in a request (verb, JSON, id to answer where it brings none); None: read only."""
+    ask: Callable[[str, bytes, str, TakeAnswer], None] | None = None
+    """Hands in a request: verb, JSON, an id where it brings none, its way back. None: read only."""

@@ -61,6 +61,7 @@ def test_a_comment_or_another_order_is_no_change(read: Read) -> None:
     ("text", "finding"),
     [
         ("models:\n  bottle: bottle", "2: models.bottle: should be name@version"),
+        ('hold: true\nreason: "a\\e[2Jb"', "2: reason: should be one line"),
         ("models:\n  BTL-500: can@1.0.0", "2: models.BTL-500: is linked to bottle, but can@1.0.0"),
         ("models:\n  JAR: bottle@1.0.0", "2: models.JAR: is neither a linked product nor"),
         ("models:\n  jar: jar@1.0.0", "2: models.jar: names jar, which no product is linked to"),

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from edge_daemon.control.answer import Answer
+from edge_daemon.control.arrivals import RequestArrived
+from edge_daemon.control.messages import MOST_WAITING, Incoming
 from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.trial import TrialLimits
+from edge_daemon.core.values import ModelChoice, Request, Verb
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from tests.sim.broker import Packet
@@ -394,3 +398,65 @@ def test_an_entry_of_nothing_is_not_written(station: Station) -> None:
     station.journal.commit = lambda entry: (written.append(entry), commit(entry))[1]  # type: ignore[method-assign]
     station.until_frames(50)
     assert written == []
+
+
+def ask_here(station: Station, verb: str, **fields: str) -> list[Answer]:
+    """By a sender that waits in this process, as a program at the control socket does."""
+    answers: list[Answer] = []
+    incoming = Incoming("here", b"", station.clock.now(), content=fields, reply=answers.append)
+    station.driver.post(RequestArrived(verb, incoming))
+    return answers
+
+
+def told(answers: list[Answer]) -> list[str]:
+    return [json.loads(answer.body)["status"] for answer in answers]
+
+
+def test_each_sender_gets_the_answers_to_its_own_request(station: Station) -> None:
+    """Asked again while it is under way, and once more when it is done: the same outcome."""
+    station.script.hold_loads()
+    first = ask_here(station, "swap", model=B2, id="one")
+    station.until_answer("one", stage="load")
+    again = ask_here(station, "swap", model=B2, id="one")
+    other = ask_here(station, "hold", id="one")
+    station.until(lambda: bool(other))
+    assert other[0].code == "precondition_failed"
+    station.script.open_loads()
+    station.until(lambda: bool(again) and again[-1].is_final)
+    assert told(again)[0] == "accepted"
+    assert again[-1].body == first[-1].body
+    late = ask_here(station, "swap", model=B2, id="one")
+    station.until(lambda: bool(late))
+    assert [answer.body for answer in late] == [first[-1].body]
+    assert [answer.is_final for answer in first].count(True) == 1
+    assert len(told(other)) == 1
+
+
+def test_a_sender_here_is_answered_on_mqtt_too(station: Station) -> None:
+    """With the same bytes, and in the same order."""
+    here = ask_here(station, "swap", model=B2, id="one")
+    station.outcome("one")
+    station.until(lambda: bool(here) and here[-1].is_final)
+    assert [json.loads(answer.body) for answer in here] == station.answers("one")
+
+
+def test_the_daemons_own_request_is_a_request_like_any_other(station: Station) -> None:
+    """A value needs no parsing; its id may be one of the station's own, and counts as an id."""
+    own = Request("desired-1-bottle", Verb.SWAP, ModelChoice("bottle", "2.0.0"), by="desired-state")
+    for times in (1, 2):
+        incoming = Incoming("here", b"", station.clock.now(), content=own)
+        station.driver.post(RequestArrived("swap", incoming))
+        station.until(lambda: statuses(station, own.id).count("succeeded") == times)  # noqa: B023
+    assert len(station.events("requested")) == 1
+
+
+def test_only_so_many_repeats_wait_for_one_outcome(station: Station) -> None:
+    """The first who asked keeps its place."""
+    station.script.hold_loads()
+    first = ask_here(station, "swap", model=B2, id="one")
+    station.until_answer("one", stage="load")
+    repeats = [ask_here(station, "swap", model=B2, id="one") for _ in range(MOST_WAITING + 5)]
+    station.until(lambda: bool(repeats[-1]))
+    station.script.open_loads()
+    station.until(lambda: first[-1].is_final and repeats[-1][-1].is_final)
+    assert sum(answers[-1].is_final for answers in repeats) == MOST_WAITING - 1

@@ -393,4 +393,5 @@ def test_nobody_uses_up_the_stations_own_ids() -> None:
     assert "own" in refused("swap", body).message
     correlated = refused("hold", b"", correlation=b"desired-3-0123abcd-hold")
     assert (correlated.code, correlated.request_id) == (Code.MALFORMED, "desired-3-0123abcd-hold")
-    assert read("swap", body, is_own=True).id == body["id"]
+    own = Request(body["id"], Verb.SWAP, ModelChoice("bottle", "1.0.0"))
+    assert read_request("swap", incoming(b"", content=own), "fresh") == own

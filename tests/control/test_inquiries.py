@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.control.answer import Answer
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
+from edge_daemon.control.local_socket import Question
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
@@ -26,24 +28,26 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self.journal = Journal.open(folder)
         self.ordered: list[QuarantineOrdered] = []
-        self.delivered: list[tuple[str, dict[str, Any]]] = []
+        self.answers: list[tuple[str, dict[str, Any]]] = []
         self.told = threading.Event()
         self.clock = SimClock()
         self.inquiries = Inquiries(
             self.journal,
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
-            self._deliver,
             self.clock,
         )
 
-    def _deliver(self, answer_id: str, body: bytes) -> None:
-        self.delivered.append((answer_id, json.loads(body)))
+    def _reply(self, answer: Answer) -> None:
+        assert answer.is_final
+        self.answers.append((answer.id, json.loads(answer.body)))
         self.told.set()
 
-    def ask(self, verb: str, **document: Any) -> Any:
-        answer = self.inquiries.answer(verb, document, "a-1")
-        return None if answer is None else json.loads(answer)
+    def ask(self, verb: str, **fields: Any) -> Any:
+        """The answer, or None where it comes later."""
+        before = len(self.answers)
+        self.inquiries.answer(Question("a-1", verb, fields, self._reply))
+        return self.answers[-1][1] if len(self.answers) > before else None
 
 
 @pytest.fixture
@@ -70,10 +74,11 @@ def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
     room.journal.commit(Entry(audit=(AuditRow(0.0, "event", b'{"x":1}'),)))
     answer = room.ask("audit")
     assert (answer["rows"][0]["body"], answer["faults"]) == ({"x": 1}, None)
-    assert room.ask("audit", verify=True) is None
+    room.told.clear()
+    room.ask("audit", verify=True)
     assert room.told.wait(30.0)
-    assert room.delivered[0][0] == "a-1"
-    assert room.delivered[0][1]["faults"] == []
+    assert room.answers[-1][0] == "a-1"
+    assert room.answers[-1][1]["faults"] == []
 
 
 def test_the_trail_is_held_against_the_heads_that_are_given(room: Room) -> None:
@@ -82,7 +87,7 @@ def test_the_trail_is_held_against_the_heads_that_are_given(room: Room) -> None:
     head = room.journal.audit_head()
     room.ask("audit", verify=True, heads=[[head.seq, head.hash], [1, "0" * 64]])
     assert room.told.wait(30.0)
-    assert room.delivered[0][1]["faults"] == ["Row 1 is not what it was when its hash was kept."]
+    assert room.answers[0][1]["faults"] == ["Row 1 is not what it was when its hash was kept."]
 
 
 def test_an_orders_product_is_told_where_it_came_with_one(room: Room) -> None:
@@ -108,9 +113,9 @@ def test_a_quarantine_is_answered_when_the_driver_has_done_it(room: Room) -> Non
     assert room.ask("quarantine", model="bottle@1.0.0", reason="blurred", by="kim") is None
     order = room.ordered[0]
     assert (order.ref, order.reason, order.by) == (BundleRef("bottle", "1.0.0"), "blurred", "kim")
-    assert room.delivered == []
+    assert room.answers == []
     order.answered(None)
-    assert room.delivered[0] == ("a-1", {"id": "a-1", "status": "succeeded"})
+    assert room.answers[0] == ("a-1", {"id": "a-1", "status": "succeeded"})
     room.ask("unquarantine", model="bottle@1.0.0")
     assert room.ordered[1].reason is None
 
@@ -123,8 +128,8 @@ def test_who_is_to_blame_is_told(room: Room, error: Any, status: str) -> None:
     """The sender's fault is rejected, this box's is failed."""
     room.ask("quarantine", model="bottle@1.0.0")
     room.ordered[0].answered(error)
-    assert room.delivered[0][1]["status"] == status
-    assert room.delivered[0][1]["error"]["message"] == error.message
+    assert room.answers[0][1]["status"] == status
+    assert room.answers[0][1]["error"]["message"] == error.message
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import queue
 import socket
 import stat
 import tempfile
@@ -15,41 +16,40 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control import payloads
+from edge_daemon.control.answer import accepted, outcome, progress, refused
 from edge_daemon.control.inbox import RefusedRequest, read_request
-from edge_daemon.control.local_socket import MAX_CLIENTS, LocalSocket, LocalSocketError, ask
+from edge_daemon.control.local_client import LocalSocketError, ask
+from edge_daemon.control.local_socket import MAX_CLIENTS, LocalSocket
 from edge_daemon.control.messages import Incoming
-from edge_daemon.core.values import Refusal, Status
+from edge_daemon.core.values import Status
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
 
-Answer = Callable[[LocalSocket, str, Incoming], None]
+Door = Callable[[str, Incoming], None]
 
 
-def accept_and_succeed(served: LocalSocket, verb: str, incoming: Incoming) -> None:
-    """A driver in three lines: it reads the request, and each answer goes to the socket."""
+def accept_and_succeed(verb: str, incoming: Incoming) -> None:
+    """A driver in three lines: it reads the request, and each answer goes its way back."""
     try:
         request = read_request(verb, incoming, "drivers-own")
     except RefusedRequest as error:
-        refusal = Refusal.of(error)
-        rejected = payloads.outcome(error.request_id, Status.REJECTED, refusal=refusal)
-        served.deliver(error.request_id, rejected)
+        incoming.reply(refused(error.request_id, error))
         return
-    served.deliver(request.id, payloads.accepted(request.id))
-    served.deliver(request.id, payloads.progress(request.id, "loading", 1.0))
+    incoming.reply(accepted(request.id))
+    incoming.reply(progress(request.id, "loading", 1.0))
     detail = f"{request.verb.value} {request.model} {request.by}"
-    served.deliver(request.id, payloads.outcome(request.id, Status.SUCCEEDED, detail=detail))
+    incoming.reply(outcome(request.id, Status.SUCCEEDED, detail=detail))
 
 
 @contextmanager
-def serving(answer: Answer = accept_and_succeed) -> Iterator[Path]:
+def serving(door: Door = accept_and_succeed) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="eds-") as folder:
         path = Path(folder) / "control.sock"
         ids = itertools.count()
         served = LocalSocket(
             path,
-            lambda verb, incoming: answer(served, verb, incoming),
-            lambda: b'{"active":null}',
+            door,
+            lambda: {"active": None},
             SystemClock(),
             lambda: f"local-{next(ids)}",
         )
@@ -121,10 +121,10 @@ def test_a_line_without_end_is_cut_off() -> None:
 def test_a_driver_that_raises_leaves_nobody_waiting() -> None:
     """The client is told by the end of its connection; the next one is served."""
 
-    def fail(served: LocalSocket, verb: str, incoming: Incoming) -> None:
+    def fail(verb: str, incoming: Incoming) -> None:
         if verb == "swap":
             raise RuntimeError("planted")
-        accept_and_succeed(served, verb, incoming)
+        accept_and_succeed(verb, incoming)
 
     with serving(fail) as path:
         with pytest.raises(LocalSocketError, match="before the outcome"):
@@ -133,16 +133,34 @@ def test_a_driver_that_raises_leaves_nobody_waiting() -> None:
 
 
 def test_two_clients_hear_their_own_answers() -> None:
-    """Answers go by id, and one that waits does not hold the other."""
+    """One that waits does not hold the other, and hears nothing of it under the same id."""
 
-    def answer(served: LocalSocket, verb: str, incoming: Incoming) -> None:
+    def door(verb: str, incoming: Incoming) -> None:
         if verb != "swap":
-            accept_and_succeed(served, verb, incoming)
+            accept_and_succeed(verb, incoming)
 
-    with serving(answer) as path, socket.socket(socket.AF_UNIX) as waiting:
-        waiting.connect(str(path))
-        waiting.sendall(b'{"verb":"swap","id":"slow","model":"b"}\n')
-        assert asked(path, "hold", id="quick")[-1]["id"] == "quick"
+    with serving(door) as path, connected(path) as waiting:
+        waiting.sendall(b'{"verb":"swap","id":"same","model":"b"}\n')
+        assert asked(path, "hold", id="same")[-1]["status"] == "succeeded"
+        waiting.sendall(b'{"verb":"state"}\n')
+        assert waiting.recv(4096) == b'{"active":null}\n'
+
+
+def test_an_answer_to_a_client_that_is_gone_is_dropped() -> None:
+    """Its request goes on; whoever comes next hears its own answers only."""
+    came: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+
+    def door(verb: str, incoming: Incoming) -> None:
+        came.put(incoming)
+        if verb == "hold":
+            accept_and_succeed(verb, incoming)
+
+    with serving(door) as path:
+        with connected(path, b'{"verb":"swap","id":"left","model":"b"}\n'):
+            left = came.get(timeout=20.0)
+        assert asked(path, "hold")[-1]["status"] == "succeeded"  # the end before it was seen
+        left.reply(outcome("left", Status.SUCCEEDED))
+        assert {answer["id"] for answer in asked(path, "hold", id="next")} == {"next"}
 
 
 def test_only_the_group_may_command_and_the_file_goes_with_the_daemon() -> None:
@@ -156,7 +174,7 @@ def test_only_the_group_may_command_and_the_file_goes_with_the_daemon() -> None:
 def test_a_second_daemon_does_not_take_the_socket() -> None:
     """Two daemons on one state folder are an error that is said."""
     with serving() as path:
-        second = LocalSocket(path, lambda *_: None, lambda: b"{}", SystemClock(), lambda: "x")
+        second = LocalSocket(path, lambda *_: None, dict, SystemClock(), lambda: "x")
         with pytest.raises(BoxError, match="Another daemon"):
             second.start()
         assert asked(path, "state")
@@ -168,7 +186,7 @@ def test_a_file_left_by_a_killed_daemon_is_replaced() -> None:
         path = Path(folder) / "control.sock"
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
-        served = LocalSocket(path, lambda *_: None, lambda: b"{}", SystemClock(), lambda: "x")
+        served = LocalSocket(path, lambda *_: None, dict, SystemClock(), lambda: "x")
         served.start()
         assert asked(path, "state") == [{}]
         served.stop()
@@ -202,7 +220,7 @@ def test_silent_clients_shut_nobody_out() -> None:
 
 def test_clients_that_wait_keep_their_places_and_the_next_is_told() -> None:
     """A request on its way is not dropped for another; a done one leaves its place."""
-    with serving(lambda served, verb, incoming: None) as path:
+    with serving(lambda verb, incoming: None) as path:
         waiting = [connected(path, b'{"verb":"hold","id":"w"}\n') for _ in range(MAX_CLIENTS)]
         for sock in waiting:  # heard once the answer to what follows it came
             sock.sendall(b'{"verb":"state"}\n')

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from edge_daemon.control import payloads
+from edge_daemon.control.answer import accepted, outcome, progress
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -65,15 +66,15 @@ def test_an_uninspected_frame_has_a_reason_and_no_model() -> None:
 
 def test_the_answers_of_a_request() -> None:
     """accepted, progress, an outcome with its error and the gate's checks."""
-    assert json.loads(payloads.accepted("7")) == {"id": "7", "status": "accepted"}
-    assert json.loads(payloads.progress("7", "loading", 412.9)) == {
+    assert json.loads(accepted("7").body) == {"id": "7", "status": "accepted"}
+    assert json.loads(progress("7", "loading", 412.9).body) == {
         "id": "7",
         "status": "progress",
         "stage": "loading",
         "elapsed_ms": 412,
     }
     refusal = Refusal(Code.GATE_FAILED, "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
-    assert json.loads(payloads.outcome("7", Status.REJECTED, refusal=refusal)) == {
+    assert json.loads(outcome("7", Status.REJECTED, refusal=refusal).body) == {
         "id": "7",
         "status": "rejected",
         "error": {
@@ -98,7 +99,7 @@ def test_a_receipt_has_every_field_of_the_contract() -> None:
         requested_at=payloads.iso_utc(TEN),
         checks=payloads.check_lines((Check("latency", True, 1.1, 1.5),)),
     )
-    read = json.loads(payloads.outcome("7", Status.SUCCEEDED, receipt=receipt))["receipt"]
+    read = json.loads(outcome("7", Status.SUCCEEDED, receipt=receipt).body)["receipt"]
     assert set(read) == set(
         "swap_id request_id verb boot from to sha256 by reason requested_at cutover_frame"  # noqa: SIM905
         " cutover_at pause_ms stages_ms frames latency_ms checks accepted audit".split()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.control import payloads
+from edge_daemon.control.answer import outcome
 from edge_daemon.control.shorten import shortened
 from edge_daemon.core.values import Check, Refusal, Status
 from edge_daemon.errors import Code
@@ -24,10 +25,10 @@ RECEIPT = payloads.Receipt(
     reason="r" * 500,
     checks=payloads.check_lines(CHECKS),
 )
-SUCCEEDED = payloads.outcome("42", Status.SUCCEEDED, receipt=RECEIPT)
-REJECTED = payloads.outcome(
+SUCCEEDED = outcome("42", Status.SUCCEEDED, receipt=RECEIPT).body
+REJECTED = outcome(
     "42", Status.REJECTED, refusal=Refusal(Code.GATE_FAILED, "m" * 300, "h" * 300, CHECKS)
-)
+).body
 SWAPPED = payloads.encode(
     payloads.Event(type="swapped", time="then", boot="b", model="bottle@2.0.0", receipt=RECEIPT)
 )

@@ -10,7 +10,7 @@ import msgspec
 from edge_daemon.errors import CameraError
 from edge_daemon.host.health import Health
 from edge_daemon.web.history import History, Second
-from edge_daemon.web.sources import Sources
+from edge_daemon.web.sources import Sources, TakeAnswer
 from edge_daemon.web.state import BrokerLine, CameraLine, HealthLine, PageState, SwapEntry
 
 NOW = "2026-11-22T10:00:00.000Z"
@@ -28,7 +28,7 @@ class House:
     def __init__(self) -> None:
         self.good = True
         self.looks = 0
-        self.asked: list[tuple[str, bytes, str]] = []
+        self.asked: list[tuple[str, bytes, str, TakeAnswer]] = []
         self.history = History()
         self.watchers = 0
         self.most_watchers = 0
@@ -88,8 +88,8 @@ class House:
     def health(self) -> Health:
         return Health(self.good, () if self.good else ("no inference completed for 11 s",))
 
-    def ask(self, verb: str, payload: bytes, fresh_id: str) -> None:
-        self.asked.append((verb, payload, fresh_id))
+    def ask(self, verb: str, payload: bytes, fresh_id: str, reply: TakeAnswer) -> None:
+        self.asked.append((verb, payload, fresh_id, reply))
 
     def sources(self, *, commands: bool = False) -> Sources:
         return Sources(

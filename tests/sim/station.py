@@ -213,7 +213,6 @@ class Station:
             metrics=self.metrics,
             clock=self.clock,
             wake_outbox=self.outbox.wake,
-            deliver=lambda request_id, body: None,
         )
         self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
         reader = compile_source(OrderSource(topic="mes/orders", preset="flat"))

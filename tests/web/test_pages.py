@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from edge_daemon.control.answer import Answer
 from edge_daemon.web.answers import Answers
 from edge_daemon.web.door import COMMAND_HEADER, Rules
 from edge_daemon.web.pages import MAX_REQUEST_BYTES, STATIC, Pages
@@ -21,6 +22,11 @@ from tests.sim.house import House
 
 _T = TypeVar("_T")
 COMMAND = {COMMAND_HEADER: "1", "content-type": "application/json"}
+
+
+def said(answer_id: str, body: bytes, code: str = "") -> Answer:
+    """An answer, as the control room gives it."""
+    return Answer(answer_id, msgspec.Raw(body), code=code)
 
 
 @asynccontextmanager
@@ -169,18 +175,38 @@ def test_a_request_goes_through_the_same_door_and_is_answered() -> None:
             )
             while not house.asked:
                 await asyncio.sleep(0)
-            fresh_id = house.asked[0][2]
-            answers.deliver("another", b"{}")
-            answers.deliver(fresh_id, b'{"id":"x","status":"accepted"}')
+            _, _, fresh_id, reply = house.asked[0]
+            answers.expect("another")(said("another", b"{}"))
+            reply(said("x", b'{"id":"x","status":"accepted"}'))
             first = await post
-            answers.deliver(fresh_id, b'{"id":"x","status":"succeeded"}')
-            return first, await client.get(f"/api/answers/{fresh_id}")
+            reply(said("x", b'{"id":"x","status":"succeeded"}'))
+            later = await client.get(f"/api/answers/{fresh_id}")
+            assert (await client.get("/api/answers/x")).content == later.content
+            return first, later
 
     first, later = talk(ask)
-    verb, payload, _ = house.asked[0]
+    verb, payload, *_ = house.asked[0]
     assert (verb, json.loads(payload)) == ("swap", {"model": "bottle@1.4.0"})
     assert (first.status_code, first.json()["status"]) == (200, "accepted")
     assert later.json()["status"] == "succeeded"
+
+
+def test_a_refusal_is_a_conflict_whatever_its_words_are() -> None:
+    """The code says so, not the text: a request may well speak of an "error"."""
+    house = House()
+
+    async def ask(answer: Answer) -> int:
+        async with visit(house, commands=True) as client:
+            post = asyncio.ensure_future(
+                client.post("/api/request/hold", headers=COMMAND, content=b"{}")
+            )
+            while not house.asked:
+                await asyncio.sleep(0)
+            house.asked.pop()[3](answer)
+            return (await post).status_code
+
+    assert talk(lambda: ask(said("x", b'{"detail":""error""}'))) == 200
+    assert talk(lambda: ask(said("x", b"{}", "gate_failed"))) == 409
 
 
 def test_a_request_that_is_no_json_or_too_large_is_not_handed_in() -> None:
@@ -204,9 +230,8 @@ def test_a_request_that_is_no_json_or_too_large_is_not_handed_in() -> None:
 def test_answers_are_kept_for_few_and_the_oldest_goes() -> None:
     """Whoever never comes back for an answer costs nothing for long."""
     answers = Answers(kept=2)
-    for each in ("a", "b", "c"):
-        answers.expect(each)
-        answers.deliver(each, each.encode())
-    assert [answers.get(each) for each in "abc"] == [None, b"b", b"c"]
-    answers.deliver("unknown", b"x")
-    assert answers.get("unknown") is None
+    ways = {each: answers.expect(each) for each in "abc"}
+    for each, reply in ways.items():
+        reply(said(each, each.encode()))
+    assert answers.get("a") is None
+    assert [found.body for each in "bc" if (found := answers.get(each))] == [b"b", b"c"]

@@ -1,0 +1,114 @@
+"""What a request is told: a value on its way back, made into bytes where it leaves the house.
+
+A sender that waits in this process (a program at the control socket, a browser) gives its way back
+with the request: a callable that takes each answer. MQTT's way back is an address, which the
+journal keeps over a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Union
+
+import msgspec
+
+from edge_daemon.control.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
+from edge_daemon.core.values import Refusal, Status
+from edge_daemon.errors import EdgeDaemonError, StateError
+
+Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]
+"""What the wire shows; `Raw` is JSON already."""
+
+FINAL = frozenset(Status) - {Status.ACCEPTED, Status.PROGRESS}
+"""Nothing follows these."""
+OUTCOMES = frozenset(status.value for status in FINAL)
+"""The same, as the wire has them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to the request or question `id`.
+
+    `code`: why it was not done, a code of the contract; empty for all else.
+    """
+
+    id: str
+    payload: Payload
+    is_final: bool = True
+    code: str = ""
+
+    @cached_property
+    def body(self) -> bytes:
+        """The payload as JSON, the same bytes on every way."""
+        return encode(self.payload)
+
+
+TakeAnswer = Callable[[Answer], None]
+"""A way back: called from any thread, must not raise or wait. Whoever is gone is told nothing."""
+
+
+def nobody(_: Answer) -> None:
+    """The way back of a sender that does not wait here."""
+
+
+def accepted(request_id: str) -> Answer:
+    """The first answer of a request that will be carried out."""
+    return Answer(request_id, Accepted(request_id), is_final=False)
+
+
+def progress(request_id: str, stage: str, elapsed_ms: float) -> Answer:
+    """An answer on the way; `elapsed_ms` since the request was accepted."""
+    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms))
+    return Answer(request_id, payload, is_final=False)
+
+
+def outcome(
+    request_id: str,
+    status: Status,
+    *,
+    receipt: Receipt | None = None,
+    refusal: Refusal | None = None,
+    detail: str | None = None,
+) -> Answer:
+    """The one outcome; `refusal` where it is not `succeeded`."""
+    error = None if refusal is None else error_line(refusal)
+    payload = Outcome(request_id, status.value, receipt, error, detail)
+    return Answer(request_id, payload, code="" if error is None else error.code)
+
+
+def refused(request_id: str, error: EdgeDaemonError) -> Answer:
+    """The outcome of what could not be done: `failed` where this box is to blame."""
+    refusal = Refusal.of(error)
+    return outcome(request_id, refusal.status, refusal=refusal)
+
+
+# --------------------------------------------------------------------------- from the journal
+
+
+class KeptError(msgspec.Struct, frozen=True):
+    """Why not."""
+
+    code: str = ""
+    message: str = ""
+
+
+class KeptOutcome(msgspec.Struct, frozen=True):
+    """What must be known of an outcome in the journal, whichever version wrote it."""
+
+    status: Status
+    error: KeptError = KeptError()
+
+
+def read_outcome(body: bytes) -> KeptOutcome:
+    """The outcome in the journal; raises StateError for anything else."""
+    try:
+        return msgspec.json.decode(body, type=KeptOutcome)
+    except ValueError as error:
+        raise StateError(f"An outcome in the journal cannot be read: {error}.") from error
+
+
+def kept(request_id: str, body: bytes) -> Answer:
+    """The outcome in the journal once more, byte by byte; raises StateError for anything else."""
+    return Answer(request_id, msgspec.Raw(body), code=read_outcome(body).error.code)
