@@ -27,6 +27,8 @@ from edge_daemon.slots import wire
 
 Pixels = NDArray[np.uint8]
 
+_GO = "go"
+
 
 class Behaviour(str, Enum):
     GOOD = "good"
@@ -40,6 +42,7 @@ class Behaviour(str, Enum):
     SEGFAULT_AT_INFER = "segfault_at_infer"
     EXIT_AT_INFER = "exit_at_infer"
     LOST_AT_INFER = "lost_at_infer"
+    HELD_AT_INFER = "held_at_infer"  # until `let_go` is called
     NAN = "nan"
     FLOOD = "flood"  # more detections than anybody could mean
     GARBAGE = "garbage"  # bytes of its own on the worker's socket
@@ -71,6 +74,7 @@ class SimEngine:
         self._weights = b""
         self._behaviour = Behaviour.GOOD
         self._classes: tuple[str, ...] = ()
+        self._go: Path | None = None
 
     def warm(self) -> None:
         if self._warm_fault == "raise":
@@ -89,6 +93,8 @@ class SimEngine:
             raise BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
         if self._behaviour is Behaviour.HANG_AT_LOAD:
             _hang()
+        if self._behaviour is Behaviour.HELD_AT_INFER:
+            self._go = order.weights.with_name(_GO)
         if self._behaviour is Behaviour.DIE_AT_LOAD:
             os.kill(os.getpid(), signal.SIGKILL)
         self._classes = tuple(facts["classes"])
@@ -96,6 +102,8 @@ class SimEngine:
         return ModelFacts(self._classes, str(facts["task"]))
 
     def infer(self, pixels: Pixels) -> Sight:
+        while self._go is not None and not self._go.exists():
+            time.sleep(0.005)
         found = Sighting.of(pixels, self._classes)
         fault = _INFER_FAULTS.get(self._behaviour)
         return fault(found) if fault else Sight(found)
@@ -111,6 +119,11 @@ def write_weights(
     path = folder / f"weights-{behaviour.value}.sim"
     path.write_text(json.dumps({"classes": classes, "task": "detect"}), encoding="utf-8")
     return path
+
+
+def let_go(folder: Path) -> None:
+    """Let every engine judge that was held, with weights in this folder."""
+    (folder / _GO).touch()
 
 
 def behaviour_of(weights: Path) -> Behaviour:
