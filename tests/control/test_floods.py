@@ -77,6 +77,39 @@ def test_an_order_waits_for_no_row_of_requests(station: Station) -> None:
     assert station.looks == 0
 
 
+def test_a_look_at_the_store_keeps_nobody_but_requests_waiting(station: Station) -> None:
+    """One look for all of them, on a thread of its own. Meanwhile the line changes over; then each
+    is answered, in the order in which they came."""
+    broken = station.folder / "store" / "bottle" / "3.0.0"
+    broken.mkdir()
+    (broken / "model.yaml").write_text("name: [")
+    heard = station.broker.watch("#")
+    station.may_look.clear()
+    asked = [station.send("swap", model="bottle@3.0.0") for _ in range(150)]
+    asked += [station.send("swap", model="bottle@99.0.0") for _ in range(150)]
+    station.order("CAN")
+    station.until_active(CAN)
+    assert station.looks == 1
+    assert not any(station.answers(request) for request in asked)
+    station.may_look.set()
+    codes = [station.outcome(request)["error"]["code"] for request in asked]
+    assert codes == ["invalid_bundle"] * 150 + ["unknown_model"] * 150
+    told = [packet.json()["id"] for packet in heard if packet.topic.endswith("response/swap")]
+    assert told == asked
+
+
+def test_a_store_that_cannot_be_looked_at_costs_an_answer(station: Station) -> None:
+    """And no more than that: the driver goes on."""
+    (station.folder / "store" / "bottle" / "3.0.0").mkdir()
+
+    def fail() -> None:
+        raise OSError("planted")
+
+    station.may_look.wait = lambda _: fail()  # type: ignore[assignment,method-assign]
+    assert station.ask("swap", model="bottle@3.0.0")["error"]["code"] == "unknown_model"
+    assert station.ask("hold")["status"] == "succeeded"
+
+
 def test_unknown_models_cost_no_look_at_the_store(station: Station) -> None:
     """By version, by name, and one that lies there and is refused: a look a second at most."""
     broken = station.folder / "store" / "bottle" / "3.0.0"
