@@ -29,7 +29,7 @@ from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
-from edge_daemon.slots.scratch import BYTES_LIMIT, LARGE_BYTES_LIMIT, clear, excess
+from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, Allowance, clear, excess
 from edge_daemon.slots.slot import HUNG_S
 
 _log = structlog.get_logger()
@@ -88,12 +88,12 @@ class WorkerProcess:
         process: subprocess.Popen[bytes],
         end: wire.SlotEnd,
         scratch: str,
-        scratch_bytes: int = BYTES_LIMIT,
+        allowed: Allowance = Allowance(),
     ) -> None:
         self._process = process
         self._end = end
         self._scratch = scratch
-        self._scratch_bytes = scratch_bytes
+        self._allowed = allowed
         self._overrun = ""  # what of it was too much
         self._gone = threading.Event()
         self._starting = threading.Lock()
@@ -120,6 +120,9 @@ class WorkerProcess:
     def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
         # Each its own: what one worker writes there no other may trust, or even see.
         scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
+        allowed = Allowance.on_disk_of(scratch)
+        if spec.large_files:
+            allowed = Allowance(LARGE_BYTES_LIMIT)
         ours, theirs = wire.pair()
         fd = theirs.fileno()
         arguments = ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
@@ -141,8 +144,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        limit = LARGE_BYTES_LIMIT if spec.large_files else BYTES_LIMIT
-        return cls(process, wire.SlotEnd(ours), scratch, limit)
+        return cls(process, wire.SlotEnd(ours), scratch, allowed)
 
     @property
     def pid(self) -> int:
@@ -276,7 +278,7 @@ class WorkerProcess:
     def _guard(self) -> None:
         """End the worker when it writes too much: nothing else bounds a folder for a plain user."""
         while not self._gone.wait(_LOOK_S):
-            self._overrun = excess(self._scratch, self._scratch_bytes)
+            self._overrun = excess(self._scratch, self._allowed)
             if self._overrun:
                 _log.error("worker_wrote_too_much", worker=self.pid, found=self._overrun)
                 self.kill()

@@ -11,7 +11,9 @@ import ctypes
 import json
 import os
 import signal
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,6 +26,7 @@ from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, Code, SlotLost
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
 from edge_daemon.slots import wire
+from tests.sim import hog
 
 Pixels = NDArray[np.uint8]
 
@@ -51,6 +54,8 @@ class Behaviour(str, Enum):
     AHEAD = "ahead"  # answers to questions that were not asked yet
     FAR_BOX = "far_box"  # an object where there is no picture
     NAN_BOX = "nan_box"  # a NaN that the engine lets through
+    FILL_BYTES = "fill_bytes"  # all of the disk under its scratch folder, and then it hangs
+    FILL_FILES = "fill_files"
     CHATTER = "chatter"  # writes to stdout and stderr
 
 
@@ -204,6 +209,16 @@ def _chatter(found: tuple[Detection, ...]) -> Sight:
     return Sight(found)
 
 
+def _fill(take: Callable[[], None]) -> Callable[[tuple[Detection, ...]], Sight]:
+    def fill(found: tuple[Detection, ...]) -> Sight:
+        os.chdir(tempfile.gettempdir())
+        take()
+        _hang()
+        return Sight(found)
+
+    return fill
+
+
 def _shout(packet: bytes) -> None:
     """Write to this worker's own socket, as hostile code in a model could."""
     arguments = Path("/proc/self/cmdline").read_bytes().split(b"\0")
@@ -226,4 +241,6 @@ _INFER_FAULTS = {
     Behaviour.FAR_BOX: _far_box,
     Behaviour.NAN_BOX: _nan_box,
     Behaviour.CHATTER: _chatter,
+    Behaviour.FILL_BYTES: _fill(hog.take_bytes),
+    Behaviour.FILL_FILES: _fill(hog.take_files),
 }
