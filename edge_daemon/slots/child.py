@@ -29,7 +29,7 @@ from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
-from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, Allowance, clear, excess
+from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear, excess
 from edge_daemon.slots.slot import HUNG_S
 
 _log = structlog.get_logger()
@@ -88,7 +88,7 @@ class WorkerProcess:
         process: subprocess.Popen[bytes],
         end: wire.SlotEnd,
         scratch: str,
-        allowed: Allowance = Allowance(),
+        allowed: Allowance = USUAL,
     ) -> None:
         self._process = process
         self._end = end

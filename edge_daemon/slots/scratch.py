@@ -119,7 +119,10 @@ class Allowance:
         return cls(max(size, _LEAST_BYTES), max(files, _LEAST_FILES))
 
 
-def excess(folder: str, allowed: Allowance = Allowance()) -> str:
+USUAL = Allowance()
+
+
+def excess(folder: str, allowed: Allowance = USUAL) -> str:
     """What is too much in a folder, or "". Costs no more looks than files are allowed."""
     files = used = 0
     pending = [(folder, 0)]
