@@ -109,7 +109,7 @@ class Driver:
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
         self._queue = WaitingRoom()
-        self._lookout = Lookout(rooms.look_again, self.call)
+        self._lookout = Lookout(rooms.newcomers, rooms.look_again, self.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -217,27 +217,19 @@ class Driver:
             return
         if request.verb is Verb.SNAPSHOT:
             self._rooms.desk.snapshot(request)
-        elif self._may_be_news(request):
+        elif self._lookout.may_find(request.model, self._state):
             self._lookout.look(partial(self._accept, request))
         else:
             self._accept(request)
 
-    def _may_be_news(self, request: Request) -> bool:
-        """A model, or a newer version of it, may be in the store without being known yet."""
-        choice = request.model
-        if choice is None:
-            return False
-        is_open = choice.version is None or selection.choose(self._state, choice) is None
-        return is_open and self._rooms.newcomers.may_hide(choice, self._state)
+    def _accept(self, request: Request, seen: StoreChanged | None = None) -> None:
+        self._note(seen)
+        self._step(RequestReceived(request, self._rooms.line.next_frame))
 
-    def _take_news(self, seen: StoreChanged | None) -> None:
+    def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
         if seen is not None and (seen.available, seen.refused) != known:
             self._step(seen)
-
-    def _accept(self, request: Request, seen: StoreChanged | None = None) -> None:
-        self._take_news(seen)
-        self._step(RequestReceived(request, self._rooms.line.next_frame))
 
     def _orders_arrived(self, arrivals: Orders) -> None:
         """One commit for all of them; each stamps its own frames."""
@@ -267,20 +259,18 @@ class Driver:
         held_back = self._state.quarantine_reason(ref) is not None
         if order.reason is None and not held_back:
             order.answered(SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED))
-            return
-        if selection.find(self._state, ref) is None and not held_back:
-            self._lookout.look(partial(self._quarantine_looked_for, order))
+        elif held_back or selection.find(self._state, ref) is not None:
+            self._quarantine(order)
+        else:
+            self._lookout.look(partial(self._quarantine_newcomer, order))
+
+    def _quarantine_newcomer(self, order: QuarantineOrdered, seen: StoreChanged | None) -> None:
+        self._note(seen)
+        if selection.find(self._state, order.ref) is None:
+            why, hint = f"{order.ref} is not in the store.", "See: edge-daemon models list"
+            order.answered(SenderError(why, hint=hint, code=Code.UNKNOWN_MODEL))
         else:
             self._quarantine(order)
-
-    def _quarantine_looked_for(self, order: QuarantineOrdered, seen: StoreChanged | None) -> None:
-        self._take_news(seen)
-        if selection.find(self._state, order.ref) is not None:
-            self._quarantine(order)
-            return
-        hint = "See: edge-daemon models list"
-        why = f"{order.ref} is not in the store."
-        order.answered(SenderError(why, hint=hint, code=Code.UNKNOWN_MODEL))
 
     def _quarantine(self, order: QuarantineOrdered) -> None:
         desk = self._rooms.desk

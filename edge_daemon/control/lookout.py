@@ -13,7 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from edge_daemon.control.newcomers import Newcomers
+from edge_daemon.core import selection
 from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.state import State
+from edge_daemon.core.values import ModelChoice
 
 _log = structlog.get_logger(__name__)
 
@@ -26,11 +30,18 @@ class Lookout:
     """Only the driver's thread calls it.
 
     Args:
+        newcomers: tells, by one folder, whether a look is worth its while.
         look: reads the store; on a thread of its own, may raise anything.
         call: has brief work done on the driver's thread; from any thread.
     """
 
-    def __init__(self, look: Callable[[], StoreChanged], call: Callable[[Work], None]) -> None:
+    def __init__(
+        self,
+        newcomers: Newcomers,
+        look: Callable[[], StoreChanged],
+        call: Callable[[Work], None],
+    ) -> None:
+        self._newcomers = newcomers
         self._look = look
         self._call = call
         self._scout = ThreadPoolExecutor(1, thread_name_prefix="store-look")
@@ -43,6 +54,12 @@ class Lookout:
             self._waiting.append(work)
         else:
             work()
+
+    def may_find(self, choice: ModelChoice | None, state: State) -> bool:
+        """Whether this model, or a newer version of it, may be there without being known yet."""
+        if choice is None or (choice.version and selection.choose(state, choice) is not None):
+            return False
+        return self._newcomers.may_hide(choice, state)
 
     def look(self, then: Then) -> None:
         """Go on with `then` when the store was looked at; returns at once."""
