@@ -13,7 +13,7 @@ import structlog
 
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.wording import public
-from edge_daemon.errors import BundleError
+from edge_daemon.errors import EdgeDaemonError
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class Failures:
     def __init__(
         self,
         count: Callable[[], int],
-        latest: Callable[[], BundleError | None],
+        latest: Callable[[], EdgeDaemonError | None],
         tell: Callable[[EventName, str], None],
     ) -> None:
         self._count = count

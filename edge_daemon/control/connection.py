@@ -18,7 +18,6 @@ import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.control import payloads
@@ -34,7 +33,7 @@ from edge_daemon.control.paho_client import (
     reported,
 )
 from edge_daemon.control.sending import Sending
-from edge_daemon.control.stored_orders import StoredOrders
+from edge_daemon.control.subscription import Subscription
 from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.control.underway import Outgoing, Unacknowledged
 from edge_daemon.host.clock import Clock
@@ -90,7 +89,9 @@ class Connection:
         self._network: threading.Thread | None = None
         self.joined_at: float | None = None
         self._reason = 0
-        self._stored_orders = StoredOrders(spec.order_filters, is_v5=self._is_v5)
+        self._subscription = Subscription(
+            spec.topics.requests, spec.order_filters, is_v5=self._is_v5
+        )
         self._client = self._make_client()
         self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
 
@@ -213,21 +214,13 @@ class Connection:
             self._past.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
-            self._subscribe(client)
+            self._subscription.make(
+                client,
+                is_numbered=getattr(properties, "SubscriptionIdentifierAvailable", 1) == 1,
+                was_taken_over=self._past.link.was_taken_over,
+            )
             log = _log.debug if self._past.link.keeps_falling else _log.info
             log("broker_joined", session_present=flags.session_present)
-
-    def _subscribe(self, client: paho.Client) -> None:
-        """Requests and orders in one packet; on a session that stands it changes nothing."""
-        requests, orders = self._spec.topics.requests, self._spec.order_filters
-        if not self._is_v5:
-            client.subscribe([(name, 1) for name in (requests, *orders)])
-            return
-        # Requests: what is retained is never sent on subscribing, and known if it slips through.
-        # Orders: what is retained is the order that runs, sent once when the session is new.
-        for_requests = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
-        for_orders = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True, retainHandling=1)
-        client.subscribe([(requests, for_requests), *((name, for_orders) for name in orders)])
 
     def _on_subscribe(
         self,
@@ -238,8 +231,7 @@ class Connection:
         ___: Properties | None,
     ) -> None:
         with reported("subscribe"):
-            names = (self._spec.topics.requests, *self._spec.order_filters)
-            for name, reason in zip(names, reasons, strict=False):
+            for name, reason in zip(self._subscription.filters, reasons, strict=False):
                 if reason.is_failure:
                     _log.error("subscription_refused", topic=name, error=str(reason))
             # Only now: who reads `online` may send a request, and it will be heard.
@@ -274,7 +266,11 @@ class Connection:
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
-                stored=self._stored_orders.is_stored(message.topic, retain=message.retain),
+                stored=self._subscription.is_stored(
+                    message.topic,
+                    getattr(properties, "SubscriptionIdentifier", ()),
+                    retain=message.retain,
+                ),
             )
             self._dispatch(incoming)
         except Exception:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -24,6 +25,7 @@ from edge_daemon.control.arrivals import (
 )
 from edge_daemon.control.desk import Desk
 from edge_daemon.control.loader import Loader
+from edge_daemon.control.lookout import Lookout
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts
@@ -95,7 +97,7 @@ class Rooms:
     """Told the bundle name that the line makes now: the built-in conveyor follows it."""
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
-    """Reads the store at once: a bundle may have come a moment before the request for it."""
+    """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
     take_snapshot: Callable[[Request], None]
     """Makes and publishes a picture in a thread of its own, and posts `SnapshotTaken`."""
     quarantine_changed: Callable[[], None] = _nothing
@@ -110,6 +112,7 @@ class Driver:
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
         self._queue = WaitingRoom()
+        self._lookout = Lookout(rooms.newcomers, rooms.look_again, self.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -146,6 +149,7 @@ class Driver:
         """End after what is in the queue; what is open will be `interrupted` at the next start."""
         self._queue.put(Stop())
         self._thread.join(timeout_s)
+        self._lookout.close()
 
     # ------------------------------------------------------------------ the thread
 
@@ -166,13 +170,13 @@ class Driver:
         if isinstance(arrival, Stop):
             return False
         if isinstance(arrival, RequestArrived):
-            self._request_arrived(arrival)
+            self._lookout.ask(partial(self._request_arrived, arrival))
         elif isinstance(arrival, tuple):
             self._orders_arrived(arrival)
         elif isinstance(arrival, LaneCrossed):
             self._lane_crossed(arrival.crossed)
         elif isinstance(arrival, QuarantineOrdered):
-            self._quarantine_ordered(arrival)
+            self._lookout.ask(partial(self._quarantine_ordered, arrival))
         elif isinstance(arrival, Call):
             arrival.work()
         elif not isinstance(arrival, OrderArrived):  # those come together
@@ -214,19 +218,19 @@ class Driver:
         request = self._rooms.desk.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
-        self._look_for(request)
+        if self._lookout.may_find(request.model, self._state):
+            self._lookout.look(partial(self._accept, request))
+        else:
+            self._accept(request)
+
+    def _accept(self, request: Request, seen: StoreChanged | None = None) -> None:
+        self._note(seen)
         self._step(RequestReceived(request, self._rooms.line.next_frame))
 
-    def _look_for(self, request: Request) -> None:
-        """A model, or a newer version of it, may be in the store without being known yet."""
-        choice = request.model
-        if choice is None:
-            return
-        is_open = choice.version is None or selection.choose(self._state, choice) is None
-        if is_open and self._rooms.newcomers.may_hide(choice, self._state):
-            seen = self._rooms.look_again()
-            if (seen.available, seen.refused) != (self._state.available, self._state.refused):
-                self._step(seen)
+    def _note(self, seen: StoreChanged | None) -> None:
+        known = (self._state.available, self._state.refused)
+        if seen is not None and (seen.available, seen.refused) != known:
+            self._step(seen)
 
     def _orders_arrived(self, arrivals: Orders) -> None:
         """One commit for all of them; each stamps its own frames."""
@@ -252,21 +256,27 @@ class Driver:
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
         """Do as an operator says, put it on record, and answer once it is durable."""
-        ref, desk = order.ref, self._rooms.desk
+        ref = order.ref
         held_back = self._state.quarantine_reason(ref) is not None
         if order.reason is None and not held_back:
             order.answered(SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED))
-            return
-        if selection.find(self._state, ref) is None and not held_back:
-            self._step(self._rooms.look_again())
-            if selection.find(self._state, ref) is None:
-                hint = "See: edge-daemon models list"
-                order.answered(
-                    SenderError(f"{ref} is not in the store.", hint=hint, code=Code.UNKNOWN_MODEL)
-                )
-                return
-        desk.note_quarantine(ref, order.reason, order.by)
-        self._step(QuarantineChanged(ref, order.reason))
+        elif held_back or selection.find(self._state, ref) is not None:
+            self._quarantine(order)
+        else:
+            self._lookout.look(partial(self._quarantine_newcomer, order))
+
+    def _quarantine_newcomer(self, order: QuarantineOrdered, seen: StoreChanged | None) -> None:
+        self._note(seen)
+        if selection.find(self._state, order.ref) is None:
+            why, hint = f"{order.ref} is not in the store.", "See: edge-daemon models list"
+            order.answered(SenderError(why, hint=hint, code=Code.UNKNOWN_MODEL))
+        else:
+            self._quarantine(order)
+
+    def _quarantine(self, order: QuarantineOrdered) -> None:
+        desk = self._rooms.desk
+        desk.note_quarantine(order.ref, order.reason, order.by)
+        self._step(QuarantineChanged(order.ref, order.reason))
         order.answered(None if desk.is_saved else _not_saved())
 
     # ------------------------------------------------------------------ a step

@@ -34,12 +34,12 @@ class Gaps:
         if judging is not None and judging is not slot:
             self._run(lambda _: None, GAP_WAIT_S)
 
-    def ask(self, active: BundleRef, look: Callable[[Slot], Inference]) -> Inference | None:
+    def ask(self, active: BundleRef, look: Callable[[Slot], Inference | None]) -> Inference | None:
         """What this bundle, while it is the active one, sees in a gap; None: it gave no answer.
 
-        Another active one, one that is lost, and one that hangs give none.
+        Another active one, one that is lost, and one that is late give none.
         """
-        answer: list[Inference] = []
+        answer: list[Inference | None] = []
 
         def errand(pointer: Pointer) -> None:
             if pointer.slot and pointer.known and pointer.known.ref == active:

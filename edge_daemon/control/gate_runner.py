@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,14 +33,14 @@ from edge_daemon.core.verdicts import (
     Reference,
     needs_a_part,
 )
-from edge_daemon.errors import BoxError, Code, SlotLost
+from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots.crossing import Crossing
 from edge_daemon.slots.line import Line, Sample
-from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference, Loaded, Slot
+from edge_daemon.slots.slot import Inference, Loaded, Slot
 
 TIMED_FRAMES = 20
 """Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
@@ -54,7 +55,9 @@ ERRAND_S = 1.0
 """If the active model takes longer for a picture that is not of the line, it is asked no more."""
 
 ASKED_PIXELS = 16_000_000
-"""Of larger golden images it is not asked at all: to decode one would take the line's time."""
+"""Of larger golden images it is not asked at all: the line's own frames are no larger."""
+
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -147,36 +150,49 @@ class GateRunner:
         verified = candidate.verified
         results = []
         for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
-            usual = self._usual(candidate, image, path)
+            usual, found = self._both(candidate, image, path, deadline_at)
             if usual is None:
                 candidate = replace(candidate, incumbent=None)
-            found = _in_time(deadline_at, partial(candidate.slot.infer_file, path)).detections
             self._album.keep(verified.manifest, image, found)
             results.append(Golden(image.expectation, found, usual, image.sha256))
         if candidate.incumbent is not None:
             return tuple(results)
-        # The active model is lost or hangs: compare nothing, not a part. It is being left anyway.
+        # The active model is lost, or slow: compare nothing, not a part.
         return tuple(replace(golden, incumbent=None) for golden in results)
 
-    def _usual(self, candidate: Candidate, image: GoldenImage, path: Path) -> Found | None:
-        """What the incumbent sees, asked where that is not known; returns where a gap begins."""
-        incumbent = candidate.incumbent
-        known = self._album.recall(incumbent.manifest, image) if incumbent else None
-        asked = incumbent if known is None and not _is_large(path) else None
-        answer = self._ask(asked, partial(_look_at_file, path))
-        if asked is None or answer is None:
-            self._gaps.begin(candidate.slot)
-            return known
-        self._album.keep(asked.manifest, image, answer.detections)
-        return answer.detections
+    def _both(
+        self, candidate: Candidate, image: GoldenImage, path: Path, deadline_at: float
+    ) -> tuple[Found | None, Found]:
+        """What the incumbent, if there is one, and the candidate see; in one gap of the line.
 
-    def _ask(
-        self, incumbent: Incumbent | None, look: Callable[[Slot], Inference]
-    ) -> Inference | None:
+        A stranger's file is decoded by the candidate's worker. Where the incumbent must be asked,
+        it gets the pixels, as it gets frames.
+        """
+        incumbent, slot = candidate.incumbent, candidate.slot
+        usual = self._album.recall(incumbent.manifest, image) if incumbent else None
+        picture = None
+        if incumbent is not None and usual is None and not _is_large(path):
+            picture = _in_time(deadline_at, partial(slot.decode, path))
+        if incumbent is None or picture is None:
+            self._gaps.begin(slot)
+            return usual, _in_time(deadline_at, partial(slot.infer_file, path)).detections
+        try:
+            address = FrameAddress(picture, 0)
+            answer = self._ask(incumbent, address)
+            if answer is None:
+                self._gaps.begin(slot)
+            else:
+                usual = answer.detections
+                self._album.keep(incumbent.manifest, image, usual)
+            return usual, _in_time(deadline_at, partial(slot.infer, address)).detections
+        finally:
+            picture.close()
+
+    def _ask(self, incumbent: Incumbent | None, picture: FrameAddress) -> Inference | None:
         """The active model's answer between two frames; None: there is none, or it came late."""
         if incumbent is None:
             return None
-        return self._gaps.ask(incumbent.manifest.ref, partial(_promptly, look))
+        return self._gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
 
     def _interleaved(self, candidate: Candidate, deadline_at: float) -> _Seen:
         """Both models on the same frames, in turns."""
@@ -192,7 +208,7 @@ class GateRunner:
                 judged = incumbent.judged(sample) if incumbent else None
                 seen.note(found, judged)
                 if judged is None:
-                    other = self._ask(asked, partial(_look_at_frame, sample.frame))
+                    other = self._ask(asked, sample.frame)
                     if other is None:
                         asked = None  # it is lost, or hangs
                     else:
@@ -290,24 +306,8 @@ def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
     yield "noise", np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-# The line's own limit holds: no picture that a stranger brings ends the model that judges.
-
-
-def _look_at_file(path: Path, slot: Slot) -> Inference:
-    return slot.infer_file(path, INFER_TIMEOUT_S)
-
-
-def _look_at_frame(frame: FrameAddress, slot: Slot) -> Inference:
-    return slot.infer(frame, INFER_TIMEOUT_S)
-
-
-def _promptly(look: Callable[[Slot], Inference], slot: Slot) -> Inference:
-    """Raises BoxError for an answer that took the line's time; the slot has survived it."""
-    began_at = time.monotonic()
-    seen = look(slot)
-    if time.monotonic() - began_at > ERRAND_S:
-        raise BoxError("The active model took too long for a picture that is not of the line.")
-    return seen
+def _look_at(picture: FrameAddress, slot: Slot) -> Inference | None:
+    return slot.glance(picture, ERRAND_S)
 
 
 def _is_large(path: Path) -> bool:
@@ -315,13 +315,13 @@ def _is_large(path: Path) -> bool:
     return width * height > ASKED_PIXELS
 
 
-def _in_time(deadline_at: float, infer: Callable[[float], Inference]) -> Inference:
-    """One inference in what is left of the time; a model that hangs is ended there."""
+def _in_time(deadline_at: float, work: Callable[[float], _R]) -> _R:
+    """One call of a slot in what is left of the time; a model that hangs is ended there."""
     left_s = deadline_at - time.monotonic()
     if left_s <= 0:
         raise _late()
     try:
-        return infer(left_s)
+        return work(left_s)
     except SlotLost as lost:
         if time.monotonic() < deadline_at:
             raise

@@ -26,6 +26,7 @@ class Link:
         self._clock = clock
         self._losses: deque[float] = deque()
         self._is_taken_over = False
+        self.was_taken_over = False  # the connection before this one
         self._told_at = float("-inf")
         self._problem = ""
 
@@ -42,6 +43,7 @@ class Link:
         It is told once a minute. `is_explained`: the loss has another cause, told elsewhere.
         """
         now = self._clock.now().at
+        self.was_taken_over = is_taken_over
         if lasted_s >= HELD_S:
             self._problem, self._is_taken_over = "", False
         if lasted_s < SOON_S and not is_explained:

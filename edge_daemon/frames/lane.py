@@ -15,7 +15,7 @@ from typing import Protocol
 
 from edge_daemon.core.recipe import broken_rules, has_part_in_view
 from edge_daemon.core.values import Instant, Judged, Reason, Verdict
-from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
@@ -43,7 +43,7 @@ class Listener(Protocol):
     def lost(self, token: int, why: str) -> None:
         """The worker behind the load of this token died, hung or broke its protocol."""
 
-    def failed(self, error: BundleError) -> None:
+    def failed(self, error: EdgeDaemonError) -> None:
         """The model itself gave no verdict on a frame; it is asked again at the next one."""
 
     def waits(self) -> None:
@@ -228,11 +228,11 @@ class Lane:
         self._waiting_at = None
         try:
             inference = slot.infer(captured.address, self._infer_timeout_s)
-        except BundleError as error:
-            self._fail(hand, error)
-            return
         except SlotLost as lost:
             self._lose(hand, token, str(lost))
+            return
+        except EdgeDaemonError as error:  # a worker may say anything of the box, too
+            self._fail(hand, error)
             return
         if not inference.finite:
             self._fail(hand, BundleError("The model gave numbers that are not finite."))
@@ -268,7 +268,7 @@ class Lane:
         if hand.losses >= ATTEMPTS:
             self._let_go(hand, Reason.INFERENCE_FAILED)
 
-    def _fail(self, hand: _Hand, error: BundleError) -> None:
+    def _fail(self, hand: _Hand, error: EdgeDaemonError) -> None:
         self._listener.failed(error)
         self._let_go(hand, Reason.INFERENCE_FAILED)
 

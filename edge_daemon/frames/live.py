@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
-from edge_daemon.errors import BundleError
+from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger, Mark
@@ -56,7 +56,7 @@ class LiveLine:
         self._failed = self._ng = self._detections = 0
         self._samples = Samples(ring)
         self._records = Records()
-        self.failure: BundleError | None = None
+        self.failure: EdgeDaemonError | None = None
         """Why the model gave no verdict on the last frame that it failed at."""
 
     def attach(self, lane: Lane) -> None:
@@ -83,7 +83,7 @@ class LiveLine:
     def lost(self, token: int, why: str) -> None:
         self._outlets.lost(token, why)
 
-    def failed(self, error: BundleError) -> None:
+    def failed(self, error: EdgeDaemonError) -> None:
         self.failure = error
 
     def waits(self) -> None:

@@ -45,8 +45,11 @@ class FrameMemory:
     _array: NDArray[np.uint8] = field(repr=False)
 
     @classmethod
-    def allocate(cls, shape: FrameShape, places: int) -> FrameMemory:
-        """Reserve the memory now, so that a full box fails here and not at a later frame."""
+    def allocate(cls, shape: FrameShape, places: int, *, is_writable: bool = False) -> FrameMemory:
+        """Reserve the memory now, so that a full box fails here and not at a later frame.
+
+        `is_writable`: by whoever gets the descriptor. What is read there may change at any time.
+        """
         size = shape.size_bytes * places
         fd = os.memfd_create("edge-daemon-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -54,7 +57,9 @@ class FrameMemory:
             memory = cls._over(fd, shape, places, mmap.PROT_READ | mmap.PROT_WRITE)
             # A worker that got the descriptor can neither write nor, by shrinking it, have the
             # daemon killed by SIGBUS; our own mapping stays writable.
-            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+            if not is_writable:
+                seals |= _F_SEAL_FUTURE_WRITE
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_SEAL)
             return memory
         except BaseException:
@@ -62,9 +67,23 @@ class FrameMemory:
             raise
 
     @classmethod
-    def attach(cls, fd: int, shape: FrameShape, places: int) -> FrameMemory:
-        """Map memory that another process allocated; read-only. Takes over `fd`."""
-        return cls._over(fd, shape, places, mmap.PROT_READ)
+    def holding(cls, pixels: Pixels) -> FrameMemory:
+        """One place with a copy of these pixels."""
+        memory = cls.allocate(FrameShape(*pixels.shape[:2]), 1)
+        memory.pixels(0)[:] = pixels
+        return memory
+
+    @classmethod
+    def attach(
+        cls, fd: int, shape: FrameShape, places: int, *, is_writable: bool = False
+    ) -> FrameMemory:
+        """Map memory that another process allocated. Takes over `fd`.
+
+        Raises ValueError where it is smaller than that.
+        """
+        return cls._over(
+            fd, shape, places, mmap.PROT_READ | (mmap.PROT_WRITE if is_writable else 0)
+        )
 
     @classmethod
     def _over(cls, fd: int, shape: FrameShape, places: int, access: int) -> FrameMemory:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,10 +29,11 @@ from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
 from edge_daemon.slots.kernel import resident_bytes
-from edge_daemon.slots.scratch import BYTES_LIMIT, LARGE_BYTES_LIMIT, clear, excess
+from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear, excess
+from edge_daemon.slots.slot import HUNG_S
 
 _log = structlog.get_logger()
-_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found)
+_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found, wire.Decoded)
 
 # The kernel sends a worker its death signal when the *thread* that forked it ends (prctl(2)), so
 # one thread that lives as long as the daemon forks them all.
@@ -86,16 +88,17 @@ class WorkerProcess:
         process: subprocess.Popen[bytes],
         end: wire.SlotEnd,
         scratch: str,
-        scratch_bytes: int = BYTES_LIMIT,
+        allowed: Allowance = USUAL,
     ) -> None:
         self._process = process
         self._end = end
         self._scratch = scratch
-        self._scratch_bytes = scratch_bytes
+        self._allowed = allowed
         self._overrun = ""  # what of it was too much
         self._gone = threading.Event()
         self._starting = threading.Lock()
         self._is_ready = False
+        self._owed_until: float | None = None  # it owes an answer that nobody waits for
         self._watcher = threading.Thread(
             target=self._watch, name=f"worker-{process.pid}-log", daemon=True
         )
@@ -117,6 +120,9 @@ class WorkerProcess:
     def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
         # Each its own: what one worker writes there no other may trust, or even see.
         scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
+        allowed = Allowance.on_disk_of(scratch)
+        if spec.large_files:
+            allowed = Allowance(LARGE_BYTES_LIMIT)
         ours, theirs = wire.pair()
         fd = theirs.fileno()
         arguments = ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
@@ -138,8 +144,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        limit = LARGE_BYTES_LIMIT if spec.large_files else BYTES_LIMIT
-        return cls(process, wire.SlotEnd(ours), scratch, limit)
+        return cls(process, wire.SlotEnd(ours), scratch, allowed)
 
     @property
     def pid(self) -> int:
@@ -174,6 +179,7 @@ class WorkerProcess:
 
     def tell(self, request: wire.Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
         """Send. Raises SlotLost, and ends the worker, when it does not take it."""
+        self._settle()
         try:
             self._end.send(request, timeout_s, fds)
         except SlotLost as lost:
@@ -183,14 +189,28 @@ class WorkerProcess:
         """Send what is not answered; from any thread, never raises, may be lost with the worker."""
         self._end.post(request)
 
-    def ask(self, request: wire.Request, reply: type[_R], timeout_s: float) -> _R:
+    def ask(
+        self, request: wire.Request, reply: type[_R], timeout_s: float, fds: tuple[int, ...] = ()
+    ) -> _R:
         """Send, and wait for the answer.
 
         Raises BundleError or BoxError as the worker says; SlotLost, and ends the worker, when it
         is gone, silent past the limit, or answers with anything else.
         """
-        self.tell(request, timeout_s)
+        self.tell(request, timeout_s, fds)
         return self._expect(reply, timeout_s)
+
+    def ask_briefly(self, request: wire.Request, reply: type[_R], patience_s: float) -> _R | None:
+        """As `ask`, but an answer that is late does not end the worker: it is None.
+
+        What is asked next waits for it, until `HUNG_S` from now.
+        """
+        self.tell(request, HUNG_S)
+        until = time.monotonic() + HUNG_S
+        if not self._end.has_answer(patience_s):
+            self._owed_until = until
+            return None
+        return self._expect(reply, HUNG_S)
 
     def kill(self) -> None:
         """End it now; from any thread, at any time, as often as one likes."""
@@ -205,6 +225,16 @@ class WorkerProcess:
     def await_end(self, timeout_s: float = _END_TIMEOUT_S) -> None:
         """Wait until the memory and the scratch folder of an ended worker are given back."""
         self._watcher.join(timeout_s)
+
+    def _settle(self) -> None:
+        """Drop the answer that is owed; the next question's time begins with it."""
+        if self._owed_until is None:
+            return
+        left_s, self._owed_until = self._owed_until - time.monotonic(), None
+        try:
+            self._end.receive(max(0.0, left_s))
+        except SlotLost as lost:
+            raise self._ended(lost) from lost
 
     def _expect(self, reply: type[_R], timeout_s: float) -> _R:
         try:
@@ -248,7 +278,7 @@ class WorkerProcess:
     def _guard(self) -> None:
         """End the worker when it writes too much: nothing else bounds a folder for a plain user."""
         while not self._gone.wait(_LOOK_S):
-            self._overrun = excess(self._scratch, self._scratch_bytes)
+            self._overrun = excess(self._scratch, self._allowed)
             if self._overrun:
                 _log.error("worker_wrote_too_much", worker=self.pid, found=self._overrun)
                 self.kill()

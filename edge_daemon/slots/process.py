@@ -15,15 +15,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameAddress, FrameMemory
+from edge_daemon.errors import BundleError, Code, EdgeDaemonError, SlotLost
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots import wire
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from edge_daemon.slots.spare import SparePool
 
 ENGINE = "edge_daemon.models.engine:UltralyticsEngine"
-_ATTACHED_LIMIT = 2  # the frames of the camera's shape, and those of the shape before
+_ATTACHED_LIMIT = 3  # frames of the camera's shape and of the shape before, another picture
 _ATTACH_TIMEOUT_S = 1.0
 _START_TIMEOUT_S = 60.0
 
@@ -111,6 +112,22 @@ class ProcessSlot:
             self._drop(lost)
             raise
 
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        resident = self._loaded()
+        try:
+            return resident.glance(picture, patience_s)
+        except SlotLost as lost:
+            self._drop(lost)
+            raise
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        resident = self._loaded()
+        try:
+            return resident.decode(path, timeout_s)
+        except SlotLost as lost:
+            self._drop(lost)
+            raise
+
     def promote(self) -> None:
         resident = self._resident
         if resident is not None and not resident.promoted:
@@ -187,7 +204,30 @@ class _Resident:
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
-        found = self.worker.ask(request, wire.Found, timeout_s)
+        return self._inference(self.worker.ask(request, wire.Found, timeout_s), frame)
+
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        request = wire.InferPlace(self._key(picture.memory), picture.place)
+        found = self.worker.ask_briefly(request, wire.Found, patience_s)
+        return None if found is None else self._inference(found, picture)
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        width, height = picture_size(path) or (0, 0)
+        if not width * height:
+            return None
+        canvas = FrameMemory.allocate(FrameShape(height, width), 1, is_writable=True)
+        try:
+            request = wire.Decode(str(path))
+            made = self.worker.ask(request, wire.Decoded, timeout_s, (canvas.fd,))
+            if made.height * made.width != height * width:  # one that is turned swaps them
+                raise BundleError(f"The image {path.name} is not as large as it says.")
+            # A copy: whatever runs in the worker can write to the canvas for ever.
+            pixels = canvas.pixels(0).reshape(made.height, made.width, 3)
+            return FrameMemory.holding(pixels)
+        finally:
+            canvas.close()
+
+    def _inference(self, found: wire.Found, frame: FrameAddress) -> Inference:
         if not found.is_near(frame.memory.shape.height, frame.memory.shape.width):
             raise SlotLost("The worker found an object far outside of the frame.")
         return found.inference(self._classes)

@@ -78,9 +78,13 @@ class Resident:
             )
         return Inference(sight.detections, took_ms, sight.finite)
 
+    def decode(self, path: Path) -> Pixels:
+        """One image file; raises BundleError when it cannot be decoded."""
+        return decode_image(path)
+
     def judge_file(self, path: Path) -> Inference:
         """The same for one image file; raises BundleError when it cannot be decoded."""
-        return self.judge(decode_image(path))
+        return self.judge(self.decode(path))
 
 
 def brief(error: BaseException) -> str:

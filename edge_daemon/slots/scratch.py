@@ -10,12 +10,17 @@ import os
 import secrets
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 
 FILES_LIMIT = 10_000
 BYTES_LIMIT = 256 << 20
 LARGE_BYTES_LIMIT = 16 << 30
 """For a worker that makes engines: TensorRT's, and what they are made from."""
+_LEAST_FILES = 500
+_LEAST_BYTES = 16 << 20
+"""What libraries leave there is a few megabytes."""
+_SHARE = 4
 _DEPTH_LIMIT = 64
 _PREFIX = "edge-daemon-workers-"
 
@@ -93,8 +98,32 @@ def clear(folder: str) -> None:
         os.rmdir(folder)
 
 
-def excess(folder: str, bytes_limit: int = BYTES_LIMIT) -> str:
-    """What is too much in a folder, or "". Costs no more than `FILES_LIMIT` looks."""
+@dataclass(frozen=True)
+class Allowance:
+    """How much may lie in a scratch folder."""
+
+    bytes: int = BYTES_LIMIT
+    files: int = FILES_LIMIT
+
+    @classmethod
+    def on_disk_of(cls, folder: str) -> Allowance:
+        """A quarter of what is left on its disk, where that is less: the daemon's state may lie
+        there, too."""
+        try:
+            left = os.statvfs(folder)
+        except OSError:
+            return cls()
+        size = min(BYTES_LIMIT, left.f_bavail * left.f_frsize // _SHARE)
+        # Some file systems make inodes as they need them, and say that there are none.
+        files = min(FILES_LIMIT, left.f_favail // _SHARE) if left.f_files else FILES_LIMIT
+        return cls(max(size, _LEAST_BYTES), max(files, _LEAST_FILES))
+
+
+USUAL = Allowance()
+
+
+def excess(folder: str, allowed: Allowance = USUAL) -> str:
+    """What is too much in a folder, or "". Costs no more looks than files are allowed."""
     files = used = 0
     pending = [(folder, 0)]
     while pending:
@@ -113,10 +142,10 @@ def excess(folder: str, bytes_limit: int = BYTES_LIMIT) -> str:
                 used += entry.stat(follow_symlinks=False).st_blocks * 512
                 if _is_folder(entry):
                     pending.append((entry.path, depth + 1))
-            if files > FILES_LIMIT:
-                return f"more than {FILES_LIMIT} files"
-            if used > bytes_limit:
-                return f"more than {bytes_limit >> 20} MB"
+            if files > allowed.files:
+                return f"more than {allowed.files} files"
+            if used > allowed.bytes:
+                return f"more than {allowed.bytes >> 20} MB"
     return ""
 
 

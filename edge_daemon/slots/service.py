@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from edge_daemon.errors import EdgeDaemonError, SlotLost
+from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
 from edge_daemon.slots import wire
 from edge_daemon.slots.kernel import Priority
@@ -45,6 +45,8 @@ class Service:
             return wire.Found.of(self._resident.judge(self._pixels(request)))
         if isinstance(request, wire.InferFile):
             return wire.Found.of(self._resident.judge_file(Path(request.path)))
+        if isinstance(request, wire.Decode):
+            return self._decode(Path(request.path), fds[0])
         if isinstance(request, wire.Load):
             return self._load(request)
         if isinstance(request, wire.Attach):
@@ -60,6 +62,17 @@ class Service:
 
     def _pixels(self, request: wire.InferPlace) -> Pixels:
         return self._memories[request.memory].pixels(request.place)
+
+    def _decode(self, path: Path, fd: int) -> wire.Decoded:
+        pixels = self._resident.decode(path)
+        shape = FrameShape(*pixels.shape[:2])
+        try:
+            memory = FrameMemory.attach(fd, shape, 1, is_writable=True)
+        except ValueError as error:
+            raise BundleError(f"The image {path.name} is larger than it says.") from error
+        memory.pixels(0)[:] = pixels
+        memory.close()
+        return wire.Decoded(shape.height, shape.width)
 
     def _load(self, request: wire.Load) -> wire.LoadedReply:
         loaded = self._resident.load(request.order())

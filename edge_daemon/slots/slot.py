@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edge_daemon.core.values import BundleRef, Detection
-from edge_daemon.host.memory import FrameAddress
+from edge_daemon.host.memory import FrameAddress, FrameMemory
 
 if TYPE_CHECKING:
     from edge_daemon.models.bundle import Verified
 
 INFER_TIMEOUT_S = 5.0
 """After so long without an answer the model that judges the line counts as hung, and is ended."""
+
+HUNG_S = 10.0
+"""One that was glanced at, and still says nothing after so long, is hung on whatever it does.
+
+The service manager ends a daemon whose model says nothing for twice as long.
+"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,19 @@ class Slot(Protocol):
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         """Decode and judge one image file of the order's folder (golden frames)."""
+
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        """As `infer`, for a picture that is not of the line; None: there is no answer in time.
+
+        The bundle stays loaded then. The next call waits for the answer, until `HUNG_S` after the
+        question, and its own limit begins there.
+        """
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        """One image file of the order's folder as one frame, for this slot and others.
+
+        The caller closes it. None where the file's header does not say how large it is.
+        """
 
     def promote(self) -> None:
         """Judge live frames from now on: normal priority instead of the background's.

@@ -10,21 +10,22 @@ interpreter's lock. And there is no cage: what a model's code may do, it may do 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameAddress
+from edge_daemon.host.memory import FrameAddress, FrameMemory
 from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.resident import Resident, brief, engine_of
-from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
+from edge_daemon.slots.slot import HUNG_S, Inference, Loaded, LoadOrder
 
 _log = structlog.get_logger()
 _R = TypeVar("_R")
@@ -83,6 +84,16 @@ class ThreadSlot:
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         return self._judge(lambda resident: resident.judge_file(path), timeout_s)
 
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        return self._with_loaded(
+            lambda owner: owner.call_briefly(lambda r: r.judge(picture.pixels), patience_s)
+        )
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        """There is no cage: this very process decodes."""
+        pixels = self._with_loaded(lambda owner: owner.call(lambda r: r.decode(path), timeout_s))
+        return FrameMemory.holding(pixels)
+
     def promote(self) -> None:
         """Nothing to do: all threads of the daemon have one priority."""
 
@@ -104,11 +115,14 @@ class ThreadSlot:
         self.free()
 
     def _judge(self, judge: Callable[[Resident], Inference], timeout_s: float) -> Inference:
+        return self._with_loaded(lambda owner: owner.call(judge, timeout_s))
+
+    def _with_loaded(self, ask: Callable[[_Owner], _R]) -> _R:
         owner = self._owner
         if owner is None or self._loaded is None:
             raise SlotLost(f"Slot {self._name} is empty.")
         try:
-            return owner.call(judge, timeout_s)
+            return ask(owner)
         except SlotLost as lost:
             self._drop(lost)
             raise
@@ -128,11 +142,36 @@ class _Owner:
         self._calls: SimpleQueue[Callable[[Resident], None] | None] = SimpleQueue()
         self._fail: Callable[[SlotLost], None] = lambda _: None  # whoever waits at the moment
         self._abandoned: SlotLost | None = None
+        self._owed: tuple[Future[Any], float] | None = None  # what is not wanted any more
         self._thread = threading.Thread(target=self._serve, name=f"slot-{name}", daemon=True)
         self._thread.start()
 
     def call(self, work: Callable[[Resident], _R], timeout_s: float) -> _R:
         """Have it done there; raises what it raised, and SlotLost past the limit."""
+        self._settle()
+        return self._result(self._put(work), timeout_s)
+
+    def call_briefly(self, work: Callable[[Resident], _R], patience_s: float) -> _R | None:
+        """As `call`, but None past this time; the next call waits, until `HUNG_S` from now."""
+        self._settle()
+        until = time.monotonic() + HUNG_S
+        answer = self._put(work)
+        done, _ = wait([answer], patience_s)
+        if not done:
+            self._owed = (answer, until)
+            return None
+        return answer.result()
+
+    def _settle(self) -> None:
+        """Wait for what is not wanted any more; the next call's time begins with its end."""
+        if self._owed is None:
+            return
+        (answer, until), self._owed = self._owed, None
+        if not wait([answer], max(0.0, until - time.monotonic())).done:
+            self.abandon("The slot is abandoned.")
+            raise SlotLost(f"The model gave no answer within {HUNG_S:g} s.")
+
+    def _put(self, work: Callable[[Resident], _R]) -> Future[_R]:
         answer: Future[_R] = Future()
 
         def fail(error: EdgeDaemonError) -> None:
@@ -154,6 +193,9 @@ class _Owner:
         if self._abandoned is not None:
             raise self._abandoned
         self._calls.put(run)
+        return answer
+
+    def _result(self, answer: Future[_R], timeout_s: float) -> _R:
         try:
             return answer.result(timeout_s)
         except FutureTimeoutError as error:

@@ -79,6 +79,20 @@ class TwinSlot:
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         return self._judge(lambda slot: slot.infer_file(path, timeout_s))
 
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        """A picture that takes a worker along is not shown to its twin."""
+        try:
+            return self._lead.glance(picture, patience_s)
+        except SlotLost as lost:
+            if not self._take_over():
+                self._forget()
+                raise
+            self._told(self, lost.message)
+            return None
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        return self._lead.decode(path, timeout_s)
+
     def promote(self) -> None:
         self._lead.promote()
 

@@ -7,6 +7,7 @@ parse is a worker that broke its protocol: `SlotLost`.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Container
 from contextlib import suppress
@@ -119,6 +120,13 @@ class InferFile(msgspec.Struct, tag="file", frozen=True, array_like=True):
     path: str
 
 
+class Decode(msgspec.Struct, tag="decode", frozen=True, array_like=True):
+    """Decode one image file into the memory whose descriptor comes along; answered by `Decoded`
+    or `Fault`."""
+
+    path: str
+
+
 class Promote(msgspec.Struct, tag="promote", frozen=True, array_like=True):
     """Leave the background's priority; not answered."""
 
@@ -127,7 +135,7 @@ class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):
     """Say that you can answer; answered by `Pong`."""
 
 
-Request = Union[Load, Attach, Detach, InferPlace, InferFile, Promote, Ping]
+Request = Union[Load, Attach, Detach, InferPlace, InferFile, Decode, Promote, Ping]
 
 
 # --------------------------------------------------------------------------- from the worker
@@ -269,7 +277,14 @@ class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
         return kind(message, hint=hint, code=self.code, detail=self.detail)
 
 
-Reply = Union[Ready, Pong, LoadedReply, Found, Fault]
+class Decoded(msgspec.Struct, tag="decoded", frozen=True, array_like=True):
+    """The picture fills the memory, row by row."""
+
+    height: Size
+    width: Size
+
+
+Reply = Union[Ready, Pong, LoadedReply, Found, Decoded, Fault]
 
 
 # --------------------------------------------------------------------------- the socket
@@ -328,6 +343,12 @@ class SlotEnd:
         """Send what is not answered and may be lost; from any thread, for a packet goes whole."""
         with suppress(OSError):
             self._end.send(_encode(Asked(0, request)))
+
+    def has_answer(self, timeout_s: float) -> bool:
+        """Whether there is one, or the end of the stream, within this time."""
+        poll = select.poll()
+        poll.register(self._end, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1e3))
 
     def receive(self, timeout_s: float) -> Reply:
         """The answer to the last `send`; raises SlotLost at the end of the stream, past the limit,

@@ -14,12 +14,14 @@ import pytest
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.slots import child, thread
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder, Slot
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.thread import ThreadSlot
-from tests.sim.engine import Behaviour, Sighting, write_weights
+from tests.sim.bundles import png_header
+from tests.sim.engine import Behaviour, Sighting, let_go, write_weights
 from tests.sim.slot import Script, SimSlot
 
 SIM_ENGINE = "tests.sim.engine:SimEngine"
@@ -36,6 +38,12 @@ class Bench:
     slot: Slot
     order: Callable[[Behaviour], LoadOrder]
     frames: FrameMemory
+
+    def let_go(self, order: LoadOrder) -> None:
+        """Let the model judge that was ordered as `HELD_AT_INFER`."""
+        let_go(order.folder)
+        if isinstance(self.slot, SimSlot):
+            self.slot.script.open_infers()
 
 
 def _order(folder: Path, behaviour: Behaviour) -> LoadOrder:
@@ -66,7 +74,7 @@ def _simulated(order: Callable[[Behaviour], LoadOrder]) -> tuple[Slot, Callable[
             script.fail_infer(REF, BundleError("No.", detail="size mismatch in layer 22"))
         elif behaviour is Behaviour.LOST_AT_INFER:
             script.fail_infer(REF, SlotLost("The GPU failed"))
-        elif behaviour is Behaviour.HANG_AT_INFER:
+        elif behaviour in {Behaviour.HANG_AT_INFER, Behaviour.HELD_AT_INFER}:
             script.hold_infers()
         elif behaviour is Behaviour.NAN:
             script.not_finite.add(REF)
@@ -148,6 +156,62 @@ def test_a_golden_image_is_decoded_and_judged(bench: Bench, tmp_path: Path) -> N
     image = tmp_path / "0001.png"
     cv2.imwrite(str(image), np.full((20, 30, 3), 77, dtype=np.uint8))
     assert bench.slot.infer_file(image, GENEROUS_S).detections[0].box == (77.0, 0.0, 30.0, 20.0)
+
+
+def test_what_one_slot_decodes_another_can_judge(bench: Bench, tmp_path: Path) -> None:
+    """The pixels of the file, as one frame that nobody changes any more."""
+    bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
+    image = tmp_path / "0001.png"
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+    pixels[0, 0, 0] = 17
+    cv2.imwrite(str(image), pixels)
+    picture = bench.slot.decode(image, GENEROUS_S)
+    assert picture is not None
+    assert np.array_equal(picture.pixels(0), pixels)
+    found = bench.slot.glance(FrameAddress(picture, 0), GENEROUS_S)
+    assert found is not None
+    assert found.detections[0].box == (17.0, 0.0, 30.0, 20.0)
+    picture.close()
+    _works(bench)
+
+
+def test_what_cannot_be_decoded_blames_the_bundle(bench: Bench, tmp_path: Path) -> None:
+    """The slot goes on."""
+    if isinstance(bench.slot, SimSlot):
+        pytest.skip("the simulator has no decoder of its own")
+    bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
+    image = tmp_path / "0001.png"
+    image.write_bytes(png_header(30, 20))
+    with pytest.raises(BundleError, match=r"0001\.png"):
+        bench.slot.decode(image, GENEROUS_S)
+    assert bench.slot.infer(FrameAddress(bench.frames, 2), GENEROUS_S).detections[0].box[0] == 30.0
+
+
+def test_a_late_answer_to_a_glance_ends_nothing(bench: Bench) -> None:
+    """It is dropped when it comes, and the next frame gets its own answer."""
+    order = bench.order(Behaviour.HELD_AT_INFER)
+    bench.slot.load(order, GENEROUS_S)
+    assert bench.slot.glance(FrameAddress(bench.frames, 0), 0.01) is None
+    bench.let_go(order)
+    lefts = [
+        bench.slot.infer(FrameAddress(bench.frames, place), GENEROUS_S).detections[0].box[0]
+        for place in (2, 1)
+    ]
+    assert lefts == [30.0, 20.0]
+    assert not bench.slot.is_lost
+
+
+def test_a_model_that_hangs_at_a_glance_is_ended_by_what_comes_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the line would stand for ever."""
+    for module in (child, thread):
+        monkeypatch.setattr(module, "HUNG_S", IMPATIENT_S)
+    bench.slot.load(bench.order(Behaviour.HANG_AT_INFER), GENEROUS_S)
+    assert bench.slot.glance(FrameAddress(bench.frames, 0), 0.01) is None
+    with pytest.raises(SlotLost):
+        bench.slot.infer(FrameAddress(bench.frames, 0), IMPATIENT_S)
+    _works(bench)
 
 
 def test_an_empty_slot_judges_nothing(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.station import Station
+from tests.sim.station import Plan, Station
 
 MANY = 2000
 B1, CAN = "bottle@1.0.0", "can@1.0.0"
@@ -17,7 +17,7 @@ FEW = 60
 
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
-    with Station(tmp_path) as running:
+    with Station(tmp_path, Plan(places=4096)) as running:  # a busy machine takes its time
         yield running.run()
         assert running.ledger.violations == 0, running.ledger.first_violation
         assert running.ledger.counts().dropped == 0
@@ -39,7 +39,7 @@ def test_no_frame_waits_for_words_that_change_nothing(station: Station, word: st
         for number in range(MANY):
             station.order("BTL", word, order="WO-1" if word == "running" else f"X-{number}")
         station.until_frames(20)
-        assert station.ring.depth < 256  # it holds 512, and lets its head go when it is full
+        assert station.ring.depth < 256  # it lets its head go when it is full
     station.ask("hold")
     assert {str(judged.model) for judged in station.results} == {B1}
     assert orders_on_record(station) == MANY + 1
@@ -75,6 +75,39 @@ def test_an_order_waits_for_no_row_of_requests(station: Station) -> None:
     rows = [link.row.kind for link in station.journal.audit_rows()]
     assert rows.index("order") < rows.index("outcome") + 2
     assert station.looks == 0
+
+
+def test_a_look_at_the_store_keeps_nobody_but_requests_waiting(station: Station) -> None:
+    """One look for all of them, on a thread of its own. Meanwhile the line changes over; then each
+    is answered, in the order in which they came."""
+    broken = station.folder / "store" / "bottle" / "3.0.0"
+    broken.mkdir()
+    (broken / "model.yaml").write_text("name: [")
+    heard = station.broker.watch("#")
+    station.may_look.clear()
+    asked = [station.send("swap", model="bottle@3.0.0") for _ in range(150)]
+    asked += [station.send("swap", model="bottle@99.0.0") for _ in range(150)]
+    station.order("CAN")
+    station.until_active(CAN)
+    assert station.looks == 1
+    assert not any(station.answers(request) for request in asked)
+    station.may_look.set()
+    codes = [station.outcome(request)["error"]["code"] for request in asked]
+    assert codes == ["invalid_bundle"] * 150 + ["unknown_model"] * 150
+    told = [packet.json()["id"] for packet in heard if packet.topic.endswith("response/swap")]
+    assert told == asked
+
+
+def test_a_store_that_cannot_be_looked_at_costs_an_answer(station: Station) -> None:
+    """And no more than that: the driver goes on."""
+    (station.folder / "store" / "bottle" / "3.0.0").mkdir()
+
+    def fail() -> None:
+        raise OSError("planted")
+
+    station.may_look.wait = lambda _: fail()  # type: ignore[assignment,method-assign]
+    assert station.ask("swap", model="bottle@3.0.0")["error"]["code"] == "unknown_model"
+    assert station.ask("hold")["status"] == "succeeded"
 
 
 def test_unknown_models_cost_no_look_at_the_store(station: Station) -> None:

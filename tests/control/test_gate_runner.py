@@ -31,7 +31,7 @@ from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.slots.crossing import Crossing, Pointer
 from edge_daemon.slots.line import Sample
-from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference, Loaded, LoadOrder
+from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from tests.sim.bundles import png_header
 from tests.sim.errands import still_lane
 from tests.sim.slot import Script, SimSlot
@@ -289,13 +289,13 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
     incumbent = activate(bench)
     bench.slots["A"].kill()
     asked: list[FrameAddress] = []
-    infer = bench.slots["A"].infer
+    glance = bench.slots["A"].glance
 
-    def counted(frame: FrameAddress, timeout_s: float) -> Inference:
-        asked.append(frame)
-        return infer(frame, timeout_s)
+    def counted(picture: FrameAddress, patience_s: float) -> Inference | None:
+        asked.append(picture)
+        return glance(picture, patience_s)
 
-    bench.slots["A"].infer = counted  # type: ignore[method-assign]
+    bench.slots["A"].glance = counted  # type: ignore[method-assign]
     with still_lane(bench.crossing):
         timing = bench.runner._interleaved(candidate(bench, incumbent), far()).timing
     assert len(timing.candidate_ms) == TIMED_FRAMES
@@ -306,23 +306,30 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
 def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What takes long takes as long as a frame may; then the comparison is dropped, not the
-    worker, and there is no second question."""
-    monkeypatch.setattr(gate_runner, "ERRAND_S", -1.0)  # however quick, it is late
-    limits: list[float] = []
-    look = bench.slots["A"].infer_file
-
-    def noted(path: Path, timeout_s: float) -> Inference:
-        limits.append(timeout_s)
-        return look(path, timeout_s)
-
-    bench.slots["A"].infer_file = noted  # type: ignore[method-assign]
+    """Where its answer is late the comparison is dropped, not the worker, and there is no second
+    question."""
+    monkeypatch.setattr(gate_runner, "ERRAND_S", 0.0)
+    bench.slots["A"].script.hold_infers()
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.crossing):
         results = bench.runner._golden(proven, far())
-    assert limits == [INFER_TIMEOUT_S]
     assert [golden.incumbent for golden in results] == [None] * 3
+    assert len(bench.slots["A"].script.called("glance")) == 1
+    assert bench.slots["A"].order is not None
     assert not bench.slots["A"].is_lost
+
+
+def test_the_active_model_decodes_nothing(bench: Bench, course: list[str]) -> None:
+    """The candidate's worker opens a stranger's file, once; both models are shown the pixels."""
+    proven = candidate(bench, activate(bench), images(2))
+    with still_lane(bench.crossing):
+        bench.runner._golden(proven, far())
+    assert course == ["A0", "B0", "A1", "B1"]
+    opened = [
+        [(slot, call) for slot, call, _ in each.script.calls if call in {"decode", "infer_file"}]
+        for each in bench.slots.values()
+    ]
+    assert opened == [[], [("B", "decode")] * 2]
 
 
 def test_of_a_large_golden_image_the_active_model_is_not_asked(

@@ -92,6 +92,36 @@ def test_what_the_broker_only_delivers_again_is_no_arrival(
 
 
 @pytest.mark.parametrize("protocol", [5, 4])
+def test_an_order_that_another_client_with_our_id_took_is_applied(
+    start: Stations, protocol: Literal[5, 4]
+) -> None:
+    """The session is there when we come back, and empty: the broker still keeps the order."""
+    station = start(protocol=protocol)
+    station.order("CAN", order="WO-2", retain=True)
+    station.until_active(CAN)
+    station.session.cut()
+    station.order("BTL", order="WO-3", retain=True)
+    station.broker.steal_session(CLIENT)
+    station.session.resume()
+    station.until_active(B1)
+    assert made_now(station) == ("BTL", "WO-3", B1)
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_what_is_kept_does_not_overtake_what_waited(
+    start: Stations, protocol: Literal[5, 4]
+) -> None:
+    """A retained order and a newer one wait in the session. Then the first comes once more."""
+    station = start(protocol=protocol)
+    station.session.cut()
+    station.order("BTL", order="WO-1", retain=True)
+    station.order("CAN", order="WO-2")
+    station.session.resume()
+    station.until_active(CAN)
+    assert made_now(station) == ("CAN", "WO-2", CAN)
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
 def test_a_retained_order_that_was_not_seen_is_applied(
     start: Stations, protocol: Literal[5, 4]
 ) -> None:

@@ -18,7 +18,7 @@ from edge_daemon.core.values import (
     Reason,
     Verdict,
 )
-from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, Lane
 from edge_daemon.frames.ledger import Ledger
@@ -91,7 +91,7 @@ class Bench:
         self.losses.append(load)
         self.at_loss()
 
-    def failed(self, error: BundleError) -> None:
+    def failed(self, error: EdgeDaemonError) -> None:
         self.failures.append(error.message)
 
     def waits(self) -> None:
@@ -418,11 +418,13 @@ def test_a_lost_worker_is_not_asked_again() -> None:
     assert len(bench.script.called("infer")) == 3, "the dead worker was asked again"
 
 
-@pytest.mark.parametrize("fault", ["not_finite", "raises"])
+@pytest.mark.parametrize("fault", ["not_finite", "raises", "no_memory"])
 def test_a_model_that_fails_on_a_frame_vouches_for_nothing(bench: Bench, fault: str) -> None:
     """NaN or an exception: `inference_failed`, never `ok`."""
     if fault == "not_finite":
         bench.script.not_finite.add(BOTTLE)
+    elif fault == "no_memory":  # so says the worker, in which a stranger's code runs
+        bench.script.fail_infer(BOTTLE, BoxError("There is no memory for an inference."))
     else:
         bench.script.fail_infer(BOTTLE, BundleError("size mismatch"))
     bench.capture(1)

@@ -6,10 +6,13 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
@@ -55,6 +58,38 @@ def steal_id(broker: Mosquitto, protocol: int) -> None:
     thief.loop_stop()
 
 
+def steal_order(broker: Mosquitto, protocol: int, topic: str) -> list[bytes]:
+    """Another client with our id comes and is given the order that is published then."""
+    took: list[bytes] = []
+    let_in = threading.Event()
+    is_v5 = protocol == 5
+    thief = paho.Client(
+        paho.CallbackAPIVersion.VERSION2,
+        client_id=ID,
+        protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
+        clean_session=None if is_v5 else False,
+    )
+    thief.on_connect = lambda *_: let_in.set()
+    thief.on_message = lambda _, __, message: took.append(message.payload)
+    lasting = Properties(PacketTypes.CONNECT)
+    lasting.SessionExpiryInterval = 60
+    if is_v5:
+        thief.connect(broker.host, broker.port, clean_start=False, properties=lasting)
+    else:
+        thief.connect(broker.host, broker.port)
+    thief.loop_start()
+    assert let_in.wait(PATIENCE_S)
+    mes = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    mes.connect(broker.host, broker.port)
+    mes.loop_start()
+    mes.publish(topic, b"running", 1, retain=True).wait_for_publish(PATIENCE_S)
+    wait_for(lambda: took, "the order at the thief")
+    for client in (mes, thief):
+        client.disconnect()
+        client.loop_stop()
+    return took
+
+
 @pytest.mark.parametrize("protocol", [5, 4])
 def test_another_client_with_our_id_is_a_problem_that_names_it(protocol: int) -> None:
     """And one line of the log, however often it takes our place."""
@@ -74,6 +109,21 @@ def test_another_client_with_our_id_is_a_problem_that_names_it(protocol: int) ->
     assert told.count("broker_link_keeps_falling") == 1
     assert told.count("broker_lost") == MOST_LOSSES - 1
     assert "mqtt_thread_died" not in told
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_an_order_that_went_to_another_client_with_our_id_is_asked_for(protocol: int) -> None:
+    """It has our session and acknowledges what comes. Only the broker still knows the order."""
+    topic = "mes/line3/orders"
+    with new_mosquitto() as broker:
+        spec = replace(spec_for(broker.host, broker.port, protocol), order_filters=(topic,))
+        with session_by(spec, Crew(), SystemClock()) as session:
+            wait_for(lambda: session.online, "the session")
+        assert steal_order(broker, protocol, topic) == [b"running"]
+        crew = Crew()
+        with session_by(spec, crew, SystemClock()):
+            wait_for(lambda: crew.orders, "the order")
+    assert [(i.payload, i.stored) for _, i in crew.orders] == [(b"running", True)]
 
 
 def test_the_broker_that_says_session_taken_over_is_quoted() -> None:

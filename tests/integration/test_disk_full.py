@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.sim.device import wait_until
-from tests.sim.line import OUTCOMES, ROOT, Subscriber, make_store, settings_for
+from tests.sim.line import ROOT, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.networks import Stranger
 from tests.sim.nursery import Nursery
+from tests.sim.voice import Voice
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -45,29 +43,6 @@ def folder() -> Iterator[Path]:
             yield Path(made)
         finally:
             subprocess.run(["umount", "-l", str(state)], check=True)
-
-
-class Voice:
-    """Asks, and knows what was said."""
-
-    def __init__(self, broker: Mosquitto) -> None:
-        self.ear = Stranger(broker)
-
-    def ask(self, verb: str, **document: Any) -> dict[str, Any]:
-        request_id = uuid.uuid4().hex
-        self.ear.publish(f"{ROOT}/request/{verb}", {"id": request_id, **document})
-
-        def found() -> list[dict[str, Any]]:
-            told = [b for t, b in tuple(self.ear.heard) if t.startswith("response/")]
-            return [b for b in told if b["id"] == request_id and b["status"] in OUTCOMES]
-
-        wait_until(lambda: bool(found()), f"the outcome of {verb}")
-        return found()[0]
-
-    @property
-    def problems(self) -> str:
-        told = [body for topic, body in tuple(self.ear.heard) if topic == "health"]
-        return "; ".join(told[-1]["problems"]) if told else ""
 
 
 def fill(disk: Path) -> Path:

@@ -65,14 +65,13 @@ class SimBroker:
 
     def subscribe(
         self, name: str, filters: tuple[str, ...], take: Callable[[Packet], None]
-    ) -> bool:
-        """A session under this name comes (back); True when it was known. Its queue is emptied."""
+    ) -> None:
+        """A session under this name comes (back). Its queue is emptied."""
         known = self._subscribers.get(name)
         subscriber = _Subscriber(filters, take, is_persistent=True)
         self._subscribers[name] = subscriber
         for packet in known.queue if known else ():
             take(packet)
-        return known is not None
 
     def leave(self, name: str, undelivered: list[Packet]) -> None:
         """The connection is gone; what was not acknowledged comes first with the next one."""
@@ -90,6 +89,10 @@ class SimBroker:
             (topic_filter,), lambda packet: seen.append(replace(packet, retain=False))
         )
         return seen
+
+    def steal_session(self, name: str) -> None:
+        """While its owner is away, another client with this name takes what waits, and goes."""
+        self._subscribers[name].queue.clear()
 
     def forget_session(self, name: str) -> None:
         """As when it expired while its owner was away."""
@@ -152,11 +155,10 @@ class SimSession:
         self.online = True
         filters = (topics.requests, *self._spec.order_filters)
         self._unacknowledged = []
-        is_known = self._broker.subscribe(self._spec.client_id, filters, self._take_live)
-        if not (is_known and self._is_v5):  # MQTT 3.1.1 knows no Retain Handling
-            for packet in tuple(self._broker.retained.values()):
-                if self._source(packet.topic) is not None:
-                    self._take(packet, stored=True)
+        self._broker.subscribe(self._spec.client_id, filters, self._take_live)
+        for packet in tuple(self._broker.retained.values()):
+            if self._source(packet.topic) is not None:
+                self._take(packet, stored=True)
         birth = payloads.status("online", self._clock.now().utc)
         self.publish(topics.status, birth, qos=1, retain=True)
         try:

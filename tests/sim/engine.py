@@ -11,7 +11,9 @@ import ctypes
 import json
 import os
 import signal
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,8 +26,11 @@ from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, Code, SlotLost
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
 from edge_daemon.slots import wire
+from tests.sim import hog
 
 Pixels = NDArray[np.uint8]
+
+_GO = "go"
 
 
 class Behaviour(str, Enum):
@@ -40,6 +45,7 @@ class Behaviour(str, Enum):
     SEGFAULT_AT_INFER = "segfault_at_infer"
     EXIT_AT_INFER = "exit_at_infer"
     LOST_AT_INFER = "lost_at_infer"
+    HELD_AT_INFER = "held_at_infer"  # until `let_go` is called
     NAN = "nan"
     FLOOD = "flood"  # more detections than anybody could mean
     GARBAGE = "garbage"  # bytes of its own on the worker's socket
@@ -48,6 +54,8 @@ class Behaviour(str, Enum):
     AHEAD = "ahead"  # answers to questions that were not asked yet
     FAR_BOX = "far_box"  # an object where there is no picture
     NAN_BOX = "nan_box"  # a NaN that the engine lets through
+    FILL_BYTES = "fill_bytes"  # all of the disk under its scratch folder, and then it hangs
+    FILL_FILES = "fill_files"
     CHATTER = "chatter"  # writes to stdout and stderr
 
 
@@ -71,6 +79,7 @@ class SimEngine:
         self._weights = b""
         self._behaviour = Behaviour.GOOD
         self._classes: tuple[str, ...] = ()
+        self._go: Path | None = None
 
     def warm(self) -> None:
         if self._warm_fault == "raise":
@@ -89,6 +98,8 @@ class SimEngine:
             raise BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
         if self._behaviour is Behaviour.HANG_AT_LOAD:
             _hang()
+        if self._behaviour is Behaviour.HELD_AT_INFER:
+            self._go = order.weights.with_name(_GO)
         if self._behaviour is Behaviour.DIE_AT_LOAD:
             os.kill(os.getpid(), signal.SIGKILL)
         self._classes = tuple(facts["classes"])
@@ -96,6 +107,8 @@ class SimEngine:
         return ModelFacts(self._classes, str(facts["task"]))
 
     def infer(self, pixels: Pixels) -> Sight:
+        while self._go is not None and not self._go.exists():
+            time.sleep(0.005)
         found = Sighting.of(pixels, self._classes)
         fault = _INFER_FAULTS.get(self._behaviour)
         return fault(found) if fault else Sight(found)
@@ -111,6 +124,11 @@ def write_weights(
     path = folder / f"weights-{behaviour.value}.sim"
     path.write_text(json.dumps({"classes": classes, "task": "detect"}), encoding="utf-8")
     return path
+
+
+def let_go(folder: Path) -> None:
+    """Let every engine judge that was held, with weights in this folder."""
+    (folder / _GO).touch()
 
 
 def behaviour_of(weights: Path) -> Behaviour:
@@ -191,6 +209,16 @@ def _chatter(found: tuple[Detection, ...]) -> Sight:
     return Sight(found)
 
 
+def _fill(take: Callable[[], None]) -> Callable[[tuple[Detection, ...]], Sight]:
+    def fill(found: tuple[Detection, ...]) -> Sight:
+        os.chdir(tempfile.gettempdir())
+        take()
+        _hang()
+        return Sight(found)
+
+    return fill
+
+
 def _shout(packet: bytes) -> None:
     """Write to this worker's own socket, as hostile code in a model could."""
     arguments = Path("/proc/self/cmdline").read_bytes().split(b"\0")
@@ -213,4 +241,6 @@ _INFER_FAULTS = {
     Behaviour.FAR_BOX: _far_box,
     Behaviour.NAN_BOX: _nan_box,
     Behaviour.CHATTER: _chatter,
+    Behaviour.FILL_BYTES: _fill(hog.take_bytes),
+    Behaviour.FILL_FILES: _fill(hog.take_files),
 }

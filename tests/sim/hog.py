@@ -6,6 +6,7 @@ import ctypes
 import os
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +73,9 @@ class FillEngine(_Plain):
     def infer(self, pixels: Pixels) -> Sight:
         os.chdir(tempfile.gettempdir())
         if self._way == "bytes":
-            for number in range(10):
-                with open(f"{number}", "wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, 32 << 20)
+            take_bytes()
         elif self._way == "files":
-            for number in range(11_000):
-                open(f"{number}", "wb").close()
+            take_files()
         elif self._way == "deeper":
             for _ in range(2_000):
                 os.mkdir("d")
@@ -86,6 +84,21 @@ class FillEngine(_Plain):
             os.mkdir("d", 0o300)
         threading.Event().wait()
         return Sight(())
+
+
+def take_bytes() -> None:
+    """320 MB of the current folder, or all that there are."""
+    with suppress(OSError):
+        for number in range(320):
+            with open(f"{number}", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 1 << 20)
+
+
+def take_files() -> None:
+    """11,000 files in the current folder, or all that there may be."""
+    with suppress(OSError):
+        for number in range(11_000):
+            open(f"{number}", "wb").close()
 
 
 class ScratchEngine(_Plain):

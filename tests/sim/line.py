@@ -88,6 +88,7 @@ class Subscriber:
 
     def __init__(self, broker: Mosquitto) -> None:
         self.books = SubscriberLedger(LINKS)
+        self.marks = {**MARKS, MORTAL: MORTAL_MARK}
         self.marks_wrong: list[str] = []
         self.results: list[dict[str, Any]] = []
         self.heard: list[tuple[str, dict[str, Any]]] = []
@@ -135,9 +136,8 @@ class Subscriber:
 
     def _check_mark(self, result: dict[str, Any]) -> None:
         """The confidence says which weights looked at this frame."""
-        marks = {**MARKS, MORTAL: MORTAL_MARK}
         found = {line["confidence"] for line in result["detections"]}
-        if result["model"] is not None and found != {marks[result["model"]]}:
+        if result["model"] is not None and found != {self.marks[result["model"]]}:
             self.marks_wrong.append(f"frame {result['frame']}: {result['model']} with {found}")
 
 

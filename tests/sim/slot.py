@@ -13,16 +13,23 @@ One script may be shared by several slots; faults are looked up by the bundle th
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameAddress, Pixels
+from edge_daemon.host.memory import FrameAddress, FrameMemory, Pixels
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 Detect = Callable[[LoadOrder, Pixels], tuple[Detection, ...]]
+
+_PICTURES: weakref.WeakKeyDictionary[FrameMemory, Path] = weakref.WeakKeyDictionary()
+"""Which file a picture was decoded from, for every slot that is shown it."""
 
 
 def one_box(order: LoadOrder, pixels: Pixels) -> tuple[Detection, ...]:
@@ -142,7 +149,22 @@ class SimSlot:
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         order = self._ready()
         self.script.record(self._name, "infer", order.ref)
-        return self._judge(order, lambda: self.script.detect(order, frame.pixels), timeout_s)
+        return self._judge(order, lambda: self._look(order, frame), timeout_s)
+
+    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+        order = self._ready()
+        self.script.record(self._name, "glance", order.ref)
+        if not self.script._infers_open.wait(patience_s):
+            return None
+        return self._judge(order, lambda: self._look(order, picture), patience_s)
+
+    def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
+        self._ready()
+        self.script.record(self._name, "decode", path)
+        decoded = cv2.imread(str(path)) if path.exists() else np.zeros((4, 6, 3), np.uint8)
+        memory = FrameMemory.holding(decoded)
+        _PICTURES[memory] = path
+        return memory
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         order = self._ready()
@@ -168,6 +190,12 @@ class SimSlot:
     def close(self) -> None:
         self.script.record(self._name, "close")
         self.order, self.closed = None, True
+
+    def _look(self, order: LoadOrder, frame: FrameAddress) -> tuple[Detection, ...]:
+        path = _PICTURES.get(frame.memory)
+        if path is None:
+            return self.script.detect(order, frame.pixels)
+        return self.script.detect_file(order, path)
 
     def _ready(self) -> LoadOrder:
         order = self.order

@@ -133,6 +133,8 @@ class Station:
         self.broker = broker or SimBroker()
         self.boot = uuid.uuid4().hex[:8]
         self.results: list[Judged] = []
+        self.may_look = threading.Event()  # at the whole store
+        self.may_look.set()
         self.looks = 0
         """At the whole store, for the sake of a request."""
         self.scenes: list[str | None] = []
@@ -251,6 +253,7 @@ class Station:
 
     def _look_again(self) -> StoreChanged:
         self.looks += 1
+        assert self.may_look.wait(GENEROUS_S)
         return stock(self.store.offer())
 
     def _incumbent(self) -> Manifest | None:

@@ -14,7 +14,7 @@ from edge_daemon.errors import SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
-from edge_daemon.slots.scratch import Scratch, clear, excess
+from edge_daemon.slots.scratch import Allowance, Scratch, clear, excess
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 
@@ -68,7 +68,7 @@ def test_what_a_worker_usually_writes_is_no_excess(tmp_path: Path) -> None:
     os.truncate(tmp_path / "sparse", 1 << 40)
     assert excess(str(tmp_path)) == ""
     assert excess(str(tmp_path / "gone")) == ""
-    assert excess(str(tmp_path), bytes_limit=1) != ""
+    assert excess(str(tmp_path), Allowance(bytes=1)) != ""
 
 
 DAEMON = """

@@ -1,0 +1,90 @@
+"""Looks at the whole store beside the driver, for a request that may mean what just came.
+
+A store may be large, slow, or full of strangers' files: the driver's thread, for which frames may
+wait, never reads it. What was asked meanwhile waits too, so that requests keep their order; orders,
+the lane and the loader do not wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from edge_daemon.control.newcomers import Newcomers
+from edge_daemon.core import selection
+from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.state import State
+from edge_daemon.core.values import ModelChoice
+
+_log = structlog.get_logger(__name__)
+
+Work = Callable[[], None]
+Then = Callable[["StoreChanged | None"], None]
+"""What goes on with the news; None: the store could not be looked at."""
+
+
+class Lookout:
+    """Only the driver's thread calls it.
+
+    Args:
+        newcomers: tells, by one folder, whether a look is worth its while.
+        look: reads the store; on a thread of its own, may raise anything.
+        call: has brief work done on the driver's thread; from any thread.
+    """
+
+    def __init__(
+        self,
+        newcomers: Newcomers,
+        look: Callable[[], StoreChanged],
+        call: Callable[[Work], None],
+    ) -> None:
+        self._newcomers = newcomers
+        self._look = look
+        self._call = call
+        self._scout = ThreadPoolExecutor(1, thread_name_prefix="store-look")
+        self._is_out = False
+        self._waiting: deque[Work] = deque()
+
+    def ask(self, work: Work) -> None:
+        """Do it now, or when what was asked before is done."""
+        if self._is_out or self._waiting:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def may_find(self, choice: ModelChoice | None, state: State) -> bool:
+        """Whether this model, or a newer version of it, may be there without being known yet."""
+        if choice is None or (choice.version and selection.choose(state, choice) is not None):
+            return False
+        return self._newcomers.may_hide(choice, state)
+
+    def look(self, then: Then) -> None:
+        """Go on with `then` when the store was looked at; returns at once."""
+        self._is_out = True
+        self._scout.submit(self._run, then)
+
+    def close(self) -> None:
+        """A look in hand ends by itself, and nothing comes of it."""
+        self._scout.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, then: Then) -> None:
+        seen = None
+        try:
+            seen = self._look()
+        except Exception as error:  # the boundary of the thread: whoever asked goes on without
+            _log.error("store_look_failed", error=str(error))
+        self._call(lambda: self._back(then, seen))
+
+    def _back(self, then: Then, seen: StoreChanged | None) -> None:
+        self._is_out = False
+        then(seen)
+        self._call(self._next)
+
+    def _next(self) -> None:
+        """One at a time: an order of the MES waits for no row of requests."""
+        if self._waiting and not self._is_out:
+            self._waiting.popleft()()
+            self._call(self._next)

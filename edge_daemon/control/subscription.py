@@ -1,0 +1,81 @@
+"""What one connection subscribes to, and which retained order is what the broker keeps."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_daemon.control.paho_client import new_properties
+from edge_daemon.control.topics import is_match
+
+TOPICS = 4096
+"""Topics of which is known whether what the broker keeps came already."""
+_LARGEST_NUMBER = 0xFFFFFFF  # MQTT 5, 3.8.2.1.2: Subscription Identifier
+
+
+class Subscription:
+    """Requests and orders of one connection; only its network thread calls.
+
+    What is retained of the orders is asked for with each connection: another client with our id
+    may have had the session, and the order that came meanwhile. With MQTT 5 a live message has its
+    flag too (Retain As Published), and what waited in the session comes before what is kept. So a
+    subscription has a number of its own: what waited has an older one.
+    """
+
+    def __init__(self, requests: str, orders: Sequence[str], *, is_v5: bool) -> None:
+        self._requests = requests
+        self._orders = orders
+        self._is_v5 = is_v5
+        self._number: int | None = None
+        self._came: dict[str, int] = {}
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """In the order in which the broker answers."""
+        return (self._requests, *self._orders)
+
+    def make(self, client: paho.Client, *, is_numbered: bool, was_taken_over: bool) -> None:
+        """All in one packet; on a session that stands nothing that waits is lost.
+
+        Args:
+            is_numbered: the broker keeps Subscription Identifiers. One that does not is asked for
+                what it keeps only where the last connection `was_taken_over`: there it cannot be
+                told from what waited.
+        """
+        if not self._is_v5:
+            client.subscribe([(name, 1) for name in self.filters])
+            return
+        properties = None
+        if is_numbered:
+            self._number = 1 + secrets.randbelow(_LARGEST_NUMBER)
+            properties = new_properties(PacketTypes.SUBSCRIBE)
+            properties.SubscriptionIdentifier = self._number
+        # A retained request is never sent on subscribing, and known if it slips through.
+        for_requests = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
+        for_orders = SubscribeOptions(
+            qos=1,
+            noLocal=True,
+            retainAsPublished=True,
+            retainHandling=0 if is_numbered or was_taken_over else 1,
+        )
+        options = [(self._requests, for_requests), *((name, for_orders) for name in self._orders)]
+        client.subscribe(options, properties=properties)
+
+    def is_stored(self, topic: str, numbers: Sequence[int], *, retain: bool) -> bool:
+        """Whether the broker sends what it keeps, because we subscribed.
+
+        It comes before any live message, once for each filter that matches. Past `TOPICS` none is
+        told apart. `numbers`: of the subscriptions that a message was sent for, where it says so.
+        """
+        if not retain or not self._is_v5:
+            return retain
+        if self._number is not None and numbers and self._number not in numbers:
+            return False
+        came = self._came.get(topic, 0)
+        if came or len(self._came) < TOPICS:
+            self._came[topic] = came + 1
+        return came < sum(is_match(name, topic) for name in self._orders)
