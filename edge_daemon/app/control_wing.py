@@ -40,6 +40,7 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event, LinksChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
@@ -240,7 +241,7 @@ class ControlWing:
             return
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 
-    def announce(self, event: str, message: str, reason: str | None = None) -> None:
+    def announce(self, event: EventName, message: str, reason: str | None = None) -> None:
         """An event of the camera or its pictures, durably; any thread."""
         self.driver.call(lambda: self.desk.note_event(event, message=message, reason=reason))
 
@@ -248,7 +249,7 @@ class ControlWing:
         """The lane passed a boundary."""
         self.driver.post(LaneCrossed(crossed))
 
-    def tell_event(self, kind: str, message: str) -> None:
+    def tell_event(self, kind: EventName, message: str) -> None:
         """Something about the model that judges; from any thread."""
         active = self.driver.state.active_bundle
         model = active.ref if active else None
@@ -285,7 +286,7 @@ class ControlWing:
                 jpeg = self._frames.pictures.snapshot()
                 send_picture(self.session, self.topics.snapshot, jpeg)
             except EdgeDaemonError as error:
-                refusal = Refusal(str(error.code), error.message, error.hint, blames_box=True)
+                refusal = Refusal.of(error)
             self.driver.call(lambda: self.desk.finish_snapshot(request, refusal))
 
         threading.Thread(target=take, name="snapshot", daemon=True).start()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BundleError
 
@@ -34,7 +35,7 @@ class Failures:
         self,
         count: Callable[[], int],
         latest: Callable[[], BundleError | None],
-        tell: Callable[[str, str], None],
+        tell: Callable[[EventName, str], None],
     ) -> None:
         self._count = count
         self._latest = latest
@@ -56,7 +57,8 @@ class Failures:
             self._fail(failed)
         elif self._problem:
             self._problem = ""
-            self._tell("inference_recovered", f"The model failed at no frame for {WINDOW_S:.0f} s.")
+            message = f"The model failed at no frame for {WINDOW_S:.0f} s."
+            self._tell(EventName.INFERENCE_RECOVERED, message)
 
     def problems(self) -> Iterator[str]:
         """A sentence while inferences keep failing."""
@@ -71,4 +73,4 @@ class Failures:
         if is_new:
             detail = error.detail if error else ""
             _log.error("inference_failing", frames=failed, error=why, detail=detail)
-            self._tell("inference_failing", f"The model failed at {failed} frames: {why}")
+            self._tell(EventName.INFERENCE_FAILING, f"The model failed at {failed} frames: {why}")

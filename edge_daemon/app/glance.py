@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import structlog
 
 from edge_daemon import __version__
-from edge_daemon.app.keeper import roles
 from edge_daemon.app.pulse import Pulse
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.timeline import Timeline
@@ -18,6 +17,7 @@ from edge_daemon.control.mqtt import Session
 from edge_daemon.control.payloads import ModelState, iso_utc
 from edge_daemon.core.events import Event, StageReached
 from edge_daemon.core.lifecycle import BUSY
+from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, Stage, State
 from edge_daemon.core.values import (
     AtFrame,
@@ -103,7 +103,7 @@ class Glance:
         """Everything, now."""
         seen, state = self._seen, self._seen.state()
         settings, standing = seen.settings, seen.standing()
-        slots = tuple(self._slots(state))
+        slots = slot_lines(state, self._stages, self._memory)
         return PageState(
             device=settings.device,
             version=__version__,
@@ -138,29 +138,17 @@ class Glance:
             history=seen.pulse.history.columns(),
         )
 
-    def _slots(self, state: State) -> list[SlotLine]:
-        names = {slot.name: role for slot, role in roles(state)}
-        return [
-            SlotLine(
-                name=slot.name,
-                phase=slot.phase.value,
-                role=names.get(slot.name) if slot.phase not in BUSY else None,
-                model=str(slot.bundle.ref) if slot.bundle else None,
-                sha256=slot.bundle.sha256 if slot.bundle else None,
-                stage=self._stages.get(slot.token) if slot.phase in BUSY else None,
-                memory_bytes=self._seen.slots[slot.name].memory_bytes(),
-            )
-            for slot in state.slots
-        ]
+    def _memory(self, slot: str) -> int:
+        return self._seen.slots[slot].memory_bytes()
 
     def _coming(self, state: State, slots: tuple[SlotLine, ...]) -> ComingLine | None:
         """What will judge next: pursued, asked, waiting for its time, prepared, or announced."""
         for op in (state.op, state.queued, state.parked):
             if op is not None and op.target != state.active_bundle:
                 return _operation(op, state, slots)
-        ready = next((slot for slot in slots if slot.role == "prepared"), None)
+        ready = next((slot for slot in slots if slot.role is Role.PREPARED), None)
         if ready is not None and ready.model is not None:
-            return ComingLine(model=ready.model, why="prepared", stage="ready")
+            return ComingLine(model=ready.model, why=Role.PREPARED.value, stage="ready")
         if state.upcoming:
             order = state.upcoming[0]
             return ComingLine(model=order.name, why="order", stage="announced", when=order.order)
@@ -200,6 +188,24 @@ class Glance:
         except StateError as error:
             _log.warning("timeline_not_read", error=error.message)
             return ()
+
+
+def slot_lines(
+    state: State, stages: Mapping[int, str], memory_bytes: Callable[[str], int]
+) -> tuple[SlotLine, ...]:
+    """The slots as the page shows them; `stages` are those of the jobs at work, by token."""
+    return tuple(
+        SlotLine(
+            name=slot.name,
+            phase=slot.phase.value,
+            role=role(state, slot),
+            model=str(slot.bundle.ref) if slot.bundle else None,
+            sha256=slot.bundle.sha256 if slot.bundle else None,
+            stage=stages.get(slot.token) if slot.phase in BUSY else None,
+            memory_bytes=memory_bytes(slot.name),
+        )
+        for slot in state.slots
+    )
 
 
 def _operation(op: Operation, state: State, slots: tuple[SlotLine, ...]) -> ComingLine:

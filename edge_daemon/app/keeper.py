@@ -18,8 +18,10 @@ from edge_daemon.app.witness import Witness
 from edge_daemon.control import payloads
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.reporter import Reporter, Vitals
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.picture import Flaw, Spell
-from edge_daemon.core.state import SlotState, State
+from edge_daemon.core.roles import role
+from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import CameraError, Code, StateError
 from edge_daemon.frames.capture import CameraPhase, CameraState
@@ -64,7 +66,7 @@ class Watched:
     reserve: Reserve
     failures: Failures
     certificates: Certificates
-    announce: Callable[[str, str, str | None], None]
+    announce: Callable[[EventName, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
     kept_pictures: KeptPictures | None = None
     audit_keep_years: int | None = None
@@ -134,12 +136,12 @@ class Keeper:
 
     def picture_bad(self, flaw: Flaw) -> None:
         message = f"The camera's picture {flaw.words}."
-        self._watched.announce("picture_bad", message, flaw.reason.value)
+        self._watched.announce(EventName.PICTURE_BAD, message, flaw.reason.value)
 
     def picture_good(self, spell: Spell) -> None:
         ended = f"The camera's picture is good again; {spell.frames} frames in "
         ended += f"{spell.lasted_s:.1f} s were no evidence: it {spell.flaw.words}."
-        self._watched.announce("picture_good", ended, spell.flaw.reason.value)
+        self._watched.announce(EventName.PICTURE_GOOD, ended, spell.flaw.reason.value)
 
     def report_camera(self) -> None:
         """Tell of the camera where something changed."""
@@ -193,11 +195,7 @@ class Keeper:
         metrics.mqtt(watched.session.online)
         metrics.store(not watched.store())
         metrics.outbox(watched.journal.outbox_depth())
-        metrics.models(
-            ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role)
-            for slot, role in roles(watched.state())
-            if slot.bundle
-        )
+        metrics.models(resident(watched.state()))
         for name, slot in watched.slots.items():
             metrics.slot_memory(name, "host", slot.memory_bytes())
         metrics.certificates(watched.certificates.ends)
@@ -292,28 +290,20 @@ class Keeper:
         )
 
 
+def resident(state: State) -> Iterator[ModelRole]:
+    """What the slots hold, and what for, as the metrics say it."""
+    for slot in state.slots:
+        if slot.bundle is not None:
+            yield ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role(state, slot))
+
+
 def _unvouched(state: State) -> Iterator[str]:
     """What judges, though it may not be loaded again; it is not torn off the line."""
     active = state.active_bundle
     for ref, why in state.refused:
-        if active is not None and ref == active.ref and why.code == Code.NOT_TRUSTED:
+        if active is not None and ref == active.ref and why.code is Code.NOT_TRUSTED:
             yield f"{ref} judges and is not trusted any more: {why.message} Swap to another version"
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
-
-
-def roles(state: State) -> list[tuple[SlotState, str]]:
-    """Every resident bundle's slot and what it is there for."""
-    previous = state.previous
-    found = []
-    for slot in state.slots:
-        if slot.bundle is None:
-            continue
-        if slot.name == state.active:
-            found.append((slot, "active"))
-        else:
-            is_previous = previous is not None and slot.name == previous.name
-            found.append((slot, "previous" if is_previous else "prepared"))
-    return found

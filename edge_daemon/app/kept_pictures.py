@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.collector import Collector, Tally
 from edge_daemon.host.metrics import Metrics
@@ -22,7 +23,7 @@ class KeptPictures:
     """Looks once a second; the first loss is told at once, then a count at a time."""
 
     def __init__(
-        self, collector: Collector, announce: Callable[[str, str], None], metrics: Metrics
+        self, collector: Collector, announce: Callable[[EventName, str], None], metrics: Metrics
     ) -> None:
         self._collector = collector
         self._announce = announce
@@ -62,7 +63,7 @@ class KeptPictures:
             why.append(f"{failed} were not taken by the disk" + (f" ({fault})" if fault else ""))
         message = f"Pictures of rejected parts were not kept: {', '.join(why)}."
         _log.error("ng_images_missed", missed=missed, failed=failed)
-        self._announce("ng_images_missed", message)
+        self._announce(EventName.NG_IMAGES_MISSED, message)
         self._lost_told_at = at
         self._told = Tally(tally.kept, tally.missed, tally.failed, self._told.removed)
 
@@ -72,6 +73,6 @@ class KeptPictures:
             return
         message = f"The quota of results.ng_images is full: the {removed} oldest pictures went."
         _log.info("ng_images_removed", pictures=removed)
-        self._announce("ng_images_removed", message)
+        self._announce(EventName.NG_IMAGES_REMOVED, message)
         self._removed_told_at = at
         self._told = Tally(self._told.kept, self._told.missed, self._told.failed, tally.removed)

@@ -12,27 +12,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.control.payloads import iso_utc
+from edge_daemon.core.event_names import WITH_RECEIPT, EventName
+from edge_daemon.core.values import Status
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
 from edge_daemon.web.state import SwapEntry, SwapLine, raw
 
 SHOWN = 40
 _ROWS = 400  # of the audit trail: requests, events and outcomes of that many swaps
-_NOTES = {
-    "order_running": "order",
-    "order_completed": "order",
-    "unknown_product": "order",
-    "held": "hold",
-    "released": "hold",
-    "quarantined": "quarantine",
-    "unquarantined": "quarantine",
-    "slot_lost": "slot",
-    "stood_in": "slot",
-    "rests": "slot",
-    "restored": "slot",
+_NOTES: Mapping[str, str] = {
+    EventName.ORDER_RUNNING: "order",
+    EventName.ORDER_COMPLETED: "order",
+    EventName.UNKNOWN_PRODUCT: "order",
+    EventName.HELD: "hold",
+    EventName.RELEASED: "hold",
+    EventName.QUARANTINED: "quarantine",
+    EventName.UNQUARANTINED: "quarantine",
+    EventName.SLOT_LOST: "slot",
+    EventName.STOOD_IN: "slot",
+    EventName.RESTS: "slot",
+    EventName.RESTORED: "slot",
 }
-_UNTOLD = {"order_completed", "restored"}  # the line goes on as it was
-_STEPS = ("requested", "prepared", "swapped", "rolled_back", "confirmed", "trial_failed")
+_UNTOLD: frozenset[str] = frozenset({EventName.ORDER_COMPLETED, EventName.RESTORED})
+"""The line goes on as it was."""
+_STEPS: frozenset[str] = frozenset(
+    {EventName.REQUESTED, EventName.PREPARED, EventName.REJECTED, EventName.FAILED, *WITH_RECEIPT}
+)
+"""Events that give an entry its time."""
 
 
 class Timeline:
@@ -96,7 +102,7 @@ class _Entry:
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code
         self.checks = facts.get("checks") or self.checks
-        if event not in ("requested", "swapped"):
+        if event not in (EventName.REQUESTED, EventName.SWAPPED):
             self.message = facts.get("reason") or self.message
 
     def line(self) -> SwapLine:
@@ -132,7 +138,8 @@ def tell(rows: Iterable[AuditLink], receipts: Iterable[ReceiptRow]) -> tuple[Swa
         elif link.row.kind == "event":
             _hear_event(entries, link, facts)
     for row in receipts:
-        entry = entries.setdefault(row.swap_id, _Entry(row.swap_id, row.utc, status="swapped"))
+        told = _Entry(row.swap_id, row.utc, status=EventName.SWAPPED.value)
+        entry = entries.setdefault(row.swap_id, told)
         entry.receipt = _read(row.body)
     newest = sorted(entries.values(), key=lambda entry: entry.utc, reverse=True)
     return tuple(entry.line() for entry in newest if entry.status)[:SHOWN]
@@ -148,9 +155,9 @@ def _hear_event(entries: dict[str, _Entry], link: AuditLink, facts: Mapping[str,
             entries[note.id] = note
     elif swap_id:
         entry = entries.setdefault(swap_id, _Entry(swap_id, link.row.utc))
-        if not (event == "requested" and entry.status):
+        if not (event == EventName.REQUESTED and entry.status):
             entry.hear(event, facts)
-        entry.utc = link.row.utc if event in (*_STEPS, "rejected", "failed") else entry.utc
+        entry.utc = link.row.utc if event in _STEPS else entry.utc
 
 
 def _hear_outcome(
@@ -166,9 +173,9 @@ def _hear_outcome(
         entry = entries.setdefault(swap_id, _Entry(swap_id, link.row.utc))
         entry.kind, entry.by = verb, asked.get("by")
         entry.model = entry.model or asked.get("model")
-        if status != "succeeded" or not entry.status:
+        if status != Status.SUCCEEDED or not entry.status:
             entry.status, entry.code = status, facts.get("code") or entry.code
-    elif status != "succeeded":
+    elif status != Status.SUCCEEDED:
         note = _Entry(_note_id(link), link.row.utc, verb, status)
         note.model, note.by, note.code = asked.get("model"), asked.get("by"), facts.get("code")
         entries[note.id] = note

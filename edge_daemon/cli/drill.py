@@ -116,13 +116,11 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
         raise SenderError(
             "No model is active, so there is nothing to swap from.", hint="edge-daemon status"
         )
-    lines = seen.part("model/available").get("models") or ()
-    held = {line["model"] for line in lines if line.get("quarantined")}
     name = BundleRef.parse(active).name
     others = [
         str(known.ref)
         for known in Store(settings.models.store).available()
-        if known.ref.name == name and str(known.ref) not in held | {active}
+        if known.ref.name == name and str(known.ref) not in {*seen.quarantined, active}
     ]
     if not others:
         raise SenderError(

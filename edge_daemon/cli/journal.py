@@ -19,6 +19,7 @@ from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import Code, SenderError, StateError
@@ -98,7 +99,8 @@ class Records:
                 "checks": list(row["body"].get("checks") or ()),
             }
             for row in rows
-            if row["kind"] == "event" and row["body"].get("event") in ("rejected", "failed")
+            if row["kind"] == "event"
+            and row["body"].get("event") in (EventName.REJECTED, EventName.FAILED)
         ][:limit]
 
     def durable(self) -> Durable | None:

@@ -28,6 +28,7 @@ from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
+from edge_daemon.core.roles import Role
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
@@ -44,8 +45,7 @@ SHOWN = 4
 class Roles:
     """What the daemon does with each version; empty where no daemon can be asked."""
 
-    active: str | None = None
-    prepared: str | None = None
+    of_slots: Mapping[Role, str] | None = None  # role -> model
     selected: Mapping[str, str] | None = None
     quarantined: Mapping[str, str] | None = None
     below: frozenset[BundleRef] = frozenset()  # the floor of their name
@@ -53,7 +53,7 @@ class Roles:
     def of(self, ref: BundleRef) -> list[str]:
         """The words for one version."""
         text = str(ref)
-        words = [word for word in ("active", "prepared") if getattr(self, word) == text]
+        words = [role.value for role, model in (self.of_slots or {}).items() if model == text]
         if (self.selected or {}).get(ref.name) == ref.version:
             words.append("selected")
         if text in (self.quarantined or {}):
@@ -210,7 +210,7 @@ def quarantine(
         tell_json({"model": ref, "quarantined": reason or "by an operator"})
         return
     tell(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
-    if _roles(settings).active == ref:
+    if (_roles(settings).of_slots or {}).get(Role.ACTIVE) == ref:
         tell("It judges frames until something else is active: edge-daemon rollback")
 
 
@@ -247,16 +247,14 @@ def _roles(settings: Settings) -> Roles:
 
 
 def _roles_seen(seen: Glance) -> Roles:
-    state = seen.part("model/state")
-    prepared = state.get("prepared") or {}
-    lines = seen.part("model/available").get("models") or ()
-    held = {line["model"]: line["quarantined"] for line in lines if line.get("quarantined")}
-    return Roles(seen.active, prepared.get("model"), state.get("selected") or {}, held)
+    told = ((role, seen.model.of(role)) for role in Role)
+    of_slots = {role: bundle.model for role, bundle in told if bundle is not None}
+    return Roles(of_slots, seen.model.selected, seen.quarantined)
 
 
 def _roles_kept(durable: Durable) -> Roles:
     held = {str(ref): why for ref, why in durable.quarantined}
-    return Roles(None, None, dict(durable.selected), held)
+    return Roles(None, dict(durable.selected), held)
 
 
 def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from edge_daemon.config import OrderSource, Settings
 from edge_daemon.control.document import MAX_BYTES
 from edge_daemon.control.orders import Unreadable, compile_source
 from edge_daemon.control.topics import is_match
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.documents import DocumentError, read_bytes
-from edge_daemon.errors import BoxError, SenderError
+from edge_daemon.errors import BoxError, Code, SenderError
 from edge_daemon.models.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Work orders of the MES.")
@@ -113,23 +114,16 @@ class _Choice:
 
     @property
     def is_held(self) -> bool:
-        return bool(self._seen and self._seen.part("model/state").get("held"))
+        return bool(self._seen and self._seen.model.held)
 
     def version(self, name: str) -> str | None:
-        if self._seen is not None:
-            selected = self._seen.part("model/state").get("selected") or {}
-            if name in selected:
-                return str(selected[name])
-        held = self._quarantined()
+        selected = self._seen.model.selected if self._seen else {}
+        if name in selected:
+            return selected[name]
+        held = self._seen.quarantined if self._seen else {}
         versions = [known.ref for known in self._available if known.ref.name == name]
         fit = [ref.version for ref in versions if str(ref) not in held]
         return fit[-1] if fit else None
-
-    def _quarantined(self) -> set[str]:
-        if self._seen is None:
-            return set()
-        models = self._seen.part("model/available").get("models") or ()
-        return {line["model"] for line in models if line.get("quarantined")}
 
 
 class _Told:
@@ -171,7 +165,7 @@ def _reading(
 
 
 def _unread(order: Unreadable, told: _Told) -> Reading:
-    effect = f"order_refused: {order.error.message}"
+    effect = f"{EventName.ORDER_REFUSED}: {order.error.message}"
     if told.is_unknown and order.id is not None:
         effect += " Whether it came before is known on the running station only."
     if order.runs:
@@ -192,9 +186,12 @@ def _effect(
         return "nothing changes: the model stays active", True
     if name is None:
         left = "" if order.state is OrderState.DISPATCHED else "; its frames stay uninspected"
-        return f"unknown_product: no link names a model for {order.product}{left}", False
+        return (
+            f"{EventName.UNKNOWN_PRODUCT}: no link names a model for {order.product}{left}",
+            False,
+        )
     if version is None:
-        return f"unknown_model: the store has no usable version of {name}", False
+        return f"{Code.UNKNOWN_MODEL}: the store has no usable version of {name}", False
     held = " (held now: it is recorded, and applied on release)" if chosen.is_held else ""
     return f"{_change(order.state, name, version, chosen)}{held}", True
 

@@ -14,11 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
+from edge_daemon.control import payloads
 from edge_daemon.control.client import Client, UnansweredError
 from edge_daemon.control.local_client import LocalSocketError, ask
 from edge_daemon.control.topics import Topics
@@ -31,6 +34,8 @@ INQUIRY_S = 10.0
 PARTS = ("status", "info", "health", "camera/status", "model/state", "model/available")
 """The retained topics, below the root."""
 
+_Message = TypeVar("_Message", bound=msgspec.Struct)
+
 
 @dataclass(frozen=True)
 class Glance:
@@ -42,17 +47,47 @@ class Glance:
     @property
     def is_online(self) -> bool:
         """Whether the daemon runs now; retained words outlive it."""
-        return self.via == "socket" or self.part("status").get("state") == "online"
+        return self.via == "socket" or (self.status is not None and self.status.state == "online")
 
-    def part(self, topic: str) -> Mapping[str, Any]:
-        found = self.parts.get(topic)
-        return found if isinstance(found, Mapping) else {}
+    @property
+    def status(self) -> payloads.StatusMessage | None:
+        return self._read("status", payloads.StatusMessage)
+
+    @property
+    def info(self) -> payloads.Info | None:
+        return self._read("info", payloads.Info)
+
+    @property
+    def health(self) -> payloads.Health | None:
+        return self._read("health", payloads.Health)
+
+    @property
+    def camera(self) -> payloads.CameraStatus | None:
+        return self._read("camera/status", payloads.CameraStatus)
+
+    @property
+    def model(self) -> payloads.ModelState:
+        return self._read("model/state", payloads.ModelState) or payloads.ModelState()
 
     @property
     def active(self) -> str | None:
         """The model that judges frames."""
-        active = self.part("model/state").get("active")
-        return str(active["model"]) if isinstance(active, Mapping) else None
+        active = self.model.active
+        return active.model if active is not None else None
+
+    @property
+    def quarantined(self) -> dict[str, str]:
+        """Versions of the store that may not become active, each with the reason."""
+        available = self._read("model/available", payloads.ModelAvailable)
+        lines = available.models if available is not None else ()
+        return {line.model: line.quarantined for line in lines if line.quarantined}
+
+    def _read(self, topic: str, kind: type[_Message]) -> _Message | None:
+        """None where nothing was said, or nothing that a daemon of ours says."""
+        try:
+            return msgspec.convert(self.parts.get(topic), kind)
+        except msgspec.ValidationError:
+            return None
 
 
 class Station:
@@ -191,10 +226,10 @@ def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxErro
 
 def _refuse_absent(seen: Glance, root: str) -> None:
     """A broker would keep the request for a daemon that is away, and do it who knows when."""
-    state = seen.part("status").get("state")
-    if state == "online":
+    status = seen.status
+    if seen.is_online:
         return
-    said = f"is {state}" if state else "has never been there"
+    said = f"is {status.state}" if status is not None else "has never been there"
     raise UnansweredError(
         f"The daemon below {root} {said}.",
         hint="Start it, or compare mqtt.host and mqtt.root with its settings.",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +10,14 @@ from rich.text import Text
 
 from edge_daemon.cli.station import Glance
 from edge_daemon.cli.words import duration, milliseconds, moment
+from edge_daemon.control.payloads import (
+    ActiveModel,
+    CameraStatus,
+    Health,
+    ModelState,
+    RoleModel,
+)
+from edge_daemon.core.roles import Role
 
 
 def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], ...] = ()) -> Group:
@@ -25,89 +32,77 @@ def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], 
 
 def _title(device: str, seen: Glance) -> Text:
     title = Text(device, style="bold")
-    state = str(seen.part("status").get("state") or "online")
+    status, info = seen.status, seen.info
     if seen.via == "socket":
         title.append("  running", style="green")
         title.append("  (asked through the control socket)", style="dim")
     else:
+        state = status.state if status is not None else "online"
         title.append(f"  {state}", style="green" if state == "online" else "red")
-        if since := seen.part("status").get("since"):
-            title.append(f"  since {moment(since)}", style="dim")
-    info = seen.part("info")
-    if info:
-        title.append(f"  version {info.get('version')}, {info.get('hardware')}", style="dim")
+        if status is not None and status.since:
+            title.append(f"  since {moment(status.since)}", style="dim")
+    if info is not None:
+        title.append(f"  version {info.version}, {info.hardware}", style="dim")
     return title
 
 
 def _rows(seen: Glance) -> Iterator[tuple[str, RenderableType]]:
-    state = seen.part("model/state")
-    for role in ("active", "prepared", "previous"):
-        yield role, _model(role, state.get(role))
+    state = seen.model
+    for role in Role:
+        yield role.value, _model(role, state.of(role))
     yield "product", _product(state)
-    yield "camera", _camera(seen.part("camera/status"))
-    yield from _health(seen.part("health"))
-    if held := _quarantined(seen.part("model/available")):
-        yield "quarantined", held
+    yield "camera", _camera(seen.camera)
+    if seen.health is not None:
+        yield from _health(seen.health)
+    if held := seen.quarantined:
+        lines = [f"{model}: {why}" for model, why in held.items()]
+        yield "quarantined", Text("\n".join(lines), style="yellow")
 
 
-def _model(role: str, model: Any) -> Text:
-    if not isinstance(model, Mapping):
-        return Text("none", style="red" if role == "active" else "dim")
-    line = Text(str(model.get("model")), style="bold" if role == "active" else "")
-    slot = model.get("slot")
-    line.append(f"  slot {slot}" if slot else "  not resident", style="dim")
-    if model.get("since"):
-        line.append(f"  since {moment(model['since'])}", style="dim")
-    if model.get("trial"):
+def _model(role: Role, bundle: RoleModel | None) -> Text:
+    if bundle is None:
+        return Text("none", style="red" if role is Role.ACTIVE else "dim")
+    line = Text(bundle.model, style="bold" if role is Role.ACTIVE else "")
+    line.append(f"  slot {bundle.slot}" if bundle.slot else "  not resident", style="dim")
+    if bundle.since:
+        line.append(f"  since {moment(bundle.since)}", style="dim")
+    if isinstance(bundle, ActiveModel) and bundle.trial:
         line.append("  on trial", style="yellow")
     return line
 
 
-def _product(state: Mapping[str, Any]) -> Text:
-    product, order = state.get("product"), state.get("job_order")
-    line = Text(str(product) if product else "none", style="" if product else "dim")
-    if order:
-        line.append(f"  order {order}")
-    if state.get("held"):
+def _product(state: ModelState) -> Text:
+    line = Text(state.product or "none", style="" if state.product else "dim")
+    if state.job_order:
+        line.append(f"  order {state.job_order}")
+    if state.held:
         line.append("  held: orders change nothing", style="yellow")
     return line
 
 
-def _camera(camera: Mapping[str, Any]) -> Text:
-    state = str(camera.get("state") or "unknown")
-    line = Text(state, style="" if state == "online" else "red")
-    if camera.get("width"):
-        line.append(f"  {camera['width']} x {camera['height']}")
-    line.append(f"  {camera.get('source', '')}", style="dim")
-    if camera.get("error"):
-        line.append(f"  {camera['error']}", style="red")
+def _camera(camera: CameraStatus | None) -> Text:
+    if camera is None:
+        return Text("unknown", style="red")
+    line = Text(camera.state, style="" if camera.state == "online" else "red")
+    if camera.width:
+        line.append(f"  {camera.width} x {camera.height}")
+    line.append(f"  {camera.source}", style="dim")
+    if camera.error:
+        line.append(f"  {camera.error}", style="red")
     return line
 
 
-def _health(health: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
-    if not health:
-        return
-    frames = health.get("frames") or {}
-    line = Text(f"{frames.get('inspected', 0)} inspected of {frames.get('captured', 0)}")
-    for word in ("dropped", "uninspected"):
-        count = frames.get(word, 0)
+def _health(health: Health) -> Iterator[tuple[str, RenderableType]]:
+    frames = health.frames
+    line = Text(f"{frames.inspected} inspected of {frames.captured}")
+    for word, count in (("dropped", frames.dropped), ("uninspected", frames.uninspected)):
         line.append(f"  {count} {word}", style="yellow" if count else "dim")
     yield "frames", line
-    latency = health.get("latency_ms")
-    if isinstance(latency, Mapping):
-        spread = f"p50 {milliseconds(latency.get('p50'))}  p99 {milliseconds(latency.get('p99'))}"
-        yield "latency", Text(f"{spread}  max {milliseconds(latency.get('max'))}")
-    if lost := health.get("results_lost"):
-        yield "results", Text(f"{lost} not delivered to the broker", style="yellow")
-    yield "up", Text(duration(float(health.get("uptime_s") or 0.0)), style="dim")
-    for problem in health.get("problems") or ():
-        yield "problem", Text(str(problem), style="red")
-
-
-def _quarantined(available: Mapping[str, Any]) -> Text | None:
-    lines = [
-        f"{line.get('model')}: {line['quarantined']}"
-        for line in available.get("models") or ()
-        if line.get("quarantined")
-    ]
-    return Text("\n".join(lines), style="yellow") if lines else None
+    if (latency := health.latency_ms) is not None:
+        spread = f"p50 {milliseconds(latency.p50)}  p99 {milliseconds(latency.p99)}"
+        yield "latency", Text(f"{spread}  max {milliseconds(latency.max)}")
+    if health.results_lost:
+        yield "results", Text(f"{health.results_lost} not delivered to the broker", style="yellow")
+    yield "up", Text(duration(health.uptime_s), style="dim")
+    for problem in health.problems:
+        yield "problem", Text(problem, style="red")

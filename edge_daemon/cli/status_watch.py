@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -18,12 +19,15 @@ from edge_daemon.cli.station import PARTS, Glance, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.control.client import Client
+from edge_daemon.control.payloads import Event, ResultMessage
+from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 
 REDRAW_S = 0.25
 POLL_S = 1.0
 MINUTE_S = 60
 SWAPS_SHOWN = 5
+_TOLD = WITH_RECEIPT | {EventName.REJECTED, EventName.FAILED}
 
 
 class Minute:
@@ -32,12 +36,11 @@ class Minute:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._buckets: deque[tuple[int, list[float]]] = deque(maxlen=MINUTE_S)
-        self._last: Mapping[str, Any] = {}
+        self._last: ResultMessage | None = None
 
-    def take(self, result: Mapping[str, Any], at: float) -> None:
+    def take(self, result: ResultMessage, at: float) -> None:
         """One result, at a time of this process's monotonic clock."""
-        latency = result.get("latency_ms") or {}
-        took = float(latency.get("queue") or 0.0) + float(latency.get("inference") or 0.0)
+        took = result.latency_ms.queue + result.latency_ms.inference
         second = int(at)
         with self._lock:
             if not self._buckets or self._buckets[-1][0] != second:
@@ -51,14 +54,14 @@ class Minute:
         with self._lock:
             buckets = [(s, list(v)) for s, v in self._buckets if now - MINUTE_S <= s < now]
             last = self._last
-        if not last:
+        if last is None:
             return []
         recent = [len(values) for second, values in buckets if second >= now - 5]
         seconds = dict(buckets)
         p99 = [_p99(seconds.get(s, [])) for s in range(now - MINUTE_S, now)]
         line = Text(f"{sum(recent) / max(1, len(recent)):.1f} frames a second")
-        line.append(f"   frame {last.get('frame')} {last.get('verdict')}", style="dim")
-        line.append(f"   product {last.get('product') or 'none'}", style="dim")
+        line.append(f"   frame {last.frame} {last.verdict}", style="dim")
+        line.append(f"   product {last.product or 'none'}", style="dim")
         pairs = [max(p99[place : place + 2]) for place in range(0, MINUTE_S, 2)]
         plot = Text(sparkline(pairs), style="cyan")  # fits 80 columns
         plot.append(f"  p99 {milliseconds(p99[-1])}, one minute", style="dim")
@@ -84,24 +87,21 @@ class News:
         below = topic[self._below :]
         if below not in (*PARTS, "result", "model/event"):
             return
-        message = json.loads(payload)
-        if below == "result":
-            self.minute.take(message, time.monotonic())
-        elif below == "model/event":
-            self._note_event(message)
-        else:
-            self._parts = {**self._parts, below: message}
+        with suppress(msgspec.MsgspecError):  # a word of a daemon that is newer than this command
+            if below == "result":
+                self.minute.take(msgspec.json.decode(payload, type=ResultMessage), time.monotonic())
+            elif below == "model/event":
+                self._note_event(msgspec.json.decode(payload, type=Event))
+            else:
+                self._parts = {**self._parts, below: msgspec.json.decode(payload)}
 
-    def _note_event(self, event: Mapping[str, Any]) -> None:
-        kind = event.get("type")
-        if kind in {"swapped", "rolled_back", "confirmed", "trial_failed", "rejected", "failed"}:
-            receipt = event.get("receipt") or {}
-            pause = milliseconds(receipt.get("pause_ms"))
-            detail = f"frame {event.get('frame')}, pause {pause}" if kind == "swapped" else ""
-            detail = detail or str(event.get("message") or "")
-            self._swaps.appendleft(
-                f"{moment(event.get('time'))}  {kind}  {event.get('model')}  {detail}"
-            )
+    def _note_event(self, event: Event) -> None:
+        if event.type in _TOLD:
+            detail = event.message or ""
+            if event.type is EventName.SWAPPED:
+                pause = milliseconds(event.receipt.pause_ms if event.receipt else None)
+                detail = f"frame {event.frame}, pause {pause}"
+            self._swaps.appendleft(f"{moment(event.time)}  {event.type}  {event.model}  {detail}")
 
     def glance(self) -> Glance:
         return Glance("mqtt", self._parts)

@@ -16,7 +16,7 @@ import msgspec
 
 from edge_daemon.control.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
 from edge_daemon.core.values import Refusal, Status
-from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
+from edge_daemon.errors import EdgeDaemonError, StateError
 
 Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]
 """What the wire shows; `Raw` is JSON already."""
@@ -80,8 +80,7 @@ def outcome(
 
 def refused(request_id: str, error: EdgeDaemonError) -> Answer:
     """The outcome of what could not be done: `failed` where this box is to blame."""
-    blames_box = isinstance(error, BoxError)
-    refusal = Refusal(str(error.code), error.message, error.hint, blames_box=blames_box)
+    refusal = Refusal.of(error)
     return outcome(request_id, refusal.status, refusal=refusal)
 
 

@@ -23,13 +23,16 @@ from edge_daemon.control.receipts import Receipts, encoded
 from edge_daemon.control.repeats import encode
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.actions import Announce, Reply
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant, Request, Status
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 from edge_daemon.host.metrics import Metrics
 
-_WITH_RECEIPT = frozenset({"swapped", "rolled_back", "confirmed", "trial_failed"})
+_WITH_RECEIPT = frozenset(
+    {EventName.SWAPPED, EventName.ROLLED_BACK, EventName.CONFIRMED, EventName.TRIAL_FAILED}
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,9 @@ class Clerk:
         receipt = None
         if action.event in _WITH_RECEIPT:
             receipt = self._with.receipts.get(action.swap_id)
-        if action.event in ("confirmed", "trial_failed"):
-            verdict = action.event if action.event == "confirmed" else action.reason
+        if action.event in (EventName.CONFIRMED, EventName.TRIAL_FAILED):
+            good = action.event is EventName.CONFIRMED
+            verdict = action.event.value if good else action.reason
             receipt = self._with.receipts.trial_ended(action.swap_id, verdict) or receipt
         body = encoded(receipt) if receipt is not None else None
         if body is not None:
@@ -115,20 +119,20 @@ class Clerk:
             model=str(action.model) if action.model else None,
             frame=receipt.cutover_frame if receipt else None,
             from_=receipt.from_ if receipt else None,
-            code=action.code or None,
+            code=action.code,
             message=action.reason or None,
             receipt=receipt,
         )
         draft.outbox.append(event)
         facts: dict[str, object] = {
-            "event": action.event,
+            "event": action.event.value,
             "model": str(action.model) if action.model else None,
             "swap": action.swap_id,
-            "code": action.code,
+            "code": action.code.value if action.code else "",
             "reason": action.reason,
         }
         checks = payloads.check_lines(action.checks)
-        if action.event == "prepared":
+        if action.event is EventName.PREPARED:
             checks = self._with.receipts.checks(action.swap_id)
         if checks:
             facts["checks"] = msgspec.to_builtins(checks)
@@ -136,7 +140,7 @@ class Clerk:
             facts["receipt_sha256"] = hashlib.sha256(body).hexdigest()
         draft.audit.append(self.audit("event", facts))
 
-    def event(self, kind: str, **fields: object) -> OutboxRow:
+    def event(self, kind: EventName, **fields: object) -> OutboxRow:
         """One message for `model/event`; `fields` are those of `payloads.Event`."""
         time = iso_utc(self._with.clock.now().utc)
         event = EventMessage(type=kind, time=time, boot=self._with.boot, **fields)  # type: ignore[arg-type]

@@ -23,14 +23,14 @@ from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.control.storm import Storm
-from edge_daemon.control.view import View
+from edge_daemon.control.view import model_state
 from edge_daemon.core.actions import Action, Announce, Reply
-from edge_daemon.core.state import Operation, State
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.state import State
 from edge_daemon.core.values import (
     BundleRef,
     Instant,
     JobOrder,
-    Known,
     Refusal,
     Request,
     Status,
@@ -49,7 +49,6 @@ class Desk:
         self._with = exchange
         self._clerk = Clerk(exchange)
         self._encode = encode
-        self._view = View()
         self._open: dict[str, WaysBack] = {}  # of each request that has no outcome yet
         self._arriving: Incoming | None = None
         self._gathered = Draft()  # to be written with the next step
@@ -108,10 +107,10 @@ class Desk:
             "request_refused",
             verb=verb,
             request_id=error.request_id,
-            error_code=str(error.code),
+            error_code=error.code.value,
             error=error.message,
         )
-        self._with.metrics.swap(Status.REJECTED.value, str(error.code))
+        self._with.metrics.swap(Status.REJECTED.value, error.code.value)
         self._respond(verb, refused(error.request_id, error), incoming.ways_back)
         incoming.done()
 
@@ -133,12 +132,12 @@ class Desk:
     def refuse_order(self, told: Told) -> None:
         """An order that cannot be read changes nothing, and is told."""
         message = told.error if told.count else f"{told.topic}: {told.error}"
-        event = self._clerk.event("order_refused", code=str(Code.MALFORMED), message=message)
-        self._note(Draft(outbox=[event]))
+        name, code = EventName.ORDER_REFUSED, Code.MALFORMED
+        self._note(Draft(outbox=[self._clerk.event(name, code=code, message=message)]))
 
     def note_event(
         self,
-        event: str,
+        event: EventName,
         *,
         message: str,
         reason: str | None = None,
@@ -283,7 +282,7 @@ class Desk:
             elif isinstance(action, Announce):
                 self._log_event(action)
         if old is not new:
-            self.publish_state(new, now)
+            self.publish_state(new)
 
     def _answer(self, action: Reply, now: Instant, *, at_once: bool = False) -> None:
         request = action.request
@@ -304,11 +303,11 @@ class Desk:
             refusal = action.refusal
             self._open.pop(request.id, None)
             ways.tell(self._last_outcome.pop(request.id))
-            self._with.metrics.swap(action.status.value, str(refusal.code) if refusal else "")
+            self._with.metrics.swap(action.status.value, refusal.code.value if refusal else "")
             log.info(
                 "request_ended",
                 status=action.status.value,
-                error_code=str(refusal.code) if refusal else None,
+                error_code=refusal.code.value if refusal else None,
                 error=refusal.message if refusal else None,
             )
 
@@ -316,9 +315,9 @@ class Desk:
         log = _log.bind(swap_id=action.swap_id or None)
         model = str(action.model) if action.model else None
         receipt = self._with.receipts.get(action.swap_id)
-        if action.event == "swapped" and receipt is not None:
+        if action.event is EventName.SWAPPED and receipt is not None:
             log.info(
-                "swapped",
+                action.event.value,
                 model=receipt.to,
                 left=receipt.from_,
                 frame=receipt.cutover_frame,
@@ -331,16 +330,13 @@ class Desk:
                 if took_ms is not None:
                     self._with.metrics.stage(stage, took_ms / 1e3)
         else:
-            log.info(action.event, model=model, error_code=action.code or None, why=action.reason)
+            code = action.code.value if action.code else None
+            log.info(action.event.value, model=model, error_code=code, why=action.reason)
 
-    def swapped(self, op: Operation, left: Known | None) -> None:
-        """The lane crossed for this operation."""
-        self._view.swapped(op.swap_id, left)
-
-    def publish_state(self, state: State, now: Instant, *, always: bool = False) -> None:
+    def publish_state(self, state: State) -> None:
         """The retained `model/state`, when it says something new."""
-        shown = self._view.model_state(state, now)
-        if shown != self.model_state or always:
+        shown = model_state(state)
+        if shown != self.model_state:
             self.model_state = shown
             body = payloads.encode(shown)
             self._with.carrier.publish(self._with.topics.model_state, body, qos=1, retain=True)

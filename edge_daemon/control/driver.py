@@ -247,9 +247,7 @@ class Driver:
         op = self._state.op
         crossing = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
         if op is not None and crossing and op.token == crossed.token:
-            left = self._state.last_bundle
-            self._rooms.receipts.crossed(op.swap_id, crossed, left)
-            self._rooms.desk.swapped(op, left)
+            self._rooms.receipts.crossed(op.swap_id, crossed, self._state.last_bundle)
         self._step(CutoverDone(crossed.token, crossed.frame))
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:

@@ -302,7 +302,7 @@ class Loader:
         message = f"{manifest.ref} needs what this box does not have: {lacking}."
         hint = "Install it, or build the bundle for this box."
         checks = (*proof, Check("compatibility.requires", False, note=lacking))
-        raise Refused(Refusal(str(Code.INCOMPATIBLE), message, hint, checks))
+        raise Refused(Refusal(Code.INCOMPATIBLE, message, hint, checks))
 
     def _rival(self, target: Known) -> Incumbent | None:
         manifest = self._incumbent()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
@@ -28,6 +28,8 @@ from edge_daemon.control.terms import (
     Time,
     VerdictWord,
 )
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Judged, Latency, Refusal
 
 _UTC = timezone.utc
@@ -227,7 +229,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def error_line(refusal: Refusal) -> ErrorLine:
     """A refusal as the wire names it."""
-    return ErrorLine(str(refusal.code), refusal.message, refusal.hint, check_lines(refusal.checks))
+    return ErrorLine(refusal.code.value, refusal.message, refusal.hint, check_lines(refusal.checks))
 
 
 # --------------------------------------------------------------------------- retained state
@@ -265,7 +267,7 @@ class PreparedModel(msgspec.Struct, frozen=True):
 
 
 class PreviousModel(msgspec.Struct, frozen=True):
-    """The bundle that was active before; `slot` is null where it is no longer resident."""
+    """The bundle that was active before; `slot` is null where none keeps it for that."""
 
     model: Model
     sha256: Digest
@@ -273,8 +275,11 @@ class PreviousModel(msgspec.Struct, frozen=True):
     since: Time | None = None
 
 
+RoleModel = Union[ActiveModel, PreparedModel, PreviousModel]
+
+
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """`<root>/model/state`."""
+    """`<root>/model/state`; each role has the field of its name."""
 
     active: ActiveModel | None = None
     prepared: PreparedModel | None = None
@@ -284,6 +289,11 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     job_order: str | None = None
     held: bool = False
     swap_id: str | None = None
+
+    def of(self, role: Role) -> RoleModel | None:
+        """The bundle that has this role, where there is one."""
+        found: RoleModel | None = getattr(self, role.value)
+        return found
 
 
 class AvailableModel(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -368,7 +378,7 @@ class Event(
 ):
     """`<root>/model/event`: something that happened, told once in the order it happened."""
 
-    type: str
+    type: EventName
     time: Time
     boot: str
     swap_id: str | None = None

@@ -42,7 +42,7 @@ def refusal_of(error: Exception, target: Known, private: Sequence[str]) -> Refus
 def facts_of(error: Exception, refusal: Refusal) -> dict[str, str]:
     """The same for the log, with what a library said."""
     detail = getattr(error, "detail", "")
-    facts = {"error_code": refusal.code, "error": refusal.message}
+    facts = {"error_code": refusal.code.value, "error": refusal.message}
     return {**facts, "detail": detail} if detail else facts
 
 
@@ -79,7 +79,7 @@ def with_checks(refusal: Refusal, proof: Sequence[Check], stage: str) -> Refusal
     name = _STAGE_CHECKS.get(stage)
     if refusal.checks or name is None:
         return refusal
-    if refusal.code == Code.NOT_TRUSTED:
+    if refusal.code is Code.NOT_TRUSTED:
         name = "signature"
     return replace(refusal, checks=(*proof, Check(name, False, note=refusal.message)))
 
@@ -91,7 +91,7 @@ def failed(report: Report) -> Refusal:
     if is_acceptable(report.checks):
         names = ", ".join(f'"{check.name}"' for check in report.failed)
         hint = f'If this is meant, ask again with "accept": [{names}] and a reason.'
-    return Refusal(str(code), report.message, hint, report.checks, code is Code.NO_MEMORY)
+    return Refusal(code, report.message, hint, report.checks, code is Code.NO_MEMORY)
 
 
 def _blamed(error: Exception) -> Refusal:
@@ -100,7 +100,7 @@ def _blamed(error: Exception) -> Refusal:
     if isinstance(error, EdgeDaemonError):
         timed_out = error.code is Code.LOAD_TIMEOUT
         box = not isinstance(error, BundleError) and not timed_out
-        return Refusal(str(error.code), error.message, error.hint, blames_box=box)
+        return replace(Refusal.of(error), blames_box=box)
     _log.error("job_failed", error=repr(error), exc_info=error)
     message = f"The daemon failed while it prepared the bundle ({type(error).__name__})."
-    return Refusal(str(Code.LOAD_FAILED), message, "See the log.", blames_box=True)
+    return Refusal(Code.LOAD_FAILED, message, "See the log.", blames_box=True)

@@ -142,9 +142,7 @@ def stock(offer: Offer) -> StoreChanged:
     refused = tuple(
         (
             BundleRef(problem.folder.parent.name, problem.folder.name),
-            Refusal(
-                str(problem.error.code), public(problem.error.message), public(problem.error.hint)
-            ),
+            Refusal(problem.error.code, public(problem.error.message), public(problem.error.hint)),
         )
         for problem in offer.problems
         if "/" in problem.place
@@ -174,7 +172,7 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
         )
     refused = tuple(
         ErrorLine(
-            str(problem.error.code),
+            problem.error.code.value,
             public(_of_place(problem)),
             public(problem.error.hint),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -18,6 +19,7 @@ from edge_daemon.core.values import (
     Request,
     Status,
 )
+from edge_daemon.errors import Code
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,12 @@ class StopTrial:
 
 @dataclass(frozen=True)
 class Announce:
-    """Publish an event: swapped, prepared, refused, confirmed, rolled_back, quarantined, …"""
+    """Publish an event."""
 
-    event: str
+    event: EventName
     swap_id: str = ""
     model: BundleRef | None = None
-    code: str = ""
+    code: Code | None = None
     reason: str = ""
     checks: tuple[Check, ...] = ()  # of a bundle that was refused
 

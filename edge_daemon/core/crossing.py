@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.core import health, selection
 from edge_daemon.core.actions import Announce, Reply, Stamp, StartTrial, StopTrial
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import TRIES, Kind, Operation, Stage
@@ -54,7 +55,7 @@ def _restore_line(turn: Turn, op: Operation) -> None:
 
 def _vacated(turn: Turn, op: Operation) -> None:
     left = turn.state.active_bundle
-    turn.set(active=None, unfit=False)
+    turn.set(active=None, unfit=False, left=left)
     if op.kind is Kind.REVERT and op.target == left:
         turn.set(op=None)
     else:
@@ -65,9 +66,10 @@ def _crossed(turn: Turn, op: Operation) -> None:
     state = turn.state
     left = state.last_bundle
     slot = turn.state.slot(op.slot)
-    turn.set(active=slot.name, unfit=False, losses=0, op=None, uses=state.uses + 1)
+    turn.set(active=slot.name, left=left, swap_id=op.swap_id, op=None, uses=state.uses + 1)
+    turn.set(unfit=False, losses=0)
     turn.forget_starts(op.target.ref)
-    turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses))
+    turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses, since_utc=turn.now.utc))
     if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
         _leave_behind(turn, op, left)
     held_back = turn.state.quarantine_reason(op.target.ref) is not None
@@ -80,10 +82,10 @@ def _crossed(turn: Turn, op: Operation) -> None:
         turn.select(op.target.ref)
     if op.request is not None:
         turn.act(Reply(op.request, Status.SUCCEEDED, op.swap_id))
-    turn.act(Announce("swapped", op.swap_id, op.target.ref, reason=op.kind.value))
+    turn.act(Announce(EventName.SWAPPED, op.swap_id, op.target.ref, reason=op.kind.value))
     if op.kind in (Kind.ROLLBACK, Kind.REVERT):
         reason = f"left {left.ref}" if left else ""
-        turn.act(Announce("rolled_back", op.swap_id, op.target.ref, reason=reason))
+        turn.act(Announce(EventName.ROLLED_BACK, op.swap_id, op.target.ref, reason=reason))
     if on_trial:
         turn.act(StartTrial(op.swap_id, op.target))
     if slot.phase is Phase.LOST:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from edge_daemon.core import crossing, health, orders, pursuit, requests, selection
 from edge_daemon.core.actions import Action, Announce, Reply, Stamp
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -137,13 +138,14 @@ def _proven(turn: Turn, event: BundleProven) -> None:
     if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
         return
     restored = slot.phase is Phase.RESTORING
-    slot = turn.move(slot, Move.PROVEN)
+    since = slot.since_utc if slot.name == turn.state.active else turn.now.utc
+    slot = turn.move(slot, Move.PROVEN, since_utc=since)
     if not restored:
         turn.ended(slot.bundle)
     ref = slot.bundle.ref if slot.bundle else None
     op = turn.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    turn.act(Announce("restored" if restored else "prepared", swap_id, ref))
+    turn.act(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
     turn.set(
         upcoming=tuple(
             replace(u, done=True) if ref is not None and u.name == ref.name else u

@@ -149,7 +149,7 @@ def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
 def _distrust(turn: Turn, ref: BundleRef) -> Refusal | None:
     """Resident from before its key or its digest was revoked: it must not come (back) to judge."""
     refused = (why for each, why in turn.state.refused if each == ref)
-    return next((why for why in refused if why.code == Code.NOT_TRUSTED), None)
+    return next((why for why in refused if why.code is Code.NOT_TRUSTED), None)
 
 
 def _must_wait(turn: Turn, op: Operation) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge_daemon.core import health, orders, pursuit
 from edge_daemon.core.actions import Announce, Reply
 from edge_daemon.core.admission import admit
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.turn import Turn
@@ -28,7 +29,7 @@ def received(turn: Turn, event: RequestReceived) -> None:
             return
         op = turn.operation(_KINDS[request.verb], answer, request, request.at)
         turn.act(Reply(request, Status.ACCEPTED, op.swap_id))
-        turn.act(Announce("requested", op.swap_id, answer.ref, reason=request.reason))
+        turn.act(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
         pursuit.take_place(turn, op)
         return
     refusal = _refusal(turn, request)
@@ -62,7 +63,7 @@ def _hold(turn: Turn, *, held: bool) -> None:
     if held == turn.state.durable.held:
         return
     turn.remember(held=held, held_orders=())
-    turn.act(Announce("held" if held else "released"))
+    turn.act(Announce(EventName.HELD if held else EventName.RELEASED))
     for order in () if held else waiting:
         orders.apply(turn, order)
 

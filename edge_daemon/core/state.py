@@ -1,6 +1,6 @@
 """All that the planner knows, as one frozen value.
 
-Three things are kept apart: role (`State.active` names the slot that judges frames), phase (what
+Three things are kept apart: role (`core/roles.py`: what each slot is there for), phase (what
 each slot holds) and health (`Durable.confirmed`, `Durable.quarantined`, per version).
 """
 
@@ -36,6 +36,7 @@ class SlotState:
     bundle: Known | None = None
     token: int = 0
     used: int = 0  # grows with each activation: the smallest was active longest ago
+    since_utc: float = 0.0  # when it was proven, or became active
 
     def moved(self, move: Move, *, token: int | None = None) -> SlotState:
         """The slot after `move`; KeyError when the table does not list it."""
@@ -134,6 +135,8 @@ class State:
     below: tuple[tuple[BundleRef, str], ...] = ()  # in the store, and older than this floor
     durable: Durable = Durable()
     active: str | None = None
+    left: Known | None = None  # what judged before, as far as this boot knows
+    swap_id: str | None = None  # of the last cutover
     unfit: bool = False  # the active version proved bad: away from it as soon as possible
     op: Operation | None = None  # being pursued
     queued: Operation | None = None  # asked, waits for `op` to end
@@ -178,11 +181,3 @@ class State:
 
     def link(self, product: str) -> str | None:
         return next((name for p, name in self.links if p == product), None)
-
-    @property
-    def previous(self) -> SlotState | None:
-        """The READY slot that was active before the present one."""
-        past = [
-            s for s in self.slots if s.name != self.active and s.used and s.phase is Phase.READY
-        ]
-        return max(past, key=lambda s: s.used, default=None)

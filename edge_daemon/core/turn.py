@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_daemon.core.actions import Action, Announce, Free, Reply
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.lifecycle import Move
 from edge_daemon.core.state import Kind, Operation, SlotState, State
 from edge_daemon.core.values import (
@@ -79,10 +80,10 @@ class Turn:
         if status is not Status.SUCCEEDED:
             self.act(
                 Announce(
-                    status.value,
+                    EventName(status.value),
                     op.swap_id,
                     op.target.ref,
-                    code=str(refusal.code) if refusal else "",
+                    code=refusal.code if refusal else None,
                     reason=refusal.message if refusal else "",
                     checks=refusal.checks if refusal else (),
                 )
@@ -104,7 +105,7 @@ class Turn:
             confirmed=tuple(r for r in durable.confirmed if r != ref),
         )
         self.forget_starts(ref)
-        self.act(Announce("quarantined", model=ref, reason=reason))
+        self.act(Announce(EventName.QUARANTINED, model=ref, reason=reason))
 
     def begin(self, op: Operation) -> None:
         """Count a start of what the daemon brings by itself, before it is begun.

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.errors import BoxError, Code, EdgeDaemonError
+
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""
 
@@ -298,11 +300,16 @@ class Check:
 class Refusal:
     """Why something was not done: the code, a sentence, the next step, the gate's checks."""
 
-    code: str
+    code: Code
     message: str
     hint: str = ""
     checks: tuple[Check, ...] = ()
     blames_box: bool = False
+
+    @classmethod
+    def of(cls, error: EdgeDaemonError) -> Refusal:
+        """What an error says, and whether it is this box's own fault."""
+        return cls(error.code, error.message, error.hint, blames_box=isinstance(error, BoxError))
 
     @property
     def status(self) -> Status:

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge_daemon.core.roles import Role
 from edge_daemon.core.totals import BOUNDS_MS, Spread, Totals
 from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.host.gpu import GpuMemory
@@ -36,12 +37,12 @@ _PAUSE_S = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0
 
 @dataclass(frozen=True)
 class ModelRole:
-    """One resident bundle; `role` is active, prepared or previous."""
+    """One resident bundle; `role` is None, and its label empty, while it has none."""
 
     ref: BundleRef
     sha256: str
     slot: str
-    role: str
+    role: Role | None
 
 
 class _Frames(Collector):
@@ -151,7 +152,8 @@ class Metrics:
         """What the slots hold now; what was said before is gone."""
         self._model_info.clear()
         for model in resident:
-            self._model_info.labels(str(model.ref), model.sha256, model.slot, model.role).set(1)
+            role = model.role.value if model.role else ""
+            self._model_info.labels(str(model.ref), model.sha256, model.slot, role).set(1)
 
     # -------------------------------------------------------------------------- box
 

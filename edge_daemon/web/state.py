@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from edge_daemon.core.roles import Role
+
 SCHEMA = 1
 
 raw = msgspec.Raw
@@ -32,7 +34,7 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     phase: str
-    role: str | None = None
+    role: Role | None = None
     model: str | None = None
     sha256: str | None = None
     stage: str | None = None

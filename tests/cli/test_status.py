@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
-from edge_daemon.cli.status_watch import Minute
+from edge_daemon.cli.station import Glance
+from edge_daemon.cli.status_view import summary
+from edge_daemon.cli.status_watch import Minute, News
+from edge_daemon.control import payloads
+from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
@@ -112,12 +120,61 @@ def test_watch_keeps_showing(device: Device) -> None:
     assert B1 in output
 
 
+def shown(parts: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    with console.capture() as captured:
+        console.print(summary("cam1", Glance("mqtt", parts)))
+    return captured.get()
+
+
+SINCE = "2026-11-22T10:00:00.000Z"
+PARTS: dict[str, Any] = {
+    "status": {"state": "online", "since": SINCE},
+    "model/state": {
+        "active": {"model": B1, "sha256": "9f", "slot": "A", "since": SINCE, "trial": True},
+        "previous": {"model": "bottle@0.9.0", "sha256": "8e", "slot": None},
+        "held": True,
+    },
+    "model/available": {"models": [{"model": B1, "sha256": "9f", "quarantined": "blurred"}]},
+    "health": {"state": "good", "time": SINCE, "boot": "b", "uptime_s": 90.0, "problems": ["Dark"]},
+    "camera/status": {"state": "online", "since": SINCE, "source": "rtsp://cam", "width": 640},
+}
+
+
+def test_a_station_of_an_older_or_newer_version_is_read() -> None:
+    """What it does not say yet is left out, and what it says beyond is not looked at."""
+    told = shown(PARTS)
+    newer = {topic: {**part, "mood": {"deep": 1}} for topic, part in PARTS.items()}
+    assert shown(newer) == told
+    words = (B1, "slot A", "on trial", "bottle@0.9.0", "not resident", "held", "rtsp://cam")
+    assert all(word in told for word in (*words, "blurred", "1 min", "Dark"))
+
+
+def test_what_no_daemon_says_is_not_shown() -> None:
+    """Somebody else's words on our topics end nothing."""
+    told = shown({topic: ["?"] for topic in PARTS})
+    assert "unknown" in told
+    assert "Dark" not in told
+
+
+def test_events_are_watched_and_unknown_ones_passed_over() -> None:
+    """A newer station may tell of what this command has no word for."""
+    news = News("edge/cam1")
+    for kind in ("swapped", "teleported"):
+        event = {"type": kind, "time": SINCE, "boot": "b", "model": B1, "frame": 40}
+        news.hear("edge/cam1/model/event", json.dumps(event).encode())
+    (row,) = [str(content) for _, content in news.rows()]
+    assert f"swapped  {B1}  frame 40" in row
+
+
 def test_a_minute_tells_rate_and_latency() -> None:
     """Ten results a second are ten frames a second, whatever second it is now."""
     minute = Minute()
+    judged = Judged(1, 0.0, 0.0, UNASSIGNED, Verdict.OK, queue_ms=1.0, inference_ms=9.0)
+    result = msgspec.json.decode(payloads.result("boot", judged), type=payloads.ResultMessage)
     for second in range(100, 110):
         for _ in range(10):
-            minute.take({"frame": 1, "latency_ms": {"queue": 1.0, "inference": 9.0}}, second + 0.5)
+            minute.take(result, second + 0.5)
     rows = [str(content) for _, content in minute.rows(110.2)]
     assert rows[0].startswith("10.0 frames a second")
     assert "p99 10 ms" in rows[1]

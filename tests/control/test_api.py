@@ -14,6 +14,7 @@ from edge_daemon.control import api, payloads
 from edge_daemon.control.asks import REQUESTS
 from edge_daemon.control.inbox import RefusedRequest, read_request
 from edge_daemon.control.messages import Incoming
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant, Verb
 
 SHIPPED = Path(__file__).parents[2] / "configs/asyncapi.json"
@@ -53,6 +54,13 @@ def test_the_specification_is_looked_at(specification: Draft7Validator) -> None:
     wrong = api.document()
     wrong["operations"]["swap"]["action"] = "answer"
     assert not specification.is_valid(wrong)
+
+
+def test_every_event_is_listed() -> None:
+    """Who listens to `model/event` reads there what may come."""
+    schemas = api.document()["components"]["schemas"]
+    assert schemas["Event"]["properties"]["type"] == {"$ref": "#/components/schemas/EventName"}
+    assert schemas["EventName"]["enum"] == sorted(name.value for name in EventName)
 
 
 def test_the_shipped_document_is_this_one() -> None:

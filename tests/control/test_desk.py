@@ -369,6 +369,19 @@ def test_every_step_is_on_the_audit_trail(station: Station) -> None:
     assert station.journal.audit_faults() == []
 
 
+def test_an_event_is_one_word_everywhere(station: Station) -> None:
+    """On its topic, on the audit trail and in the log; its code too, and both as plain text."""
+    with capture_logs() as lines:
+        station.order("JAR")
+        told = station.until_event("unknown_product")
+        station.ask("hold")
+    logged = next(line for line in lines if line["event"] == "unknown_product")
+    assert {type(logged[key]) for key in ("event", "error_code")} == {str}
+    kept = [json.loads(link.row.body) for link in station.journal.audit_rows()]
+    (row,) = [body for body in kept if body.get("event") == "unknown_product"]
+    assert row["code"] == logged["error_code"] == told["code"] == "unknown_product"
+
+
 def test_history_holds_the_completed_receipt(station: Station) -> None:
     """One row a swap, replaced when its trial ends."""
     swap_id = station.ask("swap", model=B2)["receipt"]["swap_id"]

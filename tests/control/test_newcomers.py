@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_daemon.control.newcomers import AGAIN_S, Newcomers
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Known, ModelChoice, Refusal
+from edge_daemon.errors import Code
 from tests.sim.clock import SimClock
 
 B1 = BundleRef("bottle", "1.0.0")
@@ -33,7 +34,7 @@ class Store:
             "b",
             (),
             available=tuple(Known(ref, "0" * 64) for ref in self.known),
-            refused=tuple((ref, Refusal("x", "y")) for ref in self.refused),
+            refused=tuple((ref, Refusal(Code.INVALID_BUNDLE, "y")) for ref in self.refused),
         )
         return self.newcomers.may_hide(ModelChoice(name, version), state)
 

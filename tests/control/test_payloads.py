@@ -19,6 +19,7 @@ from edge_daemon.core.values import (
     Status,
     Verdict,
 )
+from edge_daemon.errors import Code
 
 TEN = 1_795_341_600.0
 
@@ -72,7 +73,7 @@ def test_the_answers_of_a_request() -> None:
         "stage": "loading",
         "elapsed_ms": 412,
     }
-    refusal = Refusal("gate_failed", "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
+    refusal = Refusal(Code.GATE_FAILED, "It misses.", "Train.", (Check("recall", False, 0.5, 0.9),))
     assert json.loads(outcome("7", Status.REJECTED, refusal=refusal).body) == {
         "id": "7",
         "status": "rejected",

@@ -11,6 +11,7 @@ from edge_daemon.control import payloads
 from edge_daemon.control.answer import outcome
 from edge_daemon.control.shorten import shortened
 from edge_daemon.core.values import Check, Refusal, Status
+from edge_daemon.errors import Code
 
 CHECKS = tuple(Check(f"golden.{number}", False, 0.1, 0.9, "x" * 60) for number in range(20))
 RECEIPT = payloads.Receipt(
@@ -26,7 +27,7 @@ RECEIPT = payloads.Receipt(
 )
 SUCCEEDED = outcome("42", Status.SUCCEEDED, receipt=RECEIPT).body
 REJECTED = outcome(
-    "42", Status.REJECTED, refusal=Refusal("gate_failed", "m" * 300, "h" * 300, CHECKS)
+    "42", Status.REJECTED, refusal=Refusal(Code.GATE_FAILED, "m" * 300, "h" * 300, CHECKS)
 ).body
 SWAPPED = payloads.encode(
     payloads.Event(type="swapped", time="then", boot="b", model="bottle@2.0.0", receipt=RECEIPT)

@@ -4,61 +4,109 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.control.view import View
+from edge_daemon.control.payloads import ModelState
+from edge_daemon.control.view import model_state
+from edge_daemon.core.actions import AskCutover, Prepare, Restore, Verify
+from edge_daemon.core.events import (
+    BundleProven,
+    BundleVerified,
+    CutoverDone,
+    Event,
+    RequestReceived,
+    SlotFreed,
+    SlotLost,
+    Started,
+)
 from edge_daemon.core.lifecycle import Phase
-from edge_daemon.core.state import Durable, SlotState, State
-from edge_daemon.core.values import Instant, Known
-from tests.sim.planner_world import B1, B2, C1
-
-THEN, LATER = Instant(0.0, 0.0), Instant(60.0, 60.0)
+from edge_daemon.core.planner import step
+from edge_daemon.core.values import Instant, ModelChoice, Request, Verb
+from tests.sim.planner_world import start_state
 
 
-def state(a: Known, b: Known | None = None, *, used: int = 0) -> State:
-    slots = (
-        SlotState("A", Phase.READY, a, 1, 1),
-        SlotState("B", Phase.READY if b else Phase.EMPTY, b, 2, used),
-    )
-    durable = Durable(selected=(("b", "1"),), product="P", job_order="wo", held=True)
-    return State("t", slots, durable=durable, active="A")
+class Told:
+    """A station whose surroundings answer each at its own second."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.state = start_state(slots)
+        self.second = 0
+        self.tell(Started())
+
+    @property
+    def shown(self) -> ModelState:
+        return model_state(self.state)
+
+    def tell(self, event: Event) -> Told:
+        """An event, and what its actions lead to."""
+        now = Instant(float(self.second), float(self.second))
+        self.second += 1
+        self.state, actions = step(self.state, event, now)
+        for action in actions:
+            if isinstance(action, (Prepare, Restore)):
+                self.tell(BundleProven(action.token))
+            elif isinstance(action, Verify):
+                self.tell(BundleVerified(action.token))
+            elif isinstance(action, AskCutover):
+                self.tell(CutoverDone(action.token, 7))
+        for slot in self.state.slots:
+            if slot.phase is Phase.DRAINING:
+                self.tell(SlotFreed(slot.token))
+        return self
+
+    def ask(self, verb: Verb, model: str) -> Told:
+        choice = ModelChoice(*model.split("@"))
+        return self.tell(RequestReceived(Request(f"r{self.second}", verb, choice)))
+
+
+def second(iso: str) -> int:
+    return int(iso[17:19])
 
 
 def test_a_bundle_that_never_judged_is_prepared() -> None:
     """And one that did is not: it is there for a rollback."""
-    shown = View().model_state(state(B1, B2), THEN)
-    assert shown.active is not None
-    assert (shown.active.model, shown.active.slot, shown.active.trial) == ("b@1", "A", False)
-    assert shown.prepared is not None
-    assert shown.prepared.model == "b@2"
-    assert View().model_state(state(B1, B2, used=1), THEN).prepared is None
+    station = Told()
+    assert station.ask(Verb.PREPARE, "b@2").shown.prepared is not None
+    assert station.shown.previous is None
+    shown = station.ask(Verb.SWAP, "b@2").shown
+    assert (shown.active.model if shown.active else "", shown.prepared) == ("b@2", None)
+    assert shown.previous is not None
+    assert (shown.previous.model, shown.previous.slot) == ("b@1", "A")
 
 
 def test_since_stays_while_a_role_does() -> None:
-    """The moment at which it took its role, not that of the message."""
-    view = View()
-    first = view.model_state(state(B1), THEN)
-    later = view.model_state(state(B1, B2), LATER)
-    assert first.active is not None
-    assert later.active is not None
-    assert later.active.since == first.active.since
-    assert later.prepared is not None
-    assert later.prepared.since != first.active.since
+    """The moment at which it took its role, which a lost worker does not end."""
+    station = Told()
+    first = station.shown.active
+    assert first is not None
+    prepared = station.ask(Verb.PREPARE, "b@2").shown.prepared
+    station.tell(SlotLost(station.state.slot("A").token, "killed"))
+    assert station.shown.active == first
+    assert station.shown.prepared == prepared
+    assert prepared is not None
+    later = station.ask(Verb.SWAP, "b@2").shown.active
+    assert later is not None
+    assert second(first.since) < second(prepared.since) < second(later.since)
 
 
 def test_the_version_before_is_shown_with_its_slot_while_it_is_resident() -> None:
     """Without a slot once it was given up."""
-    view = View()
-    view.swapped("t-9", B2)
-    shown = view.model_state(state(B1, B2, used=1), THEN)
+    station = Told().ask(Verb.SWAP, "b@2").ask(Verb.PREPARE, "c@1")
+    previous = station.shown.previous
+    assert previous is not None
+    assert (previous.model, previous.slot, station.shown.swap_id) == ("b@1", None, "t-2")
+
+
+def test_with_three_slots_what_judged_long_ago_is_neither() -> None:
+    """Only the last one is previous, and none of them is prepared."""
+    shown = Told(3).ask(Verb.SWAP, "b@2").ask(Verb.SWAP, "c@1").shown
     assert shown.previous is not None
-    assert (shown.previous.model, shown.previous.slot, shown.swap_id) == ("b@2", "B", "t-9")
-    gone = view.model_state(state(B1, C1, used=1), THEN)
-    assert gone.previous is not None
-    assert gone.previous.slot is None
+    assert (shown.previous.model, shown.prepared) == ("b@2", None)
 
 
 def test_what_the_line_makes_is_told() -> None:
     """Selection, product, order and hold are the durable ones; nothing active is null."""
-    shown = View().model_state(replace(state(B1), active=None), THEN)
+    state = start_state(2)
+    durable = replace(state.durable, selected=(("b", "1"),), product="P", job_order="wo", held=True)
+    shown = model_state(replace(state, durable=durable))
     assert shown.active is None
     assert shown.selected == {"b": "1"}
     assert (shown.product, shown.job_order, shown.held) == ("P", "wo", True)

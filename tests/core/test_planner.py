@@ -35,6 +35,7 @@ from edge_daemon.core.values import (
     Status,
     Verb,
 )
+from edge_daemon.errors import Code
 from tests.sim.planner_world import B1, B2, BOX, C1, GATE, NOW, start_state
 
 
@@ -230,7 +231,7 @@ def test_a_version_quarantined_while_the_lane_crosses_is_left_again() -> None:
 def revoked(tale: Tale, bundle: Known) -> Tale:
     """A key or a digest was taken away: the store does not offer it any more, and says why."""
     left = tuple(known for known in tale.state.available if known != bundle)
-    why = Refusal("not_trusted", "It was revoked on this device.")
+    why = Refusal(Code.NOT_TRUSTED, "It was revoked on this device.")
     return tale.tell(StoreChanged(left, ((bundle.ref, why),)))
 
 

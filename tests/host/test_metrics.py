@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_daemon.core.roles import Role
 from edge_daemon.core.totals import ModelTotals, Spread, Totals
 from edge_daemon.core.values import BundleRef, Counts, Reason, Verdict
 from edge_daemon.host.gpu import GpuMemory
@@ -64,7 +65,7 @@ def used() -> Metrics:
     metrics.swap("rejected", "gate_failed")
     metrics.stage("load", 0.4)
     metrics.pause(0.0004)
-    metrics.models([ModelRole(BOTTLE, "9f", "A", "active")])
+    metrics.models([ModelRole(BOTTLE, "9f", "A", Role.ACTIVE)])
     metrics.slot_restarted("died")
     metrics.slot_memory("A", "host", 1000)
     metrics.camera(up=True)
@@ -115,7 +116,7 @@ def test_each_reason_begins_at_zero() -> None:
 def test_the_models_said_last_are_the_only_ones() -> None:
     """A slot that changed its bundle is not listed twice."""
     metrics = used()
-    metrics.models([ModelRole(BundleRef("can", "1"), "aa", "B", "active")])
+    metrics.models([ModelRole(BundleRef("can", "1"), "aa", "B", None)])  # it is being loaded
     info = [labels for name, labels in samples(metrics) if name == "edge_model_info"]
     assert len(info) == 1
-    assert ("model", "can@1") in info[0]
+    assert {("model", "can@1"), ("role", "")} <= set(info[0])

@@ -30,12 +30,13 @@ from edge_daemon.core.values import (
     Refusal,
     Status,
 )
+from edge_daemon.errors import Code
 
 B1, B2, C1 = (Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
 NOW, LATER = Instant(0.0, 0.0), Instant(1000.0, 1000.0)
-GATE = Refusal("gate_failed", "bad")
+GATE = Refusal(Code.GATE_FAILED, "bad")
 FRESH = Durable()
-BOX = Refusal("no_memory", "full", blames_box=True)
+BOX = Refusal(Code.NO_MEMORY, "full", blames_box=True)
 OUTCOMES = {
     Status.SUCCEEDED,
     Status.REJECTED,

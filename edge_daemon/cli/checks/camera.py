@@ -54,11 +54,12 @@ def check_camera(settings: Settings, seen: Glance | None) -> list[Finding]:
 
 
 def _by_daemon(source: str, seen: Glance) -> Finding:
-    camera = seen.part("camera/status")
-    state = camera.get("state")
-    if state != "online":
-        return error("camera", f"{source} is {state}: {camera.get('error')}", "See above.")
-    size = f"{camera.get('width')} x {camera.get('height')}"
+    camera = seen.camera
+    if camera is None:
+        return error("camera", f"{source}: the daemon says nothing of it.", "edge-daemon status")
+    if camera.state != "online":
+        return error("camera", f"{source} is {camera.state}: {camera.error}", "See above.")
+    size = f"{camera.width} x {camera.height}"
     return ok("camera", f"{source} is in use by the running daemon, {size}.")
 
 

@@ -28,9 +28,10 @@ def check_service(station: Station, seen: Glance | None) -> list[Finding]:
 def _running(settings: Settings, seen: Glance | None, *, is_running: bool) -> Finding:
     if not is_running and not (seen is not None and seen.is_online):
         return skipped("daemon", f"No daemon for {settings.device} runs now.")
-    problems = seen.part("health").get("problems") if seen is not None else None
-    if problems:
-        return warning("daemon", f"It runs, and says: {'; '.join(problems)}.", "edge-daemon status")
+    health = seen.health if seen is not None else None
+    if health is not None and health.problems:
+        said = "; ".join(health.problems)
+        return warning("daemon", f"It runs, and says: {said}.", "edge-daemon status")
     return ok("daemon", f"The daemon runs{f' and judges with {seen.active}' if seen else ''}.")
 
 

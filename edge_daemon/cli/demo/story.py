@@ -16,6 +16,7 @@ from edge_daemon.cli.demo.truth import Truth
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.cli.output import tell
 from edge_daemon.control.client import Client
+from edge_daemon.core.event_names import EventName
 from edge_daemon.errors import BoxError
 from edge_daemon.frames.conveyor import Conveyor
 
@@ -58,7 +59,7 @@ class Audience:
             early, self._early = self._early, []
             for result in early:
                 self.truth.take(result)
-        elif topic == "model/event" and message["type"] == "swapped":
+        elif topic == "model/event" and message["type"] == EventName.SWAPPED:
             self.ledger.take_event(message)
 
     def _result(self, message: dict[str, Any]) -> None:

@@ -188,8 +188,8 @@ function renderModel() {
 
 function renderSlots() {
   fill("slots", state.slots.map((slot) => {
-    const mood = slot.phase === "lost" ? "lost" : slot.role === "active" ? "active"
-      : ["preparing", "restoring", "draining"].includes(slot.phase) ? "moving" : "";
+    const mood = slot.phase === "lost" ? "lost" : ["preparing", "restoring", "draining"].includes(slot.phase) ? "moving"
+      : slot.role === "active" ? "active" : "";
     const memory = slot.memory_bytes ? ` · ${Math.round(slot.memory_bytes / 1048576)} MB` : "";
     const phase = slot.phase === "ready" && slot.role ? slot.role : slot.phase;
     return el("div", { class: `slot ${mood}` }, el("span", {}, `Slot ${slot.name}`),

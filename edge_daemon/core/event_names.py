@@ -1,0 +1,48 @@
+"""The words of `model/event`: everything that is announced, by the planner or by the box itself."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class EventName(str, Enum):
+    """What an event of the public contract is called; the same word in log and audit trail."""
+
+    REQUESTED = "requested"  # a request was accepted
+    PREPARED = "prepared"  # a bundle is in its slot, and passed the gate
+    SWAPPED = "swapped"  # the cutover is done
+    CONFIRMED = "confirmed"  # the trial ended well
+    TRIAL_FAILED = "trial_failed"
+    VERDICTS_SHIFTED = "verdicts_shifted"  # against the version before; the trial passed
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"  # these four: how an operation ended that did not succeed
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    QUARANTINED = "quarantined"
+    UNQUARANTINED = "unquarantined"
+    SLOT_LOST = "slot_lost"  # a worker died, hung or broke its protocol
+    STOOD_IN = "stood_in"  # a worker was lost, and its twin judged the same frame
+    RESTORED = "restored"  # the bundle of a lost worker is loaded again
+    RESTS = "rests"  # the daemon kept ending while it brought this good version
+    HELD = "held"
+    RELEASED = "released"
+    ORDER_RUNNING = "order_running"
+    ORDER_COMPLETED = "order_completed"
+    ORDER_REFUSED = "order_refused"  # it could not be read
+    UNKNOWN_PRODUCT = "unknown_product"  # no link names a model for it
+    PICTURE_BAD = "picture_bad"  # black, blurred, frozen: no evidence
+    PICTURE_GOOD = "picture_good"
+    INFERENCE_FAILING = "inference_failing"
+    INFERENCE_RECOVERED = "inference_recovered"
+    NG_IMAGES_MISSED = "ng_images_missed"  # pictures of rejected parts that could not be kept
+    NG_IMAGES_REMOVED = "ng_images_removed"  # for the quota
+
+    def __str__(self) -> str:
+        return self.value
+
+
+WITH_RECEIPT = frozenset(
+    {EventName.SWAPPED, EventName.ROLLED_BACK, EventName.CONFIRMED, EventName.TRIAL_FAILED}
+)
+"""What is told of a swap from its cutover on."""
