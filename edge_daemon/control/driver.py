@@ -16,32 +16,35 @@ import structlog
 from edge_daemon.control.arrivals import (
     Arrival,
     Call,
-    LaneCrossed,
+    Noticed,
     OrderArrived,
     QuarantineOrdered,
     RequestArrived,
     Stop,
+    TwinStoodIn,
 )
-from edge_daemon.control.desk import Desk
+from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.loader import Loader
+from edge_daemon.control.mailbox import Mailbox, Orders
+from edge_daemon.control.messages import Incoming
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
-from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.receipts import Receipts, by_whom
+from edge_daemon.control.reception import Reception
+from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.trial_watch import TrialWatch
-from edge_daemon.control.waiting_room import Orders, WaitingRoom
+from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection
-from edge_daemon.core.actions import (
-    Action,
-    Announce,
+from edge_daemon.core.effects import (
     AskCutover,
+    Effect,
     Free,
     PassOver,
     Prepare,
-    Reply,
     Restore,
     Stamp,
     StartTrial,
-    StopTrial,
+    TakeSnapshot,
     Verify,
     Withdraw,
 )
@@ -53,14 +56,16 @@ from edge_daemon.core.events import (
     RequestReceived,
     SlotLost,
     Started,
+    StoodIn,
     StoreChanged,
     TimePassed,
 )
 from edge_daemon.core.lifecycle import BUSY, Phase
 from edge_daemon.core.planner import step
-from edge_daemon.core.state import Kind, Operation, Stage, State
+from edge_daemon.core.records import Record
+from edge_daemon.core.state import Stage, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Request, Verb
+from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
@@ -75,15 +80,12 @@ USUAL_S = 5.0
 """How often the window moves that a swap's `before` is measured from."""
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Rooms:
     """What the driver acts on."""
 
-    desk: Desk
+    reception: Reception
+    recorder: Recorder
     loader: Loader
     crossing: Crossing
     line: Line
@@ -95,18 +97,22 @@ class Rooms:
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store at once: a bundle may have come a moment before the request for it."""
-    quarantine_changed: Callable[[], None] = _nothing
+    publish: Callable[[State], None]
+    """Told each new state, for `model/state`."""
+    take_snapshot: Callable[[Request], None]
+    """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
+    quarantine_changed: Callable[[State], None]
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
 
 class Driver:
     """Owns the planner's state; nobody else steps it."""
 
-    def __init__(self, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+    def __init__(self, mailbox: Mailbox, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+        self._mailbox = mailbox
         self._rooms = rooms
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
-        self._queue = WaitingRoom()
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -120,28 +126,17 @@ class Driver:
         """As of the last step; a frozen value."""
         return self._state
 
-    def post(self, arrival: Arrival) -> None:
-        """Hand in what happened; returns at once."""
-        self._queue.put(arrival)
-
-    def call(self, work: Callable[[], None]) -> None:
-        """Have brief work for the desk done between two steps."""
-        self._queue.put(Call(work))
-
     def set_trial_limits(self, limits: TrialLimits) -> None:
-        """Judge trials by these from now on; on the driver's own thread, by `call`."""
+        """Judge trials by these from now on; on the driver's own thread."""
         self._trial.limits = limits
 
     def start(self) -> None:
-        self._queue.put(Started())
+        self._mailbox.put(Started())
         self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
         """End after what is in the queue; what is open will be `interrupted` at the next start."""
-        self._queue.put(Stop())
+        self._mailbox.put(Stop())
         self._thread.join(timeout_s)
 
     # ------------------------------------------------------------------ the thread
@@ -156,33 +151,41 @@ class Driver:
 
     def _turn(self) -> bool:
         """One arrival, all orders that wait, or one tick."""
-        arrival = self._queue.take(TICK_S)
+        arrival = self._mailbox.take(TICK_S)
         if arrival is None:
             self._tick()
             return True
         if isinstance(arrival, Stop):
             return False
-        if isinstance(arrival, RequestArrived):
-            self._request_arrived(arrival)
-        elif isinstance(arrival, tuple):
+        if isinstance(arrival, tuple):
             self._orders_arrived(arrival)
-        elif isinstance(arrival, LaneCrossed):
-            self._lane_crossed(arrival.crossed)
-        elif isinstance(arrival, QuarantineOrdered):
-            self._quarantine_ordered(arrival)
-        elif isinstance(arrival, Call):
-            arrival.work()
         elif not isinstance(arrival, OrderArrived):  # those come together
-            self._step(arrival)
+            self._arrived(arrival)
         self._look_at_trial()
         return True
+
+    def _arrived(self, arrival: Arrival) -> None:
+        if isinstance(arrival, RequestArrived):
+            self._request_arrived(arrival)
+        elif isinstance(arrival, Crossed):
+            self._lane_crossed(arrival)
+        elif isinstance(arrival, TwinStoodIn):
+            self._step(StoodIn(self._state.slot(arrival.slot).token, arrival.why))
+        elif isinstance(arrival, QuarantineOrdered):
+            self._quarantine_ordered(arrival)
+        elif isinstance(arrival, Noticed):
+            self._rooms.recorder.note_event(arrival)
+        elif isinstance(arrival, Call):
+            arrival.work()
+        elif not isinstance(arrival, (OrderArrived, Stop)):
+            self._step(arrival)
 
     def _tick(self) -> None:
         now = self._rooms.clock.now()
         if now.at - self._usual_at >= USUAL_S:
             self._usual_at = now.at
             self._rooms.receipts.tick()
-            self._rooms.desk.settle()
+            self._rooms.recorder.settle()
             self._rooms.orders.tick()
         self._look_after_slots()
         state = self._state
@@ -208,14 +211,12 @@ class Driver:
     # ------------------------------------------------------------------ arrivals
 
     def _request_arrived(self, arrival: RequestArrived) -> None:
-        request = self._rooms.desk.read(arrival.verb, arrival.incoming)
+        request = self._rooms.reception.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
-        if request.verb is Verb.SNAPSHOT:
-            self._rooms.desk.snapshot(request)
-        else:
-            self._look_for(request)
-            self._step(RequestReceived(request, self._rooms.line.next_frame))
+        self._look_for(request)
+        received = RequestReceived(request, self._rooms.line.next_frame)
+        self._step(received, incoming=arrival.incoming)
 
     def _look_for(self, request: Request) -> None:
         """A model, or a newer version of it, may be in the store without being known yet."""
@@ -235,7 +236,7 @@ class Driver:
             if events:
                 self._step(*events)
             else:
-                self._rooms.desk.flush()
+                self._rooms.recorder.flush()
         finally:
             for arrival in arrivals:
                 if arrival.is_fenced:
@@ -252,7 +253,7 @@ class Driver:
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
         """Do as an operator says, put it on record, and answer once it is durable."""
-        ref, desk = order.ref, self._rooms.desk
+        ref, recorder = order.ref, self._rooms.recorder
         held_back = self._state.quarantine_reason(ref) is not None
         if order.reason is None and not held_back:
             order.answered(SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED))
@@ -265,48 +266,60 @@ class Driver:
                     SenderError(f"{ref} is not in the store.", hint=hint, code=Code.UNKNOWN_MODEL)
                 )
                 return
-        desk.note_quarantine(ref, order.reason, order.by)
+        recorder.note_quarantine(ref, order.reason, order.by)
         self._step(QuarantineChanged(ref, order.reason))
-        order.answered(None if desk.is_saved else _not_saved())
+        order.answered(None if recorder.is_saved else _not_saved())
 
     # ------------------------------------------------------------------ a step
 
-    def _step(self, *events: Event) -> None:
+    def _step(self, *events: Event, incoming: Incoming | None = None) -> None:
         """Let the planner take them in, one after the other, and make all of it durable at once.
 
-        A request comes alone: it is refused where the journal cannot take it.
+        A request comes alone, with its `incoming`: it is refused where the journal cannot take it.
         """
         rooms = self._rooms
         now = rooms.clock.now()
         old = new = self._state
-        actions: list[Action] = []
+        effects: list[Effect] = []
+        records: list[Record] = []
         begun: list[str] = []
         for event in events:
             before = new
-            new, more = step(before, event, now)
-            actions += more
+            new, to_do, to_tell = step(before, event, now)
+            effects += to_do
+            records += to_tell
             begun += self._open_receipts(before, new, now)
-        try:
-            rooms.desk.commit(old, new, actions, now)
-        except StateError as error:
-            for event in events:
-                if isinstance(event, RequestReceived):
-                    rooms.receipts.discard(begun)
-                    rooms.desk.cannot_accept(event.request, error)
-                    return
-            rooms.desk.tell_not_saved(error)
+        durable = encode_durable(new.durable) if new.durable != old.durable else None
+        unit = rooms.recorder.unit(records, now, durable, incoming)
+        if not self._is_on_record(unit, now, incoming):
+            rooms.receipts.discard(begun)
+            return
         self._state = new
-        for action in actions:
-            self._perform(action)
-        rooms.desk.tell(old, new, actions, now)
+        for effect in effects:
+            self._perform(effect)
+        unit.tell()
+        if new is not old:
+            rooms.publish(new)
         if old.durable.quarantined != new.durable.quarantined:
-            rooms.quarantine_changed()
+            rooms.quarantine_changed(new)
         self._open_line(new)
+
+    def _is_on_record(self, unit: UnitOfWork, now: Instant, incoming: Incoming | None) -> bool:
+        """Whether to go on. Only a request that cannot be put on record never came."""
+        rooms = self._rooms
+        try:
+            rooms.recorder.save(unit, incoming)
+        except StateError as error:
+            if incoming is not None:
+                rooms.reception.cannot_accept(unit.accepted[-1], incoming, error)
+                return False
+            rooms.recorder.tell_not_saved(error, now)
+        return True
 
     def _open_receipts(self, old: State, new: State, now: Instant) -> list[str]:
         ops = [op for op in (new.op, new.queued, new.parked) if op is not None]
         receipts, left = self._rooms.receipts, old.last_bundle
-        return [op.swap_id for op in ops if receipts.open(op, now, _by(op, new), left)]
+        return [op.swap_id for op in ops if receipts.open(op, now, by_whom(op, new), left)]
 
     def _open_line(self, state: State) -> None:
         """Frames count from the first model on, or from when it is clear that there is none."""
@@ -320,33 +333,33 @@ class Driver:
             self._line_is_open = True
             self._rooms.line.open()
 
-    # ------------------------------------------------------------------ actions
+    # ------------------------------------------------------------------ effects
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, effect: Effect) -> None:
         rooms = self._rooms
-        if isinstance(action, Prepare):
-            rooms.loader.prepare(action)
-        elif isinstance(action, Restore):
-            rooms.loader.restore(action)
-        elif isinstance(action, Verify):
-            rooms.loader.verify(action)
-        elif isinstance(action, Free):
-            rooms.loader.free(action)
-        elif isinstance(action, AskCutover):
-            rooms.crossing.ask(self._cutover(action))
-        elif isinstance(action, Withdraw):
-            if rooms.crossing.withdraw(action.token):
-                self.post(CutoverWithdrawn(action.token))
-        elif isinstance(action, Stamp):
-            self._stamp(action)
-        elif isinstance(action, PassOver):
-            rooms.line.pass_over(action.epoch)
-        elif isinstance(action, StartTrial):
-            self._trial.start(action)
-        elif isinstance(action, StopTrial):
-            self._trial.stop()
+        if isinstance(effect, Prepare):
+            rooms.loader.prepare(effect)
+        elif isinstance(effect, Restore):
+            rooms.loader.restore(effect)
+        elif isinstance(effect, Verify):
+            rooms.loader.verify(effect)
+        elif isinstance(effect, Free):
+            rooms.loader.free(effect)
+        elif isinstance(effect, AskCutover):
+            rooms.crossing.ask(self._cutover(effect))
+        elif isinstance(effect, Withdraw):
+            if rooms.crossing.withdraw(effect.token):
+                self._mailbox.put(CutoverWithdrawn(effect.token))
+        elif isinstance(effect, Stamp):
+            self._stamp(effect)
+        elif isinstance(effect, PassOver):
+            rooms.line.pass_over(effect.epoch)
+        elif isinstance(effect, StartTrial):
+            self._trial.start(effect)
+        elif isinstance(effect, TakeSnapshot):
+            rooms.take_snapshot(effect.request)
         else:
-            _told(action)
+            self._trial.stop()
 
     def _cutover(self, action: AskCutover) -> Cutover:
         if action.slot is None or action.target is None:
@@ -373,20 +386,8 @@ class Driver:
             self._step(judged)
 
 
-def _told(action: Reply | Announce) -> None:
-    """Answers and events were made durable with the step, and are told by the desk."""
-
-
 def _not_saved() -> StateError:
     return StateError(
         "It counts from now on, but the journal could not be written.",
         hint="Free the disk: without it, a restart forgets this.",
     )
-
-
-def _by(op: Operation, state: State) -> str:
-    request: Request | None = op.request
-    if request is not None:
-        return request.by
-    order = state.durable.job_order
-    return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"

@@ -128,6 +128,14 @@ class QuarantineChanged:
 
 
 @dataclass(frozen=True)
+class SnapshotTaken:
+    """The picture that was asked for is published; `refusal` where it could not be made."""
+
+    request: Request
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
 class LinksChanged:
     """The operator's file says anew which bundle judges which product."""
 
@@ -155,6 +163,7 @@ Event = Union[
     CutoverWithdrawn,
     TrialJudged,
     QuarantineChanged,
+    SnapshotTaken,
     LinksChanged,
     TimePassed,
 ]

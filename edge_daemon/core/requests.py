@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from edge_daemon.core import health, orders, pursuit
-from edge_daemon.core.actions import Announce, Reply
 from edge_daemon.core.admission import admit
+from edge_daemon.core.effects import TakeSnapshot
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.events import RequestReceived
+from edge_daemon.core.events import RequestReceived, SnapshotTaken
+from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Refusal, Request, Status, Verb
@@ -28,20 +29,29 @@ def received(turn: Turn, event: RequestReceived) -> None:
             _reject(turn, request, answer)
             return
         op = turn.operation(_KINDS[request.verb], answer, request, request.at)
-        turn.act(Reply(request, Status.ACCEPTED, op.swap_id))
-        turn.act(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
+        turn.record(Reply(request, Status.ACCEPTED, op.swap_id))
+        turn.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
         pursuit.take_place(turn, op)
         return
     refusal = _refusal(turn, request)
     if refusal is not None:
         _reject(turn, request, refusal)
         return
-    turn.act(Reply(request, Status.ACCEPTED))
+    turn.record(Reply(request, Status.ACCEPTED))
+    if request.verb is Verb.SNAPSHOT:
+        turn.act(TakeSnapshot(request))
+        return
     if request.verb is Verb.CONFIRM:
         health.confirm(turn, f"confirmed by {request.by or 'an operator'}")
     else:
         _hold(turn, held=request.verb is Verb.HOLD)
-    turn.act(Reply(request, Status.SUCCEEDED))
+    turn.record(Reply(request, Status.SUCCEEDED))
+
+
+def snapshot_taken(turn: Turn, event: SnapshotTaken) -> None:
+    """The outcome of a snapshot: the picture was published, or could not be made."""
+    status = event.refusal.status if event.refusal else Status.SUCCEEDED
+    turn.record(Reply(event.request, status, refusal=event.refusal))
 
 
 def _refusal(turn: Turn, request: Request) -> Refusal | None:
@@ -55,7 +65,7 @@ def _refusal(turn: Turn, request: Request) -> Refusal | None:
 
 
 def _reject(turn: Turn, request: Request, refusal: Refusal) -> None:
-    turn.act(Reply(request, Status.REJECTED, refusal=refusal))
+    turn.record(Reply(request, Status.REJECTED, refusal=refusal))
 
 
 def _hold(turn: Turn, *, held: bool) -> None:
@@ -63,7 +73,7 @@ def _hold(turn: Turn, *, held: bool) -> None:
     if held == turn.state.durable.held:
         return
     turn.remember(held=held, held_orders=())
-    turn.act(Announce(EventName.HELD if held else EventName.RELEASED))
+    turn.record(Announce(EventName.HELD if held else EventName.RELEASED))
     for order in () if held else waiting:
         orders.apply(turn, order)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_daemon.core.values import Judged, Reason
+from edge_daemon.core.values import Reason
 
 EXCUSED = frozenset(
     {
@@ -55,23 +55,6 @@ class Health:
     def in_brief(self) -> Health:
         """The same without details, which may name addresses: what anybody may read."""
         return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the station stands, one value for everybody who tells of it.
-
-    `problems` holds each reason of `ready`, and what else is not as it should be.
-    """
-
-    healthy: bool
-    ready: bool
-    problems: tuple[str, ...] = ()
-
-
-def is_excused(judged: Judged) -> bool:
-    """Whether this frame's missing inference is nobody's fault."""
-    return judged.reason in EXCUSED
 
 
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:

@@ -86,11 +86,10 @@ def is_of_one_moment(scrape: bytes) -> bool:
 def test_no_scrape_is_out_of_balance() -> None:
     """Ten thousand looks at a line that never stands still."""
     ledger, metrics = Ledger(), Metrics()
-    metrics.follow(ledger.totals)
     captured = set()
     with under_load(ledger):
         for _ in range(SCRAPES):
-            scrape = metrics.render()
+            scrape = metrics.render(ledger.totals())
             assert is_of_one_moment(scrape)
             captured.add(CAPTURED.findall(scrape)[0])
     assert len(captured) > SCRAPES / 10  # the line moved on between them
@@ -99,8 +98,7 @@ def test_no_scrape_is_out_of_balance() -> None:
 def test_no_scrape_by_http_is_out_of_balance() -> None:
     """As Prometheus sees it, on one connection."""
     ledger, metrics = Ledger(), Metrics()
-    metrics.follow(ledger.totals)
-    sources = replace(House().sources(), metrics=metrics.render)
+    sources = replace(House().sources(), metrics=lambda: metrics.render(ledger.totals()))
     page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), sources)
     assert page.start()
     prometheus = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30.0)
