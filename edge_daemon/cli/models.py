@@ -16,9 +16,11 @@ from rich.text import Text
 from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
+from edge_daemon.cli.judge import judge
 from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import console, show, tell, tell_json
+from edge_daemon.cli.pack import pack_model
 from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
@@ -225,6 +227,8 @@ def unquarantine(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> 
 
 
 app.command("optimize")(optimize)
+app.command("pack")(pack_model)
+app.command("judge")(judge)
 
 
 # --------------------------------------------------------------------------- parts

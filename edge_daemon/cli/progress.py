@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     TextColumn,
@@ -26,6 +27,14 @@ def reading(folder: Path, words: str) -> Iterator[Callable[[int], None]]:
     """
     total = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
     with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def counting(total: int, words: str) -> Iterator[Callable[[int], None]]:
+    """Tell it of pieces that were done, of so many in all."""
+    with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task(words, total=total)
         yield lambda count: bar.advance(task, count)
 

@@ -56,12 +56,14 @@ class ModelFacts:
     """What the weights say of themselves.
 
     `classes` are the names in the file; `head_classes` how many the head gives, None where its
-    output does not tell (suppression inside the graph).
+    output does not tell (suppression inside the graph); `imgsz` the input that it was trained or
+    exported at, None where it does not say.
     """
 
     classes: tuple[str, ...]
     task: str
     head_classes: int | None = None
+    imgsz: int | tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class UltralyticsEngine:
         self._predictor: Any = None
         self._names: dict[int, str] = {}
         self._finite = True
+        self._trained_at: int | tuple[int, int] | None = None
         self._stack = ExitStack()
 
     # ------------------------------------------------------------------ the protocol
@@ -171,7 +174,7 @@ class UltralyticsEngine:
         classes = tuple(self._names[index] for index in sorted(self._names))
         inner = getattr(network, "model", None)  # a .pt names its task there, an export above
         task = getattr(network, "task", None) or getattr(inner, "task", None) or order.task
-        return ModelFacts(classes, str(task), head_classes)
+        return ModelFacts(classes, str(task), head_classes, self._trained_at)
 
     def infer(self, pixels: Pixels) -> Sight:
         """One call of ultralytics' predictor; what it returns is read from its `Results`."""
@@ -299,6 +302,8 @@ class UltralyticsEngine:
             }
         )
         predictor.setup_model(model=model.model, verbose=False)
+        told = model.overrides.get("imgsz") or getattr(predictor.model, "imgsz", None)
+        self._trained_at = _side_or_sides(told)
         if predictor.device.type != order.device.partition(":")[0]:
             raise BundleError(
                 f"The weights would run on the {predictor.device.type}, not on {order.device}.",
@@ -310,6 +315,16 @@ class UltralyticsEngine:
     def _forget(self) -> None:
         self._predictor = None
         self._names = {}
+
+
+def _side_or_sides(told: object) -> int | tuple[int, int] | None:
+    """An input size as ultralytics keeps it: a number, or a list of one or two."""
+    sides = told if isinstance(told, (list, tuple)) else [told]
+    known = [side for side in sides if isinstance(side, int) and 0 < side < 1 << 16]
+    if not known or len(known) < len(sides):
+        return None
+    height, width = known[0], known[-1]
+    return height if height == width else (height, width)
 
 
 def _unsupported(task: str) -> BundleError:

@@ -6,8 +6,7 @@ images in turns, as two slots of the daemon would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -19,10 +18,10 @@ from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.models.files import Folder
 from edge_daemon.optimize.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.process import ENGINE, ProcessSlot
+from edge_daemon.slots.lone import lone_slot
+from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.scratch import Scratch
-from edge_daemon.slots.slot import LoadOrder, Slot
-from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.slot import LoadOrder
 
 _log = structlog.get_logger()
 
@@ -66,7 +65,7 @@ def build(kind: str, order: LoadOrder, destination: Path, tools: Tools) -> str:
     options = {"kind": kind, "threads": tools.threads, "device": order.device}
     with Scratch() as scratch:
         spec = WorkerSpec(tools.exporter, options, readable=(str(order.folder),), large_files=True)
-        with _slot(spec, scratch) as slot:
+        with lone_slot(spec, scratch) as slot:
             try:
                 slot.load(order, BUILD_TIMEOUT_S)
             except EdgeDaemonError as error:
@@ -102,8 +101,8 @@ def prove(
     times: tuple[list[float], list[float]] = ([], [])
     with (
         Scratch() as scratch,
-        _slot(spec, scratch) as old,
-        _slot(spec, scratch) as new,
+        lone_slot(spec, scratch) as old,
+        lone_slot(spec, scratch) as new,
     ):
         for slot, order in ((old, original), (new, engine)):
             slot.load(order, LOAD_TIMEOUT_S)
@@ -119,15 +118,3 @@ def prove(
                     before, after = (each.detections for each in found)
                     agreement += agree(before, after, original.confidence)
     return Proof(agreement, median(times[0]), median(times[1]))
-
-
-@contextmanager
-def _slot(spec: WorkerSpec, scratch: str) -> Iterator[Slot]:
-    """A slot whose worker has its scratch folder below `scratch`."""
-    pool = SparePool(replace(spec, scratch=scratch), standing=0)
-    slot = ProcessSlot("optimize", pool)
-    try:
-        yield slot
-    finally:
-        slot.close()
-        pool.close()

@@ -52,7 +52,9 @@ class Resident:
         gc.collect()
         grown = max(0, resident_bytes() - before)
         gpu_bytes = self._engine.gpu_bytes()
-        return Loaded(facts.classes, facts.task, load_ms, grown, gpu_bytes, facts.head_classes)
+        return Loaded(
+            facts.classes, facts.task, load_ms, grown, gpu_bytes, facts.head_classes, facts.imgsz
+        )
 
     def judge(self, pixels: Pixels) -> Inference:
         """One timed inference. Raises BundleError, BoxError (no_memory), SlotLost."""

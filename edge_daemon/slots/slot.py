@@ -71,6 +71,7 @@ class Loaded:
     memory_bytes: int = 0  # resident growth of the worker (host)
     gpu_bytes: int = 0  # reserved on the device; 0 on a CPU
     head_classes: int | None = None  # what the network's head gives, where its output tells
+    imgsz: int | tuple[int, int] | None = None  # trained at: side, or height and width, in pixels
 
 
 @dataclass(frozen=True)

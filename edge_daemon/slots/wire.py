@@ -32,6 +32,11 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]  # the bounds shut NaN ou
 Pixel = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+_HEIGHT_AND_WIDTH = 2
+Sides = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=1, le=1 << 16)], ...],
+    msgspec.Meta(max_length=_HEIGHT_AND_WIDTH),
+]
 
 
 # --------------------------------------------------------------------------- to the worker
@@ -147,6 +152,7 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
     memory_bytes: Size
     gpu_bytes: Size
     head_classes: Union[Size, None]
+    sides: Sides = ()  # none, one of a square, or height and width
 
     @classmethod
     def of(cls, loaded: Loaded) -> LoadedReply:
@@ -157,6 +163,7 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
             memory_bytes=loaded.memory_bytes,
             gpu_bytes=loaded.gpu_bytes,
             head_classes=loaded.head_classes,
+            sides=_sides(loaded.imgsz),
         )
 
     def loaded(self) -> Loaded:
@@ -167,7 +174,20 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
             memory_bytes=self.memory_bytes,
             gpu_bytes=self.gpu_bytes,
             head_classes=self.head_classes,
+            imgsz=_imgsz(self.sides),
         )
+
+
+def _sides(imgsz: int | tuple[int, int] | None) -> tuple[int, ...]:
+    if imgsz is None:
+        return ()
+    return (imgsz,) if isinstance(imgsz, int) else imgsz
+
+
+def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
+    if len(sides) < _HEIGHT_AND_WIDTH:
+        return sides[0] if sides else None
+    return sides[0], sides[1]
 
 
 class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):

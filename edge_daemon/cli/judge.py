@@ -1,0 +1,219 @@
+"""`edge-daemon models judge`: a model's verdicts on a folder of pictures, against their labels."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import show, tell, tell_json
+from edge_daemon.cli.progress import counting
+from edge_daemon.cli.references import RefOrFolder
+from edge_daemon.cli.store import open_store, trust_of
+from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.core.recipe import broken_rules
+from edge_daemon.core.values import BundleRef, Recipe
+from edge_daemon.errors import SenderError
+from edge_daemon.host import logs
+from edge_daemon.models.bundle import Manifest, read_manifest, verified_copy
+from edge_daemon.packing import drawing, judging
+from edge_daemon.packing.judging import Score, Seen
+from edge_daemon.packing.labels import Labelled, pictures_in, read_labelled
+
+_Pictures = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder (YOLO or COCO labels, ok/ and ng/, or none), or a data set's .yaml.",
+        exists=True,
+    ),
+]
+_Sweep = Annotated[
+    bool, typer.Option("--sweep", help="Escapes and false rejects at every threshold.")
+]
+_To = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option("--to", help="A new folder for the report, the plot and what was wrong."),
+]
+
+
+def judge(
+    ref: RefOrFolder,
+    pictures: _Pictures,
+    sweep: _Sweep = False,
+    to: _To = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge every picture as the line would, and compare the verdicts with the labels."""
+    if to is not None and to.exists():
+        raise SenderError(f"{to} is there already.", hint="Name a new folder.")
+    logs.configure("warning")  # the worker's own words are for a daemon's log
+    settings = read_settings(file)
+    place = Path(ref)
+    if place.is_dir():
+        manifest = read_manifest(place, placed=False)
+    else:
+        store, parsed = open_store(settings), BundleRef.parse(ref)
+        manifest, place = store.manifest(parsed), store.find(parsed)
+    labelled = _labelled(pictures, manifest.classes)
+    with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
+        verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
+        seen = []
+        with counting(len(labelled), "Judging") as count:
+            root = _common_folder(labelled)
+            for each in judging.look(verified, labelled, root, settings.slots.device):
+                seen.append(each)
+                count(1)
+    report = _report(manifest, seen, swept=sweep)
+    if to is not None:
+        _write(to, report, manifest.recipe, seen, swept=sweep)
+    if as_json:
+        tell_json(report, indent=2)
+    else:
+        _show(report, manifest, to)
+
+
+def _labelled(source: Path, classes: Sequence[str]) -> tuple[Labelled, ...]:
+    """With their labels; a folder of plain pictures has none, and is judged all the same."""
+    try:
+        return read_labelled(source, classes)
+    except SenderError:
+        paths = pictures_in(source) if source.is_dir() else []
+        if not paths or any(_has_labels(path) for path in paths):
+            raise
+        return tuple(Labelled(path) for path in paths)
+
+
+def _has_labels(path: Path) -> bool:
+    named = {part.lower() for part in path.parts}
+    beside = path.with_suffix(".txt").exists()
+    return beside or "images" in named or bool(named & {"ok", "ng", "good", "bad"})
+
+
+def _common_folder(pictures: Sequence[Labelled]) -> Path:
+    folders = {picture.path.resolve().parent for picture in pictures}
+    first = min(folders)
+    return next(
+        place
+        for place in (first, *first.parents)
+        if all(place == folder or place in folder.parents for folder in folders)
+    )
+
+
+# --------------------------------------------------------------------------- the report
+
+
+def _report(manifest: Manifest, seen: Sequence[Seen], *, swept: bool) -> dict[str, Any]:
+    recipe = manifest.recipe
+    slices = sorted({each.picture.slice for each in seen})
+    report: dict[str, Any] = {
+        "model": str(manifest.ref),
+        "pictures": [_picture(each, recipe) for each in seen],
+        "verdicts": _score(judging.score(seen, recipe)),
+        "slices": {
+            name: _score(judging.score([s for s in seen if s.picture.slice == name], recipe))
+            for name in slices
+        },
+        "classes": {
+            each.label: {"labelled": each.expected, "found": each.found, "made": each.made}
+            for each in judging.score_classes(seen, recipe, manifest.classes)
+        },
+        "confusion": [
+            {"labelled": labelled, "found": found, "boxes": boxes}
+            for (labelled, found), boxes in sorted(judging.confusion(seen, recipe).items())
+        ],
+    }
+    if swept:
+        report["sweep"] = {
+            rule: [{"confidence": at, **_score(score)} for at, score in points]
+            for rule, points in judging.sweep(seen, recipe).items()
+        }
+    return report
+
+
+def _picture(seen: Seen, recipe: Recipe) -> dict[str, Any]:
+    expected = seen.expected(recipe)
+    return {
+        "picture": str(seen.picture.path),
+        "slice": seen.picture.slice,
+        "verdict": seen.verdict(recipe).value,
+        "causes": list(broken_rules(seen.detections, recipe)),
+        "expected": expected.value if expected else None,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "ng": score.ng,
+        "escaped": score.escaped,
+        "ok": score.ok,
+        "rejected": score.rejected,
+        "unlabelled": score.unlabelled,
+    }
+
+
+def _write(
+    to: Path, report: dict[str, Any], recipe: Recipe, seen: Sequence[Seen], *, swept: bool
+) -> None:
+    (to / "wrong").mkdir(parents=True)
+    (to / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for number, each in enumerate(judging.wrong(seen, recipe), start=1):
+        expected = each.expected(recipe)
+        kind = f"{expected.value if expected else ''}-called-{each.verdict(recipe).value}"
+        name = f"{number:04}-{kind}-{each.picture.path.stem}.jpg"
+        drawing.draw_picture(each, each.counted(recipe), to / "wrong" / name)
+    if swept and recipe.rules:
+        chosen = {rule.id: rule.confidence for rule in recipe.rules}
+        drawing.draw_sweep(judging.sweep(seen, recipe), chosen, to / "sweep.png")
+
+
+# --------------------------------------------------------------------------- telling
+
+
+def _show(report: dict[str, Any], manifest: Manifest, to: Path | None) -> None:
+    whole = report["verdicts"]
+    if whole["unlabelled"] == len(report["pictures"]):
+        columns = (Column("picture", free=True), Column("verdict"), Column("causes", 1))
+        rows = [
+            (each["picture"], each["verdict"], ", ".join(each["causes"]))
+            for each in report["pictures"]
+        ]
+        show(FittedTable(columns, rows))
+        tell(f"{len(rows)} pictures without labels; {manifest.ref} judged them.")
+        return
+    lines = {**report["slices"], **({"all": whole} if len(report["slices"]) > 1 else {})}
+    _table(
+        ("slice", "labelled ng", "escaped", "labelled ok", "rejected"),
+        [
+            (name, each["ng"], each["escaped"], each["ok"], each["rejected"])
+            for name, each in lines.items()
+        ],
+    )
+    _table(
+        ("class", "labelled", "found", "found in all"),
+        [
+            (name, each["labelled"], each["found"], each["made"])
+            for name, each in report["classes"].items()
+        ],
+    )
+    for rule, points in report.get("sweep", {}).items():
+        _table(
+            (f"{rule} counts from", "escaped", "rejected"),
+            [(each["confidence"], each["escaped"], each["rejected"]) for each in points],
+        )
+    for each in report["pictures"]:
+        if each["expected"] not in (None, each["verdict"]):
+            tell(f"{each['picture']}: {each['verdict']}, labelled {each['expected']}")
+    if to is not None:
+        tell(f"Report, plot and the pictures that came out wrong: {to}")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if rows:
+        columns = tuple(Column(heading) for heading in headings)
+        show(FittedTable(columns, [[str(cell) for cell in row] for row in rows]))

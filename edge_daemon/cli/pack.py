@@ -1,0 +1,155 @@
+"""`edge-daemon models pack`: weights and labelled pictures become a bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.progress import counting, waiting
+from edge_daemon.cli.store import trust_of
+from edge_daemon.core.recipe import can_reject
+from edge_daemon.core.values import BundleRef, Verdict
+from edge_daemon.core.verdicts import NEVER_REJECTS, expected_verdict
+from edge_daemon.errors import SenderError
+from edge_daemon.host import logs
+from edge_daemon.models.store import Store
+from edge_daemon.packing.bundle import MOST_GOLDEN, Packed, Wanted, pack
+from edge_daemon.packing.labels import read_labelled
+from edge_daemon.packing.weights import read_weights
+
+_Weights = Annotated[
+    Path,
+    typer.Argument(help="best.pt, or another format; an OpenVINO folder.", exists=True),
+]
+_Name = Annotated[str, typer.Option("--name", help="The model's name.", show_default=False)]
+_Version = Annotated[str, typer.Option("--version", help="Its version.", show_default=False)]
+_Reject = Annotated[
+    str, typer.Option("--reject", help="Classes that make a part ng: scratch,dent.")
+]
+_Confidence = Annotated[
+    float, typer.Option("--confidence", min=0.0, max=1.0, help="From which a detection counts.")
+]
+_Golden = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option(
+        "--golden",
+        help="Labelled pictures that prove it: a folder (YOLO, COCO, or ok/ and ng/) or a data"
+        " set's .yaml.",
+        exists=True,
+    ),
+]
+_Most = Annotated[int, typer.Option("--most", min=1, max=500, help="Golden images at most.")]
+_Products = Annotated[str, typer.Option("--products", help="Products it judges: BTL-500,BTL-330.")]
+_Key = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--key", help="Sign it with this private key (PEM).", exists=True),
+]
+_Add = Annotated[bool, typer.Option("--add", help="Put it into this device's store.")]
+_To = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--to", help="The folder to make.", show_default="./NAME/VERSION"),
+]
+
+
+def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
+    weights: _Weights,
+    name: _Name,
+    version: _Version,
+    reject: _Reject = "",
+    confidence: _Confidence = 0.35,
+    golden: _Golden = None,
+    most: _Most = MOST_GOLDEN,
+    products: _Products = "",
+    key: _Key = None,
+    add: _Add = False,
+    to: _To = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a bundle of WEIGHTS: classes and input from the weights, golden images from labels."""
+    logs.configure("warning")  # the worker's own words are for a daemon's log
+    settings = read_settings(file) if add else None
+    with waiting("Reading the weights"):
+        facts = read_weights(weights, None)
+    pictures = read_labelled(golden, facts.classes) if golden is not None else ()
+    wanted = Wanted(
+        ref=BundleRef(name, version),
+        weights=weights.resolve(),
+        reject=_words(reject),
+        confidence=confidence,
+        products=_words(products),
+        most=most,
+        key=key,
+        lineage={"weights": weights.name, **({"golden": golden.name} if golden else {})},
+    )
+    with counting(min(len(pictures), most), "Copying") as count:
+        if settings is None:
+            place = to or Path(name) / version
+            packed = pack(wanted, facts, pictures, place, count)
+        else:
+            if to is not None:
+                raise SenderError("--add and --to exclude each other.", hint="Give one of them.")
+            store = Store(settings.models.store, floor=settings.models.floor)
+            with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
+                draft = Path(scratch) / "bundle"
+                packed = pack(wanted, facts, pictures, draft, count)
+                store.add(draft, trust_of(settings))
+    _tell(packed, added=settings is not None, as_json=as_json)
+
+
+def _words(given: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+
+
+def _tell(packed: Packed, *, added: bool, as_json: bool) -> None:
+    manifest, ref = packed.manifest, str(packed.manifest.ref)
+    recipe = manifest.recipe
+    warnings = _warnings(packed)
+    if as_json:
+        plain: dict[str, Any] = {
+            "model": ref,
+            "folder": None if added else str(packed.folder),
+            "sha256": manifest.weights.sha256,
+            "task": manifest.task,
+            "classes": list(manifest.classes),
+            "imgsz": manifest.imgsz,
+            "recipe": {"confidence": recipe.confidence, "reject": sorted(recipe.reject)},
+            "golden": len(manifest.golden),
+            "left_out": packed.left_out,
+            "warnings": warnings,
+        }
+        tell_json(plain, indent=2)
+        return
+    slices = sorted({image.expectation.slice for image in manifest.golden})
+    tell(f"{ref} is {'in the store' if added else f'in {packed.folder}'}.")
+    tell(f"  task     {manifest.task} at {manifest.imgsz}, classes {', '.join(manifest.classes)}")
+    rejected = ", ".join(rule.label for rule in recipe.rules) or "nothing"
+    tell(f"  recipe   rejects {rejected} from a confidence of {recipe.confidence:g} on")
+    left = f"; {packed.left_out} more were left out" if packed.left_out else ""
+    tell(f"  golden   {len(manifest.golden)} images{left}; slices {', '.join(slices) or 'none'}")
+    for warning in warnings:
+        tell(f"Warning: {warning}", err=True)
+    if added:
+        tell(f"Try it: edge-daemon swap {ref} --dry-run")
+    else:
+        tell(f"Put it into a station's store: edge-daemon models add {packed.folder}")
+
+
+def _warnings(packed: Packed) -> list[str]:
+    found = []
+    if not can_reject(packed.manifest.recipe):
+        found.append(f"{NEVER_REJECTS}. Name the classes of defects: --reject A,B")
+    recipe, golden = packed.manifest.recipe, packed.manifest.golden
+    shown = {expected_verdict(image.expectation, recipe) for image in golden}
+    if not golden:
+        found.append("no golden images: nothing proves its verdicts. Give labels: --golden FOLDER")
+    elif Verdict.NG not in shown:
+        found.append("no golden image shows a defect, so nothing proves that one is rejected")
+    elif Verdict.OK not in shown:
+        found.append("no golden image shows a good part, so nothing proves that one passes")
+    return found

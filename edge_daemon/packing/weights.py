@@ -1,0 +1,36 @@
+"""What weights say of themselves, asked in a caged worker: a stranger's file may do anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_daemon.core.values import BundleRef
+from edge_daemon.host.box import usual_threads
+from edge_daemon.models.files import digest_of
+from edge_daemon.models.manifest import ImageSize
+from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.lone import lone_slot
+from edge_daemon.slots.process import ENGINE
+from edge_daemon.slots.slot import Loaded, LoadOrder
+
+LOAD_TIMEOUT_S = 120.0
+USUAL_IMGSZ = 640
+"""Where weights do not say what they were trained at."""
+
+
+def read_weights(weights: Path, imgsz: ImageSize | None, engine: str = ENGINE) -> Loaded:
+    """Load the weights once on the CPU; raises BundleError and BoxError as a daemon's load does."""
+    place = weights.resolve()
+    spec = WorkerSpec(engine, {"threads": usual_threads()}, readable=(str(place.parent),))
+    order = LoadOrder(
+        ref=BundleRef("weights", "0"),
+        sha256=digest_of(place)[0],
+        folder=place.parent,
+        weights=place,
+        task="detect",  # the weights' own wins
+        classes=(),
+        imgsz=imgsz or USUAL_IMGSZ,
+        confidence=0.25,
+    )
+    with lone_slot(spec) as slot:
+        return slot.load(order, LOAD_TIMEOUT_S)
