@@ -121,12 +121,13 @@ class Daemon:
             ),
             frames.ledger,
             ground.metrics,
-            watches=(*watches.each, Witness(ground.journal, ground.settings.audit.keep_years)),
+            watches=watches.each,
             readers=(
                 self._probe.hear,
                 Reports(control.reporter, ground.boot, ground.started).hear,
                 ServiceManager(self._notifier).hear,
                 DiskWatch(ground.journal, ground.reserve).hear,
+                Witness(ground.journal, ground.settings.audit.keep_years).hear,
                 Summary(ground.started.at).hear,
             ),
         )

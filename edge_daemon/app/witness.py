@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import structlog
 
+from edge_daemon.app.status import Status
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
@@ -25,6 +26,10 @@ class Witness:
         self._keep_s = None if keep_years is None else keep_years * YEAR_S
         self._due_at = float("-inf")
         self._told = Anchor()
+
+    def hear(self, status: Status) -> None:
+        """Told each second's status."""
+        self.look(status.line.now)
 
     def look(self, now: Instant) -> None:
         """Once a minute: tell the head where it is a new one, cut where there is something."""

@@ -12,26 +12,14 @@ from typing import Any
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.rejects import Rejects
-from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.app.window import Window
 from edge_daemon.control.answer import accepted
 from edge_daemon.control.messages import Incoming
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
-from edge_daemon.host.health import Signs
 from tests.sim.ground import ground
-from tests.sim.status import station
-
-
-class Sources:
-    """A station that stands still."""
-
-    def line(self) -> LineStatus:
-        return station().line
-
-    def status(self, line: LineStatus, signs: Signs) -> Status:
-        return Status(line, signs)
+from tests.sim.status import StillStation
 
 
 @contextmanager
@@ -44,7 +32,7 @@ def opened(folder: Path, **settings: Any) -> Iterator[tuple[Window, list[tuple[s
         incoming.reply(accepted("r-1"))
 
     with ground(folder, http=settings) as laid:
-        monitor = Monitor(Sources(), Ledger(), laid.metrics)
+        monitor = Monitor(StillStation(Ledger()), Ledger(), laid.metrics)
         page = Page(laid, monitor, Rejects(None, lambda _: frozenset()))
         window = Window(page, monitor, Pictures(Ring(8)), hand_in)
         window.start()

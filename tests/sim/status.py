@@ -9,6 +9,7 @@ from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, Instant, Known
 from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Signs
 
 BOTTLE = Known(BundleRef("bottle", "1.0.0"), "ab")
@@ -25,3 +26,16 @@ def station(**changes: Any) -> Status:
     of_the_line = {name: value for name, value in changes.items() if name in _OF_THE_LINE}
     others = {name: value for name, value in changes.items() if name not in _OF_THE_LINE}
     return replace(Status(replace(line, **of_the_line), _WELL), **others)
+
+
+class StillStation:
+    """A monitor's sources: all is well, and only the ledger counts on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def line(self) -> LineStatus:
+        return station(totals=self._ledger.totals()).line
+
+    def status(self, line: LineStatus, signs: Signs) -> Status:
+        return Status(line, signs)
