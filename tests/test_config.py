@@ -148,6 +148,8 @@ slots: {isolation: proces}
         ("orders: [{topic: a, preset: flatt}]", "orders[0].preset", "Did you mean flat?"),
         ("orders: [{topic: a+, preset: flat}]", "orders[0].topic", "whole level"),
         ("orders: [{topic: a/#/b, preset: flat}]", "orders[0].topic", "last level"),
+        ("orders: [{topic: a#, preset: flat}]", "orders[0].topic", "last level"),
+        ("orders: [{topic: a+/b, preset: flat}]", "orders[0].topic", "whole level"),
         ("orders: [{topic: a, fields: {product: a..b}}]", "orders[0].fields.product", "JMESPath"),
         (
             "orders: [{topic: a, fields: {product: p}, words: {running: [completed]}}]",

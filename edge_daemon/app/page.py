@@ -16,9 +16,9 @@ from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
 from edge_daemon.control import payloads
 from edge_daemon.control.payloads import iso_utc
-from edge_daemon.core.lifecycle import BUSY
+from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
-from edge_daemon.core.state import Operation, Stage, State
+from edge_daemon.core.state import Operation, State
 from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState

@@ -23,13 +23,11 @@ FAULTS_KEPT = 100
 
 @dataclass(frozen=True)
 class Tally:
-    """What was seen, by model, verdict and reason; `cutovers` are receipts with a frame seen."""
+    """What was seen, by model and reason; `cutovers` are receipts with a frame seen."""
 
     frames: int
     by_model: Mapping[str, int]
-    by_verdict: Mapping[str, int]
     by_reason: Mapping[str, int]
-    boots: int
     cutovers: int
     pauses_ms: tuple[float, ...]
 
@@ -96,7 +94,6 @@ class SubscriberLedger:
         self._boots: dict[str, _Boot] = {}
         self._digests: dict[str, str] = {}
         self._models: Counter[str] = Counter()
-        self._verdicts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._frames = 0
         self._found: list[str] = []
@@ -117,7 +114,6 @@ class SubscriberLedger:
         if not self._is_next(life, boot, frame):
             return
         self._frames += 1
-        self._verdicts[verdict] += 1
         model = result.get("model")
         if model is None:
             self._reasons[str(result.get("reason"))] += 1
@@ -189,11 +185,6 @@ class SubscriberLedger:
         """Frames that came after a later one."""
         return sum(life.late for life in self._boots.values())
 
-    def last_frame(self, boot: str) -> int:
-        """The highest frame number seen of this boot; -1 before the first."""
-        life = self._boots.get(boot)
-        return life.last if life else -1
-
     def tally(self) -> Tally:
         """The counts as of now."""
         cuts = [
@@ -205,9 +196,7 @@ class SubscriberLedger:
         return Tally(
             self._frames,
             dict(self._models),
-            dict(self._verdicts),
             dict(self._reasons),
-            sum(life.first is not None for life in self._boots.values()),
             len(cuts),
             tuple(cut.pause_ms for cut in cuts if cut.pause_ms is not None),
         )

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from edge_daemon.cli.station import Station
@@ -20,7 +18,9 @@ from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.state import Durable
+from edge_daemon.core.events import QuarantineChanged
+from edge_daemon.core.planner import step
+from edge_daemon.core.state import Durable, State
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
@@ -119,11 +119,15 @@ class Records:
             self._station.inquire(verb, {key: value for key, value in body.items() if value})
             return
         with self._journal() as journal:
-            durable = changed(decode_durable(journal.state()), ref, reason)
+            clock = SystemClock()
+            stopped = State("", (), durable=decode_durable(journal.state()))
+            if reason is None and stopped.quarantine_reason(ref) is None:
+                raise SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED)
+            changed, *_ = step(stopped, QuarantineChanged(ref, reason), clock.now())
             who = f"{by} (uid {os.getuid()})".strip()
             facts = {"model": str(ref), "by": who, "reason": reason, "while": "stopped"}
-            row = AuditRow(time.time(), verb, json.dumps(facts, sort_keys=True).encode())
-            journal.commit(Entry(encode_durable(durable), audit=(row,)))
+            row = AuditRow(clock.now().utc, verb, json.dumps(facts, sort_keys=True).encode())
+            journal.commit(Entry(encode_durable(changed.durable), audit=(row,)))
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
@@ -138,25 +142,3 @@ class Records:
             yield journal
         finally:
             journal.close()
-
-
-def changed(durable: Durable, ref: BundleRef, reason: str | None) -> Durable:
-    """The state with one version quarantined or freed, by the rules of the running daemon."""
-    others = tuple((r, why) for r, why in durable.quarantined if r != ref)
-    if reason is None:
-        if len(others) == len(durable.quarantined):
-            raise SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED)
-        return replace(durable, quarantined=others)
-    confirmed = tuple(r for r in durable.confirmed if r != ref)
-    selected = dict(durable.selected)
-    if selected.get(ref.name) == ref.version:
-        del selected[ref.name]
-        good = [r for r in confirmed if r.name == ref.name]
-        if good:
-            selected[ref.name] = good[-1].version
-    return replace(
-        durable,
-        quarantined=(*others, (ref, reason)),
-        confirmed=confirmed,
-        selected=tuple(sorted(selected.items())),
-    )

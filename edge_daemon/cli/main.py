@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from edge_daemon import __version__
 from edge_daemon.cli.exits import FAILED, READER_LEFT, exit_code
 from edge_daemon.cli.output import CannotWriteError, steady, tell, tell_json
+from edge_daemon.core.verbs import Verb, about
 from edge_daemon.errors import EdgeDaemonError
 
 TRACE = "EDGE_DAEMON_TRACE"
@@ -35,19 +36,19 @@ class Entry:
 
 
 _ROOM = "edge_daemon.cli"
+_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot"}
+"""Verbs whose command does more than ask."""
+_ASKED = {
+    verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)
+    for verb in Verb
+}
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(f"{_ROOM}.demo.story", "demo", "The whole story, with nothing else installed."),
     "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
     "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
     "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
-    "prepare": Entry(f"{_ROOM}.requests", "prepare", "Load and check a model beside the active."),
-    "swap": Entry(f"{_ROOM}.requests", "swap", "Make a model active at a frame boundary."),
-    "rollback": Entry(f"{_ROOM}.requests", "rollback", "Back to the version confirmed before."),
-    "confirm": Entry(f"{_ROOM}.requests", "confirm", "End the trial of the active version well."),
-    "hold": Entry(f"{_ROOM}.requests", "hold", "Freeze automatic changes."),
-    "release": Entry(f"{_ROOM}.requests", "release", "Let automatic changes happen again."),
-    "snapshot": Entry(f"{_ROOM}.snapshot", "snapshot", "The picture of now, as JPEG."),
+    **_ASKED,
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),

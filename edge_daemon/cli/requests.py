@@ -1,15 +1,18 @@
-"""`edge-daemon prepare | swap | rollback | confirm | hold | release`: ask, and hear the outcome."""
+"""`edge-daemon swap` and its kin: ask, and hear the outcome.
 
-# ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
+Each verb is a command, with an option for each field that its request takes.
+"""
 
 from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Annotated, Any, Optional
+from inspect import Parameter, Signature
+from typing import Any, Optional
 
+import msgspec
 import typer
 
 from edge_daemon.cli.exits import FAILED, WrongUsage
@@ -18,161 +21,121 @@ from edge_daemon.cli.output import busy, show, tell, tell_json, unbroken
 from edge_daemon.cli.references import Model, model_choice, model_ref
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
+from edge_daemon.control.asks import REQUESTS, needed
 from edge_daemon.control.inbox import parse_iso
+from edge_daemon.core.verbs import Verb, about
 
 USUAL_S = 300.0
 
-_By = Annotated[Optional[str], typer.Option(help="Who asks; your user name.")]  # noqa: UP045
-_Reason = Annotated[str, typer.Option(help="Why; it stays in the receipt and the audit trail.")]
-_Id = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--id", help="Makes the request idempotent: a repeat does nothing anew."),
-]
-_Expires = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Give up when it was not done by this ISO time.", metavar="TIME"),
-]
-_Within = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(min=0.1, help="Give up when it was not done after so many seconds."),
-]
-_Accept = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        help="A check of verdicts that may fail, by its name; needs --reason. May be repeated.",
-        metavar="CHECK",
-    ),
-]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Load, warm and check it, then let go.")]
-
-
-def prepare(
-    model: Model,
-    file: ConfigFile = None,
-    by: _By = None,
-    reason: _Reason = "",
-    expires: _Expires = None,
-    within: _Within = None,
-    accept: _Accept = None,
-    id_: _Id = None,
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """Verify, load, warm and check MODEL in a free slot; the active model is not touched."""
-    body = _body(
-        model=model,
-        by=by,
-        reason=reason,
-        expires=_expiry(expires, within),
-        accept=accept or None,
-        id=id_,
-    )
-    _ask(Station(read_settings(file), local=local), "prepare", body, timeout, as_json)
-
-
-def swap(
-    model: Model,
-    file: ConfigFile = None,
-    at: Annotated[
-        str, typer.Option(help="now, next_order, an ISO time with its zone, or frame:N.")
-    ] = "now",
-    expect: Annotated[
-        Optional[str],  # noqa: UP045
+_Text = Optional[str]  # noqa: UP045 - typer reads this at run time on 3.10
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "model": (Model, Parameter.empty),
+    "to": (
+        _Text,
         typer.Option(
+            None, help="Which name@version; else the one confirmed before.", callback=model_choice
+        ),
+    ),
+    "at": (
+        str,
+        typer.Option("now", help="now, next_order, an ISO time with its zone, or frame:N."),
+    ),
+    "expect": (
+        _Text,
+        typer.Option(
+            None,
             help="Only if this name@version is active now.",
             show_default=False,
             callback=model_ref,
         ),
-    ] = None,
-    expires: _Expires = None,
-    within: _Within = None,
-    by: _By = None,
-    reason: _Reason = "",
-    dry_run: _DryRun = False,
-    accept: _Accept = None,
-    id_: _Id = None,
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make MODEL active at a frame boundary; it is prepared first where it is not ready."""
-    body = _body(
-        model=model,
-        at=_boundary(at),
-        expect=expect,
-        expires=_expiry(expires, within),
-        by=by,
-        reason=reason,
-        dry_run=dry_run or None,
-        accept=accept or None,
-        id=id_,
-    )
-    _ask(Station(read_settings(file), local=local), "swap", body, timeout, as_json)
-
-
-def rollback(
-    to: Annotated[
-        Optional[str],  # noqa: UP045
+    ),
+    "expires": (
+        _Text,
+        typer.Option(None, help="Give up when it was not done by this ISO time.", metavar="TIME"),
+    ),
+    "within": (
+        Optional[float],  # noqa: UP045
+        typer.Option(None, min=0.1, help="Give up when it was not done after so many seconds."),
+    ),
+    "by": (_Text, typer.Option(None, help="Who asks; your user name.")),
+    "reason": (str, typer.Option("", help="Why; it stays in the receipt and the audit trail.")),
+    "dry_run": (
+        bool,
+        typer.Option(False, "--dry-run", help="Load, warm and check it, then let go."),
+    ),
+    "accept": (
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
-            help="Which name@version; else the one confirmed before.", callback=model_choice
+            None,
+            help="A check of verdicts that may fail, by its name; needs --reason. May be repeated.",
+            metavar="CHECK",
         ),
-    ] = None,
-    file: ConfigFile = None,
-    by: _By = None,
-    reason: _Reason = "",
-    id_: _Id = None,
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """Go back to the version confirmed before; the one left behind is quarantined."""
-    body = _body(model=to, by=by, reason=reason, id=id_)
-    _ask(Station(read_settings(file), local=local), "rollback", body, timeout, as_json)
+    ),
+    "id": (
+        _Text,
+        typer.Option(
+            None, "--id", help="Makes the request idempotent: a repeat does nothing anew."
+        ),
+    ),
+}
+"""(type, default) of each option, in the order of the help."""
+
+_ALWAYS: Mapping[str, tuple[Any, Any]] = {
+    "file": (ConfigFile, None),
+    "timeout": (TimeoutS, USUAL_S),
+    "local": (Local, False),
+    "as_json": (AsJson, False),
+}
 
 
-def confirm(
-    file: ConfigFile = None,
-    by: _By = None,
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """End the trial of the active version well, before its frames and seconds are over."""
-    _ask(Station(read_settings(file), local=local), "confirm", _body(by=by), timeout, as_json)
+def __getattr__(name: str) -> Callable[..., None]:
+    """The commands of this module: one for each verb, by its name."""
+    if name in [verb.value for verb in Verb]:
+        return command(Verb(name))
+    raise AttributeError(name)
 
 
-def hold(
-    file: ConfigFile = None,
-    by: _By = None,
-    reason: _Reason = "",
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """Freeze automatic changes (orders, schedules); explicit commands still work."""
-    body = _body(by=by, reason=reason)
-    _ask(Station(read_settings(file), local=local), "hold", body, timeout, as_json)
+def command(verb: Verb) -> Callable[..., None]:
+    """What typer makes a command of: its signature has the verb's options."""
+    options = {**{key: _OPTIONS[key] for key in _options(verb)}, **_ALWAYS}
+
+    def run(**given: Any) -> None:
+        file, timeout, local, as_json = (given.pop(key) for key in _ALWAYS)
+        station = Station(read_settings(file), local=local)
+        _ask(station, verb.value, _body(**given), timeout, as_json)
+
+    run.__name__ = verb.value
+    run.__doc__ = REQUESTS[verb].__doc__
+    run.__annotations__ = {key: annotation for key, (annotation, _) in options.items()}
+    parameters = [
+        Parameter(key, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for key, (annotation, default) in options.items()
+    ]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run
 
 
-def release(
-    file: ConfigFile = None,
-    by: _By = None,
-    timeout: TimeoutS = USUAL_S,
-    local: Local = False,
-    as_json: AsJson = False,
-) -> None:
-    """End a hold; the last order that came meanwhile is applied now."""
-    _ask(Station(read_settings(file), local=local), "release", _body(by=by), timeout, as_json)
+def _options(verb: Verb) -> list[str]:
+    """One for each field, two for the expiry; a model that may be left out is `--to`."""
+    fields = {field.name for field in msgspec.structs.fields(REQUESTS[verb])}
+    if "model" in fields and "model" not in needed(verb):
+        fields = fields - {"model"} | {"to"}
+    return [key for key in _OPTIONS if key in fields | {"within"}]
 
 
 # --------------------------------------------------------------------------- the body
 
 
-def _body(**fields: Any) -> dict[str, Any]:
-    """The request as the contract names it, without what is not given."""
-    fields["by"] = fields.get("by") or user()
-    return {key: value for key, value in fields.items() if value not in (None, "")}
+def _body(**given: Any) -> dict[str, Any]:
+    """The request as the contract names it, without what is not given; raises WrongUsage."""
+    model, within_s = given.pop("to", None), given.pop("within", None)
+    given["expires"] = _expiry(given["expires"], within_s)
+    given["by"] = given["by"] or user()
+    if model is not None:
+        given["model"] = model
+    if "at" in given:
+        given["at"] = _boundary(given["at"])
+    return {key: value for key, value in given.items() if value not in (None, "", False, [])}
 
 
 def user() -> str | None:
@@ -252,7 +215,7 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
     if status == "succeeded":
         receipt = outcome.get("receipt")
         lines = list(receipt_lines(receipt)) if isinstance(receipt, Mapping) else []
-        for line in lines or [str(outcome.get("detail") or _DONE.get(verb, "Done."))]:
+        for line in lines or [str(outcome.get("detail") or about(Verb(verb)).done)]:
             tell(line)
         return
     error = outcome.get("error")
@@ -268,11 +231,6 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
         show(table, err=True)
 
 
-_DONE = {
-    "confirm": "The active version is confirmed.",
-    "hold": "Held: orders and schedules change nothing until the release.",
-    "release": "Released.",
-}
 _ENDS = {
     "superseded": "A newer request took its place.",
     "interrupted": "The daemon was restarted before the cutover; ask again.",

@@ -21,7 +21,7 @@ from edge_daemon.control.api_examples import Ask, Order
 from edge_daemon.control.asks import REQUESTS
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.values import Verb
+from edge_daemon.core.verbs import Verb, about
 
 VERSION = "1.0.0"
 """Of the interface, not of the program: the first number changes when a sender must change."""
@@ -110,7 +110,8 @@ def document(root: str = ROOT, orders: Sequence[OrderSource] | None = None) -> J
             "which changes without losing a frame. The examples hold for one station. "
             + api_examples.STATION
             + " What it answers is listed under `x-answers` (any number of `progress` may come "
-            "between), what `model/state` says afterwards under `x-state`.",
+            "between), what `model/state` says afterwards under `x-state`; `x-users` may ask it "
+            "by the access list that is shipped for the broker.",
             "license": {"name": "AGPL-3.0-only"},
         },
         "defaultContentType": "application/json",
@@ -278,6 +279,7 @@ def _request(verb: Verb, kind: type[Any]) -> Json:
             "the Response Topic with its Correlation Data.",
         },
         "examples": [_example(ask) for ask in asks],
+        "x-users": list(about(verb).users),
         "x-answers": {ask.name: list(ask.answers) for ask in asks},
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.core.values import Verb
+from edge_daemon.core.verbs import Verb
 
 STATION = " ".join((__doc__ or "").split("\n\n")[1].split("A test")[0].split())
 """The sentence about the station, for the document's readers."""

@@ -1,36 +1,36 @@
-"""What may be sent to `request/<verb>`, as types: the shapes that the API document shows.
+"""What may be sent to `request/<verb>`, as types: decoded at the door, shown in the API document.
 
-`inbox` reads the bytes by hand, because it must say in words what is wrong with them; a test
-holds every key below against it.
+The command line is made from the same fields. How the text of a field is read is `inbox`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from edge_daemon.control.terms import Model, ModelWish, Time
-from edge_daemon.core.values import Verb
+from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.core.verdicts import ACCEPTABLE
+
+MAX_ID = 128
+MAX_TEXT = 1024
+MAX_FRAME = 2**53
 
 _Id = Annotated[
     str,
     Meta(
         description="Makes the request idempotent: a repeat is answered with the first outcome. "
         "Without it MQTT 5 Correlation Data serves; without both, one is made.",
-        extra_json_schema={"minLength": 1, "maxLength": 128},
+        min_length=1,
+        max_length=MAX_ID,
     ),
 ]
-_By = Annotated[str, Meta(description="Who asks.", extra_json_schema={"maxLength": 1024})]
+_By = Annotated[str, Meta(description="Who asks.", max_length=MAX_TEXT)]
 _Reason = Annotated[
     str,
-    Meta(
-        description="Why; it stays in the receipt and the audit trail.",
-        extra_json_schema={"maxLength": 1024},
-    ),
+    Meta(description="Why; it stays in the receipt and the audit trail.", max_length=MAX_TEXT),
 ]
 _Expires = Annotated[
     Time, Meta(description="Too late from then on: `expired`, and nothing is changed.")
@@ -38,8 +38,6 @@ _Expires = Annotated[
 _Expect = Annotated[
     Model, Meta(description="Only if this version is active now: else `precondition_failed`.")
 ]
-
-
 _Accept = Annotated[
     tuple[str, ...],
     Meta(
@@ -48,12 +46,13 @@ _Accept = Annotated[
         extra_json_schema={"items": {"type": "string", "enum": list(ACCEPTABLE)}},
     ),
 ]
+_DryRun = Annotated[bool, Meta(description="Prove it, then let it go again.")]
 
 
 class AtFrame(msgspec.Struct, frozen=True):
     """This frame is the first that the new model judges."""
 
-    frame: int
+    frame: Annotated[int, Meta(ge=0, le=MAX_FRAME)]
 
 
 _At = Annotated[
@@ -65,7 +64,7 @@ _At = Annotated[
 ]
 
 
-class _Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What every request may carry."""
 
     id: _Id | UnsetType = UNSET
@@ -74,7 +73,7 @@ class _Ask(msgspec.Struct, frozen=True, kw_only=True):
     expires: _Expires | UnsetType = UNSET
 
 
-class PrepareRequest(_Ask, frozen=True, kw_only=True):
+class PrepareRequest(Ask, frozen=True, kw_only=True):
     """Verify, load, warm and check a model in a free slot; the active one is not touched."""
 
     model: ModelWish
@@ -82,45 +81,64 @@ class PrepareRequest(_Ask, frozen=True, kw_only=True):
     accept: _Accept | UnsetType = UNSET
 
 
-class SwapRequest(_Ask, frozen=True, kw_only=True):
+class SwapRequest(Ask, frozen=True, kw_only=True):
     """Make a model active at a frame boundary; it is prepared first where it is not ready."""
 
     model: ModelWish
     at: _At = "now"
     expect: _Expect | UnsetType = UNSET
     accept: _Accept | UnsetType = UNSET
-    dry_run: Annotated[bool, Meta(description="Prove it, then let it go again.")] = False
+    dry_run: _DryRun = False
 
 
-class RollbackRequest(_Ask, frozen=True, kw_only=True):
+class RollbackRequest(Ask, frozen=True, kw_only=True):
     """Back to the version confirmed before (or to `model`); the one left is quarantined."""
 
     model: ModelWish | UnsetType = UNSET
     expect: _Expect | UnsetType = UNSET
+    dry_run: _DryRun = False
 
 
-class ConfirmRequest(_Ask, frozen=True, kw_only=True):
+class ConfirmRequest(Ask, frozen=True, kw_only=True):
     """End the trial of the active version well."""
 
 
-class HoldRequest(_Ask, frozen=True, kw_only=True):
+class HoldRequest(Ask, frozen=True, kw_only=True):
     """Freeze automatic changes (orders, schedules); explicit requests still work."""
 
 
-class ReleaseRequest(_Ask, frozen=True, kw_only=True):
+class ReleaseRequest(Ask, frozen=True, kw_only=True):
     """End a hold; the last order that came meanwhile is applied now."""
 
 
-class SnapshotRequest(_Ask, frozen=True, kw_only=True):
+class SnapshotRequest(Ask, frozen=True, kw_only=True):
     """Publish the next judged frame with its boxes, as JPEG, on `snapshot`."""
 
 
-REQUESTS: Mapping[Verb, type[Any]] = {
-    Verb.PREPARE: PrepareRequest,
-    Verb.SWAP: SwapRequest,
-    Verb.ROLLBACK: RollbackRequest,
-    Verb.CONFIRM: ConfirmRequest,
-    Verb.HOLD: HoldRequest,
-    Verb.RELEASE: ReleaseRequest,
-    Verb.SNAPSHOT: SnapshotRequest,
-}
+def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911 - the table of verbs
+    """The fields of one verb."""
+    match verb:
+        case Verb.PREPARE:
+            return PrepareRequest
+        case Verb.SWAP:
+            return SwapRequest
+        case Verb.ROLLBACK:
+            return RollbackRequest
+        case Verb.CONFIRM:
+            return ConfirmRequest
+        case Verb.HOLD:
+            return HoldRequest
+        case Verb.RELEASE:
+            return ReleaseRequest
+        case Verb.SNAPSHOT:
+            return SnapshotRequest
+    return unlisted(verb)
+
+
+REQUESTS = {verb: request_type(verb) for verb in Verb}
+
+
+def needed(verb: Verb) -> tuple[str, ...]:
+    """The fields that a request must have."""
+    fields = msgspec.structs.fields(REQUESTS[verb])
+    return tuple(field.name for field in fields if field.required)

@@ -60,15 +60,15 @@ from edge_daemon.core.events import (
     StoreChanged,
     TimePassed,
 )
-from edge_daemon.core.lifecycle import BUSY, Phase
+from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
-from edge_daemon.core.state import Stage, State
+from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.crossing import UNPLANNED, Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
 
 _log = structlog.get_logger(__name__)
@@ -328,7 +328,7 @@ class Driver:
             self._hopeless = False
         elif idle and not self._hopeless:
             self._hopeless = True
-            self._rooms.crossing.ask(Cutover(0, Pointer(expecting=False), ""))
+            self._rooms.crossing.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
             self._rooms.line.open()

@@ -78,7 +78,6 @@ class Candidate:
     slot: Slot
     verified: Verified
     loaded: Loaded
-    unmet: tuple[str, ...]
     incumbent: Incumbent | None
     reference: Reference | None = None
 
@@ -141,7 +140,6 @@ class GateRunner:
             loaded.classes,
             incumbent.classes if incumbent else None,
             incumbent.recipe.reject if incumbent else frozenset(),
-            candidate.unmet,
             loaded.head_classes,
         )
 

@@ -3,16 +3,23 @@
 Whatever a stranger sends, the answer is a `Request` or a `RefusedRequest` (a SenderError that
 knows the id to answer). Unknown keys are tolerated, so that newer senders can talk to older
 boxes; the ones that are known are checked strictly, because a wrong guess changes a model.
+
+`document` bounds the JSON, `asks` says which fields there are and of what kind, and what a field's
+text means is read here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 
+import msgspec
+
+from edge_daemon.control import asks
+from edge_daemon.control.asks import MAX_ID, MAX_TEXT, REQUESTS, needed
 from edge_daemon.control.document import read_json, text_of
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.text import is_line
@@ -25,29 +32,22 @@ from edge_daemon.core.values import (
     Instant,
     ModelChoice,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 
-MAX_ID = 128
-MAX_TEXT = 1024
-MAX_FRAME = 2**53
 FARTHEST_S = 10 * 365.25 * 86_400.0
 RESERVED = "desired-"
 """How the ids of the desired state begin."""
 
-_NEEDS_MODEL = {Verb.PREPARE, Verb.SWAP}
-_TAKES_MODEL = _NEEDS_MODEL | {Verb.ROLLBACK}
 REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
 _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
     r"(?:([Zz])|([+-])(\d{2}):?(\d{2})?)"
 )
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
-
-_Value = TypeVar("_Value", str, bool)
 
 
 class RefusedRequest(SenderError):  # noqa: N818 - named as the outcome that it becomes
@@ -115,32 +115,37 @@ def _verb(text: str) -> Verb:
 
 
 def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
-    if not text_of(payload) and verb not in _NEEDS_MODEL:
+    known = next((each for each in Verb if each.value == verb), None)
+    needs = needed(known) if known is not None else ()
+    if not text_of(payload) and not needs:
         return {}
     document = read_json(payload, "The request")
     if not isinstance(document, dict):
         raise SenderError(
             f"The request is {_kind(document)}, not an object.",
-            hint=f'Send {{"model": "name@version"}} to request/{verb}.'
-            if verb in _NEEDS_MODEL
+            hint=f"Send an object with {' and '.join(f'`{key}`' for key in needs)}."
+            if needs
             else 'Send {"id": "42"}, or nothing at all.',
         )
     return document
 
 
 def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Request:
-    return Request(
-        id=request_id,
-        verb=verb,
-        model=_model(verb, document),
-        at=_at(document.get("at")) if verb is Verb.SWAP else AtNow(),
-        expect=_expect(document) if verb in _TAKES_MODEL else None,
-        expires_utc=_expires(document.get("expires")),
-        by=_text(document, "by"),
-        reason=_text(document, "reason"),
-        dry_run=_value(document, "dry_run", bool, default=False),
-        accept=_accept(document) if verb in _NEEDS_MODEL else (),
-    )
+    """Every field that its type has, each as a value of the core."""
+    given = {key: value for key, value in document.items() if value is not None and key != "id"}
+    try:
+        ask = msgspec.convert(given, REQUESTS[verb])
+    except msgspec.ValidationError as error:
+        raise _told(str(error), verb, given) from None
+    fields = msgspec.structs.asdict(ask)
+    read = {key: _read(key, value) for key, value in fields.items() if value is not msgspec.UNSET}
+    request = Request(request_id, verb, expires_utc=read.pop("expires", None), **read)
+    if request.accept and not request.reason.strip():
+        raise SenderError(
+            "`accept` needs a `reason`.",
+            hint="Say why these checks may fail; it stays in the receipt and the audit trail.",
+        )
+    return request
 
 
 def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
@@ -224,102 +229,107 @@ def _correlation_id(correlation: bytes | None) -> str | None:
     return text if len(text) <= MAX_ID else None
 
 
-def _model(verb: Verb, document: Mapping[str, Any]) -> ModelChoice | None:
-    if verb not in _TAKES_MODEL:
-        return None
-    given = document.get("model")
-    if given is None:
-        if verb in _NEEDS_MODEL:
-            raise SenderError(
-                f"`model` is missing, and {verb.value} needs one.",
-                hint='Add "model": "name@version", or "name" for its newest version.',
-            )
-        return None
-    return _choice("model", given)
+def _read(key: str, given: Any) -> Any:
+    """What a field of the right kind means; text that has no reader of its own is one line."""
+    try:
+        if key in _READERS:
+            return _READERS[key](given)
+    except ValueError:
+        raise _wrong(key, given) from None
+    return refuse_steering(key, given) if isinstance(given, str) else given
 
 
-def _choice(key: str, given: object) -> ModelChoice:
-    if isinstance(given, str):
-        name, at, version = given.partition("@")
-        if REF_PART.fullmatch(name) and (not at or REF_PART.fullmatch(version)):
-            return ModelChoice(name, version or None)
-    raise SenderError(
-        f"`{key}` is {_shown(given)}.",
-        hint="Write name@version, such as bottle@1.4.0, with letters, digits and . _ + ! - only.",
-    )
+def _model(given: str) -> ModelChoice:
+    name, at, version = given.partition("@")
+    if REF_PART.fullmatch(name) and (not at or REF_PART.fullmatch(version)):
+        return ModelChoice(name, version or None)
+    raise ValueError(given)
 
 
-def _expect(document: Mapping[str, Any]) -> ModelChoice | None:
-    given = document.get("expect")
-    if given is None:
-        return None
-    choice = _choice("expect", given)
+def _version(given: str) -> ModelChoice:
+    choice = _model(given)
     if choice.version is None:
-        raise SenderError(
-            f"`expect` is {_shown(given)} and names no version.",
-            hint="Write the name@version that you believe is active.",
-        )
+        raise ValueError(given)
     return choice
 
 
-def _at(given: object) -> At:
-    if given is None or given == "now":
-        return AtNow()
-    if given == "next_order":
-        return AtNextOrder()
-    if isinstance(given, dict):
-        frame = given.get("frame")
-        if isinstance(frame, int) and not isinstance(frame, bool) and 0 <= frame <= MAX_FRAME:
-            return AtFrame(frame)
-    if isinstance(given, str) and (utc := parse_iso(given)) is not None:
-        return AtTime(utc)
-    raise SenderError(
-        f"`at` is {_shown(given)}.",
-        hint='Use "now", "next_order", {"frame": 1200} or a time with its zone, '
-        'such as "2026-11-22T10:00:00Z".',
-    )
+def _at(given: str | asks.AtFrame) -> At:
+    if isinstance(given, asks.AtFrame):
+        return AtFrame(given.frame)
+    if given in ("now", "next_order"):
+        return AtNow() if given == "now" else AtNextOrder()
+    return AtTime(_time(given))
 
 
-def _expires(given: object) -> float | None:
-    if given is None:
-        return None
-    if isinstance(given, str) and (utc := parse_iso(given)) is not None:
-        return utc
-    raise SenderError(
-        f"`expires` is {_shown(given)}.",
-        hint='Use a time with its zone, such as "2026-11-22T10:00:00Z".',
-    )
+def _time(given: str) -> float:
+    utc = parse_iso(given)
+    if utc is None:
+        raise ValueError(given)
+    return utc
 
 
-def _accept(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Checks that may fail: each by its name, and for a reason that somebody can read later."""
-    given = document.get("accept")
-    if given is None or given == []:
-        return ()
-    known = ", ".join(ACCEPTABLE)
-    if not isinstance(given, list):
+def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Checks that may fail, each by its name."""
+    unknown = next((name for name in given if name not in ACCEPTABLE), None)
+    if unknown is not None:
         raise SenderError(
-            f"`accept` is {_shown(given)}, not a list.", hint=f"List some of: {known}."
-        )
-    for name in given:
-        if name not in ACCEPTABLE:
-            raise SenderError(
-                f"`accept` names {_shown(name)}, which cannot be accepted.",
-                hint=f"These can be: {known}.",
-            )
-    if not _text(document, "reason").strip():
-        raise SenderError(
-            "`accept` needs a `reason`.",
-            hint="Say why these checks may fail; it stays in the receipt and the audit trail.",
+            f"`accept` names {_shown(unknown)}, which cannot be accepted.", hint=_HINTS["accept"]
         )
     return tuple(dict.fromkeys(given))
 
 
-def _text(document: Mapping[str, Any], key: str) -> str:
-    text = _value(document, key, str, default="")
-    if len(text) > MAX_TEXT:
-        raise SenderError(f"`{key}` has {len(text)} characters.", hint=f"Use at most {MAX_TEXT}.")
-    return refuse_steering(key, text)
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "model": _model,
+    "expect": _version,
+    "at": _at,
+    "expires": _time,
+    "accept": _accept,
+}
+"""Each raises ValueError, or a SenderError of its own."""
+
+_LINE = f"Write one line of at most {MAX_TEXT} printable characters, or leave it out."
+_TIME = 'a time with its zone, such as "2026-11-22T10:00:00Z".'
+_SEE = "The API document shows what may stand there: edge-daemon api."
+_HINTS = {
+    "model": "Write name@version, such as bottle@1.4.0, or the name alone for its newest version; "
+    "with letters, digits and . _ + ! - only.",
+    "expect": "Write the name@version that you believe is active, such as bottle@1.4.0.",
+    "at": f'Use "now", "next_order", {{"frame": 1200}} or {_TIME}',
+    "expires": f"Use {_TIME}",
+    "by": _LINE,
+    "reason": _LINE,
+    "dry_run": "Send true or false, or leave it out.",
+    "accept": f"List some of: {', '.join(ACCEPTABLE)}.",
+}
+
+
+def _wrong(key: str, given: object) -> SenderError:
+    return SenderError(f"`{key}` is {_shown(given)}.", hint=_HINTS.get(key, _SEE))
+
+
+_MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.(\w+))?")
+_PLACE = re.compile(r" - at `\$\.(\w+)(.*)`")
+
+
+def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
+    """What the decoder found, in our words: the key, where within it, and what stands there."""
+    if missing := _MISSING.search(fault):
+        key, where = missing.groups()
+        if where is None:
+            message = f"`{key}` is missing, and {verb.value} needs one."
+            return SenderError(message, hint=_HINTS.get(key, _SEE))
+        return SenderError(f"`{where}` has no `{key}`.", hint=_HINTS.get(where, _SEE))
+    place = _PLACE.search(fault)
+    if place is None:
+        return SenderError(f"The request cannot be read: {fault}.", hint=_SEE)
+    key, within = place.groups()
+    value = given[key]
+    if not within:
+        return _wrong(key, value)
+    for step in re.findall(r"\w+", within):
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    message = f"`{key}` has {_shown(value)} at `{within.lstrip('.')}`."
+    return SenderError(message, hint=_HINTS.get(key, _SEE))
 
 
 def refuse_steering(key: str, text: str) -> str:
@@ -329,18 +339,6 @@ def refuse_steering(key: str, text: str) -> str:
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
         )
     return text
-
-
-def _value(document: Mapping[str, Any], key: str, kind: type[_Value], *, default: _Value) -> _Value:
-    given = document.get(key)
-    if given is None:
-        return default
-    if not isinstance(given, kind):
-        raise SenderError(
-            f"`{key}` is {_shown(given)}, not {_KINDS[kind]}.",
-            hint=f"Send {_KINDS[kind]}, or leave `{key}` out.",
-        )
-    return given
 
 
 # --------------------------------------------------------------------------- words

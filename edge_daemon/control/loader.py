@@ -29,6 +29,7 @@ from edge_daemon.control.rejection import (
     refuse_other,
     with_checks,
 )
+from edge_daemon.core.compatibility import requirements
 from edge_daemon.core.effects import Free, Prepare, Restore, Verify
 from edge_daemon.core.events import (
     BundleProven,
@@ -225,7 +226,7 @@ class Loader:
         stages.enter("gate")
         rival = self._rival(job.target)
         reference = self._reference(job.reference, verified.manifest)
-        candidate = Candidate(slot, verified, loaded, (), rival, reference)
+        candidate = Candidate(slot, verified, loaded, rival, reference)
         evidence = self._bench.runner.evidence(candidate, warm_ups, deadline_at)
         measured = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
         report = Report((*proof, *accept(measured.checks, job.accepted, job.accepted_why)))
@@ -306,13 +307,13 @@ class Loader:
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
         """Raise for what this box does not have: loading it would only fail less clearly."""
-        lacking = "; ".join(unmet(manifest.requires, provisions(self._bench.gpu)))
-        if not lacking:
+        check = requirements(unmet(manifest.requires, provisions(self._bench.gpu)))
+        proof.append(check)
+        if check.passed:
             return
-        message = f"{manifest.ref} needs what this box does not have: {lacking}."
+        message = f"{manifest.ref} needs what this box does not have: {check.note}."
         hint = "Install it, or build the bundle for this box."
-        checks = (*proof, Check("compatibility.requires", False, note=lacking))
-        raise Refused(Refusal(Code.INCOMPATIBLE, message, hint, checks))
+        raise Refused(Refusal(Code.INCOMPATIBLE, message, hint, tuple(proof)))
 
     def _rival(self, target: Known) -> Incumbent | None:
         manifest = self._incumbent()

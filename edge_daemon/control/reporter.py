@@ -28,7 +28,8 @@ from edge_daemon.control.topics import Topics
 from edge_daemon.control.view import model_state
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
-from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, Verb
+from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal
+from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import public
 from edge_daemon.host.audit import Anchor
 from edge_daemon.models.store import Offer, Problem, Store

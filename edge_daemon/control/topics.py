@@ -127,23 +127,6 @@ def _shared(topic_filter: str) -> str:
     return topic_filter.split("/", 2)[-1] if topic_filter.startswith("$share/") else topic_filter
 
 
-def check_filter(topic_filter: str) -> None:
-    """Raise ConfigurationError where MQTT 5 §4.7 does not allow the filter."""
-    _check_name(topic_filter, "The topic filter")
-    levels = topic_filter.split("/")
-    for place, level in enumerate(levels):
-        if "#" in level and (level != "#" or place != len(levels) - 1):
-            raise ConfigurationError(
-                f"The topic filter {topic_filter!r} has # elsewhere than as its last level.",
-                hint="Write acme/line3/# or use + for one level.",
-            )
-        if "+" in level and level != "+":
-            raise ConfigurationError(
-                f"The topic filter {topic_filter!r} has + beside other characters.",
-                hint="+ stands for one whole level, such as acme/+/orders.",
-            )
-
-
 def is_match(topic_filter: str, topic: str) -> bool:
     """Whether MQTT's rules give `topic` to a subscription of `topic_filter`."""
     wanted, given = topic_filter.split("/"), topic.split("/")

@@ -13,8 +13,8 @@ from edge_daemon.core.values import (
     ModelChoice,
     Refusal,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
 

@@ -20,9 +20,8 @@ class Compatibility:
     """What manifest, engine and incumbent say of themselves.
 
     `incumbent_classes` and `incumbent_reject` are those of the active version of the same name;
-    None across products, where classes differ by design. `unmet` are requirements of the bundle
-    that this box does not meet, a sentence each. `head_classes` is how many classes the network's
-    head gives; None where its output does not tell.
+    None across products, where classes differ by design. `head_classes` is how many classes the
+    network's head gives; None where its output does not tell.
     """
 
     manifest_task: str
@@ -31,17 +30,17 @@ class Compatibility:
     engine_classes: tuple[str, ...]
     incumbent_classes: tuple[str, ...] | None = None
     incumbent_reject: frozenset[str] = frozenset()
-    unmet: tuple[str, ...] = ()
     head_classes: int | None = None
 
 
 def compare(facts: Compatibility) -> tuple[Check, ...]:
     """The checks that need no inference; all named `compatibility.…`."""
-    return (_requirements(facts), _task(facts), _classes(facts), *_incumbent_classes(facts))
+    return (_task(facts), _classes(facts), *_incumbent_classes(facts))
 
 
-def _requirements(facts: Compatibility) -> Check:
-    return Check("compatibility.requires", not facts.unmet, note="; ".join(facts.unmet))
+def requirements(unmet: tuple[str, ...]) -> Check:
+    """Whether this box has what a bundle needs; `unmet` has a sentence for each lack."""
+    return Check("compatibility.requires", not unmet, note="; ".join(unmet))
 
 
 def _task(facts: Compatibility) -> Check:

@@ -8,9 +8,9 @@ from edge_daemon.core import health, selection
 from edge_daemon.core.effects import Stamp, StartTrial, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
-from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.lifecycle import Phase, Stage, Step
 from edge_daemon.core.records import Announce, Reply
-from edge_daemon.core.state import TRIES, Kind, Operation, Stage
+from edge_daemon.core.state import TRIES, Kind, Operation
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import NOW, Known, Refusal, Status
 from edge_daemon.errors import Code
@@ -38,9 +38,9 @@ def withdrawn(turn: Turn, event: CutoverWithdrawn) -> None:
     if expires is not None and turn.now.utc >= expires:
         message = "The request expired before its frame came."
         refusal = Refusal(Code.EXPIRED, message, "Send it anew with more time.")
-        turn.finish(op, Status.EXPIRED, refusal)
+        turn.finish(op, Status.EXPIRED, refusal, Step.WITHDRAWN)
     else:
-        turn.finish(op, Status.SUPERSEDED)
+        turn.finish(op, Status.SUPERSEDED, step=Step.WITHDRAWN)
 
 
 def _restore_line(turn: Turn, op: Operation) -> None:
@@ -49,33 +49,40 @@ def _restore_line(turn: Turn, op: Operation) -> None:
     if left is None or line.epoch != left.epoch + 1:
         return
     line = replace(left, epoch=line.epoch + 1)
-    turn.set(line=line)
-    turn.remember(product=left.product, job_order=left.job_order)
+    turn.state = replace(turn.state, line=line)
+    turn.durable = replace(turn.durable, product=left.product, job_order=left.job_order)
     turn.act(Stamp(line, since_at=turn.now.at))
 
 
 def _vacated(turn: Turn, op: Operation) -> None:
     left = turn.state.active_bundle
-    turn.set(active=None, unfit=False, left=left)
+    turn.state = replace(turn.state, active=None, unfit=False, left=left)
+    op = turn.advance(replace(op, at=NOW), Step.VACATED)  # its boundary is this one
     if op.kind is Kind.REVERT and op.target == left:
-        turn.set(op=None)
-    else:
-        turn.update(stage=Stage.PREPARING, at=NOW)  # its boundary is this one
+        turn.advance(op, Step.END)
 
 
 def _crossed(turn: Turn, op: Operation) -> None:
     state = turn.state
     left = state.last_bundle
     slot = turn.state.slot(op.slot)
-    turn.set(active=slot.name, left=left, swap_id=op.swap_id, op=None, uses=state.uses + 1)
-    turn.set(unfit=False, losses=0)
+    turn.state = replace(
+        turn.state,
+        active=slot.name,
+        left=left,
+        swap_id=op.swap_id,
+        unfit=False,
+        losses=0,
+        uses=state.uses + 1,
+    )
+    turn.advance(op, Step.CROSSED)
     turn.forget_starts(op.target.ref)
     turn.state = turn.state.with_slot(replace(slot, used=turn.state.uses, since_utc=turn.now.utc))
     if op.kind is Kind.ROLLBACK and left is not None and left != op.target:
         _leave_behind(turn, op, left)
     held_back = turn.state.quarantine_reason(op.target.ref) is not None
     on_trial = False if held_back else _judge_provenance(turn, op)
-    turn.remember(active=op.target)
+    turn.durable = replace(turn.durable, active=op.target)
     chosen = op.kind.is_asked or op.kind is Kind.REVERT
     if held_back:
         _turn_away(turn)
@@ -96,10 +103,10 @@ def _crossed(turn: Turn, op: Operation) -> None:
 
 def _turn_away(turn: Turn) -> None:
     """An operator quarantined it while the lane was about to cross: away from it again."""
-    if turn.state.durable.trial is not None:
-        turn.act(StopTrial(turn.state.durable.trial))
-    turn.remember(trial=None, tries=TRIES)
-    turn.set(unfit=True)
+    if turn.durable.trial is not None:
+        turn.act(StopTrial(turn.durable.trial))
+    turn.durable = replace(turn.durable, trial=None, tries=TRIES)
+    turn.state = replace(turn.state, unfit=True)
 
 
 def _leave_behind(turn: Turn, op: Operation, left: Known) -> None:
@@ -114,7 +121,7 @@ def _judge_provenance(turn: Turn, op: Operation) -> bool:
     ref = op.target.ref
     initial = turn.state.initial
     configured = initial is not None and selection.choose(turn.state, initial) == op.target
-    known_name = any(r.name == ref.name for r in turn.state.durable.confirmed)
+    known_name = any(r.name == ref.name for r in turn.durable.confirmed)
     trusted = op.kind is Kind.BOOT and configured and not known_name
     on_trial = health.began(turn, op.swap_id, ref, trusted=trusted)
     if op.kind is Kind.SWAP and not on_trial:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Union
 
 from edge_daemon.core.state import Kind, Operation, State
-from edge_daemon.core.values import BundleRef, Status, Verb
+from edge_daemon.core.values import BundleRef, Status
+from edge_daemon.core.verbs import Verb
 
 BY = "desired-state"
 """Who asks, in requests, receipts and the audit trail."""

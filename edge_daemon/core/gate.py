@@ -41,7 +41,6 @@ from edge_daemon.errors import Code
 MIN_WARM_UPS = 1
 DOUBT = 1.5  # a ratio of latencies that is so many times its limit is no accident
 MIN_TIMED = 5  # samples a side for the ratio of medians
-MIN_TAIL = 200  # samples a side before a 99th percentile means anything
 
 _EDGE_PX = 1.0  # rounding in letterbox and back may put a box this far outside the image
 
@@ -307,10 +306,7 @@ def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
         note = "the active model gave no answer: nothing was compared"
         shown = f"{median(new):.3g} ms"
         return (Check("latency.median", True, shown, limits.latency_ratio, note),)
-    checks = [_ratio("latency.median", median(new), median(old), limits.latency_ratio)]
-    if min(len(new), len(old)) >= MIN_TAIL:
-        checks.append(_ratio("latency.p99", _p99(new), _p99(old), limits.latency_ratio))
-    return tuple(checks)
+    return (_ratio("latency.median", median(new), median(old), limits.latency_ratio),)
 
 
 def is_doubtful(timing: Timing, limits: Limits) -> bool:
@@ -333,10 +329,6 @@ def _ratio(name: str, new_ms: float, old_ms: float, limit: float) -> Check:
 
 def _are_times(samples: Sequence[float]) -> bool:
     return all(math.isfinite(sample) and sample >= 0 for sample in samples)
-
-
-def _p99(samples: Sequence[float]) -> float:
-    return sorted(samples)[math.ceil(0.99 * len(samples)) - 1]
 
 
 def _memory(memory: Memory) -> Check:

@@ -23,19 +23,19 @@ CALM_S = 60.0
 
 def confirm(turn: Turn, reason: str) -> None:
     """End the trial of the active version well: it is what a rollback returns to later."""
-    durable = turn.state.durable
+    durable = turn.durable
     active = turn.state.active_bundle
     if durable.trial is None or active is None:
         return
     turn.act(StopTrial(durable.trial))
     turn.record(Announce(EventName.CONFIRMED, durable.trial, active.ref, reason=reason))
     others = tuple(ref for ref in durable.confirmed if ref != active.ref)
-    turn.remember(trial=None, tries=TRIES, confirmed=(*others, active.ref))
+    turn.durable = replace(turn.durable, trial=None, tries=TRIES, confirmed=(*others, active.ref))
 
 
 def trial_judged(turn: Turn, event: TrialJudged) -> None:
     """Take the verdict of the trial that is on; an older one's changes nothing."""
-    if event.swap_id != turn.state.durable.trial:
+    if event.swap_id != turn.durable.trial:
         return
     if event.passed:
         if event.warning:
@@ -51,7 +51,7 @@ def trial_judged(turn: Turn, event: TrialJudged) -> None:
 
 def condemn(turn: Turn, reason: str) -> None:
     """The version on trial is bad: quarantine it, and leave it as soon as another is ready."""
-    durable = turn.state.durable
+    durable = turn.durable
     bad = turn.state.active_bundle or durable.active
     if bad is None:
         return
@@ -59,35 +59,35 @@ def condemn(turn: Turn, reason: str) -> None:
         turn.act(StopTrial(durable.trial))
         turn.record(Announce(EventName.TRIAL_FAILED, durable.trial, bad.ref, reason=reason))
     turn.quarantine(bad.ref, reason)
-    turn.remember(trial=None, tries=TRIES)
+    turn.durable = replace(turn.durable, trial=None, tries=TRIES)
     unselect(turn, bad.ref)
-    turn.set(unfit=turn.state.active is not None)
+    turn.state = replace(turn.state, unfit=turn.state.active is not None)
 
 
 def unselect(turn: Turn, ref: BundleRef) -> None:
     """Orders must not ask for a bad version: they go back to the last confirmed one."""
     if selection.selected(turn.state, ref.name) != ref:
         return
-    kept = tuple((n, v) for n, v in turn.state.durable.selected if n != ref.name)
-    turn.remember(selected=kept)
-    good = [r for r in turn.state.durable.confirmed if r.name == ref.name]
+    kept = tuple((n, v) for n, v in turn.durable.selected if n != ref.name)
+    turn.durable = replace(turn.durable, selected=kept)
+    good = [r for r in turn.durable.confirmed if r.name == ref.name]
     if good:
         turn.select(good[-1])
 
 
 def started(turn: Turn) -> None:
     """Count a start against the version on trial; one that was started too often is left."""
-    if turn.state.durable.trial is not None and not _spend_try(turn):
+    if turn.durable.trial is not None and not _spend_try(turn):
         condemn(turn, f"It did not end its trial within {TRIES} starts.")
-    for ref, starts in turn.state.durable.begun:
+    for ref, starts in turn.durable.begun:
         if starts >= TRIES:
             _leave_alone(turn, ref)
 
 
 def _spend_try(turn: Turn) -> bool:
     """One start of the version on trial came to nothing; whether it has another one."""
-    left = turn.state.durable.tries - 1
-    turn.remember(tries=left)
+    left = turn.durable.tries - 1
+    turn.durable = replace(turn.durable, tries=left)
     return left > 0
 
 
@@ -99,7 +99,9 @@ def _leave_alone(turn: Turn, ref: BundleRef) -> None:
     state = turn.state
     configured = selection.choose(state, state.initial) if state.initial else None
     if ref in state.durable.confirmed or (configured is not None and configured.ref == ref):
-        turn.set(resting=state.resting | {ref}, retry_at=turn.now.at + CALM_S)
+        turn.state = replace(
+            turn.state, resting=state.resting | {ref}, retry_at=turn.now.at + CALM_S
+        )
         reason = f"The daemon ended {TRIES} times while it was brought."
         turn.record(Announce(EventName.RESTS, model=ref, reason=reason))
         return
@@ -142,16 +144,16 @@ def _weigh_loss(turn: Turn, slot: SlotState, why: str) -> bool:
     """One more loss of the active slot; True when another bundle is to take its place."""
     state = turn.state
     losses = state.losses + 1 if turn.now.at - state.lost_at < CALM_S else 1
-    turn.set(losses=losses, lost_at=turn.now.at)
+    turn.state = replace(turn.state, losses=losses, lost_at=turn.now.at)
     if state.durable.trial is not None and not _spend_try(turn):
         condemn(turn, f"It did not end its trial within {TRIES} starts: {why}")
         return True
     if losses > LOSSES and slot.bundle is not None:
-        turn.set(given_up=state.given_up | {slot.bundle.ref})
+        turn.state = replace(turn.state, given_up=state.given_up | {slot.bundle.ref})
         others = [known for known in selection.wanted(turn.state) if known != slot.bundle]
-        turn.set(given_up=turn.state.given_up if others else state.given_up)
+        turn.state = replace(turn.state, given_up=turn.state.given_up if others else state.given_up)
         if others:
-            turn.set(unfit=True, retry_at=turn.now.at + CALM_S)
+            turn.state = replace(turn.state, unfit=True, retry_at=turn.now.at + CALM_S)
             return True
     return False
 
@@ -160,21 +162,31 @@ def restore(turn: Turn, slot: SlotState) -> None:
     """Ask for the same bundle in the same slot."""
     assert slot.bundle is not None
     token = turn.new_token()
-    turn.move(slot, Move.RESTORE, token=token)
+    turn.move(replace(slot, token=token), Move.RESTORE)
     turn.act(Restore(token, slot.name, slot.bundle, turn.state.losses))
 
 
 def quarantine_changed(turn: Turn, event: QuarantineChanged) -> None:
     """An operator's word: a version may not, or may again, become active."""
     if event.reason is not None:
+        _end_trial_of(turn, event.ref, event.reason)
         turn.quarantine(event.ref, event.reason)
         unselect(turn, event.ref)
         return
-    durable = turn.state.durable
+    durable = turn.durable
     kept = tuple((r, why) for r, why in durable.quarantined if r != event.ref)
-    turn.remember(quarantined=kept)
-    turn.set(given_up=turn.state.given_up - {event.ref})
+    turn.durable = replace(turn.durable, quarantined=kept)
+    turn.state = replace(turn.state, given_up=turn.state.given_up - {event.ref})
     turn.record(Announce(EventName.UNQUARANTINED, model=event.ref))
+
+
+def _end_trial_of(turn: Turn, ref: BundleRef, reason: str) -> None:
+    """What an operator quarantined must not be confirmed by the trial that it is on."""
+    trial, last = turn.durable.trial, turn.state.last_bundle
+    if trial is not None and last is not None and last.ref == ref:
+        turn.act(StopTrial(trial))
+        turn.record(Announce(EventName.TRIAL_FAILED, trial, ref, reason=reason))
+        turn.durable = replace(turn.durable, trial=None, tries=TRIES)
 
 
 def began(turn: Turn, swap_id: str, ref: BundleRef, *, trusted: bool) -> bool:
@@ -182,27 +194,29 @@ def began(turn: Turn, swap_id: str, ref: BundleRef, *, trusted: bool) -> bool:
 
     `trusted`: the operator's configuration names it, which counts as a confirmation.
     """
-    durable = turn.state.durable
+    durable = turn.durable
     if durable.trial is not None:
         turn.act(StopTrial(durable.trial))
     if ref in durable.confirmed:
-        turn.remember(trial=None, tries=TRIES)
+        turn.durable = replace(turn.durable, trial=None, tries=TRIES)
         return False
     if trusted:
-        turn.remember(trial=None, tries=TRIES, confirmed=(*durable.confirmed, ref))
+        turn.durable = replace(
+            turn.durable, trial=None, tries=TRIES, confirmed=(*durable.confirmed, ref)
+        )
         return False
     tries = (
         durable.tries if durable.trial and durable.active and durable.active.ref == ref else TRIES
     )
-    turn.remember(trial=swap_id, tries=tries)
+    turn.durable = replace(turn.durable, trial=swap_id, tries=tries)
     return True
 
 
 def reconfirmed(turn: Turn, ref: BundleRef) -> None:
     """An operator swapped back to a confirmed version: it is the latest again."""
-    confirmed = turn.state.durable.confirmed
+    confirmed = turn.durable.confirmed
     if ref in confirmed:
-        turn.remember(confirmed=(*(r for r in confirmed if r != ref), ref))
+        turn.durable = replace(turn.durable, confirmed=(*(r for r in confirmed if r != ref), ref))
 
 
 def forget_given_up(turn: Turn) -> None:

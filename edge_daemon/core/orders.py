@@ -7,8 +7,9 @@ from dataclasses import replace
 from edge_daemon.core import pursuit
 from edge_daemon.core.effects import PassOver, Stamp
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.lifecycle import WITH_LANE, Stage, Step
 from edge_daemon.core.records import Announce
-from edge_daemon.core.state import Kind, Stage, Upcoming
+from edge_daemon.core.state import Kind, Upcoming
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import (
     Assignment,
@@ -28,14 +29,14 @@ def received(turn: Turn, order: JobOrder) -> None:
     """Apply an order now, or keep it for the release."""
     if order.state is None:
         return
-    if not turn.state.durable.held:
+    if not turn.durable.held:
         apply(turn, order)
     elif order.state is OrderState.RUNNING:
-        turn.remember(held_orders=(order,))
+        turn.durable = replace(turn.durable, held_orders=(order,))
     elif order.state is OrderState.COMPLETED:
-        kept = turn.state.durable.held_orders[:1]
+        kept = turn.durable.held_orders[:1]
         if not kept or kept[0].id == order.id:
-            turn.remember(held_orders=(*kept, order))
+            turn.durable = replace(turn.durable, held_orders=(*kept, order))
 
 
 def apply(turn: Turn, order: JobOrder) -> None:
@@ -60,20 +61,20 @@ def _is_known(turn: Turn, order: JobOrder) -> bool:
     """Whether the MES said so before: this very order runs."""
     line, is_running = turn.state.line, order.state is OrderState.RUNNING
     same = (line.product, line.job_order) == (order.product, order.id)
-    return is_running and turn.state.durable.running and same
+    return is_running and turn.durable.running and same
 
 
 def _is_awaited(turn: Turn, order: JobOrder) -> bool:
     """Whether this order runs already, and only now its product is told."""
-    durable = turn.state.durable
+    durable = turn.durable
     is_open = durable.running and durable.product is None and durable.job_order is not None
     return is_open and order.id == durable.job_order
 
 
 def relink(turn: Turn, links: tuple[tuple[str, str], ...]) -> None:
     """Other links from now on; frames of the product that is made need its new model at once."""
-    turn.set(links=links)
-    durable, line = turn.state.durable, turn.state.line
+    turn.state = replace(turn.state, links=links)
+    durable, line = turn.durable, turn.state.line
     if durable.product is None:
         return
     name = turn.state.link(durable.product)
@@ -82,23 +83,25 @@ def relink(turn: Turn, links: tuple[tuple[str, str], ...]) -> None:
     _pass_over(turn)
     epoch = line.epoch + 1
     line = Assignment(epoch, durable.product, durable.job_order, name, linked=name is not None)
-    turn.set(line=line, given_up=frozenset())
+    turn.state = replace(turn.state, line=line, given_up=frozenset())
     turn.act(Stamp(line, since_at=turn.now.at))
     _supersede(turn, name)
 
 
 def _announce(turn: Turn, order: JobOrder, name: str) -> None:
     others = tuple(u for u in turn.state.upcoming if u.name != name)
-    turn.set(upcoming=(*others, Upcoming(order.id, name))[-ANNOUNCED:])
+    turn.state = replace(turn.state, upcoming=(*others, Upcoming(order.id, name))[-ANNOUNCED:])
 
 
 def _complete(turn: Turn, order: JobOrder) -> None:
-    durable = turn.state.durable
+    durable = turn.durable
     if durable.running and order.id == durable.job_order:
-        turn.remember(running=False)
+        turn.durable = replace(turn.durable, running=False)
         turn.record(Announce(EventName.ORDER_COMPLETED, reason=order.id or ""))
     elif order.id is not None:
-        turn.set(upcoming=tuple(u for u in turn.state.upcoming if u.order != order.id))
+        turn.state = replace(
+            turn.state, upcoming=tuple(u for u in turn.state.upcoming if u.order != order.id)
+        )
 
 
 def _run(turn: Turn, order: JobOrder, name: str | None) -> None:
@@ -107,12 +110,13 @@ def _run(turn: Turn, order: JobOrder, name: str | None) -> None:
     state = turn.state
     line = state.line
     _pass_over(turn)
-    turn.set(
+    turn.state = replace(
+        turn.state,
         line=Assignment(line.epoch + 1, order.product, order.id, name, linked=name is not None),
         upcoming=tuple(u for u in state.upcoming if u.name != name),
         given_up=frozenset(),
     )
-    turn.remember(product=order.product, job_order=order.id, running=True)
+    turn.durable = replace(turn.durable, product=order.product, job_order=order.id, running=True)
     turn.act(Stamp(turn.state.line, since_at=order.arrived.at))
     turn.record(Announce(EventName.ORDER_RUNNING, reason=order.id or ""))
     _wake_parked(turn, name)
@@ -139,12 +143,13 @@ def _wake_parked(turn: Turn, name: str | None) -> None:
     """A swap that waited for the next order of this product is due now, and selects its version."""
     parked = turn.state.parked
     if parked is not None and isinstance(parked.at, AtNextOrder) and parked.target.ref.name == name:
-        current = turn.state.op
-        turn.set(parked=None)
-        if current is None or not current.kind.is_asked:
-            turn.set(queued=replace(parked, at=AtNow()))
-        else:
+        current, queued = turn.state.op, turn.state.queued
+        if current is not None and current.kind.is_asked:
             turn.finish(parked, Status.SUPERSEDED)
+            return
+        if queued is not None:
+            turn.finish(queued, Status.SUPERSEDED)
+        turn.advance(replace(parked, at=AtNow()), Step.QUEUE)
 
 
 def _supersede(turn: Turn, name: str | None) -> None:
@@ -155,7 +160,7 @@ def _supersede(turn: Turn, name: str | None) -> None:
         fits = op.target.ref.name == name or isinstance(op.at, AtNextOrder)
         if fits or op.kind is Kind.PREPARE:
             continue
-        if op.stage in (Stage.PREPARING, Stage.VERIFYING):
-            turn.finish(op, Status.SUPERSEDED)
-        else:
+        if op.stage in WITH_LANE:
             pursuit.withdraw(turn, op)
+        else:
+            turn.finish(op, Status.SUPERSEDED)

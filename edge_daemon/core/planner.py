@@ -34,9 +34,9 @@ from edge_daemon.core.events import (
     TimePassed,
     TrialJudged,
 )
-from edge_daemon.core.lifecycle import Move, Phase
+from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.state import Kind, Operation, Stage, State
+from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
 from edge_daemon.core.verdicts import is_acceptable
@@ -92,7 +92,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of 
     elif isinstance(event, LinksChanged):
         orders.relink(turn, event.links)
     elif isinstance(event, StoreChanged):
-        turn.set(
+        turn.state = replace(
+            turn.state,
             available=event.available,
             refused=event.refused,
             below=event.below,
@@ -112,11 +113,11 @@ def _unlisted(event: NoReturn) -> NoReturn:
 
 def _started(turn: Turn) -> None:
     health.started(turn)
-    durable = turn.state.durable
+    durable = turn.durable
     if durable.product is not None or durable.job_order is not None:
         name = None if durable.product is None else turn.state.link(durable.product)
         line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
-        turn.set(line=line)
+        turn.state = replace(turn.state, line=line)
         turn.act(Stamp(line, since_at=0.0))
 
 
@@ -136,7 +137,7 @@ def _stage_reached(turn: Turn, event: StageReached) -> None:
 def _verified(turn: Turn, event: BundleVerified) -> None:
     op = turn.state.op
     if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        turn.update(stage=Stage.PREPARING, verified=True)
+        turn.advance(replace(op, verified=True), Step.VERIFIED)
 
 
 def _proven(turn: Turn, event: BundleProven) -> None:
@@ -145,18 +146,19 @@ def _proven(turn: Turn, event: BundleProven) -> None:
         return
     restored = slot.phase is Phase.RESTORING
     since = slot.since_utc if slot.name == turn.state.active else turn.now.utc
-    slot = turn.move(slot, Move.PROVEN, since_utc=since)
+    slot = turn.move(replace(slot, since_utc=since), Move.PROVEN)
     if not restored:
         turn.ended(slot.bundle)
     ref = slot.bundle.ref if slot.bundle else None
     op = turn.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
     turn.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
-    turn.set(
+    turn.state = replace(
+        turn.state,
         upcoming=tuple(
             replace(u, done=True) if ref is not None and u.name == ref.name else u
             for u in turn.state.upcoming
-        )
+        ),
     )
 
 
@@ -196,7 +198,8 @@ def _is_proved_bad(refusal: Refusal) -> bool:
 def _give_up(turn: Turn, op: Operation, refusal: Refusal) -> None:
     """The operation's bundle was refused; the daemon's own choice is not made again at once."""
     turn.finish(op, refusal.status, refusal)
-    turn.set(
+    turn.state = replace(
+        turn.state,
         given_up=turn.state.given_up | {op.target.ref},
         upcoming=tuple(
             replace(u, done=True) if u.name == op.target.ref.name else u
@@ -204,13 +207,13 @@ def _give_up(turn: Turn, op: Operation, refusal: Refusal) -> None:
         ),
     )
     if refusal.blames_box:
-        turn.set(retry_at=turn.now.at + RETRY_S)
+        turn.state = replace(turn.state, retry_at=turn.now.at + RETRY_S)
 
 
 def _freed(turn: Turn, event: SlotFreed) -> None:
     slot = turn.state.slot_of_job(event.token)
     if slot is not None and slot.phase is Phase.DRAINING:
-        turn.move(slot, Move.FREED, used=0)
+        turn.move(replace(slot, used=0), Move.FREED)
 
 
 # --------------------------------------------------------------------------- time
@@ -224,10 +227,10 @@ def _expire(turn: Turn) -> None:
             continue
         if turn.now.utc < request.expires_utc:
             continue
-        if op.stage in (Stage.PREPARING, Stage.VERIFYING):
-            turn.finish(op, Status.EXPIRED, EXPIRED)
-        else:
+        if op.stage in WITH_LANE:
             pursuit.withdraw(turn, op)
+        else:
+            turn.finish(op, Status.EXPIRED, EXPIRED)
 
 
 EXPIRED = Refusal(
@@ -255,7 +258,7 @@ def _advance(turn: Turn) -> None:
         _drop_own(turn)
     state = turn.state
     if state.op is not None and state.op.kind is Kind.PREFETCH and (state.queued or _due(turn)):
-        turn.set(op=None)
+        turn.advance(state.op, Step.END)
     if turn.state.op is None:
         _choose_next(turn)
     if turn.state.op is not None:
@@ -284,7 +287,7 @@ def _fulfils(state: State, op: Operation | None) -> bool:
 def _meet_need(turn: Turn) -> None:
     state = turn.state
     op = state.op
-    if op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING, Stage.VACATING):
+    if op is not None and op.stage in WITH_LANE:
         if op.kind.is_asked and not _fulfils(state, op):
             pursuit.withdraw(turn, op)
         return
@@ -299,15 +302,17 @@ def _meet_need(turn: Turn) -> None:
     if not targets:
         early = op is not None and op.kind is Kind.PREFETCH  # needs nothing of what is missing
         if leaving and (op is None or early):
-            _leave(turn)
+            _leave(turn, op)
         elif op is not None and not op.kind.is_asked and not early:
-            turn.set(op=None)
+            turn.advance(op, Step.END)
         return
     if op is not None and not op.kind.is_asked and op.target == targets[0]:
         return
     if op is not None and op.kind.is_asked:
         _requeue(turn, op)
-    turn.set(op=turn.operation(_own_kind(turn.state), targets[0]))
+    elif op is not None:
+        turn.advance(op, Step.END)
+    turn.advance(turn.operation(_own_kind(turn.state), targets[0]), Step.BEGIN)
 
 
 def _is_active(state: State, known: object) -> bool:
@@ -323,18 +328,19 @@ def _own_kind(state: State) -> Kind:
 def _requeue(turn: Turn, op: Operation) -> None:
     """What was asked goes on after what is needed more."""
     if turn.state.queued is None:
-        turn.set(queued=replace(op, stage=Stage.PREPARING))
+        turn.advance(op, Step.QUEUE)
     else:
         turn.finish(op, Status.SUPERSEDED)
 
 
-def _leave(turn: Turn) -> None:
+def _leave(turn: Turn, early: Operation | None) -> None:
     """The active version is bad and there is no other: judge with nothing."""
     bad = turn.state.active_bundle
     assert bad is not None
-    turn.set(op=turn.operation(Kind.REVERT, bad))
-    assert turn.state.op is not None
-    pursuit.vacate(turn, turn.state.op, expecting=False)
+    if early is not None:
+        turn.advance(early, Step.END)
+    op = turn.advance(turn.operation(Kind.REVERT, bad), Step.BEGIN)
+    pursuit.vacate(turn, op, expecting=False)
 
 
 def _drop_own(turn: Turn) -> None:
@@ -342,8 +348,8 @@ def _drop_own(turn: Turn) -> None:
     op = turn.state.op
     if op is None or op.kind.is_asked or op.kind is Kind.PREFETCH:
         return
-    if op.stage in (Stage.PREPARING, Stage.VERIFYING):
-        turn.set(op=None)
+    if op.stage not in WITH_LANE:
+        turn.advance(op, Step.END)
 
 
 def _due(turn: Turn) -> bool:
@@ -354,13 +360,9 @@ def _due(turn: Turn) -> bool:
 def _choose_next(turn: Turn) -> None:
     state = turn.state
     if state.queued is not None:
-        queued = state.queued
-        turn.set(queued=None)
-        requests.start(turn, queued)
+        requests.start(turn, state.queued)
     elif state.parked is not None and _due(turn):
-        parked = state.parked
-        turn.set(parked=None)
-        requests.start(turn, parked)
+        requests.start(turn, state.parked)
     elif not state.durable.held:
         _prefetch(turn)
 
@@ -374,6 +376,6 @@ def _prefetch(turn: Turn) -> None:
     targets = selection.for_name(state, order.name)
     if not targets or selection.resident(state, targets[0]):
         done = tuple(replace(u, done=True) if u == order else u for u in state.upcoming)
-        turn.set(upcoming=done)
+        turn.state = replace(turn.state, upcoming=done)
         return
-    turn.set(op=turn.operation(Kind.PREFETCH, targets[0]))
+    turn.advance(turn.operation(Kind.PREFETCH, targets[0]), Step.BEGIN)

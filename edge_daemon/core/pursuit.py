@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from edge_daemon.core import selection
 from edge_daemon.core.effects import AskCutover, Prepare, Stamp, Verify, Withdraw
-from edge_daemon.core.lifecycle import Move, Phase
-from edge_daemon.core.state import Kind, Operation, SlotState, Stage
+from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
+from edge_daemon.core.state import Kind, Operation, SlotState
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import (
     Assignment,
@@ -59,8 +59,8 @@ def _make_room(turn: Turn, op: Operation) -> None:
     empty = next((s for s in state.slots if s.phase is Phase.EMPTY), None)
     if empty is not None:
         token = turn.new_token()
-        turn.move(empty, Move.PREPARE, bundle=op.target, token=token)
-        turn.update(slot=empty.name)
+        turn.move(replace(empty, bundle=op.target, token=token), Move.PREPARE)
+        turn.amend(replace(op, slot=empty.name))
         turn.begin(op)
         turn.act(_prepare(turn, op, token, empty.name))
     elif any(s.phase is Phase.DRAINING for s in state.slots):
@@ -103,7 +103,7 @@ def _replace(turn: Turn, op: Operation) -> None:
     elif op.request is not None and op.request.dry_run:
         turn.finish(op, Status.SUCCEEDED)
     elif _must_wait(turn, op):
-        turn.set(parked=op, op=None)
+        turn.advance(op, Step.PARK)
     else:
         vacate(turn, op)
 
@@ -111,15 +111,15 @@ def _replace(turn: Turn, op: Operation) -> None:
 def _verify(turn: Turn, op: Operation) -> None:
     """Have the bundle checked on disk; what it needs of the slots comes after."""
     token = turn.new_token()
-    turn.update(stage=Stage.VERIFYING, token=token)
+    turn.advance(replace(op, token=token), Step.VERIFY)
     turn.act(Verify(token, op.target, op.swap_id))
 
 
 def vacate(turn: Turn, op: Operation, *, expecting: bool = True) -> None:
     """Ask the lane to judge with nothing from the operation's boundary on."""
-    epoch, frame = _boundary(turn, op)
+    op, epoch, frame = _boundary(turn, op)
     token = turn.new_token()
-    turn.update(stage=Stage.VACATING, token=token)
+    turn.advance(replace(op, token=token), Step.VACATE)
     turn.act(AskCutover(token, None, None, op.swap_id, epoch, frame, expecting))
 
 
@@ -133,7 +133,7 @@ def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
     elif (distrust := _distrust(turn, op.target.ref)) is not None:
         turn.finish(op, Status.REJECTED, distrust)
     elif op.kind is Kind.PREFETCH:
-        turn.set(op=None)
+        turn.advance(op, Step.END)
     elif op.kind is Kind.PREPARE or slot.name == turn.state.active:
         turn.finish(op, Status.SUCCEEDED)
     elif op.request is not None and op.request.dry_run:
@@ -141,7 +141,7 @@ def _use(turn: Turn, op: Operation, slot: SlotState) -> None:
         if op.slot == slot.name and not slot.used:
             turn.free(slot)
     elif _must_wait(turn, op):
-        turn.set(parked=op, op=None)
+        turn.advance(op, Step.PARK)
     else:
         _cut(turn, op, slot)
 
@@ -154,7 +154,7 @@ def _distrust(turn: Turn, ref: BundleRef) -> Refusal | None:
 
 def _must_wait(turn: Turn, op: Operation) -> bool:
     if isinstance(op.at, AtTime):
-        return turn.now.utc < op.at.utc or turn.state.durable.held
+        return turn.now.utc < op.at.utc or turn.durable.held
     return isinstance(op.at, AtNextOrder)
 
 
@@ -164,15 +164,15 @@ def is_due(turn: Turn, op: Operation) -> bool:
 
 
 def _cut(turn: Turn, op: Operation, slot: SlotState) -> None:
-    epoch, frame = _boundary(turn, op)
+    op, epoch, frame = _boundary(turn, op)
     token = turn.new_token()
-    turn.update(stage=Stage.CUTTING, token=token, slot=slot.name)
+    turn.advance(replace(op, token=token, slot=slot.name), Step.CUT)
     turn.begin(op)
     turn.act(AskCutover(token, slot.name, op.target, op.swap_id, epoch, frame))
 
 
-def _boundary(turn: Turn, op: Operation) -> tuple[int, int | None]:
-    """Not before which assignment, and at which frame, the lane may cross.
+def _boundary(turn: Turn, op: Operation) -> tuple[Operation, int, int | None]:
+    """Not before which assignment, and at which frame, the lane may cross for the operation.
 
     A model for another product than the line's last one ends that assignment: its frames must
     not be labelled with a product that they are not judged for.
@@ -180,42 +180,49 @@ def _boundary(turn: Turn, op: Operation) -> tuple[int, int | None]:
     frame = op.at.number if isinstance(op.at, AtFrame) else None
     line = turn.state.line
     if line.requires == op.target.ref.name:
-        return line.epoch, frame
+        return op, line.epoch, frame
     if line.requires is None and line.linked and line.product is None:
-        return 0, frame
-    turn.update(left=line)
+        return op, 0, frame
+    op = turn.amend(replace(op, left=line))
     line = Assignment(line.epoch + 1)
-    turn.set(line=line)
-    turn.remember(product=None, job_order=None)
+    turn.state = replace(turn.state, line=line)
+    turn.durable = replace(turn.durable, product=None, job_order=None)
     turn.act(Stamp(line, since_at=None if frame is not None else turn.now.at, from_frame=frame))
-    return line.epoch, frame
+    return op, line.epoch, frame
 
 
 def take_place(turn: Turn, op: Operation) -> None:
     """A newer request: what it supersedes ends, and it is next as soon as that can be."""
-    turn.set(given_up=frozenset(), retry_at=turn.state.retry_at if turn.state.resting else None)
+    turn.state = replace(
+        turn.state,
+        given_up=frozenset(),
+        retry_at=turn.state.retry_at if turn.state.resting else None,
+    )
     if op.kind is not Kind.PREPARE and turn.state.parked is not None:
         turn.finish(turn.state.parked, Status.SUPERSEDED)
     if turn.state.queued is not None:
         turn.finish(turn.state.queued, Status.SUPERSEDED)
     current = turn.state.op
-    if current is None or current.kind is Kind.PREFETCH:
-        turn.set(op=op)
+    if current is not None and current.kind is Kind.PREFETCH:
+        turn.advance(current, Step.END)
+        current = None
+    if current is None:
+        turn.advance(op, Step.BEGIN)
     elif not current.kind.is_asked or (op.kind is Kind.PREPARE and current.kind is not op.kind):
-        turn.set(queued=op)
-    elif current.stage in (Stage.PREPARING, Stage.VERIFYING):
+        turn.advance(op, Step.QUEUE)
+    elif current.stage not in WITH_LANE:
         turn.finish(current, Status.SUPERSEDED)
-        turn.set(op=op)
+        turn.advance(op, Step.BEGIN)
     elif current.stage is Stage.VACATING and op.kind is not Kind.PREPARE:
-        turn.finish(current, Status.SUPERSEDED)
-        turn.set(op=replace(op, stage=Stage.VACATING, token=current.token, at=AtNow()))
+        turn.finish(current, Status.SUPERSEDED, step=Step.HAND_OVER)
+        turn.advance(replace(op, token=current.token, at=AtNow()), Step.TAKE_OVER)
     else:
-        turn.set(queued=op)
+        turn.advance(op, Step.QUEUE)
         withdraw(turn, current)
 
 
 def withdraw(turn: Turn, op: Operation) -> None:
     """Take back a cutover that waits for a frame far ahead; one for now is as good as done."""
     if op.stage is Stage.CUTTING and isinstance(op.at, AtFrame):
-        turn.update(stage=Stage.WITHDRAWING)
+        turn.advance(op, Step.WITHDRAW)
         turn.act(Withdraw(op.token))

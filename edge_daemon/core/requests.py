@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_daemon.core import health, orders, pursuit
 from edge_daemon.core.admission import admit
 from edge_daemon.core.effects import TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
+from edge_daemon.core.lifecycle import Step
 from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.turn import Turn
-from edge_daemon.core.values import Refusal, Request, Status, Verb
+from edge_daemon.core.values import Refusal, Request, Status
+from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.errors import Code
-
-_KINDS = {
-    Verb.PREPARE: Kind.PREPARE,
-    Verb.SWAP: Kind.SWAP,
-    Verb.ROLLBACK: Kind.ROLLBACK,
-}
 
 
 def received(turn: Turn, event: RequestReceived) -> None:
     """Accept or reject at once; what is accepted gets exactly one outcome later."""
+    match event.request.verb:
+        case Verb.PREPARE:
+            _change_model(turn, event, Kind.PREPARE)
+        case Verb.SWAP:
+            _change_model(turn, event, Kind.SWAP)
+        case Verb.ROLLBACK:
+            _change_model(turn, event, Kind.ROLLBACK)
+        case Verb.CONFIRM:
+            _confirm(turn, event.request)
+        case Verb.HOLD:
+            _hold(turn, event.request, held=True)
+        case Verb.RELEASE:
+            _hold(turn, event.request, held=False)
+        case Verb.SNAPSHOT:
+            _snapshot(turn, event.request)
+        case verb:
+            unlisted(verb)
+
+
+def _change_model(turn: Turn, event: RequestReceived, kind: Kind) -> None:
     request = event.request
-    if request.verb in _KINDS:
-        answer = admit(turn.state, request, turn.now, event.next_frame)
-        if isinstance(answer, Refusal):
-            _reject(turn, request, answer)
-            return
-        op = turn.operation(_KINDS[request.verb], answer, request, request.at)
-        turn.record(Reply(request, Status.ACCEPTED, op.swap_id))
-        turn.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
-        pursuit.take_place(turn, op)
+    answer = admit(turn.state, request, turn.now, event.next_frame)
+    if isinstance(answer, Refusal):
+        _reject(turn, request, answer)
         return
-    refusal = _refusal(turn, request)
-    if refusal is not None:
-        _reject(turn, request, refusal)
+    op = turn.operation(kind, answer, request, request.at)
+    turn.record(Reply(request, Status.ACCEPTED, op.swap_id))
+    turn.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
+    pursuit.take_place(turn, op)
+
+
+def _confirm(turn: Turn, request: Request) -> None:
+    if _came_late(turn, request):
+        return
+    if turn.durable.trial is None:
+        hint = "Read model/state: active.trial."
+        _reject(turn, request, Refusal(Code.PRECONDITION_FAILED, "No version is on trial.", hint))
         return
     turn.record(Reply(request, Status.ACCEPTED))
-    if request.verb is Verb.SNAPSHOT:
-        turn.act(TakeSnapshot(request))
-        return
-    if request.verb is Verb.CONFIRM:
-        health.confirm(turn, f"confirmed by {request.by or 'an operator'}")
-    else:
-        _hold(turn, held=request.verb is Verb.HOLD)
+    health.confirm(turn, f"confirmed by {request.by or 'an operator'}")
     turn.record(Reply(request, Status.SUCCEEDED))
+
+
+def _hold(turn: Turn, request: Request, *, held: bool) -> None:
+    if _came_late(turn, request):
+        return
+    turn.record(Reply(request, Status.ACCEPTED))
+    waiting = turn.durable.held_orders
+    if held != turn.durable.held:
+        turn.durable = replace(turn.durable, held=held, held_orders=())
+        turn.record(Announce(EventName.HELD if held else EventName.RELEASED))
+        for order in () if held else waiting:
+            orders.apply(turn, order)
+    turn.record(Reply(request, Status.SUCCEEDED))
+
+
+def _snapshot(turn: Turn, request: Request) -> None:
+    if not _came_late(turn, request):
+        turn.record(Reply(request, Status.ACCEPTED))
+        turn.act(TakeSnapshot(request))
 
 
 def snapshot_taken(turn: Turn, event: SnapshotTaken) -> None:
@@ -54,28 +88,17 @@ def snapshot_taken(turn: Turn, event: SnapshotTaken) -> None:
     turn.record(Reply(event.request, status, refusal=event.refusal))
 
 
-def _refusal(turn: Turn, request: Request) -> Refusal | None:
-    if request.expires_utc is not None and request.expires_utc <= turn.now.utc:
-        hint = "Check both clocks and send it anew."
-        return Refusal(Code.EXPIRED, "The request came after its expiry.", hint)
-    if request.verb is Verb.CONFIRM and turn.state.durable.trial is None:
-        message = "No version is on trial."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Read model/state: active.trial.")
-    return None
+def _came_late(turn: Turn, request: Request) -> bool:
+    """Whether it came after its expiry; it is rejected then."""
+    if request.expires_utc is None or request.expires_utc > turn.now.utc:
+        return False
+    hint = "Check both clocks and send it anew."
+    _reject(turn, request, Refusal(Code.EXPIRED, "The request came after its expiry.", hint))
+    return True
 
 
 def _reject(turn: Turn, request: Request, refusal: Refusal) -> None:
     turn.record(Reply(request, Status.REJECTED, refusal=refusal))
-
-
-def _hold(turn: Turn, *, held: bool) -> None:
-    waiting = turn.state.durable.held_orders
-    if held == turn.state.durable.held:
-        return
-    turn.remember(held=held, held_orders=())
-    turn.record(Announce(EventName.HELD if held else EventName.RELEASED))
-    for order in () if held else waiting:
-        orders.apply(turn, order)
 
 
 def start(turn: Turn, op: Operation) -> None:
@@ -85,4 +108,4 @@ def start(turn: Turn, op: Operation) -> None:
     if isinstance(answer, Refusal):
         turn.finish(op, Status.REJECTED, answer)
         return
-    turn.set(op=op)
+    turn.advance(op, Step.BEGIN)

@@ -98,11 +98,21 @@ def _preferences(state: State, name: str) -> Iterator[Known]:
     initial = choose(state, state.initial) if state.initial else None
     if initial and initial.ref.name == name:
         yield initial
-    unproven = newest(state, name)
+    unproven = _newest_to_try(state, name)
     if chosen is None and unproven and not any(r.name == name for r in state.durable.confirmed):
         yield unproven
-    if initial and state.line.requires is None:
-        yield initial
+    if state.initial is not None and state.line.requires is None:
+        if initial:
+            yield initial
+        yield from _confirmed(state, state.initial.name)
+
+
+def _newest_to_try(state: State, name: str) -> Known | None:
+    """One that is broken hides no older one; what failed for this box's own fault is awaited."""
+    fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
+    if state.retry_at is None:
+        fit = [k for k in fit if k.ref not in state.given_up]
+    return fit[-1] if fit else None
 
 
 def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[Known]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from edge_daemon.core.lifecycle import LIFECYCLE, Move, Phase
+from edge_daemon.core.lifecycle import LIFECYCLE, OPERATIONS, Move, Phase, Stage, Step
 from edge_daemon.core.values import (
     NOW,
     UNASSIGNED,
@@ -38,13 +38,10 @@ class SlotState:
     used: int = 0  # grows with each activation: the smallest was active longest ago
     since_utc: float = 0.0  # when it was proven, or became active
 
-    def moved(self, move: Move, *, token: int | None = None) -> SlotState:
+    def moved(self, move: Move) -> SlotState:
         """The slot after `move`; KeyError when the table does not list it."""
         phase = LIFECYCLE[self.phase, move]
-        bundle = None if phase is Phase.EMPTY else self.bundle
-        return replace(
-            self, phase=phase, bundle=bundle, token=self.token if token is None else token
-        )
+        return replace(self, phase=phase, bundle=None if phase is Phase.EMPTY else self.bundle)
 
 
 @dataclass(frozen=True)
@@ -82,16 +79,6 @@ class Kind(str, Enum):
         return self in (Kind.PREPARE, Kind.SWAP, Kind.ROLLBACK)
 
 
-class Stage(str, Enum):
-    """How far an operation is."""
-
-    PREPARING = "preparing"  # until its bundle is READY in a slot
-    VERIFYING = "verifying"  # one slot: checked on disk before the active bundle is unloaded
-    VACATING = "vacating"  # one slot: the lane is asked to let the active bundle go
-    CUTTING = "cutting"  # the lane is asked to cross
-    WITHDRAWING = "withdrawing"  # the lane is asked to forget it
-
-
 @dataclass(frozen=True)
 class Operation:
     """One thing that is being pursued. `request` is None for the daemon's own."""
@@ -101,11 +88,15 @@ class Operation:
     target: Known
     request: Request | None = None
     at: At = NOW
-    stage: Stage = Stage.PREPARING
+    stage: Stage = Stage.NEW
     token: int = 0  # of the cutover or verification in flight
     slot: str = ""  # where the lane is asked to point
     verified: bool = False
     left: Assignment | None = None  # of the line, which the cutover asked for would end
+
+    def moved(self, step: Step) -> Operation:
+        """The operation after `step`; KeyError when the table does not list it."""
+        return replace(self, stage=OPERATIONS[self.stage, step])
 
     @property
     def may_be_checked_first(self) -> bool:

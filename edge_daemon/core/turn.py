@@ -6,13 +6,12 @@ Lives only inside `planner.step`; what goes in and what comes out are frozen val
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from edge_daemon.core.effects import Effect, Free
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.lifecycle import Move
+from edge_daemon.core.lifecycle import Move, Stage, Step
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.state import Kind, Operation, SlotState, State
+from edge_daemon.core.state import Durable, Kind, Operation, SlotState, State
 from edge_daemon.core.values import (
     NOW,
     At,
@@ -40,20 +39,22 @@ class Turn:
     def record(self, record: Record) -> None:
         self.records.append(record)
 
-    def set(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
+    @property
+    def durable(self) -> Durable:
+        """The driver saves what is changed of it before it performs anything."""
+        return self.state.durable
 
-    def remember(self, **changes: Any) -> None:
-        """Change what is durable; the driver saves it before it performs anything."""
-        self.set(durable=replace(self.state.durable, **changes))
+    @durable.setter
+    def durable(self, durable: Durable) -> None:
+        self.state = replace(self.state, durable=durable)
 
     def new_token(self) -> int:
-        self.set(token=self.state.token + 1)
+        self.state = replace(self.state, token=self.state.token + 1)
         return self.state.token
 
-    def move(self, slot: SlotState, move: Move, **changes: Any) -> SlotState:
-        """Take the slot through the table; `changes` sets its bundle or token."""
-        moved = replace(slot.moved(move), **changes)
+    def move(self, slot: SlotState, move: Move) -> SlotState:
+        """Take the slot through the table, with what else of it was changed."""
+        moved = slot.moved(move)
         self.state = self.state.with_slot(moved)
         return moved
 
@@ -63,23 +64,31 @@ class Turn:
         self, kind: Kind, target: Known, request: Request | None = None, at: At = NOW
     ) -> Operation:
         """A new operation with a `swap_id` of its own."""
-        self.set(swaps=self.state.swaps + 1)
+        self.state = replace(self.state, swaps=self.state.swaps + 1)
         return Operation(kind, f"{self.state.boot}-{self.state.swaps}", target, request, at)
 
-    def update(self, **changes: Any) -> Operation:
-        """Change the operation in hand."""
-        assert self.state.op is not None
-        self.set(op=replace(self.state.op, **changes))
-        return self.state.op
+    def advance(self, op: Operation, step: Step) -> Operation:
+        """Take the operation through the table, and to the place of its new stage."""
+        return self.amend(op.moved(step))
 
-    def finish(self, op: Operation, status: Status, refusal: Refusal | None = None) -> None:
-        """Answer the operation's request, once, and let the operation go."""
-        if self.state.op == op:
-            self.set(op=None)
-        elif self.state.queued == op:
-            self.set(queued=None)
-        elif self.state.parked == op:
-            self.set(parked=None)
+    def amend(self, op: Operation) -> Operation:
+        """Keep it with what was changed of it; it is known by its `swap_id`."""
+        state = self.state
+        waits = op.stage in (Stage.QUEUED, Stage.PARKED)
+        gone = op.stage is Stage.ENDED
+        self.state = replace(
+            state,
+            op=_kept(state.op, op, here=not waits and not gone),
+            queued=_kept(state.queued, op, here=op.stage is Stage.QUEUED),
+            parked=_kept(state.parked, op, here=op.stage is Stage.PARKED),
+        )
+        return op
+
+    def finish(
+        self, op: Operation, status: Status, refusal: Refusal | None = None, step: Step = Step.END
+    ) -> None:
+        """Let the operation go, and answer its request, once."""
+        self.advance(op, step)
         if op.request is not None:
             self.record(Reply(op.request, status, op.swap_id, refusal=refusal))
         if status is not Status.SUCCEEDED:
@@ -98,14 +107,15 @@ class Turn:
 
     def free(self, slot: SlotState, move: Move = Move.FREE) -> None:
         """Empty a slot; nothing is put there before `SlotFreed` came."""
-        drained = self.move(slot, move, token=self.new_token())
+        drained = self.move(replace(slot, token=self.new_token()), move)
         self.act(Free(drained.token, drained.name))
 
     def quarantine(self, ref: BundleRef, reason: str) -> None:
         """Keep a version from becoming active until an operator lifts it."""
-        durable = self.state.durable
+        durable = self.durable
         others = tuple((r, why) for r, why in durable.quarantined if r != ref)
-        self.remember(
+        self.durable = replace(
+            self.durable,
             quarantined=(*others, (ref, reason)),
             confirmed=tuple(r for r in durable.confirmed if r != ref),
         )
@@ -131,15 +141,26 @@ class Turn:
         self._count(ref, None)
 
     def _count(self, ref: BundleRef, change: int | None) -> None:
-        begun = dict(self.state.durable.begun)
+        begun = dict(self.durable.begun)
         left = 0 if change is None else max(0, begun.pop(ref, 0) + change)
         begun.pop(ref, None)
         if left:
             begun[ref] = left
-        if tuple(begun.items()) != self.state.durable.begun:
-            self.remember(begun=tuple(begun.items()))
+        if tuple(begun.items()) != self.durable.begun:
+            self.durable = replace(self.durable, begun=tuple(begun.items()))
 
     def select(self, ref: BundleRef) -> None:
         """Orders for this name use this version from now on."""
-        others = tuple((n, v) for n, v in self.state.durable.selected if n != ref.name)
-        self.remember(selected=tuple(sorted((*others, (ref.name, ref.version)))))
+        others = tuple((n, v) for n, v in self.durable.selected if n != ref.name)
+        self.durable = replace(
+            self.durable, selected=tuple(sorted((*others, (ref.name, ref.version))))
+        )
+
+
+def _kept(held: Operation | None, op: Operation, *, here: bool) -> Operation | None:
+    """What a place holds once `op` is `here`, or is not here any more."""
+    others = held if held is not None and held.swap_id != op.swap_id else None
+    if not here:
+        return others
+    assert others is None, f"{others} would be forgotten for {op}"
+    return op

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError
 
 Box = tuple[float, float, float, float]
@@ -198,18 +199,6 @@ class Counts:
 
 
 # --------------------------------------------------------------------------- requests
-
-
-class Verb(str, Enum):
-    """What ops may ask."""
-
-    PREPARE = "prepare"
-    SWAP = "swap"
-    ROLLBACK = "rollback"
-    CONFIRM = "confirm"
-    HOLD = "hold"
-    RELEASE = "release"
-    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True)

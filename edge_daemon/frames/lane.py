@@ -40,8 +40,8 @@ class Listener(Protocol):
     def crossed(self, crossed: Crossed) -> None:
         """The pointer names another slot from this frame on."""
 
-    def lost(self, load: int, why: str) -> None:
-        """The worker behind this load died, hung or broke its protocol."""
+    def lost(self, token: int, why: str) -> None:
+        """The worker behind the load of this token died, hung or broke its protocol."""
 
     def failed(self, error: BundleError) -> None:
         """The model itself gave no verdict on a frame; it is asked again at the next one."""
@@ -76,7 +76,7 @@ class Lane:
         self._now = now
         self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
-        self._dead_load = 0  # the load whose worker was lost; a newer one may be asked again
+        self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
         self._passed_over = -1
         self._crossed_epoch = 0  # the assignment that the pointer was set for
         self._gave_way = 0  # frames that went before the errand that waits
@@ -122,10 +122,10 @@ class Lane:
         slot = self._crossing.pointer.slot
         if slot is None or not slot.is_lost:
             return
-        load = self._crossing.load_of(slot)
-        if load != self._dead_load:
-            self._dead_load = load
-            self._listener.lost(load, "The worker died while no frame came.")
+        token = self._crossing.token_of(slot)
+        if token != self._dead:
+            self._dead = token
+            self._listener.lost(token, "The worker died while no frame came.")
 
     def _attend(self, *, has_served: bool) -> None:
         """An errand begins where a gap begins, so that the next frame does not find it at work,
@@ -205,7 +205,7 @@ class Lane:
             # Handed in late, after a cutover on a still line: no other model comes for it.
             late = assignment.epoch < self._crossed_epoch
             return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, not late)
-        lost = self._crossing.load_of(pointer.slot) == self._dead_load
+        lost = self._crossing.token_of(pointer.slot) == self._dead
         return (Reason.WORKER_LOST, True) if lost else (None, False)
 
     def _take(self) -> _Hand:
@@ -223,7 +223,7 @@ class Lane:
         slot = pointer.slot
         assert slot is not None
         assert captured.address is not None
-        load = self._crossing.load_of(slot)
+        token = self._crossing.token_of(slot)
         began_at = self._now().at
         self._waiting_at = None
         try:
@@ -232,7 +232,7 @@ class Lane:
             self._fail(hand, error)
             return
         except SlotLost as lost:
-            self._lose(hand, load, str(lost))
+            self._lose(hand, token, str(lost))
             return
         if not inference.finite:
             self._fail(hand, BundleError("The model gave numbers that are not finite."))
@@ -260,11 +260,11 @@ class Lane:
             inference_ms=inference.inference_ms,
         )
 
-    def _lose(self, hand: _Hand, load: int, why: str) -> None:
+    def _lose(self, hand: _Hand, token: int, why: str) -> None:
         """Keep the frame for the next worker; a frame that takes two workers along is given up."""
-        self._dead_load = load
+        self._dead = token
         hand.losses += 1
-        self._listener.lost(load, why)
+        self._listener.lost(token, why)
         if hand.losses >= ATTEMPTS:
             self._let_go(hand, Reason.INFERENCE_FAILED)
 

@@ -78,8 +78,8 @@ class LiveLine:
         self._outlets.offer_picture(judged, captured)
         self._outlets.publish(judged)
 
-    def lost(self, load: int, why: str) -> None:
-        self._outlets.lost(load, why)
+    def lost(self, token: int, why: str) -> None:
+        self._outlets.lost(token, why)
 
     def failed(self, error: BundleError) -> None:
         self.failure = error

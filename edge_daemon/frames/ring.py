@@ -237,11 +237,6 @@ class Ring:
         return self._next
 
     @property
-    def captured_count(self) -> int:
-        """How many frames were captured since the start, tombstones included."""
-        return self._next
-
-    @property
     def depth(self) -> int:
         """How many frames wait, tombstones included."""
         return len(self._waiting)

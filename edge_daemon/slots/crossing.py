@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from edge_daemon.core.values import Known, Recipe
 from edge_daemon.slots.slot import Slot
 
+UNPLANNED = 0
+"""The token of a cutover that no operation waits for."""
+
 
 @dataclass(frozen=True)
 class Pointer:
@@ -65,7 +68,7 @@ Errand = Callable[[Pointer], None]
 
 
 class Crossing:
-    """The slots by name, the pointer, the cutover that is asked for, and each slot's load."""
+    """The slots by name, the pointer, the cutover that is asked for, each slot's token."""
 
     def __init__(self, slots: Mapping[str, Slot], wake: Callable[[], None]) -> None:
         self.slots = dict(slots)
@@ -74,7 +77,7 @@ class Crossing:
         self._lock = threading.Lock()
         self._asked: Cutover | None = None
         self._errands: deque[Errand] = deque()
-        self._loads: dict[str, int] = {}
+        self._tokens: dict[str, int] = {}
 
     # ------------------------------------------------------------------ control's side
 
@@ -109,16 +112,16 @@ class Crossing:
         self.send(errand)
         return True
 
-    def ready(self, slot: str, load: int) -> None:
-        """The slot holds a bundle that was proven; `load` tells this load from earlier ones."""
-        self._loads[slot] = load
+    def ready(self, slot: str, token: int) -> None:
+        """The slot holds a bundle that was proven; `token` tells this load from earlier ones."""
+        self._tokens[slot] = token
         self._wake()
 
     # ------------------------------------------------------------------ the lane's side
 
-    def load_of(self, slot: Slot) -> int:
-        """The current load of a slot; 0 when it never had one."""
-        return self._loads.get(slot.name, 0)
+    def token_of(self, slot: Slot) -> int:
+        """The token of what a slot holds; 0 when it never held anything."""
+        return self._tokens.get(slot.name, 0)
 
     @property
     def has_errand(self) -> bool:

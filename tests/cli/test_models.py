@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from edge_daemon import config
 from edge_daemon.cli.main import app
-from edge_daemon.host.journal import Journal
+from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.core.events import QuarantineChanged
+from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.planner import step
+from edge_daemon.core.state import Durable, SlotState, State
+from edge_daemon.core.values import BundleRef, Instant, Known
+from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.bundles import make_bundle
 from tests.sim.device import Device, sim_bundle, wait_until
@@ -162,6 +170,34 @@ def test_quarantine_while_the_daemon_is_stopped_holds_at_its_start(device: Devic
     device.stop()
     assert run(device, "models", "unquarantine", B2)[0] == 0
     assert roles(device, B2) == []
+
+
+def test_a_stopped_daemon_is_changed_as_a_running_one(still: Device) -> None:
+    """Selection, confirmations and the count of broken starts: what the planner would leave."""
+    good, bad = BundleRef.parse(B1), BundleRef.parse(B2)
+    before = Durable(
+        selected=(("bottle", "1.1.0"),),
+        confirmed=(good, bad),
+        active=Known(bad, "2"),
+        trial="t-1",
+        begun=((bad, 2), (good, 1)),
+    )
+    folder = config.load(still.config).state_folder
+    with contextlib.closing(Journal.open(folder)) as journal:
+        journal.commit(Entry(encode_durable(before)))
+    slots = (SlotState("A", Phase.READY, before.active, 1, 1), SlotState("B"))
+    running = State("t", slots, durable=before, active="A")
+    for words, reason in (
+        (("quarantine", B2, "--reason", "blurred"), "blurred"),
+        (("unquarantine", B2), None),
+    ):
+        running, *_ = step(running, QuarantineChanged(bad, reason), Instant(0.0, 0.0))
+        assert run(still, "models", *words)[0] == 0
+        with contextlib.closing(Journal.open(folder)) as journal:
+            assert decode_durable(journal.state()) == running.durable
+    assert running.durable.begun == ((good, 1),)
+    assert running.durable.selected == (("bottle", "1.0.0"),)
+    assert run(still, "models", "unquarantine", B2)[0] == 1
 
 
 def test_what_is_older_than_its_floor_is_marked(still: Device) -> None:

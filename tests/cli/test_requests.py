@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from edge_daemon.cli.main import app
+from edge_daemon.cli import requests
+from edge_daemon.cli.main import COMMANDS, app, loaded
+from edge_daemon.control.asks import REQUESTS
+from edge_daemon.core.verbs import Verb
 from tests.sim.device import Device, sim_bundle, wait_until
 from tests.sim.engine import Behaviour
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
@@ -227,6 +231,19 @@ def test_what_is_no_model_is_said_before_anything_is_read(
     assert why in result.stderr
     assert "NAME@VERSION" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_every_verb_is_a_command_with_an_option_for_each_field(verb: Verb) -> None:
+    """What may be sent may be typed; a model that may be left out is `--to`."""
+    command = loaded(verb.value)
+    if COMMANDS[verb.value].module != requests.__name__:
+        return  # it does more than ask, and has options of its own
+    given = {parameter.name for parameter in command.params}
+    fields = {field.name for field in msgspec.structs.fields(REQUESTS[verb])}
+    if "to" in given:
+        fields = fields - {"model"} | {"to"}
+    assert fields <= given
 
 
 def test_a_version_that_ends_like_a_file_is_a_model(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from edge_daemon.control.asks import REQUESTS
 from edge_daemon.control.inbox import RefusedRequest, read_request
 from edge_daemon.control.messages import Incoming
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.values import Instant, Verb
+from edge_daemon.core.values import Instant
+from edge_daemon.core.verbs import Verb, about
 
 SHIPPED = Path(__file__).parents[2] / "configs/asyncapi.json"
 SPECIFICATION = Path(__file__).parent / "asyncapi/schema-3.0.0.json"
@@ -120,6 +121,42 @@ def test_examples_follow_their_schema() -> None:
         for example in message["examples"]:
             malformed = message["x-answers"][example["name"]] == ["rejected:malformed"]
             assert schema.is_valid(example["payload"]) is not malformed, example
+
+
+ACCESS = Path(__file__).parents[2] / "configs/mosquitto/acl"
+
+
+def test_the_access_list_says_who_may_ask() -> None:
+    """Whom the document names for a verb, and nobody else, may write its topic."""
+    user, may = "", {verb: set[str]() for verb in Verb}
+    for line in ACCESS.read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["user"]:
+            user = words[1]
+        elif words[:2] == ["topic", "write"]:
+            for verb in Verb:
+                if words[2] in {f"edge/+/request/{each}" for each in ("+", verb.value)}:
+                    may[verb].add(user)
+    assert may == {verb: set(about(verb).users) for verb in Verb}
+    asked = api.document()["components"]["messages"]["swapRequest"]
+    assert asked["x-users"] == ["ops"]
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"at": {"frame": "now"}}, "`at` has 'now' at `frame`."),
+        ({"at": {"farme": 3}}, "`at` has no `frame`."),
+        ({"accept": ["blind", 7], "reason": "r"}, "`accept` has 7 at `[1]`."),
+        ({"dry_run": "yes"}, "`dry_run` is 'yes'."),
+    ],
+)
+def test_a_fault_is_told_with_its_place(document: api.Json, said: str) -> None:
+    """The key, where within it, and what stands there; the hint says what may."""
+    with pytest.raises(RefusedRequest) as refused:
+        _read(Verb.SWAP, {"model": "bottle@1.4.0", **document})
+    assert refused.value.message == said
+    assert refused.value.hint
 
 
 def _read(verb: Verb, document: api.Json) -> object:

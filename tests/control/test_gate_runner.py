@@ -213,7 +213,7 @@ def candidate(
     )
     verified = SimpleNamespace(manifest=manifest, golden=[Path(each.image) for each in golden])
     loaded = Loaded((), "detect", 1.0)
-    return Candidate(bench.slots["B"], verified, loaded, (), incumbent)  # type: ignore[arg-type]
+    return Candidate(bench.slots["B"], verified, loaded, incumbent)  # type: ignore[arg-type]
 
 
 class HangingSlot(SimSlot):

@@ -22,8 +22,8 @@ from edge_daemon.core.values import (
     Instant,
     ModelChoice,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
 TEN = 1_795_341_600.0  # 2026-11-22T10:00:00Z

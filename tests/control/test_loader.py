@@ -76,6 +76,7 @@ def test_a_load_that_fails_is_answered_with_its_reason(
     assert [(c["name"], c["passed"]) for c in checks] == [
         ("integrity", True),
         ("signature", True),
+        ("compatibility.requires", True),
         ("load", False),
     ]
 

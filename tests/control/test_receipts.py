@@ -10,7 +10,8 @@ from edge_daemon.control.loader import Dossier
 from edge_daemon.control.receipts import KEPT, Receipts
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request, Verb
+from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request
+from edge_daemon.core.verbs import Verb
 from edge_daemon.slots.crossing import Crossed
 from tests.sim.planner_world import B1, B2, C1
 

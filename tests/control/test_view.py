@@ -19,7 +19,8 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.planner import step
-from edge_daemon.core.values import Instant, ModelChoice, Request, Verb
+from edge_daemon.core.values import Instant, ModelChoice, Request
+from edge_daemon.core.verbs import Verb
 from tests.sim.planner_world import start_state
 
 

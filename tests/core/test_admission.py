@@ -24,8 +24,8 @@ from edge_daemon.core.values import (
     ModelChoice,
     Refusal,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 
 NOW = Instant(10.0, 1000.0)
 ALL = tuple(Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))

@@ -19,7 +19,8 @@ from edge_daemon.core.desired import (
     plan,
     request_ids,
 )
-from edge_daemon.core.values import BundleRef, Status, Verb
+from edge_daemon.core.values import BundleRef, Status
+from edge_daemon.core.verbs import Verb
 
 BOTTLE_1, BOTTLE_2 = BundleRef("bottle", "1.0.0"), BundleRef("bottle", "2.0.0")
 CAN_1, CAN_2 = BundleRef("can", "1.0.0"), BundleRef("can", "2.0.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Stamp
+from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Stamp, Verify
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -25,7 +25,9 @@ from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
+    AtNextOrder,
     AtTime,
+    BundleRef,
     Instant,
     JobOrder,
     Known,
@@ -34,8 +36,8 @@ from edge_daemon.core.values import (
     Refusal,
     Request,
     Status,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 from tests.sim.planner_world import B1, B2, BOX, C1, GATE, NOW, start_state
 
@@ -320,3 +322,58 @@ def test_a_late_judgement_of_another_trial_changes_nothing() -> None:
     tale = Tale().running().swapped()
     before = tale.state
     assert tale.tell(TrialJudged("t-0", False, "late")).state == before
+
+
+def test_a_verb_that_is_not_about_orders_lifts_no_hold() -> None:
+    """A picture is asked for while the line is held: taken, and the hold stays."""
+    tale = Tale().running().tell(RequestReceived(Request("h", Verb.HOLD)))
+    request = Request("n", Verb.SNAPSHOT)
+    tale.tell(RequestReceived(request))
+    assert tale.state.durable.held
+    assert tale.announced() == []
+
+
+def test_an_order_that_wakes_a_swap_answers_the_request_that_waited() -> None:
+    """Both wait for the daemon's own changeover, and one place is for one: the older one ends."""
+    tale = Tale(3).running()
+    later = Request("later", Verb.SWAP, ModelChoice("b", "2"), at=AtNextOrder())
+    tale.tell(RequestReceived(later)).proven()
+    tale.tell(running("Q"))
+    tale.tell(RequestReceived(Request("waits", Verb.PREPARE, ModelChoice("b", "2"))))
+    tale.tell(running("P"))
+    ended = [(a.request.id, a.status) for a in tale.records if isinstance(a, Reply)]
+    assert ("waits", Status.SUPERSEDED) in ended
+
+
+def test_what_an_operator_quarantines_is_not_confirmed_by_its_trial() -> None:
+    """It judges on until something else is active; its trial is over."""
+    tale = Tale().running().swapped()
+    trial = tale.state.durable.trial or ""
+    tale.tell(QuarantineChanged(B2.ref, "a recall"))
+    assert tale.announced() == ["trial_failed", "quarantined"]
+    tale.tell(TrialJudged(trial, True, "good"))
+    assert tale.state.durable.confirmed == (B1.ref,)
+    assert (tale.state.durable.trial, tale.active) == (None, "b@2")
+
+
+def test_a_line_without_orders_falls_back_to_what_was_confirmed_of_the_configured_name() -> None:
+    """The configured version and the model that was swapped to are bad; a good one is there."""
+    tale = Tale(3).running().swapped()
+    tale.tell(TrialJudged(tale.state.durable.trial or "", True, "good"))
+    tale.tell(QuarantineChanged(B1.ref, "a recall"))
+    tale.tell(swap("c@1", 2)).proven()
+    asked = tale.state.op
+    assert asked is not None
+    tale.tell(QuarantineChanged(C1.ref, "a recall")).tell(CutoverDone(asked.token, 9))
+    assert tale.active == "c@1"
+    assert tale.crossed().active == "b@2"
+
+
+def test_a_version_that_is_broken_on_disk_does_not_hide_the_one_before_it() -> None:
+    """The newest of a name that was never judged by is refused: the next older one is tried."""
+    newer = Known(BundleRef("c", "2"), "c@2")
+    tale = Tale(1).running().tell(StoreChanged((B1, B2, C1, newer))).tell(running("Q"))
+    check = next(a for a in tale.effects if isinstance(a, Verify))
+    assert check.target == newer
+    tale.tell(BundleRefused(check.token, Refusal(Code.DIGEST_MISMATCH, "other bytes")))
+    assert [a.target for a in tale.effects if isinstance(a, Verify)] == [C1]

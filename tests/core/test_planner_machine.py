@@ -42,8 +42,8 @@ from edge_daemon.core.values import (
     ModelChoice,
     OrderState,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import BundleError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane

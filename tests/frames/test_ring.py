@@ -58,7 +58,7 @@ def test_a_frame_without_a_place_keeps_its_turn_as_a_tombstone() -> None:
         (2, Reason.DROPPED_OVERFLOW),
         (3, None),
     ]
-    assert ring.captured_count == 4
+    assert ring.next_number == 4
 
 
 def test_a_retained_frame_outlives_its_first_holder() -> None:
@@ -239,7 +239,7 @@ def test_a_waiting_lane_is_woken_by_a_frame_by_wake_and_by_close() -> None:
     assert ring.head(None) is None
     assert ring.closed
     ring.commit(ring.begin(SMALL), Instant(0, 0))
-    assert ring.captured_count == 1  # after the close nothing is captured
+    assert ring.next_number == 1  # after the close nothing is captured
 
 
 def test_a_stuck_writer_keeps_its_place_until_it_comes_back() -> None:
@@ -309,7 +309,7 @@ class RingMachine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         head = self.ring.head(0)
-        assert (head is None) == (self.popped == self.ring.captured_count)
+        assert (head is None) == (self.popped == self.ring.next_number)
 
     @rule(target=held)
     def pop(self) -> Captured | None:
@@ -365,7 +365,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_captured_frame_is_popped_or_waits(self) -> None:
-        assert self.ring.captured_count == self.popped + self.ring.depth == len(self.captured_at)
+        assert self.ring.next_number == self.popped + self.ring.depth == len(self.captured_at)
 
 
 class LatestMachine(RingMachine):

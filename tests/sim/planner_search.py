@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Started, TimePassed
-from edge_daemon.core.state import TRIES, Operation, Stage, State
+from edge_daemon.core.lifecycle import Stage
+from edge_daemon.core.state import TRIES, Operation, State
 from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
@@ -18,8 +19,8 @@ from edge_daemon.core.values import (
     ModelChoice,
     OrderState,
     Request,
-    Verb,
 )
+from edge_daemon.core.verbs import Verb
 from tests.sim.planner_world import (
     LATER,
     NOW,

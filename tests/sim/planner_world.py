@@ -19,10 +19,10 @@ from edge_daemon.core.events import (
     TimePassed,
     TrialJudged,
 )
-from edge_daemon.core.lifecycle import Phase
+from edge_daemon.core.lifecycle import Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Reply
-from edge_daemon.core.state import TRIES, Durable, SlotState, Stage, State
+from edge_daemon.core.state import TRIES, Durable, SlotState, State
 from edge_daemon.core.values import (
     BundleRef,
     Instant,
@@ -153,6 +153,8 @@ def check(
     assert len(heavy) <= 2, "too much at once"
     hands = {o.request.id for o in (new.op, new.queued, new.parked) if o and o.request}
     assert open_ == hands, f"open {open_} but in hand {hands}"
+    assert new.queued is None or new.queued.stage is Stage.QUEUED
+    assert new.parked is None or new.parked.stage is Stage.PARKED
     loading = [s for s in new.slots if s.phase is Phase.PREPARING]
     assert len(loading) <= 1, "two bundles are prepared at once"
     if new.active and new.durable.active:

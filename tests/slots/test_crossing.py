@@ -90,10 +90,10 @@ def test_a_load_is_told_from_the_one_before() -> None:
     """A slot that was loaded anew is not the one that was lost."""
     crossing, _ = make()
     slot = crossing.slots["A"]
-    assert crossing.load_of(slot) == 0
+    assert crossing.token_of(slot) == 0
     crossing.ready("A", 4)
     crossing.ready("A", 9)
-    assert crossing.load_of(slot) == 9
+    assert crossing.token_of(slot) == 9
 
 
 def test_errands_are_run_once_and_in_turn() -> None:

@@ -1,0 +1,63 @@
+"""What ops may ask: one line for each verb, for lists, answers and the broker's access list.
+
+A verb has three parts more: its rule in `core.requests`, its fields in `control.asks` and its
+examples in `control.api_examples`. The type checker names each verb that lacks a line, a rule or
+fields, and nothing is done for it. The command line is made from all of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn
+
+
+class Verb(str, Enum):
+    """What ops may ask."""
+
+    PREPARE = "prepare"
+    SWAP = "swap"
+    ROLLBACK = "rollback"
+    CONFIRM = "confirm"
+    HOLD = "hold"
+    RELEASE = "release"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True)
+class About:
+    """A verb in words: `help` for lists, `done` for a success that has no receipt.
+
+    `users`: who may ask it in the access list that is shipped for the broker.
+    """
+
+    help: str
+    done: str = "Done."
+    users: tuple[str, ...] = ("ops",)
+
+
+def about(verb: Verb) -> About:  # noqa: PLR0911 - the table of verbs
+    """The line of one verb."""
+    match verb:
+        case Verb.PREPARE:
+            return About("Load and check a model beside the active.")
+        case Verb.SWAP:
+            return About("Make a model active at a frame boundary.")
+        case Verb.ROLLBACK:
+            return About("Back to the version confirmed before.")
+        case Verb.CONFIRM:
+            done = "The active version is confirmed."
+            return About("End the trial of the active version well.", done)
+        case Verb.HOLD:
+            done = "Held: orders and schedules change nothing until the release."
+            return About("Freeze automatic changes.", done)
+        case Verb.RELEASE:
+            return About("Let automatic changes happen again.", "Released.")
+        case Verb.SNAPSHOT:
+            return About("The picture of now, as JPEG.")
+    return unlisted(verb)
+
+
+def unlisted(verb: NoReturn) -> NoReturn:
+    """Ends a `match` over all verbs: the type checker refuses one that is not listed above it."""
+    raise AssertionError(f"nothing is known about {verb!r}")
