@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 
+import structlog
+
 from edge_daemon.app.foundation import Foundation
+from edge_daemon.control.arrivals import TwinStoodIn
 from edge_daemon.host.box import usual_threads
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
@@ -14,6 +17,8 @@ from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.thread import ThreadSlot
 from edge_daemon.slots.twin import Twins, TwinSlot
+
+_log = structlog.get_logger(__name__)
 
 SLOT_NAMES = "ABCDEFGH"
 
@@ -23,13 +28,13 @@ class Bays:
 
     Args:
         engine: the factory that workers call, `module:name`.
-        stood_in: hears that a twin judged a frame for its lost worker; must not wait.
+        put: takes what the slots have to say; from the lane's thread, without waiting.
     """
 
-    def __init__(
-        self, ground: Foundation, engine: str, stood_in: Callable[[TwinSlot, str], None]
-    ) -> None:
+    def __init__(self, ground: Foundation, engine: str, put: Callable[[TwinStoodIn], None]) -> None:
         settings = ground.settings.slots
+        self._metrics = ground.metrics
+        self._put = put
         self._closing = ExitStack()
         self._twins: list[TwinSlot] = []
         self.quiet: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -54,7 +59,9 @@ class Bays:
         self._closing.callback(spares.close)
         self.quiet = spares.quiet
         if settings.spare == "hot":
-            self._twins = [TwinSlot(partial(ProcessSlot, name, spares), stood_in) for name in names]
+            self._twins = [
+                TwinSlot(partial(ProcessSlot, name, spares), self._stood_in) for name in names
+            ]
             self.slots = {twin.name: twin for twin in self._twins}
         else:
             self.slots = {name: ProcessSlot(name, spares) for name in names}
@@ -66,6 +73,12 @@ class Bays:
         twins = Twins(self._twins, judging)
         twins.start()
         return twins.stop
+
+    def _stood_in(self, slot: TwinSlot, why: str) -> None:
+        """On the lane's thread."""
+        self._metrics.slot_restarted("stood_in")
+        _log.warning("twin_stood_in", slot=slot.name, why=why)
+        self._put(TwinStoodIn(slot.name, why))
 
     def close(self) -> None:
         """End what stands by; a slot is ended by whoever loaded it."""

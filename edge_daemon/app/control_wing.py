@@ -5,126 +5,106 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from random import Random
 
 from edge_daemon import __version__
 from edge_daemon.app.bays import Bays
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
-from edge_daemon.app.postman import send_picture
+from edge_daemon.app.postman import Postman
 from edge_daemon.app.recall import recall
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control import api, payloads
-from edge_daemon.control.arrivals import LaneCrossed, RequestArrived
-from edge_daemon.control.clerk import Exchange
-from edge_daemon.control.connection import SessionSpec
-from edge_daemon.control.desk import Desk
+from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver, Rooms
-from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
-from edge_daemon.control.messages import Handlers, Incoming
+from edge_daemon.control.mailbox import Mailbox
+from edge_daemon.control.messages import Handlers
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
-from edge_daemon.control.orders import compile_source
+from edge_daemon.control.orders import OrderReader, compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.reception import Reception
+from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.rows import Rows
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.events import Event, LinksChanged, SnapshotTaken
+from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.core.values import Judged, Refusal, Request, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
-from edge_daemon.slots.crossing import Crossed
 
 
 class ControlWing:
     """Every part that a command passes, from the broker's edge inwards.
 
-    `reached` is told how far a job on a slot is.
+    Args:
+        mailbox: where everything for the driver goes.
+        session: the broker's; it is started here.
     """
 
     def __init__(
-        self, ground: Foundation, bays: Bays, frames: FrameWing, reached: Callable[[Event], None]
+        self,
+        ground: Foundation,
+        bays: Bays,
+        frames: FrameWing,
+        mailbox: Mailbox,
+        session: Session,
     ) -> None:
         self._ground = ground
         self._frames = frames
-        self._reached = reached
-        self._publish = ground.settings.results.publish
-        self.topics = Topics(ground.settings.root)
-        self.on_request: Callable[[str, Incoming], None] = lambda verb, incoming: self.driver.post(
-            RequestArrived(verb, incoming)
-        )
-        self._build_edges()
-        self._build_driver(bays)
-        document = api.document(ground.settings.root, ground.settings.orders)
-        self._api = api.compact(document)
-        self.reporter = Reporter(
-            self.session, self.topics, self._info(), lambda: self.desk.model_state, self._api
-        )
+        self.mailbox = mailbox
+        self.session = session
+        self._topics = Topics(ground.settings.root)
+        self._outbox = Outbox(ground.journal, session)
+        readers = tuple(compile_source(source) for source in ground.settings.orders)
+        self._intake = OrderIntake(readers, frames.line, mailbox.put)
+        self._loader = self._build_loader(bays)
+        self._build_driver(readers)
+        self._socket = self._build_socket()
         quota_mb = ground.settings.models.quota_mb
+        quota_bytes = None if quota_mb is None else quota_mb << 20
         self.storekeeper = Storekeeper(
-            ground.store, None if quota_mb is None else quota_mb << 20, self.driver, self.desk
+            ground.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(ground.store, self._store_changed)
 
     # ------------------------------------------------------------------ building
 
-    def _build_edges(self) -> None:
-        """Broker, outbox, control socket."""
-        settings, clock = self._ground.settings, self._ground.clock
-        filters = tuple(source.topic for source in settings.orders)
-        self.session = Session(
-            SessionSpec(settings.mqtt, self.topics, settings.device, filters),
-            Handlers(self.on_request, self._order_came, self._online),
-            clock,
-            Random(),  # noqa: S311 - jitter
-        )
-        self._outbox = Outbox(self._ground.journal, self.session)
-        self._socket = LocalSocket(
-            _runtime_folder(settings) / "control.sock",
-            self.on_request,
-            lambda: self.desk.model_state,
-            clock,
-            lambda: uuid.uuid4().hex,
-            Inquiries(
-                self._ground.journal,
-                lambda: self.reporter.said(),  # noqa: PLW0108 - the reporter comes later
-                lambda order: self.driver.post(order),  # noqa: PLW0108 - so does the driver
-                clock,
-            ),
-        )
-
-    def _build_driver(self, bays: Bays) -> None:
-        """Loader, receipts, desk, driver."""
+    def _build_loader(self, bays: Bays) -> Loader:
         ground, frames, settings = self._ground, self._frames, self._ground.settings
-        runner = GateRunner(settings.gate, frames.line, frames.crossing, self._free_memory)
         bench = Bench(
             ground.store,
             ground.trust,
             settings.gate,
             settings.slots,
             ground.scratch,
-            runner,
+            GateRunner(settings.gate, frames.line, frames.crossing, self._free_memory),
             bays.quiet,
             ground.gpu.capability if ground.gpu else None,
         )
-        self._loader = Loader(bench, frames.crossing, self._job_told, self._incumbent)
+        return Loader(bench, frames.crossing, self.mailbox.put, self._incumbent)
+
+    def _build_driver(self, readers: Sequence[OrderReader]) -> None:
+        """Receipts, recorder, reporter, orders, driver."""
+        ground, frames, settings = self._ground, self._frames, self._ground.settings
         loader = self._loader
         receipts = Receipts(
             ground.boot,
@@ -133,23 +113,18 @@ class ControlWing:
             loader.recipe_of,
             ground.journal.audit_head,
         )
-        exchange = Exchange(
-            boot=ground.boot,
-            topics=self.topics,
-            journal=ground.journal,
-            carrier=self.session,
-            receipts=receipts,
-            metrics=ground.metrics,
-            clock=ground.clock,
-            wake_outbox=self._outbox.wake,
-        )
-        self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
-        readers = tuple(compile_source(source) for source in settings.orders)
-        memory = OrderMemory(ground.journal.orders())
-        self.orders = OrderDesk(readers, memory, self.desk, ground.clock)
+        journal, carrier, metrics = ground.journal, self.session, ground.metrics
+        rows = Rows(ground.boot, self._topics, ground.clock)
+        wake = self._outbox.wake
+        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, wake)
+        document = api.compact(api.document(settings.root, settings.orders))
+        self.reporter = Reporter(carrier, self._topics, self._info(document), document)
+        self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, ground.clock)
+        postman = Postman(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
-            desk=self.desk,
-            loader=self._loader,
+            reception=Reception(journal, recorder, carrier, metrics),
+            recorder=recorder,
+            loader=loader,
             crossing=frames.crossing,
             line=frames.line,
             receipts=receipts,
@@ -158,10 +133,22 @@ class ControlWing:
             follow_order=frames.show,
             newcomers=Newcomers(settings.models.store, ground.clock),
             look_again=lambda: stock(ground.store.offer()),
-            take_snapshot=self._take_snapshot,
+            publish=self.reporter.model,
+            take_snapshot=postman.take,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(rooms, self._first_state(), _limits(settings))
+        self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
+
+    def _build_socket(self) -> LocalSocket:
+        ground, reporter = self._ground, self.reporter
+        return LocalSocket(
+            _runtime_folder(ground.settings) / "control.sock",
+            self.mailbox.put_request,
+            lambda: reporter.model_state,
+            ground.clock,
+            lambda: uuid.uuid4().hex,
+            Inquiries(ground.journal, reporter.said, self.mailbox.put, ground.clock),
+        )
 
     def _first_state(self) -> State:
         ground, settings = self._ground, self._ground.settings
@@ -176,7 +163,7 @@ class ControlWing:
             durable=recall(ground.journal, settings.state_folder, ground.started, ground.aside),
         )
 
-    def _info(self) -> payloads.Info:
+    def _info(self, document: bytes) -> payloads.Info:
         ground, settings = self._ground, self._ground.settings
         return payloads.Info(
             device=settings.device,
@@ -187,16 +174,16 @@ class ControlWing:
             slots=settings.slots.count,
             hardware=ground.gpu.name if ground.gpu else settings.slots.device,
             camera=settings.redacted()["camera"]["source"],
-            api=api.digest(self._api),
+            api=api.digest(document),
         )
 
     # ------------------------------------------------------------------ running
 
     def start_driver(self) -> None:
         """Decisions from here on; what an earlier start left open is answered first."""
-        self.desk.interrupt_open()
+        self.recorder.interrupt_open()
         facts = {"boot": self._ground.boot, "version": __version__}
-        self.desk.note_settings({**facts, "sha256": digest(self._ground.settings)})
+        self.recorder.note_settings({**facts, "sha256": digest(self._ground.settings)})
         self.driver.start()
 
     def stop_driver(self) -> None:
@@ -204,19 +191,19 @@ class ControlWing:
         self.driver.stop(2.0)
         self._loader.close()
 
-    def start_edges(self) -> None:
-        """News from the store, and requests and orders, from here on."""
-        self._watch.start()
-        self.session.start()
-        self._outbox.start()
-        self._socket.start()
+    def start_edges(self, closing: ExitStack) -> None:
+        """News from the store, and requests and orders, from here on.
 
-    def stop_edges(self) -> None:
-        """In the order in which nobody asks for what is gone."""
-        self._socket.stop()
-        self._outbox.stop()
-        self.session.stop()
-        self._watch.stop()
+        `closing` ends them in the order in which nobody asks for what is gone.
+        """
+        self._watch.start()
+        closing.callback(self._watch.stop)
+        self.session.start(Handlers(self.mailbox.put_request, self._intake.came, self._online))
+        closing.callback(self.session.stop)
+        self._outbox.start()
+        closing.callback(self._outbox.stop)
+        self._socket.start()
+        closing.callback(self._socket.stop)
 
     def reload(self, settings: Settings, changes: Changes) -> None:
         """What may change while frames are judged; raises ConfigurationError, changing nothing."""
@@ -224,48 +211,24 @@ class ControlWing:
             models, ground = settings.models, self._ground
             ground.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
             ground.store.read_again()
-            self.driver.post(stock(ground.store.offer()))
+            self.mailbox.put(stock(ground.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
-        self.driver.call(lambda: self.desk.note_settings(facts))
-        self._publish = settings.results.publish
+        self.mailbox.call(lambda: self.recorder.note_settings(facts))
         limits = _limits(settings)
-        self.driver.call(lambda: self.driver.set_trial_limits(limits))
-        self.driver.post(LinksChanged(tuple(settings.links.items())))
+        self.mailbox.call(lambda: self.driver.set_trial_limits(limits))
+        self.mailbox.put(LinksChanged(tuple(settings.links.items())))
 
-    # ------------------------------------------------------------------ told by the frames
-
-    def tell_result(self, judged: Judged) -> None:
-        """One verdict to the broker, where it is wanted; on the publisher's thread."""
-        publish = self._publish
-        if publish == "none" or (publish == "ng" and judged.verdict is Verdict.OK):
-            return
-        self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
-
-    def announce(self, event: EventName, message: str, reason: str | None = None) -> None:
-        """An event of the camera or its pictures, durably; any thread."""
-        self.driver.call(lambda: self.desk.note_event(event, message=message, reason=reason))
-
-    def crossed(self, crossed: Crossed) -> None:
-        """The lane passed a boundary."""
-        self.driver.post(LaneCrossed(crossed))
+    @property
+    def stages(self) -> dict[int, str]:
+        """How far each job on a slot is, by its token; any thread."""
+        return self._loader.stages
 
     def tell_event(self, kind: EventName, message: str) -> None:
         """Something about the model that judges; from any thread."""
         active = self.driver.state.active_bundle
-        model = active.ref if active else None
-        self.driver.call(lambda: self.desk.note_event(kind, message=message, model=model))
+        self.mailbox.put(Noticed(kind, message, model=active.ref if active else None))
 
     # ------------------------------------------------------------------ between the rooms
-
-    def _job_told(self, event: Event) -> None:
-        self._reached(event)
-        self.driver.post(event)
-
-    def _order_came(self, source: int, incoming: Incoming) -> None:
-        """No frame captured from now on is judged before the order was read: it may be its own."""
-        ring = self._frames.ring
-        arrived = replace(incoming, received=ring.fence(self._ground.clock.now))
-        self.driver.post(self.orders.arrived(source, arrived, ring.lift))
 
     def _incumbent(self) -> Manifest | None:
         known = self._frames.crossing.pointer.known
@@ -279,30 +242,18 @@ class ControlWing:
         memory = self._ground.gpu.memory() if self._ground.gpu else None
         return {**free, "gpu": memory.free} if memory else free
 
-    def _take_snapshot(self, request: Request) -> None:
-        def take() -> None:
-            refusal = None
-            try:
-                jpeg = self._frames.pictures.snapshot()
-                send_picture(self.session, self.topics.snapshot, jpeg)
-            except EdgeDaemonError as error:
-                refusal = Refusal.of(error)
-            self.driver.post(SnapshotTaken(request, refusal))
-
-        threading.Thread(target=take, name="snapshot", daemon=True).start()
-
     def _store_changed(self, offer: Offer) -> None:
         self.storekeeper.note(offer)
-        self.driver.post(stock(offer))
+        self.mailbox.put(stock(offer))
         self.reporter.available(offer, self._ground.store, self.driver.state)
         self.storekeeper.look()
 
-    def _retell_offer(self) -> None:
+    def _retell_offer(self, state: State) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""
         store = self._ground.store
 
         def tell() -> None:
-            self.reporter.available(store.offer(), store, self.driver.state)
+            self.reporter.available(store.offer(), store, state)
 
         threading.Thread(target=tell, name="offer", daemon=True).start()
 

@@ -9,34 +9,43 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from random import Random
 
 import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.bays import Bays
+from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.foundation import Foundation
-from edge_daemon.app.frame_wing import FrameNews, FrameWing
-from edge_daemon.app.glance import Seen
-from edge_daemon.app.keeper import Keeper, Watched
+from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.kept_pictures import KeptPictures
+from edge_daemon.app.monitor import Monitor
+from edge_daemon.app.page import Page
 from edge_daemon.app.probe import Probe
-from edge_daemon.app.pulse import Body, Pulse
 from edge_daemon.app.rejects import Rejects
-from edge_daemon.app.reload import compare, merge
+from edge_daemon.app.reload import SettingsFile, compare, merge
+from edge_daemon.app.reports import Reports
+from edge_daemon.app.results import Results
+from edge_daemon.app.service_manager import ServiceManager
+from edge_daemon.app.status_source import Parts, StatusSource, Watches
 from edge_daemon.app.window import Window
 from edge_daemon.app.wishes import Wishes
+from edge_daemon.app.witness import Witness
 from edge_daemon.config import Settings
-from edge_daemon.core.events import Event, SlotLost, StoodIn
-from edge_daemon.core.values import BundleRef, Judged, Reason
+from edge_daemon.control.connection import SessionSpec
+from edge_daemon.control.mailbox import Mailbox
+from edge_daemon.control.mqtt import Session
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import logs
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.systemd import Notifier
 from edge_daemon.slots.process import ENGINE
-from edge_daemon.slots.twin import TwinSlot
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +61,7 @@ class Daemon:
     ) -> None:
         self.settings = settings
         """Those that count now; `reload` replaces them."""
-        self._refused: tuple[str, ...] = ()
+        self._settings_file = SettingsFile()
         self._closing = ExitStack()
         with self._undone_on_error():
             self._build(Foundation.lay(settings, clock or SystemClock()), engine)
@@ -66,84 +75,64 @@ class Daemon:
     # ------------------------------------------------------------------ building
 
     def _build(self, ground: Foundation, engine: str) -> None:
+        """The mailbox first: everybody has something to tell the driver."""
         self._ground = ground
+        settings, mailbox = ground.settings, Mailbox()
         self._closing.callback(ground.journal.close)
-        self.bays = Bays(ground, engine, self._stood_in)
+        self.bays = Bays(ground, engine, mailbox.put)
         self._closing.callback(self.bays.close)
-        self.frames = FrameWing(
-            ground,
-            self.bays.slots,
-            FrameNews(self._judged, lambda it: self.control.crossed(it), self._slot_lost),  # noqa: PLW0108 - built below
-        )
-        self.control = ControlWing(ground, self.bays, self.frames, self._reached)
-        self.frames.show(self.control.driver.state.line.requires)
-        self._probe = Probe(self.frames.crossing, ground.clock)
-        self._build_watchers()
-
-    def _build_watchers(self) -> None:
-        """Those who look at the whole: housekeeping, health, the page."""
-        ground, frames, control = self._ground, self.frames, self.control
-        body = Body(
-            frames.ledger,
+        topics = Topics(settings.root)
+        filters = tuple(source.topic for source in settings.orders)
+        session = Session(
+            SessionSpec(settings.mqtt, topics, settings.device, filters),
             ground.clock,
-            lambda: control.driver.state,
-            lambda: frames.camera,
-            lambda: control.session.online,
-            self._probe,
+            Random(),  # noqa: S311 - jitter
         )
-        pulse, tls = Pulse(body), ground.settings.mqtt.tls
+        self._results = Results(session, topics, ground.boot, settings.results.publish)
+        self.frames = FrameWing(ground, self.bays.slots, mailbox.put, self._results.judged)
+        self.control = ControlWing(ground, self.bays, self.frames, mailbox, session)
+        self.frames.show(self.control.driver.state.line.requires)
+        self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
+        self._build_monitor()
+
+    def _build_monitor(self) -> None:
+        """Those who look at the whole: the monitor, and whoever is told what it saw."""
+        ground, frames, control = self._ground, self.frames, self.control
+        tls, collector = ground.settings.mqtt.tls, frames.collector
         self._wishes = Wishes(ground, control)
-        collector = frames.collector
-        kept = KeptPictures(collector, control.announce, ground.metrics) if collector else None
-        self._notifier = Notifier.from_environ(os.environ)
-        self.watched = Watched(
-            boot=ground.boot,
-            ring=frames.ring,
-            ledger=frames.ledger,
-            slots=frames.crossing.slots,
-            journal=ground.journal,
-            session=control.session,
-            gpu=ground.gpu,
-            camera=body.camera,
-            state=body.state,
-            is_healthy=lambda: pulse.health().good,
-            ready=pulse.ready,
-            reserve=ground.reserve,
-            certificates=Certificates(tls.certificate, tls.ca) if tls else Certificates(),
-            failures=Failures(
+        self._probe = Probe(frames.crossing, ground.clock)
+        watches = Watches(
+            self._probe,
+            Failures(
                 lambda: frames.ledger.reasons().get(Reason.INFERENCE_FAILED, 0),
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
-            audit_keep_years=ground.settings.audit.keep_years,
-            wishes=self._wishes.remarks,
-            files=self._told_of_files,
-            unread=control.orders.problems,
-            announce=control.announce,
-            kept_pictures=kept,
-            store=lambda: control.storekeeper.problem,
+            KeptPictures(collector, control.mailbox.put, ground.metrics) if collector else None,
+            Certificates(tls.certificate, tls.ca) if tls else Certificates(),
         )
-        self.keeper = Keeper(
-            self.watched, control.reporter, ground.metrics, self._notifier, ground.clock
+        self._notifier = Notifier.from_environ(os.environ)
+        self.monitor = Monitor(
+            StatusSource(
+                Parts(ground, frames, control, self._results),
+                watches,
+                self._wishes,
+                self._settings_file,
+            ),
+            frames.ledger,
+            ground.metrics,
+            watches=watches.each,
+            readers=(
+                self._probe.hear,
+                Reports(control.reporter, ground.boot, ground.started).hear,
+                ServiceManager(self._notifier).hear,
+                DiskWatch(ground.journal, ground.reserve).hear,
+                Witness(ground.journal, ground.settings.audit.keep_years).hear,
+                Summary(ground.started.at).hear,
+            ),
         )
-        frames.watch_camera(self.keeper)
-        seen = Seen(
-            settings=ground.settings,
-            boot=ground.boot,
-            started=ground.started,
-            clock=ground.clock,
-            ledger=frames.ledger,
-            slots=frames.crossing.slots,
-            journal=ground.journal,
-            session=control.session,
-            rejects=Rejects(frames.rejected, self._rejecting),
-            pulse=pulse,
-            camera=body.camera,
-            state=body.state,
-            model_state=lambda: control.desk.model_state,
-            standing=self.keeper.standing,
-        )
-        self._window = Window(seen, frames.pictures, ground.metrics, control.on_request)
+        page = Page(ground, self.monitor, Rejects(frames.rejected, self._rejecting))
+        self._window = Window(page, self.monitor, frames.pictures, control.mailbox.put_request)
 
     # ------------------------------------------------------------------ running
 
@@ -168,14 +157,13 @@ class Daemon:
         control.start_driver()
         closing.callback(control.stop_driver)
         closing.callback(self.bays.keep_twin(lambda: frames.crossing.pointer.slot))
-        frames.start_camera()
+        frames.start_camera(self._camera_news)
         closing.callback(frames.stop_camera)
-        control.start_edges()
-        closing.callback(control.stop_edges)
+        control.start_edges(closing)
         self._wishes.start()
         closing.callback(self._wishes.stop)
-        self.keeper.start()
-        closing.callback(self.keeper.stop)
+        self.monitor.start()
+        closing.callback(self.monitor.stop)
         self._window.start()
         closing.callback(self._window.stop)
 
@@ -195,8 +183,9 @@ class Daemon:
             changes = compare(self.settings, settings)
             merged = merge(self.settings, settings)
             self.control.reload(merged, changes)
+            self._results.publish = merged.results.publish
             self.settings = merged
-            self._refused = ()
+            self._settings_file.taken()
             logs.configure(merged.log.level)
             _log.info("reloaded", applied=changes.applied, need_restart=changes.need_restart)
         finally:
@@ -204,12 +193,7 @@ class Daemon:
 
     def refuse_reload(self, error: Exception) -> None:
         """The settings that count stay; why is told in the log, and in health until a good file."""
-        known = isinstance(error, EdgeDaemonError)
-        told = str(error) if known else repr(error)
-        _log.error("reload_refused", error=told, exc_info=not known)
-        first, *more = told.splitlines()
-        others = f" (and {len(more)} more)" if more else ""
-        self._refused = (f"the settings file was not taken over: {first}{others}",)
+        self._settings_file.refuse(error)
 
     def broken(self) -> BaseException | None:
         """What ended a part that the daemon cannot go on without."""
@@ -221,28 +205,6 @@ class Daemon:
         return self._window.port
 
     # ------------------------------------------------------------------ between the wings
-
-    def _told_of_files(self) -> tuple[str, ...]:
-        """What is wrong with the files that this station reads."""
-        recovery = self._ground.journal.recovered
-        anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
-        return (*self._refused, *anew, *(str(each) for each in self._ground.aside))
-
-    def _judged(self, judged: Judged) -> None:
-        self._window.glance.judged(judged)
-        self.control.tell_result(judged)
-
-    def _reached(self, event: Event) -> None:
-        self._window.glance.reached(event)
-
-    def _slot_lost(self, token: int, why: str) -> None:
-        self._ground.metrics.slot_restarted("lost")
-        self.control.driver.post(SlotLost(token, why))
-
-    def _stood_in(self, slot: TwinSlot, why: str) -> None:
-        self._ground.metrics.slot_restarted("stood_in")
-        _log.warning("twin_stood_in", slot=slot.name, why=why)
-        self.control.driver.post(StoodIn(self.frames.crossing.token_of(slot), why))
 
     def _rejecting(self, ref: BundleRef) -> frozenset[str]:
         """The classes that make a part ng, by the bundle that judged it."""

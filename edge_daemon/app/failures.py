@@ -7,11 +7,13 @@ and again is left to people, for it may be the only one there is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 
+from edge_daemon.app.status import Failing
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.values import Instant
 from edge_daemon.core.wording import public
 from edge_daemon.errors import EdgeDaemonError
 
@@ -23,7 +25,7 @@ LEAST = 3
 
 
 class Failures:
-    """Looks once a second, on the thread of housekeeping; any thread may read the problems.
+    """Looks once a second, on the monitor's thread.
 
     Args:
         count: frames that the model has failed at since the start.
@@ -42,34 +44,31 @@ class Failures:
         self._tell = tell
         self._seen = 0
         self._recent: deque[tuple[float, int]] = deque()
-        self._problem = ""
+        self.now: Failing | None = None
+        """While inferences keep failing; any thread may read it."""
 
-    def look(self, at: float) -> None:
-        """Count what was added since the last look; `at` in seconds, monotonic."""
+    def look(self, now: Instant) -> None:
+        """Count what was added since the last look."""
         count = self._count()
         if count > self._seen:
-            self._recent.append((at, count - self._seen))
+            self._recent.append((now.at, count - self._seen))
             self._seen = count
-        while self._recent and at - self._recent[0][0] > WINDOW_S:
+        while self._recent and now.at - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
         failed = sum(number for _, number in self._recent)
-        if failed >= LEAST or (self._problem and failed):
+        if failed >= LEAST or (self.now and failed):
             self._fail(failed)
-        elif self._problem:
-            self._problem = ""
-            message = f"The model failed at no frame for {WINDOW_S:.0f} s."
-            self._tell(EventName.INFERENCE_RECOVERED, message)
-
-    def problems(self) -> Iterator[str]:
-        """A sentence while inferences keep failing."""
-        if problem := self._problem:
-            yield problem
+        elif self.now:
+            self.now = None
+            self._tell(
+                EventName.INFERENCE_RECOVERED, f"The model failed at no frame for {WINDOW_S:.0f} s."
+            )
 
     def _fail(self, failed: int) -> None:
         error = self._latest()
         why = public(error.message) if error else "the reason is in the log"
-        is_new = not self._problem
-        self._problem = f"the model failed at {failed} frames in the last minute: {why}"
+        is_new = self.now is None
+        self.now = Failing(failed, why)
         if is_new:
             detail = error.detail if error else ""
             _log.error("inference_failing", frames=failed, error=why, detail=detail)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import structlog
 
 from edge_daemon.app.foundation import Foundation
+from edge_daemon.core.events import SlotLost
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.camera import Camera, open_camera
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
@@ -31,60 +31,56 @@ DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
 
 
-@dataclass(frozen=True)
-class FrameNews:
-    """Who hears what the frames bring about; nobody called on the lane's thread may wait."""
-
-    judged: Callable[[Judged], None]
-    crossed: Callable[[Crossed], None]
-    lost: Callable[[int, str], None]
-
-
 class FrameWing:
-    """Every part that a frame passes, built in the order in which it passes them."""
+    """Every part that a frame passes, built in the order in which it passes them.
 
-    def __init__(self, ground: Foundation, slots: Mapping[str, Slot], news: FrameNews) -> None:
+    Args:
+        slots: by name.
+        put: takes what the lane has to say; from its own thread, without waiting.
+        judged: told each verdict, in order, on the publisher's thread.
+    """
+
+    def __init__(
+        self,
+        ground: Foundation,
+        slots: Mapping[str, Slot],
+        put: Callable[[Crossed | SlotLost], None],
+        judged: Callable[[Judged], None],
+    ) -> None:
         settings = ground.settings
         self._camera_settings = settings.camera
-        self._clock = ground.clock
+        self._metrics = ground.metrics
+        self._put = put
         latest = settings.camera.policy == "latest"
         self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
         self.crossing = Crossing(slots, self.ring.wake)
         self.ledger = Ledger()
-        ground.metrics.follow(self.ledger.totals)
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
         room = max(1, settings.camera.buffer_frames // 4)
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
-        self._publisher = Publisher(news.judged)
-        outlets = Outlets(self._publisher.put, self._offer, news.crossed, news.lost)
+        self._publisher = Publisher(judged)
+        outlets = Outlets(self._publisher.put, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
         self.line.attach(self._lane)
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
-        self._capture: Capture | None = None
+        self._capture = Capture(
+            self._open_camera,
+            self.ring,
+            ground.clock.now,
+            Patience.of(settings.camera),
+            settings.camera.picture.limits,
+        )
         self._conveyor: ConveyorCamera | None = None
         self._scene: str | None = None
         self.failure: BaseException | None = None
         """What ended the lane; without a lane there is no daemon."""
 
-    def watch_camera(self, listener: CameraListener) -> None:
-        """Who hears of the camera; before it is started."""
-        settings = self._camera_settings
-        self._capture = Capture(
-            self._open_camera,
-            self.ring,
-            self._clock.now,
-            listener,
-            Patience.of(settings),
-            settings.picture.limits,
-        )
-
     @property
     def camera(self) -> CameraState:
         """The camera as it is now."""
-        assert self._capture is not None
         return self._capture.state
 
     def show(self, product: str | None) -> None:
@@ -92,6 +88,10 @@ class FrameWing:
         self._scene = product
         if self._conveyor is not None and product in ("bottle", "can"):
             self._conveyor.show(product)
+
+    def _lost(self, load: int, why: str) -> None:
+        self._metrics.slot_restarted("lost")
+        self._put(SlotLost(load, why))
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:
@@ -115,15 +115,13 @@ class FrameWing:
         self._publisher.start()
         self._lane_thread.start()
 
-    def start_camera(self) -> None:
+    def start_camera(self, listener: CameraListener) -> None:
         """Frames from here on."""
-        assert self._capture is not None
-        self._capture.start()
+        self._capture.start(listener)
 
     def stop_camera(self) -> None:
         """No more frames."""
-        if self._capture is not None:
-            self._capture.stop()
+        self._capture.stop()
         self.ring.close()
 
     def stop_lane(self) -> None:

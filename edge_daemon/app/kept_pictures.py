@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 
+from edge_daemon.app.status import PicturesLost
+from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.collector import Collector, Tally
@@ -23,18 +25,17 @@ class KeptPictures:
     """Looks once a second; the first loss is told at once, then a count at a time."""
 
     def __init__(
-        self, collector: Collector, announce: Callable[[EventName, str], None], metrics: Metrics
+        self, collector: Collector, put: Callable[[Noticed], None], metrics: Metrics
     ) -> None:
         self._collector = collector
-        self._announce = announce
+        self._put = put
         self._metrics = metrics
         self._seen = self._told = Tally()
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
-        self._at = 0.0
 
     def look(self, now: Instant) -> None:
         """Count and tell what is new."""
-        tally, seen, self._at = self._collector.tally, self._seen, now.at
+        tally, seen = self._collector.tally, self._seen
         self._seen = tally
         for outcome, count in vars(tally).items():
             self._metrics.ng_images(outcome, count - vars(seen)[outcome])
@@ -43,13 +44,10 @@ class KeptPictures:
         self._tell_lost(tally, now.at)
         self._tell_removed(tally, now.at)
 
-    def problems(self) -> Iterator[str]:
-        """What is wrong at present, a sentence each; any thread."""
-        fault = self._collector.fault
-        if fault is not None:
-            yield f"pictures of rejected parts cannot be kept: {fault}"
-        elif self._at - self._lost_at < MISSED_AGAIN_S:
-            yield "pictures of rejected parts come faster than they can be written"
+    @property
+    def lost(self) -> PicturesLost:
+        """What was not kept; any thread."""
+        return PicturesLost(self._collector.fault, self._lost_at)
 
     def _tell_lost(self, tally: Tally, at: float) -> None:
         missed, failed = tally.missed - self._told.missed, tally.failed - self._told.failed
@@ -63,7 +61,7 @@ class KeptPictures:
             why.append(f"{failed} were not taken by the disk" + (f" ({fault})" if fault else ""))
         message = f"Pictures of rejected parts were not kept: {', '.join(why)}."
         _log.error("ng_images_missed", missed=missed, failed=failed)
-        self._announce(EventName.NG_IMAGES_MISSED, message)
+        self._put(Noticed(EventName.NG_IMAGES_MISSED, message))
         self._lost_told_at = at
         self._told = Tally(tally.kept, tally.missed, tally.failed, self._told.removed)
 
@@ -73,6 +71,6 @@ class KeptPictures:
             return
         message = f"The quota of results.ng_images is full: the {removed} oldest pictures went."
         _log.info("ng_images_removed", pictures=removed)
-        self._announce(EventName.NG_IMAGES_REMOVED, message)
+        self._put(Noticed(EventName.NG_IMAGES_REMOVED, message))
         self._removed_told_at = at
         self._told = Tally(self._told.kept, self._told.missed, self._told.failed, tally.removed)

@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from edge_daemon.control.messages import Delivery
 from edge_daemon.control.mqtt import Session
-from edge_daemon.errors import BrokerError
-from edge_daemon.frames.images import reduced
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.events import SnapshotTaken
+from edge_daemon.core.values import Refusal, Request
+from edge_daemon.errors import BrokerError, EdgeDaemonError
+from edge_daemon.frames.images import Pictures, reduced
 
 TRIES = 4
 """A broker that announces no limit shows it by hanging up: twice, then smaller pictures follow."""
 ACKNOWLEDGE_S = 10.0
 RETURN_S = 10.0
 _LOOK_S = 0.1
+
+
+class Postman:
+    """Takes a picture for each request, on a thread of its own.
+
+    `put` takes the word of what became of it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        topics: Topics,
+        pictures: Pictures,
+        put: Callable[[SnapshotTaken], None],
+    ) -> None:
+        self._session = session
+        self._topic = topics.snapshot
+        self._pictures = pictures
+        self._put = put
+
+    def take(self, request: Request) -> None:
+        """Returns at once."""
+        threading.Thread(target=self._take, args=(request,), name="snapshot", daemon=True).start()
+
+    def _take(self, request: Request) -> None:
+        refusal = None
+        try:
+            send_picture(self._session, self._topic, self._pictures.snapshot())
+        except EdgeDaemonError as error:
+            refusal = Refusal.of(error)
+        self._put(SnapshotTaken(request, refusal))
 
 
 def send_picture(session: Session, topic: str, jpeg: bytes) -> None:

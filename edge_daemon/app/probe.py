@@ -6,6 +6,7 @@ service manager's watchdog with nothing but a timer.
 
 from __future__ import annotations
 
+from edge_daemon.app.status import Status
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
@@ -14,7 +15,7 @@ from edge_daemon.slots.crossing import Crossing, Pointer
 
 SHAPE = FrameShape(480, 640)
 EVERY_S = 2.0
-"""So long without a verdict, or since the last probe."""
+"""So long without a frame, or since the last probe."""
 TIMEOUT_S = 5.0
 """As long as a frame may take on the lane."""
 
@@ -31,12 +32,16 @@ class Probe:
         self.answered_at: float | None = None
         """When the model answered last, in monotonic seconds."""
 
-    def look(self, now: Instant, judged_at: float | None) -> None:
-        """Ask, where nothing was heard for a while; returns at once. `judged_at`: a verdict."""
-        heard_at = max(self._asked_at, judged_at or 0.0)
+    def look(self, now: Instant, frame_at: float | None) -> None:
+        """Ask, where no frame came for a while; returns at once. `frame_at`: the last one."""
+        heard_at = max(self._asked_at, frame_at or 0.0)
         if now.at - heard_at >= EVERY_S and self._crossing.pointer.slot is not None:
             self._asked_at = now.at
             self._crossing.offer(self._ask)
+
+    def hear(self, status: Status) -> None:
+        """Told each second's status."""
+        self.look(status.line.now, status.signs.frame_at)
 
     def close(self) -> None:
         """After the lane has ended."""

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from edge_daemon.config import Settings
+from edge_daemon.errors import EdgeDaemonError
+
+_log = structlog.get_logger(__name__)
 
 TRUST = ("models.trust.", "models.revoked")
 AT_ONCE = ("links.", "log.", "trial.", "results.publish", *TRUST)
@@ -21,6 +26,27 @@ class Changes:
 
     applied: tuple[str, ...]
     need_restart: tuple[str, ...]
+
+
+class SettingsFile:
+    """Remembers why the settings file was not taken over last, until a good one is."""
+
+    def __init__(self) -> None:
+        self.problems: tuple[str, ...] = ()
+        """A sentence while it is so; any thread may read it."""
+
+    def taken(self) -> None:
+        """A good one was read."""
+        self.problems = ()
+
+    def refuse(self, error: Exception) -> None:
+        """Tell why in the log, and in health."""
+        known = isinstance(error, EdgeDaemonError)
+        told = str(error) if known else repr(error)
+        _log.error("reload_refused", error=told, exc_info=not known)
+        first, *more = told.splitlines()
+        others = f" (and {len(more)} more)" if more else ""
+        self.problems = (f"the settings file was not taken over: {first}{others}",)
 
 
 def compare(old: Settings, new: Settings) -> Changes:

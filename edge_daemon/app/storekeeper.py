@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver
+from edge_daemon.control.mailbox import Mailbox
+from edge_daemon.control.recorder import Recorder
 from edge_daemon.core.keeping import kept
 from edge_daemon.errors import BoxError
 from edge_daemon.models.store import Offer, Store
@@ -21,8 +22,9 @@ class Storekeeper:
 
     store: Store
     quota_bytes: int | None
+    mailbox: Mailbox
     driver: Driver
-    desk: Desk
+    recorder: Recorder
     problem: str = ""
     """A sentence while the store's folder is missing, unreadable or suddenly empty."""
     _is_short: bool = False
@@ -48,7 +50,7 @@ class Storekeeper:
         """
         self.store.sweep()
         if self.quota_bytes is not None and self.store.size_bytes() > self.quota_bytes:
-            self.driver.call(self._collect)
+            self.mailbox.call(self._collect)
         else:
             self._is_short = False
 
@@ -63,7 +65,7 @@ class Storekeeper:
         for bundle in removed:
             facts = {"size_bytes": bundle.size_bytes, "quota_bytes": self.quota_bytes}
             _log.info("bundle_removed", model=str(bundle.ref), **facts)
-            self.desk.note_removal(bundle.ref, facts)
+            self.recorder.note_removal(bundle.ref, facts)
         self._warn_if_short()
 
     def _warn_if_short(self) -> None:

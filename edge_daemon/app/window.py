@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import structlog
 
-from edge_daemon.app.glance import Glance, Seen
+from edge_daemon.app.monitor import Monitor
+from edge_daemon.app.page import Page
 from edge_daemon.control.answer import TakeAnswer
 from edge_daemon.control.messages import Incoming
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.images import Pictures
-from edge_daemon.host.metrics import Metrics
 from edge_daemon.web.door import Rules
 from edge_daemon.web.server import Listen, StatusPage
 from edge_daemon.web.sources import Sources
@@ -20,36 +20,39 @@ _log = structlog.get_logger(__name__)
 
 
 class Window:
-    """The page of one device, where its settings want one."""
+    """The page of one device, where its settings want one.
+
+    Args:
+        page: what it shows; `monitor`: its health and metrics; `pictures`: its live picture.
+        hand_in: takes a request, by its verb.
+    """
 
     def __init__(
         self,
-        seen: Seen,
+        page: Page,
+        monitor: Monitor,
         pictures: Pictures,
-        metrics: Metrics,
-        on_request: Callable[[str, Incoming], None],
+        hand_in: Callable[[str, Incoming], None],
     ) -> None:
-        self._seen = seen
-        self._on_request = on_request
-        self.glance = Glance(seen)
-        commands = seen.settings.http.commands
+        self._settings = page.ground.settings
+        self._clock = page.ground.clock
+        self._hand_in = hand_in
         self._sources = Sources(
-            state=self.glance.state,
-            health=seen.pulse.health,
-            ready=seen.pulse.ready,
-            metrics=metrics.render,
+            state=page.state,
+            health=monitor.health,
+            ready=monitor.ready,
+            metrics=monitor.scrape,
             watch=pictures.watch,
             snapshot=pictures.snapshot,
-            swap=self.glance.timeline.entry,
-            rejected=seen.rejects.picture,
-            ask=self._ask if commands else None,
+            swap=page.timeline.entry,
+            rejected=page.rejects.picture,
+            ask=self._ask if self._settings.http.commands else None,
         )
         self._page: StatusPage | None = None
 
     def start(self) -> None:
-        """Beat, and listen; what cannot be had is told in the log, and the line goes on."""
-        self._seen.pulse.start()
-        settings = self._seen.settings
+        """Listen; what cannot be had is told in the log, and the line goes on."""
+        settings = self._settings
         if settings.http.address is None:
             return
         host, port = settings.http.address
@@ -64,10 +67,9 @@ class Window:
         self._page.start()
 
     def stop(self) -> None:
-        """Part from the viewers, and end the beat; bounded."""
+        """Part from the viewers; bounded."""
         if self._page is not None:
             self._page.stop()
-        self._seen.pulse.stop()
 
     @property
     def port(self) -> int:
@@ -75,13 +77,13 @@ class Window:
         return self._page.port if self._page else 0
 
     def _ask(self, verb: str, payload: bytes, fresh_id: str, reply: TakeAnswer) -> None:
-        """The same door as everybody's: read, checked and answered by the desk."""
-        self._on_request(
+        """The same door as everybody's: read, checked and answered by the driver."""
+        self._hand_in(
             verb,
             Incoming(
                 f"http/request/{verb}",
                 payload,
-                self._seen.clock.now(),
+                self._clock.now(),
                 correlation=fresh_id.encode(),
                 reply=reply,
             ),

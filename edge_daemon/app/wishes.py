@@ -19,7 +19,7 @@ class Wishes:
                 ground.clock,
                 lambda: control.driver.state,
                 ground.journal.find_request,
-                control.on_request,
+                control.mailbox.put_request,
             )
             file, folder = settings.desired.file, settings.state_folder
             self._followed = DesiredState(file, folder, surroundings)
@@ -28,7 +28,7 @@ class Wishes:
         """Follow the file, from the planner's first step on."""
         if self._followed is not None:
             self._followed.start()
-            self._control.driver.call(self._followed.begin)
+            self._control.mailbox.call(self._followed.begin)
 
     def stop(self) -> None:
         if self._followed is not None:

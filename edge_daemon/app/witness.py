@@ -1,18 +1,15 @@
-"""The witness: writes the audit trail's head into the log, lets rows go that are too old, and
-sees where the clock says an earlier time than what is on record."""
+"""The witness: writes the audit trail's head into the log, and lets rows go that are too old."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 
 import structlog
 
-from edge_daemon.control.payloads import iso_utc
+from edge_daemon.app.status import Status
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
-from edge_daemon.host.clock import set_back_s
 from edge_daemon.host.journal import Journal
 
 EVERY_S = 60.0
@@ -22,13 +19,17 @@ _log = structlog.get_logger(__name__)
 
 
 class Witness:
-    """Looked after by the keeper, once a second; `keep_years` None keeps every row."""
+    """Looks once a second, on the monitor's thread; `keep_years` None keeps every row."""
 
     def __init__(self, journal: Journal, keep_years: int | None = None) -> None:
         self._journal = journal
         self._keep_s = None if keep_years is None else keep_years * YEAR_S
         self._due_at = float("-inf")
         self._told = Anchor()
+
+    def hear(self, status: Status) -> None:
+        """Told each second's status."""
+        self.look(status.line.now)
 
     def look(self, now: Instant) -> None:
         """Once a minute: tell the head where it is a new one, cut where there is something."""
@@ -42,12 +43,3 @@ class Witness:
         if head != self._told:
             self._told = head
             _log.info("audit_head", seq=head.seq, hash=head.hash)
-
-    def problems(self, now: Instant) -> Iterator[str]:
-        """A sentence where the clock was set back; any thread."""
-        newest_utc = self._journal.newest_utc
-        if set_back_s(now, newest_utc):
-            yield (
-                f"the clock was set back: it says {iso_utc(now.utc)}, and {iso_utc(newest_utc)} is "
-                "on record; requests with a time are refused"
-            )

@@ -123,7 +123,7 @@ class Records:
             stopped = State("", (), durable=decode_durable(journal.state()))
             if reason is None and stopped.quarantine_reason(ref) is None:
                 raise SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED)
-            changed, _ = step(stopped, QuarantineChanged(ref, reason), clock.now())
+            changed, *_ = step(stopped, QuarantineChanged(ref, reason), clock.now())
             who = f"{by} (uid {os.getuid()})".strip()
             facts = {"model": str(ref), "by": who, "reason": reason, "while": "stopped"}
             row = AuditRow(clock.now().utc, verb, json.dumps(facts, sort_keys=True).encode())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from edge_daemon.control.messages import Incoming
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
@@ -34,10 +35,21 @@ class OrderArrived:
 
 
 @dataclass(frozen=True)
-class LaneCrossed:
-    """The lane's word with its measures."""
+class TwinStoodIn:
+    """The twin judged a frame for the lost worker of this slot."""
 
-    crossed: Crossed
+    slot: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something that the box noticed of itself, for `model/event`; `reason`: its frames'."""
+
+    event: EventName
+    message: str
+    reason: str | None = None
+    model: BundleRef | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class QuarantineOrdered:
 
 @dataclass(frozen=True)
 class Call:
-    """Brief work for the desk, to be done between two steps."""
+    """Brief work on the records, to be done between two steps."""
 
     work: Callable[[], None]
 
@@ -65,4 +77,14 @@ class Stop:
     """The end of the queue."""
 
 
-Arrival = Union[RequestArrived, OrderArrived, LaneCrossed, QuarantineOrdered, Event, Call, Stop]
+Arrival = Union[
+    RequestArrived,
+    OrderArrived,
+    Crossed,
+    TwinStoodIn,
+    Noticed,
+    QuarantineOrdered,
+    Event,
+    Call,
+    Stop,
+]

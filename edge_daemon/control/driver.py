@@ -17,33 +17,35 @@ import structlog
 from edge_daemon.control.arrivals import (
     Arrival,
     Call,
-    LaneCrossed,
+    Noticed,
     OrderArrived,
     QuarantineOrdered,
     RequestArrived,
     Stop,
+    TwinStoodIn,
 )
-from edge_daemon.control.desk import Desk
+from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.loader import Loader
 from edge_daemon.control.lookout import Lookout
+from edge_daemon.control.mailbox import Mailbox, Orders
+from edge_daemon.control.messages import Incoming
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
-from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.receipts import Receipts, by_whom
+from edge_daemon.control.reception import Reception
+from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.trial_watch import TrialWatch
-from edge_daemon.control.waiting_room import Orders, WaitingRoom
+from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection
-from edge_daemon.core.actions import (
-    Action,
-    Announce,
+from edge_daemon.core.effects import (
     AskCutover,
+    Effect,
     Free,
     PassOver,
     Prepare,
-    Reply,
     Restore,
     Stamp,
     StartTrial,
-    StopTrial,
     TakeSnapshot,
     Verify,
     Withdraw,
@@ -56,12 +58,14 @@ from edge_daemon.core.events import (
     RequestReceived,
     SlotLost,
     Started,
+    StoodIn,
     StoreChanged,
     TimePassed,
 )
 from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
-from edge_daemon.core.state import Kind, Operation, State
+from edge_daemon.core.records import Record
+from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
@@ -78,15 +82,12 @@ USUAL_S = 5.0
 """How often the window moves that a swap's `before` is measured from."""
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Rooms:
     """What the driver acts on."""
 
-    desk: Desk
+    reception: Reception
+    recorder: Recorder
     loader: Loader
     crossing: Crossing
     line: Line
@@ -98,21 +99,23 @@ class Rooms:
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
+    publish: Callable[[State], None]
+    """Told each new state, for `model/state`."""
     take_snapshot: Callable[[Request], None]
-    """Makes and publishes a picture in a thread of its own, and posts `SnapshotTaken`."""
-    quarantine_changed: Callable[[], None] = _nothing
+    """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
+    quarantine_changed: Callable[[State], None]
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
 
 class Driver:
     """Owns the planner's state; nobody else steps it."""
 
-    def __init__(self, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+    def __init__(self, mailbox: Mailbox, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+        self._mailbox = mailbox
         self._rooms = rooms
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
-        self._queue = WaitingRoom()
-        self._lookout = Lookout(rooms.newcomers, rooms.look_again, self.call)
+        self._lookout = Lookout(rooms.newcomers, rooms.look_again, mailbox.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -126,28 +129,17 @@ class Driver:
         """As of the last step; a frozen value."""
         return self._state
 
-    def post(self, arrival: Arrival) -> None:
-        """Hand in what happened; returns at once."""
-        self._queue.put(arrival)
-
-    def call(self, work: Callable[[], None]) -> None:
-        """Have brief work for the desk done between two steps."""
-        self._queue.put(Call(work))
-
     def set_trial_limits(self, limits: TrialLimits) -> None:
-        """Judge trials by these from now on; on the driver's own thread, by `call`."""
+        """Judge trials by these from now on; on the driver's own thread."""
         self._trial.limits = limits
 
     def start(self) -> None:
-        self._queue.put(Started())
+        self._mailbox.put(Started())
         self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
         """End after what is in the queue; what is open will be `interrupted` at the next start."""
-        self._queue.put(Stop())
+        self._mailbox.put(Stop())
         self._thread.join(timeout_s)
         self._lookout.close()
 
@@ -163,33 +155,41 @@ class Driver:
 
     def _turn(self) -> bool:
         """One arrival, all orders that wait, or one tick."""
-        arrival = self._queue.take(TICK_S)
+        arrival = self._mailbox.take(TICK_S)
         if arrival is None:
             self._tick()
             return True
         if isinstance(arrival, Stop):
             return False
-        if isinstance(arrival, RequestArrived):
-            self._lookout.ask(partial(self._request_arrived, arrival))
-        elif isinstance(arrival, tuple):
+        if isinstance(arrival, tuple):
             self._orders_arrived(arrival)
-        elif isinstance(arrival, LaneCrossed):
-            self._lane_crossed(arrival.crossed)
-        elif isinstance(arrival, QuarantineOrdered):
-            self._lookout.ask(partial(self._quarantine_ordered, arrival))
-        elif isinstance(arrival, Call):
-            arrival.work()
         elif not isinstance(arrival, OrderArrived):  # those come together
-            self._step(arrival)
+            self._arrived(arrival)
         self._look_at_trial()
         return True
+
+    def _arrived(self, arrival: Arrival) -> None:
+        if isinstance(arrival, RequestArrived):
+            self._lookout.ask(partial(self._request_arrived, arrival))
+        elif isinstance(arrival, Crossed):
+            self._lane_crossed(arrival)
+        elif isinstance(arrival, TwinStoodIn):
+            self._step(StoodIn(self._state.slot(arrival.slot).token, arrival.why))
+        elif isinstance(arrival, QuarantineOrdered):
+            self._lookout.ask(partial(self._quarantine_ordered, arrival))
+        elif isinstance(arrival, Noticed):
+            self._rooms.recorder.note_event(arrival)
+        elif isinstance(arrival, Call):
+            arrival.work()
+        elif not isinstance(arrival, (OrderArrived, Stop)):
+            self._step(arrival)
 
     def _tick(self) -> None:
         now = self._rooms.clock.now()
         if now.at - self._usual_at >= USUAL_S:
             self._usual_at = now.at
             self._rooms.receipts.tick()
-            self._rooms.desk.settle()
+            self._rooms.recorder.settle()
             self._rooms.orders.tick()
         self._look_after_slots()
         state = self._state
@@ -215,17 +215,20 @@ class Driver:
     # ------------------------------------------------------------------ arrivals
 
     def _request_arrived(self, arrival: RequestArrived) -> None:
-        request = self._rooms.desk.read(arrival.verb, arrival.incoming)
+        request = self._rooms.reception.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
         if self._lookout.may_find(request.model, self._state):
-            self._lookout.look(partial(self._accept, request))
+            self._lookout.look(partial(self._accept, request, arrival.incoming))
         else:
-            self._accept(request)
+            self._accept(request, arrival.incoming)
 
-    def _accept(self, request: Request, seen: StoreChanged | None = None) -> None:
+    def _accept(
+        self, request: Request, incoming: Incoming, seen: StoreChanged | None = None
+    ) -> None:
         self._note(seen)
-        self._step(RequestReceived(request, self._rooms.line.next_frame))
+        received = RequestReceived(request, self._rooms.line.next_frame)
+        self._step(received, incoming=incoming)
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -239,7 +242,7 @@ class Driver:
             if events:
                 self._step(*events)
             else:
-                self._rooms.desk.flush()
+                self._rooms.recorder.flush()
         finally:
             for arrival in arrivals:
                 if arrival.is_fenced:
@@ -274,49 +277,61 @@ class Driver:
             self._quarantine(order)
 
     def _quarantine(self, order: QuarantineOrdered) -> None:
-        desk = self._rooms.desk
-        desk.note_quarantine(order.ref, order.reason, order.by)
+        recorder = self._rooms.recorder
+        recorder.note_quarantine(order.ref, order.reason, order.by)
         self._step(QuarantineChanged(order.ref, order.reason))
-        order.answered(None if desk.is_saved else _not_saved())
+        order.answered(None if recorder.is_saved else _not_saved())
 
     # ------------------------------------------------------------------ a step
 
-    def _step(self, *events: Event) -> None:
+    def _step(self, *events: Event, incoming: Incoming | None = None) -> None:
         """Let the planner take them in, one after the other, and make all of it durable at once.
 
-        A request comes alone: it is refused where the journal cannot take it.
+        A request comes alone, with its `incoming`: it is refused where the journal cannot take it.
         """
         rooms = self._rooms
         now = rooms.clock.now()
         old = new = self._state
-        actions: list[Action] = []
+        effects: list[Effect] = []
+        records: list[Record] = []
         begun: list[str] = []
         for event in events:
             before = new
-            new, more = step(before, event, now)
-            actions += more
+            new, to_do, to_tell = step(before, event, now)
+            effects += to_do
+            records += to_tell
             begun += self._open_receipts(before, new, now)
-        try:
-            rooms.desk.commit(old, new, actions, now)
-        except StateError as error:
-            for event in events:
-                if isinstance(event, RequestReceived):
-                    rooms.receipts.discard(begun)
-                    rooms.desk.cannot_accept(event.request, error)
-                    return
-            rooms.desk.tell_not_saved(error)
+        durable = encode_durable(new.durable) if new.durable != old.durable else None
+        unit = rooms.recorder.unit(records, now, durable, incoming)
+        if not self._is_on_record(unit, now, incoming):
+            rooms.receipts.discard(begun)
+            return
         self._state = new
-        for action in actions:
-            self._perform(action)
-        rooms.desk.tell(old, new, actions, now)
+        for effect in effects:
+            self._perform(effect)
+        unit.tell()
+        if new is not old:
+            rooms.publish(new)
         if old.durable.quarantined != new.durable.quarantined:
-            rooms.quarantine_changed()
+            rooms.quarantine_changed(new)
         self._open_line(new)
+
+    def _is_on_record(self, unit: UnitOfWork, now: Instant, incoming: Incoming | None) -> bool:
+        """Whether to go on. Only a request that cannot be put on record never came."""
+        rooms = self._rooms
+        try:
+            rooms.recorder.save(unit, incoming)
+        except StateError as error:
+            if incoming is not None:
+                rooms.reception.cannot_accept(unit.accepted[-1], incoming, error)
+                return False
+            rooms.recorder.tell_not_saved(error, now)
+        return True
 
     def _open_receipts(self, old: State, new: State, now: Instant) -> list[str]:
         ops = [op for op in (new.op, new.queued, new.parked) if op is not None]
         receipts, left = self._rooms.receipts, old.last_bundle
-        return [op.swap_id for op in ops if receipts.open(op, now, _by(op, new), left)]
+        return [op.swap_id for op in ops if receipts.open(op, now, by_whom(op, new), left)]
 
     def _open_line(self, state: State) -> None:
         """Frames count from the first model on, or from when it is clear that there is none."""
@@ -330,35 +345,33 @@ class Driver:
             self._line_is_open = True
             self._rooms.line.open()
 
-    # ------------------------------------------------------------------ actions
+    # ------------------------------------------------------------------ effects
 
-    def _perform(self, action: Action) -> None:  # noqa: PLR0912 - the table of actions
+    def _perform(self, effect: Effect) -> None:
         rooms = self._rooms
-        if isinstance(action, Prepare):
-            rooms.loader.prepare(action)
-        elif isinstance(action, Restore):
-            rooms.loader.restore(action)
-        elif isinstance(action, Verify):
-            rooms.loader.verify(action)
-        elif isinstance(action, Free):
-            rooms.loader.free(action)
-        elif isinstance(action, AskCutover):
-            rooms.crossing.ask(self._cutover(action))
-        elif isinstance(action, Withdraw):
-            if rooms.crossing.withdraw(action.token):
-                self.post(CutoverWithdrawn(action.token))
-        elif isinstance(action, Stamp):
-            self._stamp(action)
-        elif isinstance(action, PassOver):
-            rooms.line.pass_over(action.epoch)
-        elif isinstance(action, StartTrial):
-            self._trial.start(action)
-        elif isinstance(action, StopTrial):
-            self._trial.stop()
-        elif isinstance(action, TakeSnapshot):
-            rooms.take_snapshot(action.request)
+        if isinstance(effect, Prepare):
+            rooms.loader.prepare(effect)
+        elif isinstance(effect, Restore):
+            rooms.loader.restore(effect)
+        elif isinstance(effect, Verify):
+            rooms.loader.verify(effect)
+        elif isinstance(effect, Free):
+            rooms.loader.free(effect)
+        elif isinstance(effect, AskCutover):
+            rooms.crossing.ask(self._cutover(effect))
+        elif isinstance(effect, Withdraw):
+            if rooms.crossing.withdraw(effect.token):
+                self._mailbox.put(CutoverWithdrawn(effect.token))
+        elif isinstance(effect, Stamp):
+            self._stamp(effect)
+        elif isinstance(effect, PassOver):
+            rooms.line.pass_over(effect.epoch)
+        elif isinstance(effect, StartTrial):
+            self._trial.start(effect)
+        elif isinstance(effect, TakeSnapshot):
+            rooms.take_snapshot(effect.request)
         else:
-            _told(action)
+            self._trial.stop()
 
     def _cutover(self, action: AskCutover) -> Cutover:
         if action.slot is None or action.target is None:
@@ -385,20 +398,8 @@ class Driver:
             self._step(judged)
 
 
-def _told(action: Reply | Announce) -> None:
-    """Answers and events were made durable with the step, and are told by the desk."""
-
-
 def _not_saved() -> StateError:
     return StateError(
         "It counts from now on, but the journal could not be written.",
         hint="Free the disk: without it, a restart forgets this.",
     )
-
-
-def _by(op: Operation, state: State) -> str:
-    request: Request | None = op.request
-    if request is not None:
-        return request.by
-    order = state.durable.job_order
-    return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"

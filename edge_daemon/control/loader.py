@@ -29,8 +29,8 @@ from edge_daemon.control.rejection import (
     refuse_other,
     with_checks,
 )
-from edge_daemon.core.actions import Free, Prepare, Restore, Verify
 from edge_daemon.core.compatibility import requirements
+from edge_daemon.core.effects import Free, Prepare, Restore, Verify
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -130,6 +130,7 @@ class Loader:
         self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
         self._folders: dict[str, Path] = {}
         self._private = (str(bench.scratch), str(bench.store.root))
+        self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
 
     def dossier_of(self, known: Known) -> Dossier | None:
         """The proof of a bundle that is resident."""
@@ -141,6 +142,11 @@ class Loader:
             return self._bench.store.manifest(ref).recipe if ref else None
         except EdgeDaemonError:
             return None
+
+    @property
+    def stages(self) -> dict[int, str]:
+        """How far the newest job of each desk is, by its token; any thread."""
+        return {each.token: each.stage for each in tuple(self._reached.values())}
 
     # ------------------------------------------------------------------ actions
 
@@ -178,7 +184,7 @@ class Loader:
 
     def _prepare(self, job: Prepare) -> None:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
-        stages = _Stages(lambda stage: self._post(StageReached(job.token, stage)))
+        stages = _Stages(lambda stage: self._reach(job.slot, job.token, stage))
         slot = self._crossing.slots[job.slot]
         proof: list[Check] = []
         try:
@@ -255,7 +261,7 @@ class Loader:
         self._post(BundleProven(job.token))
 
     def _verify(self, job: Verify) -> None:
-        self._post(StageReached(job.token, "verify"))
+        self._reach("", job.token, "verify")
         proof: list[Check] = []
         try:
             verified = self._check(job.target, "check", job.token)
@@ -277,6 +283,10 @@ class Loader:
         self._post(SlotFreed(job.token))
 
     # ------------------------------------------------------------------ parts
+
+    def _reach(self, desk: str, token: int, stage: str) -> None:
+        reached = self._reached[desk] = StageReached(token, stage)
+        self._post(reached)
 
     def _check(self, target: Known, place: str, token: int) -> Verified:
         """A private copy whose bytes were verified, of what a worker may read."""

@@ -137,6 +137,12 @@ class Carrier(Protocol):
         ...
 
 
+def respond(carrier: Carrier, verb: str, answer: Answer, ways: WaysBack) -> None:
+    """To `response/<verb>` always, and on these ways."""
+    carrier.respond(verb, answer.body, ways.reply_to)
+    ways.tell(answer)
+
+
 @dataclass(frozen=True)
 class Handlers:
     """Who is told. All run on the carrier's network thread: be brief, hand over, return.

@@ -38,11 +38,8 @@ _log = structlog.get_logger(__name__)
 class Session:
     """A `Carrier` over a real broker; `start` returns at once, whether one is there or not."""
 
-    def __init__(
-        self, spec: SessionSpec, handlers: Handlers, clock: Clock, chance: random.Random
-    ) -> None:
+    def __init__(self, spec: SessionSpec, clock: Clock, chance: random.Random) -> None:
         self._spec = spec
-        self._handlers = handlers
         self._clock = clock
         self._chance = chance
         self._stopping = threading.Event()
@@ -50,11 +47,15 @@ class Session:
         self._past = Past(
             Ceiling(clock, frozenset({spec.topics.info_api})), Link(spec.client_id, clock)
         )
-        self._thread = threading.Thread(target=self._run, name="mqtt-session", daemon=True)
+        self._thread: threading.Thread | None = None
         self._counting = threading.Lock()
         self._lost = 0
 
-    def start(self) -> None:
+    def start(self, handlers: Handlers) -> None:
+        """Connect from now on, and tell these what comes."""
+        self._thread = threading.Thread(
+            target=self._run, args=(handlers,), name="mqtt-session", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -65,7 +66,8 @@ class Session:
     def alive(self) -> bool:
         """False while a thread that should be there is not; the network's is replaced in 1 s."""
         connection = self._connection
-        return self._thread.is_alive() and (connection is None or connection.alive())
+        is_alive = self._thread is not None and self._thread.is_alive()
+        return is_alive and (connection is None or connection.alive())
 
     @property
     def lost(self) -> int:
@@ -124,14 +126,14 @@ class Session:
                 sent.wait(max(0.0, deadline - self._clock.now().at))
         if connection is not None:
             connection.part(max(0.1, deadline - self._clock.now().at))
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(max(0.1, deadline - self._clock.now().at))
 
-    def _run(self) -> None:
+    def _run(self, handlers: Handlers) -> None:
         failures = 0
         while not self._stopping.is_set():
             began = self._clock.now().at
-            connection, why = self._live()
+            connection, why = self._live(handlers)
             if self._stopping.is_set():
                 return
             lasted_s = self._clock.now().at - began
@@ -159,11 +161,11 @@ class Session:
             is_explained=connection.ended_by_size(),
         )
 
-    def _live(self) -> tuple[Connection | None, str]:
+    def _live(self, handlers: Handlers) -> tuple[Connection | None, str]:
         """One connection from its first packet to its last; says why it ended."""
         connection = None
         try:
-            connection = Connection(self._spec, self._handlers, self._clock, self._past)
+            connection = Connection(self._spec, handlers, self._clock, self._past)
             self._connection = connection
             return connection, connection.live(self._stopping)
         except Exception as error:

@@ -308,3 +308,13 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
         is_plain=True,
     ),
 }
+
+
+def orders_told(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:
+    """What the planner is told. An order that runs and cannot be read runs all the same: no model
+    may judge its frames."""
+    for reading in readings:
+        if isinstance(reading, JobOrder):
+            yield reading
+        elif reading.runs:
+            yield JobOrder(None, OrderState.RUNNING, arrived, reading.id, reading.word)

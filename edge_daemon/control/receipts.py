@@ -21,7 +21,7 @@ from edge_daemon.control.payloads import (
 from edge_daemon.control.terms import CAUSES, AuditHead
 from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
-from edge_daemon.core.state import Operation
+from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
 from edge_daemon.host.audit import Anchor
@@ -217,3 +217,11 @@ def _text(ref: BundleRef | None) -> str | None:
 def encoded(receipt: Receipt) -> bytes:
     """The receipt as JSON, for the journal."""
     return payloads.encode(receipt)
+
+
+def by_whom(op: Operation, state: State) -> str:
+    """Who wants it: a sender, an order, or the daemon itself."""
+    if op.request is not None:
+        return op.request.by
+    order = state.durable.job_order
+    return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"

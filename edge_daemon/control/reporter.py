@@ -6,7 +6,6 @@ Each is published when it changes, and again whenever a broker welcomes us.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_daemon.control import payloads
@@ -26,6 +25,7 @@ from edge_daemon.control.payloads import (
 from edge_daemon.control.shorten import shortened
 from edge_daemon.control.terms import AuditHead
 from edge_daemon.control.topics import Topics
+from edge_daemon.control.view import model_state
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal
@@ -60,13 +60,13 @@ class Reporter:
         carrier: Carrier,
         topics: Topics,
         info: Info,
-        model_state: Callable[[], ModelState],
         api: bytes = b"",
     ) -> None:
         self._carrier = carrier
         self._topics = topics
         self._info = info
-        self._model_state = model_state
+        self.model_state = ModelState()
+        """As it stands on `model/state`."""
         self._api = api
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
@@ -76,7 +76,7 @@ class Reporter:
     def online(self) -> None:
         """A broker welcomed us: it may have forgotten everything."""
         self._publish(self._topics.info, payloads.encode(self._info))
-        self._publish(self._topics.model_state, payloads.encode(self._model_state()))
+        self._publish(self._topics.model_state, payloads.encode(self.model_state))
         with self._lock:
             said = dict(self._said)
         for topic, body in said.items():
@@ -90,8 +90,15 @@ class Reporter:
         with self._lock:
             said = {topic[below:]: body for topic, body in self._said.items()}
         said[self._topics.info[below:]] = payloads.encode(self._info)
-        said[self._topics.model_state[below:]] = payloads.encode(self._model_state())
+        said[self._topics.model_state[below:]] = payloads.encode(self.model_state)
         return said
+
+    def model(self, state: State) -> None:
+        """The planner's state has changed."""
+        shown = model_state(state)
+        if shown != self.model_state:
+            self.model_state = shown
+            self._publish(self._topics.model_state, payloads.encode(shown))
 
     def camera(self, status: CameraStatus) -> None:
         """The camera came, went or changed."""

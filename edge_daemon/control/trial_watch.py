@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.core.actions import StartTrial
+from edge_daemon.core.effects import StartTrial
 from edge_daemon.core.events import TrialJudged
 from edge_daemon.core.trial import TrialLimits, judge, with_verdicts
 from edge_daemon.core.values import Instant

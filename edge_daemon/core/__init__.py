@@ -1,9 +1,9 @@
 """The core: what is decided, and nothing that is done. Standard library only.
 
 values      the nouns (frames, bundles, requests, orders, verdicts)
-events      what happened, past tense        actions   what to do, imperative
+events      what happened, past tense        effects   what to do, imperative
 lifecycle   the table of slot phases         state     everything the planner knows, one value
-planner     step(state, event, now) -> (state, actions)
+planner     step(state, event, now) -> (state, effects, records)
   admission   may this request be taken in     requests  what each verb does
   orders      what a job order does            pursuit   how one operation gets on
   crossing    what the lane's word means       health    trials, losses, quarantine

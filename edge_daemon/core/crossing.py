@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, selection
-from edge_daemon.core.actions import Announce, Reply, Stamp, StartTrial, StopTrial
+from edge_daemon.core.effects import Stamp, StartTrial, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase, Stage, Step
+from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.state import TRIES, Kind, Operation
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import NOW, Known, Refusal, Status
@@ -88,11 +89,11 @@ def _crossed(turn: Turn, op: Operation) -> None:
     elif chosen or selection.selected(turn.state, op.target.ref.name) is None:
         turn.select(op.target.ref)
     if op.request is not None:
-        turn.act(Reply(op.request, Status.SUCCEEDED, op.swap_id))
-    turn.act(Announce(EventName.SWAPPED, op.swap_id, op.target.ref, reason=op.kind.value))
+        turn.record(Reply(op.request, Status.SUCCEEDED, op.swap_id))
+    turn.record(Announce(EventName.SWAPPED, op.swap_id, op.target.ref, reason=op.kind.value))
     if op.kind in (Kind.ROLLBACK, Kind.REVERT):
         reason = f"left {left.ref}" if left else ""
-        turn.act(Announce(EventName.ROLLED_BACK, op.swap_id, op.target.ref, reason=reason))
+        turn.record(Announce(EventName.ROLLED_BACK, op.swap_id, op.target.ref, reason=reason))
     if on_trial:
         turn.act(StartTrial(op.swap_id, op.target))
     if slot.phase is Phase.LOST:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import selection
-from edge_daemon.core.actions import Announce, Restore, StopTrial
+from edge_daemon.core.effects import Restore, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import QuarantineChanged, SlotLost, StoodIn, TrialJudged
 from edge_daemon.core.lifecycle import Move, Phase
+from edge_daemon.core.records import Announce
 from edge_daemon.core.state import TRIES, SlotState
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import BundleRef
@@ -27,7 +28,7 @@ def confirm(turn: Turn, reason: str) -> None:
     if durable.trial is None or active is None:
         return
     turn.act(StopTrial(durable.trial))
-    turn.act(Announce(EventName.CONFIRMED, durable.trial, active.ref, reason=reason))
+    turn.record(Announce(EventName.CONFIRMED, durable.trial, active.ref, reason=reason))
     others = tuple(ref for ref in durable.confirmed if ref != active.ref)
     turn.durable = replace(turn.durable, trial=None, tries=TRIES, confirmed=(*others, active.ref))
 
@@ -40,7 +41,9 @@ def trial_judged(turn: Turn, event: TrialJudged) -> None:
         if event.warning:
             active = turn.state.active_bundle
             ref = active.ref if active else None
-            turn.act(Announce(EventName.VERDICTS_SHIFTED, event.swap_id, ref, reason=event.warning))
+            turn.record(
+                Announce(EventName.VERDICTS_SHIFTED, event.swap_id, ref, reason=event.warning)
+            )
         confirm(turn, event.reason)
     else:
         condemn(turn, event.reason)
@@ -54,7 +57,7 @@ def condemn(turn: Turn, reason: str) -> None:
         return
     if durable.trial is not None:
         turn.act(StopTrial(durable.trial))
-        turn.act(Announce(EventName.TRIAL_FAILED, durable.trial, bad.ref, reason=reason))
+        turn.record(Announce(EventName.TRIAL_FAILED, durable.trial, bad.ref, reason=reason))
     turn.quarantine(bad.ref, reason)
     turn.durable = replace(turn.durable, trial=None, tries=TRIES)
     unselect(turn, bad.ref)
@@ -100,7 +103,7 @@ def _leave_alone(turn: Turn, ref: BundleRef) -> None:
             turn.state, resting=state.resting | {ref}, retry_at=turn.now.at + CALM_S
         )
         reason = f"The daemon ended {TRIES} times while it was brought."
-        turn.act(Announce(EventName.RESTS, model=ref, reason=reason))
+        turn.record(Announce(EventName.RESTS, model=ref, reason=reason))
         return
     turn.quarantine(ref, f"The daemon ended {TRIES} times while it was brought.")
     unselect(turn, ref)
@@ -113,7 +116,7 @@ def slot_lost(turn: Turn, event: SlotLost) -> None:
         return
     slot = turn.move(slot, Move.LOST)
     ref = slot.bundle.ref if slot.bundle else None
-    turn.act(Announce(EventName.SLOT_LOST, model=ref, reason=event.why))
+    turn.record(Announce(EventName.SLOT_LOST, model=ref, reason=event.why))
     op = turn.state.op
     if slot.name == turn.state.active:
         count_loss(turn, slot, event.why)
@@ -127,7 +130,7 @@ def stood_in(turn: Turn, event: StoodIn) -> None:
     if slot is None or slot.phase is not Phase.READY or slot.name != turn.state.active:
         return
     ref = slot.bundle.ref if slot.bundle else None
-    turn.act(Announce(EventName.STOOD_IN, model=ref, reason=event.why))
+    turn.record(Announce(EventName.STOOD_IN, model=ref, reason=event.why))
     _weigh_loss(turn, slot, event.why)
 
 
@@ -174,7 +177,7 @@ def quarantine_changed(turn: Turn, event: QuarantineChanged) -> None:
     kept = tuple((r, why) for r, why in durable.quarantined if r != event.ref)
     turn.durable = replace(turn.durable, quarantined=kept)
     turn.state = replace(turn.state, given_up=turn.state.given_up - {event.ref})
-    turn.act(Announce(EventName.UNQUARANTINED, model=event.ref))
+    turn.record(Announce(EventName.UNQUARANTINED, model=event.ref))
 
 
 def _end_trial_of(turn: Turn, ref: BundleRef, reason: str) -> None:
@@ -182,7 +185,7 @@ def _end_trial_of(turn: Turn, ref: BundleRef, reason: str) -> None:
     trial, last = turn.durable.trial, turn.state.last_bundle
     if trial is not None and last is not None and last.ref == ref:
         turn.act(StopTrial(trial))
-        turn.act(Announce(EventName.TRIAL_FAILED, trial, ref, reason=reason))
+        turn.record(Announce(EventName.TRIAL_FAILED, trial, ref, reason=reason))
         turn.durable = replace(turn.durable, trial=None, tries=TRIES)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import pursuit
-from edge_daemon.core.actions import Announce, PassOver, Stamp
+from edge_daemon.core.effects import PassOver, Stamp
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.lifecycle import WITH_LANE, Stage, Step
+from edge_daemon.core.records import Announce
 from edge_daemon.core.state import Kind, Upcoming
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import (
@@ -45,7 +46,7 @@ def apply(turn: Turn, order: JobOrder) -> None:
         reason = f"No link names a model for product {order.product}."
         if order.product is None:
             reason = f"Job order {order.id} runs, and nobody told its product."
-        turn.act(Announce(EventName.UNKNOWN_PRODUCT, code=Code.UNKNOWN_PRODUCT, reason=reason))
+        turn.record(Announce(EventName.UNKNOWN_PRODUCT, code=Code.UNKNOWN_PRODUCT, reason=reason))
     if order.state is OrderState.DISPATCHED and _is_awaited(turn, order):
         _run(turn, order, name)
     elif order.state is OrderState.DISPATCHED and name is not None:
@@ -96,7 +97,7 @@ def _complete(turn: Turn, order: JobOrder) -> None:
     durable = turn.durable
     if durable.running and order.id == durable.job_order:
         turn.durable = replace(turn.durable, running=False)
-        turn.act(Announce(EventName.ORDER_COMPLETED, reason=order.id or ""))
+        turn.record(Announce(EventName.ORDER_COMPLETED, reason=order.id or ""))
     elif order.id is not None:
         turn.state = replace(
             turn.state, upcoming=tuple(u for u in turn.state.upcoming if u.order != order.id)
@@ -117,7 +118,7 @@ def _run(turn: Turn, order: JobOrder, name: str | None) -> None:
     )
     turn.durable = replace(turn.durable, product=order.product, job_order=order.id, running=True)
     turn.act(Stamp(turn.state.line, since_at=order.arrived.at))
-    turn.act(Announce(EventName.ORDER_RUNNING, reason=order.id or ""))
+    turn.record(Announce(EventName.ORDER_RUNNING, reason=order.id or ""))
     _wake_parked(turn, name)
     _supersede(turn, name)
 

@@ -1,8 +1,8 @@
-"""The one planner: `step(state, event, now) -> (state, actions)`. No clock, no IO, no logging.
+"""The one planner: `step(state, event, now) -> (state, effects, records)`. No clock, no IO, no log.
 
 Each step takes the event in, then settles: it looks at what is needed most (a model for frames
 that wait, an operation in hand, one that is queued, one that is due, one that an order will
-need) and asks for the next piece of work. The driver performs the actions.
+need) and asks for the next piece of work. The driver performs the effects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from edge_daemon.core import crossing, health, orders, pursuit, requests, selection
-from edge_daemon.core.actions import Action, Announce, Reply, Stamp
+from edge_daemon.core.effects import Effect, Stamp
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
@@ -35,6 +35,7 @@ from edge_daemon.core.events import (
     TrialJudged,
 )
 from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
+from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
@@ -48,13 +49,15 @@ RETRY_S = 30.0
 """After this long the daemon tries again what failed for this box's own fault."""
 
 
-def step(state: State, event: Event, now: Instant) -> tuple[State, tuple[Action, ...]]:
+def step(
+    state: State, event: Event, now: Instant
+) -> tuple[State, tuple[Effect, ...], tuple[Record, ...]]:
     """Decide. The same inputs give the same answer for ever."""
     turn = Turn(state, now)
     _take_in(turn, event)
     _expire(turn)
     _settle(turn)
-    return turn.state, tuple(turn.actions)
+    return turn.state, tuple(turn.effects), tuple(turn.records)
 
 
 def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of events
@@ -128,7 +131,7 @@ def _stage_reached(turn: Turn, event: StageReached) -> None:
     if op is None or op.request is None or not (slot or verifying):
         return
     if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
-        turn.act(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
+        turn.record(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
 
 
 def _verified(turn: Turn, event: BundleVerified) -> None:
@@ -149,7 +152,7 @@ def _proven(turn: Turn, event: BundleProven) -> None:
     ref = slot.bundle.ref if slot.bundle else None
     op = turn.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    turn.act(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
+    turn.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
     turn.state = replace(
         turn.state,
         upcoming=tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import selection
-from edge_daemon.core.actions import AskCutover, Prepare, Stamp, Verify, Withdraw
+from edge_daemon.core.effects import AskCutover, Prepare, Stamp, Verify, Withdraw
 from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
 from edge_daemon.core.state import Kind, Operation, SlotState
 from edge_daemon.core.turn import Turn

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, orders, pursuit
-from edge_daemon.core.actions import Announce, Reply, TakeSnapshot
 from edge_daemon.core.admission import admit
+from edge_daemon.core.effects import TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
 from edge_daemon.core.lifecycle import Step
+from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.turn import Turn
 from edge_daemon.core.values import Refusal, Request, Status
@@ -45,8 +46,8 @@ def _change_model(turn: Turn, event: RequestReceived, kind: Kind) -> None:
         _reject(turn, request, answer)
         return
     op = turn.operation(kind, answer, request, request.at)
-    turn.act(Reply(request, Status.ACCEPTED, op.swap_id))
-    turn.act(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
+    turn.record(Reply(request, Status.ACCEPTED, op.swap_id))
+    turn.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
     pursuit.take_place(turn, op)
 
 
@@ -57,34 +58,34 @@ def _confirm(turn: Turn, request: Request) -> None:
         hint = "Read model/state: active.trial."
         _reject(turn, request, Refusal(Code.PRECONDITION_FAILED, "No version is on trial.", hint))
         return
-    turn.act(Reply(request, Status.ACCEPTED))
+    turn.record(Reply(request, Status.ACCEPTED))
     health.confirm(turn, f"confirmed by {request.by or 'an operator'}")
-    turn.act(Reply(request, Status.SUCCEEDED))
+    turn.record(Reply(request, Status.SUCCEEDED))
 
 
 def _hold(turn: Turn, request: Request, *, held: bool) -> None:
     if _came_late(turn, request):
         return
-    turn.act(Reply(request, Status.ACCEPTED))
+    turn.record(Reply(request, Status.ACCEPTED))
     waiting = turn.durable.held_orders
     if held != turn.durable.held:
         turn.durable = replace(turn.durable, held=held, held_orders=())
-        turn.act(Announce(EventName.HELD if held else EventName.RELEASED))
+        turn.record(Announce(EventName.HELD if held else EventName.RELEASED))
         for order in () if held else waiting:
             orders.apply(turn, order)
-    turn.act(Reply(request, Status.SUCCEEDED))
+    turn.record(Reply(request, Status.SUCCEEDED))
 
 
 def _snapshot(turn: Turn, request: Request) -> None:
     if not _came_late(turn, request):
-        turn.act(Reply(request, Status.ACCEPTED))
+        turn.record(Reply(request, Status.ACCEPTED))
         turn.act(TakeSnapshot(request))
 
 
 def snapshot_taken(turn: Turn, event: SnapshotTaken) -> None:
     """The outcome of a snapshot: the picture was published, or could not be made."""
     status = event.refusal.status if event.refusal else Status.SUCCEEDED
-    turn.act(Reply(event.request, status, refusal=event.refusal))
+    turn.record(Reply(event.request, status, refusal=event.refusal))
 
 
 def _came_late(turn: Turn, request: Request) -> bool:
@@ -97,7 +98,7 @@ def _came_late(turn: Turn, request: Request) -> bool:
 
 
 def _reject(turn: Turn, request: Request, refusal: Refusal) -> None:
-    turn.act(Reply(request, Status.REJECTED, refusal=refusal))
+    turn.record(Reply(request, Status.REJECTED, refusal=refusal))
 
 
 def start(turn: Turn, op: Operation) -> None:

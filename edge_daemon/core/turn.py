@@ -1,4 +1,4 @@
-"""One step in the making: the state as it changes, and the actions so far.
+"""One step in the making: the state as it changes, and what it brings about so far.
 
 Lives only inside `planner.step`; what goes in and what comes out are frozen values.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edge_daemon.core.actions import Action, Announce, Free, Reply
+from edge_daemon.core.effects import Effect, Free
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.lifecycle import Move, Stage, Step
+from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import Durable, Kind, Operation, SlotState, State
 from edge_daemon.core.values import (
     NOW,
@@ -29,10 +30,14 @@ class Turn:
 
     state: State
     now: Instant
-    actions: list[Action] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
 
-    def act(self, action: Action) -> None:
-        self.actions.append(action)
+    def act(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def record(self, record: Record) -> None:
+        self.records.append(record)
 
     @property
     def durable(self) -> Durable:
@@ -85,9 +90,9 @@ class Turn:
         """Let the operation go, and answer its request, once."""
         self.advance(op, step)
         if op.request is not None:
-            self.act(Reply(op.request, status, op.swap_id, refusal=refusal))
+            self.record(Reply(op.request, status, op.swap_id, refusal=refusal))
         if status is not Status.SUCCEEDED:
-            self.act(
+            self.record(
                 Announce(
                     EventName(status.value),
                     op.swap_id,
@@ -115,7 +120,7 @@ class Turn:
             confirmed=tuple(r for r in durable.confirmed if r != ref),
         )
         self.forget_starts(ref)
-        self.act(Announce(EventName.QUARANTINED, model=ref, reason=reason))
+        self.record(Announce(EventName.QUARANTINED, model=ref, reason=reason))
 
     def begin(self, op: Operation) -> None:
         """Count a start of what the daemon brings by itself, before it is begun.

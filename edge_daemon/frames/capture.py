@@ -205,7 +205,6 @@ class Capture:
         make_camera: a camera that is not connected yet; called for each try, in the reading thread.
         ring: where the frames go.
         now: both clocks.
-        listener: who is told of gains and losses.
         patience: the limits.
         picture: what a picture must show to be evidence; None: they are not measured.
     """
@@ -215,14 +214,12 @@ class Capture:
         make_camera: Callable[[], Camera],
         ring: Ring,
         now: Callable[[], Instant],
-        listener: CameraListener,
         patience: Patience = Patience(),
         picture: PictureLimits | None = None,
     ) -> None:
         self._make_camera = make_camera
         self._ring = ring
         self._now = now
-        self._listener = listener
         self._patience = patience
         self._picture = picture
         self._spells = Spells()
@@ -232,7 +229,7 @@ class Capture:
         self._left_behind: list[_Reader] = []
         self._stopping = threading.Event()
         self._state = CameraState(CameraPhase.CONNECTING, now())
-        self._thread = threading.Thread(target=self._supervise, name="camera", daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def state(self) -> CameraState:
@@ -243,7 +240,10 @@ class Capture:
             return replace(state, fps=reader.fps, measures=measures, flaws=self._spells.flaws)
         return state
 
-    def start(self) -> None:
+    def start(self, listener: CameraListener) -> None:
+        """Frames from here on; the listener is told of gains and losses."""
+        self._listener = listener
+        self._thread = threading.Thread(target=self._supervise, name="camera", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 3.0) -> bool:
@@ -251,14 +251,14 @@ class Capture:
         self._stopping.set()
         with self._turn:
             reader, self._reader = self._reader, None
-        threads = [self._thread]  # the first to end: after it no reader is started
+        # The first to end: after it no reader is started.
+        threads = [self._thread] if self._thread is not None else []
         if reader is not None:
             reader.close()
             reader.news.set()
             threads.append(reader.thread)
         for thread in threads:
-            if thread.ident is not None:  # it was started
-                thread.join(timeout_s)
+            thread.join(timeout_s)
         return not any(thread.is_alive() for thread in threads)
 
     # ------------------------------------------------------------------- the supervising thread

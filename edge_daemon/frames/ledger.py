@@ -32,6 +32,11 @@ class Mark:
     counts: Counts
     inspected: int
 
+    @classmethod
+    def at(cls, counts: Counts) -> Mark:
+        """The moment at which these were counted."""
+        return cls(counts, counts.inspected)
+
 
 class _Spread:
     """A histogram that grows."""
@@ -191,8 +196,7 @@ class Ledger:
             )
 
     def mark(self) -> Mark:
-        with self._lock:
-            return Mark(self._counts(), self._inspected)
+        return Mark.at(self.counts())
 
     def since(self, mark: Mark) -> tuple[Counts, Latency]:
         """Frames since the mark, and their latency from capture to verdict."""

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
+from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged, Reason, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
@@ -52,6 +52,7 @@ class LiveLine:
         self._ledger = ledger
         self._clock = clock
         self._outlets = outlets
+        self.crossed = outlets.crossed
         self._lane: Lane | None = None
         self._failed = self._ng = self._detections = 0
         self._samples = Samples(ring)
@@ -76,9 +77,6 @@ class LiveLine:
             self._failed += 1
         self._outlets.offer_picture(judged, captured)
         self._outlets.publish(judged)
-
-    def crossed(self, crossed: Crossed) -> None:
-        self._outlets.crossed(crossed)
 
     def lost(self, token: int, why: str) -> None:
         self._outlets.lost(token, why)
@@ -119,6 +117,9 @@ class LiveLine:
 
     def trial_records(self, ref: BundleRef) -> TrialRecords:
         return self._records.of_trial(ref)
+
+    def fence(self) -> Instant:
+        return self._ring.fence(self._clock.now)
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         self._ring.stamp(assignment, since_at)

@@ -46,15 +46,16 @@ class Certificates:
             ends["certificate"] = min(found)
         self.ends = ends
 
-    def problems(self, utc: float) -> Iterator[str]:
-        """A sentence for each that has ended, or will soon."""
-        for key, end in self.ends.items():
-            days = int((end - utc) // _DAY_S)
-            if end <= utc:
-                yield f"the file of mqtt.tls.{key} has expired: no broker will be joined anew"
-            elif end - utc < SOON_S:
-                when = "today" if days == 0 else "in 1 day" if days == 1 else f"in {days} days"
-                yield f"the file of mqtt.tls.{key} expires {when}"
+
+def expiry_problems(ends: Mapping[str, float], utc: float) -> Iterator[str]:
+    """A sentence for each that has ended, or will soon; `ends` as in `Certificates`."""
+    for key, end in ends.items():
+        days = int((end - utc) // _DAY_S)
+        if end <= utc:
+            yield f"the file of mqtt.tls.{key} has expired: no broker will be joined anew"
+        elif end - utc < SOON_S:
+            when = "today" if days == 0 else "in 1 day" if days == 1 else f"in {days} days"
+            yield f"the file of mqtt.tls.{key} expires {when}"
 
 
 def _ends(path: Path | None) -> list[float]:

@@ -57,18 +57,6 @@ class Health:
         return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How the station stands, one value for everybody who tells of it.
-
-    `problems` holds each reason of `ready`, and what else is not as it should be.
-    """
-
-    healthy: bool
-    ready: bool
-    problems: tuple[str, ...] = ()
-
-
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
     """Whether inference goes on wherever there is something to infer (`/healthz`)."""
     frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s

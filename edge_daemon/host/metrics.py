@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -49,10 +49,10 @@ class _Frames(Collector):
     """The series of the frames: each scrape is made of one value of the ledger's totals."""
 
     def __init__(self) -> None:
-        self.totals: Callable[[], Totals] = Totals
+        self.totals = Totals()
 
     def collect(self) -> Iterator[Metric]:
-        totals = self.totals()
+        totals = self.totals
         captured = CounterMetricFamily("edge_frames_captured", "Frames taken from the camera.")
         captured.add_metric([], totals.counts.captured)
         inspected = CounterMetricFamily(
@@ -130,10 +130,6 @@ class Metrics:
         )
         self._gpu = gauge("edge_gpu_memory_bytes", "Memory of the device.", ["kind"])
 
-    def follow(self, totals: Callable[[], Totals]) -> None:
-        """Where the frames are counted; asked at each scrape, on the thread that scrapes."""
-        self._frames.totals = totals
-
     # ------------------------------------------------------------------------ swaps
 
     def swap(self, outcome: str, code: str = "") -> None:
@@ -191,6 +187,10 @@ class Metrics:
         for kind, size in (("free", memory.free), ("used", memory.used), ("total", memory.total)):
             self._gpu.labels(kind).set(size)
 
-    def render(self) -> bytes:
-        """The text that Prometheus reads; its type is `CONTENT_TYPE`."""
+    def render(self, totals: Totals | None = None) -> bytes:
+        """The text that Prometheus reads; its type is `CONTENT_TYPE`.
+
+        `totals`: of the frames, counted at one moment; None before the first.
+        """
+        self._frames.totals = totals or Totals()
         return generate_latest(self._registry)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge_daemon.core.shares import Record
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, BundleRef, Judged
+from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged
 from edge_daemon.host.memory import FrameAddress
 
 
@@ -72,6 +72,10 @@ class Line(Protocol):
 
     def sampler(self) -> AbstractContextManager[Sampler]:
         """Copies of frames, for one proof."""
+        ...
+
+    def fence(self) -> Instant:
+        """This moment: no frame captured from now on is judged until `lift`."""
         ...
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:

@@ -30,7 +30,7 @@ OTHERS = ("journal.db-wal", "journal.recovering", "lock", "reserve", "scratch", 
 
 def started(device: Device) -> None:
     assert device.daemon is not None
-    counts = device.daemon.watched.ledger.counts
+    counts = device.daemon.frames.ledger.counts
     wait_until(lambda: counts().inspected > 5, "frames")
 
 
@@ -55,7 +55,7 @@ def test_the_line_runs_whatever_lies_there(name: str, damage: str) -> None:
         assert device.daemon is not None
         kept = broken(folder, name)
         assert kept or name not in NEVER_RIGHT
-        problems = " ".join(device.daemon.keeper.problems())
+        problems = " ".join(device.daemon.monitor.problems())
         assert (f"{name} " in problems) is bool(kept)
         device.daemon.stop()
         device.daemon = None
@@ -66,7 +66,7 @@ def test_the_line_runs_whatever_lies_there(name: str, damage: str) -> None:
         device.start()
         started(device)
         assert broken(folder, name) == kept
-        assert f"{name} " not in " ".join(device.daemon.keeper.problems())
+        assert f"{name} " not in " ".join(device.daemon.monitor.problems())
 
 
 def test_what_is_whole_is_left_alone() -> None:
@@ -80,5 +80,5 @@ def test_what_is_whole_is_left_alone() -> None:
         device.start()
         started(device)
         assert json.loads((folder / "bundles.json").read_bytes()) == seen
-        assert device.daemon.keeper.problems() == (BROKER_AWAY,)
+        assert device.daemon.monitor.problems() == (BROKER_AWAY,)
         assert not list(folder.glob("*.broken-*"))

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, REMOVED_AGAIN_S, KeptPictures
+from edge_daemon.app.problems import pictures_lost
+from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.collector import Tally
 from edge_daemon.host.metrics import Metrics
+from tests.sim.status import station
 
 
 @dataclass
@@ -31,14 +34,15 @@ class Desk:
     def __post_init__(self) -> None:
         self.pictures = KeptPictures(self.folder, self.tell, self.metrics)  # type: ignore[arg-type]
 
-    def tell(self, event: str, message: str) -> None:
-        self.told.append((event, message))
+    def tell(self, noticed: Noticed) -> None:
+        self.told.append((noticed.event, noticed.message))
 
     def look(self, at: float, **more: int) -> list[str]:
         added = {name: vars(self.folder.tally)[name] + count for name, count in more.items()}
         self.folder.tally = replace(self.folder.tally, **added)
-        self.pictures.look(Instant(at, at))
-        return list(self.pictures.problems())
+        now = Instant(at, at)
+        self.pictures.look(now)
+        return list(pictures_lost(station(now=now, pictures=self.pictures.lost)))
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.app.glance import slot_lines
-from edge_daemon.app.keeper import resident
+from edge_daemon.app.gauges import resident
+from edge_daemon.app.page import slot_lines
 from edge_daemon.control.view import model_state
 from edge_daemon.core.roles import Role
 from edge_daemon.core.state import State
@@ -17,7 +17,7 @@ def by_metrics(state: State) -> dict[str, Role]:
 
 
 def by_page(state: State) -> dict[str, Role]:
-    lines = slot_lines(state, {}, lambda _: 0)
+    lines = slot_lines(state, {}, {})
     return {line.name: line.role for line in lines if line.role is not None}
 
 

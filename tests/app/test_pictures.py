@@ -73,7 +73,7 @@ def test_no_frame_of_an_empty_picture_is_ok(
         assert ledger.verdicts() == {}
         assert set(ledger.reasons()) == {Reason.BAD_PICTURE}
         assert ledger.counts().balanced
-        assert f"the camera's picture {words}" in daemon.keeper.problems()
+        assert f"the camera's picture {words}" in daemon.monitor.problems()
         (event,) = events(device)
         assert (event["type"], event["reason"]) == ("picture_bad", "bad_picture")
         assert event["message"] == f"The camera's picture {words}."
@@ -144,7 +144,7 @@ def test_pictures_that_could_not_be_decoded_are_damaged_not_ok(tmp_path: Path) -
             wait_until(lambda: ledger.counts().captured > 200, "five rounds")  # noqa: B023
             assert ledger.counts().inspected > 100
             assert set(ledger.reasons()) == ({Reason.DAMAGED_PICTURE} if is_harmed else set())
-            told = [problem for problem in daemon.keeper.problems() if "picture" in problem]
+            told = [problem for problem in daemon.monitor.problems() if "picture" in problem]
             assert len(told) == is_harmed
             if is_harmed:
                 assert told[0].startswith("the camera's picture is damaged: ")

@@ -83,4 +83,4 @@ def test_a_station_without_its_camera_knows_that_its_model_answers() -> None:
         assert daemon is not None
         wait_until(lambda: daemon._probe.answered_at is not None, "an answer")
         assert daemon.frames.ledger.counts().captured == 0
-        assert daemon.watched.is_healthy()
+        assert daemon.monitor.health().good

@@ -35,7 +35,7 @@ def reloaded(device: Device, **groups: Any) -> Settings:
 def await_frames(device: Device) -> None:
     """Ten more frames are judged."""
     assert device.daemon is not None
-    counts = device.daemon.watched.ledger.counts
+    counts = device.daemon.frames.ledger.counts
     judged = counts().inspected
     wait_until(lambda: counts().inspected > judged + 10, "10 frames")
 
@@ -76,7 +76,7 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         make(device.config)
         _reload(daemon, device.config)
         assert daemon.settings is before
-        problem, away = daemon.keeper.problems()
+        problem, away = daemon.monitor.problems()
         assert problem.startswith("the settings file was not taken over")
         assert word in problem
         assert away == BROKER_AWAY  # nobody answers at its port
@@ -85,7 +85,7 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         device.config.rmdir() if device.config.is_dir() else device.config.unlink()
         device.config.write_text(good)
         _reload(daemon, device.config)
-        assert daemon.keeper.problems() == (BROKER_AWAY,)
+        assert daemon.monitor.problems() == (BROKER_AWAY,)
 
 
 def test_a_fault_of_our_own_ends_no_station_either() -> None:
@@ -95,7 +95,7 @@ def test_a_fault_of_our_own_ends_no_station_either() -> None:
         await_frames(device)
         nonsense: Any = 7
         _reload(device.daemon, nonsense)
-        assert "was not taken over" in device.daemon.keeper.problems()[0]
+        assert "was not taken over" in device.daemon.monitor.problems()[0]
         assert device.daemon.broken() is None
 
 
@@ -137,7 +137,7 @@ def test_what_is_revoked_goes_on_and_does_not_come_back() -> None:
         device.await_active(B1)
         weights = next((device.store / "bottle" / "1.0.0").glob("weights*"))
         with_models(device, revoked=[digest_of(weights)[0]])
-        problems = device.daemon.keeper.problems
+        problems = device.daemon.monitor.problems
         wait_until(lambda: any("not trusted any more" in each for each in problems()), "a problem")
         assert offered(device) == [B2]
         refused = dict(device.daemon.control.driver.state.refused)

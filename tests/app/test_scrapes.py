@@ -14,12 +14,14 @@ from dataclasses import replace
 
 import pytest
 
+from edge_daemon.app.monitor import Monitor
 from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.web.door import Rules
 from edge_daemon.web.server import Listen, StatusPage
 from tests.sim.house import House
+from tests.sim.status import StillStation
 
 SCRAPES = 10_000
 SCRAPES_BY_HTTP = 300
@@ -85,12 +87,12 @@ def is_of_one_moment(scrape: bytes) -> bool:
 
 def test_no_scrape_is_out_of_balance() -> None:
     """Ten thousand looks at a line that never stands still."""
-    ledger, metrics = Ledger(), Metrics()
-    metrics.follow(ledger.totals)
+    ledger = Ledger()
+    monitor = Monitor(StillStation(ledger), ledger, Metrics())
     captured = set()
     with under_load(ledger):
         for _ in range(SCRAPES):
-            scrape = metrics.render()
+            scrape = monitor.scrape()
             assert is_of_one_moment(scrape)
             captured.add(CAPTURED.findall(scrape)[0])
     assert len(captured) > SCRAPES / 10  # the line moved on between them
@@ -98,9 +100,9 @@ def test_no_scrape_is_out_of_balance() -> None:
 
 def test_no_scrape_by_http_is_out_of_balance() -> None:
     """As Prometheus sees it, on one connection."""
-    ledger, metrics = Ledger(), Metrics()
-    metrics.follow(ledger.totals)
-    sources = replace(House().sources(), metrics=metrics.render)
+    ledger = Ledger()
+    monitor = Monitor(StillStation(ledger), ledger, Metrics())
+    sources = replace(House().sources(), metrics=monitor.scrape)
     page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), sources)
     assert page.start()
     prometheus = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30.0)

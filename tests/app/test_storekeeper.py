@@ -25,7 +25,9 @@ def station(tmp_path: Path) -> Iterator[Station]:
 
 def keep(station: Station, quota_bytes: int | None) -> list[str]:
     """Look once, and say what is left."""
-    keeper = Storekeeper(station.store, quota_bytes, station.driver, station.desk)
+    keeper = Storekeeper(
+        station.store, quota_bytes, station.mailbox, station.driver, station.recorder
+    )
     keeper.look()
     station.ask("hold")  # the driver has come past it
     station.ask("release")

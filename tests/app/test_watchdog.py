@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.app.keeper import Keeper
+from edge_daemon.app.service_manager import ServiceManager
+from edge_daemon.app.status import Failing, FramesStatus
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.control.messages import Incoming
+from edge_daemon.frames.capture import CameraPhase
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.health import Signs
+from edge_daemon.host.systemd import Notifier
 from tests.sim.device import Device, wait_until
+from tests.sim.status import NOW, ONLINE, station
 
 B1 = "bottle@1.0.0"
 
@@ -47,7 +53,7 @@ def test_frames_that_no_model_may_judge_feed_it(manager: socket.socket) -> None:
         daemon = device.daemon
         assert daemon is not None
         body = json.dumps({"workOrder": "1", "productCode": "NEW", "status": "running"}).encode()
-        daemon.control.driver.post(
+        daemon.control.mailbox.put(
             OrderArrived(0, Incoming("mes/orders", body, SystemClock().now()))
         )
         wait_until(lambda: not daemon.control.driver.state.line.linked, "the unknown product")
@@ -61,13 +67,25 @@ def test_frames_that_no_model_may_judge_feed_it(manager: socket.socket) -> None:
 @pytest.mark.parametrize("is_healthy", [True, False])
 def test_only_a_healthy_line_feeds_it(manager: socket.socket, is_healthy: bool) -> None:
     """Frames come, a model is active, nothing is judged: the service manager hears no more."""
-    with Device(B1) as device:
-        device.await_active(B1)
-        daemon = device.daemon
-        assert daemon is not None
-        daemon.keeper.stop()
-        drain(manager)
-        watched = replace(daemon.watched, is_healthy=lambda: is_healthy)
-        told = (daemon.control.reporter, daemon._ground.metrics, daemon._notifier, SystemClock())
-        Keeper(watched, *told).look()
-        assert (b"WATCHDOG=1" in drain(manager)) is is_healthy
+    silent_s = 5.0 if is_healthy else 11.0
+    signs = Signs(NOW.at - silent_s, frame_at=NOW.at, has_active=True, camera_fault=None)
+    ServiceManager(Notifier.from_environ(os.environ)).hear(station(signs=signs))
+    assert (b"WATCHDOG=1" in drain(manager)) is is_healthy
+
+
+def test_it_hears_ready_once_and_then_how_the_line_runs(manager: socket.socket) -> None:
+    """Not before frames are counted; the first problem stands beside the status line."""
+    service = ServiceManager(Notifier.from_environ(os.environ))
+    for frames in (FramesStatus(), FramesStatus(is_open=True), FramesStatus(is_open=True)):
+        service.hear(station(frames=frames, failing=Failing(3, "It failed.")))
+    line = "STATUS=bottle@1.0.0, 0 fps, camera online, broker online"
+    amiss = f"{line}; the model failed at 3 frames in the last minute: It failed."
+    said = [each.decode() for each in drain(manager) if each != b"WATCHDOG=1"]
+    assert said == [amiss, f"READY=1\n{line}", amiss]
+
+
+def test_a_camera_that_is_away_does_not_hold_it_up(manager: socket.socket) -> None:
+    """The station is up, and waits for its camera."""
+    away = replace(ONLINE, state=CameraPhase.LOST)
+    ServiceManager(Notifier.from_environ(os.environ)).hear(station(camera=away))
+    assert drain(manager)[0].startswith(b"READY=1")

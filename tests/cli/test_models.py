@@ -191,7 +191,7 @@ def test_a_stopped_daemon_is_changed_as_a_running_one(still: Device) -> None:
         (("quarantine", B2, "--reason", "blurred"), "blurred"),
         (("unquarantine", B2), None),
     ):
-        running, _ = step(running, QuarantineChanged(bad, reason), Instant(0.0, 0.0))
+        running, *_ = step(running, QuarantineChanged(bad, reason), Instant(0.0, 0.0))
         assert run(still, "models", *words)[0] == 0
         with contextlib.closing(Journal.open(folder)) as journal:
             assert decode_durable(journal.state()) == running.durable

@@ -92,11 +92,11 @@ def test_an_order_that_names_its_id_alone_is_read_with_what_the_station_was_told
         code, output = tried(device, {**by_id, "workOrder": "WO-8"})
         assert (code, "running station only" in output) == (1, False)
         assert device.daemon is not None
-        assert not any(TOPIC in problem for problem in device.daemon.keeper.problems())
+        assert not any(TOPIC in problem for problem in device.daemon.monitor.problems())
         with Client.of(device.config) as mes:
             mes.publish(TOPIC, b"{")
-        keeper = device.daemon.keeper
-        wait_until(lambda: any(TOPIC in it for it in keeper.problems()), "the problem in health")
+        monitor = device.daemon.monitor
+        wait_until(lambda: any(TOPIC in it for it in monitor.problems()), "the problem in health")
         device.stop()
         code, output = tried(device, by_id, "--json")
         order = json.loads(output)["orders"][0]

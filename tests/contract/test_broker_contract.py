@@ -39,8 +39,8 @@ def states(seen: list[Packet]) -> list[str]:
 def test_it_says_online_and_stopped_and_keeps_both(bench: Bench) -> None:
     """A retained status tells late readers too; a clean stop is not an outage."""
     seen = bench.watch(TOPICS.status)
-    session = bench.session(Crew())
-    session.start()
+    session = bench.session()
+    session.start(Crew().handlers())
     wait_for(lambda: states(seen) == ["online"], "the word online")
     session.stop()
     wait_for(lambda: states(seen) == ["online", "stopped"], "the word stopped")
@@ -54,8 +54,8 @@ def test_a_torn_connection_is_told_by_the_last_will_and_mended(bench: Bench) -> 
     """offline comes from the broker; then the session is back and everything is born again."""
     crew = Crew()
     seen = bench.watch(TOPICS.status)
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: states(seen) == ["online"], "the word online")
     bench.cut()
     wait_for(lambda: states(seen) == ["online", "offline", "online"], "offline, then online")
@@ -67,7 +67,7 @@ def test_a_torn_connection_is_told_by_the_last_will_and_mended(bench: Bench) -> 
 def test_a_request_arrives_with_everything_it_carries(bench: Bench) -> None:
     """The verb, the bytes, when it came, where to answer and until when it is good."""
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(
         swap(b'{"id":"1"}', response_topic="ops/kim", correlation=b"\x01\xff", message_expiry_s=60)
@@ -87,9 +87,9 @@ def test_a_request_arrives_with_everything_it_carries(bench: Bench) -> None:
 def test_an_answer_goes_to_both_addresses(bench: Bench) -> None:
     """`response/<verb>` always; the Response Topic with its Correlation Data where given."""
     crew = Crew()
-    session = bench.session(crew)
+    session = bench.session()
     fixed, own = bench.watch(TOPICS.response("swap")), bench.watch("ops/kim")
-    session.start()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     session.respond("swap", b"1", ReplyTo("ops/kim", b"c-1"))
     session.respond("swap", b"2", ReplyTo())
@@ -110,7 +110,7 @@ def test_a_retained_request_is_never_taken_for_a_fresh_one(bench: Bench) -> None
     """
     crew = Crew()
     bench.publish(swap(b"stored", retain=True))
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(swap(b"live", retain=True))
     bench.publish(swap(b"fresh"))
@@ -124,14 +124,14 @@ def test_a_retained_request_is_never_taken_for_a_fresh_one(bench: Bench) -> None
 
 def test_a_request_sent_while_the_daemon_is_away_arrives(bench: Bench) -> None:
     """The session outlives the daemon: nothing that was acknowledged to ops is lost."""
-    first = bench.session(Crew())
-    first.start()
+    first = bench.session()
+    first.start(Crew().handlers())
     wait_for(lambda: first.online, "the connection")
     first.stop()
     for number in range(3):
         bench.publish(swap(b"%d" % number))
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: len(crew.requests) == 3, "what was sent meanwhile")
     assert crew.payloads() == [b"0", b"1", b"2"]
 
@@ -139,8 +139,8 @@ def test_a_request_sent_while_the_daemon_is_away_arrives(bench: Bench) -> None:
 def test_a_request_that_was_not_acknowledged_comes_again(bench: Bench) -> None:
     """Before the journal has it the broker keeps it; afterwards it does not."""
     crew = Crew(acknowledges=False)
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(swap(b"safe"))
     bench.publish(swap(b"kept"))
@@ -158,8 +158,8 @@ def test_a_request_that_was_not_acknowledged_comes_again(bench: Bench) -> None:
 def test_acknowledgements_keep_the_order_of_arrival(bench: Bench) -> None:
     """What is done early waits for what came before it; brokers part from who does otherwise."""
     crew = Crew(acknowledges=False)
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     for number in range(4):
         bench.publish(swap(b"%d" % number))
@@ -180,9 +180,9 @@ def test_acknowledgements_keep_the_order_of_arrival(bench: Bench) -> None:
 def test_messages_keep_their_order(bench: Bench) -> None:
     """Results are read in the order of their frames."""
     crew = Crew()
-    session = bench.session(crew)
+    session = bench.session()
     seen = bench.watch(TOPICS.result)
-    session.start()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     for number in range(200):
         assert session.publish(TOPICS.result, b"%d" % number) is not None
@@ -193,8 +193,8 @@ def test_messages_keep_their_order(bench: Bench) -> None:
 def test_a_handler_that_fails_once_is_given_the_request_again(bench: Bench) -> None:
     """A disk that was full for a moment costs no request."""
     crew = Crew(raises=[OSError("planted")])
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(swap(b"unlucky"))
     wait_for(lambda: crew.payloads() == [b"unlucky"], "the request, the second time")
@@ -204,8 +204,8 @@ def test_a_handler_that_fails_once_is_given_the_request_again(bench: Bench) -> N
 def test_a_handler_that_keeps_failing_stops_nothing(bench: Bench) -> None:
     """The request is given up after its second failure, and the next one is heard."""
     crew = Crew(raises=[RuntimeError("planted"), RuntimeError("planted again")])
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(swap(b"poison"))
     wait_for(lambda: not crew.raises, "the second failure")
@@ -213,7 +213,7 @@ def test_a_handler_that_keeps_failing_stops_nothing(bench: Bench) -> None:
     wait_for(lambda: crew.payloads() == [b"next"], "the next request")
     session.stop()
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.births, "the birth of the next daemon")
     bench.publish(swap(b"end"))
     wait_for(lambda: crew.payloads() == [b"end"], "the end")
@@ -226,7 +226,7 @@ def test_a_birth_that_raises_stops_nothing(bench: Bench) -> None:
         raise RuntimeError("planted")
 
     crew = Crew(on_birth=fail)
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     bench.publish(swap(b"heard"))
     wait_for(lambda: crew.payloads() == [b"heard"], "the request")
@@ -235,13 +235,13 @@ def test_a_birth_that_raises_stops_nothing(bench: Bench) -> None:
 def test_a_broker_that_restarts_finds_everything_again(bench: Bench) -> None:
     """The session comes back by itself, subscribes and publishes the retained state anew."""
     crew = Crew()
-    session = bench.session(crew)
+    session = bench.session()
 
     def publish_state() -> None:
         session.publish(TOPICS.model_state, b"%d" % crew.births, qos=1, retain=True)
 
     crew.on_birth = publish_state
-    session.start()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births == 1, "the birth")
     bench.restart()
     wait_for(lambda: crew.births >= 2, "the birth after the restart")
@@ -255,7 +255,7 @@ def test_a_broker_that_restarts_finds_everything_again(bench: Bench) -> None:
 def test_orders_come_with_the_place_of_their_source(bench: Bench) -> None:
     """The first filter of the configuration that matches says how the payload is read."""
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     for topic in ("mes/line3/orders", "erp/a/b/c", "mes/line3/other", "erp/last"):
         bench.publish(Packet(topic, topic.encode(), 1))
@@ -271,7 +271,7 @@ def test_a_retained_order_is_read_at_the_start(bench: Bench) -> None:
     """A MES that retains its order tells a new daemon what is being made."""
     bench.publish(Packet("mes/line3/orders", b"running", 1, retain=True))
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: crew.orders, "the retained order")
     assert crew.orders[0][1].payload == b"running"
     bench.publish(Packet("mes/line3/orders", b"", 1, retain=True))
@@ -282,8 +282,8 @@ def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Bench) 
     topic = "mes/line3/orders"
     bench.publish(Packet(topic, b"kept", 1, retain=True))
     crew = Crew()
-    session = bench.session(crew)
-    session.start()
+    session = bench.session()
+    session.start(crew.handlers())
     wait_for(lambda: crew.orders, "the kept order")
     bench.publish(Packet(topic, b"live", 1, retain=True))
     wait_for(lambda: len(crew.orders) == 2, "the live order")
@@ -304,14 +304,14 @@ def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Bench) 
 def test_what_waited_comes_before_what_the_broker_keeps(bench: Bench) -> None:
     """Both are the same message here: the one that waited is an arrival, the kept one is not."""
     topic = "mes/line3/orders"
-    first = bench.session(Crew())
-    first.start()
+    first = bench.session()
+    first.start(Crew().handlers())
     wait_for(lambda: first.online, "the connection")
     first.stop()
     bench.publish(Packet(topic, b"running", 1, retain=True))
     bench.publish(Packet(topic, b"later", 1))
     crew = Crew()
-    bench.session(crew).start()
+    bench.session().start(crew.handlers())
     wait_for(lambda: len(crew.orders) >= 2 and crew.births, "what waited")
     bench.publish(Packet(topic, b"last", 1))
     wait_for(lambda: crew.orders[-1][1].payload == b"last", "the last order")
@@ -324,10 +324,10 @@ def test_what_waited_comes_before_what_the_broker_keeps(bench: Bench) -> None:
 def test_the_fate_of_a_message_is_told(bench: Bench) -> None:
     """DELIVERED means that the broker said so: only then may a durable row go."""
     crew = Crew()
-    session = bench.session(crew)
+    session = bench.session()
     assert session.publish(TOPICS.model_event, b"early", qos=1) is None
     assert session.lost == 1
-    session.start()
+    session.start(crew.handlers())
     wait_for(lambda: crew.births, "the birth")
     sent = session.publish(TOPICS.model_event, b"now", qos=1)
     assert sent is not None

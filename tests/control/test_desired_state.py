@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.control.arrivals import RequestArrived
 from edge_daemon.control.desired_state import DesiredState, Pace, Surroundings
 from edge_daemon.control.reporter import stock
 from edge_daemon.core.events import LinksChanged
@@ -56,11 +55,11 @@ def following(station: Station, mount: Path, pace: Pace = EVENTS_ONLY) -> Iterat
         station.clock,
         lambda: station.driver.state,
         station.journal.find_request,
-        lambda verb, incoming: station.driver.post(RequestArrived(verb, incoming)),
+        station.mailbox.put_request,
     )
     following = DesiredState(mount / NAME, station.folder / "state", surroundings, pace)
     following.start()
-    station.driver.call(following.begin)
+    station.mailbox.call(following.begin)
     try:
         yield following
     finally:
@@ -185,7 +184,7 @@ def test_new_links_count_for_the_file_too(tmp_path: Path, mount: Path, flip: Fli
         station.run()
         with following(station, mount) as desired:
             station.until(lambda: any("BTL-2" in each for each in desired.remarks()))
-            station.driver.post(LinksChanged((*station.plan.links, ("BTL-2", "bottle"))))
+            station.mailbox.put(LinksChanged((*station.plan.links, ("BTL-2", "bottle"))))
             station.until(lambda: ("BTL-2", "bottle") in station.driver.state.links)
             flip("models: {BTL-2: bottle@2.0.0}\nreason: linked now")
             station.until_active("bottle@2.0.0")
@@ -199,7 +198,7 @@ def test_a_model_may_come_after_the_file(tmp_path: Path, mount: Path, flip: Flip
         with following(station, mount) as desired:
             station.until(lambda: any("not in the store" in each for each in desired.remarks()))
             make_bundle(tmp_path / "store", "bottle@3.0.0", golden=1)
-            station.driver.post(stock(station.store.offer()))
+            station.mailbox.put(stock(station.store.offer()))
             station.until_active("bottle@3.0.0")
 
 

@@ -47,7 +47,7 @@ def test_no_answer_to_a_hostile_bundle_names_a_folder(station: Station) -> None:
     for number, (break_it, _) in enumerate(CASES.values()):
         break_it(make_bundle(station.folder / "store", f"part{number}@1.0.0"))
     offer = station.store.offer()
-    station.driver.post(stock(offer))
+    station.mailbox.put(stock(offer))
     for number in range(len(CASES)):
         outcome = station.ask("swap", model=f"part{number}@1.0.0")
         assert outcome["status"] == "rejected", (list(CASES)[number], outcome)
@@ -64,7 +64,7 @@ def test_whatever_a_load_says_no_folder_leaves_the_box(
 ) -> None:
     """The one boundary: where an error becomes the refusal that is told."""
     make_bundle(station.folder / "store", "bottle@2.0.0", golden=1)
-    station.driver.post(stock(station.store.offer()))
+    station.mailbox.put(stock(station.store.offer()))
     said = RAW.replace("{folder}", str(station.folder))
     station.script.load_errors[BundleRef.parse("bottle@2.0.0")] = kind(said, hint=said)
     outcome = station.ask("swap", model="bottle@2.0.0")

@@ -80,18 +80,20 @@ def rows_of(count: int) -> Rows:
     return rows
 
 
+NOBODY = Handlers(lambda *_: None, lambda *_: None)
+
+
 def test_rows_wait_for_the_broker_and_go_in_order() -> None:
     """While it is away nothing is lost; when it is back everything comes, oldest first."""
     broker = SimBroker()
     spec = SessionSpec(MqttSettings(), TOPICS, "cam1")
-    handlers = Handlers(lambda *_: None, lambda *_: None)
-    session = SimSession(broker, spec, handlers, SystemClock())
+    session = SimSession(broker, spec, SystemClock())
     seen = broker.watch(TOPICS.model_event)
     rows = rows_of(100)
     outbox = Outbox(rows, session)
     drain(outbox)
     assert (seen, len(rows.rows)) == ([], 100)
-    session.start()
+    session.start(NOBODY)
     drain(outbox)
     assert [packet.payload for packet in seen] == [b"%d" % number for number in range(100)]
     assert rows.rows == []
@@ -100,13 +102,8 @@ def test_rows_wait_for_the_broker_and_go_in_order() -> None:
 def test_an_answer_is_a_row_for_each_address_with_its_correlation() -> None:
     """What the journal stores is enough to answer after a restart."""
     broker = SimBroker()
-    session = SimSession(
-        broker,
-        SessionSpec(MqttSettings(), TOPICS, "cam1"),
-        Handlers(lambda *_: None, lambda *_: None),
-        SystemClock(),
-    )
-    session.start()
+    session = SimSession(broker, SessionSpec(MqttSettings(), TOPICS, "cam1"), SystemClock())
+    session.start(NOBODY)
     seen = broker.watch("#")
     rows = Rows()
     for topic, properties in response_rows(TOPICS, "swap", ReplyTo("ops/kim", b"\x01\xff")):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.payloads import CameraStatus, Info, ModelState
+from edge_daemon.control.payloads import CameraStatus, Info
 from edge_daemon.control.reporter import HEALTH_S, Reporter, Vitals, available
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.state import Durable, State
@@ -50,7 +50,6 @@ class Bench:
             self.carrier,  # type: ignore[arg-type]
             TOPICS,
             INFO,
-            ModelState,
         )
 
     def health(self, at: float, *problems: str) -> None:

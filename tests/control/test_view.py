@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.view import model_state
-from edge_daemon.core.actions import AskCutover, Prepare, Restore, Verify
+from edge_daemon.core.effects import AskCutover, Prepare, Restore, Verify
 from edge_daemon.core.events import (
     BundleProven,
     BundleVerified,
@@ -40,8 +40,8 @@ class Told:
         """An event, and what its actions lead to."""
         now = Instant(float(self.second), float(self.second))
         self.second += 1
-        self.state, actions = step(self.state, event, now)
-        for action in actions:
+        self.state, effects, _ = step(self.state, event, now)
+        for action in effects:
             if isinstance(action, (Prepare, Restore)):
                 self.tell(BundleProven(action.token))
             elif isinstance(action, Verify):

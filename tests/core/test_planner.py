@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.actions import (
-    Action,
-    Announce,
-    AskCutover,
-    Prepare,
-    Reply,
-    Restore,
-    Stamp,
-    Verify,
-)
+from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Stamp, Verify
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -31,6 +22,7 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.health import CALM_S
 from edge_daemon.core.planner import RETRY_S, step
+from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
     AtNextOrder,
@@ -55,20 +47,21 @@ class Tale:
 
     def __init__(self, slots: int = 2, durable: Durable | None = None) -> None:
         self.state: State = start_state(slots, durable or Durable())
-        self.actions: tuple[Action, ...] = ()
+        self.effects: tuple[Effect, ...] = ()
+        self.records: tuple[Record, ...] = ()
         self.tell(Started())
 
     def tell(self, event: Event, at: float = 0.0) -> Tale:
-        self.state, self.actions = step(self.state, event, Instant(at, at))
+        self.state, self.effects, self.records = step(self.state, event, Instant(at, at))
         return self
 
     def proven(self) -> Tale:
         """The bundle that is being prepared passes."""
-        job = next(a for a in self.actions if isinstance(a, (Prepare, Restore)))
+        job = next(a for a in self.effects if isinstance(a, (Prepare, Restore)))
         return self.tell(BundleProven(job.token))
 
     def crossed(self, frame: int = 1) -> Tale:
-        ask = next(a for a in self.actions if isinstance(a, AskCutover))
+        ask = next(a for a in self.effects if isinstance(a, AskCutover))
         return self.tell(CutoverDone(ask.token, frame))
 
     def running(self) -> Tale:
@@ -83,7 +76,7 @@ class Tale:
         return str(self.state.active_bundle.ref) if self.state.active_bundle else ""
 
     def announced(self) -> list[str]:
-        return [a.event for a in self.actions if isinstance(a, Announce)]
+        return [a.event for a in self.records if isinstance(a, Announce)]
 
 
 def running(product: str) -> OrderReceived:
@@ -91,7 +84,7 @@ def running(product: str) -> OrderReceived:
 
 
 def prepared(tale: Tale) -> list[Known]:
-    return [action.target for action in tale.actions if isinstance(action, Prepare)]
+    return [action.target for action in tale.effects if isinstance(action, Prepare)]
 
 
 def swap(model: str, number: int = 1) -> RequestReceived:
@@ -138,10 +131,10 @@ def test_a_rollback_may_be_asked_for_before_anything_judges() -> None:
     """The power was away, and somebody presses the button before the model is back: it is known
     which one judged last, and which was confirmed before it."""
     tale = Tale(durable=Tale().running().swapped().state.durable)
-    start = tale.actions
+    start = tale.effects
     tale.tell(RequestReceived(Request("r", Verb.ROLLBACK)))
-    assert [a.status for a in tale.actions if isinstance(a, Reply)] == [Status.ACCEPTED]
-    tale.actions = (*start, *tale.actions)
+    assert [a.status for a in tale.records if isinstance(a, Reply)] == [Status.ACCEPTED]
+    tale.effects = (*start, *tale.effects)
     tale.proven().crossed()
     assert tale.active == "b@2"
     tale.proven().crossed()
@@ -181,7 +174,7 @@ def test_an_announced_order_is_prepared_though_nothing_fit_is_active() -> None:
     """The versions of one name are bad or must wait; the next order's model needs neither."""
     tale = Tale()
     for refusal in (GATE, BOX):
-        job = next(a for a in tale.actions if isinstance(a, Prepare))
+        job = next(a for a in tale.effects if isinstance(a, Prepare))
         tale.tell(BundleRefused(job.token, refusal))
     tale.tell(OrderReceived(JobOrder("Q", OrderState.DISPATCHED, NOW, id="wo")))
     assert prepared(tale) == [C1]
@@ -220,7 +213,7 @@ def test_a_worker_lost_over_and_over_on_trial_condemns_the_version() -> None:
     tale = Tale().running().swapped()
     for _ in range(TRIES - 1):
         tale.tell(SlotLost(tale.state.slot(str(tale.state.active)).token, "killed"))
-        assert any(isinstance(a, Restore) for a in tale.actions)
+        assert any(isinstance(a, Restore) for a in tale.effects)
         tale.proven()
     tale.tell(SlotLost(tale.state.slot(str(tale.state.active)).token, "killed"))
     assert "trial_failed" in tale.announced()
@@ -247,7 +240,7 @@ def revoked(tale: Tale, bundle: Known) -> Tale:
 
 
 def outcomes(tale: Tale) -> list[tuple[str, str]]:
-    replies = [action for action in tale.actions if isinstance(action, Reply)]
+    replies = [action for action in tale.records if isinstance(action, Reply)]
     return [(r.status.value, str(r.refusal.code) if r.refusal else "") for r in replies]
 
 
@@ -265,9 +258,9 @@ def test_what_waits_for_its_time_does_not_judge_once_it_is_revoked() -> None:
 def test_what_is_revoked_while_it_is_proven_does_not_judge() -> None:
     """Its key was good when the job began."""
     tale = Tale().running().tell(swap("b@2"))
-    jobs = tale.actions
+    jobs = tale.effects
     revoked(tale, B2)
-    tale.actions = jobs
+    tale.effects = jobs
     assert outcomes(tale.proven()) == [("rejected", "not_trusted")]
     assert tale.active == "b@1"
 
@@ -285,14 +278,14 @@ def test_nobody_goes_back_to_what_was_revoked() -> None:
 def test_what_failed_for_this_boxs_sake_is_tried_again_later() -> None:
     """After a while, not at once and not never."""
     tale = Tale(1)
-    job = next(a for a in tale.actions if isinstance(a, Prepare))
+    job = next(a for a in tale.effects if isinstance(a, Prepare))
     tale.state = replace(tale.state, available=(B1,))
     tale.tell(BundleRefused(job.token, BOX))
     assert tale.state.op is None
     tale.tell(TimePassed(), at=RETRY_S - 1)
     assert tale.state.op is None
     tale.tell(TimePassed(), at=RETRY_S)
-    assert any(isinstance(a, Prepare) for a in tale.actions)
+    assert any(isinstance(a, Prepare) for a in tale.effects)
 
 
 def test_an_announced_order_is_prepared_once_and_not_while_held() -> None:
@@ -302,14 +295,15 @@ def test_an_announced_order_is_prepared_once_and_not_while_held() -> None:
     assert tale.state.op is not None
     assert tale.state.op.kind is Kind.PREFETCH
     held = Tale().running().tell(RequestReceived(Request("h", Verb.HOLD)))
-    assert held.tell(OrderReceived(order)).actions == ()
+    held.tell(OrderReceived(order))
+    assert (held.effects, held.records) == ((), ())
 
 
 def test_an_order_is_stamped_from_its_arrival_on() -> None:
     """The boundary is the moment it came in, however late the planner hears of it."""
     tale = Tale().running()
     tale.tell(OrderReceived(JobOrder("Q", OrderState.RUNNING, Instant(7.0, 7.0), "wo")), at=9.0)
-    stamp = next(a for a in tale.actions if isinstance(a, Stamp))
+    stamp = next(a for a in tale.effects if isinstance(a, Stamp))
     assert stamp.since_at == 7.0
     assert (stamp.assignment.requires, stamp.assignment.job_order) == ("c", "wo")
 
@@ -320,7 +314,7 @@ def test_the_same_order_said_twice_is_one() -> None:
     tale = Tale().running().tell(event)
     before = tale.state
     assert tale.tell(event).state == before
-    assert tale.actions == ()
+    assert (tale.effects, tale.records) == ((), ())
 
 
 def test_a_late_judgement_of_another_trial_changes_nothing() -> None:
@@ -347,7 +341,7 @@ def test_an_order_that_wakes_a_swap_answers_the_request_that_waited() -> None:
     tale.tell(running("Q"))
     tale.tell(RequestReceived(Request("waits", Verb.PREPARE, ModelChoice("b", "2"))))
     tale.tell(running("P"))
-    ended = [(a.request.id, a.status) for a in tale.actions if isinstance(a, Reply)]
+    ended = [(a.request.id, a.status) for a in tale.records if isinstance(a, Reply)]
     assert ("waits", Status.SUPERSEDED) in ended
 
 
@@ -379,7 +373,7 @@ def test_a_version_that_is_broken_on_disk_does_not_hide_the_one_before_it() -> N
     """The newest of a name that was never judged by is refused: the next older one is tried."""
     newer = Known(BundleRef("c", "2"), "c@2")
     tale = Tale(1).running().tell(StoreChanged((B1, B2, C1, newer))).tell(running("Q"))
-    check = next(a for a in tale.actions if isinstance(a, Verify))
+    check = next(a for a in tale.effects if isinstance(a, Verify))
     assert check.target == newer
     tale.tell(BundleRefused(check.token, Refusal(Code.DIGEST_MISMATCH, "other bytes")))
-    assert [a.target for a in tale.actions if isinstance(a, Verify)] == [C1]
+    assert [a.target for a in tale.effects if isinstance(a, Verify)] == [C1]

@@ -16,14 +16,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from edge_daemon.core.actions import (
-    Action,
-    AskCutover,
-    Free,
-    PassOver,
-    Stamp,
-    Withdraw,
-)
+from edge_daemon.core.effects import AskCutover, Effect, Free, PassOver, Stamp, Withdraw
 from edge_daemon.core.events import (
     BundleProven,
     CutoverDone,
@@ -127,7 +120,7 @@ class Line:
         self.slots[name].load(order, 1.0)
         self.crossing.ready(name, token)
 
-    def perform(self, action: Action) -> None:
+    def perform(self, action: Effect) -> None:
         if isinstance(action, AskCutover):
             self._ask(action)
         elif isinstance(action, Withdraw):
@@ -177,11 +170,11 @@ class Lives(RuleBasedStateMachine):
         return Line(tuple(slot.name for slot in self.world.state.slots), self.clock)
 
     def feed(self, event: Event) -> None:
-        """One step, its actions, and what the line has to say to them."""
+        """One step, its effects, and what the line has to say to them."""
         now = self.clock.now()
-        _, actions = step(self.world.state, event, now)
+        _, effects, _ = step(self.world.state, event, now)
         self.world = apply(self.world, event, now)
-        for action in actions:
+        for action in effects:
             self.line.perform(action)
         while self.line.told:
             self.feed(self.line.told.popleft())

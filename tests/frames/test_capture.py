@@ -85,11 +85,10 @@ class Station:
             self.source.make,
             self.ring,
             now or SystemClock().now,
-            self.reports,
             replace(patience, chance=lambda: 1.0),
             picture,
         )
-        self._capture.start()
+        self._capture.start(self.reports)
         return self._capture
 
     def take(self) -> tuple[Captured, int]:

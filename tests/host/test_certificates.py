@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.values import Instant
-from edge_daemon.host.certificates import AGAIN_S, Certificates
+from edge_daemon.host.certificates import AGAIN_S, Certificates, expiry_problems
 from tests.sim.certificates import pem
 
 DAY_S = 86_400.0
@@ -16,7 +16,7 @@ NOW = 1_795_000_000.0
 
 def told(certificates: Certificates, at: float = 0.0) -> list[str]:
     certificates.look(Instant(at, NOW))
-    return list(certificates.problems(NOW))
+    return list(expiry_problems(certificates.ends, NOW))
 
 
 @pytest.mark.parametrize(

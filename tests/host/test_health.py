@@ -66,6 +66,7 @@ def test_in_brief_no_reason_has_its_details() -> None:
 
 def test_a_missing_model_is_no_excuse() -> None:
     """Frames without any model are a fault; frames of an unknown product are not."""
+
     assert {
         Reason.UNKNOWN_PRODUCT,
         Reason.CHANGEOVER,

@@ -37,8 +37,8 @@ def spec_for(host: str, port: int, protocol: int = 5) -> SessionSpec:
 
 @contextmanager
 def session_by(spec: SessionSpec, crew: Crew, clock: Clock) -> Iterator[Session]:
-    session = Session(spec, crew.handlers(), clock, random.Random(1))
-    session.start()
+    session = Session(spec, clock, random.Random(1))
+    session.start(crew.handlers())
     try:
         yield session
     finally:

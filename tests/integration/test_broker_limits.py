@@ -88,7 +88,7 @@ def test_a_broker_that_hangs_up_on_a_large_offer_gets_a_smaller_one(
         results = len(mill.ear.results)
         mill.ear.until(lambda: len(mill.ear.results) > results + 20)
         assert hang_ups(narrow) <= 4
-        (problem,) = daemon.keeper.problems()
+        (problem,) = daemon.monitor.problems()
         assert f"{ROOT}/model/available of 15" in problem
     assert "outbox_row_refused" not in capfd.readouterr().out
 

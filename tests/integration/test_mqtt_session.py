@@ -44,8 +44,8 @@ def session_to(
 ) -> Iterator[Session]:
     made = MqttSettings.model_validate({"host": host, "port": port, **settings})
     spec = SessionSpec(made, TOPICS, "cam1", filters)
-    session = Session(spec, crew.handlers(), SystemClock(), random.Random(1))
-    session.start()
+    session = Session(spec, SystemClock(), random.Random(1))
+    session.start(crew.handlers())
     try:
         yield session
     finally:
@@ -256,8 +256,8 @@ def test_a_message_of_200_mb_costs_no_memory_and_no_connection(topic: str) -> No
     with HostileBroker(CONNACK, SUBACK) as broker:
         made = MqttSettings(host=broker.host, port=broker.port, protocol=4)
         spec = SessionSpec(made, TOPICS, "cam1", ("mes/orders",))
-        session = Session(spec, crew.handlers(), SystemClock(), random.Random(1))
-        session.start()
+        session = Session(spec, SystemClock(), random.Random(1))
+        session.start(crew.handlers())
         wait_for(lambda: crew.births == 1, "the birth")
         before, most = resident_bytes(), 0
         broker.connections[0].sendall(publish_packet(topic, 200 * len(chunk), 1))

@@ -55,12 +55,11 @@ class Station:
             lambda: open_camera(self.settings),
             self.ring,
             SystemClock().now,
-            self,
             Patience(
                 open_timeout_s=5.0, read_timeout_s=1.0, first_retry_s=0.05, longest_retry_s=0.2
             ),
         )
-        self.capture.start()
+        self.capture.start(self)
 
     def camera_up(self, shape: FrameShape, fps: float | None) -> None:
         self.told.put(("up", shape))

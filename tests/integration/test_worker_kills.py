@@ -45,7 +45,7 @@ def events(mill: Mill, kind: str) -> int:
 
 
 def slot_of_previous(daemon: Daemon) -> str | None:
-    previous = daemon.control.desk.model_state.previous
+    previous = daemon.control.reporter.model_state.previous
     assert previous is not None
     return previous.slot
 

@@ -127,12 +127,9 @@ class SimSession:
     `has_room` False makes QoS 0 messages be dropped and counted, as a stalled socket does.
     """
 
-    def __init__(
-        self, broker: SimBroker, spec: SessionSpec, handlers: Handlers, clock: Clock
-    ) -> None:
+    def __init__(self, broker: SimBroker, spec: SessionSpec, clock: Clock) -> None:
         self._broker = broker
         self._spec = spec
-        self._handlers = handlers
         self._clock = clock
         self._unacknowledged: list[_Unacknowledged] = []
         self._failed: set[int] = set()
@@ -141,7 +138,8 @@ class SimSession:
         self.lost = 0
         self.failures: list[Exception] = []
 
-    def start(self) -> None:
+    def start(self, handlers: Handlers) -> None:
+        self._handlers = handlers
         self.resume()
 
     def alive(self) -> bool:

@@ -91,7 +91,7 @@ class Bench(Protocol):
     is_v5: bool
     knows_retained: bool
 
-    def session(self, crew: Crew) -> AnySession: ...
+    def session(self) -> AnySession: ...
     def publish(self, packet: Packet) -> None: ...
     def watch(self, topic_filter: str) -> list[Packet]: ...
     def cut(self) -> None: ...
@@ -107,9 +107,9 @@ class SimBench:
         self._broker = SimBroker()
         self._sessions: list[SimSession] = []
 
-    def session(self, crew: Crew) -> SimSession:
+    def session(self) -> SimSession:
         spec = SessionSpec(MqttSettings(), TOPICS, "cam1", ORDERS)
-        session = SimSession(self._broker, spec, crew.handlers(), SystemClock())
+        session = SimSession(self._broker, spec, SystemClock())
         self._sessions.append(session)
         return session
 
@@ -154,12 +154,12 @@ class RealBench:
         self._strangers: list[paho.Client] = []
         self._speaker = self._stranger()
 
-    def session(self, crew: Crew) -> Session:
+    def session(self) -> Session:
         settings = MqttSettings(
             host=self._relay.host, port=self._relay.port, protocol=self._protocol
         )
         spec = SessionSpec(settings, TOPICS, "cam1", ORDERS)
-        session = Session(spec, crew.handlers(), SystemClock(), random.Random(1))
+        session = Session(spec, SystemClock(), random.Random(1))
         self._sessions.append(session)
         return session
 

@@ -125,7 +125,7 @@ class Device:
     @property
     def active(self) -> str | None:
         assert self.daemon is not None
-        model = self.daemon.control.desk.model_state.active
+        model = self.daemon.control.reporter.model_state.active
         return model.model if model else None
 
     def await_active(self, ref: str, *, online: bool = False) -> None:

@@ -40,11 +40,9 @@ def outage(count: int, cuts: int = 3) -> str:
         relay = Relay(broker.host, broker.port)
         settings = MqttSettings(host=relay.host, port=relay.port)
         spec = SessionSpec(settings, topics, "line3-cam1")
-        outbox: Outbox
-        handlers = Handlers(lambda *_: None, lambda *_: None, lambda: outbox.wake())  # noqa: PLW0108 - comes later
-        session = Session(spec, handlers, SystemClock(), Random(1))
+        session = Session(spec, SystemClock(), Random(1))
         outbox = Outbox(journal, session)
-        session.start()
+        session.start(Handlers(lambda *_: None, lambda *_: None, outbox.wake))
         outbox.start()
         for first in range(0, count, 1000):
             rows = (

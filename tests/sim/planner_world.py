@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge_daemon.core.actions import Action, AskCutover, Prepare, Reply, Restore, Withdraw
+from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Withdraw
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -21,6 +21,7 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.lifecycle import Phase, Stage
 from edge_daemon.core.planner import step
+from edge_daemon.core.records import Reply
 from edge_daemon.core.state import TRIES, Durable, SlotState, State
 from edge_daemon.core.values import (
     BundleRef,
@@ -102,13 +103,13 @@ def apply(
 ) -> World:
     """One step, with every invariant of the core checked on it."""
     old = world.state
-    new, actions = step(old, event, now)
+    new, effects, records = step(old, event, now)
     proven, open_ = set(world.proven), set(world.open)
     if isinstance(event, BundleProven):
         slot = old.slot_of_job(event.token)
         if slot is not None and slot.phase in (Phase.PREPARING, Phase.RESTORING):
             proven.add(slot.name)
-    for action in actions:
+    for action in records:
         if isinstance(action, Reply):
             if action.status is Status.ACCEPTED:
                 assert action.request.id not in open_, "accepted twice"
@@ -118,20 +119,21 @@ def apply(
             elif action.status is not Status.PROGRESS:
                 assert action.status is Status.REJECTED, f"an outcome without acceptance: {action}"
                 assert isinstance(event, RequestReceived)
-        if isinstance(action, AskCutover) and action.slot is not None:
-            slot = new.slot(action.slot)
+    for effect in effects:
+        if isinstance(effect, AskCutover) and effect.slot is not None:
+            slot = new.slot(effect.slot)
             assert slot.phase is Phase.READY, "asked to cross to a slot that is not READY"
-            assert action.slot in proven, "asked to cross to what passed no gate in this boot"
-            assert slot.bundle == action.target
+            assert effect.slot in proven, "asked to cross to what passed no gate in this boot"
+            assert slot.bundle == effect.target
             assert old.quarantine_reason(slot.bundle.ref) is None, "quarantined"
-            if new.line.requires and action.at_frame is None:
+            if new.line.requires and effect.at_frame is None:
                 assert slot.bundle.ref.name == new.line.requires, "another product's model"
-        if isinstance(action, Prepare):
-            assert action.slot != new.active, "prepared over the active bundle"
-            proven.discard(action.slot)
-        if isinstance(action, Restore):
-            proven.discard(action.slot)
-    check(old, event, new, actions, frozenset(open_))
+        if isinstance(effect, Prepare):
+            assert effect.slot != new.active, "prepared over the active bundle"
+            proven.discard(effect.slot)
+        if isinstance(effect, Restore):
+            proven.discard(effect.slot)
+    check(old, event, new, effects, frozenset(open_))
     return World(
         new,
         frozenset(proven),
@@ -143,11 +145,11 @@ def apply(
 
 
 def check(
-    old: State, event: Event, new: State, actions: tuple[Action, ...], open_: frozenset[str]
+    old: State, event: Event, new: State, effects: tuple[Effect, ...], open_: frozenset[str]
 ) -> None:
     if old.active != new.active:
         assert isinstance(event, CutoverDone), "the pointer moved without the lane's word"
-    heavy = [a for a in actions if isinstance(a, (Prepare, AskCutover, Restore))]
+    heavy = [a for a in effects if isinstance(a, (Prepare, AskCutover, Restore))]
     assert len(heavy) <= 2, "too much at once"
     hands = {o.request.id for o in (new.op, new.queued, new.parked) if o and o.request}
     assert open_ == hands, f"open {open_} but in hand {hands}"
@@ -159,15 +161,15 @@ def check(
         bundle = new.slot(new.active).bundle
         assert bundle == new.durable.active, "the durable active version is not the active one"
     assert not set(new.durable.confirmed) & {r for r, _ in new.durable.quarantined}
-    for action in actions:
-        if isinstance(action, Withdraw):
+    for effect in effects:
+        if isinstance(effect, Withdraw):
             assert new.op is not None
 
 
 def check_stale(world: World) -> None:
     for event in stale(world.state):
-        new, actions = step(world.state, event, NOW)
-        assert (new, actions) == (world.state, ()), f"stale {event} changed something: {actions}"
+        done = step(world.state, event, NOW)
+        assert done == (world.state, (), ()), f"stale {event} changed something: {done[1:]}"
 
 
 def restarted(world: World) -> World:
@@ -201,7 +203,7 @@ def resumes(world: World) -> bool:
             return True
         events = [e for e, fault in answers(state, False) if not isinstance(e, TrialJudged)]
         event, now = (events[0], NOW) if events else (TimePassed(), LATER)
-        after, _ = step(state, event, now)
+        after, *_ = step(state, event, now)
         if after == state and not events:
             return nothing_fit(state)
         state = after

@@ -15,28 +15,31 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
-from edge_daemon.control.arrivals import LaneCrossed, RequestArrived
-from edge_daemon.control.clerk import Exchange
-from edge_daemon.control.desk import Desk
 from edge_daemon.control.driver import Driver, Rooms
-from edge_daemon.control.durable import decode_durable, encode_durable
+from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader
-from edge_daemon.control.messages import Handlers, Incoming
+from edge_daemon.control.mailbox import Mailbox
+from edge_daemon.control.messages import Handlers
 from edge_daemon.control.mqtt import SessionSpec
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.payloads import Info
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reporter import stock
+from edge_daemon.control.reception import Reception
+from edge_daemon.control.recorder import Recorder
+from edge_daemon.control.reporter import Reporter, stock
+from edge_daemon.control.rows import Rows
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.state import SlotState, State
@@ -153,6 +156,7 @@ class Station:
 
     def _build(self) -> None:
         plan = self.plan
+        self.mailbox = Mailbox()
         self.journal = BreakableJournal.open(self.folder / "state")
         self.store = Store(self.folder / "store", self.folder / "state")
         self.ring = Ring(plan.places, opened=False)
@@ -162,20 +166,16 @@ class Station:
         outlets = Outlets(
             self._publish,
             lambda judged, captured: None,
-            lambda crossed: self.driver.post(LaneCrossed(crossed)),
-            lambda load, why: self.driver.post(SlotLost(load, why)),
+            self.mailbox.put,
+            lambda load, why: self.mailbox.put(SlotLost(load, why)),
         )
         self.line = LiveLine(self.ring, self.ledger, self.clock, outlets)
         self.lane = Lane(self.ring, self.crossing, self.line, self.clock.now)
         self.line.attach(self.lane)
-        handlers = Handlers(
-            lambda verb, incoming: self.driver.post(RequestArrived(verb, incoming)),
-            self._order_came,
-        )
         spec = SessionSpec(
             MqttSettings(protocol=self.plan.protocol), TOPICS, "cam1", ("mes/orders",)
         )
-        self.session = SimSession(self.broker, spec, handlers, self.clock)
+        self.session = SimSession(self.broker, spec, self.clock)
         self.outbox = Outbox(self.journal, self.session)
         self._build_control()
         self._threads = [
@@ -191,12 +191,7 @@ class Station:
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
         bench = Bench(self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu)
-        self.loader = Loader(
-            bench,
-            self.crossing,
-            lambda event: self.driver.post(event),  # noqa: PLW0108 - the driver comes later
-            self._incumbent,
-        )
+        self.loader = Loader(bench, self.crossing, self.mailbox.put, self._incumbent)
         loader = self.loader
         self.receipts = Receipts(
             self.boot,
@@ -206,22 +201,28 @@ class Station:
             self.journal.audit_head,
         )
         self.metrics = Metrics()
-        exchange = Exchange(
-            boot=self.boot,
-            topics=TOPICS,
-            journal=self.journal,
-            carrier=self.session,
-            receipts=self.receipts,
-            metrics=self.metrics,
-            clock=self.clock,
-            wake_outbox=self.outbox.wake,
+        rows = Rows(self.boot, TOPICS, self.clock)
+        self.recorder = Recorder(
+            self.journal, rows, self.session, self.receipts, self.metrics, self.outbox.wake
         )
-        self.desk = Desk(exchange, lambda state: encode_durable(state.durable))
-        reader = compile_source(OrderSource(topic="mes/orders", preset="flat"))
+        info = Info(
+            device="cam1",
+            version="1",
+            boot=self.boot,
+            started="",
+            verbs=(),
+            slots=self.plan.slots,
+            hardware="cpu",
+            camera="sim:",
+        )
+        self.reporter = Reporter(self.session, TOPICS, info)
+        readers = (compile_source(OrderSource(topic="mes/orders", preset="flat")),)
+        self.intake = OrderIntake(readers, self.line, self.mailbox.put)
         memory = OrderMemory(self.journal.orders())
-        self.orders = OrderDesk((reader,), memory, self.desk, self.clock)
+        self.orders = OrderDesk(readers, memory, self.recorder, self.clock)
         rooms = Rooms(
-            desk=self.desk,
+            reception=Reception(self.journal, self.recorder, self.session, self.metrics),
+            recorder=self.recorder,
             loader=self.loader,
             crossing=self.crossing,
             line=self.line,
@@ -231,10 +232,11 @@ class Station:
             follow_order=self.scenes.append,
             newcomers=Newcomers(self.folder / "store", self.clock),
             look_again=self._look_again,
+            publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
-            quarantine_changed=lambda: None,
+            quarantine_changed=lambda _: None,
         )
-        self.driver = Driver(rooms, self._first_state(), plan.trial)
+        self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
 
     def _first_state(self) -> State:
         initial = self.plan.initial
@@ -247,10 +249,6 @@ class Station:
             durable=decode_durable(self.journal.state()),
         )
 
-    def _order_came(self, source: int, incoming: Incoming) -> None:
-        arrived = replace(incoming, received=self.ring.fence(self.clock.now))
-        self.driver.post(self.orders.arrived(source, arrived, self.ring.lift))
-
     def _look_again(self) -> StoreChanged:
         self.looks += 1
         assert self.may_look.wait(GENEROUS_S)
@@ -261,13 +259,13 @@ class Station:
         return self.store.manifest(known.ref) if known else None
 
     def _take_snapshot(self, request: Request) -> None:
-        self.driver.post(SnapshotTaken(request))
+        self.mailbox.put(SnapshotTaken(request))
 
     # ------------------------------------------------------------------ running
 
     def start(self) -> Station:
-        self.desk.interrupt_open()
-        self.session.start()
+        self.recorder.interrupt_open()
+        self.session.start(Handlers(self.mailbox.put_request, self.intake.came))
         self.outbox.start()
         for thread in self._threads:
             thread.start()
@@ -321,7 +319,7 @@ class Station:
             begun.set()
             assert over.wait(GENEROUS_S)
 
-        self.driver.call(work)
+        self.mailbox.call(work)
         assert begun.wait(GENEROUS_S)
         try:
             yield

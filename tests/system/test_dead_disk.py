@@ -54,7 +54,7 @@ def test_every_write_fails_from_now_on(tmp_path: Path, broker: Mosquitto, disk: 
         assert "journal" in refused["error"]["message"]
         until_frames(mill, 60)
         assert mill.ear.results[-1]["model"] == B2
-        assert any("not saved" in problem for problem in daemon.keeper.problems())
+        assert any("not saved" in problem for problem in daemon.monitor.problems())
         mill.stop()
         mill.until_settled()
         mill.check_books()

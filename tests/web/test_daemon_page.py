@@ -75,7 +75,7 @@ def test_every_path_of_a_daemon_that_runs(tmp_path: Path) -> None:
         status, why = caller.get("/readyz")
         assert (status, json.loads(why)["reasons"]) == (503, ["the broker is away"])
         assert (state.health.ready, state.health.problems) == (False, ("the broker is away",))
-        assert running(device).keeper.problems() == state.health.problems
+        assert running(device).monitor.problems() == state.health.problems
         assert f'edge_model_info{{model="{V1}"'.encode() in caller.get("/metrics")[1]
         assert caller.get("/snapshot.jpg")[1].startswith(b"\xff\xd8")
         assert caller.post("/api/request/swap", {"model": V2})[0] == 404
@@ -94,7 +94,7 @@ def test_a_station_without_a_model_lives_and_is_not_ready() -> None:
         reasons = ["no model is active", "the broker is away"]
         assert (status, json.loads(why)["reasons"]) == (503, reasons)
         assert caller.state().health.problems == tuple(reasons)
-        assert daemon.keeper.problems() == tuple(reasons)
+        assert daemon.monitor.problems() == tuple(reasons)
 
 
 def test_a_certificate_that_ends_soon_is_told_everywhere(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""One journal entry in the making: the rows of a step, before they become durable together."""
+"""One transaction in the making, and what is told once it is on the disk."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_daemon.host.audit import AuditRow
@@ -12,8 +13,8 @@ NOTHING = Entry()
 
 
 @dataclass
-class Draft:
-    """Lists to add to; `after` makes the entry."""
+class UnitOfWork:
+    """The rows of one step, which become durable together; `entry` makes the transaction."""
 
     state: bytes | None = None
     accepted: list[RequestRow] = field(default_factory=list)
@@ -23,9 +24,11 @@ class Draft:
     audit: list[AuditRow] = field(default_factory=list)
     topics: list[TopicRow] = field(default_factory=list)
     products: list[ProductRow] = field(default_factory=list)
+    then: list[Callable[[], None]] = field(default_factory=list)
+    """What the outside is told of it, in order."""
 
-    def after(self, owed: Entry) -> Entry:
-        """The entry, with what the journal could not take before in front of it."""
+    def entry(self, owed: Entry = NOTHING) -> Entry:
+        """The rows, with what the journal could not take before in front of them."""
         return Entry(
             owed.state if self.state is None else self.state,
             (*owed.accepted, *self.accepted),
@@ -36,3 +39,8 @@ class Draft:
             (*owed.topics, *self.topics),
             (*owed.products, *self.products),
         )
+
+    def tell(self) -> None:
+        """After the commit."""
+        for tell in self.then:
+            tell()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edge_daemon.control.arrivals import OrderArrived, RequestArrived
+from edge_daemon.control.mailbox import TOGETHER, Mailbox
 from edge_daemon.control.messages import Incoming
-from edge_daemon.control.waiting_room import TOGETHER, WaitingRoom
 from edge_daemon.core.events import TimePassed
 from edge_daemon.core.values import Instant
 
@@ -21,7 +21,7 @@ def request(name: str) -> RequestArrived:
     return RequestArrived("swap", incoming(name))
 
 
-def taken(room: WaitingRoom) -> list[str]:
+def taken(room: Mailbox) -> list[str]:
     """What is taken, turn by turn: names, those that are taken together with a plus."""
     turns = []
     while (arrival := room.take(0.0)) is not None:
@@ -36,7 +36,7 @@ def taken(room: WaitingRoom) -> list[str]:
 
 def test_one_after_the_other_in_the_order_in_which_they_came() -> None:
     """A request before an order, and one after it."""
-    room = WaitingRoom()
+    room = Mailbox()
     for arrival in (request("hold"), order("o1"), request("release"), TimePassed()):
         room.put(arrival)
     assert taken(room) == ["hold", "o1", "release", "TimePassed"]
@@ -44,7 +44,7 @@ def test_one_after_the_other_in_the_order_in_which_they_came() -> None:
 
 def test_an_order_overtakes_all_but_one() -> None:
     """Frames wait for it, whoever floods the station with requests."""
-    room = WaitingRoom()
+    room = Mailbox()
     for number in range(300):
         room.put(request(f"r{number}"))
     room.put(order("o1"))
@@ -56,7 +56,7 @@ def test_an_order_overtakes_all_but_one() -> None:
 
 def test_a_flood_of_orders_starves_nobody() -> None:
     """So many are taken together; between two turns goes one of the others that waited longer."""
-    room = WaitingRoom()
+    room = Mailbox()
     room.put(request("r0"))
     room.put(request("r1"))
     for number in range(3 * TOGETHER):
@@ -68,4 +68,4 @@ def test_a_flood_of_orders_starves_nobody() -> None:
 
 def test_nothing_comes() -> None:
     """None after the timeout."""
-    assert WaitingRoom().take(0.0) is None
+    assert Mailbox().take(0.0) is None

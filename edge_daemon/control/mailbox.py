@@ -1,4 +1,5 @@
-"""Where arrivals wait for the driver: in order, but an order of the MES for no row of requests.
+"""Everything that the driver is told waits here: in order, but an order of the MES for no row of
+requests. It is built before all who put something in.
 
 Frames wait until an order was read. So orders that wait are taken together, and overtake all but
 one of the arrivals before them.
@@ -8,9 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 
-from edge_daemon.control.arrivals import Arrival, OrderArrived
+from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArrived
+from edge_daemon.control.messages import Incoming
 
 TOGETHER = 64
 """Orders that are taken at once, at most: the ones behind them wait for their one commit."""
@@ -18,7 +21,7 @@ TOGETHER = 64
 Orders = tuple[OrderArrived, ...]
 
 
-class WaitingRoom:
+class Mailbox:
     """Any thread puts, one takes."""
 
     def __init__(self) -> None:
@@ -36,6 +39,14 @@ class WaitingRoom:
             else:
                 self._others.append((next(self._number), arrival))
             self._changed.notify()
+
+    def put_request(self, verb: str, incoming: Incoming) -> None:
+        """A request, unread."""
+        self.put(RequestArrived(verb, incoming))
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have brief work on the records done between two steps."""
+        self.put(Call(work))
 
     def take(self, timeout_s: float) -> Arrival | Orders | None:
         """The next arrival, or all orders that are next; None after the timeout."""

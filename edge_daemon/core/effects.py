@@ -1,7 +1,6 @@
 """What to do, in the imperative. The driver performs these and decides nothing.
 
-A change of `State.durable` is saved before any action of the same step is performed, so nothing
-is announced that a power cut could take back.
+A step's change of `State.durable` and its records are on the disk before any of them is begun.
 """
 
 from __future__ import annotations
@@ -9,28 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.event_names import EventName
-from edge_daemon.core.values import (
-    Assignment,
-    BundleRef,
-    Check,
-    Known,
-    Refusal,
-    Request,
-    Status,
-)
-from edge_daemon.errors import Code
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Answer a request: accepted, progress (with a stage), or its one outcome."""
-
-    request: Request
-    status: Status
-    swap_id: str = ""
-    stage: str = ""
-    refusal: Refusal | None = None
+from edge_daemon.core.values import Assignment, BundleRef, Known, Request
 
 
 @dataclass(frozen=True)
@@ -139,20 +117,7 @@ class TakeSnapshot:
     request: Request
 
 
-@dataclass(frozen=True)
-class Announce:
-    """Publish an event."""
-
-    event: EventName
-    swap_id: str = ""
-    model: BundleRef | None = None
-    code: Code | None = None
-    reason: str = ""
-    checks: tuple[Check, ...] = ()  # of a bundle that was refused
-
-
-Action = Union[
-    Reply,
+Effect = Union[
     Verify,
     Prepare,
     Restore,
@@ -164,5 +129,4 @@ Action = Union[
     StartTrial,
     StopTrial,
     TakeSnapshot,
-    Announce,
 ]

@@ -1,4 +1,4 @@
-"""The desk: one answer to every request, and nothing told that a power cut could take back."""
+"""One answer to every request, and nothing told that a power cut could take back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_daemon.control.answer import Answer
-from edge_daemon.control.arrivals import RequestArrived
 from edge_daemon.control.messages import MOST_WAITING, Incoming
 from edge_daemon.control.payloads import iso_utc
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import ModelChoice, Request, Verb
+from edge_daemon.core.values import ModelChoice, Request, Status, Verb
+from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from tests.sim.broker import Packet
@@ -167,6 +169,43 @@ def test_a_request_is_journalled_before_the_broker_forgets_it(station: Station) 
     object.__setattr__(handlers, "on_request", spied)
     station.ask("swap", model=B2, id="swap-1")
     assert journalled == [True]
+
+
+def test_nothing_is_told_before_it_is_on_the_disk(station: Station) -> None:
+    """A unit of work is rows first; whoever waits is told after the commit, in order."""
+    told: list[str] = []
+    now = station.clock.now()
+    incoming = Incoming("here", b"", now, reply=lambda answer: told.append(answer.id))
+    request = Request("r-1", Verb.HOLD)
+    records = (Reply(request, Status.ACCEPTED), Reply(request, Status.SUCCEEDED))
+    with station.busy():
+        unit = station.recorder.unit(records, now, incoming=incoming)
+        assert station.journal.find_request("r-1") is None
+        station.recorder.save(unit, incoming)
+        row = station.journal.find_request("r-1")
+        assert row is not None
+        assert row.outcome is not None
+        assert told == []
+        unit.tell()
+    assert told == ["r-1", "r-1"]
+
+
+def test_what_has_happened_waits_for_the_disk_and_a_request_does_not(station: Station) -> None:
+    """What the journal did not take goes before what follows; a request is asked again."""
+    now = station.clock.now()
+    held = (Announce(EventName.HELD),)
+    asked = (Reply(Request("r-1", Verb.HOLD), Status.ACCEPTED),)
+    with station.busy():
+        station.journal.is_full = True
+        for records in (held, asked):
+            with pytest.raises(StateError):
+                station.recorder.save(station.recorder.unit(records, now))
+        assert not station.recorder.is_saved
+        station.journal.is_full = False
+        station.recorder.settle()
+        assert station.recorder.is_saved
+    station.until_event("held")
+    assert station.journal.find_request("r-1") is None
 
 
 def test_an_instant_outcome_never_overtakes_its_acceptance(station: Station) -> None:
@@ -404,7 +443,7 @@ def ask_here(station: Station, verb: str, **fields: str) -> list[Answer]:
     """By a sender that waits in this process, as a program at the control socket does."""
     answers: list[Answer] = []
     incoming = Incoming("here", b"", station.clock.now(), content=fields, reply=answers.append)
-    station.driver.post(RequestArrived(verb, incoming))
+    station.mailbox.put_request(verb, incoming)
     return answers
 
 
@@ -445,7 +484,7 @@ def test_the_daemons_own_request_is_a_request_like_any_other(station: Station) -
     own = Request("desired-1-bottle", Verb.SWAP, ModelChoice("bottle", "2.0.0"), by="desired-state")
     for times in (1, 2):
         incoming = Incoming("here", b"", station.clock.now(), content=own)
-        station.driver.post(RequestArrived("swap", incoming))
+        station.mailbox.put_request("swap", incoming)
         station.until(lambda: statuses(station, own.id).count("succeeded") == times)  # noqa: B023
     assert len(station.events("requested")) == 1
 

@@ -1,0 +1,71 @@
+"""What is seen to every second: the disk, the log's `line`, the allocator."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import structlog
+
+from edge_daemon.app.signs import rounded
+from edge_daemon.app.status import Status
+from edge_daemon.errors import StateError
+from edge_daemon.host import allocator
+from edge_daemon.host.disk import Reserve
+from edge_daemon.host.journal import Journal
+
+_log = structlog.get_logger(__name__)
+
+SUMMARY_S = 10.0
+"""Between two lines of the log that say how the line runs."""
+TELL_AGAIN_S = 60.0
+"""Between two lines of the log about messages that were given up."""
+
+
+class DiskWatch:
+    """A disk that refused is tried again; an outbox that overflows is told once a minute."""
+
+    def __init__(self, journal: Journal, reserve: Reserve) -> None:
+        self._journal = journal
+        self._reserve = reserve
+        self._told = 0
+        self._told_at = float("-inf")
+
+    def hear(self, status: Status) -> None:
+        """The next second."""
+        if status.journal.trouble:
+            with suppress(StateError):  # it is a problem of health already
+                self._journal.probe()
+        elif status.line.state.active is not None:
+            self._reserve.keep()
+        given_up, at = status.journal.given_up, status.line.now.at
+        if given_up > self._told and at - self._told_at >= TELL_AGAIN_S:
+            _log.error("outbox_overflowed", given_up=given_up - self._told)
+            self._told, self._told_at = given_up, at
+
+
+class Summary:
+    """A line of the log now and then, and memory that is not needed goes back to the system."""
+
+    def __init__(self, started_at: float) -> None:
+        self._told_at = started_at
+
+    def hear(self, status: Status) -> None:
+        """The next second."""
+        line = status.line
+        if line.now.at - self._told_at < SUMMARY_S:
+            return
+        self._told_at = line.now.at
+        active = line.state.active_bundle
+        fps, picture, latency = line.camera.fps, line.camera.measures, status.frames.latency
+        _log.info(
+            "line",
+            model=str(active.ref) if active else None,
+            fps=round(fps, 2) if fps else None,
+            p50_ms=rounded(latency.p50),
+            p99_ms=rounded(latency.p99),
+            mean=rounded(picture.mean) if picture else None,
+            contrast=rounded(picture.contrast) if picture else None,
+            sharpness=rounded(picture.sharpness) if picture else None,
+            **vars(line.totals.counts),
+        )
+        allocator.give_back()

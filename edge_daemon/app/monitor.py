@@ -1,0 +1,146 @@
+"""The monitor: once a second it looks at the whole station, and tells whoever wants to know.
+
+Each look makes one `Status`. A scrape and the page ask for one of their own moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from edge_daemon.app.gauges import set_gauges
+from edge_daemon.app.problems import problems
+from edge_daemon.app.signs import second, signs_of_life
+from edge_daemon.app.status import LineStatus, Status
+from edge_daemon.core.values import Instant
+from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.host.health import Health, Signs, healthy, ready
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.web.history import History
+
+_log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+
+
+class Sources(Protocol):
+    """Where a status comes from; any thread may ask, and nothing here waits."""
+
+    def line(self) -> LineStatus:
+        """What health depends on, now."""
+        ...
+
+    def status(self, line: LineStatus, signs: Signs) -> Status:
+        """All the rest, with these."""
+        ...
+
+
+class Watch(Protocol):
+    """Something that is looked at once a second, before the status is made."""
+
+    def look(self, now: Instant) -> None: ...
+
+
+Reader = Callable[[Status], None]
+"""Told each second's status, on the monitor's thread."""
+
+
+class Monitor:
+    """Looks on a thread of its own.
+
+    Args:
+        sources: what is looked at.
+        ledger: has the latency of each second.
+        metrics: what a scrape reads.
+        watches: looked at each second, before its status is made.
+        readers: told each second's status, in this order.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        ledger: Ledger,
+        metrics: Metrics,
+        watches: Sequence[Watch] = (),
+        readers: Sequence[Reader] = (),
+    ) -> None:
+        self._sources = sources
+        self._ledger = ledger
+        self._metrics = metrics
+        self._watches = watches
+        self._readers = readers
+        line = sources.line()
+        self._last = line, Signs(line.now.at, is_probed=True)
+        self._scraping = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+        self.history = History()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the look in hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * LOOK_S)
+
+    # ------------------------------------------------------------------ any thread
+
+    def now(self) -> Status:
+        """The station at this moment."""
+        return self._sources.status(*self._line_now())
+
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be, a sentence each."""
+        return problems(self.now())
+
+    def health(self) -> Health:
+        """For `/healthz`: as `Status.healthy`, in microseconds."""
+        line, signs = self._line_now()
+        return healthy(signs, line.now.at)
+
+    def ready(self) -> Health:
+        """For `/readyz`: as `Status.ready`, in microseconds."""
+        line, signs = self._line_now()
+        return ready(signs, line.now.at)
+
+    def scrape(self) -> bytes:
+        """`/metrics`: all of one moment."""
+        with self._scraping:
+            status = self.now()
+            set_gauges(self._metrics, status)
+            return self._metrics.render(status.line.totals)
+
+    def _line_now(self) -> tuple[LineStatus, Signs]:
+        before, signs = self._last
+        line = self._sources.line()
+        return line, signs_of_life(signs, before, line)
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_S):
+            self._guarded_look()
+
+    def _guarded_look(self) -> None:
+        try:
+            self.look()
+        except Exception as error:  # the boundary: one look missed is a gap in a plot
+            _log.exception("monitor_failed", error=repr(error))
+
+    def look(self) -> None:
+        """One second has passed."""
+        before, _ = self._last
+        self._last = line, signs = self._line_now()
+        first, last = (Mark.at(each.totals.counts) for each in (before, line))
+        _, latency = self._ledger.between(first, last)
+        self.history.add(second(before, line, latency))
+        for watch in self._watches:
+            watch.look(line.now)
+        status = self._sources.status(line, signs)
+        for read in self._readers:
+            read(status)

@@ -1,0 +1,122 @@
+"""What is not as it should be: one rule a problem, each a function of the station's status.
+
+The sentences stand on the health topic, on the status page and in `systemctl status`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from edge_daemon.app.kept_pictures import MISSED_AGAIN_S
+from edge_daemon.app.status import Status
+from edge_daemon.control.payloads import iso_utc
+from edge_daemon.errors import Code
+from edge_daemon.host.certificates import expiry_problems
+from edge_daemon.host.clock import set_back_s
+from edge_daemon.host.health import BROKER_AWAY
+
+Rule = Callable[[Status], Iterator[str]]
+
+
+def problems(status: Status) -> tuple[str, ...]:
+    """All of them, a sentence each, the gravest first."""
+    return tuple(sentence for rule in RULES for sentence in rule(status))
+
+
+def ledger(status: Status) -> Iterator[str]:
+    """A frame was lost, told twice or judged by the wrong model."""
+    if (broken := status.frames.violation) is not None:
+        yield f"the ledger does not balance: {broken}"
+
+
+def not_ready(status: Status) -> Iterator[str]:
+    """Each reason of `/readyz` but the broker."""
+    yield from (each for each in status.ready.reasons if each != BROKER_AWAY)
+
+
+def not_trusted(status: Status) -> Iterator[str]:
+    """What judges may not be loaded again; it is not torn off the line."""
+    state = status.line.state
+    active = state.active_bundle
+    for ref, why in state.refused:
+        if active is not None and ref == active.ref and why.code is Code.NOT_TRUSTED:
+            yield f"{ref} judges and is not trusted any more: {why.message} Swap to another version"
+
+
+def bad_picture(status: Status) -> Iterator[str]:
+    """Frames come in that are no evidence."""
+    yield from (f"the camera's picture {flaw.words}" for flaw in status.line.camera.flaws)
+
+
+def pictures_lost(status: Status) -> Iterator[str]:
+    """Pictures of rejected parts are not kept."""
+    lost = status.pictures
+    if lost.fault is not None:
+        yield f"pictures of rejected parts cannot be kept: {lost.fault}"
+    elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
+        yield "pictures of rejected parts come faster than they can be written"
+
+
+def inference_failing(status: Status) -> Iterator[str]:
+    """The model fails at frame after frame."""
+    if (failing := status.failing) is not None:
+        yield f"the model failed at {failing.frames} frames in the last minute: {failing.why}"
+
+
+def store_away(status: Status) -> Iterator[str]:
+    """The store's folder is missing, unreadable or suddenly empty."""
+    if status.remarks.store:
+        yield status.remarks.store
+
+
+def certificates(status: Status) -> Iterator[str]:
+    """One has ended, or will soon."""
+    yield from expiry_problems(status.box.certificates, status.line.now.utc)
+
+
+def clock_set_back(status: Status) -> Iterator[str]:
+    """The clock says an earlier time than what is on record."""
+    now, newest_utc = status.line.now, status.journal.newest_utc
+    if set_back_s(now, newest_utc):
+        yield (
+            f"the clock was set back: it says {iso_utc(now.utc)}, and {iso_utc(newest_utc)} is "
+            "on record; requests with a time are refused"
+        )
+
+
+def disk(status: Status) -> Iterator[str]:
+    """The state is not saved, or messages were given up."""
+    journal = status.journal
+    if journal.trouble:
+        yield f"the state is not saved: {journal.trouble}"
+    if journal.given_up:
+        yield (
+            f"{journal.given_up} events and answers were given up: the broker was away for too long"
+        )
+
+
+def remarks(status: Status) -> Iterator[str]:
+    """What the parts say of themselves."""
+    told = status.remarks
+    yield from (*told.desired, *told.files, *told.orders, *told.broker)
+
+
+def broker_away(status: Status) -> Iterator[str]:
+    """Last: the line runs without a broker, and what else is amiss may not."""
+    yield from (each for each in status.ready.reasons if each == BROKER_AWAY)
+
+
+RULES: tuple[Rule, ...] = (
+    ledger,
+    not_ready,
+    not_trusted,
+    bad_picture,
+    pictures_lost,
+    inference_failing,
+    store_away,
+    certificates,
+    clock_set_back,
+    disk,
+    remarks,
+    broker_away,
+)

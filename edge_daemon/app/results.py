@@ -1,0 +1,30 @@
+"""Verdicts on their way to the broker, those that are wanted there."""
+
+from __future__ import annotations
+
+from edge_daemon.control import payloads
+from edge_daemon.control.messages import Carrier
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.values import Judged, Verdict
+
+
+class Results:
+    """Told each verdict, on the publisher's thread.
+
+    `publish` is the setting: all, ng or none; it may be set by any thread.
+    """
+
+    def __init__(self, carrier: Carrier, topics: Topics, boot: str, publish: str) -> None:
+        self._carrier = carrier
+        self._topic = topics.result
+        self._boot = boot
+        self.publish = publish
+        self.last: Judged | None = None
+        """The newest frame that has its outcome."""
+
+    def judged(self, judged: Judged) -> None:
+        """One verdict."""
+        self.last = judged
+        if self.publish == "none" or (self.publish == "ng" and judged.verdict is Verdict.OK):
+            return
+        self._carrier.publish(self._topic, payloads.result(self._boot, judged))

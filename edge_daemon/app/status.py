@@ -1,0 +1,134 @@
+"""How the station stands at one moment: one frozen value, and everybody tells of that one.
+
+`/metrics`, the health topic, the service manager and the status page are all made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_daemon.control.payloads import ModelState
+from edge_daemon.core.state import State
+from edge_daemon.core.totals import Totals
+from edge_daemon.core.values import Instant, Judged, Latency
+from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.host.audit import Anchor
+from edge_daemon.host.gpu import GpuMemory
+from edge_daemon.host.health import Health, Signs, healthy, ready
+
+
+@dataclass(frozen=True)
+class LineStatus:
+    """What health depends on; it costs microseconds. `totals` are of one moment, and balance."""
+
+    now: Instant
+    state: State
+    camera: CameraState
+    totals: Totals = Totals()
+    broker_online: bool = False
+    answered_at: float | None = None
+    """When the model answered the last probe, in monotonic seconds."""
+
+    @property
+    def camera_online(self) -> bool:
+        return self.camera.state is CameraPhase.ONLINE
+
+
+@dataclass(frozen=True)
+class FramesStatus:
+    """The frames beyond their totals. `latency` is of the last ones, from capture to verdict."""
+
+    is_open: bool = False
+    """Whether frames are counted yet: they are from the first model on."""
+    previewed: int = 0
+    """Frames that were only shown, before they were counted."""
+    latency: Latency = Latency()
+    violation: str | None = None
+    """The first frame that broke the ledger's promise, as a sentence."""
+    last: Judged | None = None
+
+
+@dataclass(frozen=True)
+class JournalStatus:
+    """The journal, its outbox and its audit trail."""
+
+    trouble: str = ""
+    """What the disk refused last; empty since a write that it took."""
+    waiting: int = 0
+    """Messages that wait for the broker."""
+    given_up: int = 0
+    """Messages that were given up since the start, because the outbox was full."""
+    audit: Anchor = Anchor()
+    newest_utc: float = 0.0
+
+
+@dataclass(frozen=True)
+class BoxStatus:
+    """The machine. `certificates`: POSIX seconds at which each file of mqtt.tls ends."""
+
+    slot_memory: Mapping[str, int] = field(default_factory=dict)
+    gpu: GpuMemory | None = None
+    certificates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Inferences that keep failing: so many in the last minute, and why the last one did."""
+
+    frames: int
+    why: str
+
+
+@dataclass(frozen=True)
+class PicturesLost:
+    """Pictures of rejected parts that were not kept.
+
+    `fault`: why the disk takes none; `lost_at`: when one was lost last, in monotonic seconds.
+    """
+
+    fault: str | None = None
+    lost_at: float = float("-inf")
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What parts say of themselves, a sentence each; empty where all is well."""
+
+    store: str = ""
+    desired: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+    broker: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that is told of the station."""
+
+    line: LineStatus
+    signs: Signs
+    model: ModelState = ModelState()
+    """As it stands on `model/state`."""
+    stages: Mapping[int, str] = field(default_factory=dict)
+    """How far each job on a slot is, by its token."""
+    frames: FramesStatus = FramesStatus()
+    journal: JournalStatus = JournalStatus()
+    results_lost: int = 0
+    box: BoxStatus = BoxStatus()
+    failing: Failing | None = None
+    pictures: PicturesLost = PicturesLost()
+    remarks: Remarks = Remarks()
+
+    @property
+    def healthy(self) -> Health:
+        """Whether inference goes on wherever there is something to infer.
+
+        The service manager's watchdog and `/healthz` are both told this.
+        """
+        return healthy(self.signs, self.line.now.at)
+
+    @property
+    def ready(self) -> Health:
+        """Whether the station does all of its work now."""
+        return ready(self.signs, self.line.now.at)

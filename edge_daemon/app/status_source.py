@@ -1,0 +1,138 @@
+"""Where the station's status comes from: every part is asked what it says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.failures import Failures
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.kept_pictures import KeptPictures
+from edge_daemon.app.monitor import Watch
+from edge_daemon.app.probe import Probe
+from edge_daemon.app.reload import SettingsFile
+from edge_daemon.app.results import Results
+from edge_daemon.app.status import (
+    BoxStatus,
+    FramesStatus,
+    JournalStatus,
+    LineStatus,
+    PicturesLost,
+    Remarks,
+    Status,
+)
+from edge_daemon.app.wishes import Wishes
+from edge_daemon.host.certificates import Certificates
+from edge_daemon.host.health import Signs
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the station."""
+
+    ground: Foundation
+    frames: FrameWing
+    control: ControlWing
+    results: Results
+
+
+@dataclass(frozen=True)
+class Watches:
+    """What the monitor looks after, and what is to be told of it."""
+
+    probe: Probe
+    failures: Failures
+    pictures: KeptPictures | None
+    certificates: Certificates
+
+    @property
+    def each(self) -> tuple[Watch, ...]:
+        """Those that are looked at once a second."""
+        pictures = () if self.pictures is None else (self.pictures,)
+        return (self.failures, self.certificates, *pictures)
+
+
+class StatusSource:
+    """Implements the monitor's `Sources`; any thread may ask, and nothing here waits."""
+
+    def __init__(
+        self, parts: Parts, watches: Watches, wishes: Wishes, settings_file: SettingsFile
+    ) -> None:
+        self._ground = parts.ground
+        self._frames = parts.frames
+        self._control = parts.control
+        self._results = parts.results
+        self._watches = watches
+        self._wishes = wishes
+        self._settings_file = settings_file
+        self._given_up_before = parts.ground.journal.outbox_dropped()
+
+    def line(self) -> LineStatus:
+        """What health depends on, now."""
+        return LineStatus(
+            self._ground.clock.now(),
+            self._control.driver.state,
+            self._frames.camera,
+            self._frames.ledger.totals(),
+            self._control.session.online,
+            self._watches.probe.answered_at,
+        )
+
+    def status(self, line: LineStatus, signs: Signs) -> Status:
+        """All the rest, with these."""
+        control, watches = self._control, self._watches
+        pictures = watches.pictures
+        return Status(
+            line,
+            signs,
+            model=control.reporter.model_state,
+            stages=control.stages,
+            frames=self._frames_status(),
+            journal=self._journal_status(),
+            results_lost=control.session.lost,
+            box=self._box_status(),
+            failing=watches.failures.now,
+            pictures=PicturesLost() if pictures is None else pictures.lost,
+            remarks=self._remarks(),
+        )
+
+    def _frames_status(self) -> FramesStatus:
+        ring, ledger = self._frames.ring, self._frames.ledger
+        return FramesStatus(
+            ring.is_open,
+            ring.previewed if ring.is_open else 0,
+            ledger.recent(),
+            ledger.first_violation,
+            self._results.last,
+        )
+
+    def _journal_status(self) -> JournalStatus:
+        journal = self._ground.journal
+        return JournalStatus(
+            journal.trouble,
+            journal.outbox_depth(),
+            journal.outbox_dropped() - self._given_up_before,
+            journal.audit_head(),
+            journal.newest_utc,
+        )
+
+    def _box_status(self) -> BoxStatus:
+        slots, gpu = self._frames.crossing.slots, self._ground.gpu
+        return BoxStatus(
+            {name: slot.memory_bytes() for name, slot in slots.items()},
+            gpu.memory() if gpu else None,
+            self._watches.certificates.ends,
+        )
+
+    def _remarks(self) -> Remarks:
+        ground, control = self._ground, self._control
+        recovery = ground.journal.recovered
+        anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
+        return Remarks(
+            control.storekeeper.problem,
+            self._wishes.remarks(),
+            (*self._settings_file.problems, *anew, *(str(each) for each in ground.aside)),
+            control.orders.problems(),
+            control.session.problems(),
+        )

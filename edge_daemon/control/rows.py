@@ -1,0 +1,80 @@
+"""Answers, events and the audit trail, worded as the rows that the journal keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from edge_daemon.control import payloads
+from edge_daemon.control.answer import Answer
+from edge_daemon.control.messages import ReplyTo
+from edge_daemon.control.outbox import response_rows
+from edge_daemon.control.payloads import Event as EventMessage
+from edge_daemon.control.payloads import iso_utc
+from edge_daemon.control.repeats import encode
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.records import Reply
+from edge_daemon.core.values import Instant, Request
+from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.journal import OutboxRow, OutcomeRow, RequestRow
+
+
+class Rows:
+    """Makes rows; keeps nothing."""
+
+    def __init__(self, boot: str, topics: Topics, clock: Clock) -> None:
+        self._boot = boot
+        self._topics = topics
+        self._clock = clock
+
+    def now(self) -> Instant:
+        """By the clock that stamps them."""
+        return self._clock.now()
+
+    def request(self, reply: Reply, reply_to: ReplyTo, now: Instant) -> RequestRow:
+        """The request, as it is kept before anybody hears that we have it."""
+        request = reply.request
+        return RequestRow(
+            id=request.id,
+            verb=request.verb.value,
+            received_utc=now.utc,
+            reply_to=reply_to.to_json().encode(),
+            body=encode(request),
+            swap_id=reply.swap_id or None,
+        )
+
+    def outcome(self, reply: Reply, answer: Answer) -> OutcomeRow:
+        """The outcome, for a repeat of the request."""
+        return OutcomeRow(answer.id, reply.status.value, answer.body, reply.swap_id or None)
+
+    def answers(self, verb: str, answer: Answer, reply_to: ReplyTo | None) -> tuple[OutboxRow, ...]:
+        """The answer to `response/<verb>`, and to the sender's own address."""
+        return tuple(
+            OutboxRow(topic, answer.body, properties=properties, is_outcome=True)
+            for topic, properties in response_rows(self._topics, verb, reply_to)
+        )
+
+    def event(self, kind: EventName, **fields: object) -> OutboxRow:
+        """One message for `model/event`; `fields` are those of `payloads.Event`."""
+        time = iso_utc(self._clock.now().utc)
+        event = EventMessage(type=kind, time=time, boot=self._boot, **fields)  # type: ignore[arg-type]
+        return OutboxRow(self._topics.model_event, payloads.encode(event))
+
+    def audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
+        """One record of the audit trail."""
+        body = json.dumps(facts, sort_keys=True).encode()
+        return AuditRow(self._clock.now().utc, kind, body)
+
+
+def request_facts(request: Request) -> dict[str, object]:
+    """What the audit trail says of a request."""
+    return {
+        "id": request.id,
+        "verb": request.verb.value,
+        "model": str(request.model) if request.model else None,
+        "by": request.by,
+        "reason": request.reason,
+        **({"accept": list(request.accept)} if request.accept else {}),
+    }

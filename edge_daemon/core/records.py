@@ -1,0 +1,40 @@
+"""What a step puts on record: answers to requests, and events.
+
+They become durable in one transaction with the state that they tell of, and are told after it, so
+that nothing is told which a power cut could take back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.values import BundleRef, Check, Refusal, Request, Status
+from edge_daemon.errors import Code
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answer a request: accepted, progress (with a stage), or its one outcome."""
+
+    request: Request
+    status: Status
+    swap_id: str = ""
+    stage: str = ""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Announce:
+    """Publish an event."""
+
+    event: EventName
+    swap_id: str = ""
+    model: BundleRef | None = None
+    code: Code | None = None
+    reason: str = ""
+    checks: tuple[Check, ...] = ()  # of a bundle that was refused
+
+
+Record = Union[Reply, Announce]

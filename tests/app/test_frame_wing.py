@@ -1,0 +1,87 @@
+"""The frames' wing: from a camera to verdicts in order, and the lane's word into the mailbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.core.events import SlotLost as Lost
+from edge_daemon.core.picture import Flaw, Spell
+from edge_daemon.core.values import BundleRef, Judged, Known, Reason
+from edge_daemon.errors import CameraError, SlotLost
+from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.host.memory import FrameShape
+from edge_daemon.slots.crossing import Crossed, Cutover, Pointer
+from edge_daemon.slots.slot import LoadOrder
+from tests.sim.device import wait_until
+from tests.sim.ground import ground
+from tests.sim.slot import Script, SimSlot
+
+REF = BundleRef("bottle", "1.0.0")
+
+
+class Wing:
+    """A wing with one loaded slot; what it tells is written down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.put: list[Crossed | Lost] = []
+        self.judged: list[Judged] = []
+        self.news: list[str] = []
+        self.script = Script()
+        self.slot = SimSlot("A", script=self.script)
+        self.slot.load(LoadOrder(REF, "ab", folder, folder, "detect", ("bottle",), 32, 0.2), 1.0)
+
+    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        self.news.append("up")
+
+    def camera_lost(self, error: CameraError) -> None:
+        self.news.append("lost")
+
+    def camera_ended(self) -> None:
+        self.news.append("ended")
+
+    def picture_bad(self, flaw: Flaw) -> None:
+        self.news.append("bad")
+
+    def picture_good(self, spell: Spell) -> None:
+        self.news.append("good")
+
+
+def test_every_frame_has_its_verdict_in_order_and_the_lane_tells_the_mailbox(
+    tmp_path: Path,
+) -> None:
+    """A cutover, then a worker that is lost: each is one word, and no frame is missing."""
+    wing = Wing(tmp_path)
+    with ground(tmp_path, camera={"source": "conveyor:", "fps": 200}) as laid:
+        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        assert frames.camera.state is CameraPhase.CONNECTING
+        frames.start_lane()
+        frames.start_camera(wing)
+        frames.crossing.ready("A", 7)
+        frames.crossing.ask(Cutover(3, Pointer(wing.slot, Known(REF, "ab")), "s-1"))
+        frames.line.open()
+        wait_until(lambda: len(wing.judged) > 20, "verdicts")
+        (crossed,) = wing.put
+        assert isinstance(crossed, Crossed)
+        assert crossed.token == 3
+        wing.script.fail_infer(REF, SlotLost("It was killed."))
+        wait_until(lambda: len(wing.put) == 2, "the loss")
+        assert wing.put[1] == Lost(7, "It was killed.")
+        frames.stop_camera()
+        frames.stop_lane()
+        frames.close()
+        assert wing.news == ["up"]
+        assert [each.frame for each in wing.judged] == list(range(len(wing.judged)))
+        assert {each.reason for each in wing.judged} <= {None, Reason.STOPPED, Reason.WORKER_LOST}
+        assert frames.ledger.counts().balanced
+        assert frames.failure is None
+        assert b'edge_slot_restarts_total{reason="lost"} 1.0' in laid.metrics.render()
+
+
+def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
+    """A start that failed elsewhere ends what there is."""
+    wing = Wing(tmp_path)
+    with ground(tmp_path) as laid:
+        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        frames.stop_camera()
+        frames.close()
