@@ -76,7 +76,6 @@ class Daemon:
             FrameNews(self._judged, lambda it: self.control.crossed(it), self._slot_lost),  # noqa: PLW0108 - built below
         )
         self.control = ControlWing(ground, self.bays, self.frames, self._reached)
-        self.frames.show(self.control.driver.state.line.requires)
         self._probe = Probe(self.frames.crossing, ground.clock)
         self._build_watchers()
 

@@ -10,11 +10,10 @@ import structlog
 
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.core.values import Judged
-from edge_daemon.frames.camera import Camera, open_camera
+from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import Collector
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -64,8 +63,6 @@ class FrameWing:
         self.line.attach(self._lane)
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
         self._capture: Capture | None = None
-        self._conveyor: ConveyorCamera | None = None
-        self._scene: str | None = None
         self.failure: BaseException | None = None
         """What ended the lane; without a lane there is no daemon."""
 
@@ -73,7 +70,7 @@ class FrameWing:
         """Who hears of the camera; before it is started."""
         settings = self._camera_settings
         self._capture = Capture(
-            self._open_camera,
+            lambda: open_camera(settings, self._making),
             self.ring,
             self._clock.now,
             listener,
@@ -87,23 +84,14 @@ class FrameWing:
         assert self._capture is not None
         return self._capture.state
 
-    def show(self, product: str | None) -> None:
-        """The drawn conveyor brings what the order asks for; any other camera sees for itself."""
-        self._scene = product
-        if self._conveyor is not None and product in ("bottle", "can"):
-            self._conveyor.show(product)
-
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:
             self.collector.offer(judged, captured)
         self.pictures.offer(judged, captured)
 
-    def _open_camera(self) -> Camera:
-        camera = open_camera(self._camera_settings)
-        if isinstance(camera, ConveyorCamera):
-            self._conveyor = camera
-            self.show(self._scene)
-        return camera
+    def _making(self) -> str | None:
+        """The bundle name that a frame captured now is stamped with."""
+        return self.ring.upcoming(self._clock.now().at).requires
 
     # ------------------------------------------------------------------ running
 

@@ -35,7 +35,7 @@ class Entry:
     help: str
 
 
-_ROOM = "edge_daemon.cli"
+_ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
 _OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot"}
 """Verbs whose command does more than ask."""
 _ASKED = {
@@ -43,7 +43,7 @@ _ASKED = {
     for verb in Verb
 }
 COMMANDS: Mapping[str, Entry] = {
-    "demo": Entry(f"{_ROOM}.demo.story", "demo", "The whole story, with nothing else installed."),
+    "demo": Entry(f"{_DEMO}.story", "demo", "The whole story, with nothing else installed."),
     "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
     "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),

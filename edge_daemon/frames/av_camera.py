@@ -25,6 +25,7 @@ from av.video.reformatter import VideoReformatter
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import public_source
 from edge_daemon.core.decoding import Decoding
+from edge_daemon.frames.camera import Making
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
 from edge_daemon.frames.pace import Pace
@@ -225,6 +226,11 @@ class AvCamera:
 
     def _closed(self) -> SourceError:
         return SourceError(Fault.ENDED, f"{self._named} was closed.")
+
+
+def open_video(settings: CameraSettings, _making: Making) -> AvCamera:
+    """The stream or file that the source names."""
+    return AvCamera(settings)
 
 
 def _harms(level: int, text: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast
 
-from edge_daemon.config import CameraSettings
-from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
-from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.config import CameraSettings, kind_of
 from edge_daemon.host.memory import FrameShape, Pixels
 
 
@@ -46,13 +45,32 @@ class Camera(Protocol):
         """The source, without credentials."""
 
 
-def open_camera(settings: CameraSettings) -> Camera:
+Making = Callable[[], "str | None"]
+"""Which bundle name judges what the line makes now; None where no order has said.
+
+A simulated camera follows it. A real one sees for itself.
+"""
+
+Opens = Callable[[CameraSettings, Making], Camera]
+"""What a kind of source names: makes a camera that is not connected yet."""
+
+
+def open_camera(settings: CameraSettings, making: Making = lambda: None) -> Camera:
     """The camera that `settings.source` means, not connected yet.
 
-    Raises ConfigurationError for a `conveyor:` source that cannot be understood.
+    Raises ConfigurationError for a source that cannot be understood.
     """
-    if settings.source.startswith("conveyor:"):
-        return ConveyorCamera.parse(settings.source, fps=settings.fps)
-    if settings.source.startswith("/dev/"):
-        return OpenCVCamera(settings)
-    return AvCamera(settings)
+    opens = cast("Opens", named(kind_of(settings.source).opens))
+    return opens(settings, making)
+
+
+def check_source(source: str) -> None:
+    """Raises ConfigurationError for a source that cannot be understood."""
+    if check := kind_of(source).checks:
+        cast("Callable[[str], object]", named(check))(source)
+
+
+def named(place: str) -> object:
+    """What `module:attribute` means, imported now."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import public_source
+from edge_daemon.frames.camera import Making
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -141,3 +142,8 @@ class OpenCVCamera:
 
     def _closed(self) -> SourceError:
         return SourceError(Fault.ENDED, f"{self._source} was closed.")
+
+
+def open_device(settings: CameraSettings, _making: Making) -> OpenCVCamera:
+    """The camera at `/dev/videoN`."""
+    return OpenCVCamera(settings)

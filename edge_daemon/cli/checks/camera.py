@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.station import Glance
-from edge_daemon.config import CameraSettings, Settings
+from edge_daemon.config import CameraSettings, Settings, kind_of
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.camera import Camera, open_camera
 from edge_daemon.host.memory import FrameMemory, FrameShape
@@ -36,7 +36,7 @@ class _Look:
 def check_camera(settings: Settings, seen: Glance | None) -> list[Finding]:
     """Size and rate; a device that the running daemon holds is not taken from it."""
     source = settings.redacted()["camera"]["source"]
-    if seen is not None and seen.is_online and settings.camera.source.startswith("/dev/"):
+    if seen is not None and seen.is_online and kind_of(settings.camera.source).is_exclusive:
         return [_by_daemon(source, seen)]
     camera = open_camera(settings.camera)
     look = _Look()
