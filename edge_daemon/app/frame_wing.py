@@ -10,7 +10,6 @@ import structlog
 
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.core.values import Judged
-from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import Collector
@@ -21,6 +20,7 @@ from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.slots.crossing import Crossed, Crossing
 from edge_daemon.slots.slot import Slot
 

@@ -126,6 +126,8 @@ class Keeper:
     # ------------------------------------------------------------------ the camera's news
 
     def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        if remarks := self._watched.camera().remarks:
+            _log.warning("camera_settings_not_taken", remarks=remarks)
         self.report_camera()
 
     def camera_lost(self, error: CameraError) -> None:
@@ -222,6 +224,7 @@ class Keeper:
         found.extend(_unvouched(watched.state()))
         camera = watched.camera()
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
+        found.extend(camera.remarks)
         if watched.kept_pictures is not None:
             found.extend(watched.kept_pictures.problems())
         found.extend(watched.failures.problems())

@@ -20,14 +20,17 @@ class SourceKind:
     Args:
         begins: what its sources begin with, in lower case; "" is every other text.
         example: how to write one.
-        opens: `module:function` that makes its camera; see `frames.camera.Opens`.
+        opens: `module:function` that makes its camera; see `frames.sources.Opens`.
         needs: (module, part of it) without which the camera cannot be read; OpenCV's parts are its
             backends.
+        takes: the settings of `MADE_AT_THE_SOURCE` that its camera reads.
         is_path: the source is a path; a relative one means: beside the settings file.
         is_exclusive: only one program can read it at a time, so that `check` leaves it to a daemon
             that runs.
         checks: `module:function` that takes a source and raises ConfigurationError where it cannot
             be understood; "" where nothing can be said before it is opened.
+        offers: `module:function` that takes a source and gives a `frames.v4l2.Offer`; "" where a
+            source cannot be asked.
         public: the source as it may be told, without credentials.
     """
 
@@ -35,11 +38,18 @@ class SourceKind:
     example: str
     opens: str
     needs: tuple[str, str] | None = None
+    takes: frozenset[str] = frozenset()
     is_path: bool = False
     is_exclusive: bool = False
     checks: str = ""
+    offers: str = ""
     public: Callable[[str], str] = public_source
 
+
+_STREAM = frozenset({"transport", "latency_ms"})
+_DEVICE = frozenset({"size", "format", "exposure_us", "gain", "controls"})
+MADE_AT_THE_SOURCE = _STREAM | _DEVICE
+"""Settings of the camera that some kinds of source read, and others cannot."""
 
 SOURCES = (
     SourceKind(
@@ -47,12 +57,15 @@ SOURCES = (
         "an rtsp://, rtsps://, http:// or https:// URL",
         "edge_daemon.frames.av_camera:open_video",
         needs=("av", ""),
+        takes=_STREAM,
     ),
     SourceKind(
         ("/dev/",),
         "/dev/videoN",
         "edge_daemon.frames.opencv_camera:open_device",
         needs=("cv2", "V4L2"),
+        takes=_DEVICE,
+        offers="edge_daemon.frames.v4l2:offer",
         is_path=True,
         is_exclusive=True,
     ),

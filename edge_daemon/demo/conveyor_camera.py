@@ -105,6 +105,10 @@ class ConveyorCamera:
         return pixels
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def damage(self) -> str | None:
         return None
 

@@ -1,12 +1,10 @@
-"""What a camera is to the rest of the house, and which one a source means."""
+"""What a camera is to the rest of the house."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol
 
-from edge_daemon.config import CameraSettings, kind_of
 from edge_daemon.host.memory import FrameShape, Pixels
 
 
@@ -38,6 +36,10 @@ class Camera(Protocol):
         None: nothing, or this source has no decoder that tells.
         """
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence for each setting that the source did not take; known once it is open."""
+
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""
 
@@ -50,27 +52,3 @@ Making = Callable[[], "str | None"]
 
 A simulated camera follows it. A real one sees for itself.
 """
-
-Opens = Callable[[CameraSettings, Making], Camera]
-"""What a kind of source names: makes a camera that is not connected yet."""
-
-
-def open_camera(settings: CameraSettings, making: Making = lambda: None) -> Camera:
-    """The camera that `settings.source` means, not connected yet.
-
-    Raises ConfigurationError for a source that cannot be understood.
-    """
-    opens = cast("Opens", named(kind_of(settings.source).opens))
-    return opens(settings, making)
-
-
-def check_source(source: str) -> None:
-    """Raises ConfigurationError for a source that cannot be understood."""
-    if check := kind_of(source).checks:
-        cast("Callable[[str], object]", named(check))(source)
-
-
-def named(place: str) -> object:
-    """What `module:attribute` means, imported now."""
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)

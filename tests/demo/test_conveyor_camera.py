@@ -11,7 +11,7 @@ from edge_daemon.config import CameraSettings
 from edge_daemon.demo.conveyor import Conveyor
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, ConfigurationError
-from edge_daemon.frames.camera import open_camera
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameShape
 
 

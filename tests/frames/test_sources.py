@@ -8,8 +8,8 @@ from edge_daemon.config import CameraSettings
 from edge_daemon.config.sources import SOURCES, kind_of
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.camera import named, open_camera
 from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.frames.sources import named, open_camera
 
 
 @pytest.mark.parametrize(
