@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Entry] = {
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
     "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
     **_ASKED,
+    "camera": Entry(f"{_ROOM}.camera", "app", "What it offers, what is set; a picture of it."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),

@@ -17,7 +17,7 @@ from edge_daemon.control.orders import compile_source
 from edge_daemon.control.topics import Topics
 from edge_daemon.documents import KeyPath, dotted
 from edge_daemon.errors import ConfigurationError
-from edge_daemon.frames.camera import check_source
+from edge_daemon.frames.sources import check_source
 from edge_daemon.models.trust import Trust
 
 
