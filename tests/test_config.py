@@ -131,6 +131,7 @@ slots: {isolation: proces}
         ("camera: {}", "camera.source", "is missing"),
         ("camera: {source: x, size: [1920, 1080]}", "camera", "size is for other sources"),
         ("camera: {source: rtsp://x, exposure_us: 9}", "camera", "exposure_us is for other"),
+        ("camera: {source: http://x, transport: udp}", "camera", "transport is for other"),
         ("camera: {source: /dev/video0, transport: udp}", "camera", "transport is for other"),
         ("camera: {source: /dev/video0, size: [1920]}", "camera.size[1]", "is missing"),
         ("camera: {source: /dev/video0, format: MJPEG}", "camera.format", "pattern"),

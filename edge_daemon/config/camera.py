@@ -89,7 +89,8 @@ class CameraSettings(Group):
     """Pixel format (FOURCC) that a device should give, MJPG for example: many cameras reach their
     size and rate with it only. null: what OpenCV takes first."""
     exposure_us: int | None = Field(default=None, ge=1, le=100_000_000)
-    """Exposure time of a device in microseconds; automatic exposure goes off. null: as it is."""
+    """Exposure time of a device in microseconds, in steps of 100; automatic exposure goes off.
+    null: as it is."""
     gain: int | None = Field(default=None, ge=0, le=1_000_000)
     """Gain of a device in its own unit; its automatic gain goes off. null: as it is."""
     controls: dict[_ControlName, _ControlValue] = Field(default_factory=dict, max_length=64)
@@ -108,7 +109,7 @@ class CameraSettings(Group):
     """Whether left and right change places, after `rotate`."""
     mask: FilePath | None = None
     """A picture of the captured size (after all of the above), black where nothing should be seen:
-    there the frames are black."""
+    there the frames are black, and the limits of `picture` see that too."""
     mono: bool = False
     """Whether colour is taken out, for a model that was trained on grey pictures."""
     picture: PictureSettings = PictureSettings()

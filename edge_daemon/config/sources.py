@@ -46,18 +46,24 @@ class SourceKind:
     public: Callable[[str], str] = public_source
 
 
-_STREAM = frozenset({"transport", "latency_ms"})
+_RTSP = frozenset({"transport", "latency_ms"})
 _DEVICE = frozenset({"size", "format", "exposure_us", "gain", "controls"})
-MADE_AT_THE_SOURCE = _STREAM | _DEVICE
+MADE_AT_THE_SOURCE = _RTSP | _DEVICE
 """Settings of the camera that some kinds of source read, and others cannot."""
 
 SOURCES = (
     SourceKind(
-        ("rtsp://", "rtsps://", "http://", "https://"),
-        "an rtsp://, rtsps://, http:// or https:// URL",
+        ("rtsp://", "rtsps://"),
+        "an rtsp:// or rtsps:// URL",
         "edge_daemon.frames.av_camera:open_video",
         needs=("av", ""),
-        takes=_STREAM,
+        takes=_RTSP,
+    ),
+    SourceKind(
+        ("http://", "https://"),
+        "an http:// or https:// URL",
+        "edge_daemon.frames.av_camera:open_video",
+        needs=("av", ""),
     ),
     SourceKind(
         ("/dev/",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Union
@@ -52,7 +53,7 @@ def _set(device: V4L2Device, wish: _Wish) -> str:
     """Why it was not taken; "" where it was."""
     control = _named(device.controls(), wish.control)
     if control is None:
-        return "the device has no such control"
+        return _no_such(device.controls(), wish.control)
     if not control.is_settable:
         return "the device lets it be read only"
     value = control.number(wish.value)
@@ -63,6 +64,11 @@ def _set(device: V4L2Device, wish: _Wish) -> str:
     except OSError as error:
         return f"{error.strerror}; the device takes {control.range}"
     return ""
+
+
+def _no_such(controls: list[Control], name: str) -> str:
+    close = difflib.get_close_matches(name, [control.name for control in controls], n=1)
+    return f"the device has no such control{f', but {close[0]}' if close else ''}"
 
 
 def remarks(device: V4L2Device, settings: CameraSettings, refused: Refused) -> tuple[str, ...]:
@@ -102,23 +108,24 @@ def _wishes(controls: list[Control], settings: CameraSettings) -> Iterator[_Wish
     for name, value in settings.controls.items():
         yield _Wish(f"camera.controls.{name}", name, value)
     if settings.exposure_us is not None:
-        yield from _by_hand(controls, settings, layout.AUTO_EXPOSURE, layout.MANUAL_EXPOSURE)
+        manual = layout.MANUAL_EXPOSURE
+        yield from _by_hand(controls, settings, "exposure_us", layout.AUTO_EXPOSURE, manual)
         steps = max(1, round(settings.exposure_us / layout.EXPOSURE_UNIT_US))
         name = _name(controls, layout.EXPOSURE_TIME)
         yield _Wish("camera.exposure_us", name, steps, layout.EXPOSURE_UNIT_US)
     if settings.gain is not None:
-        yield from _by_hand(controls, settings, layout.AUTO_GAIN, 0)
+        yield from _by_hand(controls, settings, "gain", layout.AUTO_GAIN, 0)
         name = _name(controls, layout.GAIN, layout.ANALOGUE_GAIN)
         yield _Wish("camera.gain", name, settings.gain)
 
 
 def _by_hand(
-    controls: list[Control], settings: CameraSettings, control_id: int, manual: int
+    controls: list[Control], settings: CameraSettings, key: str, control_id: int, manual: int
 ) -> Iterator[_Wish]:
     """Its automatic mode goes off, unless `controls` say how it should be."""
     name = _name(controls, control_id)
     if name and name not in settings.controls:
-        yield _Wish(f"{name} (for what camera.exposure_us and camera.gain say)", name, manual)
+        yield _Wish(f"{name}, as camera.{key} wants it,", name, manual)
 
 
 def _name(controls: list[Control], *ids: int) -> str:

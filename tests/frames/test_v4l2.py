@@ -66,6 +66,14 @@ def test_without_settings_a_device_is_left_as_it_is(folder: Path) -> None:
 
 
 @needs_compiler
+def test_a_device_without_vga_gives_what_it_has(folder: Path) -> None:
+    """The opening does not depend on a size that nobody asked for."""
+    seen = SimDevice(folder, least_width=1280).look()
+    assert seen["size"] == [1280, 720]
+    assert seen["remarks"] == []
+
+
+@needs_compiler
 def test_a_device_gives_what_is_asked_for(folder: Path) -> None:
     """Size, format, rate, exposure, gain and any other control; nothing is remarked."""
     seen = SimDevice(folder).look(
@@ -96,14 +104,15 @@ def test_what_a_device_did_not_take_is_told_with_what_it_has(folder: Path) -> No
         fps=60,
         exposure_us=900_000,
         gain=400,
-        controls={"focus_absolute": 3, "power_line_frequency": "sixty"},
+        controls={"exposure_absolute": 3, "power_line_frequency": "sixty"},
     )
     assert seen["size"] == [1280, 720]
     assert seen["remarks"] == [
         "camera.size is 1920x1080, and the device gives 1280x720",
         "camera.format is MJPG, and the device gives YUYV",
         "camera.fps is 60, and the device gives 10",
-        "camera.controls.focus_absolute is 3: the device has no such control",
+        "camera.controls.exposure_absolute is 3: "
+        "the device has no such control, but exposure_time_absolute",
         "camera.controls.power_line_frequency is sixty, and the device has 1: "
         "the device takes 0 Disabled, 1 50 Hz, 2 60 Hz",
         "camera.exposure_us is 900000, and the device has 204700",

@@ -45,7 +45,7 @@ print(json.dumps(said))
 class SimDevice:
     """One device with these pixel formats, built below `folder`."""
 
-    def __init__(self, folder: Path, formats: str = "YUYV,MJPG") -> None:
+    def __init__(self, folder: Path, formats: str = "YUYV,MJPG", *, least_width: int = 0) -> None:
         library = folder / "v4l2_device.so"
         if not library.exists():
             command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
@@ -59,6 +59,7 @@ class SimDevice:
             "LD_PRELOAD": str(library),
             "V4L2_SIM_PATH": PATH,
             "V4L2_SIM_FORMATS": formats,
+            "V4L2_SIM_LEAST_WIDTH": str(least_width),
             "V4L2_SIM_JPEGS": str(folder),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }

@@ -6,6 +6,7 @@
  * an automatic mode has them, as in uvcvideo.
  *
  * $V4L2_SIM_FORMATS: which formats it has, in order, "YUYV,MJPG" for example.
+ * $V4L2_SIM_LEAST_WIDTH: it has no narrower pictures.
  * $V4L2_SIM_JPEGS: a folder with WIDTHxHEIGHT.jpg for MJPG.
  */
 #define _GNU_SOURCE
@@ -53,15 +54,16 @@ static int is_ours(int fd) {
     return 0;
 }
 
-static int has_format(const char *format) {
-    const char *given = getenv("V4L2_SIM_FORMATS");
-    return !given || strstr(given, strcmp(format, "Y16 ") ? format : "Y16") != NULL;
+static int has(const struct mode *mode) {
+    const char *given = getenv("V4L2_SIM_FORMATS"), *least = getenv("V4L2_SIM_LEAST_WIDTH");
+    if (least && mode->width < atoi(least)) return 0;
+    return !given || strstr(given, strcmp(mode->format, "Y16 ") ? mode->format : "Y16") != NULL;
 }
 
 static const char *nth_format(unsigned index) {
     const char *last = "";
     for (unsigned i = 0; i < LENGTH(MODES); i++) {
-        if (!strcmp(MODES[i].format, last) || !has_format(MODES[i].format)) continue;
+        if (!strcmp(MODES[i].format, last) || !has(&MODES[i])) continue;
         last = MODES[i].format;
         if (!index--) return last;
     }
@@ -84,7 +86,7 @@ static int opened(const char *path) {
         memory = memfd_create("v4l2-sim", 0);
         if (ftruncate(memory, (long)BUFFERS * MOST_BYTES)) return -1;
         for (unsigned i = LENGTH(MODES); i-- > 0;)
-            if (has_format(MODES[i].format)) now = MODES[i];
+            if (has(&MODES[i])) now = MODES[i];
     }
     char again[64];
     snprintf(again, sizeof again, "/proc/self/fd/%d", memory);
@@ -124,7 +126,7 @@ static void put_format(struct v4l2_format *format) {
 static struct mode nearest(const struct v4l2_pix_format *pix) {
     struct mode best = now; long least = -1;
     for (unsigned i = 0; i < LENGTH(MODES); i++) {
-        if (!has_format(MODES[i].format)) continue;
+        if (!has(&MODES[i])) continue;
         long off = labs((long)MODES[i].width - pix->width) + labs((long)MODES[i].height - pix->height);
         if (code(MODES[i].format) != pix->pixelformat) off += 1000000;
         if (least < 0 || off < least) { least = off; best = MODES[i]; }
@@ -220,6 +222,7 @@ static int list_size(struct v4l2_frmsizeenum *asked) {
     __u32 left = asked->index; int width = 0;
     for (unsigned i = 0; i < LENGTH(MODES); i++) {
         if (code(MODES[i].format) != asked->pixel_format || MODES[i].width == width) continue;
+        if (!has(&MODES[i])) continue;
         width = MODES[i].width;
         if (left--) continue;
         asked->type = V4L2_FRMSIZE_TYPE_DISCRETE;
