@@ -70,7 +70,7 @@ class FrameWing:
         """Who hears of the camera; before it is started."""
         settings = self._camera_settings
         self._capture = Capture(
-            lambda: open_camera(settings, self._making),
+            lambda: open_camera(settings, self.making),
             self.ring,
             self._clock.now,
             listener,
@@ -89,7 +89,7 @@ class FrameWing:
             self.collector.offer(judged, captured)
         self.pictures.offer(judged, captured)
 
-    def _making(self) -> str | None:
+    def making(self) -> str | None:
         """The bundle name that a frame captured now is stamped with."""
         return self.ring.upcoming(self._clock.now().at).requires
 
