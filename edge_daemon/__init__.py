@@ -15,9 +15,10 @@ Two ways through the house, which meet in one place:
     config/   the settings file as frozen values
     documents/ files that people hand over, read whole or refused in one sentence
     web/      the status page, reads and decides nothing
+    demo/     a drawn line, and a story told on it: nothing imports it, two tables name it
     cli/      what people type          app  builds everything, starts and stops it in order
 
-Imports run downward only: __main__ > cli > app > (frames | control | web) > slots
+Imports run downward only: __main__ > demo > cli > app > (frames | control | web) > slots
 > (models | host | config) > documents > core > errors.
 """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.reports import camera_status
 from edge_daemon.control.arrivals import Noticed
@@ -12,6 +14,8 @@ from edge_daemon.core.event_names import EventName
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
 from edge_daemon.host.memory import FrameShape
+
+_log = structlog.get_logger(__name__)
 
 
 class CameraNews:
@@ -28,6 +32,8 @@ class CameraNews:
         self._put = put
 
     def camera_up(self, shape: FrameShape, fps: float | None) -> None:
+        if remarks := self._frames.camera.remarks:
+            _log.warning("camera_settings_not_taken", remarks=remarks)
         self._report()
 
     def camera_lost(self, error: CameraError) -> None:

@@ -130,7 +130,6 @@ class ControlWing:
             receipts=receipts,
             clock=ground.clock,
             orders=self.orders,
-            follow_order=frames.show,
             newcomers=Newcomers(settings.models.store, ground.clock),
             look_again=lambda: stock(ground.store.offer()),
             publish=self.reporter.model,

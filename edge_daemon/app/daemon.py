@@ -91,7 +91,6 @@ class Daemon:
         self._results = Results(session, topics, ground.boot, settings.results.publish)
         self.frames = FrameWing(ground, self.bays.slots, mailbox.put, self._results.judged)
         self.control = ControlWing(ground, self.bays, self.frames, mailbox, session)
-        self.frames.show(self.control.driver.state.line.requires)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 

@@ -10,11 +10,9 @@ import structlog
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.values import Judged
-from edge_daemon.frames.camera import Camera, open_camera
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import Collector
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -22,6 +20,7 @@ from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.slots.crossing import Crossed, Crossing
 from edge_daemon.slots.slot import Slot
 
@@ -48,7 +47,6 @@ class FrameWing:
         judged: Callable[[Judged], None],
     ) -> None:
         settings = ground.settings
-        self._camera_settings = settings.camera
         self._metrics = ground.metrics
         self._put = put
         latest = settings.camera.policy == "latest"
@@ -66,15 +64,14 @@ class FrameWing:
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
         self.line.attach(self._lane)
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
+        self._clock = ground.clock
         self._capture = Capture(
-            self._open_camera,
+            lambda: open_camera(settings.camera, self.making),
             self.ring,
             ground.clock.now,
             Patience.of(settings.camera),
             settings.camera.picture.limits,
         )
-        self._conveyor: ConveyorCamera | None = None
-        self._scene: str | None = None
         self.failure: BaseException | None = None
         """What ended the lane; without a lane there is no daemon."""
 
@@ -83,27 +80,18 @@ class FrameWing:
         """The camera as it is now."""
         return self._capture.state
 
-    def show(self, product: str | None) -> None:
-        """The drawn conveyor brings what the order asks for; any other camera sees for itself."""
-        self._scene = product
-        if self._conveyor is not None and product in ("bottle", "can"):
-            self._conveyor.show(product)
-
-    def _lost(self, load: int, why: str) -> None:
+    def _lost(self, token: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
-        self._put(SlotLost(load, why))
+        self._put(SlotLost(token, why))
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:
             self.collector.offer(judged, captured)
         self.pictures.offer(judged, captured)
 
-    def _open_camera(self) -> Camera:
-        camera = open_camera(self._camera_settings)
-        if isinstance(camera, ConveyorCamera):
-            self._conveyor = camera
-            self.show(self._scene)
-        return camera
+    def making(self) -> str | None:
+        """The bundle name that a frame captured now is stamped with."""
+        return self.ring.upcoming(self._clock.now().at).requires
 
     # ------------------------------------------------------------------ running
 

@@ -48,6 +48,11 @@ def bad_picture(status: Status) -> Iterator[str]:
     yield from (f"the camera's picture {flaw.words}" for flaw in status.line.camera.flaws)
 
 
+def camera_not_as_set(status: Status) -> Iterator[str]:
+    """The device did not take what the settings ask of it."""
+    yield from status.line.camera.remarks
+
+
 def pictures_lost(status: Status) -> Iterator[str]:
     """Pictures of rejected parts are not kept."""
     lost = status.pictures
@@ -111,6 +116,7 @@ RULES: tuple[Rule, ...] = (
     not_ready,
     not_trusted,
     bad_picture,
+    camera_not_as_set,
     pictures_lost,
     inference_failing,
     store_away,

@@ -24,11 +24,10 @@ from edge_daemon.cli.checks.service import check_service
 from edge_daemon.cli.exits import BAD_CONFIGURATION, FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, config_file
 from edge_daemon.cli.output import console, fitting, tell, tell_json
-from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
-from edge_daemon.errors import EdgeDaemonError
 
 _SIGNS = {
     Level.OK: (PASSED, "green"),
@@ -102,7 +101,7 @@ def examine(
     if settings is None:
         return found, None
     station = Station(settings)
-    seen = _seen(station) if {Section.CAMERA, Section.SERVICE} & set(wanted) else None
+    seen = station.seen() if {Section.CAMERA, Section.SERVICE} & set(wanted) else None
     looks: dict[Section, Callable[[], list[Finding]]] = {
         Section.MACHINE: lambda: check_machine(settings),
         Section.CAMERA: lambda: check_camera(settings, seen),
@@ -130,13 +129,6 @@ def plain(found: Found) -> dict[str, object]:
             for one in findings
         ],
     }
-
-
-def _seen(station: Station) -> Glance | None:
-    try:
-        return station.glance()
-    except EdgeDaemonError:
-        return None  # why not is told by the sections
 
 
 @contextmanager

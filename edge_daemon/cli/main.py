@@ -35,7 +35,7 @@ class Entry:
     help: str
 
 
-_ROOM = "edge_daemon.cli"
+_ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
 _OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot"}
 """Verbs whose command does more than ask."""
 _ASKED = {
@@ -43,12 +43,13 @@ _ASKED = {
     for verb in Verb
 }
 COMMANDS: Mapping[str, Entry] = {
-    "demo": Entry(f"{_ROOM}.demo.story", "demo", "The whole story, with nothing else installed."),
+    "demo": Entry(f"{_DEMO}.story", "demo", "The whole story, with nothing else installed."),
     "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
     "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
     "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
     **_ASKED,
+    "camera": Entry(f"{_ROOM}.camera", "app", "What it offers, what is set; a picture of it."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),

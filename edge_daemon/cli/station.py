@@ -25,7 +25,7 @@ from edge_daemon.control import payloads
 from edge_daemon.control.client import Client, UnansweredError
 from edge_daemon.control.local_client import LocalSocketError, ask
 from edge_daemon.control.topics import Topics
-from edge_daemon.errors import BoxError, BrokerError, Code, SenderError
+from edge_daemon.errors import BoxError, BrokerError, Code, EdgeDaemonError, SenderError
 
 RUN = Path("/run/edge-daemon")
 SOCKET = "control.sock"
@@ -121,6 +121,13 @@ class Station:
             return self._glance_locally()
         except NotReachable:
             return seen
+
+    def seen(self) -> Glance | None:
+        """The same, or None where it cannot be had."""
+        try:
+            return self.glance()
+        except EdgeDaemonError:
+            return None
 
     def request(
         self, verb: str, body: Mapping[str, Any], timeout_s: float

@@ -35,6 +35,7 @@ from edge_daemon.config.settings import (
     TlsSettings,
     TrustSettings,
 )
+from edge_daemon.config.sources import kind_of
 from edge_daemon.documents import dump, parse
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "dump",
     "examine",
     "find_config",
+    "kind_of",
     "line_of",
     "load",
     "parse",

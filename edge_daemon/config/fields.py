@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from edge_daemon.config.sources import kind_of
 from edge_daemon.core.values import ModelChoice
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -28,9 +29,6 @@ FLOOR_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$"
 """The number of a version alone: its pre-releases are older, so there is no doubt what is meant."""
 
 DEVICE_PATTERN = r"^(cpu|cuda:\d{1,2})$"
-
-CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
-
 
 SHARED = ("$share", "$queue", "$exclusive")
 """First levels by which brokers know a subscription that only one of several gets."""
@@ -158,15 +156,9 @@ def _listen(text: str) -> str:
 
 
 def _source(text: str, info: ValidationInfo) -> str:
-    scheme, colon, _ = printable(text).partition("://")
-    if colon and scheme.lower() not in CAMERA_SCHEMES:
-        raise ValueError(
-            f"should start with one of {', '.join(s + '://' for s in CAMERA_SCHEMES)}, "
-            "or be /dev/videoN, a file or conveyor:"
-        )
-    if colon or text.startswith("conveyor:"):
-        return text
-    return str(beside_file(Path(text), info))
+    if kind_of(printable(text)).is_path:
+        return str(beside_file(Path(text), info))
+    return text
 
 
 def _is_ipv6(text: str) -> bool:

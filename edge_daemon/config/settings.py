@@ -35,7 +35,7 @@ from edge_daemon.config.fields import (
 )
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.proof import GateSettings, TrialSettings
-from edge_daemon.core.credentials import public_source
+from edge_daemon.config.sources import kind_of
 
 
 class TlsSettings(Group):
@@ -329,5 +329,5 @@ class Settings(Group):
     def redacted(self) -> dict[str, Any]:
         """The settings as plain values that may leave the box: no credentials in the source."""
         plain: dict[str, Any] = self.model_dump(mode="json")
-        plain["camera"]["source"] = public_source(self.camera.source)
+        plain["camera"]["source"] = kind_of(self.camera.source).public(self.camera.source)
         return plain

@@ -94,8 +94,6 @@ class Rooms:
     receipts: Receipts
     clock: Clock
     orders: OrderDesk
-    follow_order: Callable[[str | None], None]
-    """Told the bundle name that the line makes now: the built-in conveyor follows it."""
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
@@ -387,8 +385,6 @@ class Driver:
             self._rooms.line.stamp_from(action.assignment, action.from_frame)
         else:
             self._rooms.line.stamp(action.assignment, action.since_at or 0.0)
-        if action.assignment.requires is not None:
-            self._rooms.follow_order(action.assignment.requires)
 
     # ------------------------------------------------------------------ the trial
 

@@ -1,5 +1,5 @@
 """DATA: a captured frame on its way to its one verdict.
 
-camera, av_camera, opencv_camera, conveyor_camera -> capture -> ring -> lane -> (slots)
+sources (camera, framing, av_camera, opencv_camera over v4l2) -> capture -> ring -> lane -> (slots)
 -> live (ledger) -> publisher, images, collector.
 """

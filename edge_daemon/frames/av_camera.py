@@ -25,13 +25,13 @@ from av.video.reformatter import VideoReformatter
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import public_source
 from edge_daemon.core.decoding import Decoding
+from edge_daemon.frames.camera import Making
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _USUAL_FPS = 30.0
-_OPTIONS = {"rtsp_transport": "tcp"}  # UDP loses slices, and tears pictures
 _VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """What the operator has set for FFmpeg: `name;value|name;value`."""
 _HARMLESS = ("APP fields", "deprecated pixel format")
@@ -44,6 +44,8 @@ _LOSSY = ("RTP: missed", "corrupt", "EBML")
 
 class AvCamera:
     """A `Camera` over FFmpeg's demuxers and decoders. One thread opens and reads it."""
+
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, settings: CameraSettings) -> None:
         self._settings = settings
@@ -119,7 +121,7 @@ class AvCamera:
         limits = None if self._is_file else (settings.open_timeout_s, settings.read_timeout_s)
         try:
             with av.logging.Capture():
-                container = av.open(self._source, options=_options(), timeout=limits)
+                container = av.open(self._source, options=_options(settings), timeout=limits)
         except (av.FFmpegError, OSError, ValueError):
             if time.monotonic() - began >= settings.open_timeout_s:
                 raise self._timeout("did not open", settings.open_timeout_s) from None
@@ -227,6 +229,11 @@ class AvCamera:
         return SourceError(Fault.ENDED, f"{self._named} was closed.")
 
 
+def open_video(settings: CameraSettings, _making: Making) -> AvCamera:
+    """The stream or file that the source names."""
+    return AvCamera(settings)
+
+
 def _harms(level: int, text: str) -> bool:
     """Whether a line of the decoder's log says that a picture is damaged."""
     if any(word in text for word in _HARMLESS):
@@ -239,9 +246,13 @@ def _is_lossy(text: str) -> bool:
     return any(word in text for word in _LOSSY)
 
 
-def _options() -> dict[str, str]:
+def _options(settings: CameraSettings) -> dict[str, str]:
+    """FFmpeg's options by the settings; what the operator has set for FFmpeg itself wins."""
+    usual: dict[str, str] = {"rtsp_transport": settings.transport}
+    if settings.latency_ms is not None:
+        usual["max_delay"] = str(settings.latency_ms * 1000)
     given = (pair.partition(";") for pair in os.environ.get(_VARIABLE, "").split("|"))
-    return {**_OPTIONS, **{name: value for name, _, value in given if name and value}}
+    return {**usual, **{name: value for name, _, value in given if name and value}}
 
 
 def _shape(frame: VideoFrame) -> FrameShape:

@@ -1,13 +1,10 @@
-"""What a camera is to the rest of the house, and which one a source means."""
+"""What a camera is to the rest of the house."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from edge_daemon.config import CameraSettings
-from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
-from edge_daemon.frames.opencv_camera import OpenCVCamera
 from edge_daemon.host.memory import FrameShape, Pixels
 
 
@@ -39,6 +36,10 @@ class Camera(Protocol):
         None: nothing, or this source has no decoder that tells.
         """
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence for each setting that the source did not take; known once it is open."""
+
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""
 
@@ -46,13 +47,8 @@ class Camera(Protocol):
         """The source, without credentials."""
 
 
-def open_camera(settings: CameraSettings) -> Camera:
-    """The camera that `settings.source` means, not connected yet.
+Making = Callable[[], "str | None"]
+"""Which bundle name judges what the line makes now; None where no order has said.
 
-    Raises ConfigurationError for a `conveyor:` source that cannot be understood.
-    """
-    if settings.source.startswith("conveyor:"):
-        return ConveyorCamera.parse(settings.source, fps=settings.fps)
-    if settings.source.startswith("/dev/"):
-        return OpenCVCamera(settings)
-    return AvCamera(settings)
+A simulated camera follows it. A real one sees for itself.
+"""

@@ -61,6 +61,7 @@ class CameraState:
     fps: float | None = None
     measures: Measures | None = None  # of the last picture
     flaws: tuple[Flaw, ...] = ()  # why frames are no evidence at present
+    remarks: tuple[str, ...] = ()  # settings that the camera did not take
 
 
 class CameraListener(Protocol):
@@ -351,6 +352,7 @@ class Capture:
             width=shape.width,
             height=shape.height,
             fps=fps,
+            remarks=reader.camera.remarks if reader.camera else (),
         )
         _log.info("camera_up", source=self._source, width=shape.width, height=shape.height, fps=fps)
         self._tell(lambda: self._listener.camera_up(shape, fps))

@@ -85,6 +85,13 @@ def encode(pixels: Pixels, quality: int = _VIEW_QUALITY) -> bytes:
     return bytes(data)
 
 
+def encode_as(suffix: str, pixels: Pixels) -> bytes:
+    """The picture as a file of this suffix, such as `.png`. Raises ValueError for one unknown."""
+    if not suffix or not cv2.haveImageWriter(suffix):
+        raise ValueError(f"no picture is written as {suffix or 'a file without a suffix'}")
+    return bytes(cv2.imencode(suffix, pixels)[1])
+
+
 def reduced(jpeg: bytes, most_bytes: int) -> bytes | None:
     """The picture within so many bytes: coarser, then smaller. None: it would show nothing."""
     if len(jpeg) <= most_bytes:

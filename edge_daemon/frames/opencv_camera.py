@@ -1,7 +1,11 @@
 """Cameras that OpenCV reads: V4L2 devices.
 
 The read timeout is told to the driver before it is opened, because a read that has none can block
-for ever (opencv #24393). Frames are decoded straight into the place that the caller gives.
+for ever (opencv #24393). Frames are decoded straight into the place that the caller gives; OpenCV
+makes grey, 16-bit and Bayer pictures BGR.
+
+Size, format and rate are set after the opening: as parameters of it, one that the device does not
+take would end it (opencv #24551), and a device that does the next best thing says nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ import numpy as np
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import public_source
+from edge_daemon.frames.camera import Making
+from edge_daemon.frames.device_setup import asks_something, remarks, set_controls
 from edge_daemon.frames.exclusive import Exclusive
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.v4l2 import V4L2Device
 from edge_daemon.host.memory import FrameShape, Pixels
 
 
@@ -29,6 +36,7 @@ class OpenCVCamera:
 
     damage: str | None = None
     """OpenCV does not tell what its decoder complained of."""
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, settings: CameraSettings) -> None:
         self._settings = settings
@@ -90,16 +98,35 @@ class OpenCVCamera:
                 raise self._timeout("did not open", self._settings.open_timeout_s)
             raise diagnose(self._source)
         self._capture = capture
+        self._set_up(capture)
         said = capture.get(cv2.CAP_PROP_FPS)
         self._fps = said if 0 < said <= 1000 else None
 
     def _parameters(self) -> list[int]:
         parameters: list[Any] = []
-        if self._settings.fps is not None:
-            parameters += [cv2.CAP_PROP_FPS, round(self._settings.fps)]
         if self._settings.policy == "latest":
             parameters += [cv2.CAP_PROP_BUFFERSIZE, 1]  # the driver's queue is age, not safety
         return parameters
+
+    def _set_up(self, capture: cv2.VideoCapture) -> None:
+        """What the settings ask for, and what the device took of it."""
+        wanted = self._settings
+        if wanted.format is not None:
+            letters = f"{wanted.format:4}"  # `Y16 ` has a space
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*letters))
+        if wanted.size is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, wanted.size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.size[1])
+        if wanted.fps is not None:
+            capture.set(cv2.CAP_PROP_FPS, wanted.fps)
+        if not asks_something(wanted):
+            return
+        try:
+            with V4L2Device(self._source) as device:
+                refused = set_controls(device, wanted)
+                self.remarks = remarks(device, wanted, refused)
+        except (SourceError, OSError) as error:
+            self.remarks = (f"{self._source} does not say what it took of the settings: {error}",)
 
     def _read(self, pixels: Pixels | None) -> Pixels:
         """One decoded frame."""
@@ -124,7 +151,7 @@ class OpenCVCamera:
                 f"The stream of {self._source} ended.",
                 hint="The camera or its cable went away, or the camera restarts.",
             )
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:  # no known format
             raise SourceError(
                 Fault.GARBAGE,
                 f"{self._source} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
@@ -141,3 +168,8 @@ class OpenCVCamera:
 
     def _closed(self) -> SourceError:
         return SourceError(Fault.ENDED, f"{self._source} was closed.")
+
+
+def open_device(settings: CameraSettings, _making: Making) -> OpenCVCamera:
+    """The camera at `/dev/videoN`."""
+    return OpenCVCamera(settings)

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from ultralytics import YOLO
 
-from edge_daemon.frames.conveyor import Conveyor
+from edge_daemon.demo.conveyor import Conveyor
 
 Load = Callable[[str], Any]
 

@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-BUNDLES = Path(__file__).resolve().parents[2] / "edge_daemon/cli/demo/bundles/bottle"
+BUNDLES = Path(__file__).resolve().parents[2] / "edge_daemon/demo/bundles/bottle"
 CLASSES = ("bottle", "scratch", "dent")
 GOOD = ("same", "other", "large")
 

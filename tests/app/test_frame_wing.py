@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.control.arrivals import OrderArrived
+from edge_daemon.control.messages import Incoming
 from edge_daemon.core.events import SlotLost as Lost
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.values import BundleRef, Judged, Known, Reason
+from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, SlotLost
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.capture import CameraPhase, Capture
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.slots.crossing import Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder
-from tests.sim.device import wait_until
+from tests.sim.device import Device, wait_until
 from tests.sim.ground import ground
 from tests.sim.slot import Script, SimSlot
 
@@ -85,3 +91,28 @@ def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
         frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
         frames.stop_camera()
         frames.close()
+
+
+BOTTLE, CAN = "bottle@1.0.0", "can@1.0.0"
+
+
+def scene(capture: Capture) -> str:
+    """What the drawn camera shows, once it is open."""
+    camera = capture._reader.camera if capture._reader else None
+    return camera.shown(sys.maxsize) if isinstance(camera, ConveyorCamera) else ""
+
+
+def test_a_simulated_camera_follows_the_orders_by_what_its_frames_are_stamped_with() -> None:
+    """Nobody tells it: it asks the ring, as nothing else in the daemon knows of drawn cameras."""
+    with Device(BOTTLE, CAN) as device:
+        device.await_active(BOTTLE)
+        daemon = device.daemon
+        assert daemon is not None
+        assert daemon.frames.making() is None
+        body = json.dumps({"workOrder": "1", "productCode": "CAN", "status": "running"}).encode()
+        daemon.control.mailbox.put(
+            OrderArrived(0, Incoming("mes/orders", body, SystemClock().now()))
+        )
+        wait_until(lambda: daemon.frames.making() == "can", "the order")
+        capture = daemon.frames._capture
+        wait_until(lambda: scene(capture) == "can", "cans on the belt")

@@ -348,7 +348,13 @@ def judged(findings: Any) -> list[Finding]:
             {"torch": "2.10", "ultralytics": "8.4", "cv2": "5", "backends": ["V4L2"]},
             "cpu",
             "rtsp://10.0.0.1/s",
-            "no FFMPEG",
+            "av, which the camera needs",
+        ),
+        (
+            {"torch": "2.10", "ultralytics": "8.4", "cv2": "5", "backends": ["FFMPEG"]},
+            "cpu",
+            "/dev/video0",
+            "no V4L2",
         ),
     ],
 )

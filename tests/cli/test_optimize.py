@@ -17,7 +17,7 @@ from edge_daemon.host.gpu import open_gpu
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair, sign
 
-BUNDLE = Path("edge_daemon/cli/demo/bundles/bottle/1.1.0")
+BUNDLE = Path("edge_daemon/demo/bundles/bottle/1.1.0")
 
 
 @pytest.fixture

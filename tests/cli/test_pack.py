@@ -15,7 +15,7 @@ from edge_daemon.cli.main import app
 from edge_daemon.models.manifest import parse_manifest
 from edge_daemon.models.picture_size import picture_size
 
-BUNDLE = Path("edge_daemon/cli/demo/bundles/bottle/1.1.0")
+BUNDLE = Path("edge_daemon/demo/bundles/bottle/1.1.0")
 NAMES = ("dent", "scratch", "bottle")
 
 

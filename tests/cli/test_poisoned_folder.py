@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import edge_daemon
-from edge_daemon.cli.demo.stage import BUNDLES
+from edge_daemon.demo.stage import BUNDLES
 from tests.sim.bundles import make_bundle
 from tests.sim.device import Device
 from tests.sim.folders import poisoned

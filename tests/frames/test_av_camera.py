@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
 
 FRAMES = 6
@@ -77,6 +78,29 @@ def test_a_file_plays_at_its_own_rate_unless_told_otherwise(clip: Path) -> None:
         camera.open()
         assert camera.fps == expected
         camera.close()
+
+
+@pytest.mark.parametrize("pixels", ["gray", "gray16le", "bayer_rggb8"])
+def test_mono_16_bit_and_bayer_films_are_taken(tmp_path: Path, pixels: str) -> None:
+    """They come as BGR of 8 bits: dark on the left, bright on the right, no channel on its own."""
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    raw = ramp.astype("<u2") * 257 if pixels == "gray16le" else ramp
+    path = tmp_path / "ramp.nut"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        frame = av.VideoFrame(64, 48, pixels)
+        frame.planes[0].update(raw.tobytes())
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    camera = AvCamera(CameraSettings(source=str(path), loop=False))
+    camera.open()
+    picture = np.empty((48, 64, 3), np.uint8)
+    assert camera.read_into(picture) is picture
+    camera.close()
+    row = picture[24].astype(int)
+    assert (row.max(axis=1) - row.min(axis=1) <= 8).all()
+    assert [round(grey / 64) for grey in row[::16, 0]] == [0, 1, 2, 3]
 
 
 def test_a_looped_file_begins_again_with_its_first_frame(clip: Path) -> None:

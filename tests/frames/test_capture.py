@@ -125,6 +125,16 @@ def test_frames_go_into_the_ring_in_order(station: Station) -> None:
     assert state.source == "sim:"
 
 
+def test_what_a_camera_did_not_take_is_known_while_it_is_online(station: Station) -> None:
+    """The state says so from the first frame on."""
+    station.source.remarks = ("camera.gain is 400, and the device has 100",)
+    capture = station.start()
+    assert capture.state.remarks == ()
+    station.source.play(Frames(1))
+    station.reports.next()
+    assert capture.state.remarks == station.source.remarks
+
+
 def test_a_camera_that_is_not_there_is_tried_until_it_is(station: Station) -> None:
     """A start without a camera is no error of the daemon: it is reported once, and retried."""
     gone = CameraError("There is no camera.")

@@ -8,7 +8,7 @@ import pytest
 
 from edge_daemon.core.picture import Flaw, PictureLimits, Spell
 from edge_daemon.core.values import Reason
-from edge_daemon.frames.conveyor import SCENES, Conveyor
+from edge_daemon.demo.conveyor import SCENES, Conveyor
 from edge_daemon.frames.picture import PictureGauge, Spells
 from edge_daemon.host.memory import Pixels
 

@@ -13,10 +13,10 @@ from edge_daemon.config import CameraSettings
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.camera import open_camera
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.ring import Ring
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from tests.sim.rtsp import HEIGHT, WIDTH, RtspServer, film, number_of
@@ -47,8 +47,9 @@ def serve() -> Iterator[Callable[..., RtspServer]]:
 class Station:
     """The daemon's data path as far as the ring, and a lane that reads the numbers."""
 
-    def __init__(self, source: str) -> None:
-        self.settings = CameraSettings(source=source, open_timeout_s=5.0, read_timeout_s=1.0)
+    def __init__(self, source: str, **camera: Any) -> None:
+        limits = {"open_timeout_s": 5.0, "read_timeout_s": 1.0}
+        self.settings = CameraSettings(source=source, **limits, **camera)
         self.ring = Ring(64)
         self.told: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.capture = Capture(
@@ -100,11 +101,11 @@ class Station:
 
 
 @pytest.fixture
-def station() -> Iterator[Callable[[str], Station]]:
+def station() -> Iterator[Callable[..., Station]]:
     stations: list[Station] = []
 
-    def start(source: str) -> Station:
-        stations.append(Station(source))
+    def start(source: str, **camera: Any) -> Station:
+        stations.append(Station(source, **camera))
         return stations[-1]
 
     yield start
@@ -117,7 +118,7 @@ def consecutive(numbers: list[int]) -> bool:
 
 
 def test_every_frame_of_the_stream_arrives_once_in_order(
-    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
     """Over TCP no frame is lost, doubled, torn or reordered between the camera and the lane."""
     line = station(serve(long_film).url)
@@ -126,8 +127,18 @@ def test_every_frame_of_the_stream_arrives_once_in_order(
     assert line.capture.state.state is CameraPhase.ONLINE
 
 
+def test_a_stream_over_udp_is_read_too(
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+) -> None:
+    """Where the settings say so, with a bound on how long a late packet is waited for."""
+    line = station(serve(long_film).url, transport="udp", latency_ms=100)
+    numbers = line.take(50)
+    assert numbers == sorted(set(numbers))
+    assert line.next() == ("up", FrameShape(HEIGHT, WIDTH))
+
+
 def test_a_camera_that_goes_away_is_lost_and_comes_back(
-    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
     """A loss is reported and retried, and frames go on by themselves when it is there again."""
     server = serve(long_film)
@@ -150,7 +161,7 @@ def test_a_camera_that_goes_away_is_lost_and_comes_back(
 
 
 def test_a_camera_that_falls_silent_is_lost_although_it_stays_connected(
-    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
     """A read does not block for ever: after the read timeout the camera counts as lost."""
     server = serve(long_film)
@@ -168,7 +179,7 @@ def test_a_camera_that_falls_silent_is_lost_although_it_stays_connected(
 
 
 def test_wrong_credentials_are_told_from_wrong_paths(
-    serve: Callable[..., RtspServer], station: Callable[[str], Station], long_film: Path
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
     """Three different faults give three different sentences, and none shows the password."""
     server = serve(long_film, "kim", "secret7")

@@ -12,7 +12,7 @@ from edge_daemon.models.versions import order_of
 from edge_daemon.optimize import derived
 from edge_daemon.optimize.derived import Box, built_for, current, next_version, write_bundle
 
-PARENT = Path("edge_daemon/cli/demo/bundles/bottle/1.1.0")
+PARENT = Path("edge_daemon/demo/bundles/bottle/1.1.0")
 BOX = Box("a processor", "none", {"openvino": "2026.1"})
 NEWER = Box("a processor", "none", {"openvino": "2026.2"})
 

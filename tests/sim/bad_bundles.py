@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.cli.demo.stage import BUNDLES
 from edge_daemon.config import dump, parse
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.errors import Code
 from edge_daemon.models.bundle import digest_of
 from edge_daemon.models.trust import generate_keypair, sign

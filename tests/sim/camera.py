@@ -96,6 +96,7 @@ class SimSource:
     def __init__(self, shape: FrameShape = _USUAL, fps: float | None = 30.0) -> None:
         self.shape = shape
         self.fps = fps
+        self.remarks: tuple[str, ...] = ()
         self.opens = 0
         self.cameras: list[SimCamera] = []  # that were made, one a try
         self._steps: deque[Step] = deque()
@@ -211,6 +212,10 @@ class SimCamera:
 
     def read_into(self, pixels: Pixels) -> Pixels | None:
         return self._source.read(self, pixels)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self._source.remarks
 
     @property
     def damage(self) -> str | None:

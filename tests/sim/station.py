@@ -140,7 +140,6 @@ class Station:
         self.may_look.set()
         self.looks = 0
         """At the whole store, for the sake of a request."""
-        self.scenes: list[str | None] = []
         self.snapshot_error: EdgeDaemonError | None = None
         self._heard: list[Packet] = []
         self._changed = threading.Condition()
@@ -229,7 +228,6 @@ class Station:
             receipts=self.receipts,
             clock=self.clock,
             orders=self.orders,
-            follow_order=self.scenes.append,
             newcomers=Newcomers(self.folder / "store", self.clock),
             look_again=self._look_again,
             publish=self.reporter.model,

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_daemon.cli.demo.stage import BUNDLES
 from edge_daemon.core.agreement import Agreement, agree
 from edge_daemon.core.values import BundleRef
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.errors import BoxError, BundleError, Code, SlotLost
 from edge_daemon.host.gpu import Gpu, open_gpu
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape

@@ -137,7 +137,7 @@ def prepare() -> None:
         "Path('/etc/edge-daemon/ops.pub').write_bytes(public.read_bytes())\n"
         f"[sign(p.parent, private) for p in Path('{store}').glob('*/*/model.yaml')]\n"
     )
-    shutil.copytree(package / "cli/demo/bundles", store, dirs_exist_ok=True)
+    shutil.copytree(package / "demo/bundles", store, dirs_exist_ok=True)
     out(PYTHON, "-c", program)
     out("chown", "-R", "edge-daemon:edge-daemon", str(store))
     for name, initial, port in (("line1", "bottle@1.0.0", 9464), ("line2", "can@1.0.0", 9465)):

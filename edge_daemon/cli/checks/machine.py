@@ -16,7 +16,7 @@ from typing import Any
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.words import size
-from edge_daemon.config import Settings
+from edge_daemon.config import Settings, kind_of
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import interpreter
 from edge_daemon.host.box import available_memory_bytes
@@ -57,6 +57,11 @@ try:
     said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
 except Exception as error:
     said["cv2_error"] = " ".join(str(error).split())[:300]
+try:
+    import av
+    said["av"] = av.__version__
+except Exception as error:
+    said["av_error"] = " ".join(str(error).split())[:300]
 print("\\n" + json.dumps(said))
 """
 
@@ -161,18 +166,29 @@ def _backends(said: Mapping[str, Any], source: str) -> Iterator[Finding]:
         yield error("opencv", f"OpenCV cannot be imported: {why}.", "Install it anew.")
         return
     backends = list(dict.fromkeys(said.get("backends") or ()))
-    if source.startswith("conveyor:"):
-        needed = None
-    else:
-        needed = "V4L2" if source.startswith("/dev/") else "FFMPEG"
-    if needed is not None and needed not in backends:
+    module, part = kind_of(source).needs or ("", "")
+    if module == "cv2" and part not in backends:
         yield error(
             "opencv",
-            f"This OpenCV has no {needed}, which the camera needs.",
+            f"This OpenCV has no {part}, which the camera needs.",
             "Install the wheel opencv-python-headless, which has it.",
         )
     else:
         yield ok("opencv", f"OpenCV {said['cv2']} with {', '.join(backends)}.")
+    if module not in ("", "cv2"):
+        yield _library(module, said)
+
+
+def _library(module: str, said: Mapping[str, Any]) -> Finding:
+    """The library that reads the camera, by its module's name."""
+    if module in said:
+        return ok(module, f"{module} {said[module]} reads the camera.")
+    why = said.get(f"{module}_error", "no word")
+    return error(
+        module,
+        f"{module}, which the camera needs, cannot be imported: {why}.",
+        f"pip install {module}",
+    )
 
 
 def _gpu(settings: Settings) -> Iterator[Finding]:

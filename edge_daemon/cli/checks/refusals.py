@@ -17,7 +17,7 @@ from edge_daemon.control.orders import compile_source
 from edge_daemon.control.topics import Topics
 from edge_daemon.documents import KeyPath, dotted
 from edge_daemon.errors import ConfigurationError
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
+from edge_daemon.frames.sources import check_source
 from edge_daemon.models.trust import Trust
 
 
@@ -44,8 +44,7 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
     yield ("mqtt", "root"), partial(Topics, settings.root)
     for number, source in enumerate(settings.orders):
         yield ("orders", number), partial(compile_source, source)
-    if camera.source.startswith("conveyor:"):
-        yield ("camera", "source"), partial(ConveyorCamera.parse, camera.source)
+    yield ("camera", "source"), partial(check_source, camera.source)
     for number, key in enumerate(settings.models.trust.public_keys):
         if _is_readable(key):
             yield ("models", "trust", "public_keys", number), partial(Trust, [key])

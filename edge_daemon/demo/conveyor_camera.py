@@ -8,8 +8,10 @@ from bisect import bisect_right
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
+from edge_daemon.config import CameraSettings
+from edge_daemon.demo.conveyor import SCENES, Conveyor
 from edge_daemon.errors import ConfigurationError
-from edge_daemon.frames.conveyor import SCENES, Conveyor
+from edge_daemon.frames.camera import Making
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -24,6 +26,7 @@ class ConveyorCamera:
     Args:
         conveyor: what draws; no other thread may draw with it.
         scene: the product shown first.
+        making: the product that the line makes now; each frame shows it, where it is drawn.
         fps: frames a second.
         now: monotonic seconds.
         wait: see `Pace`; by default a wait that `close` cuts short.
@@ -34,11 +37,13 @@ class ConveyorCamera:
         conveyor: Conveyor,
         *,
         scene: str = "bottle",
+        making: Making = lambda: None,
         fps: float = _USUAL_FPS,
         now: Callable[[], float] = time.monotonic,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
         self._conveyor = conveyor
+        self._making = making
         self._fps = fps
         self._closing = threading.Event()
         self._now, self._wait = now, wait or self._closing.wait
@@ -48,7 +53,9 @@ class ConveyorCamera:
         self._switches: list[tuple[int, str]] = [(0, _known(scene))]
 
     @classmethod
-    def parse(cls, source: str, *, fps: float | None = None) -> ConveyorCamera:
+    def parse(
+        cls, source: str, *, fps: float | None = None, making: Making = lambda: None
+    ) -> ConveyorCamera:
         """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30&defects=0.35`.
 
         `defects` is the share of flawed parts; `fps` is used where the source has none. Raises
@@ -69,7 +76,7 @@ class ConveyorCamera:
                 height=int(height),
                 defect_rate=float(given.get("defects", "0.35")),
             )
-            return cls(conveyor, scene=given.get("scene", "bottle"), fps=rate)
+            return cls(conveyor, scene=given.get("scene", "bottle"), making=making, fps=rate)
         except ValueError as error:
             raise ConfigurationError(
                 f"The source {source!r} cannot be understood: {error}.",
@@ -88,11 +95,18 @@ class ConveyorCamera:
     def read_into(self, pixels: Pixels) -> Pixels | None:
         if not self._pace.wait_turn() or self._closing.is_set():
             raise SourceError(Fault.ENDED, "The conveyor camera was closed.")
+        product = self._making()
+        if product in SCENES:  # what no order names stays on the belt
+            self.show(product)
         with self._turn:
             index, scene = self._index, self._switches[-1][1]
             self._index += 1
         self._conveyor.draw(index, scene, pixels)
         return pixels
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def damage(self) -> str | None:
@@ -104,7 +118,8 @@ class ConveyorCamera:
         Any thread may call it. Raises ValueError for a scene that is not drawn.
         """
         with self._turn:
-            self._switches.append((self._index, _known(scene)))
+            if self._switches[-1][1] != _known(scene):
+                self._switches.append((self._index, scene))
             return self._index
 
     def shown(self, index: int) -> str:
@@ -119,6 +134,16 @@ class ConveyorCamera:
     def describe(self) -> str:
         size = f"{self._conveyor.width}x{self._conveyor.height}"
         return f"conveyor:?scene={self._switches[-1][1]}&size={size}&fps={self._fps:g}"
+
+
+def open_conveyor(settings: CameraSettings, making: Making) -> ConveyorCamera:
+    """The drawn line of this source. Raises ConfigurationError."""
+    return ConveyorCamera.parse(settings.source, fps=settings.fps, making=making)
+
+
+def check_source(source: str) -> None:
+    """Raises ConfigurationError for a source that cannot be understood."""
+    ConveyorCamera.parse(source)
 
 
 def _known(scene: str) -> str:

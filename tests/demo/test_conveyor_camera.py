@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from edge_daemon.config import CameraSettings
+from edge_daemon.demo.conveyor import Conveyor
+from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, ConfigurationError
-from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.camera import open_camera
-from edge_daemon.frames.conveyor import Conveyor
-from edge_daemon.frames.conveyor_camera import ConveyorCamera
-from edge_daemon.frames.opencv_camera import OpenCVCamera
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameShape
 
 
@@ -47,6 +45,24 @@ def test_another_product_is_shown_from_the_next_frame_on() -> None:
     assert [camera.shown(index) for index in range(3)] == ["bottle", "can", "can"]
     with pytest.raises(ValueError, match="not one of"):
         camera.show("crate")
+
+
+def test_it_shows_what_the_line_makes() -> None:
+    """Each frame asks anew; a product that is not drawn leaves the belt as it is."""
+    made: list[str | None] = [None, "can", "can", "crate", None, "bottle"]
+    orders = iter(made)
+    camera = ConveyorCamera(
+        Conveyor(seed=3, width=64, height=64),
+        making=lambda: next(orders),
+        now=lambda: 0.0,
+        wait=lambda _: False,
+    )
+    camera.open()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    for _ in made:
+        camera.read_into(pixels)
+    seen = [camera.shown(index) for index in range(len(made))]
+    assert seen == ["bottle", "can", "can", "can", "can", "bottle"]
 
 
 def test_it_goes_on_where_it_was_when_it_is_opened_again() -> None:
@@ -112,10 +128,3 @@ def test_a_wrong_conveyor_source_is_refused_with_an_example(source: str) -> None
     with pytest.raises(ConfigurationError, match="conveyor:") as refused:
         open_camera(CameraSettings(source=source))
     assert "scene=bottle" in refused.value.hint
-
-
-def test_every_other_source_is_opencv_s() -> None:
-    """URLs, devices and files are read by OpenCV; nothing is connected before `open`."""
-    assert isinstance(open_camera(CameraSettings(source="/dev/video0")), OpenCVCamera)
-    for source in ("rtsp://10.0.0.1/stream", "/data/line.mp4"):
-        assert isinstance(open_camera(CameraSettings(source=source)), AvCamera)

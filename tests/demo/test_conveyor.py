@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_daemon.frames.conveyor import KINDS, SCENES, Box, Conveyor, Part, labels
+from edge_daemon.demo.conveyor import KINDS, SCENES, Box, Conveyor, Part, labels
 
 SIZES = ((640, 480), (1920, 1080), (1000, 480), (97, 64))
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.frames.conveyor_parts import (
+from edge_daemon.demo.conveyor_parts import (
     BOTTLES,
     FORMS,
     RIM,

@@ -20,8 +20,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edge_daemon.frames.conveyor_art import BELT_Y, Image, Painter
-from edge_daemon.frames.conveyor_parts import FORMS, Form, Mark, Plan, Point, bounds, placed
+from edge_daemon.demo.conveyor_art import BELT_Y, Image, Painter
+from edge_daemon.demo.conveyor_parts import FORMS, Form, Mark, Plan, Point, bounds, placed
 
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels of the frame; x2 and y2 are just outside."""

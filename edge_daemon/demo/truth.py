@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_daemon.core.golden import iou
-from edge_daemon.frames.conveyor import Conveyor
+from edge_daemon.demo.conveyor import Conveyor
 
 MIN_IOU = 0.5
 KINDS = {"scratch_straight": "scratch", "scratch_curved": "scratch"}

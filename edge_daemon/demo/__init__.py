@@ -1,0 +1,11 @@
+"""`edge-daemon demo`: the whole story on one machine, with nothing else installed.
+
+conveyor, conveyor_parts, conveyor_art   a drawn production line, and the truth about it
+conveyor_camera   the line as a camera: the source `conveyor:`, which a real daemon reads too
+stage             a broker, a store with signed bundles, the settings, and the daemon as a process
+story             what ops and the MES do to it, scene by scene, and what came of it
+truth             what the conveyor knows: which defects were there, and which were found
+bundles           the trained models
+
+Nothing imports this room. The tables of commands and of camera sources name it.
+"""
