@@ -237,7 +237,8 @@ class ControlWing:
     def tell_result(self, judged: Judged) -> None:
         """One verdict to the broker, where it is wanted; on the publisher's thread."""
         publish = self._publish
-        if publish == "none" or (publish == "ng" and judged.verdict is Verdict.OK):
+        is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
+        if publish == "none" or (publish == "ng" and is_good):
             return
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 

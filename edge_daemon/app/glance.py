@@ -170,14 +170,18 @@ class Glance:
     def _frames(self) -> FramesLine:
         ledger = self._seen.ledger
         counts, verdicts = ledger.counts(), ledger.verdicts()
-        ng = sum(count for (_, verdict), count in verdicts.items() if verdict is Verdict.NG)
+        told = dict.fromkeys(Verdict, 0)
+        for (_, verdict), count in verdicts.items():
+            told[verdict] += count
+        ng, empty = told[Verdict.NG], told[Verdict.EMPTY]
         return FramesLine(
             captured=counts.captured,
             inspected=counts.inspected,
             dropped=counts.dropped,
             uninspected=counts.uninspected,
-            ok=max(0, counts.inspected - ng),
+            ok=max(0, counts.inspected - ng - empty),
             ng=ng,
+            empty=empty,
             balanced=counts.balanced and not ledger.violations,
             reasons={reason.value: count for reason, count in ledger.reasons().items()},
         )

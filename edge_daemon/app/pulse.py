@@ -41,6 +41,7 @@ class _Sums:
 
     mark: Mark
     ng: int
+    empty: int
     excused: int
 
 
@@ -100,12 +101,13 @@ class Pulse:
         last, new = self._last, self._sums()
         self._last = new
         counts, latency = self._body.ledger.between(last.mark, new.mark)
-        ng = new.ng - last.ng
+        ng, empty = new.ng - last.ng, new.empty - last.empty
         self.history.add(
             Second(
                 at=int(now.utc),
-                ok=max(0, counts.inspected - ng),
+                ok=max(0, counts.inspected - ng - empty),
                 ng=ng,
+                empty=empty,
                 uninspected=counts.uninspected,
                 dropped=counts.dropped,
                 p50=_rounded(latency.p50),
@@ -133,6 +135,7 @@ class Pulse:
         return _Sums(
             ledger.mark(),
             sum(count for (_, verdict), count in verdicts.items() if verdict is Verdict.NG),
+            sum(count for (_, verdict), count in verdicts.items() if verdict is Verdict.EMPTY),
             sum(count for reason, count in reasons.items() if reason in EXCUSED),
         )
 
