@@ -196,6 +196,7 @@ class Judged:
     reason: Reason | None = None
     model: BundleRef | None = None
     sha256: str | None = None
+    recipe: str | None = None  # the digest of the recipe that judged, with its tuning
     detections: tuple[Detection, ...] = ()
     queue_ms: float = 0.0
     inference_ms: float = 0.0
