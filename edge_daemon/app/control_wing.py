@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from edge_daemon.app.recall import recall
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
-from edge_daemon.control import api, payloads
+from edge_daemon.control import api, part_payloads, payloads
 from edge_daemon.control.arrivals import LaneCrossed, RequestArrived
 from edge_daemon.control.clerk import Exchange
 from edge_daemon.control.connection import SessionSpec
@@ -42,11 +42,13 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event, LinksChanged, SnapshotTaken
+from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import Judged, Refusal, Request, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.host.journal import Entry, OutboxRow
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
@@ -243,6 +245,15 @@ class ControlWing:
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 
     def announce(self, event: EventName, message: str, reason: str | None = None) -> None:
+    def tell_parts(self, parts: Sequence[PartTold]) -> None:
+        """Results of parts, durable before it returns; on the parts' thread. Raises StateError."""
+        ground, topic = self._ground, self.topics.part
+        rows = (OutboxRow(topic, part_payloads.part(ground.boot, each)) for each in parts)
+        ground.journal.commit(Entry(outbox=tuple(rows)))
+        self._outbox.wake()
+        ground.metrics.parts(parts)
+
+    def announce(self, event: str, message: str, reason: str | None = None) -> None:
         """An event of the camera or its pictures, durably; any thread."""
         self.driver.call(lambda: self.desk.note_event(event, message=message, reason=reason))
 

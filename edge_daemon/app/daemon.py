@@ -35,6 +35,7 @@ from edge_daemon.host import logs
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.systemd import Notifier
+from edge_daemon.parts.line import PartOutlets
 from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.twin import TwinSlot
 
@@ -77,6 +78,12 @@ class Daemon:
         )
         self.control = ControlWing(ground, self.bays, self.frames, self._reached)
         self.frames.show(self.control.driver.state.line.requires)
+        self.frames.count_parts(
+            PartOutlets(
+                self.control.tell_parts,
+                lambda: self.control.driver.state.durable.trial is not None,
+            )
+        )
         self._probe = Probe(self.frames.crossing, ground.clock)
         self._build_watchers()
 

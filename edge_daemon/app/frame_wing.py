@@ -22,6 +22,7 @@ from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
+from edge_daemon.parts.line import PartLine, PartOutlets
 from edge_daemon.slots.crossing import Crossed, Crossing
 from edge_daemon.slots.slot import Slot
 
@@ -47,6 +48,7 @@ class FrameWing:
         settings = ground.settings
         self._camera_settings = settings.camera
         self._clock = ground.clock
+        self._parts_settings = settings.parts
         latest = settings.camera.policy == "latest"
         self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
         self.crossing = Crossing(slots, self.ring.wake)
@@ -58,7 +60,8 @@ class FrameWing:
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(news.judged)
-        outlets = Outlets(self._publisher.put, self._offer, news.crossed, news.lost)
+        self.parts: PartLine | None = None
+        outlets = Outlets(self._tell, self._offer, news.crossed, news.lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
         self.line.attach(self._lane)
@@ -98,6 +101,25 @@ class FrameWing:
             self.collector.offer(judged, captured)
         self.pictures.offer(judged, captured)
 
+    def count_parts(self, outlets: PartOutlets) -> None:
+        """Where results of parts go; before anything is started."""
+        settings = self._parts_settings
+        if settings is None:
+            return
+        self.parts = PartLine(
+            settings.rules,
+            outlets,
+            self._clock.now,
+            zone=settings.polygon,
+            zone_name=settings.zone_name,
+        )
+        self.ring.on_capture = self.parts.captured
+
+    def _tell(self, judged: Judged) -> None:
+        if self.parts is not None:
+            self.parts.judged(judged)
+        self._publisher.put(judged)
+
     def _open_camera(self) -> Camera:
         camera = open_camera(self._camera_settings)
         if isinstance(camera, ConveyorCamera):
@@ -113,6 +135,8 @@ class FrameWing:
         if self.collector is not None:
             self.collector.start()
         self._publisher.start()
+        if self.parts is not None:
+            self.parts.start()
         self._lane_thread.start()
 
     def start_camera(self) -> None:
@@ -134,6 +158,8 @@ class FrameWing:
         if self._lane_thread.is_alive():
             self._lane.give_up()
             self._lane_thread.join(DRAIN_S)
+        if self.parts is not None:
+            self.parts.stop()
         self._publisher.stop(5.0)
 
     def close(self) -> None:

@@ -196,7 +196,8 @@ class Judged:
     reason: Reason | None = None
     model: BundleRef | None = None
     sha256: str | None = None
-    recipe: str | None = None  # the digest of the recipe that judged, with its tuning
+    recipe: Recipe | None = None  # that judged, with its tuning
+    size: Size | None = None  # of the picture
     detections: tuple[Detection, ...] = ()
     queue_ms: float = 0.0
     inference_ms: float = 0.0

@@ -255,6 +255,8 @@ class Lane:
             verdict=verdict_of(causes, found, recipe),
             model=pointer.known.ref,
             sha256=pointer.known.sha256,
+            recipe=recipe,
+            size=captured.address.size,
             detections=found,
             causes=causes,
             part_in_view=has_part_in_view(found, recipe),

@@ -84,6 +84,10 @@ class Tracker:
         self._next = 0
         self._at: float | None = None
 
+    def look_in(self, zone: Zone | None) -> None:
+        """Where objects are parts from the next frame on."""
+        self._zone = zone or WHOLE
+
     def follow(
         self, objects: Sequence[Shown], size: Size, at: float
     ) -> tuple[tuple[Seen, ...], tuple[int, ...]]:

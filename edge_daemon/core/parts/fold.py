@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_daemon.core.parts.values import Fold, PartReason, PartRules
-from edge_daemon.core.values import BundleRef, Judged, Reason, Verdict
+from edge_daemon.core.values import BundleRef, Judged, Reason, Recipe, Verdict
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class View:
     reason: Reason | None = None
     model: BundleRef | None = None
     sha256: str | None = None
-    recipe: str | None = None
+    recipe: Recipe | None = None
     product: str | None = None
     trial: bool = False
 
@@ -46,7 +46,7 @@ class Folded:
     causes: tuple[str, ...] = ()
     model: BundleRef | None = None
     sha256: str | None = None
-    recipe: str | None = None
+    recipe: Recipe | None = None
     trial: bool = False
 
 

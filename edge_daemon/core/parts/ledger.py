@@ -162,7 +162,7 @@ class PartLedger:
         if part is not None:
             frame = next(each for each in part.frames if each.number == judged.frame)
             part.pending -= frame.view is None
-            frame.view = view
+            frame.view, frame.assignment = view, judged.assignment  # stamped until it was judged
         elif judged.frame in self._free:
             self._free[judged.frame].view = view
 

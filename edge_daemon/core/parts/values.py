@@ -16,6 +16,7 @@ from edge_daemon.core.values import (
     Instant,
     Judged,
     Reason,
+    Recipe,
     Verdict,
 )
 
@@ -176,7 +177,7 @@ class PartTold:
     captured: Instant | None  # its first frame
     model: BundleRef | None
     sha256: str | None
-    recipe: str | None
+    recipe: Recipe | None
     assignment: Assignment
     age_ms: float
     late: bool

@@ -33,11 +33,13 @@ from edge_daemon.core.values import (
     Instant,
     Judged,
     Reason,
+    Recipe,
     Verdict,
 )
 from tests.core.parts.reference import Line, expected
 
 OLD, NEW = BundleRef("bottle", "1"), BundleRef("bottle", "2")
+RECIPE = Recipe.rejecting(0.3, "scratch")
 OK, NG, EMPTY = Verdict.OK, Verdict.NG, Verdict.EMPTY
 LINE = Assignment(1, "BTL-500", "WO-17")
 
@@ -87,7 +89,9 @@ class Tale:
         model = None if reason else by
         at = self.at.setdefault(frame, self.t)
         judged = Judged(frame, 1e9 + at, at, LINE, verdict, reason, model, causes=causes)
-        return replace(judged, sha256=str(model) if model else None, recipe="r" if model else None)
+        return replace(
+            judged, sha256=str(model) if model else None, recipe=RECIPE if model else None
+        )
 
     def judge(
         self, frame: int, verdict: Verdict = OK, *causes: str, by: BundleRef = OLD
@@ -129,7 +133,7 @@ def test_by_frame_each_frame_is_a_part() -> None:
         ("scratch", "dent"),
         (0,),
     )
-    assert (first.model, first.sha256, first.recipe) == (OLD, "bottle@1", "r")
+    assert (first.model, first.sha256, first.recipe) == (OLD, "bottle@1", RECIPE)
     assert (first.captured, first.triggered) == (Instant(0.0, 1e9), None)
     assert (first.age_ms, first.late) == (pytest.approx(200.0), False)
     assert only(tale.judge(1, EMPTY)).verdict is EMPTY
