@@ -41,6 +41,8 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
 from edge_daemon.core.event_names import EventName
+from edge_daemon.control.triggers import VERB as TRIGGER
+from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core.events import Event, LinksChanged, SnapshotTaken
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import SlotState, State
@@ -52,6 +54,7 @@ from edge_daemon.host.journal import Entry, OutboxRow
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
+from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.crossing import Crossed
 
 
@@ -69,9 +72,8 @@ class ControlWing:
         self._reached = reached
         self._publish = ground.settings.results.publish
         self.topics = Topics(ground.settings.root)
-        self.on_request: Callable[[str, Incoming], None] = lambda verb, incoming: self.driver.post(
-            RequestArrived(verb, incoming)
-        )
+        self.on_request: Callable[[str, Incoming], None] = self._request_came
+        self._triggers: TriggerDesk | None = None
         self._build_edges()
         self._build_driver(bays)
         document = api.document(ground.settings.root, ground.settings.orders)
@@ -268,6 +270,19 @@ class ControlWing:
         self.driver.call(lambda: self.desk.note_event(kind, message=message, model=model))
 
     # ------------------------------------------------------------------ between the rooms
+
+    def hear_triggers(self, parts: PartLine) -> None:
+        """Triggers open parts from here on."""
+        ring = self._frames.ring
+        self._triggers = TriggerDesk(
+            self.session, self._deliver, parts.trigger, lambda: ring.assignment
+        )
+
+    def _request_came(self, verb: str, incoming: Incoming) -> None:
+        if verb == TRIGGER and self._triggers is not None:
+            self._triggers.arrived(incoming)
+        else:
+            self.driver.post(RequestArrived(verb, incoming))
 
     def _job_told(self, event: Event) -> None:
         self._reached(event)

@@ -84,6 +84,9 @@ class Daemon:
                 lambda: self.control.driver.state.durable.trial is not None,
             )
         )
+        parts, settings = self.frames.parts, ground.settings.parts
+        if parts is not None and settings is not None and settings.by == "trigger":
+            self.control.hear_triggers(parts)
         self._probe = Probe(self.frames.crossing, ground.clock)
         self._build_watchers()
 

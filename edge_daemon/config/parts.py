@@ -40,8 +40,9 @@ class NgFrames(Group):
 class PartsSettings(Group):
     """One result for each part, on `<root>/part`."""
 
-    by: Literal["frame", "track"] = "frame"
-    """frame: each captured frame is a part; track: each object that is followed through them."""
+    by: Literal["frame", "trigger", "track"] = "frame"
+    """frame: each captured frame is a part; trigger: each `request/trigger` opens one; track: each
+    object that is followed through the frames is one."""
     deadline_ms: float | None = Field(default=None, gt=0.0, le=3_600_000.0)
     """From trigger or first frame; what is not judged by then is told as late. null: none."""
     late: Literal["ng", "uninspected"] = "ng"

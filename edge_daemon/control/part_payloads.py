@@ -9,7 +9,7 @@ import msgspec
 
 from edge_daemon.control.payloads import encode, iso_utc
 from edge_daemon.control.terms import Digest, Model, Time, VerdictWord, one_of
-from edge_daemon.core.parts.values import By, PartReason, PartTold
+from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Recipe
 
@@ -32,12 +32,27 @@ class PartMessage(msgspec.Struct, frozen=True):
     recipe: Digest | None
     product: str | None
     job_order: str | None
+    serial: str | None
     verdict: VerdictWord
     causes: tuple[str, ...]
     reason: PartReasonWord | None
     age_ms: float
     late: bool
     trial: bool
+
+
+class TriggerAnswer(msgspec.Struct, frozen=True):
+    """The part that a trigger opened; `again` where the same id had opened it before."""
+
+    id: str
+    status: str
+    part: int
+    again: bool
+
+
+def trigger_answer(request_id: str, opened: Opened) -> bytes:
+    """The bytes of `<root>/response/trigger`."""
+    return encode(TriggerAnswer(request_id, "accepted", opened.part, opened.again))
 
 
 _digest_of = lru_cache(maxsize=16)(digest)
@@ -60,6 +75,7 @@ def part(boot: str, told: PartTold) -> bytes:
             recipe=_digest_of(recipe) if recipe else None,
             product=told.assignment.product,
             job_order=told.assignment.job_order,
+            serial=told.serial,
             verdict=told.verdict.value,
             causes=told.causes,
             reason=told.reason.value if told.reason else None,

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Union
 
 import structlog
 
@@ -20,12 +21,15 @@ from edge_daemon.core.parts.values import (
     FrameCaptured,
     FrameFollowed,
     FrameJudged,
+    Opened,
     PartEvent,
     PartRules,
     PartTold,
     Seen,
     Stopped,
     Ticked,
+    Told,
+    Triggered,
 )
 from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
 from edge_daemon.core.zones import Zone
@@ -47,6 +51,10 @@ BATCH_S = 0.05
 
 GRACE_S = 0.25
 """A frame is told of within this after its capture."""
+
+
+_Word = Union[FrameCaptured, Judged, "tuple[Triggered, Callable[[Opened], None]]"]
+"""What camera, lane and broker say."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class PartLine:
         self._now = now
         self._zone, self._zone_name = zone, zone_name
         self._tracker = Tracker(zone) if rules.by is By.TRACK else None
-        self._queue: queue.Queue[FrameCaptured | Judged | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[_Word | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="parts", daemon=True)
         self._kept: list[PartTold] = []
         self._written_at = 0.0
@@ -110,11 +118,20 @@ class PartLine:
         """The lane's thread: a frame has its outcome."""
         self._put(judged)
 
-    def _put(self, word: FrameCaptured | Judged) -> None:
+    def trigger(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
+        """The line says that a part is there; False where there is no room to hear it.
+
+        `answer` is called on the parts' thread with the number of the part.
+        """
+        return self._put((triggered, answer))
+
+    def _put(self, word: _Word) -> bool:
         try:
             self._queue.put_nowait(word)
         except queue.Full:
             self.missed += 1
+            return False
+        return True
 
     # ------------------------------------------------------------------ the thread
 
@@ -143,7 +160,10 @@ class PartLine:
             self._write()
         return True
 
-    def _hear(self, word: FrameCaptured | Judged) -> None:
+    def _hear(self, word: _Word) -> None:
+        if isinstance(word, tuple):
+            self._open(*word)
+            return
         if isinstance(word, FrameCaptured):
             self._take(replace(word, now=self._now().at))
             return
@@ -151,6 +171,12 @@ class PartLine:
             self._outcome(_missed(number, word))
         self._judged_next = word.frame + 1
         self._outcome(word)
+
+    def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
+        told = self._take(replace(triggered, now=self._now().at))
+        for opened in told:
+            if isinstance(opened, Opened):
+                answer(opened)
 
     def _outcome(self, judged: Judged) -> None:
         now, is_trial = self._now().at, self._outlets.is_trial()
@@ -166,12 +192,13 @@ class PartLine:
             seen, left = self._tracker.follow(objects, size, judged.captured_at)
         self._take(FrameFollowed(judged, seen, left, now, is_trial))
 
-    def _take(self, event: PartEvent) -> None:
+    def _take(self, event: PartEvent) -> list[Told]:
         told = self._ledger.take(event)
         self._kept += [each for each in told if isinstance(each, PartTold)]
         if len(self._kept) > MOST_KEPT:
             self.lost += len(self._kept) - MOST_KEPT
             del self._kept[:-MOST_KEPT]
+        return told
 
     def _write(self) -> None:
         self._written_at = self._now().at

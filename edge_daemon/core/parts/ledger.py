@@ -65,7 +65,7 @@ class _Part:
 
     __slots__ = (
         *("assignment", "end_at", "frames", "id", "missed", "number", "opened_at"),
-        *("pending", "start_at", "track", "triggered"),
+        *("pending", "serial", "start_at", "track", "triggered"),
     )
 
     def __init__(self, number: int, opened_at: float, assignment: Assignment) -> None:
@@ -73,6 +73,7 @@ class _Part:
         self.opened_at = opened_at
         self.assignment = assignment
         self.id: str | None = None
+        self.serial: str | None = None
         self.triggered: Instant | None = None
         self.track: int | None = None
         self.start_at = self.end_at = -math.inf
@@ -185,7 +186,7 @@ class PartLedger:
             return
         at = min(event.triggered.at, event.now)  # no part waits for a time that a clock made up
         part = self._begin(at, event.assignment, event.now, told)
-        part.id, part.triggered = event.id, event.triggered
+        part.id, part.serial, part.triggered = event.id, event.serial, event.triggered
         if event.id is not None:
             self._ids[event.id] = part.number
             while len(self._ids) > MOST_IDS:
@@ -326,6 +327,7 @@ class PartLedger:
             sha256=found.sha256,
             recipe=found.recipe,
             assignment=first.assignment if first else part.assignment,
+            serial=part.serial,
             age_ms=max(0.0, now - part.opened_at) * 1e3,
             late=late,
             trial=found.trial,

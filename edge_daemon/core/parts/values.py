@@ -77,7 +77,7 @@ class PartRules:
 
 @dataclass(frozen=True)
 class Triggered:
-    """The line says that a part is there; `id` is its serial number, where it has one.
+    """The line says that a part is there; with the same `id` again it says so once more.
 
     One that is told for a later time than `now` counts as of now. `assignment`: what was being
     made then, for a part of which no frame is captured.
@@ -87,6 +87,7 @@ class Triggered:
     triggered: Instant
     now: float
     assignment: Assignment = UNASSIGNED
+    serial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ class PartTold:
     sha256: str | None
     recipe: Recipe | None
     assignment: Assignment
+    serial: str | None
     age_ms: float
     late: bool
     trial: bool
