@@ -131,6 +131,7 @@ class Daemon:
             unread=control.orders.problems,
             announce=control.announce,
             kept_pictures=kept,
+            parts=frames.parts.problems if frames.parts else tuple,
             store=lambda: control.storekeeper.problem,
         )
         self.keeper = Keeper(

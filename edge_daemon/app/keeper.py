@@ -69,6 +69,7 @@ class Watched:
     announce: Callable[[EventName, str, str | None], None]
     """Tells an event of the camera on `model/event`: its type, a sentence, the frames' reason."""
     kept_pictures: KeptPictures | None = None
+    parts: Callable[[], tuple[str, ...]] = tuple
     audit_keep_years: int | None = None
     wishes: Callable[[], tuple[str, ...]] = tuple
     """What is not as the desired state says."""
@@ -224,6 +225,7 @@ class Keeper:
         found.extend(f"the camera's picture {flaw.words}" for flaw in camera.flaws)
         if watched.kept_pictures is not None:
             found.extend(watched.kept_pictures.problems())
+        found.extend(watched.parts())
         found.extend(watched.failures.problems())
         found.extend([watched.store()] if watched.store() else [])
         found.extend(watched.certificates.problems(self._clock.now().utc))

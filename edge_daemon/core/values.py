@@ -196,13 +196,13 @@ class Judged:
     reason: Reason | None = None
     model: BundleRef | None = None
     sha256: str | None = None
-    recipe: Recipe | None = None  # that judged, with its tuning
-    size: Size | None = None  # of the picture
     detections: tuple[Detection, ...] = ()
     queue_ms: float = 0.0
     inference_ms: float = 0.0
     causes: tuple[str, ...] = ()  # the rules that it breaks, in the recipe's order
     part_in_view: bool = False  # the recipe's part, or something that no rule forbids
+    recipe: Recipe | None = None  # that judged, with its tuning
+    size: Size | None = None  # of the picture that a model judged
 
 
 @dataclass(frozen=True)

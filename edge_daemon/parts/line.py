@@ -108,6 +108,15 @@ class PartLine:
         """Words that were not heard yet."""
         return self._queue.qsize()
 
+    def problems(self) -> tuple[str, ...]:
+        """What somebody should know of, a sentence each."""
+        found = []
+        if self.missed:
+            found.append(f"{self.missed} captures, verdicts or triggers came too fast for parts")
+        if self.lost:
+            found.append(f"{self.lost} results of parts were given up: they could not be written")
+        return tuple(found)
+
     # ------------------------------------------------------------------ camera and lane
 
     def captured(self, number: int, captured: Instant, assignment: Assignment) -> None:

@@ -32,9 +32,8 @@ class Plc:
         self.ready = threading.Event()
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
-        self.client.subscribe(
-            [(f"{ROOT}/part", 1), (f"{ROOT}/response/+", 1), (f"{ROOT}/result", 0)]
-        )
+        topics = (("part", 1), ("response/+", 1), ("result", 0))
+        self.client.subscribe([(f"{ROOT}/{topic}", qos) for topic, qos in topics])
         assert self.ready.wait(30.0)
 
     def _hear(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
@@ -63,7 +62,7 @@ def station(parts: dict[str, Any]) -> Iterator[tuple[Device, Plc]]:
 
 def test_a_trigger_gets_a_number_and_its_part_one_result() -> None:
     """Its frames are those of its window; a swap in between is honest."""
-    with station({"by": "trigger", "window_ms": [0, 100], "deadline_ms": 5000}) as (device, plc):
+    with station({"by": "trigger", "window_ms": [0, 100], "deadline_ms": 5000}) as (_, plc):
         for number in range(20):
             plc.ask("trigger", id=f"SN-{number}", serial=f"S{number}")
             plc.ask("trigger", id=f"SN-{number}")
