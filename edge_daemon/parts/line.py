@@ -89,6 +89,8 @@ class PartLine:
         self._written_at = 0.0
         self._judged_next = 0  # the frame whose outcome is due
         self._failures = self._missed_told = 0
+        self._recipe: Recipe | None = None  # the one that judged last
+        self._blind = ""  # why no object can be a part by it
         self.missed = 0
         """Words that the queue had no room for."""
         self.lost = 0
@@ -110,7 +112,7 @@ class PartLine:
 
     def problems(self) -> tuple[str, ...]:
         """What somebody should know of, a sentence each."""
-        found = []
+        found = [self._blind] if self._blind else []
         if self.missed:
             found.append(f"{self.missed} captures, verdicts or triggers came too fast for parts")
         if self.lost:
@@ -196,10 +198,22 @@ class PartLine:
         left: tuple[int, ...] = ()
         recipe, size = judged.recipe, judged.size
         if recipe is not None and size is not None:
-            self._tracker.look_in(self._zone or _zone_of(recipe, self._zone_name))
+            if recipe is not self._recipe:
+                self._turn_to(recipe, self._tracker)
             objects = shown(judged.detections, recipe, size)
             seen, left = self._tracker.follow(objects, size, judged.captured_at)
         self._take(FrameFollowed(judged, seen, left, now, is_trial))
+
+    def _turn_to(self, recipe: Recipe, tracker: Tracker) -> None:
+        """Another recipe judges: its part is followed, in its zone of that name."""
+        self._recipe = recipe
+        named = next((zone for zone in recipe.zones if zone.name == self._zone_name), None)
+        tracker.look_in(self._zone or named)
+        self._blind = ""
+        if recipe.part is None:
+            self._blind = "no part is counted: the recipe does not say what a part is (recipe.part)"
+        elif self._zone_name is not None and named is None:
+            self._blind = f"parts are counted in the whole picture: no zone {self._zone_name!r}"
 
     def _take(self, event: PartEvent) -> list[Told]:
         told = self._ledger.take(event)
@@ -221,10 +235,6 @@ class PartLine:
                 _log.error("parts_not_kept", error=repr(error), waiting=len(self._kept))
         else:
             self._kept = []
-
-
-def _zone_of(recipe: Recipe, name: str | None) -> Zone | None:
-    return next((zone for zone in recipe.zones if zone.name == name), None)
 
 
 def _missed(number: int, after: Judged) -> Judged:

@@ -64,7 +64,7 @@ class Station:
         self.line.captured(number, now, Assignment())
         return now
 
-    def judge(self, number: int, at: Instant, *found: Detection) -> None:
+    def judge(self, number: int, at: Instant, *found: Detection, recipe: Recipe = RECIPE) -> None:
         verdict = Verdict.NG if any(each.label == "scratch" for each in found) else Verdict.OK
         self.line.judged(
             Judged(
@@ -76,7 +76,7 @@ class Station:
                 model=MODEL,
                 sha256="9f",
                 detections=found,
-                recipe=RECIPE,
+                recipe=recipe,
                 size=(640, 480),
             )
         )
@@ -138,6 +138,27 @@ def test_what_the_queue_has_no_room_for_is_counted_and_told(
     assert [each.part for each in station.told] == list(range(11))
     assert {each.reason for each in station.told[:10]} == {PartReason.DROPPED_OVERFLOW}
     assert station.told[10].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("recipe", "zone_name", "word"),
+    [
+        (RECIPE, "middle", ""),
+        (RECIPE, "gate", "no zone 'gate'"),
+        (Recipe(0.3), None, "recipe.part"),
+    ],
+)
+def test_a_recipe_by_which_nothing_is_followed_as_meant_is_told(
+    recipe: Recipe, zone_name: str | None, word: str
+) -> None:
+    """In health, as long as it judges."""
+    pytest.importorskip("scipy")
+    station = Station(PartRules(By.TRACK), zone_name=zone_name)
+    station.line.start()
+    station.judge(0, station.capture(0), recipe=recipe)
+    station.until(lambda: station.line.waiting == 0)
+    station.line.stop()
+    assert [word in each for each in station.line.problems()] == [True] * bool(word)
 
 
 def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
