@@ -40,9 +40,9 @@ from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.topics import Topics
-from edge_daemon.core.event_names import EventName
 from edge_daemon.control.triggers import VERB as TRIGGER
 from edge_daemon.control.triggers import TriggerDesk
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event, LinksChanged, SnapshotTaken
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import SlotState, State
@@ -246,7 +246,6 @@ class ControlWing:
             return
         self.session.publish(self.topics.result, payloads.result(self._ground.boot, judged))
 
-    def announce(self, event: EventName, message: str, reason: str | None = None) -> None:
     def tell_parts(self, parts: Sequence[PartTold]) -> None:
         """Results of parts, durable before it returns; on the parts' thread. Raises StateError."""
         ground, topic = self._ground, self.topics.part
@@ -255,7 +254,7 @@ class ControlWing:
         self._outbox.wake()
         ground.metrics.parts(parts)
 
-    def announce(self, event: str, message: str, reason: str | None = None) -> None:
+    def announce(self, event: EventName, message: str, reason: str | None = None) -> None:
         """An event of the camera or its pictures, durably; any thread."""
         self.driver.call(lambda: self.desk.note_event(event, message=message, reason=reason))
 

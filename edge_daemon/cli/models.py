@@ -30,8 +30,8 @@ from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
-from edge_daemon.core.roles import Role
 from edge_daemon.core.recipe import digest as digest_of_recipe
+from edge_daemon.core.roles import Role
 from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef, Rule
 from edge_daemon.core.verdicts import NEVER_REJECTS

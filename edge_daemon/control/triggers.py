@@ -62,7 +62,7 @@ class TriggerDesk:
                     code=Code.PRECONDITION_FAILED,
                 )
         except SenderError as error:
-            refusal = Refusal(str(error.code), error.message, error.hint)
+            refusal = Refusal(error.code, error.message, error.hint)
             body = payloads.outcome(request_id, Status.REJECTED, refusal=refusal)
             self._answer(request_id, incoming, body)
         finally:

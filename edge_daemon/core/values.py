@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Union
 
 from edge_daemon.core.verbs import Verb
-from edge_daemon.errors import BoxError, Code, EdgeDaemonError
 from edge_daemon.core.zones import Zone
+from edge_daemon.errors import BoxError, Code, EdgeDaemonError
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""

@@ -20,8 +20,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edge_daemon.core.roles import Role
 from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.roles import Role
 from edge_daemon.core.totals import BOUNDS_MS, Spread, Totals
 from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.host.gpu import GpuMemory
