@@ -273,9 +273,7 @@ class ControlWing:
     def hear_triggers(self, parts: PartLine) -> None:
         """Triggers open parts from here on."""
         ring = self._frames.ring
-        self._triggers = TriggerDesk(
-            self.session, self._deliver, parts.trigger, lambda: ring.assignment
-        )
+        self._triggers = TriggerDesk(self.session, parts.trigger, lambda: ring.assignment)
 
     def _request_came(self, verb: str, incoming: Incoming) -> None:
         if verb == TRIGGER and self._triggers is not None:

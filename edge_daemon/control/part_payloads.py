@@ -50,9 +50,9 @@ class TriggerAnswer(msgspec.Struct, frozen=True):
     again: bool
 
 
-def trigger_answer(request_id: str, opened: Opened) -> bytes:
-    """The bytes of `<root>/response/trigger`."""
-    return encode(TriggerAnswer(request_id, "accepted", opened.part, opened.again))
+def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
+    """What is told on `<root>/response/trigger`."""
+    return TriggerAnswer(request_id, "accepted", opened.part, opened.again)
 
 
 _digest_of = lru_cache(maxsize=16)(digest)

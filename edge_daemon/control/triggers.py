@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge_daemon.control import part_payloads, payloads
+from edge_daemon.control import part_payloads
+from edge_daemon.control.answer import Answer, refused
 from edge_daemon.control.document import read_json
 from edge_daemon.control.inbox import parse_iso, request_id_of
 from edge_daemon.control.messages import Carrier, Incoming
 from edge_daemon.core.parts.values import Opened, Triggered
-from edge_daemon.core.values import Assignment, Instant, Refusal, Status
+from edge_daemon.core.values import Assignment, Instant
 from edge_daemon.errors import Code, SenderError
 
 VERB = "trigger"
@@ -32,12 +33,10 @@ class TriggerDesk:
     def __init__(
         self,
         carrier: Carrier,
-        deliver: Callable[[str, bytes], None],
         take: TakeTrigger,
         making: Callable[[], Assignment],
     ) -> None:
         self._carrier = carrier
-        self._deliver = deliver
         self._take = take
         self._making = making
 
@@ -53,7 +52,8 @@ class TriggerDesk:
             triggered = Triggered(given, at, incoming.received.at, self._making(), serial)
 
             def answer(opened: Opened) -> None:
-                self._answer(request_id, incoming, part_payloads.trigger_answer(request_id, opened))
+                payload = part_payloads.trigger_answer(request_id, opened)
+                self._answer(incoming, Answer(request_id, payload))
 
             if not self._take(triggered, answer):
                 raise SenderError(
@@ -62,15 +62,13 @@ class TriggerDesk:
                     code=Code.PRECONDITION_FAILED,
                 )
         except SenderError as error:
-            refusal = Refusal(error.code, error.message, error.hint)
-            body = payloads.outcome(request_id, Status.REJECTED, refusal=refusal)
-            self._answer(request_id, incoming, body)
+            self._answer(incoming, refused(request_id, error))
         finally:
             incoming.done()
 
-    def _answer(self, request_id: str, incoming: Incoming, body: bytes) -> None:
-        self._carrier.respond(VERB, body, incoming.reply_to)
-        self._deliver(request_id, body)
+    def _answer(self, incoming: Incoming, answer: Answer) -> None:
+        self._carrier.respond(VERB, answer.body, incoming.reply_to)
+        incoming.reply(answer)
 
 
 def _document(incoming: Incoming) -> Mapping[str, Any]:
@@ -84,7 +82,11 @@ def _document(incoming: Incoming) -> Mapping[str, Any]:
         raise SenderError(
             f"The trigger has {len(incoming.payload)} bytes.", hint=f"Send at most {MAX_BYTES}."
         )
-    document = read_json(incoming.payload, "The trigger") if incoming.payload.strip() else {}
+    document = (
+        read_json(incoming.payload, "The trigger")
+        if incoming.payload.strip()
+        else incoming.content or {}
+    )
     if not isinstance(document, dict):
         raise SenderError("The trigger is not an object.", hint='Send {"id": "SN-1234"}.')
     return document

@@ -29,7 +29,7 @@ class Line:
         self.opened: list[Triggered] = []
         self.answers: list[dict[str, Any]] = []
         self.done = 0
-        self.desk = TriggerDesk(self, lambda *_: None, self._take, lambda: MAKING)
+        self.desk = TriggerDesk(self, self._take, lambda: MAKING)
 
     def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
         if self.room:
