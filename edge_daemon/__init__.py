@@ -7,6 +7,7 @@ Two ways through the house, which meet in one place:
 
     frames/   DATA      camera -> ring -> lane -> (slots) -> judged -> publisher, pictures
     control/  COMMANDS  mqtt -> inbox -> driver (planner) -> loader -> gate runner -> (slots)
+    parts/    PARTS     judged frames -> followed objects -> one result for each part
     slots/    the crossing: N slots, one pointer, a cutover at a frame boundary
 
     core/     what is decided, pure: values, events, actions, the planner, the gate, the trial
@@ -18,7 +19,7 @@ Two ways through the house, which meet in one place:
     demo/     a drawn line, and a story told on it: nothing imports it, two tables name it
     cli/      what people type          app  builds everything, starts and stops it in order
 
-Imports run downward only: __main__ > demo > cli > app > (frames | control | web) > slots
+Imports run downward only: __main__ > demo > cli > app > (frames | control | web | parts) > slots
 > (models | host | config) > documents > core > errors.
 """
 

@@ -27,7 +27,7 @@ from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.local_socket import LocalSocket
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.messages import Handlers
+from edge_daemon.control.messages import Handlers, Incoming
 from edge_daemon.control.mqtt import Session
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
@@ -41,6 +41,8 @@ from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.topics import Topics
+from edge_daemon.control.triggers import VERB as TRIGGER
+from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
@@ -76,6 +78,7 @@ class ControlWing:
         self._outbox = Outbox(ground.journal, session)
         readers = tuple(compile_source(source) for source in ground.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
+        self._triggers = self._build_triggers()
         self._loader = self._build_loader(bays)
         self._build_driver(readers)
         self._socket = self._build_socket()
@@ -87,6 +90,13 @@ class ControlWing:
         self._watch = StoreWatch(ground.store, self._store_changed)
 
     # ------------------------------------------------------------------ building
+
+    def _build_triggers(self) -> TriggerDesk | None:
+        """Triggers open parts, where parts are counted by them."""
+        parts, settings, ring = self._frames.parts, self._ground.settings.parts, self._frames.ring
+        if parts is None or settings is None or settings.by != "trigger":
+            return None
+        return TriggerDesk(self.session, parts.trigger, lambda: ring.assignment)
 
     def _build_loader(self, bays: Bays) -> Loader:
         ground, frames, settings = self._ground, self._frames, self._ground.settings
@@ -142,7 +152,7 @@ class ControlWing:
         ground, reporter = self._ground, self.reporter
         return LocalSocket(
             _runtime_folder(ground.settings) / "control.sock",
-            self.mailbox.put_request,
+            self.take_request,
             lambda: reporter.model_state,
             ground.clock,
             lambda: uuid.uuid4().hex,
@@ -197,7 +207,7 @@ class ControlWing:
         """
         self._watch.start()
         closing.callback(self._watch.stop)
-        self.session.start(Handlers(self.mailbox.put_request, self._intake.came, self._online))
+        self.session.start(Handlers(self.take_request, self._intake.came, self._online))
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)
@@ -221,6 +231,17 @@ class ControlWing:
     def stages(self) -> dict[int, str]:
         """How far each job on a slot is, by its token; any thread."""
         return self._loader.stages
+
+    def take_request(self, verb: str, incoming: Incoming) -> None:
+        """A request, unread; from any thread. A trigger waits for no decision."""
+        if verb == TRIGGER and self._triggers is not None:
+            self._triggers.arrived(incoming)
+        else:
+            self.mailbox.put_request(verb, incoming)
+
+    def wake_outbox(self) -> None:
+        """There is something to send; from any thread."""
+        self._outbox.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
         """Something about the model that judges; from any thread."""

@@ -24,6 +24,7 @@ from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
+from edge_daemon.app.part_results import PartResults, part_line
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
@@ -89,7 +90,10 @@ class Daemon:
             Random(),  # noqa: S311 - jitter
         )
         self._results = Results(session, topics, ground.boot, settings.results.publish)
-        self.frames = FrameWing(ground, self.bays.slots, mailbox.put, self._results.judged)
+        self._parts = part_line(ground)
+        self.frames = FrameWing(
+            ground, self.bays.slots, mailbox.put, self._results.judged, self._parts
+        )
         self.control = ControlWing(ground, self.bays, self.frames, mailbox, session)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
@@ -131,7 +135,7 @@ class Daemon:
             ),
         )
         page = Page(ground, self.monitor, Rejects(frames.rejected, self._rejecting))
-        self._window = Window(page, self.monitor, frames.pictures, control.mailbox.put_request)
+        self._window = Window(page, self.monitor, frames.pictures, control.take_request)
 
     # ------------------------------------------------------------------ running
 
@@ -151,6 +155,10 @@ class Daemon:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
         closing.callback(self._probe.close)
+        if self._parts is not None:
+            told = PartResults(self._ground, control.wake_outbox, lambda: control.driver.state)
+            self._parts.start(told)
+            closing.callback(self._parts.stop)
         frames.start_lane()
         closing.callback(frames.stop_lane)
         control.start_driver()
@@ -171,6 +179,8 @@ class Daemon:
         self._notifier.stopping("Stopping")
         self.frames.stop_camera()
         self.frames.stop_lane()
+        if self._parts is not None:
+            self._parts.stop()
         self._closing.close()
         counts = self.frames.ledger.counts()
         _log.info("stopped", balanced=counts.balanced, **vars(counts))

@@ -21,6 +21,7 @@ from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.sources import open_camera
+from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.crossing import Crossed, Crossing
 from edge_daemon.slots.slot import Slot
 
@@ -37,6 +38,7 @@ class FrameWing:
         slots: by name.
         put: takes what the lane has to say; from its own thread, without waiting.
         judged: told each verdict, in order, on the publisher's thread.
+        parts: told each capture and each verdict, and never waits; None: no parts are counted.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class FrameWing:
         slots: Mapping[str, Slot],
         put: Callable[[Crossed | SlotLost], None],
         judged: Callable[[Judged], None],
+        parts: PartLine | None = None,
     ) -> None:
         settings = ground.settings
         self._metrics = ground.metrics
@@ -59,7 +62,10 @@ class FrameWing:
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
-        outlets = Outlets(self._publisher.put, self._offer, put, self._lost)
+        self.parts = parts
+        if parts is not None:
+            self.ring.on_capture = parts.captured
+        outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
         self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
         self.line.attach(self._lane)
@@ -83,6 +89,11 @@ class FrameWing:
     def _lost(self, token: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
         self._put(SlotLost(token, why))
+
+    def _tell(self, judged: Judged) -> None:
+        if self.parts is not None:
+            self.parts.judged(judged)
+        self._publisher.put(judged)
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:

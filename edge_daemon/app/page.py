@@ -11,7 +11,7 @@ from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.problems import problems
 from edge_daemon.app.rejects import Rejects
-from edge_daemon.app.signs import judged_ng, rounded
+from edge_daemon.app.signs import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
 from edge_daemon.control import payloads
@@ -19,7 +19,7 @@ from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, State
-from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency
+from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.web.state import (
@@ -144,14 +144,16 @@ def _camera(camera: CameraState) -> CameraLine:
 
 def _frames(status: Status) -> FramesLine:
     totals = status.line.totals
-    counts, ng = totals.counts, judged_ng(totals)
+    counts = totals.counts
+    ng, empty = judged(totals, Verdict.NG), judged(totals, Verdict.EMPTY)
     return FramesLine(
         captured=counts.captured,
         inspected=counts.inspected,
         dropped=counts.dropped,
         uninspected=counts.uninspected,
-        ok=max(0, counts.inspected - ng),
+        ok=max(0, counts.inspected - ng - empty),
         ng=ng,
+        empty=empty,
         balanced=counts.balanced and status.frames.violation is None,
         reasons={reason.value: count for reason, count in totals.reasons.items() if count},
     )

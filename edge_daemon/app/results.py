@@ -25,6 +25,7 @@ class Results:
     def judged(self, judged: Judged) -> None:
         """One verdict."""
         self.last = judged
-        if self.publish == "none" or (self.publish == "ng" and judged.verdict is Verdict.OK):
+        is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
+        if self.publish == "none" or (self.publish == "ng" and is_good):
             return
         self._carrier.publish(self._topic, payloads.result(self._boot, judged))

@@ -34,11 +34,15 @@ def signs_of_life(signs: Signs, before: LineStatus, after: LineStatus) -> Signs:
 def second(before: LineStatus, after: LineStatus, latency: Latency) -> Second:
     """What the line did between two looks, for the plots."""
     counts = after.totals.counts - before.totals.counts
-    ng = judged_ng(after.totals) - judged_ng(before.totals)
+    ng, empty = (
+        judged(after.totals, verdict) - judged(before.totals, verdict)
+        for verdict in (Verdict.NG, Verdict.EMPTY)
+    )
     return Second(
         at=int(after.now.utc),
-        ok=max(0, counts.inspected - ng),
+        ok=max(0, counts.inspected - ng - empty),
         ng=ng,
+        empty=empty,
         uninspected=counts.uninspected,
         dropped=counts.dropped,
         p50=rounded(latency.p50),
@@ -46,9 +50,9 @@ def second(before: LineStatus, after: LineStatus, latency: Latency) -> Second:
     )
 
 
-def judged_ng(totals: Totals) -> int:
-    """Frames that were judged ng."""
-    return sum(model.verdicts.get(Verdict.NG, 0) for model in totals.models.values())
+def judged(totals: Totals, verdict: Verdict) -> int:
+    """Frames that were judged so."""
+    return sum(model.verdicts.get(verdict, 0) for model in totals.models.values())
 
 
 def rounded(value: float | None) -> float | None:

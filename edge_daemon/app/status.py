@@ -100,6 +100,7 @@ class Remarks:
     files: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
     broker: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

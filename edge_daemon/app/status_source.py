@@ -135,4 +135,5 @@ class StatusSource:
             (*self._settings_file.problems, *anew, *(str(each) for each in ground.aside)),
             control.orders.problems(),
             control.session.problems(),
+            () if self._frames.parts is None else self._frames.parts.problems(),
         )

@@ -142,7 +142,7 @@ def _picture(seen: Seen, recipe: Recipe) -> dict[str, Any]:
         "picture": str(seen.picture.path),
         "slice": seen.picture.slice,
         "verdict": seen.verdict(recipe).value,
-        "causes": list(broken_rules(seen.detections, recipe)),
+        "causes": list(broken_rules(seen.detections, recipe, seen.size)),
         "expected": expected.value if expected else None,
     }
 

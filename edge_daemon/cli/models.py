@@ -30,9 +30,10 @@ from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
+from edge_daemon.core.recipe import digest as digest_of_recipe
 from edge_daemon.core.roles import Role
 from edge_daemon.core.state import Durable
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.values import BundleRef, Rule
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, digest_of, read_manifest, verified_copy
@@ -311,10 +312,11 @@ def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
         "recipe": {
             "confidence": recipe.confidence,
             "reject": sorted(recipe.reject),
-            "rules": [
-                {key: value for key, value in asdict(rule).items() if value not in (None, math.inf)}
-                for rule in recipe.rules
-            ],
+            "part": recipe.part,
+            "zones": {zone.name: zone.points for zone in recipe.zones},
+            "rules": [_rule_line(rule) for rule in recipe.rules],
+            "adjustable": {each.name: (each.low, each.high) for each in recipe.adjustable},
+            "sha256": digest_of_recipe(recipe),
         },
         "golden": len(manifest.golden),
         "limits": asdict(limits),
@@ -322,6 +324,13 @@ def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
         "metrics": dict(manifest.metrics),
         "notes": list(manifest.notes),
     }
+
+
+def _rule_line(rule: Rule) -> dict[str, Any]:
+    line = {key: value for key, value in asdict(rule).items() if value not in (None, math.inf)}
+    if rule.zone is not None:
+        line["zone"] = rule.zone.name
+    return line
 
 
 def _shown(value: Any) -> Text:

@@ -34,6 +34,7 @@ from edge_daemon.config.fields import (
     User,
 )
 from edge_daemon.config.named_files import read_secret, readable_path
+from edge_daemon.config.parts import PartsSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.sources import kind_of
 
@@ -308,6 +309,8 @@ class Settings(Group):
     gate: GateSettings = GateSettings()
     trial: TrialSettings = TrialSettings()
     results: ResultsSettings = ResultsSettings()
+    parts: PartsSettings | None = None
+    """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
     http: HttpSettings = HttpSettings()
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.config import OrderSource
-from edge_daemon.control import api_examples, payloads
+from edge_daemon.control import api_examples, part_payloads, payloads
 from edge_daemon.control.api_examples import Ask, Order
 from edge_daemon.control.asks import REQUESTS
 from edge_daemon.control.orders import compile_source
@@ -69,6 +69,13 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             payloads.ResultMessage,
             "One for each captured frame, in order.",
             qos=0,
+            retain=False,
+        ),
+        _Told(
+            "part",
+            topics.part,
+            part_payloads.PartMessage,
+            "One for each part, in order, where `parts` is set; one may come twice.",
             retain=False,
         ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),

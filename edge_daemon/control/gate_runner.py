@@ -25,7 +25,7 @@ from edge_daemon.core.gate import Evidence, Limits, Memory, Timing, WarmUp, is_d
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recent import Recent
 from edge_daemon.core.recipe import broken_rules, judge
-from edge_daemon.core.values import Judged, Recipe, Verdict
+from edge_daemon.core.values import Judged, Recipe, Size, Verdict
 from edge_daemon.core.verdicts import (
     MIN_REJECTED,
     Missed,
@@ -154,7 +154,8 @@ class GateRunner:
             if usual is None:
                 candidate = replace(candidate, incumbent=None)
             self._album.keep(verified.manifest, image, found)
-            results.append(Golden(image.expectation, found, usual, image.sha256))
+            size = picture_size(path)
+            results.append(Golden(image.expectation, found, usual, image.sha256, size))
         if candidate.incumbent is not None:
             return tuple(results)
         # The active model is lost, or slow: compare nothing, not a part.
@@ -206,7 +207,7 @@ class GateRunner:
                 sample = samples.next(patience_s)
                 found = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 judged = incumbent.judged(sample) if incumbent else None
-                seen.note(found, judged)
+                seen.note(found, judged, sample.frame.size)
                 if judged is None:
                     other = self._ask(asked, sample.frame)
                     if other is None:
@@ -232,7 +233,8 @@ class GateRunner:
                 memory.pixels(0)[:] = pixels
                 self._gaps.begin(candidate.slot)
                 look = partial(candidate.slot.infer, FrameAddress(memory, 0))
-                found.append(Picture(name, _in_time(deadline_at, look).detections))
+                seen = _in_time(deadline_at, look).detections
+                found.append(Picture(name, seen, memory.shape.size))
         finally:
             memory.close()
         return tuple(found)
@@ -269,13 +271,13 @@ class _Seen:
     def timing(self) -> Timing:
         return Timing(tuple(self.new_ms), tuple(self.usual_ms) if self._incumbent else None)
 
-    def note(self, found: Inference, judged: Judged | None) -> None:
+    def note(self, found: Inference, judged: Judged | None, size: Size) -> None:
         """One frame more; `judged` by the active version of the same name, or None."""
         self.new_ms.append(found.inference_ms)
         if judged is None or self._incumbent is None:
             return
         self.usual_ms.append(judged.inference_ms)
-        verdict = judge(found.detections, self._recipe)
+        verdict = judge(found.detections, self._recipe, size)
         recent = self.recent
         self.recent = Recent(
             recent.frames + 1,
@@ -283,7 +285,7 @@ class _Seen:
             recent.candidate.and_in(found.detections, self._recipe),
             recent.incumbent.and_in(judged.detections, self._incumbent.manifest.recipe),
         )
-        if broken_rules(judged.detections, self._kept):
+        if broken_rules(judged.detections, self._kept, size):
             passed = verdict is not Verdict.NG
             self.missed = Missed(self.missed.rejected + 1, self.missed.missed + passed)
 

@@ -216,6 +216,11 @@ def _id(document: Mapping[str, Any]) -> str | None:
     return given
 
 
+def request_id_of(document: Mapping[str, Any], incoming: Incoming) -> str | None:
+    """The id that a sender gave: in the message, else as Correlation Data; raises SenderError."""
+    return _id(document) or _correlation_id(incoming.correlation)
+
+
 def _correlation_id(correlation: bytes | None) -> str | None:
     """Correlation Data as an id: as text where it reads as such, else in hex."""
     if not correlation:

@@ -54,11 +54,12 @@ def encode(message: msgspec.Struct | msgspec.Raw | Mapping[str, Any]) -> bytes:
 
 
 class DetectionLine(msgspec.Struct, frozen=True, rename={"label": "class"}):
-    """One box: x1, y1, x2, y2 in pixels of the captured frame."""
+    """One box: x1, y1, x2, y2 in pixels of the captured frame, and the area of its mask."""
 
     label: str
     confidence: float
     box: Box
+    area_px: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrameLatency(msgspec.Struct, frozen=True):
@@ -92,7 +93,8 @@ def result(boot: str, judged: Judged) -> bytes:
     for found in judged.detections:
         x1, y1, x2, y2 = found.box
         box = (round(x1, 1), round(y1, 1), round(x2, 1), round(y2, 1))
-        lines.append(DetectionLine(found.label, round(found.confidence, 4), box))
+        area = msgspec.UNSET if found.area_px is None else found.area_px
+        lines.append(DetectionLine(found.label, round(found.confidence, 4), box, area))
     made = judged.assignment
     model = judged.model
     return _encoder.encode(

@@ -160,7 +160,15 @@ class Receipts:
             return Shift(unclear="no record of a version before: verdicts were not compared")
         pairs = [(was.id, now.id) for was, now in kept_rules(new, old)]
         whole = len(pairs) == len(old.rules)
-        return compare(records.before, records.during, pairs, whole=whole, alpha=alpha)
+        same_part = new.part is not None and new.part == old.part
+        return compare(
+            records.before,
+            records.during,
+            pairs,
+            whole=whole,
+            alpha=alpha,
+            same_part=same_part,
+        )
 
     def _write(self, swap: _Swap) -> Receipt:
         op, crossed = swap.op, swap.crossed

@@ -19,7 +19,8 @@ def _schema(**more: Any) -> Meta:
     return Meta(extra_json_schema=more)
 
 
-def _one_of(words: type[Enum]) -> Meta:
+def one_of(words: type[Enum]) -> Meta:
+    """One word of an enumeration."""
     return _schema(enum=[word.value for word in words])
 
 
@@ -31,9 +32,9 @@ ModelWish = Annotated[str, _schema(pattern="^[^@]+(@[^@]+)?$", examples=["bottle
 """name@version, or name for its newest version that is not quarantined."""
 Digest = Annotated[str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights.")]
 
-VerdictWord = Annotated[str, _one_of(Verdict)]
-ReasonWord = Annotated[str, _one_of(Reason)]
-StatusWord = Annotated[str, _one_of(Status)]
+VerdictWord = Annotated[str, one_of(Verdict)]
+ReasonWord = Annotated[str, one_of(Reason)]
+StatusWord = Annotated[str, one_of(Status)]
 CAUSES = {
     **{kind: kind.value for kind in Kind},
     Kind.CHANGEOVER: "order",
@@ -41,7 +42,7 @@ CAUSES = {
 }
 """What a receipt calls the verb of a swap: a request's, or what the daemon did by itself."""
 CauseWord = Annotated[str, _schema(enum=sorted(CAUSES.values()))]
-CodeWord = Annotated[str, _one_of(Code)]
+CodeWord = Annotated[str, one_of(Code)]
 StageWord = Annotated[str, _schema(examples=["verify", "load", "warm", "gate"])]
 PresenceWord = Annotated[str, _schema(enum=["online", "stopped", "offline"])]
 HealthWord = Annotated[str, _schema(enum=["good", "degraded"])]

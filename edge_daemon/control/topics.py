@@ -85,6 +85,10 @@ class Topics:
         return f"{self.root}/result"
 
     @property
+    def part(self) -> str:
+        return f"{self.root}/part"
+
+    @property
     def snapshot(self) -> str:
         return f"{self.root}/snapshot"
 

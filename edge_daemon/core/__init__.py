@@ -9,4 +9,5 @@ planner     step(state, event, now) -> (state, effects, records)
   crossing    what the lane's word means       health    trials, losses, quarantine
   selection   which version, which slot        turn      one step in the making
 gate, recipe, trial   facts in, judgement out
+parts       frames become parts, each with one result
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_daemon.core.values import Box, Detection, Verdict
+from edge_daemon.core.values import Box, Detection, Size, Verdict
 
 MIN_IOU = 0.5
 
@@ -49,13 +49,14 @@ class Golden:
     """What the candidate, and the incumbent if there is one, found on one golden image.
 
     Both as their engines give them under their own recipe's confidence. `sha256`: the digest of
-    the image; None where only a signature covers it.
+    the image; None where only a signature covers it. `size`: None where it is not known.
     """
 
     expectation: Expectation
     candidate: tuple[Detection, ...]
     incumbent: tuple[Detection, ...] | None = None
     sha256: str | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Shares:
     ng: Count = Count()
     nothing: Count = Count()  # nothing was found at all
     by_cause: Mapping[str, Count] = field(default_factory=dict)
+    empty: Count = Count()  # no part in view, where the recipe says what a part is
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,13 @@ _Pick = Callable[[Shares], Count]
 
 
 def compare(
-    before: Record, during: Record, causes: Sequence[tuple[str, str]], *, whole: bool, alpha: float
+    before: Record,
+    during: Record,
+    causes: Sequence[tuple[str, str]],
+    *,
+    whole: bool,
+    alpha: float,
+    same_part: bool = False,
 ) -> Shift:
     """Hold the frames of a trial against the record of the version before.
 
@@ -92,6 +99,7 @@ def compare(
         causes: rules that both recipes have, by their ids before and now.
         whole: every rule of the version before is among them, so that all ng may be compared.
         alpha: false alarms of all comparisons together, 0..1.
+        same_part: both recipes say alike what a part is, so that `empty` may be compared.
     """
     parts = any(window.frames for window in before.with_part)
     old, new = (each.with_part if parts else each.every for each in (before, during))
@@ -101,7 +109,7 @@ def compare(
         asked.append(("ng", lambda each: each.ng, lambda each: each.ng))
     for was, now in causes:
         asked.append((f"ng for {now}", _cause(was), _cause(now)))
-    level = alpha / (2 * (len(asked) + 1))
+    level = alpha / (2 * (len(asked) + 1 + same_part))
     low, high = [], []
     for what, pick_old, pick_new in asked:
         pair = _Pair(old, new, pick_old, pick_new)
@@ -114,6 +122,13 @@ def compare(
     if nothing.tail(low=False) < level:
         shown = f"{nothing.shown_new} frames showed nothing at all; before, {nothing.shown_old}"
         high.append(shown)
+    if same_part:
+        empty = _Pair(before.every, during.every, _empty, _empty)
+        shown = f"{empty.shown_new} frames were empty; before, {empty.shown_old}"
+        if empty.tail(low=True) < level:
+            (low if _is_varied(before.every) else high).append(shown)
+        elif empty.tail(low=False) < level:
+            high.append(shown)
     return Shift(tuple(low), tuple(high), _unclear(old, new, unit, asked, level))
 
 
@@ -144,6 +159,19 @@ def _cause(name: str) -> _Pick:
 
 def _nothing(shares: Shares) -> Count:
     return shares.nothing
+
+
+def _empty(shares: Shares) -> Count:
+    return shares.empty
+
+
+def _is_varied(windows: Sequence[Shares]) -> bool:
+    """Whether the record has seen the belt full and empty often enough to know how it varies.
+
+    A night of an empty belt is no reason to fail the version that is there when the shift begins.
+    """
+    whole = sum(window.frames == WINDOW for window in windows)
+    return whole >= MIN_WINDOWS and sum(w.empty.changes for w in windows) >= MIN_CHANGES
 
 
 class _Pair:

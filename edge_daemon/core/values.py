@@ -11,10 +11,14 @@ from enum import Enum
 from typing import Union
 
 from edge_daemon.core.verbs import Verb
+from edge_daemon.core.zones import Zone
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""
+
+Size = tuple[int, int]
+"""Width and height of a picture in pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Known:
 class Rule:
     """How many detections of one class a good frame must hold, and how many it may.
 
-    A detection counts when its confidence is at least the rule's and its area in square pixels of
-    the frame lies within both limits. `at_most` None: any number.
+    A detection counts when its confidence is at least the rule's, its area in square pixels of the
+    frame lies within both limits, and its centre lies in the zone. `at_most` None: any number.
     """
 
     id: str
@@ -70,17 +74,31 @@ class Rule:
     at_most: int | None = None
     min_area_px: float = 0.0
     max_area_px: float = math.inf
+    zone: Zone | None = None
+
+
+@dataclass(frozen=True)
+class Adjustable:
+    """One number of the recipe that the line may move: `rule id.field`, and how far."""
+
+    name: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What turns detections into a verdict: a frame that breaks a rule is ng.
 
-    `confidence` counts where a rule says nothing else.
+    `confidence` counts where a rule says nothing else. With a `part`, a frame that shows no
+    object of this class is `empty`: no rule is asked.
     """
 
     confidence: float = 0.25
     rules: tuple[Rule, ...] = ()
+    part: str | None = None
+    zones: tuple[Zone, ...] = ()
+    adjustable: tuple[Adjustable, ...] = ()
 
     @classmethod
     def rejecting(cls, confidence: float, *labels: str) -> Recipe:
@@ -95,7 +113,11 @@ class Recipe:
     @property
     def lowest_confidence(self) -> float:
         """Below it no detection matters: what the engine need not tell."""
-        return min((rule.confidence for rule in self.rules), default=self.confidence)
+        asked = [rule.confidence for rule in self.rules]
+        asked += [each.low for each in self.adjustable if each.name.endswith(".confidence")]
+        if self.part is not None or not asked:
+            asked.append(self.confidence)
+        return min(asked)
 
 
 # --------------------------------------------------------------------------- frames
@@ -106,6 +128,7 @@ class Verdict(str, Enum):
 
     OK = "ok"
     NG = "ng"
+    EMPTY = "empty"  # inspected, and no part in view: nothing was judged
     UNINSPECTED = "uninspected"
 
 
@@ -150,11 +173,15 @@ UNASSIGNED = Assignment()
 
 @dataclass(frozen=True)
 class Detection:
-    """One box of one class; confidence in 0..1, box in pixels of the frame."""
+    """One box of one class; confidence in 0..1, box in pixels of the frame.
+
+    `area_px`: of its mask, in square pixels of the frame; None where the model gives boxes only.
+    """
 
     label: str
     confidence: float
     box: Box
+    area_px: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +200,9 @@ class Judged:
     queue_ms: float = 0.0
     inference_ms: float = 0.0
     causes: tuple[str, ...] = ()  # the rules that it breaks, in the recipe's order
-    part_in_view: bool = False  # something was found that no rule forbids
+    part_in_view: bool = False  # the recipe's part, or something that no rule forbids
+    recipe: Recipe | None = None  # that judged, with its tuning
+    size: Size | None = None  # of the picture that a model judged
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from edge_daemon.core.golden import Expectation, Golden, slices
 from edge_daemon.core.recipe import (
     broken_rules,
     can_reject,
+    is_judged,
     judge,
     kept_rules,
+    weakened_part,
     weakened_rules,
 )
-from edge_daemon.core.values import Check, Detection, Recipe, Verdict
+from edge_daemon.core.values import Check, Detection, Recipe, Size, Verdict
 
 MIN_REJECTED = 20
 """Recent frames that the active model calls ng before a share of missed ones means anything."""
@@ -87,12 +89,15 @@ class Picture:
 
     name: str
     detections: tuple[Detection, ...]
+    size: Size | None = None
 
 
 # --------------------------------------------------------------------------- what is expected
 
 
-def expected_verdict(expectation: Expectation, recipe: Recipe) -> Verdict | None:
+def expected_verdict(
+    expectation: Expectation, recipe: Recipe, size: Size | None = None
+) -> Verdict | None:
     """What a golden image must come out as: as a person said, or as its boxes are judged.
 
     None where neither is known: a count of objects says nothing of their classes.
@@ -101,7 +106,19 @@ def expected_verdict(expectation: Expectation, recipe: Recipe) -> Verdict | None
         return expectation.verdict
     if expectation.expected_count:
         return None
-    return judge(_shown(expectation), recipe)
+    if _shown_causes(expectation, recipe, size):
+        return Verdict.NG
+    return Verdict.OK if is_judged(_shown(expectation), recipe) else Verdict.EMPTY
+
+
+def _shown_causes(expectation: Expectation, recipe: Recipe, size: Size | None) -> tuple[str, ...]:
+    """The rules that its boxes break. Where a person boxed the defect and not the part, the part
+    is there all the same; that something is missing is said of a part that is shown."""
+    shown = _shown(expectation)
+    if is_judged(shown, recipe):
+        return broken_rules(shown, recipe, size)
+    forbidding = tuple(replace(rule, at_least=0) for rule in recipe.rules)
+    return broken_rules(shown, replace(recipe, part=None, rules=forbidding), size)
 
 
 def _shown(expectation: Expectation) -> list[Detection]:
@@ -120,32 +137,42 @@ def golden_checks(
     golden images at all and nobody asked for it.
     """
     rejected = [image for image in images if _expects(image, recipe, Verdict.NG)]
-    good = [image for image in images if _expects(image, recipe, Verdict.OK)]
+    good = [image for image in images if _expects(image, recipe, Verdict.OK, Verdict.EMPTY)]
     escape = _share(
         Check("golden.escape", True, limit=limits.max_escape),
         rejected,
         lambda image: _escapes(image, recipe),
     ) or _unseen("golden.escape", "max_escape", limits, "a defect")
     lost = _lost_evidence(images, recipe, reference) if reference else ""
-    if lost:
-        escape = replace(escape, passed=False, note=f"{lost}; {escape.note}")
+    for wrong in filter(None, (_dreamt(images, recipe), lost)):
+        escape = replace(escape, passed=False, note=f"{wrong}; {escape.note}")
     false_reject = _share(
         Check("golden.false_reject", True, limit=limits.max_false_reject),
         good,
-        lambda image: judge(image.candidate, recipe) is Verdict.NG,
+        lambda image: judge(image.candidate, recipe, image.size) is Verdict.NG,
     ) or _unseen("golden.false_reject", "max_false_reject", limits, "a good part")
     checks = (escape, false_reject)
     return tuple(check for check in checks if images or not check.passed)
 
 
-def _expects(image: Golden, recipe: Recipe, verdict: Verdict) -> bool:
-    return expected_verdict(image.expectation, recipe) is verdict
+def _expects(image: Golden, recipe: Recipe, *verdicts: Verdict) -> bool:
+    return expected_verdict(image.expectation, recipe, image.size) in verdicts
 
 
 def _escapes(image: Golden, recipe: Recipe) -> bool:
     """An ng image that comes out otherwise, or is ng without the causes that a person named."""
-    broken = broken_rules(image.candidate, recipe)
+    broken = broken_rules(image.candidate, recipe, image.size)
     return not broken or not set(image.expectation.causes) <= set(broken)
+
+
+def _dreamt(images: Sequence[Golden], recipe: Recipe) -> str:
+    """Images of which a person said that they show no part, and that come out ok all the same."""
+    wrong = sum(
+        image.expectation.verdict is Verdict.EMPTY
+        and judge(image.candidate, recipe, image.size) is Verdict.OK
+        for image in images
+    )
+    return f"{wrong} golden images without a part came out ok" if wrong else ""
 
 
 def _share(check: Check, images: Sequence[Golden], wrong: Callable[[Golden], bool]) -> Check | None:
@@ -176,8 +203,12 @@ def _lost_evidence(images: Sequence[Golden], recipe: Recipe, reference: Referenc
     kept = reference.kept(recipe)
     if not kept.rules:
         return ""
-    before = [(digest, _causes(shown, kept)) for digest, shown in reference.golden]
-    now = [_causes(image.expectation, recipe) for image in images]
+    sizes = {image.sha256: image.size for image in images if image.sha256}
+    before = [
+        (digest, _causes(shown, kept, sizes.get(digest or "")))
+        for digest, shown in reference.golden
+    ]
+    now = [_causes(image.expectation, recipe, image.size) for image in images]
     excused = {i.sha256 for i in images if not _expects(i, recipe, Verdict.NG)} - {None}
     turned = sum(1 for digest, labels in before if labels != set() and digest in excused)
     if turned:
@@ -192,15 +223,15 @@ def _lost_evidence(images: Sequence[Golden], recipe: Recipe, reference: Referenc
     return f"no golden image shows what {shown} rejects, as those of {reference.name} do"
 
 
-def _causes(expectation: Expectation, recipe: Recipe) -> set[str] | None:
+def _causes(expectation: Expectation, recipe: Recipe, size: Size | None) -> set[str] | None:
     """The classes whose rules a golden image breaks; None for an ng image of unknown causes."""
-    if expected_verdict(expectation, recipe) is not Verdict.NG:
+    if expected_verdict(expectation, recipe, size) is not Verdict.NG:
         return set()
     if expectation.verdict is not None:
         if not expectation.causes:
             return None
         return {rule.label for rule in recipe.rules if rule.id in expectation.causes}
-    broken = broken_rules(_shown(expectation), recipe)
+    broken = _shown_causes(expectation, recipe, size)
     return {rule.label for rule in recipe.rules if rule.id in broken}
 
 
@@ -215,8 +246,10 @@ def recipe_check(recipe: Recipe, reference: Reference | None) -> Check:
         return Check("recipe.weaker", True, 0, 0, note)
     weaker = weakened_rules(recipe, reference.recipe, same_weights=reference.same_weights)
     changes = [f"{reference.name} rejects more: {why}" for _, why in weaker]
+    if part := weakened_part(recipe, reference.recipe, same_weights=reference.same_weights):
+        changes.append(f"{reference.name} judges more: {part}")
     note = "; ".join((*changes, *([warning] if warning else [])))
-    return Check("recipe.weaker", not weaker, len(weaker), 0, note)
+    return Check("recipe.weaker", not changes, len(changes), 0, note)
 
 
 # --------------------------------------------------------------------------- recent frames
@@ -243,14 +276,14 @@ def missed_check(missed: Missed | None, limits: VerdictLimits) -> tuple[Check, .
 
 def needs_a_part(recipe: Recipe) -> bool:
     """Whether a picture without a part must not come out ok."""
-    return any(rule.at_least > 0 for rule in recipe.rules)
+    return recipe.part is not None or any(rule.at_least > 0 for rule in recipe.rules)
 
 
 def blind_check(pictures: Iterable[Picture], recipe: Recipe) -> tuple[Check, ...]:
-    """`blind`: a recipe that requires something must reject pictures that show nothing."""
+    """`blind`: a recipe that requires something must not pass pictures that show nothing."""
     if not needs_a_part(recipe):
         return ()
-    judged = {each.name: judge(each.detections, recipe) for each in pictures}
+    judged = {each.name: judge(each.detections, recipe, each.size) for each in pictures}
     passed = [name for name, verdict in judged.items() if verdict is Verdict.OK]
     note = f"{', '.join(passed)} came out ok" if passed else ""
     if not judged:

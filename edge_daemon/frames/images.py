@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 _COLOURS = {  # BGR
     Verdict.OK: (80, 175, 76),
     Verdict.NG: (54, 67, 244),
+    Verdict.EMPTY: (200, 180, 90),
     Verdict.UNINSPECTED: (158, 158, 158),
 }
 _BOX = (0, 193, 255)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_daemon.core.recipe import broken_rules, has_part_in_view
+from edge_daemon.core.recipe import broken_rules, has_part_in_view, verdict_of
 from edge_daemon.core.values import Instant, Judged, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
@@ -244,18 +244,22 @@ class Lane:
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
     ) -> Judged:
         assert pointer.known is not None
-        causes = broken_rules(inference.detections, pointer.recipe)
+        assert captured.address is not None
+        found, recipe = inference.detections, pointer.recipe
+        causes = broken_rules(found, recipe, captured.address.size)
         return Judged(
             frame=captured.number,
             captured_utc=captured.captured.utc,
             captured_at=captured.captured.at,
             assignment=captured.assignment,
-            verdict=Verdict.NG if causes else Verdict.OK,
+            verdict=verdict_of(causes, found, recipe),
             model=pointer.known.ref,
             sha256=pointer.known.sha256,
-            detections=inference.detections,
+            recipe=recipe,
+            size=captured.address.size,
+            detections=found,
             causes=causes,
-            part_in_view=has_part_in_view(inference.detections, pointer.recipe),
+            part_in_view=has_part_in_view(found, recipe),
             queue_ms=queue_ms,
             inference_ms=inference.inference_ms,
         )

@@ -48,12 +48,14 @@ class _Stream:
         self._frames = 0
         self._ng = _Counter()
         self._nothing = _Counter()
+        self._empty = _Counter()
         self._causes: dict[str, _Counter] = {}
 
     def add(self, judged: Judged) -> None:
         self._frames += 1
         self._ng.add(judged.verdict is Verdict.NG)
         self._nothing.add(not judged.detections)
+        self._empty.add(judged.verdict is Verdict.EMPTY)
         for cause in judged.causes:
             if cause not in self._causes:
                 self._causes[cause] = _Counter()
@@ -75,6 +77,7 @@ class _Stream:
             Count(self._ng.frames, self._ng.changes),
             Count(self._nothing.frames, self._nothing.changes),
             {name: Count(each.frames, each.changes) for name, each in self._causes.items()},
+            Count(self._empty.frames, self._empty.changes),
         )
 
     def _take(self) -> Shares:
@@ -83,6 +86,7 @@ class _Stream:
             self._ng.take(),
             self._nothing.take(),
             {name: each.take() for name, each in self._causes.items()},
+            self._empty.take(),
         )
         self._frames = 0
         return shares

@@ -52,6 +52,8 @@ class Ring:
         self._opened = opened
         self._preview: Lease | None = None
         self._previewed = 0
+        self.on_capture: Callable[[int, Instant, Assignment], None] = lambda *_: None
+        """Told of each captured frame, in order, on the camera's thread; set before the first."""
 
     # ------------------------------------------------------------------- the camera's side
 
@@ -91,7 +93,9 @@ class Ring:
                 frame.address = lease.address
                 self._live.append(frame)
             self._waiting.append(frame)
+            number, assignment = frame.number, frame.assignment
             self._changed.notify_all()
+        self.on_capture(number, captured, assignment)
 
     def abandon(self, lease: Lease) -> None:
         """Nothing was captured: the place is free again, and no number is used."""

@@ -33,6 +33,11 @@ class FrameShape:
     def size_bytes(self) -> int:
         return self.height * self.width * 3
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, as recipes take it."""
+        return self.width, self.height
+
 
 @dataclass(frozen=True, eq=False)
 class FrameMemory:
@@ -107,6 +112,11 @@ class FrameAddress:
 
     memory: FrameMemory
     place: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frame in pixels."""
+        return self.memory.shape.size
 
     @property
     def pixels(self) -> Pixels:

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.roles import Role
 from edge_daemon.core.totals import BOUNDS_MS, Spread, Totals
 from edge_daemon.core.values import BundleRef, Reason
@@ -32,6 +33,7 @@ OTHERS = "other"
 
 _FRAME_LE = (*(str(bound / 1e3) for bound in BOUNDS_MS), "+Inf")
 _STAGE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_AGE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _PAUSE_S = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
@@ -121,6 +123,11 @@ class Metrics:
         self._ng_images = counter(
             "edge_ng_images", "Pictures of rejected parts by what became of them.", ["outcome"]
         )
+        self._parts = counter("edge_parts", "Parts by verdict.", ["verdict", "reason"])
+        self._parts_late = counter("edge_parts_late", "Parts that were told after their deadline.")
+        self._part_age = histogram(
+            "edge_part_age_seconds", "From trigger or first frame to result.", buckets=_AGE_S
+        )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
@@ -164,6 +171,13 @@ class Metrics:
     def ng_images(self, outcome: str, pictures: int) -> None:
         """`outcome` is kept, missed (they came too fast), failed or removed (by the quota)."""
         self._ng_images.labels(outcome).inc(pictures)
+
+    def parts(self, told: Iterable[PartTold]) -> None:
+        """Results that are durable now."""
+        for part in told:
+            self._parts.labels(part.verdict.value, part.reason.value if part.reason else "").inc()
+            self._parts_late.inc(part.late)
+            self._part_age.observe(part.age_ms / 1e3)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

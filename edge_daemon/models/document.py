@@ -132,6 +132,18 @@ class Table:
             for index, value in enumerate(values)
         )
 
+    def pairs(
+        self, key: str, most: int, low: float, high: float
+    ) -> tuple[tuple[float, float], ...]:
+        """A list of lists of two finite numbers, each in low..high."""
+        found = []
+        for index, value in enumerate(self.items(key, most)):
+            wrong = self._wrong_at(key, index)
+            if not isinstance(value, list) or len(value) != 2:
+                raise wrong("must be a list of two numbers")
+            found.append((_number(wrong, value[0], low, high), _number(wrong, value[1], low, high)))
+        return tuple(found)
+
     def table(self, key: str) -> Table:
         """A mapping; an empty one when absent."""
         value = self._values.get(key)

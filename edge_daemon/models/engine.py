@@ -184,11 +184,12 @@ class UltralyticsEngine:
         try:
             (result,) = self._predictor(source=pixels)
             rows = [] if result.boxes is None else _rows(result.boxes)
+            areas = areas_px(result, len(rows))
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             raise inference_fault(error) from error
         detections = tuple(
-            Detection(self._name(int(index)), confidence, (x1, y1, x2, y2))
-            for x1, y1, x2, y2, confidence, index in rows
+            Detection(self._name(int(index)), confidence, (x1, y1, x2, y2), area)
+            for (x1, y1, x2, y2, confidence, index), area in zip(rows, areas, strict=True)
             if math.isfinite(x1 + y1 + x2 + y2 + confidence)
         )
         return Sight(detections, self._finite and len(detections) == len(rows))
@@ -396,3 +397,19 @@ def _rows(found: Any) -> list[list[float]]:
     table = torch.cat((found.xyxy, found.conf[:, None], found.cls[:, None]), dim=1)
     rows: list[list[float]] = table.tolist()
     return rows
+
+
+def areas_px(result: Any, count: int) -> list[float] | list[None]:
+    """The area of each mask in square pixels of the frame; None each for a model without masks.
+
+    ultralytics gives masks in the network's input: the frame, made smaller to fit, and its margin.
+    """
+    import torch  # noqa: PLC0415
+
+    if result.masks is None:
+        return [None] * count
+    masks, (height, width) = result.masks.data, result.orig_shape
+    gain = min(masks.shape[-2] / height, masks.shape[-1] / width)
+    pixels = masks.sum(dim=(-2, -1), dtype=torch.float32) / gain**2
+    areas: list[float] = pixels.clamp(max=float(height * width)).round().tolist()
+    return areas

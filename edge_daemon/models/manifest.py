@@ -8,7 +8,6 @@ refused: a limit that is not understood would be a check that is not made.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
-from edge_daemon.core.values import BundleRef, Recipe, Rule, Verdict
+from edge_daemon.core.values import BundleRef, Recipe, Verdict
 from edge_daemon.core.verdicts import VerdictLimits
 from edge_daemon.models.document import Table, parse_document
 from edge_daemon.models.files import PLAIN_PATH, is_inner_path
+from edge_daemon.models.recipe import read_recipe
 from edge_daemon.models.versions import is_specifier, is_version
 
 MANIFEST_FILE = "model.yaml"
@@ -36,9 +36,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_IMAGE_BYTES = 64 << 20
 MAX_GOLDEN = 500
-MAX_RULES = 1000
-MAX_COUNT = 1000
-MAX_AREA_PX = 65536.0**2
 
 ImageSize = Union[int, tuple[int, int]]
 """The network's input in pixels: the side of a square, or (height, width)."""
@@ -98,7 +95,7 @@ def parse_manifest(content: bytes) -> Manifest:
     classes = top.texts("classes", 1000)
     if not classes:
         raise top.wrong("classes", "must list at least one class")
-    recipe = _recipe(top.table("recipe"), classes)
+    recipe = read_recipe(top.table("recipe"), classes)
     return Manifest(
         ref=BundleRef(_name(top), _version(top)),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -194,49 +191,6 @@ def _side(table: Table, pixels: float) -> int:
     return int(pixels)
 
 
-def _recipe(table: Table, classes: tuple[str, ...]) -> Recipe:
-    table.refuse_unknown("confidence", "reject", "rules")
-    reject = table.texts("reject", MAX_RULES)
-    for label in reject:
-        if label not in classes:
-            raise table.wrong("reject", f"names {label!r}, which is not one of the classes")
-    confidence = table.number("confidence", 0.0, 1.0, 0.25)
-    shorthand = Recipe.rejecting(confidence, *reject).rules
-    rules = (_rule(entry, classes, confidence) for entry in table.tables("rules", MAX_RULES))
-    recipe = Recipe(confidence, (*shorthand, *rules))
-    if len({rule.id for rule in recipe.rules}) < len(recipe.rules):
-        raise table.wrong("rules", "uses an id twice; each rule, also one of reject, has its own")
-    return recipe
-
-
-def _rule(entry: Table, classes: tuple[str, ...], usual_confidence: float) -> Rule:
-    entry.refuse_unknown("id", "class", "confidence", "area_px", "count")
-    label = entry.text("class")
-    if label not in classes:
-        raise entry.wrong("class", f"is {label!r}, which is not one of the classes")
-    count, area = entry.table("count"), entry.table("area_px")
-    count.refuse_unknown("min", "max")
-    area.refuse_unknown("min", "max")
-    at_least = count.whole("min", 0, MAX_COUNT, 0)
-    at_most = count.whole("max", 0, MAX_COUNT) if "max" in count else None
-    if at_least == 0 and at_most is None:
-        raise entry.wrong("count", "must say min, max or both: else no frame can break the rule")
-    if at_most is not None and at_most < at_least:
-        raise entry.wrong("count", "has a max below its min: no frame could hold it")
-    rule = Rule(
-        entry.text("id", label),
-        label,
-        entry.number("confidence", 0.0, 1.0, usual_confidence),
-        at_least,
-        at_most,
-        area.number("min", 0.0, MAX_AREA_PX, 0.0),
-        area.number("max", 0.0, MAX_AREA_PX) if "max" in area else math.inf,
-    )
-    if rule.max_area_px < rule.min_area_px:
-        raise entry.wrong("area_px", "has a max below its min: nothing could lie between")
-    return rule
-
-
 def _limits(table: Table) -> Limits:
     usual = Limits()
     table.refuse_unknown(
@@ -295,6 +249,8 @@ def _golden(top: Table, classes: tuple[str, ...], recipe: Recipe) -> tuple[Golde
         for cause in image.expectation.causes:
             if cause not in {rule.id for rule in recipe.rules}:
                 raise top.wrong("golden", f"expects the cause {cause!r}, which is no rule's id")
+        if image.expectation.verdict is Verdict.EMPTY and recipe.part is None:
+            raise top.wrong("golden", "expects empty, which only a recipe with a part ever says")
     if len({image.image for image in images}) < len(images):
         raise top.wrong("golden", "names an image twice; each may stand once")
     return images
@@ -329,7 +285,7 @@ def _expectation(entry: Table, classes: tuple[str, ...]) -> Expectation:
     return Expectation(part, None, count, verdict, causes)
 
 
-_SAYABLE = (Verdict.OK.value, Verdict.NG.value)
+_SAYABLE = (Verdict.OK.value, Verdict.NG.value, Verdict.EMPTY.value)
 
 
 def _box(table: Table, classes: tuple[str, ...]) -> ExpectedBox:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_daemon.core.golden import MIN_IOU, Expectation, iou, score_class
-from edge_daemon.core.recipe import broken_rules
-from edge_daemon.core.values import Detection, Recipe, Verdict
+from edge_daemon.core.recipe import judge
+from edge_daemon.core.values import Detection, Recipe, Size, Verdict
 from edge_daemon.core.verdicts import expected_verdict
 from edge_daemon.host.box import usual_threads
 from edge_daemon.models.bundle import Verified
+from edge_daemon.models.picture_size import picture_size
 from edge_daemon.packing.labels import Labelled
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.lone import lone_slot
@@ -34,6 +35,7 @@ class Seen:
 
     picture: Labelled
     detections: tuple[Detection, ...]
+    size: Size | None = None
 
     @property
     def expectation(self) -> Expectation | None:
@@ -44,12 +46,12 @@ class Seen:
         return Expectation(picture.slice, picture.boxes, None, picture.verdict)
 
     def verdict(self, recipe: Recipe) -> Verdict:
-        return Verdict.NG if broken_rules(self.detections, recipe) else Verdict.OK
+        return judge(self.detections, recipe, self.size)
 
     def expected(self, recipe: Recipe) -> Verdict | None:
         """By the person who labelled it, or by its labelled boxes; None where nobody said."""
         expectation = self.expectation
-        return None if expectation is None else expected_verdict(expectation, recipe)
+        return None if expectation is None else expected_verdict(expectation, recipe, self.size)
 
     def counted(self, recipe: Recipe) -> tuple[Detection, ...]:
         """The detections that the recipe's own confidence lets count."""
@@ -102,7 +104,7 @@ def look(
         slot.promote()
         for picture in pictures:
             found = slot.infer_file(picture.path.resolve(), INFER_TIMEOUT_S)
-            yield Seen(picture, found.detections)
+            yield Seen(picture, found.detections, picture_size(picture.path))
 
 
 # --------------------------------------------------------------------------- verdicts
@@ -113,12 +115,16 @@ def score(seen: Sequence[Seen], recipe: Recipe, truth: Recipe | None = None) -> 
     counts: Counter[tuple[Verdict | None, Verdict]] = Counter(
         (each.expected(truth or recipe), each.verdict(recipe)) for each in seen
     )
+    ng, ok, unlabelled = (
+        sum(count for (label, _), count in counts.items() if label in labels)
+        for labels in ((Verdict.NG,), (Verdict.OK, Verdict.EMPTY), (None,))
+    )
     return Score(
-        ng=counts[Verdict.NG, Verdict.NG] + counts[Verdict.NG, Verdict.OK],
-        escaped=counts[Verdict.NG, Verdict.OK],
-        ok=counts[Verdict.OK, Verdict.OK] + counts[Verdict.OK, Verdict.NG],
-        rejected=counts[Verdict.OK, Verdict.NG],
-        unlabelled=counts[None, Verdict.OK] + counts[None, Verdict.NG],
+        ng=ng,
+        escaped=ng - counts[Verdict.NG, Verdict.NG],
+        ok=ok,
+        rejected=counts[Verdict.OK, Verdict.NG] + counts[Verdict.EMPTY, Verdict.NG],
+        unlabelled=unlabelled,
     )
 
 

@@ -31,6 +31,7 @@ Label = Annotated[str, msgspec.Meta(max_length=200)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]  # the bounds shut NaN out as well
 Pixel = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Area = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 _HEIGHT_AND_WIDTH = 2
@@ -199,12 +200,12 @@ def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
 
 
 class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
-    """One inference. A detection is (label, confidence, x1, y1, x2, y2)."""
+    """One inference. A detection is (label, confidence, x1, y1, x2, y2, area of its mask)."""
 
     inference_ms: Milliseconds
     finite: bool
     detections: Annotated[
-        tuple[tuple[Label, Share, Pixel, Pixel, Pixel, Pixel], ...],
+        tuple[tuple[Label, Share, Pixel, Pixel, Pixel, Pixel, Union[Area, None]], ...],
         msgspec.Meta(max_length=DETECTIONS_LIMIT),
     ]
 
@@ -213,11 +214,12 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
         return cls(
             inference.inference_ms,
             inference.finite,
-            tuple((d.label, d.confidence, *d.box) for d in inference.detections),
+            tuple((d.label, d.confidence, *d.box, d.area_px) for d in inference.detections),
         )
 
     def is_near(self, height: int, width: int) -> bool:
-        """Whether no box reaches further out of a picture than the picture is large.
+        """Whether no box reaches further out of a picture than the picture is large, and no mask
+        is larger than the picture.
 
         A turned box may reach out of it a little. Nothing was seen far outside, and whatever runs
         in a worker could tell secrets in such numbers: detections are published.
@@ -227,7 +229,8 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
             and -width <= x2 <= 2 * width
             and -height <= y1 <= 2 * height
             and -height <= y2 <= 2 * height
-            for _, _, x1, y1, x2, y2 in self.detections
+            and (area is None or area <= height * width)
+            for _, _, x1, y1, x2, y2, area in self.detections
         )
 
     def inference(self, classes: Container[str]) -> Inference:
@@ -237,8 +240,8 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
             raise SlotLost("The worker named a class that the bundle does not have.")
         return Inference(
             tuple(
-                Detection(label, confidence, (x1, y1, x2, y2))
-                for label, confidence, x1, y1, x2, y2 in self.detections
+                Detection(label, confidence, (x1, y1, x2, y2), area)
+                for label, confidence, x1, y1, x2, y2, area in self.detections
             ),
             self.inference_ms,
             self.finite,

@@ -19,6 +19,7 @@ class Second:
     at: int
     ok: int = 0
     ng: int = 0
+    empty: int = 0
     uninspected: int = 0
     dropped: int = 0
     p50: float | None = None
@@ -44,6 +45,7 @@ class History:
             at=tuple(row.at for row in rows),
             ok=tuple(row.ok for row in rows),
             ng=tuple(row.ng for row in rows),
+            empty=tuple(row.empty for row in rows),
             uninspected=tuple(row.uninspected for row in rows),
             dropped=tuple(row.dropped for row in rows),
             p50=tuple(row.p50 for row in rows),
@@ -59,6 +61,7 @@ def newest(columns: HistoryColumns, seconds: int) -> HistoryColumns:
         at=columns.at[-seconds:],
         ok=columns.ok[-seconds:],
         ng=columns.ng[-seconds:],
+        empty=columns.empty[-seconds:],
         uninspected=columns.uninspected[-seconds:],
         dropped=columns.dropped[-seconds:],
         p50=columns.p50[-seconds:],

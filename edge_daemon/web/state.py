@@ -98,6 +98,7 @@ class FramesLine(msgspec.Struct, frozen=True, kw_only=True):
     uninspected: int = 0
     ok: int = 0
     ng: int = 0
+    empty: int = 0
     balanced: bool = True
     reasons: dict[str, int] = {}
 
@@ -193,6 +194,7 @@ class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     at: tuple[int, ...] = ()
     ok: tuple[int, ...] = ()
     ng: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
     uninspected: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
     p50: tuple[float | None, ...] = ()

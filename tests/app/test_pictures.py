@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from edge_daemon.app.keeper import Keeper
 
 from edge_daemon.core.values import Reason
-from edge_daemon.host.clock import SystemClock
-from edge_daemon.host.memory import FrameShape, Pixels
+from edge_daemon.host.memory import Pixels
 from tests.sim.device import Device, wait_until
 
 B1 = "bottle@1.0.0"
@@ -153,23 +150,3 @@ def test_pictures_that_could_not_be_decoded_are_damaged_not_ok(tmp_path: Path) -
                 assert told[0].startswith("the camera's picture is damaged: ")
                 wait_until(lambda: events(device), "the event")
                 assert [event["reason"] for event in events(device)] == ["damaged_picture"]
-
-
-def test_what_the_camera_did_not_take_is_a_problem_of_the_station() -> None:
-    """Health says it as long as this camera is open; frames are judged all the same."""
-    remark = "camera.size is 1920x1080, and the device gives 640x480"
-    with Device(B1) as device:
-        device.await_active(B1)
-        daemon = device.daemon
-        assert daemon is not None
-        daemon.keeper.stop()
-        wait_until(lambda: daemon.frames.camera.width is not None, "the camera")
-        camera = replace(daemon.frames.camera, remarks=(remark,))
-        told = (daemon.control.reporter, daemon._ground.metrics, daemon._notifier, SystemClock())
-        keeper = Keeper(replace(daemon.watched, camera=lambda: camera), *told)
-        keeper.camera_up(FrameShape(480, 640), None)
-        assert remark in keeper.problems()
-        assert any(
-            line.get("event") == "camera_settings_not_taken" and line["remarks"] == [remark]
-            for line in map(json.loads, device.log.read_text().splitlines())
-        )

@@ -53,6 +53,10 @@ def test_where_all_is_well_there_is_none() -> None:
             "Swap to another version",
         ),
         (
+            station(camera=replace(ONLINE, remarks=("camera.size is 1920x1080, not 640x480",))),
+            "camera.size is 1920x1080, not 640x480",
+        ),
+        (
             station(camera=replace(ONLINE, flaws=(BLACK,))),
             "the camera's picture is black",
         ),

@@ -70,7 +70,7 @@ LINE = {
     "quarantined": None,
 }
 
-TALLY = Tally(12_345, {B1: 12_000, LONG: 345}, {"ok": 12_345}, {}, 1, 20, (0.1, 0.5, 12.25))
+TALLY = Tally(12_345, {B1: 12_000, LONG: 345}, {}, 20, (0.1, 0.5, 12.25))
 
 MADE: dict[str, Callable[[], RenderableType | None]] = {
     "receipts": lambda: history._history_table([RECEIPT, {**RECEIPT, "by": None}]),

@@ -12,15 +12,23 @@ from hypothesis import strategies as st
 from edge_daemon.core.recipe import (
     broken_rules,
     can_reject,
+    digest,
+    fault_of_tuning,
     has_part_in_view,
     judge,
     kept_rules,
+    tuned,
+    weakened_part,
     weakened_rules,
 )
-from edge_daemon.core.values import Box, Detection, Recipe, Rule, Verdict
+from edge_daemon.core.values import Adjustable, Box, Detection, Recipe, Rule, Verdict
+from edge_daemon.core.zones import WHOLE, Zone
 
 RECIPE = Recipe.rejecting(0.35, "scratch")
 BOX: Box = (0, 0, 1, 1)
+SIZE = (20, 10)
+LEFT = Zone("left", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
+LEFTMOST = Zone("leftmost", ((0.0, 0.0), (0.2, 0.0), (0.2, 1.0), (0.0, 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,8 @@ detections = st.lists(
         Detection,
         st.sampled_from(LABELS),
         st.floats(0, 1) | st.just(math.nan),
-        st.sampled_from([(0.0, 0.0, 2.0, 2.0), (0.0, 0.0, 9.0, 9.0)]),
+        st.sampled_from([(0.0, 0.0, 2.0, 2.0), (0.0, 0.0, 9.0, 9.0), (11.0, 0.0, 30.0, 3.0)]),
+        st.sampled_from([None, 2.0, 50.0]),
     ),
     max_size=6,
 )
@@ -108,8 +117,14 @@ rules = st.builds(
     st.integers(0, 2),
     st.none() | st.integers(2, 3),
     st.sampled_from([0.0, 10.0]),
+    st.just(math.inf),
+    st.sampled_from([None, WHOLE, LEFT, LEFTMOST]),
 )
-recipes = st.lists(rules, max_size=4).map(lambda found: Recipe(0.3, tuple(found)))
+recipes = st.builds(
+    lambda found, part: Recipe(0.3, tuple(found), part),
+    st.lists(rules, max_size=4),
+    st.sampled_from([None, "bottle"]),
+)
 
 
 @given(detections, recipes, st.randoms())
@@ -118,8 +133,9 @@ def test_no_order_changes_a_verdict(found: list[Detection], recipe: Recipe, chan
     shuffled, turned = list(found), list(recipe.rules)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     chance.shuffle(turned)  # type: ignore[attr-defined]
-    other = Recipe(recipe.confidence, tuple(turned))
-    assert set(broken_rules(shuffled, other)) == set(broken_rules(found, recipe))
+    other = replace(recipe, rules=tuple(turned))
+    assert set(broken_rules(shuffled, other, SIZE)) == set(broken_rules(found, recipe, SIZE))
+    assert judge(shuffled, other, SIZE) is judge(found, recipe, SIZE)
 
 
 @given(detections, recipes, rules)
@@ -127,8 +143,27 @@ def test_one_rule_more_never_turns_ng_into_ok(
     found: list[Detection], recipe: Recipe, rule: Rule
 ) -> None:
     """Rules only take parts out."""
-    stricter = Recipe(recipe.confidence, (*recipe.rules, rule))
-    assert set(broken_rules(found, recipe)) <= set(broken_rules(found, stricter))
+    stricter = replace(recipe, rules=(*recipe.rules, rule))
+    before, after = (judge(found, each, SIZE) for each in (recipe, stricter))
+    assert set(broken_rules(found, recipe, SIZE)) <= set(broken_rules(found, stricter, SIZE))
+    assert after is before or (before, after) == (Verdict.OK, Verdict.NG)
+
+
+@given(detections, recipes)
+def test_the_zone_of_the_whole_picture_is_no_zone(found: list[Detection], recipe: Recipe) -> None:
+    """Also for what reaches out of the picture."""
+    everywhere = replace(recipe, rules=tuple(replace(r, zone=None) for r in recipe.rules))
+    whole = replace(recipe, rules=tuple(replace(r, zone=WHOLE) for r in recipe.rules))
+    assert broken_rules(found, whole, SIZE) == broken_rules(found, everywhere, SIZE)
+    assert weakened_rules(whole, everywhere) == weakened_rules(everywhere, everywhere)
+
+
+@given(detections, recipes)
+def test_a_place_that_is_not_known_never_makes_a_part_good(
+    found: list[Detection], recipe: Recipe
+) -> None:
+    """Without the size of the picture a zone takes the part out."""
+    assert set(broken_rules(found, recipe, SIZE)) <= set(broken_rules(found, recipe))
 
 
 @given(detections, recipes, recipes)
@@ -137,8 +172,8 @@ def test_what_a_kept_rule_rejected_is_still_rejected(
 ) -> None:
     """With the same weights: the new rule breaks wherever the old one did."""
     for was, now in kept_rules(new, old, same_weights=True):
-        if broken_rules(found, Recipe(0.3, (was,))):
-            assert broken_rules(found, Recipe(0.3, (now,)))
+        if broken_rules(found, Recipe(0.3, (was,)), SIZE):
+            assert broken_rules(found, Recipe(0.3, (now,)), SIZE)
 
 
 @given(recipes)
@@ -149,6 +184,13 @@ def test_a_recipe_is_not_weaker_than_itself(recipe: Recipe) -> None:
 
 
 OLD = Recipe(0.35, (*Recipe.rejecting(0.35, "scratch", "dent").rules, *CAPS.rules))
+IN_LEFT = Recipe(
+    0.35,
+    (
+        Rule("s", "scratch", 0.35, at_most=0, zone=LEFT),
+        Rule("l", "label", 0.35, at_least=1, zone=LEFT),
+    ),
+)
 
 WEAKER = {
     "nothing is rejected any more": Recipe(0.35, CAPS.rules),
@@ -252,3 +294,178 @@ def test_a_part_is_in_view_where_something_is_found_that_no_rule_forbids() -> No
     assert not has_part_in_view([Detection("bottle", 0.1, BOX)], RECIPE)
     assert not has_part_in_view([Detection("scratch", 0.9, BOX)], RECIPE)
     assert not has_part_in_view([], RECIPE)
+
+
+# --------------------------------------------------------------------------- zones
+
+
+def test_a_detection_counts_where_its_centre_lies() -> None:
+    """Not where its edges reach."""
+    recipe = Recipe(0.3, (Rule("s", "scratch", 0.3, at_most=0, zone=LEFT),))
+    across = Detection("scratch", 0.9, (0.0, 0.0, 20.0, 4.0))
+    beyond = Detection("scratch", 0.9, (0.0, 0.0, 20.1, 4.0))
+    assert judge([across], recipe, SIZE) is Verdict.NG
+    assert judge([beyond], recipe, SIZE) is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("scratch", "label", "given_up"),
+    [
+        (LEFT, LEFT, 0),
+        (None, LEFT, 0),
+        (LEFTMOST, LEFT, 1),
+        (LEFT, LEFTMOST, 0),
+        (LEFT, None, 1),
+        (None, None, 1),
+        (LEFTMOST, None, 2),
+        (replace(LEFT, name="other name"), LEFT, 0),
+    ],
+)
+def test_a_zone_that_lets_more_pass_is_weaker(
+    scratch: Zone | None, label: Zone | None, given_up: int
+) -> None:
+    """A smaller one for defects, a larger one for what must be there."""
+    first, second = IN_LEFT.rules
+    rules = (replace(first, zone=scratch), replace(second, zone=label))
+    found = weakened_rules(Recipe(0.35, rules), IN_LEFT)
+    assert len(found) == given_up
+    assert all("zone" in words for _, words in found)
+
+
+# --------------------------------------------------------------------------- masks
+
+
+def test_the_area_is_that_of_the_mask_where_there_is_one() -> None:
+    """A thin scratch has a large box and a small mask."""
+    recipe = Recipe(0.3, (Rule("s", "scratch", 0.3, at_most=0, min_area_px=60),))
+    box: Box = (0.0, 0.0, 10.0, 10.0)
+    for area, verdict in ((None, Verdict.NG), (59.0, Verdict.OK), (60.0, Verdict.NG)):
+        assert judge([Detection("scratch", 0.9, box, area)], recipe) is verdict
+    assert judge([Detection("scratch", 0.9, box, math.nan)], recipe) is Verdict.NG
+
+
+# --------------------------------------------------------------------------- parts
+
+
+BOTTLES = replace(OLD, part="bottle")
+
+
+def test_without_a_part_in_view_nothing_is_judged() -> None:
+    """Neither a defect nor what is missing; and nothing is ever called ok."""
+    scratch, bottle = (Detection(label, 0.9, BOX) for label in ("scratch", "bottle"))
+    faint = replace(bottle, confidence=0.3)
+    assert judge([], BOTTLES) is Verdict.EMPTY
+    assert judge([scratch, faint], BOTTLES) is Verdict.EMPTY
+    assert broken_rules([scratch, faint], BOTTLES) == ()
+    assert judge([bottle, scratch], BOTTLES) is Verdict.NG
+    assert judge([bottle], replace(BOTTLES, rules=OLD.rules[:2])) is Verdict.OK
+    assert has_part_in_view([bottle, scratch], BOTTLES)
+    assert not has_part_in_view([Detection("cap", 0.9, BOX)], BOTTLES)
+
+
+def test_the_engine_tells_parts_and_all_that_tuning_may_ask_for() -> None:
+    """Whatever the rules' own confidences are."""
+    rules = (Rule("s", "scratch", 0.6, at_most=0),)
+    assert Recipe(0.3, rules).lowest_confidence == 0.6
+    assert Recipe(0.3, rules, "bottle").lowest_confidence == 0.3
+    low = (Adjustable("s.confidence", 0.2, 0.7), Adjustable("s.count.max", 0, 1))
+    assert Recipe(0.3, rules, adjustable=low).lowest_confidence == 0.2
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "same_weights", "word"),
+    [
+        (OLD, OLD, True, ""),
+        (BOTTLES, BOTTLES, True, ""),
+        (BOTTLES, OLD, False, "every frame"),
+        (replace(OLD, part="cap"), BOTTLES, False, "frames with bottle"),
+        (OLD, BOTTLES, False, "would come out ok"),
+        (
+            Recipe(0.35, (*OLD.rules, Rule("b", "bottle", 0.35, at_least=1))),
+            BOTTLES,
+            False,
+            "",
+        ),
+        (replace(BOTTLES, confidence=0.5), BOTTLES, True, "0.5"),
+        (replace(BOTTLES, confidence=0.5), BOTTLES, False, ""),
+        (replace(BOTTLES, confidence=1.0), BOTTLES, False, "from 1 on"),
+        (replace(BOTTLES, confidence=0.2), BOTTLES, True, ""),
+    ],
+)
+def test_frames_that_are_judged_no_more_are_weaker(
+    new: Recipe, old: Recipe, same_weights: bool, word: str
+) -> None:
+    """And so are frames that passed for empty and would pass for good."""
+    words = weakened_part(new, old, same_weights=same_weights)
+    assert (word in words) if word else words == ""
+
+
+def test_a_part_that_is_never_found_is_never_ng() -> None:
+    """Its recipe says so before it is used."""
+    assert not can_reject(replace(BOTTLES, confidence=1.0))
+    assert can_reject(BOTTLES)
+
+
+# --------------------------------------------------------------------------- tuning
+
+
+SCREWS = Recipe(
+    0.3,
+    (
+        Rule("scratch", "scratch", 0.4, at_most=0, min_area_px=60),
+        Rule("caps", "cap", 0.3, 4, 6),
+    ),
+    adjustable=(
+        Adjustable("scratch.confidence", 0.3, 0.6),
+        Adjustable("scratch.area_px.min", 0, 100),
+        Adjustable("caps.count.min", 2, 8),
+        Adjustable("caps.count.max", 2, 8),
+    ),
+)
+numbers = st.sampled_from([-1.0, 0.0, 0.3, 0.45, 0.6, 0.61, 2, 4.5, 5, 8, 9, 100, math.nan])
+names = st.sampled_from([*(each.name for each in SCREWS.adjustable), "caps.confidence", "x"])
+
+
+@given(st.dictionaries(names, numbers, max_size=4))
+def test_nothing_is_tuned_outside_of_its_bounds(changes: dict[str, float]) -> None:
+    """What is let through lies within them, and leaves rules that a part could hold."""
+    bounds = {each.name: each for each in SCREWS.adjustable}
+    if fault_of_tuning(SCREWS, changes):
+        return
+    assert all(bounds[name].low <= value <= bounds[name].high for name, value in changes.items())
+    scratch, caps = tuned(SCREWS, changes).rules
+    assert scratch.confidence == changes.get("scratch.confidence", 0.4)
+    assert caps.at_most is not None
+    assert caps.at_least <= caps.at_most
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"scratch.confidence": 0.61}, "0.3 to 0.6"),
+        ({"scratch.confidence": math.nan}, "nan"),
+        ({"dent.confidence": 0.4}, "not adjustable"),
+        ({"caps.count.min": 4.5}, "whole number"),
+        ({"caps.count.min": 8}, "at most 6"),
+        ({"caps.count.min": 8, "caps.count.max": 8}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_tuning_that_is_refused_says_why(changes: dict[str, float], word: str) -> None:
+    """With what would be taken."""
+    fault = fault_of_tuning(SCREWS, changes)
+    assert (word in fault) if word else fault == ""
+
+
+def test_the_digest_of_a_recipe_is_that_of_what_judges() -> None:
+    """Tuning changes it; how far it may go, and what a zone is called, do not."""
+    plain = digest(SCREWS)
+    assert digest(replace(SCREWS, adjustable=())) == plain
+    assert digest(tuned(SCREWS, {})) == plain
+    assert digest(tuned(SCREWS, {"scratch.confidence": 0.45})) != plain
+    assert digest(replace(SCREWS, part="bottle")) != plain
+    assert digest(replace(SCREWS, rules=SCREWS.rules[::-1])) != plain
+    other = replace(LEFT, name="other")
+    renamed = replace(IN_LEFT, rules=tuple(replace(r, zone=other) for r in IN_LEFT.rules))
+    assert digest(renamed) == digest(IN_LEFT)
+    assert digest(Recipe.rejecting(0.35, "scratch")) == digest(RECIPE)

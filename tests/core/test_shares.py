@@ -153,3 +153,41 @@ def test_low_fails_and_high_warns_unless_the_settings_say_otherwise() -> None:
     assert with_verdicts(PASSED, off, low) == PASSED
     unclear = compare(Record(), few, PAIRS, whole=True, alpha=ALPHA)
     assert "judged fewer than" in with_verdicts(PASSED, VerdictWatch(), unclear).reason
+
+
+def belt(spans: Iterable[tuple[bool, int]]) -> Record:
+    """Spans of frames that are empty or not, none of them ng."""
+    frames = [is_empty for is_empty, length in spans for _ in range(length)]
+    found, last = [], False
+    for start in range(0, len(frames), WINDOW):
+        part = frames[start : start + WINDOW]
+        changes = 0
+        for is_empty in part:
+            changes += is_empty is not last
+            last = is_empty
+        empty = Count(sum(part), changes)
+        found.append(Shares(len(part), Count(), Count(), {}, empty))
+    return Record(tuple(found), ())
+
+
+def test_frames_that_are_empty_no_more_fail_where_the_belt_is_known() -> None:
+    """Parts are seen where there are none; more empty frames than before are warned of."""
+    usual = belt([(True, 6), (False, 6)] * 400)
+    full, bare, alike = (
+        belt([(False, 900)]),
+        belt([(True, 900)]),
+        belt([(True, 6), (False, 6)] * 75),
+    )
+
+    def shift(during: Record, before: Record = usual) -> tuple[int, int]:
+        found = compare(before, during, (), whole=True, alpha=ALPHA, same_part=True)
+        return (
+            sum("empty" in each for each in found.low),
+            sum("empty" in each for each in found.high),
+        )
+
+    assert shift(full) == (1, 0)
+    assert shift(bare) == (0, 1)
+    assert shift(alike) == (0, 0)
+    assert shift(full, before=belt([(True, 4800)])) == (0, 1)  # a night, and the shift begins
+    assert not compare(usual, full, (), whole=True, alpha=ALPHA).low

@@ -24,6 +24,7 @@ from edge_daemon.core.verdicts import (
     missed_check,
     recipe_check,
 )
+from edge_daemon.core.zones import Zone
 from tests.core.test_gate import same
 
 BOX: Box = (10.0, 10.0, 40.0, 40.0)
@@ -112,6 +113,64 @@ def test_without_a_defect_nothing_is_proven_and_that_is_said() -> None:
     assert golden_checks([], RECIPE, VerdictLimits(), None) == ()
 
 
+BOTTLES = replace(RECIPE, part="bottle")
+
+
+@pytest.mark.parametrize(
+    ("expectation", "verdict"),
+    [
+        (shows("bottle", "scratch"), Verdict.NG),
+        (shows("scratch"), Verdict.NG),
+        (shows("bottle"), Verdict.OK),
+        (shows(), Verdict.EMPTY),
+        (shows("cap"), Verdict.EMPTY),
+        (said(Verdict.EMPTY), Verdict.EMPTY),
+    ],
+)
+def test_an_image_without_a_part_is_expected_to_be_empty(
+    expectation: Expectation, verdict: Verdict
+) -> None:
+    """A defect that a person boxed is on a part, boxed or not."""
+    assert expected_verdict(expectation, BOTTLES) is verdict
+    caps = replace(BOTTLES, rules=(*BOTTLES.rules, Rule("caps", "cap", 0.3, at_least=1)))
+    asks_for_more = Verdict.NG if verdict is Verdict.OK else verdict
+    assert expected_verdict(expectation, caps) is asks_for_more
+
+
+def test_a_defect_that_comes_out_empty_is_an_escape() -> None:
+    """Nothing was judged, and so nothing was taken out."""
+    limits = VerdictLimits()
+    unseen = [judged(shows("bottle", "scratch"), SCRATCH)]
+    assert not check(golden_checks(unseen, BOTTLES, limits, None), "golden.escape").passed
+    seen = [judged(shows("bottle", "scratch"), SCRATCH, BOTTLE)]
+    assert check(golden_checks(seen, BOTTLES, limits, None), "golden.escape").passed
+
+
+def test_a_part_where_there_is_none_is_wrong_both_ways() -> None:
+    """Said to be empty: ok is an escape, ng a false reject."""
+    limits = VerdictLimits()
+    proof = judged(shows("bottle", "scratch"), SCRATCH, BOTTLE)
+    for found, failed in (
+        ((), set()),
+        ((BOTTLE,), {"golden.escape"}),
+        ((BOTTLE, DENT), {"golden.false_reject"}),
+    ):
+        images = [proof, judged(said(Verdict.EMPTY), *found)]
+        checks = golden_checks(images, BOTTLES, limits, None)
+        assert {each.name for each in checks if not each.passed} == failed
+
+
+def test_where_a_golden_image_shows_its_defect_decides_by_its_own_size() -> None:
+    """A zone is a share of each picture."""
+    left = Zone("left", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
+    recipe = Recipe(0.35, (Rule("scratch", "scratch", 0.35, at_most=0, zone=left),))
+    assert expected_verdict(shows("scratch"), recipe, (100, 100)) is Verdict.NG
+    assert expected_verdict(shows("scratch"), recipe, (45, 45)) is Verdict.OK
+    image = Golden(shows("scratch"), (SCRATCH,), sha256="d1", size=(45, 45))
+    before = Reference("bottle@1.1.0", recipe, golden=(("d1", shows("scratch")),))
+    assert all(each.passed for each in golden_checks([image], recipe, VerdictLimits(), before))
+
+
 REFERENCE = Reference(
     "bottle@1.1.0", RECIPE, golden=(("d1", shows("bottle", "scratch")), ("d2", shows("dent")))
 )
@@ -172,6 +231,14 @@ def test_a_recipe_that_can_never_say_ng_says_so() -> None:
     assert not recipe_check(never, REFERENCE).passed
 
 
+def test_a_recipe_that_leaves_more_unjudged_is_weaker() -> None:
+    """The check says that, apart from what the rules let pass."""
+    weaker = recipe_check(BOTTLES, REFERENCE)
+    assert (weaker.passed, weaker.measured) == (False, 1)
+    assert "only frames with bottle are" in weaker.note
+    assert recipe_check(BOTTLES, Reference("bottle@1.1.0", BOTTLES)).passed
+
+
 def test_frames_that_would_pass_now_are_counted_from_twenty_on() -> None:
     """Fewer prove nothing, and that is said."""
     limits = VerdictLimits()
@@ -195,6 +262,13 @@ def test_a_recipe_that_requires_something_must_reject_pictures_of_nothing() -> N
     (blind,) = blind_check(dreamer, needs)
     assert not blind.passed
     assert "noise" in blind.note
+
+
+def test_a_recipe_with_a_part_must_not_pass_pictures_of_nothing() -> None:
+    """Empty is as it should be; a part that is dreamt is not, though one that is ng passes."""
+    for dreamt, passed in (((), True), ((BOTTLE,), False), ((BOTTLE, DENT), True)):
+        pictures = [Picture("black", ()), Picture("white", ()), Picture("noise", dreamt)]
+        assert blind_check(pictures, BOTTLES)[0].passed is passed
 
 
 # --------------------------------------------------------------------------- acceptance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,16 @@ from hypothesis import strategies as st
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
+    Counts,
+    Detection,
     Judged,
     Known,
     Reason,
+    Recipe,
+    Rule,
     Verdict,
 )
+from edge_daemon.core.zones import Zone
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, Lane
@@ -636,6 +642,33 @@ def test_any_schedule_gives_each_frame_one_right_verdict(
             tokens = [word.token for word in bench.words if word.frame <= verdict.frame]
             assert verdict.model == (targets[tokens[-1]] if tokens else BOTTLE)
             assert verdict.assignment.linked
+
+
+TOP = Zone("top", ((0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1)))
+RULE = Rule("scratch", "scratch", 0.1, at_most=0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "verdict"),
+    [
+        (Recipe(0.1, (RULE,)), Verdict.NG),
+        (Recipe(0.1, (replace(RULE, zone=TOP),)), Verdict.OK),
+        (Recipe(0.1, (RULE,), "bottle"), Verdict.EMPTY),
+        (Recipe(0.1, (RULE,), "scratch"), Verdict.NG),
+    ],
+)
+def test_a_frame_is_judged_by_the_recipe_of_the_pointer(recipe: Recipe, verdict: Verdict) -> None:
+    """Zones are shares of the frame as the camera gave it; an empty frame counts as inspected."""
+    bench = Bench()
+    box = (0.0, 0.0, float(SHAPE.width), float(SHAPE.height))
+    bench.script.detect = lambda *_: (Detection("scratch", 0.9, box),)
+    bench.load("A", BOTTLE, 1)
+    bench.crossing.ask(Cutover(2, replace(bench.pointer("A", BOTTLE), recipe=recipe), "swap"))
+    bench.capture()
+    bench.run_dry()
+    assert [judged.verdict for judged in bench.verdicts] == [verdict]
+    assert bench.ledger.counts() == Counts(1, 1, 0, 0)
+    assert bench.ledger.verdicts() == {(BOTTLE, verdict): 1}
 
 
 def test_a_picture_that_is_no_evidence_is_shown_to_no_model() -> None:

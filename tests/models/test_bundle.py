@@ -14,7 +14,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_daemon.core.values import BundleRef, Rule, Verdict
+from edge_daemon.core.values import Adjustable, BundleRef, Rule, Verdict
+from edge_daemon.core.zones import Zone
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.bundle import digest_of, read_manifest, verified_copy
 from edge_daemon.models.files import Folder
@@ -79,6 +80,54 @@ def test_rules_and_expected_verdicts_are_read(tmp_path: Path) -> None:
     verdicts = manifest.limits.verdicts
     assert (verdicts.max_escape, verdicts.max_false_reject, verdicts.max_missed) == (0.1, 0.1, 0.3)
     assert verdicts.asked == ("max_escape", "max_missed")
+
+
+BODY = [[0.1, 0.2], [0.9, 0.2], [0.9, 1], [0.1, 1]]
+
+
+def test_zones_a_part_and_what_may_be_tuned_are_read(tmp_path: Path) -> None:
+    """As the manual shows them."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["recipe"] = {
+            "confidence": 0.35,
+            "part": "bottle",
+            "reject": ["dent"],
+            "zones": {"body": BODY},
+            "rules": [
+                {"class": "scratch", "confidence": 0.4, "zone": "body", "count": {"max": 0}},
+                {"id": "one", "class": "bottle", "area_px": {"max": 9000}, "count": {"min": 1}},
+            ],
+            "adjustable": {
+                "scratch.confidence": [0.3, 0.6],
+                "dent.count.max": [0, 2],
+                "one.area_px.max": [5000, 10000],
+            },
+        }
+        manifest["golden"][0]["expect"] = {"verdict": "empty"}
+
+    manifest = read_manifest(make_bundle(tmp_path, edit=edit))
+    recipe = manifest.recipe
+    body = Zone("body", ((0.1, 0.2), (0.9, 0.2), (0.9, 1.0), (0.1, 1.0)))
+    assert (recipe.part, recipe.zones) == ("bottle", (body,))
+    assert [rule.zone for rule in recipe.rules] == [None, body, None]
+    assert recipe.adjustable[0] == Adjustable("scratch.confidence", 0.3, 0.6)
+    assert recipe.lowest_confidence == 0.3
+    assert manifest.golden[0].expectation.verdict is Verdict.EMPTY
+
+
+def test_a_fault_of_a_zone_names_its_line(tmp_path: Path) -> None:
+    """Also deep inside a list."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["recipe"]["zones"] = {"body": [*BODY[:3], [0.1, 1.01]]}
+
+    folder = make_bundle(tmp_path, edit=edit)
+    with pytest.raises(BundleError) as refused:
+        read_manifest(folder)
+    line = int(refused.value.message.split(":")[1])
+    assert "1.01" in "".join((folder / "model.yaml").read_text().splitlines()[line - 1 : line + 2])
+    assert "recipe.zones.body" in refused.value.message
 
 
 @pytest.mark.parametrize("file", ["weights.pt", "w.torchscript", "w.engine", "w_openvino_model"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
-from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, decode_image
+from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, areas_px, decode_image
 from tests.sim.weights import CLASSES, Canary, made_elsewhere
 from tests.sim.words import assert_public
 
@@ -79,6 +79,43 @@ def test_a_class_without_a_name_is_incompatible(
     with pytest.raises(BundleError, match="class 2, which has no name") as refused:
         engine.infer(picture)
     assert refused.value.code is Code.INCOMPATIBLE
+
+
+def test_the_area_of_a_mask_is_told_in_pixels_of_the_frame(
+    engine: UltralyticsEngine, weights: Path, tmp_path: Path, picture: Pixels
+) -> None:
+    """A network that segments, however little it knows; a mask lies within its box."""
+    engine.load(Order(weights / "tiny.pt"))
+    from ultralytics import YOLO  # noqa: PLC0415 - not before the engine made it safe
+
+    made = tmp_path / "segment.pt"
+    YOLO("yolo11n-seg.yaml", task="segment").save(str(made))
+    engine.load(Order(made, "segment", confidence=0.0))
+    found = engine.infer(picture).detections
+    assert found
+    for each in found:
+        x1, y1, x2, y2 = each.box
+        assert each.area_px is not None
+        assert 0 < each.area_px <= (x2 - x1 + 8) * (y2 - y1 + 8)
+
+
+def test_a_mask_is_measured_without_the_margin_and_the_scale_of_the_network(
+    engine: UltralyticsEngine, weights: Path
+) -> None:
+    """Ten by twenty pixels of a mask at half the frame's size are eight hundred of the frame."""
+    engine.load(Order(weights / "tiny.pt"))
+    import torch  # noqa: PLC0415 - not before the engine made it safe
+    from ultralytics.engine.results import Results  # noqa: PLC0415
+
+    masks = torch.zeros((2, 64, 64))
+    masks[0, 8:18, 10:30] = 1.0
+    masks[1, 8:56, :] = 1.0
+    boxes = torch.tensor([[20.0, 0.0, 60.0, 20.0, 0.9, 0.0], [0.0, 0.0, 128.0, 96.0, 0.9, 1.0]])
+    frame = np.zeros((96, 128, 3), np.uint8)
+    result = Results(frame, "", {0: "a", 1: "b"}, boxes=boxes, masks=masks)
+    assert areas_px(result, 2) == [800.0, 128.0 * 96.0]
+    plain = Results(frame, "", {0: "a", 1: "b"}, boxes=boxes)
+    assert areas_px(plain, 2) == [None, None]
 
 
 @pytest.mark.parametrize("export", EXPORTS.values())

@@ -54,6 +54,18 @@ def test_verdicts_are_counted_against_what_the_labels_say() -> None:
     assert wrong(PICTURES, RECIPE) == (PICTURES[1], PICTURES[2])
 
 
+def test_an_ng_picture_that_comes_out_empty_has_escaped() -> None:
+    """The part was not found, and so nothing was judged; an empty one counts with the good ones."""
+    recipe = Recipe(0.5, RECIPE.rules, "bottle")
+    bottle = Detection("bottle", 0.9, THERE)
+    pictures = (
+        seen(LABEL, scratch(0.9)),
+        seen(LABEL, scratch(0.9), bottle),
+        seen(None, verdict=Verdict.EMPTY),
+    )
+    assert score(pictures, recipe) == Score(ng=2, escaped=1, ok=1)
+
+
 def test_a_share_without_pictures_is_none() -> None:
     """No evidence is no zero."""
     assert score(PICTURES[2:4], RECIPE).escapes is None

@@ -372,6 +372,22 @@ def _verdicts() -> list[Case]:
             _rules(scratch | {"confidence": 0.9, "count": {"max": 0}}),
             weaker,
         ),
+        (
+            "a scratch counts in a corner only",
+            _recipe(
+                zones={"corner": [[0, 0], [0.1, 0], [0.1, 0.1]]},
+                rules=[
+                    {"class": "dent", "count": {"max": 0}},
+                    scratch | {"zone": "corner", "count": {"max": 0}},
+                ],
+            ),
+            weaker,
+        ),
+        (
+            "only frames with a scratch are judged",
+            _recipe(part="scratch", rules=[{"class": "dent", "count": {"max": 0}}]),
+            weaker,
+        ),
         ("no golden images", _golden(lambda _: False), escape),
         (
             "golden images without a defect",

@@ -56,7 +56,9 @@ def test_answers_arrive_as_they_were_given(ends: tuple[wire.SlotEnd, socket.sock
     """What a worker found, loaded, or could not do is the same on the slot's side."""
     slot_end, theirs = ends
     worker_end = wire.WorkerEnd(theirs)
-    inference = Inference((Detection("dent", 0.5, (1.5, 2.0, 3.0, 4.0)),), 8.25, False)
+    box = (1.5, 2.0, 3.0, 4.0)
+    detections = (Detection("dent", 0.5, box), Detection("dent", 0.5, box, 1.25))
+    inference = Inference(detections, 8.25, False)
     loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30, 3)
     worker_end.send(wire.Found.of(inference))
     worker_end.send(wire.LoadedReply.of(loaded))
@@ -160,16 +162,16 @@ def test_hostile_packets_lose_the_slot(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
-@pytest.mark.parametrize("field", range(5))
+@pytest.mark.parametrize("field", range(6))
 def test_numbers_that_json_cannot_say_do_not_pass(
     ends: tuple[wire.SlotEnd, socket.socket], field: int, value: float
 ) -> None:
     """NaN and infinity in a detection break the protocol: they would spoil the result's JSON."""
     slot_end, theirs = ends
-    numbers = [0.5, 1.0, 2.0, 3.0, 4.0]
+    numbers = [0.5, 1.0, 2.0, 3.0, 4.0, 5.0]
     numbers[field] = value
-    confidence, *box = numbers
-    detection = Detection("dent", confidence, (box[0], box[1], box[2], box[3]))
+    confidence, *box, area = numbers
+    detection = Detection("dent", confidence, (box[0], box[1], box[2], box[3]), area)
     wire.WorkerEnd(theirs).send(wire.Found.of(Inference((detection,), 1.0)))
     with pytest.raises(SlotLost, match="malformed"):
         slot_end.receive(1.0)
@@ -188,8 +190,16 @@ def test_a_box_far_outside_of_the_picture_is_told(
     box: tuple[float, float, float, float], near: bool
 ) -> None:
     """A box may reach out of a frame by as much as the frame is large, on every side."""
-    found = wire.Found(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0), ("dent", 0.5, *box)))
+    usual = ("dent", 0.5, 1.0, 1.0, 2.0, 2.0, None)
+    found = wire.Found(1.0, True, (usual, ("dent", 0.5, *box, None)))
     assert found.is_near(480, 640) is near
+
+
+def test_a_mask_larger_than_the_picture_is_told() -> None:
+    """Its area is published too, and there is no such mask."""
+    for area, near in ((0.0, True), (640.0 * 480, True), (640.0 * 480 + 1, False)):
+        found = wire.Found(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0, area),))
+        assert found.is_near(480, 640) is near
 
 
 def test_silence_is_told_from_an_end(ends: tuple[wire.SlotEnd, socket.socket]) -> None:

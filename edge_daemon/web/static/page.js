@@ -67,8 +67,8 @@ async function ask() {
 /** Rows that came, joined to those that are known. */
 function keep(next, whole) {
   const came = next.history.at.map((at, i) => ({
-    at, ok: next.history.ok[i], ng: next.history.ng[i], un: next.history.uninspected[i],
-    drop: next.history.dropped[i], p50: next.history.p50[i], p99: next.history.p99[i],
+    at, ok: next.history.ok[i], ng: next.history.ng[i], empty: next.history.empty[i],
+    un: next.history.uninspected[i], drop: next.history.dropped[i], p50: next.history.p50[i], p99: next.history.p99[i],
   }));
   if (whole) { history = came; return; }
   const last = history.length ? history[history.length - 1].at : 0;
@@ -151,13 +151,14 @@ function renderVerdict() {
   const sum = (key) => minute.reduce((total, row) => total + row[key], 0);
   const fresh = last && state.camera.state === "online" && Date.parse(state.time) - Date.parse(last.time) < 5000;
   const verdict = fresh ? last.verdict : "none";
-  const words = { ok: "✓ OK", ng: "✕ NG", uninspected: "Not judged", none: "No frames" };
-  const moods = { ok: "good", ng: "bad", uninspected: "warn", none: "warn" };
+  const words = { ok: "✓ OK", ng: "✕ NG", empty: "No part", uninspected: "Not judged", none: "No frames" };
+  const moods = { ok: "good", ng: "bad", empty: "calm", uninspected: "warn", none: "warn" };
   $("verdict").className = `verdict ${moods[verdict]}${words[verdict].length > 5 ? " long" : ""}`;
   text("word", words[verdict]);
   fill("frame", last ? [`frame ${count(last.frame)}`, el("br"),
     verdict === "uninspected" ? said(last.reason) : last.labels.join(", ") || "\u00a0"] : []);
   text("minute-text", `Last minute: ${count(sum("ok"))} ok · ${count(sum("ng"))} ng`
+    + (sum("empty") ? ` · ${count(sum("empty"))} without a part` : "")
     + (sum("un") + sum("drop") ? ` · ${count(sum("un") + sum("drop"))} not judged` : ""));
   strip($("minute"), minute);
 }
@@ -270,11 +271,14 @@ function strip(canvas, minute) {
   const [pen, width, height] = paper(canvas), step = width / 60;
   for (let i = 0; i < 60; i++) {
     const row = minute[minute.length - 60 + i];
-    const all = row ? row.ok + row.ng + row.un + row.drop : 0, left = i * step;
+    const all = row ? row.ok + row.ng + row.empty + row.un + row.drop : 0, left = i * step;
     pen.fillStyle = ink(all ? "--ok" : "--line");
     pen.fillRect(left, 0, step - 1.5, height);
     if (!all) continue;
     const bad = Math.max(row.ng ? 5 : 0, row.ng / all * height), un = (row.un + row.drop) / all * height;
+    const empty = row.empty / all * height;
+    pen.fillStyle = ink("--empty");
+    pen.fillRect(left, un, step - 1.5, empty);
     pen.fillStyle = ink("--un");
     pen.fillRect(left, 0, step - 1.5, un);
     pen.fillStyle = ink("--ng");
@@ -284,10 +288,10 @@ function strip(canvas, minute) {
 
 function renderPlots() {
   const row = history[history.length - 1];
-  const judged = row ? row.ok + row.ng : 0;
+  const judged = row ? row.ok + row.ng + row.empty : 0;
   text("fps-now", row ? `${judged} judged` : "–");
   text("ms-now", row ? `${ms(state.latency_ms.p50)} · p99 ${ms(state.latency_ms.p99)}` : "–");
-  plot($("throughput"), (rows) => rows.map((r) => [["--ok", r.ok], ["--ng", r.ng], ["--un", r.un], ["--drop", r.drop]]), bars);
+  plot($("throughput"), (rows) => rows.map((r) => [["--ok", r.ok], ["--ng", r.ng], ["--empty", r.empty], ["--un", r.un], ["--drop", r.drop]]), bars);
   plot($("latency"), (rows) => rows.map((r) => [["--ok", r.p50], ["--busy", r.p99]]), lines);
 }
 

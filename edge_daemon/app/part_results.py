@@ -1,0 +1,53 @@
+"""Results of parts: durable on the parts' thread, then on their way to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edge_daemon.app.foundation import Foundation
+from edge_daemon.control import part_payloads
+from edge_daemon.control.topics import Topics
+from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.state import State
+from edge_daemon.host.journal import Entry, OutboxRow
+from edge_daemon.parts.line import PartLine
+
+
+def part_line(ground: Foundation) -> PartLine | None:
+    """What counts parts by the settings; None where they say nothing of parts."""
+    settings = ground.settings.parts
+    if settings is None:
+        return None
+    return PartLine(
+        settings.rules,
+        ground.clock.now,
+        zone=settings.polygon,
+        zone_name=settings.zone_name,
+    )
+
+
+class PartResults:
+    """Implements the part line's `PartOutlets`.
+
+    Args:
+        wake: tells the outbox that there is something to send.
+        state: the planner's, of now.
+    """
+
+    def __init__(
+        self, ground: Foundation, wake: Callable[[], None], state: Callable[[], State]
+    ) -> None:
+        self._journal, self._metrics = ground.journal, ground.metrics
+        self._boot, self._topic = ground.boot, Topics(ground.settings.root).part
+        self._wake, self._state = wake, state
+
+    def tell(self, parts: Sequence[PartTold]) -> None:
+        """Durable when it returns; raises StateError."""
+        rows = (OutboxRow(self._topic, part_payloads.part(self._boot, each)) for each in parts)
+        self._journal.commit(Entry(outbox=tuple(rows)))
+        self._wake()
+        self._metrics.parts(parts)
+
+    def is_trial(self) -> bool:
+        """Whether what judges is on trial."""
+        return self._state().durable.trial is not None

@@ -1,0 +1,339 @@
+"""The part ledger: which frame belongs to which part, and the one result of each, in order.
+
+Pure: what happened goes in, what is told comes out, and time is an argument. Parts are numbered
+from 0 without gap, and told in that order: parts = ok + ng + empty + uninspected, always.
+
+A part is told when its window is over and each of its frames has an outcome, or at its deadline,
+whatever comes first. A result that is told after its deadline is late, whatever was found. Windows
+never overlap: a trigger ends the window that it falls into, also when it is told so late that
+frames of that window were counted to the part before; they move, as long as that one is not told.
+
+Whatever comes, memory is bounded: see the four constants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from dataclasses import replace
+
+from edge_daemon.core.parts.fold import Folded, View, fold, unjudged
+from edge_daemon.core.parts.values import (
+    By,
+    FrameCaptured,
+    FrameFollowed,
+    FrameJudged,
+    Opened,
+    PartEvent,
+    PartReason,
+    PartRules,
+    PartTold,
+    Seen,
+    Stopped,
+    Told,
+    Triggered,
+)
+from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Verdict
+
+MOST_OPEN = 1024
+"""Parts that are not told yet; of more, the oldest is told as `dropped_overflow`."""
+
+MOST_IDS = 65536
+"""Trigger ids by which a repeated one is known; of more, the oldest is forgotten."""
+
+MOST_FREE = 1024
+"""Frames that belong to no part, kept for a trigger that is told late."""
+
+MOST_TIMES = 256
+"""Triggers whose time is kept, so that one told out of turn gets no frame of a later one."""
+
+
+class _Frame:
+    """One frame; `view` is None until it has its outcome."""
+
+    __slots__ = ("assignment", "captured", "number", "view")
+
+    def __init__(self, number: int, captured: Instant, assignment: Assignment) -> None:
+        self.number = number
+        self.captured = captured
+        self.assignment = assignment
+        self.view: View | None = None
+
+
+class _Part:
+    """One part that is not told yet; `end_at` is where its window ends, without that moment."""
+
+    __slots__ = (
+        *("assignment", "end_at", "frames", "id", "missed", "number", "opened_at"),
+        *("pending", "serial", "start_at", "track", "triggered"),
+    )
+
+    def __init__(self, number: int, opened_at: float, assignment: Assignment) -> None:
+        self.number = number
+        self.opened_at = opened_at
+        self.assignment = assignment
+        self.id: str | None = None
+        self.serial: str | None = None
+        self.triggered: Instant | None = None
+        self.track: int | None = None
+        self.start_at = self.end_at = -math.inf
+        self.frames: list[_Frame] = []
+        self.pending = 0
+        self.missed: Reason | None = None  # a frame that may have shown it had no verdict
+
+    def add(self, frame: _Frame) -> None:
+        self.frames.append(frame)
+        self.pending += frame.view is None
+
+
+class PartLedger:
+    """One boot's parts. A call takes bounded time whatever came before, and never raises."""
+
+    def __init__(self, rules: PartRules) -> None:
+        # A part that is one frame cannot have more of them.
+        self._rules = replace(rules, min_frames=1) if rules.by is By.FRAME else rules
+        self._next = 0
+        self._open: deque[_Part] = deque()
+        self._owners: dict[int, _Part] = {}  # frames of open parts
+        self._free: OrderedDict[int, _Frame] = OrderedDict()
+        self._newest = -1  # the newest frame that was told
+        self._known_until = -math.inf  # every frame captured before was told
+        self._ids: OrderedDict[str, int] = OrderedDict()
+        self._times: deque[float] = deque(maxlen=MOST_TIMES)
+        self._tracks: dict[int, _Part | None] = {}  # in the zone; None: told already
+        self._shown: tuple[int, tuple[int, ...]] = -1, ()  # the last frame that was followed
+        self._stopped = False
+
+    @property
+    def opened(self) -> int:
+        """Parts so far; each is told once."""
+        return self._next
+
+    def parts_of(self, frame: int) -> tuple[int, ...]:
+        """The parts that a frame belongs to, as long as they are not told."""
+        if frame == self._shown[0]:
+            return self._shown[1]
+        part = self._owners.get(frame)
+        return () if part is None else (part.number,)
+
+    def take(self, event: PartEvent) -> list[Told]:
+        """One event; the results that it completes, and the answer to a trigger."""
+        if self._stopped:
+            return []
+        told: list[Told] = []
+        self._tell_late(event.now, told)
+        if isinstance(event, FrameCaptured):
+            self._captured(_Frame(event.number, event.captured, event.assignment), event.now, told)
+        elif isinstance(event, FrameJudged):
+            self._judged(event, told)
+        elif isinstance(event, FrameFollowed):
+            self._followed(event, told)
+        elif isinstance(event, Triggered):
+            self._triggered(event, told)
+        elif isinstance(event, Stopped):
+            self._stop(event.now, told)
+        else:
+            self._known_until = max(self._known_until, event.captured_until)
+        self._tell_complete(event.now, told)
+        return told
+
+    # ------------------------------------------------------------------ frames
+
+    def _captured(self, frame: _Frame, now: float, told: list[Told]) -> None:
+        if frame.number <= self._newest:
+            return
+        self._newest = frame.number
+        self._known_until = max(self._known_until, frame.captured.at)
+        if self._rules.by is By.FRAME:
+            part = self._begin(frame.captured.at, frame.assignment, now, told)
+            self._give(part, frame)
+        elif self._rules.by is By.TRIGGER:
+            part_of = self._window_at(frame.captured.at)
+            if part_of is not None:
+                self._give(part_of, frame)
+            else:
+                self._set_free(frame)
+
+    def _judged(self, event: FrameJudged, told: list[Told]) -> None:
+        judged = event.judged
+        if judged.frame > self._newest:  # its capture was not told
+            self._captured(_frame_of(judged), event.now, told)
+        view = View.of(judged, judged.verdict, judged.causes, trial=event.trial)
+        part = self._owners.get(judged.frame)
+        if part is not None:
+            frame = next(each for each in part.frames if each.number == judged.frame)
+            part.pending -= frame.view is None
+            frame.view, frame.assignment = view, judged.assignment  # stamped until it was judged
+        elif judged.frame in self._free:
+            self._free[judged.frame].view = view
+
+    def _give(self, part: _Part, frame: _Frame) -> None:
+        part.add(frame)
+        self._owners[frame.number] = part
+
+    def _set_free(self, frame: _Frame) -> None:
+        self._free[frame.number] = frame
+        while len(self._free) > MOST_FREE:
+            self._free.popitem(last=False)
+
+    # ------------------------------------------------------------------ triggers
+
+    def _triggered(self, event: Triggered, told: list[Told]) -> None:
+        if self._rules.by is not By.TRIGGER:
+            return
+        if event.id is not None and event.id in self._ids:
+            told.append(Opened(self._ids[event.id], event.id, again=True))
+            return
+        at = min(event.triggered.at, event.now)  # no part waits for a time that a clock made up
+        part = self._begin(at, event.assignment, event.now, told)
+        part.id, part.serial, part.triggered = event.id, event.serial, event.triggered
+        if event.id is not None:
+            self._ids[event.id] = part.number
+            while len(self._ids) > MOST_IDS:
+                self._ids.popitem(last=False)
+        first, last = self._rules.window_s
+        part.start_at = at + first
+        part.end_at = min([at + last, *(each for each in self._times if each > at)])
+        self._times.append(at)
+        self._cut(part, at)
+        for number in sorted(self._free):
+            if self._takes(part, self._free[number].captured.at):
+                self._give(part, self._free.pop(number))
+        told.append(Opened(part.number, part.id))
+
+    def _cut(self, new: _Part, at: float) -> None:
+        """End the windows that the new trigger falls into; their later frames are free."""
+        for part in self._open:
+            if part is new or not part.opened_at <= at < part.end_at:
+                continue
+            part.end_at = at
+            while part.frames and part.frames[-1].captured.at >= at:
+                frame = part.frames.pop()
+                part.pending -= frame.view is None
+                del self._owners[frame.number]
+                self._set_free(frame)
+
+    def _takes(self, part: _Part, captured_at: float) -> bool:
+        is_full = len(part.frames) >= self._rules.max_frames
+        return not is_full and part.start_at <= captured_at < part.end_at
+
+    def _window_at(self, captured_at: float) -> _Part | None:
+        newest_first = reversed(self._open)
+        return next((part for part in newest_first if self._takes(part, captured_at)), None)
+
+    # ------------------------------------------------------------------ tracks
+
+    def _followed(self, event: FrameFollowed, told: list[Told]) -> None:
+        judged = event.judged
+        self._newest = max(self._newest, judged.frame)
+        if judged.verdict is Verdict.UNINSPECTED:
+            for part in filter(None, self._tracks.values()):
+                part.missed = part.missed or judged.reason
+        for seen in event.seen:
+            self._saw(event, seen, told)
+        shown = (self._tracks.get(seen.track) for seen in event.seen)
+        self._shown = judged.frame, tuple(part.number for part in shown if part is not None)
+        for track in event.left:
+            self._leave(track)
+
+    def _leave(self, track: int) -> None:
+        part = self._tracks.pop(track, None)
+        if part is not None:
+            part.track = None
+
+    def _saw(self, event: FrameFollowed, seen: Seen, told: list[Told]) -> None:
+        judged = event.judged
+        if seen.track not in self._tracks:
+            part = self._begin(judged.captured_at, judged.assignment, event.now, told)
+            part.track = seen.track
+            self._tracks[seen.track] = part
+            if len(self._tracks) > MOST_OPEN:
+                self._leave(next(iter(self._tracks)))
+        found = self._tracks[seen.track]
+        if found is not None and len(found.frames) < self._rules.max_frames:
+            frame = _frame_of(judged)
+            frame.view = View.of(judged, seen.verdict, seen.causes, trial=event.trial)
+            found.add(frame)
+
+    # ------------------------------------------------------------------ telling
+
+    def _begin(
+        self, opened_at: float, assignment: Assignment, now: float, told: list[Told]
+    ) -> _Part:
+        if len(self._open) >= MOST_OPEN:
+            told.append(self._tell(unjudged(PartReason.DROPPED_OVERFLOW), now))
+        part = _Part(self._next, opened_at, assignment)
+        self._next += 1
+        self._open.append(part)
+        return part
+
+    def _tell_late(self, now: float, told: list[Told]) -> None:
+        while self._open and self._is_late(self._open[0], now):
+            told.append(self._tell(Folded(self._rules.late, PartReason.LATE), now, late=True))
+
+    def _tell_complete(self, now: float, told: list[Told]) -> None:
+        while self._open:
+            first = self._open[0]
+            if self._is_late(first, now):  # it waited for one before it
+                self._tell_late(now, told)
+            elif self._is_complete(first):
+                told.append(self._tell(self._folded(first), now))
+            else:
+                return
+
+    def _stop(self, now: float, told: list[Told]) -> None:
+        self._tell_complete(now, told)
+        while self._open:  # the first is not complete: others wait behind it, and so on
+            told.append(self._tell(unjudged(PartReason.STOPPED), now))
+            self._tell_complete(now, told)
+        self._stopped = True
+
+    def _is_late(self, part: _Part, now: float) -> bool:
+        deadline_s = self._rules.deadline_s
+        return deadline_s is not None and now > part.opened_at + deadline_s
+
+    def _is_complete(self, part: _Part) -> bool:
+        if part.pending:
+            return False
+        is_full = len(part.frames) >= self._rules.max_frames
+        if self._rules.by is By.TRACK:
+            return is_full or part.track is None
+        return is_full or self._known_until >= part.end_at
+
+    def _folded(self, part: _Part) -> Folded:
+        views = [frame.view for frame in part.frames if frame.view is not None]
+        if part.missed is not None:
+            views.append(View(Verdict.UNINSPECTED, reason=part.missed))
+        return fold(views, self._rules)
+
+    def _tell(self, found: Folded, now: float, *, late: bool = False) -> PartTold:
+        part = self._open.popleft()
+        for frame in part.frames:
+            self._owners.pop(frame.number, None)
+        if part.track is not None and part.track in self._tracks:
+            self._tracks[part.track] = None  # followed on, and told: it opens no second part
+        first = part.frames[0] if part.frames else None
+        return PartTold(
+            part=part.number,
+            id=part.id,
+            by=self._rules.by,
+            verdict=found.verdict,
+            reason=found.reason,
+            causes=found.causes,
+            frames=tuple(frame.number for frame in part.frames),
+            triggered=part.triggered,
+            captured=first.captured if first else None,
+            model=found.model,
+            sha256=found.sha256,
+            recipe=found.recipe,
+            assignment=first.assignment if first else part.assignment,
+            serial=part.serial,
+            age_ms=max(0.0, now - part.opened_at) * 1e3,
+            late=late,
+            trial=found.trial,
+        )
+
+
+def _frame_of(judged: Judged) -> _Frame:
+    captured = Instant(judged.captured_at, judged.captured_utc)
+    return _Frame(judged.frame, captured, judged.assignment)

@@ -1,0 +1,253 @@
+"""The parts' own thread: captures and verdicts come in, results of parts go out in batches.
+
+The lane and the camera only put a word into a bounded queue. What does not fit is counted, and the
+frame counts as `dropped_overflow` for its part: no part is ever left without a result.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, Union
+
+import structlog
+
+from edge_daemon.core.parts.ledger import PartLedger
+from edge_daemon.core.parts.objects import shown
+from edge_daemon.core.parts.values import (
+    By,
+    FrameCaptured,
+    FrameFollowed,
+    FrameJudged,
+    Opened,
+    PartEvent,
+    PartRules,
+    PartTold,
+    Seen,
+    Stopped,
+    Ticked,
+    Told,
+    Triggered,
+)
+from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
+from edge_daemon.core.zones import Zone
+from edge_daemon.parts.tracker import Tracker
+
+_log = structlog.get_logger(__name__)
+
+MOST_WAITING = 8192
+"""Words from camera and lane that wait; a thread that is held up so long is seen in the count."""
+
+MOST_KEPT = 4096
+"""Results that wait for the disk."""
+
+TICK_S = 0.02
+"""Between two looks at the clock: a late part is told within this."""
+
+BATCH_S = 0.05
+"""Between two batches: each costs a write that is waited for."""
+
+GRACE_S = 0.25
+"""A frame is told of within this after its capture."""
+
+
+_Word = Union[FrameCaptured, Judged, "tuple[Triggered, Callable[[Opened], None]]"]
+"""What camera, lane and broker say."""
+
+
+class PartOutlets(Protocol):
+    """Where results go, and what is asked of the rest of the house; called on the parts' thread."""
+
+    def tell(self, parts: Sequence[PartTold]) -> None:
+        """Make results durable; raise where it could not be done, and be given them again."""
+
+    def is_trial(self) -> bool:
+        """Whether what judges now is on trial."""
+
+
+class PartLine:
+    """Fed by camera and lane; every method may be called from any thread, and none waits."""
+
+    def __init__(
+        self,
+        rules: PartRules,
+        now: Callable[[], Instant],
+        *,
+        zone: Zone | None = None,
+        zone_name: str | None = None,
+    ) -> None:
+        self._ledger = PartLedger(rules)
+        self._outlets: PartOutlets | None = None
+        self._now = now
+        self._zone, self._zone_name = zone, zone_name
+        self._tracker = Tracker(zone) if rules.by is By.TRACK else None
+        self._queue: queue.Queue[_Word | None] = queue.Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._run, name="parts", daemon=True)
+        self._kept: list[PartTold] = []
+        self._written_at = 0.0
+        self._judged_next = 0  # the frame whose outcome is due
+        self._failures = self._missed_told = 0
+        self._recipe: Recipe | None = None  # the one that judged last
+        self._blind = ""  # why no object can be a part by it
+        self.missed = 0
+        """Words that the queue had no room for."""
+        self.lost = 0
+        """Results that were never made durable."""
+
+    def start(self, outlets: PartOutlets) -> None:
+        """Count parts from here on; captures and verdicts before it wait in the queue."""
+        self._outlets = outlets
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Tell what is left, then end; a second call does nothing."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join(timeout_s)
+
+    @property
+    def waiting(self) -> int:
+        """Words that were not heard yet."""
+        return self._queue.qsize()
+
+    def problems(self) -> tuple[str, ...]:
+        """What somebody should know of, a sentence each."""
+        found = [self._blind] if self._blind else []
+        if self.missed:
+            found.append(f"{self.missed} captures, verdicts or triggers came too fast for parts")
+        if self.lost:
+            found.append(f"{self.lost} results of parts were given up: they could not be written")
+        return tuple(found)
+
+    # ------------------------------------------------------------------ camera and lane
+
+    def captured(self, number: int, captured: Instant, assignment: Assignment) -> None:
+        """The camera's thread: one frame more."""
+        self._put(FrameCaptured(number, captured, assignment, captured.at))
+
+    def judged(self, judged: Judged) -> None:
+        """The lane's thread: a frame has its outcome."""
+        self._put(judged)
+
+    def trigger(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
+        """The line says that a part is there; False where there is no room to hear it.
+
+        `answer` is called on the parts' thread with the number of the part.
+        """
+        return self._put((triggered, answer))
+
+    def _put(self, word: _Word) -> bool:
+        try:
+            self._queue.put_nowait(word)
+        except queue.Full:
+            self.missed += 1
+            return False
+        return True
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        while self._turn():
+            pass
+        self._take(Stopped(self._now().at))
+        self._write()
+        self.lost += len(self._kept)
+
+    def _turn(self) -> bool:
+        """What waits, or a look at the clock; False at the end."""
+        try:
+            word = self._queue.get(timeout=TICK_S)
+        except queue.Empty:
+            now = self._now().at
+            self._take(Ticked(now, now - GRACE_S))
+        else:
+            if word is None:
+                return False
+            self._hear(word)
+        if self.missed > self._missed_told:
+            self._missed_told = self.missed
+            _log.warning("part_words_missed", missed=self.missed)
+        if self._kept and self._now().at - self._written_at >= BATCH_S:
+            self._write()
+        return True
+
+    def _hear(self, word: _Word) -> None:
+        if isinstance(word, tuple):
+            self._open(*word)
+            return
+        if isinstance(word, FrameCaptured):
+            self._take(replace(word, now=self._now().at))
+            return
+        for number in range(self._judged_next, word.frame):
+            self._outcome(_missed(number, word))
+        self._judged_next = word.frame + 1
+        self._outcome(word)
+
+    def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
+        told = self._take(replace(triggered, now=self._now().at))
+        for opened in told:
+            if isinstance(opened, Opened):
+                answer(opened)
+
+    def _outcome(self, judged: Judged) -> None:
+        assert self._outlets is not None
+        now, is_trial = self._now().at, self._outlets.is_trial()
+        if self._tracker is None:
+            self._take(FrameJudged(judged, now, is_trial))
+            return
+        seen: tuple[Seen, ...] = ()
+        left: tuple[int, ...] = ()
+        recipe, size = judged.recipe, judged.size
+        if recipe is not None and size is not None:
+            if recipe is not self._recipe:
+                self._turn_to(recipe, self._tracker)
+            objects = shown(judged.detections, recipe, size)
+            seen, left = self._tracker.follow(objects, size, judged.captured_at)
+        self._take(FrameFollowed(judged, seen, left, now, is_trial))
+
+    def _turn_to(self, recipe: Recipe, tracker: Tracker) -> None:
+        """Another recipe judges: its part is followed, in its zone of that name."""
+        self._recipe = recipe
+        named = next((zone for zone in recipe.zones if zone.name == self._zone_name), None)
+        tracker.look_in(self._zone or named)
+        self._blind = ""
+        if recipe.part is None:
+            self._blind = "no part is counted: the recipe does not say what a part is (recipe.part)"
+        elif self._zone_name is not None and named is None:
+            self._blind = f"parts are counted in the whole picture: no zone {self._zone_name!r}"
+
+    def _take(self, event: PartEvent) -> list[Told]:
+        told = self._ledger.take(event)
+        self._kept += [each for each in told if isinstance(each, PartTold)]
+        if len(self._kept) > MOST_KEPT:
+            self.lost += len(self._kept) - MOST_KEPT
+            del self._kept[:-MOST_KEPT]
+        return told
+
+    def _write(self) -> None:
+        self._written_at = self._now().at
+        if not self._kept:
+            return
+        assert self._outlets is not None
+        try:
+            self._outlets.tell(self._kept)
+        except Exception as error:  # the boundary: they are kept, and written with the next batch
+            self._failures += 1
+            if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
+                _log.error("parts_not_kept", error=repr(error), waiting=len(self._kept))
+        else:
+            self._kept = []
+
+
+def _missed(number: int, after: Judged) -> Judged:
+    """The outcome of a frame that the queue had no room for."""
+    return Judged(
+        number,
+        after.captured_utc,
+        after.captured_at,
+        after.assignment,
+        Verdict.UNINSPECTED,
+        Reason.DROPPED_OVERFLOW,
+    )

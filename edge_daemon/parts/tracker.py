@@ -1,0 +1,240 @@
+"""Follows the objects of a belt through its frames, so that each is counted and judged once.
+
+Every object moves at a constant velocity, corrected by each sight of it (an alpha-beta filter);
+objects of a frame are assigned to those that are followed so that the sum of squared distances is
+least, within a gate. A newcomer is taken to move as the others do. The same frames give the same
+tracks, in whatever order detections come.
+
+SciPy is imported by the first `Tracker`, and by no station that follows nothing: it takes 70 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.core.golden import iou
+from edge_daemon.core.parts.objects import Shown
+from edge_daemon.core.parts.values import Seen
+from edge_daemon.core.values import Size, Verdict
+from edge_daemon.core.zones import WHOLE, Zone
+from edge_daemon.errors import BoxError
+
+MOST_TRACKS = 512
+"""Objects that are followed; of more, the one that was seen longest ago is given up."""
+
+SURE_SIGHTS = 2
+"""Sights before an object is a part: one alone is mostly a flicker of the network."""
+
+MOST_MISSES = 10
+"""Frames in a row without a sight before an object counts as gone."""
+
+MOST_OUTSIDE = 2
+"""Frames in a row outside of the zone before an object has left it: boxes tremble."""
+
+GATE = 0.75
+"""How far from its expected place an object may be seen, in diagonals of its box."""
+
+WIDE_GATE = 1.5
+"""The same for an object whose velocity is not known yet, or that was missed for a while."""
+
+SAME_IOU = 0.5
+"""A box that overlaps a followed object so much is that object once more, and no newcomer."""
+
+_ALPHA, _BETA = 0.85, 0.4
+_FAR = 1e6
+
+
+@dataclass
+class _Track:
+    """One object: place and velocity of its centre in pixels and pixels a second."""
+
+    number: int
+    x: float
+    y: float
+    vx: float
+    vy: float
+    diagonal: float
+    seen_at: float
+    sights: int = 1
+    misses: int = 0
+    outside: int = 0
+    held: tuple[str, ...] | None = None  # causes of ng, seen before it counted as a part
+    entered: bool = False
+    left: bool = False
+
+    @property
+    def gate(self) -> float:
+        is_wide = self.sights < SURE_SIGHTS or self.misses > 1
+        return (WIDE_GATE if is_wide else GATE) * self.diagonal
+
+
+class Tracker:
+    """One camera's objects; `zone` is where they are parts (None: the whole picture)."""
+
+    def __init__(self, zone: Zone | None = None) -> None:
+        self._zone = zone or WHOLE
+        self._assign = _assignment()
+        self._tracks: list[_Track] = []
+        self._next = 0
+        self._at: float | None = None
+
+    def look_in(self, zone: Zone | None) -> None:
+        """Where objects are parts from the next frame on."""
+        self._zone = zone or WHOLE
+
+    def follow(
+        self, objects: Sequence[Shown], size: Size, at: float
+    ) -> tuple[tuple[Seen, ...], tuple[int, ...]]:
+        """The objects of the next frame, captured at `at` monotonic seconds.
+
+        Returns what was seen of each part in the zone, and the parts that left it.
+        """
+        objects = sorted(objects, key=lambda each: (each.box, each.confidence))
+        self._move(at)
+        pairs = self._pairs(objects)
+        seen: list[Seen] = []
+        for index, track in enumerate(self._tracks):
+            if index in pairs:
+                self._see(track, objects[pairs[index]], at)
+            else:
+                track.misses += 1
+        matched = [objects[each].box for each in pairs.values()]
+        taken = set(pairs.values())
+        for index, each in enumerate(objects):
+            is_known = index in taken or any(iou(each.box, box) >= SAME_IOU for box in matched)
+            if not is_known:
+                pairs[len(self._tracks)] = index
+                self._tracks.append(self._newcomer(each, at))
+                matched.append(each.box)
+        left = []
+        for index, track in enumerate(self._tracks):
+            sight = objects[pairs[index]] if index in pairs else None
+            told, is_gone = self._tell(track, sight, size)
+            if told is not None:
+                seen.append(told)
+            if is_gone:
+                left.append(track.number)
+        self._forget(left)
+        return tuple(seen), tuple(left)
+
+    # ------------------------------------------------------------------ places
+
+    def _move(self, at: float) -> None:
+        passed_s = 0.0 if self._at is None else max(0.0, at - self._at)
+        self._at = at
+        for track in self._tracks:
+            track.x += track.vx * passed_s
+            track.y += track.vy * passed_s
+
+    def _pairs(self, objects: Sequence[Shown]) -> dict[int, int]:
+        """Which track (by its place in the list) is which object."""
+        if not self._tracks or not objects:
+            return {}
+        places = np.array([(track.x, track.y) for track in self._tracks])
+        gates = np.array([track.gate for track in self._tracks])
+        diagonals = np.array([track.diagonal for track in self._tracks])
+        boxes = np.array([each.box for each in objects])
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        apart = ((places[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
+        cost = apart / (diagonals**2)[:, None]
+        within = apart <= (gates**2)[:, None]
+        rows, columns = self._assign(np.where(within, cost, _FAR))
+        return {
+            int(row): int(column)
+            for row, column in zip(rows, columns, strict=True)
+            if within[row, column]
+        }
+
+    def _see(self, track: _Track, each: Shown, at: float) -> None:
+        x, y, diagonal = _place(each)
+        passed_s = max(at - track.seen_at, 1e-6)
+        if track.sights == 1:  # its first velocity was a guess
+            track.vx += (x - track.x) / passed_s
+            track.vy += (y - track.y) / passed_s
+            track.x, track.y = x, y
+        else:
+            track.vx += _BETA * (x - track.x) / passed_s
+            track.vy += _BETA * (y - track.y) / passed_s
+            track.x += _ALPHA * (x - track.x)
+            track.y += _ALPHA * (y - track.y)
+        track.diagonal, track.seen_at = diagonal, at
+        track.sights += 1
+        track.misses = 0
+
+    def _newcomer(self, each: Shown, at: float) -> _Track:
+        x, y, diagonal = _place(each)
+        known = [track for track in self._tracks if track.sights >= SURE_SIGHTS]
+        vx = median(track.vx for track in known) if known else 0.0
+        vy = median(track.vy for track in known) if known else 0.0
+        self._next += 1
+        return _Track(self._next - 1, x, y, vx, vy, diagonal, at)
+
+    # ------------------------------------------------------------------ parts
+
+    def _tell(self, track: _Track, sight: Shown | None, size: Size) -> tuple[Seen | None, bool]:
+        """What this frame says of the object as a part, and whether it left with it."""
+        if track.left:
+            return None, False
+        is_inside = self._zone.holds(track.x / size[0], track.y / size[1]) and _is_within(
+            track, size
+        )
+        track.outside = 0 if is_inside else track.outside + 1
+        if track.entered and (track.outside >= MOST_OUTSIDE or track.misses > MOST_MISSES):
+            track.left = True
+            return None, True
+        if sight is None or not is_inside:
+            return None, False
+        if track.sights < SURE_SIGHTS:
+            if sight.verdict is Verdict.NG:
+                track.held = sight.causes
+            return None, False
+        track.entered = True
+        verdict, causes = sight.verdict, sight.causes
+        if track.held is not None:
+            verdict, causes = Verdict.NG, tuple(dict.fromkeys((*track.held, *causes)))
+            track.held = None
+        return Seen(track.number, verdict, causes), False
+
+    def _forget(self, left: list[int]) -> None:
+        """Objects that are gone; where there are too many, those that were seen longest ago."""
+        kept = [track for track in self._tracks if track.misses <= MOST_MISSES]
+        if len(kept) > MOST_TRACKS:
+            kept.sort(key=lambda track: (track.seen_at, track.number))
+            given_up, kept = kept[:-MOST_TRACKS], kept[-MOST_TRACKS:]
+            left += [track.number for track in given_up if track.entered and not track.left]
+            kept.sort(key=lambda track: track.number)
+        self._tracks = kept
+
+
+def _place(each: Shown) -> tuple[float, float, float]:
+    x1, y1, x2, y2 = each.box
+    diagonal = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
+    return (x1 + x2) / 2, (y1 + y2) / 2, diagonal
+
+
+def _is_within(track: _Track, size: Size) -> bool:
+    """Whether its centre is in the picture: a zone counts what is outside as on its edge."""
+    return 0.0 <= track.x <= size[0] and 0.0 <= track.y <= size[1]
+
+
+_Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _assignment() -> Callable[[NDArray[np.float64]], _Pairs]:
+    """The solver; raises BoxError where SciPy is not installed."""
+    try:
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+    except ImportError as error:
+        raise BoxError(
+            "parts.by: track needs SciPy, which is not installed.",
+            hint="Install it: pip install 'edge-daemon[tracks]'.",
+        ) from error
+    found: Any = linear_sum_assignment
+    solver: Callable[[NDArray[np.float64]], _Pairs] = found
+    return solver

@@ -1,0 +1,184 @@
+"""The parts' own thread: every captured frame ends in a part that is told, whatever is slow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from edge_daemon.core.parts.values import By, PartReason, PartRules, PartTold
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Detection,
+    Instant,
+    Judged,
+    Recipe,
+    Rule,
+    Verdict,
+)
+from edge_daemon.core.zones import Zone
+from edge_daemon.parts import line as room
+from edge_daemon.parts.line import PartLine
+from tests.sim.clock import SimClock
+
+MODEL = BundleRef("bottle", "1")
+MIDDLE = Zone("middle", ((0.3, 0.0), (0.7, 0.0), (0.7, 1.0), (0.3, 1.0)))
+RECIPE = Recipe(0.3, (Rule("scratch", "scratch", 0.3, at_most=0),), "bottle", (MIDDLE,))
+
+
+class Station:
+    """A part line, its clock, and the results that became durable."""
+
+    def __init__(self, rules: PartRules, *, zone_name: str | None = None) -> None:
+        self.clock = SimClock()
+        self.told: list[PartTold] = []
+        self.batches: list[int] = []
+        self.changed = threading.Condition()
+        self.broken = 0
+        self.line = PartLine(rules, self.clock.now, zone_name=zone_name)
+
+    def is_trial(self) -> bool:
+        return True
+
+    def tell(self, parts: Sequence[PartTold]) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise OSError("the disk is full")
+        with self.changed:
+            self.told += parts
+            self.batches.append(len(parts))
+            self.changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Time passes until it is so; ten milliseconds of it at a look."""
+        give_up_at = time.monotonic() + 30.0
+        while not condition():
+            assert time.monotonic() < give_up_at
+            with self.changed:
+                self.changed.wait(0.01)
+            self.clock.advance(0.01)
+
+    def capture(self, number: int) -> Instant:
+        now = self.clock.advance(1 / 30)
+        self.line.captured(number, now, Assignment())
+        return now
+
+    def judge(self, number: int, at: Instant, *found: Detection, recipe: Recipe = RECIPE) -> None:
+        verdict = Verdict.NG if any(each.label == "scratch" for each in found) else Verdict.OK
+        self.line.judged(
+            Judged(
+                number,
+                at.utc,
+                at.at,
+                Assignment(1, "BTL-500"),
+                verdict,
+                model=MODEL,
+                sha256="9f",
+                detections=found,
+                recipe=recipe,
+                size=(640, 480),
+            )
+        )
+
+
+def test_every_frame_becomes_a_part_that_is_told_once() -> None:
+    """In batches; with what was being made when the frame was judged."""
+    station = Station(PartRules())
+    station.line.start(station)
+    for number in range(300):
+        station.judge(number, station.capture(number))
+    station.line.stop()
+    station.line.stop()
+    assert [each.part for each in station.told] == list(range(300))
+    assert {each.assignment.product for each in station.told} == {"BTL-500"}
+    assert all(each.trial for each in station.told)
+    assert station.line.missed == station.line.lost == 0
+
+
+def test_a_part_is_late_though_nothing_comes_any_more() -> None:
+    """The clock alone is enough."""
+    station = Station(PartRules(deadline_s=0.5))
+    station.line.start(station)
+    station.capture(0)
+    station.clock.advance(0.6)
+    station.until(lambda: bool(station.told))
+    station.line.stop()
+    assert [each.reason for each in station.told] == [PartReason.LATE]
+
+
+def test_results_outlive_a_disk_that_is_full_for_a_while() -> None:
+    """They are written with a later batch, in their order."""
+    station = Station(PartRules())
+    station.broken = 3
+    station.line.start(station)
+    for number in range(5):
+        station.judge(number, station.capture(number))
+        station.clock.advance(1.0)
+    station.until(lambda: len(station.told) == 5)
+    station.line.stop()
+    assert [each.part for each in station.told] == list(range(5))
+    assert station.line.lost == 0
+
+
+def test_what_the_queue_has_no_room_for_is_counted_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each frame has a part with a reason, also one whose verdict was lost on the way."""
+    monkeypatch.setattr(room, "MOST_WAITING", 10)
+    station = Station(PartRules())
+    at = [station.capture(number) for number in range(10)]
+    for number in range(10):
+        station.judge(number, at[number])  # no room: the thread was not started yet
+    assert station.line.missed == 10
+    station.line.start(station)
+    station.until(lambda: station.line.waiting == 0)
+    station.judge(10, station.capture(10))
+    station.line.stop()
+    assert [each.part for each in station.told] == list(range(11))
+    assert {each.reason for each in station.told[:10]} == {PartReason.DROPPED_OVERFLOW}
+    assert station.told[10].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("recipe", "zone_name", "word"),
+    [
+        (RECIPE, "middle", ""),
+        (RECIPE, "gate", "no zone 'gate'"),
+        (Recipe(0.3), None, "recipe.part"),
+    ],
+)
+def test_a_recipe_by_which_nothing_is_followed_as_meant_is_told(
+    recipe: Recipe, zone_name: str | None, word: str
+) -> None:
+    """In health, as long as it judges."""
+    pytest.importorskip("scipy")
+    station = Station(PartRules(By.TRACK), zone_name=zone_name)
+    station.line.start(station)
+    station.judge(0, station.capture(0), recipe=recipe)
+    station.until(lambda: station.line.waiting == 0)
+    station.line.stop()
+    assert [word in each for each in station.line.problems()] == [True] * bool(word)
+
+
+def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
+    """In the zone that the recipe names."""
+    pytest.importorskip("scipy")
+    station = Station(PartRules(By.TRACK), zone_name="middle")
+    station.line.start(station)
+    for number in range(140):
+        found = []
+        for bottle in range(6):
+            x = number * 9.0 - bottle * 100.0
+            if not 0 < x < 640:
+                continue
+            found.append(Detection("bottle", 0.9, (x - 30, 100, x + 30, 200)))
+            if bottle % 2:
+                found.append(Detection("scratch", 0.9, (x - 5, 140, x + 5, 150)))
+        station.judge(number, station.capture(number), *found)
+    station.line.stop()
+    assert [each.verdict for each in station.told] == [Verdict.OK, Verdict.NG] * 3
+    assert all(192 <= 9 * each.frames[0] - 100 * each.part <= 201 for each in station.told)
+    assert [each.causes for each in station.told[:2]] == [(), ("scratch",)]
