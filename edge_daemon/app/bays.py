@@ -12,6 +12,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from edge_daemon.slots.thread import ThreadSlot
 from edge_daemon.slots.twin import Twins, TwinSlot
 
@@ -50,7 +51,8 @@ class Bays:
             readable=(str(ground.scratch),),
             memory_bytes=(settings.memory_limit_mb or 0) << 20,
         )
-        spares = SparePool(spec, standing=0 if settings.spare == "off" else 1)
+        start = Start(ground.settings.workers.start)
+        spares = SparePool(spec, start, standing=0 if settings.spare == "off" else 1)
         self._closing.callback(spares.close)
         self.quiet = spares.quiet
         if settings.spare == "hot":

@@ -155,6 +155,14 @@ class SlotsSettings(Group):
     """Megabytes of host memory that one bundle may take; null: half of the box's."""
 
 
+class WorkersSettings(Group):
+    """How the processes begin that models run in."""
+
+    start: Literal["auto", "fork", "spawn"] = "auto"
+    """fork: from one process that has imported everything, in a tenth of a second; spawn: each
+    imports by itself, in seconds and with its own memory; auto: fork where that works."""
+
+
 class OrderFields(Group):
     """Where a work order's parts stand in the payload, as JMESPath."""
 
@@ -301,6 +309,7 @@ class Settings(Group):
     models: ModelsSettings
     mqtt: MqttSettings = MqttSettings()
     slots: SlotsSettings = SlotsSettings()
+    workers: WorkersSettings = WorkersSettings()
     links: dict[Product, Name] = Field(default_factory=dict)
     """Product id -> name of the bundle that judges it."""
     orders: tuple[OrderSource, ...] = Field(default=(), max_length=32)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
+from edge_daemon.models.device import leave_free, require_device, untouched_devices
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
 Pixels = NDArray[np.uint8]
@@ -94,6 +95,18 @@ class Engine(Protocol):
         """Reserved on the device by this process; 0 on a CPU."""
 
 
+@runtime_checkable
+class Preparable(Protocol):
+    """An engine that can do most of its warming before the process is forked.
+
+    `prepare` runs once in the parent, which must have one thread afterwards and no context on a
+    device. `warm` then runs in each child, and makes its threads and its context.
+    """
+
+    def prepare(self) -> None:
+        """Import the library and run a throwaway network, in one thread on the CPU."""
+
+
 def decode_image(path: Path) -> Pixels:
     """Read one image file as BGR; raises BundleError when it is none or over 64 MiB."""
     import cv2  # noqa: PLC0415 - a worker's import, not the daemon's
@@ -131,6 +144,7 @@ class UltralyticsEngine:
         self._device = device
         self._headroom_bytes = headroom_mb << 20
         self._scratch: Path | None = None
+        self._prepared = False
         self._predictor: Any = None
         self._names: dict[int, str] = {}
         self._finite = True
@@ -139,9 +153,20 @@ class UltralyticsEngine:
 
     # ------------------------------------------------------------------ the protocol
 
+    def prepare(self) -> None:
+        """See `Preparable`; what is made here is shared by all children."""
+        parent = UltralyticsEngine(threads=1)
+        with untouched_devices():
+            parent.warm()
+        self._prepared = True
+
     def warm(self) -> None:
         """The first load of a process costs seconds in lazy imports; pay them here."""
         scratch = self._library()
+        if self._prepared:
+            _reseed()
+            if self._device == "cpu":
+                return
         from ultralytics.models import YOLO  # noqa: PLC0415
 
         (scratch / "throwaway.yaml").write_text(NETWORK, encoding="utf-8")
@@ -156,10 +181,10 @@ class UltralyticsEngine:
         self._forget()
         self._library()
         weights = self._acceptable(order)
-        _require_device(order.device)
+        require_device(order.device)
         try:
             if order.device != "cpu":
-                _leave_free(order.device, self._headroom_bytes)
+                leave_free(order.device, self._headroom_bytes)
             predictor = self._predictor_for(weights, order)
             head_classes = _head_classes(predictor)
         except EdgeDaemonError:
@@ -327,32 +352,20 @@ def _side_or_sides(told: object) -> int | tuple[int, int] | None:
     return height if height == width else (height, width)
 
 
+def _reseed() -> None:
+    """Forked processes would all draw the same numbers."""
+    import torch  # noqa: PLC0415
+
+    np.random.seed()
+    torch.seed()
+
+
 def _unsupported(task: str) -> BundleError:
     return BundleError(
         f"Weights for the task {task!r} are not supported.",
         hint=f"Use weights for {', '.join(TASKS)}.",
         code=Code.INCOMPATIBLE,
     )
-
-
-def _require_device(device: str) -> None:
-    import torch  # noqa: PLC0415
-
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise BoxError(
-            f"This box has no GPU {device!r} that torch can use.",
-            hint="Set slots.device to cpu, or check the driver and torch's CUDA build.",
-        )
-
-
-def _leave_free(device: str, headroom_bytes: int) -> None:
-    """Bound torch to what is free now without the headroom: the active model needs its own."""
-    import torch  # noqa: PLC0415
-
-    free, total = torch.cuda.mem_get_info(device)
-    ours = free + torch.cuda.memory_reserved(device) - headroom_bytes
-    torch.cuda.set_per_process_memory_fraction(min(max(ours / total, 0.0), 1.0), device)
 
 
 def _head_classes(predictor: Any) -> int | None:

@@ -173,7 +173,7 @@ class _Resident:
     def __init__(self, worker: WorkerProcess) -> None:
         self.worker = worker
         self.promoted = False
-        self._empty_bytes = 0
+        self._empty_bytes = self._told_bytes = 0
         self._classes: frozenset[str] = frozenset()
         self._keys = itertools.count()
         self._attached: dict[int, weakref.ref[FrameMemory]] = {}  # oldest first
@@ -181,7 +181,7 @@ class _Resident:
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         empty_bytes = self.worker.resident_bytes()
         reply = self.worker.ask(wire.Load.of(order), wire.LoadedReply, timeout_s)
-        self._empty_bytes = empty_bytes
+        self._empty_bytes, self._told_bytes = empty_bytes, reply.memory_bytes
         self._classes = frozenset(order.classes)
         return reply.loaded()
 
@@ -197,7 +197,13 @@ class _Resident:
         return found.inference(self._classes)
 
     def grown_bytes(self) -> int:
-        return max(0, self.worker.resident_bytes() - self._empty_bytes) if self._empty_bytes else 0
+        """By what the kernel says from outside, or by what the worker said after the load.
+
+        A forked worker makes shared pages its own, which only the worker itself can see.
+        """
+        if not self._empty_bytes:
+            return 0
+        return max(self._told_bytes, self.worker.resident_bytes() - self._empty_bytes)
 
     def _key(self, memory: FrameMemory) -> int:
         """The worker's name for a frame memory, which it maps at the first use."""

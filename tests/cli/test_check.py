@@ -469,9 +469,11 @@ def test_a_section_that_fails_does_not_hide_the_others(
 @pytest.mark.model
 def test_a_worker_is_started_as_the_daemon_starts_it() -> None:
     """In its cage, on the device that the settings name: torch alone may be well without it."""
-    fine = machine.ask_worker("cpu")
-    assert fine.level is Level.OK, fine
-    missing = machine.ask_worker("cuda:63")
+    for start, said in ((Start.SPAWN, "spawned"), (Start.AUTO, "forked from")):
+        (fine,) = machine.ask_worker("cpu", start)
+        assert fine.level is Level.OK, fine
+        assert said in fine.message
+    (missing,) = machine.ask_worker("cuda:63", Start.SPAWN)
     assert missing.level is Level.ERROR
     assert "cuda:63" in missing.message
     assert missing.remedy

@@ -23,6 +23,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.engine import Behaviour, write_weights
 
 GENEROUS_S = 30.0
@@ -30,11 +31,13 @@ GENEROUS_S = 30.0
 reading_maps = pytest.mark.skipif(os.getuid() != 0, reason="only root may look into a worker")
 
 
-@pytest.fixture(scope="module")
-def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
+@pytest.fixture(scope="module", params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def spares(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SparePool]:
     readable = (str(tmp_path_factory.getbasetemp()),)
     spec = WorkerSpec("tests.sim.engine:SimEngine", readable=readable)
-    pool = SparePool(spec, settle_s=0.0)
+    pool = SparePool(spec, request.param, settle_s=0.0)
     yield pool
     pool.close()
 
@@ -155,7 +158,8 @@ def test_a_worker_outlives_the_thread_that_loaded_it(
     assert len(slot.infer(frame, GENEROUS_S).detections) == 1
 
 
-def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["SPAWN", "FORK"])
+def test_workers_die_with_the_daemon(tmp_path: Path, start: str) -> None:
     """A daemon that is killed leaves no worker behind, even one that hangs in native code."""
     weights = write_weights(tmp_path, Behaviour.GOOD)
     program = f"""
@@ -165,9 +169,10 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 folder = pathlib.Path({str(tmp_path)!r})
 spec = WorkerSpec("tests.sim.engine:SimEngine", readable=(str(folder),))
-slot = ProcessSlot("A", SparePool(spec, standing=0))
+slot = ProcessSlot("A", SparePool(spec, Start.{start}, standing=0))
 weights = pathlib.Path({str(weights)!r})
 slot.load(LoadOrder(BundleRef("b", "1"), "00", folder, weights, "detect", ("b",), 320, 0.2), 30)
 print("<<the worker is " + str(slot.pid) + ">>", flush=True)
