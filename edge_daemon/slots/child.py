@@ -139,9 +139,7 @@ class WorkerProcess:
         )
 
     @classmethod
-    def _made(
-        cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Child]
-    ) -> WorkerProcess:
+    def _made(cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Child]) -> WorkerProcess:
         try:
             # Each its own: what one worker writes there no other may trust, or even see.
             scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)

@@ -26,6 +26,7 @@ _log = structlog.get_logger()
 
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
+_LOOK_S = 1.0
 _ANSWER_S = 5.0
 """It answers in idle time only: on a busy box that may take a while."""
 
@@ -72,6 +73,11 @@ class SparePool:
         """How many warm workers wait at this moment."""
         with self._changed:
             return len(self._ready)
+
+    @property
+    def scratch(self) -> str:
+        """The folder that holds its workers' own."""
+        return self._scratch.path
 
     @property
     def fork_server(self) -> ForkServer | None:
@@ -151,15 +157,22 @@ class SparePool:
         """Wait until a spare is missing and the slots are quiet; False at the end."""
         with self._changed:
             while not self._closed:
-                wait_s: float | None = None
+                self._pass_over_dead()
+                wait_s = _LOOK_S
                 quick = self._starter.is_quick
                 if len(self._ready) < self._standing and (quick or not self._busy):
                     pause_s = max(0.0 if quick else self._settle_s, self._retry_s)
-                    wait_s = self._quiet_since + pause_s - time.monotonic()
+                    wait_s = min(_LOOK_S, self._quiet_since + pause_s - time.monotonic())
                     if wait_s <= 0:
                         return True
                 self._changed.wait(wait_s)
             return False
+
+    def _pass_over_dead(self) -> None:
+        for dead in [spare for spare in self._ready if not spare.is_alive]:
+            self._ready.remove(dead)
+            dead.end()
+            _log.warning("spare_lost", worker=dead.pid)
 
     def _note_warming(self, worker: WorkerProcess) -> None:
         with self._changed:

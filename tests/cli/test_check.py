@@ -24,6 +24,7 @@ from edge_daemon.cli.checks.service import judge_unit
 from edge_daemon.cli.main import app
 from edge_daemon.config import TlsSettings, load
 from edge_daemon.models.trust import generate_keypair
+from edge_daemon.slots.starter import Start
 from tests.sim.device import Device, sim_bundle
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
