@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,12 +66,13 @@ def rage(pool: SparePool, slot: ProcessSlot, order: LoadOrder, kills: int) -> Re
     every = max(1, kills // 10)
     try:
         for number in range(1, kills + 1):
-            found.kills[_kill_one(number, pool, slot)] += 1
+            name, victim = _kill_one(number, pool, slot)
+            found.kills[name] += 1
             began = time.monotonic()
             found.judged += _judge(slot, FrameAddress(memory, 0), order)
             found.longest_s = max(found.longest_s, time.monotonic() - began)
             if number % every == 0:
-                until(lambda: _is_quiet(pool), "the tree is whole again")
+                until(lambda dead=victim: _is_quiet(pool, dead), "the tree is whole again")
                 gc.collect()
                 found.holds.append((number, look(os.getpid())))
     finally:
@@ -80,15 +82,13 @@ def rage(pool: SparePool, slot: ProcessSlot, order: LoadOrder, kills: int) -> Re
 
 def _judge(slot: ProcessSlot, frame: FrameAddress, order: LoadOrder) -> int:
     """As the daemon does: a frame whose worker is lost is judged by the next one."""
-    for _ in range(3):
-        try:
-            return len(slot.infer(frame, GENEROUS_S).detections)
-        except SlotLost:
-            slot.load(order, GENEROUS_S)
-    raise SlotLost("Three workers were lost over one frame.")
+    with suppress(SlotLost):
+        return len(slot.infer(frame, GENEROUS_S).detections)
+    slot.load(order, GENEROUS_S)
+    return len(slot.infer(frame, GENEROUS_S).detections)
 
 
-def _kill_one(number: int, pool: SparePool, slot: ProcessSlot) -> str:
+def _kill_one(number: int, pool: SparePool, slot: ProcessSlot) -> tuple[str, int]:
     """In turns; what is not there at this moment comes soon."""
     server = pool.fork_server
     assert server is not None
@@ -98,13 +98,18 @@ def _kill_one(number: int, pool: SparePool, slot: ProcessSlot) -> str:
         ("spare", lambda: next((spare.pid for spare in pool._ready), None)),
     )[number % 3]
     until(lambda: pid_of() is not None, f"a {name}")
-    os.kill(pid_of() or 0, signal.SIGKILL)
-    return name
+    victim = pid_of()
+    os.kill(victim, signal.SIGKILL)
+    return name, victim
 
 
-def _is_quiet(pool: SparePool) -> bool:
+def _is_quiet(pool: SparePool, dead: int) -> bool:
+    """Whether the last victim was waited for, and is replaced."""
+    if Path(f"/proc/{dead}").exists():
+        return False
     server = pool.fork_server
     whole = server is not None and server.is_ready and pool.standing_by == 1
+    whole = whole and all(spare.is_alive for spare in pool._ready)
     return whole and len(descendants(os.getpid())) == PROCESSES
 
 

@@ -22,7 +22,7 @@ from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
 from tests.sim.engine import Behaviour, write_weights
-from tests.sim.proctree import descendants, slopes
+from tests.sim.proctree import descendants
 from tests.sim.worker_kills import PROCESSES, rage
 
 ENGINE = "tests.sim.engine:SimEngine"
@@ -243,7 +243,7 @@ def test_no_frame_is_lost_whoever_is_killed(make_pool: MakePool, order: LoadOrde
     assert {hold.processes for hold in holds} == {PROCESSES}
     assert max(hold.threads for hold in holds) - holds[0].threads <= 3  # of a worker that ends
     assert max(hold.descriptors for hold in holds) - holds[0].descriptors <= 4
-    assert slopes(found.holds)["memory_mb"] < 0.1
+    assert holds[-1].memory_mb - holds[0].memory_mb < 24.0  # a look differs from the next by 15
     _until(lambda: len(list(Path(pool.scratch).iterdir())) <= 2)  # the server's, the spare's
 
 
