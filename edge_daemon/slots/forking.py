@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Union
 
 import structlog
 
@@ -30,10 +30,12 @@ from edge_daemon.slots.scratch import clear
 
 _log = structlog.get_logger()
 
-START_S = 60.0
+START_S = 120.0
 ANSWER_S = 5.0
 """A fork takes milliseconds; a server that was stopped is replaced."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+_LAST_RETRY_S = 60.0
+_BARREN = 3
+"""Servers that are lost at once are started anew at once so often, as when memory is short."""
 _TRIES = 2
 """A server may die with a request in hand; the next one is asked again."""
 
@@ -51,31 +53,37 @@ class ForkedProcess:
     def __init__(self, pid: int, stdout: IO[bytes], reaper: _Reaper) -> None:
         self.pid = pid
         self.stdout = stdout
+        self.returncode: int | None = None
         self._reaper = reaper
+        reaper.expect(self)
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
-        return self._reaper.exit_code(self.pid)
+        return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Its exit code when it has ended; raises subprocess.TimeoutExpired."""
-        return self._reaper.wait(self.pid, timeout)
+    def wait(self) -> int:
+        """Its exit code when it has ended."""
+        return self._reaper.wait(self)
 
     def kill(self) -> None:
-        self._reaper.kill(self.pid)
+        self._reaper.kill(self)
+
+
+Process = Union[ForkedProcess, "subprocess.Popen[bytes]"]
 
 
 class _Reaper:
-    """Waits for one server and all that it forked, and remembers how they ended.
+    """Waits for one server and all that it forked, and notes how they ended.
 
     A process number may belong to somebody else once it was waited for, so signals are sent under
     the lock that is held then.
     """
 
-    def __init__(self, group: int) -> None:
-        self._group = group
+    def __init__(self, server: subprocess.Popen[bytes]) -> None:
+        self._group = server.pid
         self._changed = threading.Condition()
-        self._ended: dict[int, int] = {}
+        self._expected: dict[int, Process] = {server.pid: server}
+        self._early: dict[int, int] = {}  # a worker may end before anybody expects it
 
     def next_end(self) -> int | None:
         """Wait for one more end, and give the process's number; None when there are no more."""
@@ -86,24 +94,33 @@ class _Reaper:
         assert found is not None  # only WNOHANG gives none
         with self._changed:
             _, status = os.waitpid(found.si_pid, 0)
-            self._ended[found.si_pid] = os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            process = self._expected.pop(found.si_pid, None)
+            if process is None:
+                self._early[found.si_pid] = code
+            else:
+                process.returncode = code
             self._changed.notify_all()
         return found.si_pid
 
-    def exit_code(self, pid: int) -> int | None:
+    def expect(self, process: ForkedProcess) -> None:
         with self._changed:
-            return self._ended.get(pid)
+            process.returncode = self._early.pop(process.pid, None)
+            if process.returncode is None:
+                self._expected[process.pid] = process
 
-    def wait(self, pid: int, timeout_s: float | None) -> int:
+    def wait(self, process: Process, timeout_s: float | None = None) -> int:
+        """Its exit code; raises TimeoutError."""
         with self._changed:
-            if not self._changed.wait_for(lambda: pid in self._ended, timeout_s):
-                raise subprocess.TimeoutExpired("edge_daemon.slots.worker", timeout_s or 0.0)
-            return self._ended[pid]
+            if not self._changed.wait_for(lambda: process.returncode is not None, timeout_s):
+                raise TimeoutError
+            assert process.returncode is not None
+            return process.returncode
 
-    def kill(self, pid: int) -> None:
+    def kill(self, process: Process) -> None:
         with self._changed:
-            if pid not in self._ended:
-                os.kill(pid, signal.SIGKILL)
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,8 @@ class ForkServer:
         self._running: _Running | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         self._why = ""  # nothing can be forked at the moment
-        self._retry_s = 0.0
+        self._failures = 0  # starts in a row that came to nothing
+        self._barren = 0  # servers in a row that were lost before they forked a worker
         self._closed = False
 
     def start(self) -> None:
@@ -184,12 +202,12 @@ class ForkServer:
             starting.kill()
         if running is not None:
             self._drop(running)
-            with suppress(subprocess.TimeoutExpired):
-                running.reaper.wait(running.process.pid, ANSWER_S)
+            with suppress(TimeoutError):
+                running.reaper.wait(running.process, ANSWER_S)
 
     def _drop(self, running: _Running) -> None:
         """End a server; whoever waits for one gets the next."""
-        running.reaper.kill(running.process.pid)
+        running.reaper.kill(running.process)
         with self._changed:
             if self._running is running:
                 self._running = None
@@ -215,6 +233,7 @@ class ForkServer:
             answer = json.loads(packet)
             if "pid" not in answer:
                 raise NoFork(str(answer.get("failed"))[:200])
+            self._barren = 0
             return ForkedProcess(int(answer["pid"]), stdout, running.reaper)
         except BaseException:
             stdout.close()
@@ -275,10 +294,10 @@ class ForkServer:
         if answer.get("lacking"):
             _log.warning("fork_server_cage_incomplete", lacking=answer["lacking"])
         ours.settimeout(ANSWER_S)
-        running = _Running(process, ours, _Reaper(process.pid))
+        running = _Running(process, ours, _Reaper(process))
         with self._changed:
             self._running, self._starting = running, None
-            self._why, self._retry_s = "", 0.0
+            self._why, self._failures = "", 0
             self._changed.notify_all()
         return running
 
@@ -287,11 +306,11 @@ class ForkServer:
         while (pid := running.reaper.next_end()) is not None:
             if pid != running.process.pid:
                 continue
-            code = running.process.returncode = running.reaper.wait(pid, None)
             self._drop(running)
+            self._barren += 1
             if not self._closed:
-                _log.warning("fork_server_lost", process=pid, code=code)
-                self._start_next(0.0)
+                _log.warning("fork_server_lost", process=pid, code=running.process.returncode)
+                self._start_next(_pause_s(self._barren - _BARREN))
 
     def _give_up(self, why: str, *, final: bool = False) -> None:
         """Nothing can be forked for now; tried again later, ever more rarely, unless `final`."""
@@ -299,11 +318,17 @@ class ForkServer:
             if self._closed:
                 return
             self._why = why
-            self._retry_s = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, self._retry_s * 2))
+            self._failures += 1
             self._changed.notify_all()
-        _log.warning("fork_server_failed", why=why, retry_s=None if final else self._retry_s)
-        if not final:
-            self._start_next(self._retry_s)
+        retry_s = None if final else _pause_s(self._failures)
+        _log.warning("fork_server_failed", why=why, retry_s=retry_s)
+        if retry_s is not None:
+            self._start_next(retry_s)
+
+
+def _pause_s(failures: int) -> float:
+    """Before the next try: none at first, then ever longer."""
+    return min(_LAST_RETRY_S, 2.0 ** (failures - 1)) if failures > 0 else 0.0
 
 
 def _relay(process: subprocess.Popen[bytes]) -> None:
