@@ -7,7 +7,13 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 
 from edge_daemon.app.foundation import Foundation
-from edge_daemon.host.box import usual_threads
+from edge_daemon.config import SlotsSettings
+from edge_daemon.host.box import (
+    FEWEST_SLOTS,
+    available_memory_bytes,
+    usual_slots,
+    usual_threads,
+)
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot
@@ -36,7 +42,7 @@ class Bays:
         self.quiet: Callable[[], AbstractContextManager[None]] = nullcontext
         """While in it, no spare is warmed: something is being measured."""
         self.slots: Mapping[str, Slot]
-        names = SLOT_NAMES[: settings.count]
+        names = SLOT_NAMES[: slot_count(settings)]
         options: dict[str, object] = {
             "threads": settings.threads or usual_threads(),
             "device": settings.device,
@@ -72,3 +78,12 @@ class Bays:
     def close(self) -> None:
         """End what stands by; a slot is ended by whoever loaded it."""
         self._closing.close()
+
+
+def slot_count(settings: SlotsSettings) -> int:
+    """As many as the settings say, or as this box has room for at this moment."""
+    if settings.count is not None:
+        return settings.count
+    if settings.isolation == "thread":  # chosen where memory is short
+        return FEWEST_SLOTS
+    return usual_slots(available_memory_bytes(), settings.device)

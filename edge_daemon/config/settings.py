@@ -19,6 +19,7 @@ from pydantic import (
 from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.fields import (
     Choice,
+    Count,
     Device,
     Digest,
     Expression,
@@ -141,8 +142,9 @@ class ModelsSettings(Group):
 class SlotsSettings(Group):
     """Where models are resident."""
 
-    count: int = Field(default=2, ge=1, le=8)
-    """Places for resident bundles; 1 has no spare place: a swap unloads first, frames wait."""
+    count: Count = None
+    """Places for resident bundles; 1 has no spare place: a swap unloads first, frames wait. auto:
+    2, and on a CPU up to 4 where memory allows."""
     isolation: Literal["process", "thread"] = "process"
     """process: a crash or a hanging load cannot touch the frames; thread: less memory."""
     device: Device = "cpu"
