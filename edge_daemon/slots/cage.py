@@ -77,6 +77,7 @@ class Cage:
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
         large_files: whether it may write files of gigabytes, as a worker that makes engines must.
         landlock: the newest ABI to use, as on an older kernel; None: the kernel's own.
+        forks: it is a parent's: what each child will need of its own folder below /proc stays open.
     """
 
     scratch: str
@@ -86,6 +87,7 @@ class Cage:
     memory_bytes: int = 0
     large_files: bool = False
     landlock: int | None = None
+    forks: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -101,6 +103,7 @@ class Cage:
             memory_bytes=int(plain["memory_bytes"]),
             large_files=bool(plain["large_files"]),
             landlock=None if plain["landlock"] is None else int(plain["landlock"]),
+            forks=bool(plain["forks"]),
         )
 
 
@@ -224,7 +227,8 @@ def _rules(cage: Cage) -> list[Rule]:
         devices = [path for pattern in _GPU_DEVICES for path in glob.glob(pattern)]
         rules += [Rule(path, landlock.USE_DEVICE) for path in devices]
         # CUDA writes the names of its threads there, and does not start where it may not.
-        rules.append(Rule("/proc/self/task", landlock.OVERWRITE))
+        tasks = "/proc" if cage.forks else "/proc/self/task"
+        rules.append(Rule(tasks, landlock.OVERWRITE))
     return rules
 
 

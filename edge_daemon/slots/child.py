@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
@@ -124,7 +124,8 @@ class WorkerProcess:
         """Spawn it; it is not ready yet. Raises SlotLost when the box cannot start it."""
 
         def spawn(end: socket.socket, scratch: str) -> Child:
-            return _run("edge_daemon.slots.worker", spec, end, scratch, _environment(scratch))
+            bars = _cage(spec, scratch)
+            return _run("edge_daemon.slots.worker", spec, end, bars, _environment(scratch))
 
         return cls._made(spec, lambda *given: _spawner.submit(spawn, *given).result())
 
@@ -275,25 +276,26 @@ class WorkerProcess:
 def fork_server(spec: WorkerSpec) -> ForkServer:
     """What forks workers of this kind; not started yet. `spec.scratch` must be there."""
     assert spec.scratch is not None
-    folder = spec.scratch  # its cage holds those of its workers, and so all their folders
+    # Its cage is round those of its workers, and so holds the folders of all of them.
+    bars = replace(_cage(spec, spec.scratch), forks=True)
 
     def launch(end: socket.socket, own: str) -> subprocess.Popen[bytes]:
         environment = parent_environment(_environment(own))
         return _spawner.submit(
-            _run, "edge_daemon.slots.forkserver", spec, end, folder, environment
+            _run, "edge_daemon.slots.forkserver", spec, end, bars, environment
         ).result()
 
-    return ForkServer(launch, folder)
+    return ForkServer(launch, bars.scratch)
 
 
 def _run(
-    module: str, spec: WorkerSpec, end: socket.socket, scratch: str, environment: dict[str, str]
+    module: str, spec: WorkerSpec, end: socket.socket, bars: Cage, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     """Start one of our programs; on the thread that the kernel's death signal is tied to."""
     fd = end.fileno()
     arguments = ["--fd", str(fd), "--parent", str(os.getpid()), "--engine", spec.engine]
     arguments += ["--options", json.dumps(dict(spec.options))]
-    arguments += ["--cage", _cage(spec, scratch).to_json()]
+    arguments += ["--cage", bars.to_json()]
     return subprocess.Popen(  # noqa: S603 - our own module, our own arguments
         interpreter.module_command(module, *arguments),
         cwd=interpreter.FOLDER,

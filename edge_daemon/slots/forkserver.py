@@ -90,6 +90,8 @@ def main() -> int:
     layers = cage.close_parent(bars, layers)
     lacking = [layer.name for layer in layers if not layer.available]
     warm_ms = (time.perf_counter() - began) * 1e3
+    for stream in (sys.stdout, sys.stderr):  # or each worker would say it again
+        stream.flush()
     _say(control, {"ready": round(warm_ms, 1), "lacking": lacking})
     _ForkServer(control, arguments.parent, engine).serve()
     return 0

@@ -1,4 +1,4 @@
-"""Engines that make trouble for a fork server: threads before the fork, numbers after it."""
+"""Engines that make trouble for a fork server, or show what it hands on."""
 
 from __future__ import annotations
 
@@ -50,3 +50,23 @@ class Prepared(PlainEngine):
         numbers = (random.random(), float(np.random.random()))
         environment = os.environ.get("OMP_NUM_THREADS", "none")
         return ModelFacts((*map(str, (*self._prepared_by, *numbers)), environment), order.task)
+
+
+class NamesItsThreads(PlainEngine):
+    """As CUDA does, which fails where it may not."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    def warm(self) -> None:
+        path = f"/proc/self/task/{threading.get_native_id()}/comm"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(self._device)
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        try:
+            with open(f"/proc/{os.getppid()}/comm", "w", encoding="ascii") as file:
+                file.write("hijacked")
+        except OSError as error:
+            return ModelFacts((type(error).__name__,), order.task)
+        return ModelFacts(("it worked",), order.task)

@@ -142,6 +142,41 @@ def test_workers_share_what_was_prepared_and_draw_their_own_numbers(
     assert {each[-1] for each in told} == {os.environ.get("OMP_NUM_THREADS", "none")}
 
 
+@pytest.mark.parametrize("start", [Start.SPAWN, Start.FORK])
+def test_what_a_gpu_needs_of_proc_stays_open_to_its_own_worker(
+    tmp_path: Path, order: LoadOrder, start: Start
+) -> None:
+    """CUDA names its threads there as it starts; another process's names stay closed."""
+    engine = "tests.sim.unfit:NamesItsThreads"
+    pool = SparePool(
+        WorkerSpec(engine, {"device": "cuda:0"}, readable=(str(tmp_path),)), start, standing=0
+    )
+    slot = ProcessSlot("A", pool)
+    try:
+        assert slot.load(order, GENEROUS_S).classes == ("PermissionError",)
+        assert Path(f"/proc/{slot.pid}/comm").read_text() == "cuda:0\n"
+    finally:
+        slot.close()
+        pool.close()
+
+
+def test_a_spare_is_forked_at_once_and_replaced_when_it_dies(tmp_path: Path) -> None:
+    """It costs next to nothing, so that no load and no gate has to be over first."""
+    spec = WorkerSpec(ENGINE, readable=(str(tmp_path),))
+    pool = SparePool(spec, Start.FORK, settle_s=1e6)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        with pool.quiet():
+            taken = pool.take()
+            _until(lambda: pool.standing_by == 1)
+            (dead,) = pool._ready
+            dead.kill()
+            _until(lambda: dead not in pool._ready and pool.standing_by == 1)
+        end(taken)
+    finally:
+        pool.close()
+
+
 # --------------------------------------------------------------------------- where it cannot be
 
 
