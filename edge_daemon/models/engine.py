@@ -356,7 +356,6 @@ def _reseed() -> None:
     """Forked processes would all draw the same numbers."""
     import torch  # noqa: PLC0415
 
-    np.random.seed()
     torch.seed()
 
 

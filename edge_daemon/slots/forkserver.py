@@ -180,6 +180,8 @@ class _ForkServer:
 
     def _live(self, order: Order, end: int, log: int) -> None:
         """In the worker; does not return."""
+        import numpy as np  # noqa: PLC0415 - it is there already
+
         try:
             os.dup2(log, sys.stdout.fileno())
             os.dup2(log, sys.stderr.fileno())
@@ -189,6 +191,7 @@ class _ForkServer:
                 for name in _THREADS:
                     os.environ.pop(name, None)
                 os.environ.update(order.environment)
+                np.random.seed()  # or every worker draws the same numbers
                 bars = cage.Cage.from_json(order.cage)
                 leave(lambda: live(end, bars, lambda: self._engine))
         except BaseException:  # the boundary of the process: nothing of it may serve as a parent

@@ -138,7 +138,8 @@ def test_workers_share_what_was_prepared_and_draw_their_own_numbers(
     for slot in slots:
         slot.close()
     assert [each[0] for each in told] == [server, server]
-    assert told[0][1] != told[1][1]
+    assert told[0][1] != told[1][1]  # Python's own
+    assert told[0][2] != told[1][2]  # numpy's
     assert {each[-1] for each in told} == {os.environ.get("OMP_NUM_THREADS", "none")}
 
 
