@@ -45,6 +45,7 @@ class Prepared(PlainEngine):
 
     def prepare(self) -> None:
         self._prepared_by.append(os.getpid())
+        np.random.random()  # its generator is seeded at its first use
 
     def load(self, order: ModelOrder) -> ModelFacts:
         numbers = (random.random(), float(np.random.random()))
