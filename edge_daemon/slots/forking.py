@@ -265,6 +265,8 @@ class ForkServer:
                     self._attend(running)
         except OSError as error:
             self._give_up(f"the fork server could not be started ({error.strerror})")
+        except RuntimeError:
+            return  # no thread starts any more while the interpreter ends
         finally:
             clear(folder)
 
