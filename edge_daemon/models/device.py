@@ -29,6 +29,13 @@ def untouched_devices() -> Iterator[None]:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
+def reseed() -> None:
+    """Draw other numbers than the process that this one was forked from."""
+    import torch  # noqa: PLC0415
+
+    torch.seed()
+
+
 def require_device(device: str) -> None:
     """Raises BoxError where torch has no such device."""
     import torch  # noqa: PLC0415

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
-from edge_daemon.models.device import leave_free, require_device, untouched_devices
+from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
 Pixels = NDArray[np.uint8]
@@ -95,18 +95,6 @@ class Engine(Protocol):
         """Reserved on the device by this process; 0 on a CPU."""
 
 
-@runtime_checkable
-class Preparable(Protocol):
-    """An engine that can do most of its warming before the process is forked.
-
-    `prepare` runs once in the parent, which must have one thread afterwards and no context on a
-    device. `warm` then runs in each child, and makes its threads and its context.
-    """
-
-    def prepare(self) -> None:
-        """Import the library and run a throwaway network, in one thread on the CPU."""
-
-
 def decode_image(path: Path) -> Pixels:
     """Read one image file as BGR; raises BundleError when it is none or over 64 MiB."""
     import cv2  # noqa: PLC0415 - a worker's import, not the daemon's
@@ -154,7 +142,7 @@ class UltralyticsEngine:
     # ------------------------------------------------------------------ the protocol
 
     def prepare(self) -> None:
-        """See `Preparable`; what is made here is shared by all children."""
+        """See `slots.resident.Preparable`; what is made here is shared by all children."""
         parent = UltralyticsEngine(threads=1)
         with untouched_devices():
             parent.warm()
@@ -164,7 +152,7 @@ class UltralyticsEngine:
         """The first load of a process costs seconds in lazy imports; pay them here."""
         scratch = self._library()
         if self._prepared:
-            _reseed()
+            reseed()
             if self._device == "cpu":
                 return
         from ultralytics.models import YOLO  # noqa: PLC0415
@@ -350,13 +338,6 @@ def _side_or_sides(told: object) -> int | tuple[int, int] | None:
         return None
     height, width = known[0], known[-1]
     return height if height == width else (height, width)
-
-
-def _reseed() -> None:
-    """Forked processes would all draw the same numbers."""
-    import torch  # noqa: PLC0415
-
-    torch.seed()
 
 
 def _unsupported(task: str) -> BundleError:

@@ -33,6 +33,7 @@ _log = structlog.get_logger()
 START_S = 120.0
 ANSWER_S = 5.0
 """A fork takes milliseconds; a server that was stopped is replaced."""
+_LAST_WORDS_S = 2.0
 _LAST_RETRY_S = 60.0
 _BARREN = 3
 """Servers that are lost at once are started anew at once so often, as when memory is short."""
@@ -286,8 +287,7 @@ class ForkServer:
         with suppress(OSError, ValueError):
             answer = json.loads(ours.recv(PACKET_BYTES) or b"{}")
         if "ready" not in answer:
-            process.kill()
-            code = process.wait()
+            code = _ended(process)
             unfit = answer.get("unfit")
             why = unfit or answer.get("failed") or f"the fork server ended with {code}"
             self._give_up(str(why)[:300], final=unfit is not None)
@@ -331,6 +331,15 @@ class ForkServer:
 def _pause_s(failures: int) -> float:
     """Before the next try: none at first, then ever longer."""
     return min(_LAST_RETRY_S, 2.0 ** (failures - 1)) if failures > 0 else 0.0
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """How it ended, by itself if it does so soon."""
+    try:
+        return process.wait(_LAST_WORDS_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _relay(process: subprocess.Popen[bytes]) -> None:

@@ -83,6 +83,8 @@ class ProcessSlot:
             resident = self._take()
             try:
                 resident.worker.await_ready(_START_TIMEOUT_S)
+                if order.urgent:
+                    resident.promote()
                 deadline_at = time.monotonic() + timeout_s
                 return resident.load(order, timeout_s)
             except EdgeDaemonError as error:
@@ -113,10 +115,8 @@ class ProcessSlot:
 
     def promote(self) -> None:
         resident = self._resident
-        if resident is not None and not resident.promoted:
-            # Once a load: the gate has done it, so that a cutover wakes no other process.
-            resident.promoted = True
-            resident.worker.post(wire.Promote())
+        if resident is not None:
+            resident.promote()
 
     def free(self) -> None:
         self.let_go()
@@ -172,7 +172,7 @@ class _Resident:
 
     def __init__(self, worker: WorkerProcess) -> None:
         self.worker = worker
-        self.promoted = False
+        self._promoted = False
         self._empty_bytes = self._told_bytes = 0
         self._classes: frozenset[str] = frozenset()
         self._keys = itertools.count()
@@ -184,6 +184,12 @@ class _Resident:
         self._empty_bytes, self._told_bytes = empty_bytes, reply.memory_bytes
         self._classes = frozenset(order.classes)
         return reply.loaded()
+
+    def promote(self) -> None:
+        """Once a load: the gate has done it, so that a cutover wakes no other process."""
+        if not self._promoted:
+            self._promoted = True
+            self.worker.post(wire.Promote())
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)

@@ -11,6 +11,7 @@ import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.host.memory import Pixels
@@ -19,6 +20,18 @@ from edge_daemon.slots.kernel import private_bytes
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 DETECTIONS_LIMIT = 1000
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """An engine that can do most of its warming before the process is forked.
+
+    `prepare` runs once in the parent, which must have one thread afterwards and no context on a
+    device. `warm` then runs in each child, and makes its threads and its context.
+    """
+
+    def prepare(self) -> None:
+        """Import the library and run a throwaway network, in one thread on the CPU."""
 
 
 def engine_of(factory: str, options: dict[str, object]) -> Engine:

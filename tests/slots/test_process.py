@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,16 @@ def test_a_worker_that_dies_or_breaks_its_protocol_is_lost_with_the_cause(
     assert (slot.pid, slot.restarts) == (None, 1)
     slot.load(order(Behaviour.GOOD), GENEROUS_S)
     assert len(slot.infer(frame, GENEROUS_S).detections) == 1
+
+
+@pytest.mark.parametrize(("urgent", "yields"), [(False, True), (True, False)])
+def test_a_load_that_frames_wait_for_gives_way_to_nobody(
+    slot: ProcessSlot, order: Order, urgent: bool, yields: bool
+) -> None:
+    """The next model is loaded in the background; the one that judges is loaded again at once."""
+    slot.load(replace(order(Behaviour.GOOD), urgent=urgent), GENEROUS_S)
+    assert slot.pid is not None
+    assert (os.sched_getscheduler(slot.pid) != os.SCHED_OTHER) is yields
 
 
 def test_a_worker_that_dies_while_loading_is_lost(slot: ProcessSlot, order: Order) -> None:
