@@ -51,7 +51,7 @@ def test_device_camera_and_models_are_enough(write: Write, tmp_path: Path) -> No
     assert settings.http.address == ("127.0.0.1", 9464)
     assert settings.models.trust.public_keys == (tmp_path / "line3.pub",)
     assert (settings.slots.count, settings.slots.isolation, settings.slots.spare) == (
-        2,
+        None,
         "process",
         "warm",
     )
@@ -267,6 +267,19 @@ def test_a_relative_path_means_beside_the_file(write: Write, tmp_path: Path) -> 
     settings = config.load(write(text))
     assert settings.camera.source == str(tmp_path / "belt.mp4")
     assert settings.state_dir == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", None), ("slots: {count: auto}", None), ("slots: {count: 3}", 3)]
+)
+def test_the_number_of_slots_may_be_left_to_the_box(
+    write: Write, text: str, count: int | None
+) -> None:
+    """`auto` is the default, and what is shown of it can be read again."""
+    settings = config.load(write(f"{LEAST}{text}\n"))
+    assert settings.slots.count == count
+    assert settings.redacted()["slots"]["count"] == (count or "auto")
+    assert settings.workers.start == "auto"
 
 
 def test_settings_are_frozen(write: Write) -> None:

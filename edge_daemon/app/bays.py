@@ -9,12 +9,19 @@ from functools import partial
 import structlog
 
 from edge_daemon.app.foundation import Foundation
+from edge_daemon.config import SlotsSettings
 from edge_daemon.control.arrivals import TwinStoodIn
-from edge_daemon.host.box import usual_threads
+from edge_daemon.host.box import (
+    FEWEST_SLOTS,
+    available_memory_bytes,
+    usual_slots,
+    usual_threads,
+)
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from edge_daemon.slots.thread import ThreadSlot
 from edge_daemon.slots.twin import Twins, TwinSlot
 
@@ -40,7 +47,7 @@ class Bays:
         self.quiet: Callable[[], AbstractContextManager[None]] = nullcontext
         """While in it, no spare is warmed: something is being measured."""
         self.slots: Mapping[str, Slot]
-        names = SLOT_NAMES[: settings.count]
+        names = SLOT_NAMES[: slot_count(settings)]
         options: dict[str, object] = {
             "threads": settings.threads or usual_threads(),
             "device": settings.device,
@@ -55,7 +62,8 @@ class Bays:
             readable=(str(ground.scratch),),
             memory_bytes=(settings.memory_limit_mb or 0) << 20,
         )
-        spares = SparePool(spec, standing=0 if settings.spare == "off" else 1)
+        start = Start(ground.settings.workers.start)
+        spares = SparePool(spec, start, standing=0 if settings.spare == "off" else 1)
         self._closing.callback(spares.close)
         self.quiet = spares.quiet
         if settings.spare == "hot":
@@ -83,3 +91,12 @@ class Bays:
     def close(self) -> None:
         """End what stands by; a slot is ended by whoever loaded it."""
         self._closing.close()
+
+
+def slot_count(settings: SlotsSettings) -> int:
+    """As many as the settings say, or as this box has room for at this moment."""
+    if settings.count is not None:
+        return settings.count
+    if settings.isolation == "thread":  # chosen where memory is short
+        return FEWEST_SLOTS
+    return usual_slots(available_memory_bytes(), settings.device)

@@ -180,7 +180,7 @@ class ControlWing:
             boot=ground.boot,
             started=payloads.iso_utc(ground.started.utc),
             verbs=VERBS,
-            slots=settings.slots.count,
+            slots=len(self._frames.crossing.slots),
             hardware=ground.gpu.name if ground.gpu else settings.slots.device,
             camera=settings.redacted()["camera"]["source"],
             api=api.digest(document),

@@ -200,6 +200,14 @@ Ratio = Annotated[float, Field(ge=1.0, le=100.0)]
 Expression = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_jmespath)]
 TopicFilter = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_topic_filter)]
 TopicName = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_topic_name)]
+Count = Annotated[
+    int | None,
+    Field(ge=1, le=8),
+    BeforeValidator(lambda given: None if given == "auto" else given),
+    PlainSerializer(lambda count: "auto" if count is None else count),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 8}]}),
+]
+"""So many, or `auto`, which is None."""
 Choice = Annotated[
     ModelChoice,
     BeforeValidator(model_choice),

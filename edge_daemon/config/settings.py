@@ -19,6 +19,7 @@ from pydantic import (
 from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.fields import (
     Choice,
+    Count,
     Device,
     Digest,
     Expression,
@@ -142,8 +143,9 @@ class ModelsSettings(Group):
 class SlotsSettings(Group):
     """Where models are resident."""
 
-    count: int = Field(default=2, ge=1, le=8)
-    """Places for resident bundles; 1 has no spare place: a swap unloads first, frames wait."""
+    count: Count = None
+    """Places for resident bundles; 1 has no spare place: a swap unloads first, frames wait. auto:
+    2, and on a CPU up to 4 where memory allows."""
     isolation: Literal["process", "thread"] = "process"
     """process: a crash or a hanging load cannot touch the frames; thread: less memory."""
     device: Device = "cpu"
@@ -154,6 +156,14 @@ class SlotsSettings(Group):
     """CPU threads of one worker's inference; null: chosen from the number of cores."""
     memory_limit_mb: int | None = Field(default=None, ge=64, le=1_048_576)
     """Megabytes of host memory that one bundle may take; null: half of the box's."""
+
+
+class WorkersSettings(Group):
+    """How the processes begin that models run in."""
+
+    start: Literal["auto", "fork", "spawn"] = "auto"
+    """fork: from one process that has imported everything, in a tenth of a second; spawn: each
+    imports by itself, in seconds and with its own memory; auto: fork where that works."""
 
 
 class OrderFields(Group):
@@ -302,6 +312,7 @@ class Settings(Group):
     models: ModelsSettings
     mqtt: MqttSettings = MqttSettings()
     slots: SlotsSettings = SlotsSettings()
+    workers: WorkersSettings = WorkersSettings()
     links: dict[Product, Name] = Field(default_factory=dict)
     """Product id -> name of the bundle that judges it."""
     orders: tuple[OrderSource, ...] = Field(default=(), max_length=32)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -244,9 +244,8 @@ class Loader:
         slot = self._crossing.slots[job.slot]
         try:
             verified = self._check(job.target, job.slot, job.token)
-            loaded: Loaded = slot.load(
-                LoadOrder.of(verified, self._bench.slots.device), self._bench.gate.load_timeout_s
-            )
+            order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
+            loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
             deadline_at = time.monotonic() + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
         except Exception as error:  # the end of a job: whatever it was becomes its answer

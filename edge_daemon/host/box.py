@@ -6,10 +6,25 @@ import os
 import platform
 from pathlib import Path
 
+FEWEST_SLOTS = 2
+_MORE_SLOTS = 2
+_ROOM_BYTES = 2 << 30  # for the daemon, the first two models and whatever else runs here
+_SLOT_BYTES = 1 << 30  # a large model, with its inference
+
 
 def usual_threads() -> int:
     """Half of the cores, so that a bundle that is being proven does not take those of the lane."""
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+
+
+def usual_slots(available_bytes: int, device: str) -> int:
+    """Two, and more where a CPU's memory has room: a model that stays resident is judged with at
+    once when its product comes back.
+
+    A device's memory is not known before a model is loaded, so a GPU has two.
+    """
+    room = (available_bytes - _ROOM_BYTES) // _SLOT_BYTES if device == "cpu" else 0
+    return FEWEST_SLOTS + max(0, min(_MORE_SLOTS, room))
 
 
 def available_memory_bytes() -> int:

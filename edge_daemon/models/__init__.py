@@ -12,4 +12,5 @@ bundle      the door: a folder is read, checked, and copied byte for byte as it 
 store       which bundles are complete; what was seen once never changes
 watch       tells when the store's offer changes
 engine      weights in memory (ultralytics and torch live there and nowhere else)
+device      a CUDA device as torch has it
 """

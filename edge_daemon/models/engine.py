@@ -23,6 +23,7 @@ from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
+from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
 Pixels = NDArray[np.uint8]
@@ -131,6 +132,7 @@ class UltralyticsEngine:
         self._device = device
         self._headroom_bytes = headroom_mb << 20
         self._scratch: Path | None = None
+        self._prepared = False
         self._predictor: Any = None
         self._names: dict[int, str] = {}
         self._finite = True
@@ -139,9 +141,20 @@ class UltralyticsEngine:
 
     # ------------------------------------------------------------------ the protocol
 
+    def prepare(self) -> None:
+        """See `slots.resident.Preparable`; what is made here is shared by all children."""
+        parent = UltralyticsEngine(threads=1)
+        with untouched_devices():
+            parent.warm()
+        self._prepared = True
+
     def warm(self) -> None:
         """The first load of a process costs seconds in lazy imports; pay them here."""
         scratch = self._library()
+        if self._prepared:
+            reseed()
+            if self._device == "cpu":
+                return
         from ultralytics.models import YOLO  # noqa: PLC0415
 
         (scratch / "throwaway.yaml").write_text(NETWORK, encoding="utf-8")
@@ -156,10 +169,10 @@ class UltralyticsEngine:
         self._forget()
         self._library()
         weights = self._acceptable(order)
-        _require_device(order.device)
+        require_device(order.device)
         try:
             if order.device != "cpu":
-                _leave_free(order.device, self._headroom_bytes)
+                leave_free(order.device, self._headroom_bytes)
             predictor = self._predictor_for(weights, order)
             head_classes = _head_classes(predictor)
         except EdgeDaemonError:
@@ -334,26 +347,6 @@ def _unsupported(task: str) -> BundleError:
         hint=f"Use weights for {', '.join(TASKS)}.",
         code=Code.INCOMPATIBLE,
     )
-
-
-def _require_device(device: str) -> None:
-    import torch  # noqa: PLC0415
-
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise BoxError(
-            f"This box has no GPU {device!r} that torch can use.",
-            hint="Set slots.device to cpu, or check the driver and torch's CUDA build.",
-        )
-
-
-def _leave_free(device: str, headroom_bytes: int) -> None:
-    """Bound torch to what is free now without the headroom: the active model needs its own."""
-    import torch  # noqa: PLC0415
-
-    free, total = torch.cuda.mem_get_info(device)
-    ours = free + torch.cuda.memory_reserved(device) - headroom_bytes
-    torch.cuda.set_per_process_memory_fraction(min(max(ours / total, 0.0), 1.0), device)
 
 
 def _head_classes(predictor: Any) -> int | None:

@@ -5,6 +5,9 @@
     close   when it is warm, before the first foreign file: bounded memory, files and descriptors,
             and a filter of system calls for every thread
 
+The process that workers are forked from enters the same cage, and closes what it can
+(`close_parent`); each worker then goes further in. A right that the parent gave up, no worker has.
+
 Each layer is left out where the kernel or the container lacks it, and said to be lacking; so is
 it in `edge-daemon check`. A thread slot lives in the daemon's own process and has no cage.
 Standard library only: numpy starts threads when it is imported, and a thread that exists before
@@ -74,6 +77,7 @@ class Cage:
         memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
         large_files: whether it may write files of gigabytes, as a worker that makes engines must.
         landlock: the newest ABI to use, as on an older kernel; None: the kernel's own.
+        forks: it is a parent's: what each child will need of its own folder below /proc stays open.
     """
 
     scratch: str
@@ -83,6 +87,7 @@ class Cage:
     memory_bytes: int = 0
     large_files: bool = False
     landlock: int | None = None
+    forks: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -98,6 +103,7 @@ class Cage:
             memory_bytes=int(plain["memory_bytes"]),
             large_files=bool(plain["large_files"]),
             landlock=None if plain["landlock"] is None else int(plain["landlock"]),
+            forks=bool(plain["forks"]),
         )
 
 
@@ -184,6 +190,19 @@ def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tu
     )
 
 
+def close_parent(cage: Cage, entered: tuple[Facility, ...] = ()) -> tuple[Facility, ...]:
+    """The layers that a process bears that forks workers; returns them with those `entered`.
+
+    It may fork, and its children may still go into cages of their own.
+    """
+    own = seccomp.Own(os.getpid(), gpu=cage.gpu, removes=cage.large_files, forks=True)
+    return (
+        *entered,
+        _try("limits", lambda: _limit_files(cage)),
+        _try("seccomp", lambda: seccomp.install(own)),
+    )
+
+
 def isolate_network() -> None:
     """Leave every network behind; raises OSError where the box does not let us."""
     if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
@@ -208,12 +227,16 @@ def _rules(cage: Cage) -> list[Rule]:
         devices = [path for pattern in _GPU_DEVICES for path in glob.glob(pattern)]
         rules += [Rule(path, landlock.USE_DEVICE) for path in devices]
         # CUDA writes the names of its threads there, and does not start where it may not.
-        rules.append(Rule("/proc/self/task", landlock.OVERWRITE))
+        tasks = "/proc" if cage.forks else "/proc/self/task"
+        rules.append(Rule(tasks, landlock.OVERWRITE))
     return rules
 
 
 def _die_first() -> None:
-    Path("/proc/self/oom_score_adj").write_text(str(_DIES_FIRST), encoding="ascii")
+    """A forked worker has it of its parent, and may not write there if it is hidden from others."""
+    score = Path("/proc/self/oom_score_adj")
+    if int(score.read_text(encoding="ascii")) != _DIES_FIRST:
+        score.write_text(str(_DIES_FIRST), encoding="ascii")
 
 
 class _Header(ctypes.Structure):
@@ -243,13 +266,17 @@ def _limit(cage: Cage) -> None:
     Address space is bounded on a CPU only: a GPU's driver reserves far more than there is.
     """
     grown = cage.memory_bytes or max(_LEAST_MEMORY, _box_bytes() // 2)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
-    _lower(resource.RLIMIT_FSIZE, _LARGE_FILE_BYTES if cage.large_files else _FILE_BYTES)
+    _limit_files(cage)
     _lower(resource.RLIMIT_DATA, _own_bytes("VmData") + grown)
     if not cage.gpu:
         _lower(resource.RLIMIT_AS, _own_bytes("VmSize") + grown + _ADDRESS_SLACK)
     _lower(resource.RLIMIT_NPROC, _tasks_of_user() + _MORE_TASKS)
+
+
+def _limit_files(cage: Cage) -> None:
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+    _lower(resource.RLIMIT_FSIZE, _LARGE_FILE_BYTES if cage.large_files else _FILE_BYTES)
 
 
 def _lower(which: int, limit: int) -> None:

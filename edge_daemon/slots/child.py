@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Protocol, TypeVar
 
 import structlog
 
@@ -28,6 +29,8 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
+from edge_daemon.slots.forking import ForkServer
+from edge_daemon.slots.forkserver import parent_environment
 from edge_daemon.slots.kernel import resident_bytes
 from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear, excess
 from edge_daemon.slots.slot import HUNG_S
@@ -80,12 +83,24 @@ class WorkerSpec:
     landlock: int | None = None
 
 
+class Child(Protocol):
+    """What a worker needs of its process: a `Popen` has it, and so has a forked one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def kill(self) -> None: ...
+
+
 class WorkerProcess:
-    """A started worker; make it with `start`."""
+    """A started worker; make it with `start` or `fork`."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: Child,
         end: wire.SlotEnd,
         scratch: str,
         allowed: Allowance = USUAL,
@@ -109,41 +124,44 @@ class WorkerProcess:
 
     @classmethod
     def start(cls, spec: WorkerSpec) -> WorkerProcess:
-        """Fork it; it is not ready yet. Raises SlotLost when the box cannot start it."""
+        """Spawn it; it is not ready yet. Raises SlotLost when the box cannot start it."""
+
+        def spawn(end: socket.socket, scratch: str) -> Child:
+            bars = _cage(spec, scratch)
+            return _run("edge_daemon.slots.worker", spec, end, bars, _environment(scratch))
+
+        return cls._made(spec, lambda *given: _spawner.submit(spawn, *given).result())
+
+    @classmethod
+    def fork(cls, spec: WorkerSpec, server: ForkServer) -> WorkerProcess:
+        """The same from a server that `fork_server` made; raises NoFork as well."""
+        return cls._made(
+            spec,
+            lambda end, scratch: server.fork(
+                _cage(spec, scratch).to_json(), _environment(scratch), end.fileno()
+            ),
+        )
+
+    @classmethod
+    def _made(cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Child]) -> WorkerProcess:
         try:
-            return _spawner.submit(cls._spawn, spec, os.getpid()).result()
+            # Each its own: what one worker writes there no other may trust, or even see.
+            scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
+            ours, theirs = wire.pair()
+            try:
+                process = make(theirs, scratch)
+            except BaseException:
+                ours.close()
+                clear(scratch)
+                raise
+            finally:
+                theirs.close()
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or type(error).__name__
             raise SlotLost(f"No worker could be started: {why}.", detail=str(error)) from error
-
-    @classmethod
-    def _spawn(cls, spec: WorkerSpec, parent: int) -> WorkerProcess:
-        # Each its own: what one worker writes there no other may trust, or even see.
-        scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
         allowed = Allowance.on_disk_of(scratch)
         if spec.large_files:
             allowed = Allowance(LARGE_BYTES_LIMIT)
-        ours, theirs = wire.pair()
-        fd = theirs.fileno()
-        arguments = ["--fd", str(fd), "--parent", str(parent), "--engine", spec.engine]
-        arguments += ["--options", json.dumps(dict(spec.options))]
-        arguments += ["--cage", _cage(spec, scratch).to_json()]
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-                interpreter.module_command("edge_daemon.slots.worker", *arguments),
-                cwd=interpreter.FOLDER,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(fd,),
-                env=_environment(scratch),
-            )
-        except BaseException:
-            ours.close()
-            clear(scratch)
-            raise
-        finally:
-            theirs.close()
         return cls(process, wire.SlotEnd(ours), scratch, allowed)
 
     @property
@@ -283,6 +301,40 @@ class WorkerProcess:
                 _log.error("worker_wrote_too_much", worker=self.pid, found=self._overrun)
                 self.kill()
                 return
+
+
+def fork_server(spec: WorkerSpec) -> ForkServer:
+    """What forks workers of this kind; not started yet. `spec.scratch` must be there."""
+    assert spec.scratch is not None
+    # Its cage is round those of its workers, and so holds the folders of all of them.
+    bars = replace(_cage(spec, spec.scratch), forks=True)
+
+    def launch(end: socket.socket, own: str) -> subprocess.Popen[bytes]:
+        environment = parent_environment(_environment(own))
+        return _spawner.submit(
+            _run, "edge_daemon.slots.forkserver", spec, end, bars, environment
+        ).result()
+
+    return ForkServer(launch, bars.scratch)
+
+
+def _run(
+    module: str, spec: WorkerSpec, end: socket.socket, bars: Cage, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start one of our programs; on the thread that the kernel's death signal is tied to."""
+    fd = end.fileno()
+    arguments = ["--fd", str(fd), "--parent", str(os.getpid()), "--engine", spec.engine]
+    arguments += ["--options", json.dumps(dict(spec.options))]
+    arguments += ["--cage", bars.to_json()]
+    return subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+        interpreter.module_command(module, *arguments),
+        cwd=interpreter.FOLDER,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(fd,),
+        env=environment,
+    )
 
 
 def _cage(spec: WorkerSpec, scratch: str) -> Cage:

@@ -12,7 +12,8 @@ import threading
 from contextlib import suppress
 from enum import Enum
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
+_ARG_START, _ARG_END = 48, 49  # fields of proc_pid_stat(5); the first after the name is field 3
 
 
 def die_with_parent(parent: int) -> bool:
@@ -24,6 +25,30 @@ def die_with_parent(parent: int) -> bool:
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         return False
     return os.getppid() == parent
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent has ended. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def name_process(name: str, *words: str) -> None:
+    """What `ps` shows of this process: its name (15 bytes) and its command line.
+
+    A forked process has those of its parent. The words take the place of the old command line, cut
+    to its length. Never raises: a name is not worth a worker.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    with suppress(OSError, ValueError, IndexError), open("/proc/self/stat", "rb") as stat:
+        fields = stat.read().rpartition(b") ")[2].split()
+        begin, end = (int(fields[at - 3]) for at in (_ARG_START, _ARG_END))
+        if 0 < begin < end:
+            size = end - begin
+            ctypes.memmove(begin, "\0".join(words).encode()[: size - 1].ljust(size, b"\0"), size)
 
 
 def hide_from_others() -> None:
@@ -50,6 +75,23 @@ def resident_bytes(pid: int | None = None) -> int:
             if line.startswith("RssAnon:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def private_bytes() -> int:
+    """Memory that this process shares with no other; only the process itself may ask for it.
+
+    `resident_bytes` counts what a forked process still shares with its parent, so that it does not
+    grow where a shared page becomes its own.
+    """
+    with suppress(OSError), open("/proc/self/smaps_rollup", encoding="ascii") as lines:
+        dirty = (line for line in lines if line.startswith("Private_Dirty:"))
+        return int(next(dirty).split()[1]) * 1024
+    return resident_bytes()
+
+
+def thread_count() -> int:
+    """How many threads this process has, those of native code included."""
+    return len(_threads())
 
 
 class Yielding(str, Enum):

@@ -84,6 +84,8 @@ class ProcessSlot:
             resident = self._take()
             try:
                 resident.worker.await_ready(_START_TIMEOUT_S)
+                if order.urgent:
+                    resident.promote()
                 deadline_at = time.monotonic() + timeout_s
                 return resident.load(order, timeout_s)
             except EdgeDaemonError as error:
@@ -130,10 +132,8 @@ class ProcessSlot:
 
     def promote(self) -> None:
         resident = self._resident
-        if resident is not None and not resident.promoted:
-            # Once a load: the gate has done it, so that a cutover wakes no other process.
-            resident.promoted = True
-            resident.worker.post(wire.Promote())
+        if resident is not None:
+            resident.promote()
 
     def free(self) -> None:
         self.let_go()
@@ -189,8 +189,8 @@ class _Resident:
 
     def __init__(self, worker: WorkerProcess) -> None:
         self.worker = worker
-        self.promoted = False
-        self._empty_bytes = 0
+        self._promoted = False
+        self._empty_bytes = self._told_bytes = 0
         self._classes: frozenset[str] = frozenset()
         self._keys = itertools.count()
         self._attached: dict[int, weakref.ref[FrameMemory]] = {}  # oldest first
@@ -198,9 +198,15 @@ class _Resident:
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         empty_bytes = self.worker.resident_bytes()
         reply = self.worker.ask(wire.Load.of(order), wire.LoadedReply, timeout_s)
-        self._empty_bytes = empty_bytes
+        self._empty_bytes, self._told_bytes = empty_bytes, reply.memory_bytes
         self._classes = frozenset(order.classes)
         return reply.loaded()
+
+    def promote(self) -> None:
+        """Once a load: the gate has done it, so that a cutover wakes no other process."""
+        if not self._promoted:
+            self._promoted = True
+            self.worker.post(wire.Promote())
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
@@ -237,7 +243,13 @@ class _Resident:
         return found.inference(self._classes)
 
     def grown_bytes(self) -> int:
-        return max(0, self.worker.resident_bytes() - self._empty_bytes) if self._empty_bytes else 0
+        """By what the kernel says from outside, or by what the worker said after the load.
+
+        A forked worker makes shared pages its own, which only the worker itself can see.
+        """
+        if not self._empty_bytes:
+            return 0
+        return max(self._told_bytes, self.worker.resident_bytes() - self._empty_bytes)
 
     def _key(self, memory: FrameMemory) -> int:
         """The worker's name for a frame memory, which it maps at the first use."""

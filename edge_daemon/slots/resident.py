@@ -11,14 +11,27 @@ import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.host.memory import Pixels
 from edge_daemon.models.engine import Engine, decode_image
-from edge_daemon.slots.kernel import resident_bytes
+from edge_daemon.slots.kernel import private_bytes
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 DETECTIONS_LIMIT = 1000
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """An engine that can do most of its warming before the process is forked.
+
+    `prepare` runs once in the parent, which must have one thread afterwards and no context on a
+    device. `warm` then runs in each child, and makes its threads and its context.
+    """
+
+    def prepare(self) -> None:
+        """Import the library and run a throwaway network, in one thread on the CPU."""
 
 
 def engine_of(factory: str, options: dict[str, object]) -> Engine:
@@ -36,7 +49,7 @@ class Resident:
 
     def load(self, order: LoadOrder) -> Loaded:
         """Raises BundleError (load_failed, incompatible), BoxError (no_memory), SlotLost."""
-        before = resident_bytes()
+        before = private_bytes()
         began = time.perf_counter()
         try:
             facts = self._engine.load(order)
@@ -50,7 +63,7 @@ class Resident:
             ) from error
         load_ms = (time.perf_counter() - began) * 1e3
         gc.collect()
-        grown = max(0, resident_bytes() - before)
+        grown = max(0, private_bytes() - before)
         gpu_bytes = self._engine.gpu_bytes()
         return Loaded(
             facts.classes, facts.task, load_ms, grown, gpu_bytes, facts.head_classes, facts.imgsz

@@ -103,6 +103,7 @@ _OPEN_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NAMELESS
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _CLONE_THREAD = 0x00010000
+_CLONE_NEW = 0x7E020080  # mount, cgroup, UTS, IPC, user, PID, network and time namespaces
 _PRIO_PROCESS = 0
 # death signal, dumpable, keepcaps, securebits, mm, ptracer
 _PRCTL_DENIED = (1, 4, 8, 28, 35, 0x59616D61)
@@ -122,6 +123,8 @@ class Own:
         gpu: it may make memory files, and open files (its devices) to read and write.
         writes: whether it may change files at all; False where nothing else confines it.
         removes: whether it may remove and rename them.
+        forks: it makes workers, which are not held to a filter of their own yet: it may fork, and
+            do to itself what a worker does on its way into its cage.
     """
 
     pid: int
@@ -129,6 +132,7 @@ class Own:
     gpu: bool = False
     writes: bool = True
     removes: bool = False
+    forks: bool = False
 
 
 def calls() -> dict[str, tuple[int | None, int | None]]:
@@ -182,7 +186,8 @@ def program(own: Own, machine: str) -> list[Step]:
     elif not own.removes:
         steps += _refused(_REMOVALS, column, errno.EPERM)
         steps += _opened_without(column, _NAMELESS)
-    for name, block in _weighed(own).items():
+    weighed = _weighed_of_parent(own) if own.forks else _weighed(own)
+    for name, block in weighed.items():
         steps += [(_EQUALS, 0, len(block), _WEIGHED[name][column]), *block]
     return [*steps, _return(_RET_ALLOW)]
 
@@ -201,6 +206,17 @@ def _opened_without(column: int, flags: int) -> list[Step]:
             block = [_argument(position), (_HAS_BIT, 0, 1, flags), _errno(errno.EROFS)]
             steps += [(_EQUALS, 0, 4, number), *block, _return(_RET_ALLOW)]
     return steps
+
+
+def _weighed_of_parent(own: Own) -> dict[str, list[Step]]:
+    """Calls that a process that forks workers does not need either, whatever its children do."""
+    everybody = ("clone3", "ioctl", "fcntl", "sched_setaffinity", "memfd_create")
+    blocks = _weighed(own)
+    no_namespace = [_argument(0), (_HAS_BIT, 0, 1, _CLONE_NEW), _errno(errno.EPERM)]
+    return {
+        "clone": [*no_namespace, _return(_RET_ALLOW)],
+        **{name: blocks[name] for name in everybody},
+    }
 
 
 def _weighed(own: Own) -> dict[str, list[Step]]:

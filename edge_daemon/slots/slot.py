@@ -47,6 +47,7 @@ class LoadOrder:
     device: str = "cpu"
     half: bool = False
     swap_id: str = ""
+    urgent: bool = False  # frames wait for it: it is loaded with the priority of live frames
 
     @classmethod
     def of(cls, verified: Verified, device: str, swap_id: str = "") -> LoadOrder:

@@ -1,8 +1,9 @@
 """Pre-warmed workers that stand by, so that no load waits for torch to be imported.
 
-A new spare is warmed when the slots have been quiet for a while (its imports would compete with a
-load or a gate for the processors), at low priority, and ever more rarely while workers die at
-their start.
+A worker that is forked costs next to nothing, so a new spare is made at once. One that is spawned
+is warmed when the slots have been quiet for a while (its imports would compete with a load or a
+gate for the processors). Both at low priority, and ever more rarely while workers die at their
+start.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import structlog
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.forking import ForkServer
 from edge_daemon.slots.scratch import Scratch
+from edge_daemon.slots.starter import Start, Starter
 
 _log = structlog.get_logger()
 
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
+_LOOK_S = 1.0
 _ANSWER_S = 5.0
 """It answers in idle time only: on a busy box that may take a while."""
 
@@ -31,22 +35,24 @@ class SparePool:
     """Keeps `standing` warm workers, and starts one on demand when none stands by.
 
     Args:
-        spec: how to start a worker.
+        spec: what kind of worker.
+        start: how it begins.
         standing: how many to keep (spare hot or warm: 1, off: 0).
-        settle_s: seconds without a load or a gate before a new spare is warmed.
+        settle_s: seconds without a load or a gate before a new spare is spawned.
         start_timeout_s: limit for a worker to become ready.
     """
 
     def __init__(
         self,
         spec: WorkerSpec,
+        start: Start = Start.SPAWN,
         *,
         standing: int = 1,
         settle_s: float = 3.0,
         start_timeout_s: float = 60.0,
     ) -> None:
         self._scratch = Scratch(spec.scratch)
-        self._spec = replace(spec, scratch=self._scratch.path)
+        self._starter = Starter(replace(spec, scratch=self._scratch.path), start)
         self._standing = standing
         self._settle_s = settle_s
         self._start_timeout_s = start_timeout_s
@@ -68,6 +74,16 @@ class SparePool:
         with self._changed:
             return len(self._ready)
 
+    @property
+    def scratch(self) -> str:
+        """The folder that holds its workers' own."""
+        return self._scratch.path
+
+    @property
+    def fork_server(self) -> ForkServer | None:
+        """What its workers are forked from; None where they are spawned."""
+        return self._starter.server
+
     def take(self) -> WorkerProcess:
         """A worker that stands by, else the one that is warming, else a new one.
 
@@ -83,7 +99,7 @@ class SparePool:
             if self._warming is not None:
                 worker, self._warming = self._warming, None
                 return worker
-        return WorkerProcess.start(self._spec)
+        return self._starter.new()
 
     def _next_ready(self) -> WorkerProcess | None:
         with self._changed:
@@ -113,6 +129,7 @@ class SparePool:
                 self._warming.kill()
             left, self._ready = self._ready, []
             self._changed.notify_all()
+        self._starter.close()
         if self._refiller is not None:
             self._refiller.join(10.0)
         for worker in left:
@@ -128,7 +145,7 @@ class SparePool:
     def _warm_one(self) -> None:
         worker: WorkerProcess | None = None
         try:
-            worker = WorkerProcess.start(self._spec)
+            worker = self._starter.new()
             self._note_warming(worker)
             worker.await_ready(self._start_timeout_s)
         except SlotLost as error:
@@ -140,14 +157,22 @@ class SparePool:
         """Wait until a spare is missing and the slots are quiet; False at the end."""
         with self._changed:
             while not self._closed:
-                wait_s: float | None = None
-                if len(self._ready) < self._standing and not self._busy:
-                    pause_s = max(self._settle_s, self._retry_s)
-                    wait_s = self._quiet_since + pause_s - time.monotonic()
+                self._pass_over_dead()
+                wait_s = _LOOK_S
+                quick = self._starter.is_quick
+                if len(self._ready) < self._standing and (quick or not self._busy):
+                    pause_s = max(0.0 if quick else self._settle_s, self._retry_s)
+                    wait_s = min(_LOOK_S, self._quiet_since + pause_s - time.monotonic())
                     if wait_s <= 0:
                         return True
                 self._changed.wait(wait_s)
             return False
+
+    def _pass_over_dead(self) -> None:
+        for dead in [spare for spare in self._ready if not spare.is_alive]:
+            self._ready.remove(dead)
+            dead.end()
+            _log.warning("spare_lost", worker=dead.pid)
 
     def _note_warming(self, worker: WorkerProcess) -> None:
         with self._changed:

@@ -24,6 +24,7 @@ from edge_daemon.cli.checks.service import judge_unit
 from edge_daemon.cli.main import app
 from edge_daemon.config import TlsSettings, load
 from edge_daemon.models.trust import generate_keypair
+from edge_daemon.slots.starter import Start
 from tests.sim.device import Device, sim_bundle
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
@@ -475,9 +476,11 @@ def test_a_section_that_fails_does_not_hide_the_others(
 @pytest.mark.model
 def test_a_worker_is_started_as_the_daemon_starts_it() -> None:
     """In its cage, on the device that the settings name: torch alone may be well without it."""
-    fine = machine.ask_worker("cpu")
-    assert fine.level is Level.OK, fine
-    missing = machine.ask_worker("cuda:63")
+    for start, said in ((Start.SPAWN, "spawned"), (Start.AUTO, "forked from")):
+        (fine,) = machine.ask_worker("cpu", start)
+        assert fine.level is Level.OK, fine
+        assert said in fine.message
+    (missing,) = machine.ask_worker("cuda:63", Start.SPAWN)
     assert missing.level is Level.ERROR
     assert "cuda:63" in missing.message
     assert missing.remedy

@@ -1,4 +1,4 @@
-"""What every slot promises, run on the simulator, the worker process and the thread alike."""
+"""What every slot promises: the simulator, a spawned and a forked worker, and a thread alike."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder, Slot
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from edge_daemon.slots.thread import ThreadSlot
 from tests.sim.bundles import png_header
 from tests.sim.engine import Behaviour, Sighting, let_go, write_weights
@@ -84,12 +85,14 @@ def _simulated(order: Callable[[Behaviour], LoadOrder]) -> tuple[Slot, Callable[
 
 
 @pytest.fixture(scope="module")
-def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SparePool]]:
     readable = (str(tmp_path_factory.getbasetemp()),)
     spec = WorkerSpec(SIM_ENGINE, {"memory_bytes": 32 << 20}, readable=readable)
-    pool = SparePool(spec, settle_s=0.0)
-    yield pool
-    pool.close()
+    starts = (Start.SPAWN, Start.FORK)
+    made = {start.value: SparePool(spec, start, settle_s=0.0) for start in starts}
+    yield made
+    for pool in made.values():
+        pool.close()
 
 
 @pytest.fixture
@@ -101,9 +104,12 @@ def frames() -> Iterator[FrameMemory]:
     memory.close()
 
 
-@pytest.fixture(params=["sim", "process", "thread"])
+@pytest.fixture(params=["sim", "spawn", "fork", "thread"])
 def bench(
-    request: pytest.FixtureRequest, tmp_path: Path, spares: SparePool, frames: FrameMemory
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    pools: dict[str, SparePool],
+    frames: FrameMemory,
 ) -> Iterator[Bench]:
     def order(behaviour: Behaviour) -> LoadOrder:
         return _order(tmp_path, behaviour)
@@ -111,8 +117,8 @@ def bench(
     slot: Slot
     if request.param == "sim":
         slot, order = _simulated(order)
-    elif request.param == "process":
-        slot = ProcessSlot("A", spares)
+    elif request.param in pools:
+        slot = ProcessSlot("A", pools[request.param])
     else:
         slot = ThreadSlot("A", SIM_ENGINE, {"memory_bytes": 32 << 20})
     yield Bench(slot, order, frames)

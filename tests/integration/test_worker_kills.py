@@ -16,6 +16,7 @@ from edge_daemon.slots.twin import TwinSlot
 from tests.sim.device import wait_until
 from tests.sim.line import Mill
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.proctree import fork_servers
 
 pytestmark = pytest.mark.broker
 
@@ -93,6 +94,24 @@ def test_without_a_twin_the_frames_wait(tmp_path: Path, broker: Mosquitto) -> No
             mill.ear.until(lambda n=count: events(mill, "restored") == n)
             until_frames(mill, 5)
         check_and_print(mill, 2)
+
+
+def test_the_fork_server_may_die_at_any_time(tmp_path: Path, broker: Mosquitto) -> None:
+    """Alone, nobody at the line sees it; together with the judging worker, the frames wait for the
+    next server, and none is lost."""
+    camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 2048}
+    slots = {"count": 2, "spare": "off"}
+    with Mill(tmp_path, broker, camera=camera, slots=slots, workers={"start": "fork"}) as mill:
+        daemon = mill.start()
+        for count in range(2):
+            (server,) = fork_servers(os.getpid())
+            os.kill(server, signal.SIGKILL)
+            if count:
+                kill(judging(daemon))
+                mill.ear.until(lambda: events(mill, "restored") == 1)
+            until_frames(mill, 20)
+            wait_until(lambda old=server: fork_servers(os.getpid()) not in ([old], []), "a server")
+        check_and_print(mill, 3)
 
 
 def test_what_finds_no_room_while_nobody_judges_is_counted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -57,6 +58,34 @@ def test_a_checkpoint_says_its_classes_and_task(engine: UltralyticsEngine, weigh
     """Classes and task come from the weights, whatever the order says."""
     facts = engine.load(Order(weights / "tiny.pt", task="segment"))
     assert (facts.classes, facts.task) == (CLASSES, "detect")
+
+
+PREPARED = """
+import os, torch
+from edge_daemon.models.engine import UltralyticsEngine
+engine = UltralyticsEngine(threads=2)
+engine.prepare()
+print("parent", len(os.listdir("/proc/self/task")), torch.get_num_threads(), flush=True)
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        engine.warm()
+        print("child", torch.get_num_threads(), torch.rand(1).item(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_what_is_prepared_before_a_fork_has_one_thread() -> None:
+    """Each child then has the threads that were asked for, and numbers of its own."""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {**os.environ, **one, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
+    command = [sys.executable, "-c", PREPARED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    parent, *children = [line.split() for line in done.stdout.splitlines() if line[0] in "pc"]
+    assert parent == ["parent", "1", "1"]
+    assert [child[:2] for child in children] == [["child", "2"]] * 2
+    assert children[0][2] != children[1][2]
 
 
 @pytest.mark.parametrize("ending", [".pt", ".torchscript", ".onnx", "_openvino_model"])

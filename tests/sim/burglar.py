@@ -26,6 +26,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.attempts import Finding, Loot, attempts, outcome
 
 _ENGINE = "tests.sim.burglar:Burglar"
@@ -39,16 +40,17 @@ input()
 """
 
 
-def probe(landlock: int | None = None) -> tuple[Finding, ...]:
+def probe(landlock: int | None = None, start: Start = Start.AUTO) -> tuple[Finding, ...]:
     """Send the burglar into a worker like any other; raises SlotLost where none can be started.
 
-    `landlock` is the newest ABI to use, to see what is denied on an older kernel.
+    `landlock` is the newest ABI to use, to see what is denied on an older kernel; `start` says how
+    the worker begins.
     """
     with bait() as loot, tempfile.TemporaryDirectory(prefix="edge-daemon-probe-") as home:
         weights = Path(home) / "loot.json"
         weights.write_text(json.dumps(asdict(loot)), encoding="utf-8")
         spec = WorkerSpec(_ENGINE, readable=(home,), memory_bytes=_MEMORY_BYTES, landlock=landlock)
-        pool = SparePool(spec, standing=0)
+        pool = SparePool(spec, start, standing=0)
         slot = ProcessSlot("probe", pool)
         try:
             order = LoadOrder(

@@ -17,7 +17,9 @@ _STEP_BYTES = 16 << 20
 _STEPS = 256  # 4 GiB: it ends even where nothing bounds it
 
 
-class _Plain:
+class PlainEngine:
+    """Loads anything, and finds nothing."""
+
     def warm(self) -> None:
         pass
 
@@ -31,7 +33,7 @@ class _Plain:
         return 0
 
 
-class HogEngine(_Plain):
+class HogEngine(PlainEngine):
     """Takes ever more memory at load: as `bytes`, as `arrays`, or as `native` code that never
     looks whether it got any. None of it is touched where it need not be."""
 
@@ -52,7 +54,7 @@ class HogEngine(_Plain):
         return super().load(order)
 
 
-class ThreadedEngine(_Plain):
+class ThreadedEngine(PlainEngine):
     """Starts threads as it warms up, which stay."""
 
     def __init__(self, threads: int) -> None:
@@ -63,7 +65,7 @@ class ThreadedEngine(_Plain):
             threading.Thread(target=threading.Event().wait, daemon=True).start()
 
 
-class FillEngine(_Plain):
+class FillEngine(PlainEngine):
     """Fills its scratch folder at its first inference, which never ends: with `bytes`, with
     `files`, with folders ever `deeper`, or with one that may not be `listed`."""
 
@@ -101,7 +103,7 @@ def take_files() -> None:
             open(f"{number}", "wb").close()
 
 
-class ScratchEngine(_Plain):
+class ScratchEngine(PlainEngine):
     """Leaves a note in its scratch folder, and names the folder as its class."""
 
     def load(self, order: ModelOrder) -> ModelFacts:

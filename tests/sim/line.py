@@ -32,6 +32,7 @@ MARKS = {"bottle@1.0.0": 0.51, "bottle@2.0.0": 0.52, "can@1.0.0": 0.53, "bottle@
 """The store's bundles, and the confidence of what each finds."""
 MORTAL, MORTAL_MARK = "bottle@4.0.0", 0.55
 """One that dies after so many inferences; `make_mortal` puts it into the store."""
+MARKED_ENGINE = "tests.sim.marked_engine:MarkedEngine"
 OUTCOMES = {"succeeded", "rejected", "failed", "superseded", "expired", "interrupted"}
 GENEROUS_S = 60.0
 
@@ -158,10 +159,10 @@ class Mill:
         self.stop()
         self.ear.close()
 
-    def start(self, model: str = "bottle@1.0.0") -> Daemon:
+    def start(self, model: str = "bottle@1.0.0", engine: str = MARKED_ENGINE) -> Daemon:
         """Start, and return once this model's verdicts come in."""
         heard = len(self.ear.results)
-        self.daemon = Daemon(self.settings, engine="tests.sim.marked_engine:MarkedEngine")
+        self.daemon = Daemon(self.settings, engine=engine)
         self.daemon.start()
         self.ear.until(lambda: any(r["model"] == model for r in self.ear.results[heard:]))
         return self.daemon

@@ -46,13 +46,22 @@ def look(pid: int) -> Hold:
 
 def workers(pid: int) -> list[int]:
     """The worker processes below `pid`."""
+    return _running(pid, b"edge_daemon.slots.worker")
+
+
+def fork_servers(pid: int) -> list[int]:
+    """The processes below `pid` that workers are forked from."""
+    return _running(pid, b"edge_daemon.slots.forkserver")
+
+
+def _running(pid: int, module: bytes) -> list[int]:
     found = []
     for each in descendants(pid)[1:]:
         try:
             command = Path(f"/proc/{each}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"edge_daemon.slots.worker" in command:
+        if module in command:
             found.append(each)
     return found
 

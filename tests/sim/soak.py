@@ -43,7 +43,7 @@ from tests.sim.mjpeg import MjpegCamera
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.networks import Stranger
 from tests.sim.nursery import Life, Nursery
-from tests.sim.proctree import Hold, look, slopes, workers
+from tests.sim.proctree import Hold, fork_servers, look, slopes, workers
 
 GENEROUS_S = 90.0
 BAD = "bottle@3.0.0"
@@ -193,6 +193,8 @@ class Soak:
         found: dict[str, Callable[[], None]] = {
             "worker killed": lambda: self._signal(signal.SIGKILL),
             "worker stopped": lambda: self._signal(signal.SIGSTOP),
+            "fork server killed": lambda: self._signal(signal.SIGKILL, fork_servers),
+            "fork server stopped": lambda: self._signal(signal.SIGSTOP, fork_servers),
             "broker restarted": self._restart_broker,
             "camera unplugged": self._unplug,
             "bad bundle": lambda: self._ask("swap", model=BAD),
@@ -205,8 +207,8 @@ class Soak:
             found["disk full"] = self._fill_disk
         return found
 
-    def _signal(self, number: signal.Signals) -> None:
-        if found := workers(self._life.pid):
+    def _signal(self, number: signal.Signals, those: Callable[[int], list[int]] = workers) -> None:
+        if found := those(self._life.pid):
             with suppress(ProcessLookupError):
                 os.kill(self._random.choice(found), number)
 

@@ -26,6 +26,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.burglar import bait, probe
 
 GENEROUS_S = 60.0
@@ -41,16 +42,17 @@ NO_LANDLOCK = {"list_folder", "read_file", "read_shadow"}
 
 
 @whole
+@pytest.mark.parametrize("start", [Start.SPAWN, Start.FORK])
 @pytest.mark.parametrize(
     ("landlock", "open_doors"), [(0, NO_LANDLOCK), (1, {}), (2, {}), (4, {}), (None, {})]
 )
 def test_everything_forbidden_is_denied_in_a_real_worker(
-    landlock: int | None, open_doors: set[str]
+    landlock: int | None, open_doors: set[str], start: Start
 ) -> None:
     """No network, no files but its own, no programs, no other process, no more memory: every
     attempt is denied on kernels old and new, to the loading thread and to one that is older than
     the closed cage."""
-    findings = probe(landlock)
+    findings = probe(landlock, start)
     assert len(findings) > 65
     assert {finding.name for finding in findings if not finding.denied} <= set(open_doors)
 
@@ -140,13 +142,15 @@ def order(tmp_path: Path) -> LoadOrder:
     return LoadOrder(ref, "00", tmp_path, weights, "detect", ("bottle",), 320, 0.25)
 
 
-@pytest.fixture
-def make_slot(tmp_path: Path) -> Iterator[Callable[..., ProcessSlot]]:
+@pytest.fixture(params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def make_slot(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., ProcessSlot]]:
     pools: list[SparePool] = []
 
     def made(engine: str, **options: object) -> ProcessSlot:
         spec = WorkerSpec(engine, options, readable=(str(tmp_path),), memory_bytes=256 << 20)
-        pools.append(SparePool(spec, standing=0))
+        pools.append(SparePool(spec, request.param, standing=0))
         return ProcessSlot("A", pools[-1])
 
     yield made
@@ -250,14 +254,19 @@ def test_code_roots_leave_private_folders_out(tmp_path: Path) -> None:
 def test_a_cage_travels_as_json() -> None:
     """What the daemon says of the cage is what the worker builds."""
     cage = Cage("/s", ("/a", "/b"), ("/c",), gpu=True, memory_bytes=5)
-    for each in (cage, replace(cage, landlock=0)):
+    for each in (cage, replace(cage, landlock=0, forks=True)):
         assert Cage.from_json(each.to_json()) == each
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize(
     "own",
-    [seccomp.Own(7), seccomp.Own(7, -5, gpu=True, writes=False), seccomp.Own(7, removes=True)],
+    [
+        seccomp.Own(7),
+        seccomp.Own(7, -5, gpu=True, writes=False),
+        seccomp.Own(7, removes=True),
+        seccomp.Own(7, forks=True),
+    ],
 )
 def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.Own) -> None:
     """Every jump lands inside the program, and the last step is a return, as kernels ask."""
@@ -318,6 +327,26 @@ def test_calls_are_judged_as_meant(
     """The filter, run step by step as a kernel does, on calls of both architectures."""
     program = seccomp.program(seccomp.Own(7), "x86_64" if machine == "i386" else machine)
     assert _judge(program, machine, number, arguments) == verdict
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments", "verdict"),
+    [
+        (56, (0x1200011,), "allowed"),  # clone as fork does
+        (56, (0x10000011,), "EPERM"),  # clone: a user namespace
+        (59, (), "EPERM"),  # execve
+        (41, (2, 1), "EPERM"),  # socket
+        (46, (3,), "EPERM"),  # sendmsg
+        (157, (1,), "allowed"),  # prctl: a worker's death signal
+        (101, (), "EPERM"),  # ptrace
+    ],
+)
+def test_the_parent_of_workers_may_fork_and_little_else(
+    number: int, arguments: tuple[int, ...], verdict: str
+) -> None:
+    """What a worker does on its way into its own cage stays open; programs and networks do not."""
+    program = seccomp.program(seccomp.Own(7, forks=True), "x86_64")
+    assert _judge(program, "x86_64", number, arguments) == verdict
 
 
 def _judge(steps: list[seccomp.Step], machine: str, number: int, arguments: tuple[int, ...]) -> str:

@@ -10,17 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.slots.cage import facilities
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 
 SPEC = WorkerSpec("tests.sim.engine:SimEngine")
 NAMELESS = 12345
+WHOLE = all(facility.available for facility in facilities()[:4])
 START = """
 import sys
-from edge_daemon.slots.child import WorkerProcess, WorkerSpec
-worker = WorkerProcess.start(WorkerSpec("tests.sim.engine:SimEngine"))
+from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
+pool = SparePool(WorkerSpec("tests.sim.engine:SimEngine"), Start(sys.argv[1]), standing=0)
+worker = pool.take()
 worker.await_ready(30.0)
 worker.end()
 worker.await_end()
+pool.close()
 sys.stdout.write("\\nready\\n")  # behind all lines of the log, which other threads write
 """
 
@@ -52,13 +58,18 @@ def test_nothing_of_the_daemons_environment_is_told_by_chance(
 @pytest.mark.skipif(
     os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root may become nobody"
 )
-def test_a_user_without_a_name_and_a_home_starts_a_worker() -> None:
-    """As containers run: a number for a user, and an empty environment."""
+@pytest.mark.parametrize("start", ["spawn", "fork"])
+def test_a_user_without_a_name_and_a_home_starts_a_worker(start: str) -> None:
+    """As containers run: a number for a user, and an empty environment; the cage is as whole."""
     readable = "+dac_read_search"  # the checkout of these tests may lie in somebody's home
     command = ["setpriv", f"--reuid={NAMELESS}", f"--regid={NAMELESS}", "--clear-groups"]
     command += [f"--inh-caps={readable}", f"--ambient-caps={readable}", "env", "-i"]
     command += ["PATH=/usr/bin:/bin", f"PYTHONPATH={os.pathsep.join(p or '.' for p in sys.path)}"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", START], capture_output=True, text=True, check=False
+        [*command, sys.executable, "-c", START, start],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "ready" in done.stdout.splitlines(), done.stderr
+    assert ("incomplete" in done.stdout) is not WHOLE, done.stdout

@@ -24,6 +24,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.device import wait_until
 from tests.sim.gpu_weights import add_elsewhere
 from tests.sim.weights import CLASSES, made_elsewhere
@@ -63,9 +64,9 @@ def gpu() -> Iterator[Gpu]:
     gpu.close()
 
 
-@pytest.fixture(scope="module")
-def spares(weights: Path) -> Iterator[SparePool]:
-    pool = SparePool(spec(weights), settle_s=0.0, start_timeout_s=GENEROUS_S)
+@pytest.fixture(scope="module", params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def spares(request: pytest.FixtureRequest, weights: Path) -> Iterator[SparePool]:
+    pool = SparePool(spec(weights), request.param, settle_s=0.0, start_timeout_s=GENEROUS_S)
     yield pool
     pool.close()
 
@@ -77,10 +78,10 @@ def slot(spares: SparePool) -> Iterator[ProcessSlot]:
     made.close()
 
 
-@pytest.fixture
-def lone(weights: Path) -> Iterator[ProcessSlot]:
+@pytest.fixture(params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def lone(request: pytest.FixtureRequest, weights: Path) -> Iterator[ProcessSlot]:
     """A slot beside which no spare takes memory of the device."""
-    pool = SparePool(spec(weights), standing=0, start_timeout_s=GENEROUS_S)
+    pool = SparePool(spec(weights), request.param, standing=0, start_timeout_s=GENEROUS_S)
     made = ProcessSlot("A", pool)
     yield made
     made.close()
@@ -235,3 +236,22 @@ def test_a_killed_worker_is_replaced(
     wait_until(lambda: used(gpu) < with_it, "the memory of the dead worker")
     lone.load(order(weights / "tiny.pt"), GENEROUS_S)
     assert lone.infer(frame, GENEROUS_S).detections
+
+
+def test_what_workers_are_forked_from_makes_no_context(
+    weights: Path, frame: FrameAddress, gpu: Gpu
+) -> None:
+    """The parent leaves the device alone, or no child could use it; each child has its own."""
+    before = used(gpu)
+    pool = SparePool(spec(weights), Start.FORK, standing=0, start_timeout_s=GENEROUS_S)
+    slot = ProcessSlot("A", pool)
+    slot.load(order(weights / "tiny.pt"), GENEROUS_S)
+    assert slot.infer(frame, GENEROUS_S).detections
+    with_it = used(gpu)
+    slot.free()
+    wait_until(lambda: used(gpu) < with_it, "the memory of the worker that ended")
+    assert pool.fork_server is not None
+    assert pool.fork_server.is_ready
+    assert used(gpu) - before <= NOISE_BYTES
+    slot.close()
+    pool.close()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.engine import Behaviour, write_weights
 
 GENEROUS_S = 30.0
@@ -30,11 +32,13 @@ GENEROUS_S = 30.0
 reading_maps = pytest.mark.skipif(os.getuid() != 0, reason="only root may look into a worker")
 
 
-@pytest.fixture(scope="module")
-def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
+@pytest.fixture(scope="module", params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def spares(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SparePool]:
     readable = (str(tmp_path_factory.getbasetemp()),)
     spec = WorkerSpec("tests.sim.engine:SimEngine", readable=readable)
-    pool = SparePool(spec, settle_s=0.0)
+    pool = SparePool(spec, request.param, settle_s=0.0)
     yield pool
     pool.close()
 
@@ -110,6 +114,16 @@ def test_a_worker_that_dies_or_breaks_its_protocol_is_lost_with_the_cause(
     assert len(slot.infer(frame, GENEROUS_S).detections) == 1
 
 
+@pytest.mark.parametrize(("urgent", "yields"), [(False, True), (True, False)])
+def test_a_load_that_frames_wait_for_gives_way_to_nobody(
+    slot: ProcessSlot, order: Order, urgent: bool, yields: bool
+) -> None:
+    """The next model is loaded in the background; the one that judges is loaded again at once."""
+    slot.load(replace(order(Behaviour.GOOD), urgent=urgent), GENEROUS_S)
+    assert slot.pid is not None
+    assert (os.sched_getscheduler(slot.pid) != os.SCHED_OTHER) is yields
+
+
 def test_a_worker_that_dies_while_loading_is_lost(slot: ProcessSlot, order: Order) -> None:
     """Weights that crash the loader cost their worker and nothing else."""
     with pytest.raises(SlotLost, match="SIGKILL"):
@@ -155,7 +169,8 @@ def test_a_worker_outlives_the_thread_that_loaded_it(
     assert len(slot.infer(frame, GENEROUS_S).detections) == 1
 
 
-def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["SPAWN", "FORK"])
+def test_workers_die_with_the_daemon(tmp_path: Path, start: str) -> None:
     """A daemon that is killed leaves no worker behind, even one that hangs in native code."""
     weights = write_weights(tmp_path, Behaviour.GOOD)
     program = f"""
@@ -165,9 +180,10 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 folder = pathlib.Path({str(tmp_path)!r})
 spec = WorkerSpec("tests.sim.engine:SimEngine", readable=(str(folder),))
-slot = ProcessSlot("A", SparePool(spec, standing=0))
+slot = ProcessSlot("A", SparePool(spec, Start.{start}, standing=0))
 weights = pathlib.Path({str(weights)!r})
 slot.load(LoadOrder(BundleRef("b", "1"), "00", folder, weights, "detect", ("b",), 320, 0.2), 30)
 print("<<the worker is " + str(slot.pid) + ">>", flush=True)

@@ -18,11 +18,12 @@ from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 from tests.sim.weights import CLASSES, made_elsewhere
 
 pytestmark = pytest.mark.model
 
-GENEROUS_S = 100.0  # torch is imported anew in each worker
+GENEROUS_S = 100.0  # torch is imported anew in each worker that is spawned
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_elsewhere(tmp_path_factory.mktemp("weights"), "onnx", "openvino")
 
 
-@pytest.fixture(scope="module")
-def spares(weights: Path) -> Iterator[SparePool]:
-    spec = WorkerSpec(ENGINE, {"threads": 1}, readable=(str(weights.parent),))
-    pool = SparePool(spec, settle_s=0.0, start_timeout_s=GENEROUS_S)
+@pytest.fixture(scope="module", params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+def spares(request: pytest.FixtureRequest, weights: Path) -> Iterator[SparePool]:
+    spec = WorkerSpec(ENGINE, {"threads": 2}, readable=(str(weights.parent),))
+    pool = SparePool(spec, request.param, settle_s=0.0, start_timeout_s=GENEROUS_S)
     yield pool
     pool.close()
 

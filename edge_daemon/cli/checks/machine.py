@@ -22,8 +22,10 @@ from edge_daemon.host import interpreter
 from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.host.gpu import open_gpu
 from edge_daemon.slots.cage import facilities
-from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE
+from edge_daemon.slots.spare import SparePool
+from edge_daemon.slots.starter import Start
 
 PROBE_S = 120.0
 OLDEST_UTC = 1_767_225_600.0
@@ -299,7 +301,7 @@ def _workers(settings: Settings) -> Iterator[Finding]:
             "Set slots.isolation: process where memory allows.",
         )
         return
-    yield ask_worker(settings.slots.device)
+    yield from ask_worker(settings.slots.device, Start(settings.workers.start))
     lacking = [each for each in facilities() if not each.available]
     if not lacking:
         yield ok("isolation", "Landlock and seccomp keep a model's code in its worker.")
@@ -311,17 +313,46 @@ def _workers(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def ask_worker(device: str) -> Finding:
-    """Does the device work inside the cage? A driver may want what the cage keeps from it."""
-    began = time.monotonic()
+def ask_worker(device: str, start: Start) -> Iterator[Finding]:
+    """Does the device work inside the cage, and how do workers begin here?
+
+    A driver may want what the cage keeps from a worker.
+    """
+    pool = SparePool(WorkerSpec(ENGINE, {"device": device}), start, standing=0)
     try:
-        worker = WorkerProcess.start(WorkerSpec(ENGINE, {"device": device}))
-        try:
-            worker.await_ready(PROBE_S)
-        finally:
-            worker.end()
-            worker.await_end()
+        began = time.monotonic()
+        first_s = _one_worker(pool)
+        server = pool.fork_server
+        if server is None or not server.is_ready:
+            yield ok("worker", f"A worker was ready on {device} in {first_s:.1f} s, spawned.")
+        else:
+            warm_s = time.monotonic() - began
+            ready_ms = _one_worker(pool) * 1e3
+            yield ok(
+                "worker",
+                f"A worker was ready on {device} in {ready_ms:.0f} ms, forked from a process that "
+                f"was warm after {warm_s:.1f} s.",
+            )
+        if start is Start.AUTO and server is not None and server.trouble:
+            yield warning(
+                "workers",
+                f"Workers cannot be forked here: {server.trouble}.",
+                "They are spawned, which takes seconds and memory; workers.start: spawn says so.",
+            )
     except EdgeDaemonError as fault:
         remedy = "If torch is well above, set slots.isolation: thread, and report this."
-        return error("worker", f"A worker cannot use {device}: {fault.message}", remedy)
-    return ok("worker", f"A worker was ready on {device} in {time.monotonic() - began:.1f} s.")
+        yield error("worker", f"A worker cannot use {device}: {fault.message}", remedy)
+    finally:
+        pool.close()
+
+
+def _one_worker(pool: SparePool) -> float:
+    """Seconds until a new one was ready; it is ended again."""
+    began = time.monotonic()
+    worker = pool.take()
+    try:
+        worker.await_ready(PROBE_S)
+        return time.monotonic() - began
+    finally:
+        worker.end()
+        worker.await_end()
