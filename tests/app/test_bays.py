@@ -29,7 +29,7 @@ GENEROUS_S = 60.0
     [
         ({"isolation": "thread", "spare": "off", "count": 1}, "A", ThreadSlot),
         ({"isolation": "process", "spare": "off", "count": 3}, "ABC", ProcessSlot),
-        ({"isolation": "process", "spare": "hot"}, "AB", TwinSlot),
+        ({"isolation": "process", "spare": "hot", "count": 2}, "AB", TwinSlot),
     ],
 )
 def test_slots_are_as_the_settings_want_them(
