@@ -19,28 +19,22 @@ from edge_daemon.app.recall import recall
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
-from edge_daemon.control import api, payloads
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Bench, Loader
-from edge_daemon.control.local_socket import LocalSocket
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.messages import Handlers, Incoming
-from edge_daemon.control.mqtt import Session
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
-from edge_daemon.control.orders import OrderReader, compile_source
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rows import Rows
-from edge_daemon.control.topics import Topics
 from edge_daemon.control.triggers import VERB as TRIGGER
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core.event_names import EventName
@@ -49,6 +43,12 @@ from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.messaging import api, payloads
+from edge_daemon.messaging.local_socket import LocalSocket
+from edge_daemon.messaging.messages import Handlers, Incoming
+from edge_daemon.messaging.mqtt import Session
+from edge_daemon.messaging.orders import OrderReader, compile_source
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch

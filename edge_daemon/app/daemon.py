@@ -36,16 +36,16 @@ from edge_daemon.app.window import Window
 from edge_daemon.app.wishes import Wishes
 from edge_daemon.app.witness import Witness
 from edge_daemon.config import Settings
-from edge_daemon.control.connection import SessionSpec
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.mqtt import Session
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import logs
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.systemd import Notifier
+from edge_daemon.messaging.connection import SessionSpec
+from edge_daemon.messaging.mqtt import Session
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.slots.process import ENGINE
 
 _log = structlog.get_logger(__name__)

@@ -14,14 +14,14 @@ from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.signs import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
-from edge_daemon.control import payloads
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, State
 from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.payloads import iso_utc
 from edge_daemon.web.state import (
     BrokerLine,
     CameraLine,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edge_daemon.app.foundation import Foundation
-from edge_daemon.control import part_payloads
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import State
 from edge_daemon.host.journal import Entry, OutboxRow
+from edge_daemon.messaging import part_payloads
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.parts.line import PartLine
 
 

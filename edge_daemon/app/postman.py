@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from edge_daemon.control.messages import Delivery
-from edge_daemon.control.mqtt import Session
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import SnapshotTaken
 from edge_daemon.core.values import Refusal, Request
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.frames.images import Pictures, reduced
+from edge_daemon.messaging.messages import Delivery
+from edge_daemon.messaging.mqtt import Session
+from edge_daemon.messaging.topics import Topics
 
 TRIES = 4
 """A broker that announces no limit shows it by hanging up: twice, then smaller pictures follow."""

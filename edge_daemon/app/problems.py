@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 from edge_daemon.app.kept_pictures import MISSED_AGAIN_S
 from edge_daemon.app.status import Status
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.errors import Code
 from edge_daemon.host.certificates import expiry_problems
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.host.health import BROKER_AWAY
+from edge_daemon.messaging.payloads import iso_utc
 
 Rule = Callable[[Status], Iterator[str]]
 

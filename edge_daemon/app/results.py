@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge_daemon.control import payloads
-from edge_daemon.control.messages import Carrier
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.messages import Carrier
+from edge_daemon.messaging.topics import Topics
 
 
 class Results:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge_daemon.control.payloads import ModelState
 from edge_daemon.core.state import State
 from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import Instant, Judged, Latency
@@ -16,6 +15,7 @@ from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.gpu import GpuMemory
 from edge_daemon.host.health import Health, Signs, healthy, ready
+from edge_daemon.messaging.payloads import ModelState
 
 
 @dataclass(frozen=True)

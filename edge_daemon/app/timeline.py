@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.values import Status
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
+from edge_daemon.messaging.payloads import iso_utc
 from edge_daemon.web.state import SwapEntry, SwapLine, raw
 
 SHOWN = 40

@@ -8,10 +8,10 @@ import structlog
 
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
-from edge_daemon.control.answer import TakeAnswer
-from edge_daemon.control.messages import Incoming
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.images import Pictures
+from edge_daemon.messaging.answer import TakeAnswer
+from edge_daemon.messaging.messages import Incoming
 from edge_daemon.web.door import Rules
 from edge_daemon.web.server import Listen, StatusPage
 from edge_daemon.web.sources import Sources

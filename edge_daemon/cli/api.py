@@ -9,7 +9,7 @@ import typer
 
 from edge_daemon.cli.options import read_settings
 from edge_daemon.cli.output import tell_json
-from edge_daemon.control import api
+from edge_daemon.messaging import api
 
 
 def api_document(

@@ -22,9 +22,9 @@ from edge_daemon.cli.station import Station, retained_glance
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, milliseconds
 from edge_daemon.config import Settings
-from edge_daemon.control.client import Client
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BrokerError, ConfigurationError, SenderError
+from edge_daemon.messaging.client import Client
 from edge_daemon.models.store import Store
 
 

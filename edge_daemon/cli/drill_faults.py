@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_daemon.cli.station import Station
-from edge_daemon.control.client import Client
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.messaging.client import Client
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.shared_folder import SharedFolder, move, opened
 from edge_daemon.models.store import Store

@@ -14,8 +14,8 @@ from typing import Any
 from edge_daemon.cli.drill_ledger import SubscriberLedger, Tally
 from edge_daemon.cli.words import milliseconds
 from edge_daemon.config import Settings
-from edge_daemon.control.client import Client
 from edge_daemon.errors import BoxError
+from edge_daemon.messaging.client import Client
 
 SETTLE_S = 5.0
 """How long results and receipts may be on their way after the last swap."""

@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from edge_daemon.cli.station import Station
-from edge_daemon.control import payloads
 from edge_daemon.control.durable import decode_durable, encode_durable
-from edge_daemon.control.inbox import refuse_steering
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import QuarantineChanged
@@ -27,6 +25,8 @@ from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.inbox import refuse_steering
 
 VERIFY_S = 600.0
 """A long trail is read for minutes on a small box that inspects meanwhile."""

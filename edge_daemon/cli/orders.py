@@ -18,13 +18,13 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Glance, Station
 from edge_daemon.config import OrderSource, Settings
-from edge_daemon.control.document import MAX_BYTES
-from edge_daemon.control.orders import Unreadable, compile_source
-from edge_daemon.control.topics import is_match
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BoxError, Code, SenderError
+from edge_daemon.messaging.document import MAX_BYTES
+from edge_daemon.messaging.orders import Unreadable, compile_source
+from edge_daemon.messaging.topics import is_match
 from edge_daemon.models.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Work orders of the MES.")

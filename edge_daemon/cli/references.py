@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.control.inbox import REF_PART
+from edge_daemon.messaging.inbox import REF_PART
 
 _FILES = {
     *(".pt", ".pth", ".onnx", ".engine", ".torchscript", ".safetensors", ".xml", ".bin"),

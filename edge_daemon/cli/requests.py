@@ -21,9 +21,9 @@ from edge_daemon.cli.output import busy, show, tell, tell_json, unbroken
 from edge_daemon.cli.references import Model, model_choice, model_ref
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
-from edge_daemon.control.asks import REQUESTS, needed
-from edge_daemon.control.inbox import parse_iso
 from edge_daemon.core.verbs import Verb, about
+from edge_daemon.messaging.asks import REQUESTS, needed
+from edge_daemon.messaging.inbox import parse_iso
 
 USUAL_S = 300.0
 

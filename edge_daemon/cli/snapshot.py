@@ -15,8 +15,8 @@ from edge_daemon.cli.output import tell
 from edge_daemon.cli.requests import show_answers, user
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
-from edge_daemon.control.client import Client
 from edge_daemon.errors import BoxError, BrokerError
+from edge_daemon.messaging.client import Client
 
 USUAL_S = 20.0
 PICTURE_S = 5.0

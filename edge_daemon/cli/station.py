@@ -21,11 +21,11 @@ import msgspec
 from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
-from edge_daemon.control import payloads
-from edge_daemon.control.client import Client, UnansweredError
-from edge_daemon.control.local_client import LocalSocketError, ask
-from edge_daemon.control.topics import Topics
 from edge_daemon.errors import BoxError, BrokerError, Code, EdgeDaemonError, SenderError
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.client import Client, UnansweredError
+from edge_daemon.messaging.local_client import LocalSocketError, ask
+from edge_daemon.messaging.topics import Topics
 
 RUN = Path("/run/edge-daemon")
 SOCKET = "control.sock"

@@ -10,14 +10,14 @@ from rich.text import Text
 
 from edge_daemon.cli.station import Glance
 from edge_daemon.cli.words import duration, milliseconds, moment
-from edge_daemon.control.payloads import (
+from edge_daemon.core.roles import Role
+from edge_daemon.messaging.payloads import (
     ActiveModel,
     CameraStatus,
     Health,
     ModelState,
     RoleModel,
 )
-from edge_daemon.core.roles import Role
 
 
 def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], ...] = ()) -> Group:

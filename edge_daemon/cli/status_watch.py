@@ -18,10 +18,10 @@ from edge_daemon.cli.output import console
 from edge_daemon.cli.station import PARTS, Glance, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
-from edge_daemon.control.client import Client
-from edge_daemon.control.payloads import Event, ResultMessage
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.errors import BrokerError, EdgeDaemonError
+from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.payloads import Event, ResultMessage
 
 REDRAW_S = 0.25
 POLL_S = 1.0

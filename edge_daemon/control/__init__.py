@@ -1,5 +1,5 @@
 """COMMANDS: what ops and the MES ask, on its way to the slots.
 
-mqtt, local_socket -> inbox, orders (bytes become values) -> driver (steps the planner)
--> loader -> gate_runner -> slots.  Back: recorder (durable answers) -> outbox -> mqtt.
+messaging (bytes become values) -> driver (steps the planner) -> loader -> gate_runner -> slots.
+Back: recorder (a unit of work: one transaction, told after it) -> outbox -> messaging.
 """

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.messaging.messages import Incoming
 from edge_daemon.slots.crossing import Crossed
 
 

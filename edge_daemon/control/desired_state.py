@@ -16,8 +16,6 @@ import msgspec
 import structlog
 
 from edge_daemon.config import Finding, read_desired
-from edge_daemon.control.answer import read_outcome
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core import desired
 from edge_daemon.core.desired import BY, Answer, Ask, Desired, Memory, Situation
 from edge_daemon.core.state import State
@@ -27,6 +25,8 @@ from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import RequestRow
+from edge_daemon.messaging.answer import read_outcome
+from edge_daemon.messaging.messages import Incoming
 
 _log = structlog.get_logger(__name__)
 

@@ -28,7 +28,6 @@ from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.loader import Loader
 from edge_daemon.control.lookout import Lookout
 from edge_daemon.control.mailbox import Mailbox, Orders
-from edge_daemon.control.messages import Incoming
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts, by_whom
@@ -70,6 +69,7 @@ from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.messages import Incoming
 from edge_daemon.slots.crossing import UNPLANNED, Crossed, Crossing, Cutover, Pointer
 from edge_daemon.slots.line import Line
 

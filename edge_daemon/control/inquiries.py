@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-from edge_daemon.control import payloads
-from edge_daemon.control.answer import outcome, refused
 from edge_daemon.control.arrivals import QuarantineOrdered
-from edge_daemon.control.inbox import refuse_steering
-from edge_daemon.control.local_socket import Question
 from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.answer import outcome, refused
+from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.local_socket import Question
 
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000

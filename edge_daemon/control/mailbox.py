@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 
 from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArrived
-from edge_daemon.control.messages import Incoming
+from edge_daemon.messaging.messages import Incoming
 
 TOGETHER = 64
 """Orders that are taken at once, at most: the ones behind them wait for their one commit."""

@@ -8,13 +8,13 @@ import structlog
 
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.control.order_memory import OrderMemory
-from edge_daemon.control.orders import OrderReader, Unreadable, orders_told
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.refusals import Refusals, Told
 from edge_daemon.core.events import OrderReceived
 from edge_daemon.core.values import JobOrder
 from edge_daemon.errors import SenderError
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.orders import OrderReader, Unreadable, orders_told
 
 _log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.control.messages import Incoming
-from edge_daemon.control.orders import OrderReader, orders_told
 from edge_daemon.core.values import JobOrder, OrderState
 from edge_daemon.errors import SenderError
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.orders import OrderReader, orders_told
 from edge_daemon.slots.line import Line
 
 _Running = tuple[int, str | None, str | None]

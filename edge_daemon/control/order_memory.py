@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import TypeVar
 
-from edge_daemon.control.document import text_of
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.values import JobOrder
 from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, ProductRow, Told, TopicRow
+from edge_daemon.messaging.document import text_of
+from edge_daemon.messaging.messages import Incoming
 
 DIGEST_BYTES = 16
 LIVE = 64

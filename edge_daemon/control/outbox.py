@@ -14,9 +14,9 @@ from typing import Protocol
 
 import structlog
 
-from edge_daemon.control.messages import Carrier, Delivery, ReplyTo, Sent
-from edge_daemon.control.mqtt import response_addresses
-from edge_daemon.control.topics import Topics, is_publishable
+from edge_daemon.messaging.messages import Carrier, Delivery, ReplyTo, Sent
+from edge_daemon.messaging.mqtt import response_addresses
+from edge_daemon.messaging.topics import Topics, is_publishable
 
 BATCH = 32
 ACKNOWLEDGE_S = 10.0

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge_daemon.control import payloads
 from edge_daemon.control.loader import Dossier
-from edge_daemon.control.payloads import (
+from edge_daemon.core.recipe import kept_rules
+from edge_daemon.core.shares import Shift, compare
+from edge_daemon.core.state import Kind, Operation, State
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
+from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.payloads import (
     CheckLine,
     FrameCounts,
     LatencyAround,
@@ -18,13 +24,7 @@ from edge_daemon.control.payloads import (
     check_lines,
     iso_utc,
 )
-from edge_daemon.control.terms import CAUSES, AuditHead
-from edge_daemon.core.recipe import kept_rules
-from edge_daemon.core.shares import Shift, compare
-from edge_daemon.core.state import Kind, Operation, State
-from edge_daemon.core.trial import Window
-from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
-from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging.terms import CAUSES, AuditHead
 from edge_daemon.slots.crossing import Crossed
 from edge_daemon.slots.line import Line
 

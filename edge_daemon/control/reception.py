@@ -7,9 +7,6 @@ from dataclasses import replace
 
 import structlog
 
-from edge_daemon.control.answer import accepted, kept, refused
-from edge_daemon.control.inbox import RefusedRequest, has_own_id, read_request
-from edge_daemon.control.messages import Carrier, Incoming, respond
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.core.values import Request, Status
@@ -17,6 +14,9 @@ from edge_daemon.errors import StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_rows import RequestRow
 from edge_daemon.host.metrics import Metrics
+from edge_daemon.messaging.answer import accepted, kept, refused
+from edge_daemon.messaging.inbox import RefusedRequest, has_own_id, read_request
+from edge_daemon.messaging.messages import Carrier, Incoming, respond
 
 _log = structlog.get_logger(__name__)
 

@@ -12,11 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 import structlog
 
-from edge_daemon.control import payloads
-from edge_daemon.control.answer import FINAL, TakeAnswer, accepted, outcome, progress
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.messages import Carrier, Incoming, ReplyTo, WaysBack, respond
-from edge_daemon.control.payloads import Receipt
 from edge_daemon.control.receipts import Receipts, encoded
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.rows import Rows, request_facts
@@ -30,6 +26,10 @@ from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import OutcomeRow, ReceiptRow
 from edge_daemon.host.metrics import Metrics
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.answer import FINAL, TakeAnswer, accepted, outcome, progress
+from edge_daemon.messaging.messages import Carrier, Incoming, ReplyTo, WaysBack, respond
+from edge_daemon.messaging.payloads import Receipt
 
 _log = structlog.get_logger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from edge_daemon.control.inbox import RefusedRequest, has_own_id
-from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.core.values import Request
 from edge_daemon.errors import Code
 from edge_daemon.host.journal_rows import RequestRow
+from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
+from edge_daemon.messaging.messages import Incoming, ReplyTo
 
 CORRELATION_S = 60.0
 """How long Correlation Data alone tells a repeat: libraries count it from 1 at each start."""

@@ -8,9 +8,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from edge_daemon.control import payloads
-from edge_daemon.control.messages import Carrier
-from edge_daemon.control.payloads import (
+from edge_daemon.control.view import model_state
+from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.state import State
+from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal
+from edge_daemon.core.verbs import Verb
+from edge_daemon.core.wording import public
+from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.messages import Carrier
+from edge_daemon.messaging.payloads import (
     AvailableModel,
     CameraStatus,
     ErrorLine,
@@ -22,16 +29,9 @@ from edge_daemon.control.payloads import (
     iso_utc,
     latency_line,
 )
-from edge_daemon.control.shorten import shortened
-from edge_daemon.control.terms import AuditHead
-from edge_daemon.control.topics import Topics
-from edge_daemon.control.view import model_state
-from edge_daemon.core.events import StoreChanged
-from edge_daemon.core.state import State
-from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal
-from edge_daemon.core.verbs import Verb
-from edge_daemon.core.wording import public
-from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging.shorten import shortened
+from edge_daemon.messaging.terms import AuditHead
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Offer, Problem, Store
 
 HEALTH_S = 10.0

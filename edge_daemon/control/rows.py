@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from edge_daemon.control import payloads
-from edge_daemon.control.answer import Answer
-from edge_daemon.control.messages import ReplyTo
 from edge_daemon.control.outbox import response_rows
-from edge_daemon.control.payloads import Event as EventMessage
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.control.repeats import encode
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Reply
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import OutboxRow, OutcomeRow, RequestRow
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.answer import Answer
+from edge_daemon.messaging.messages import ReplyTo
+from edge_daemon.messaging.payloads import Event as EventMessage
+from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.topics import Topics
 
 
 class Rows:

@@ -10,14 +10,14 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge_daemon.control import part_payloads
-from edge_daemon.control.answer import Answer, refused
-from edge_daemon.control.document import read_json
-from edge_daemon.control.inbox import parse_iso, request_id_of
-from edge_daemon.control.messages import Carrier, Incoming
 from edge_daemon.core.parts.values import Opened, Triggered
 from edge_daemon.core.values import Assignment, Instant
 from edge_daemon.errors import Code, SenderError
+from edge_daemon.messaging import part_payloads
+from edge_daemon.messaging.answer import Answer, refused
+from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.inbox import parse_iso, request_id_of
+from edge_daemon.messaging.messages import Carrier, Incoming
 
 VERB = "trigger"
 MAX_BYTES = 4096

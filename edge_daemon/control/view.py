@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from edge_daemon.control.payloads import (
+from edge_daemon.core.roles import Role, slot_of
+from edge_daemon.core.state import State
+from edge_daemon.messaging.payloads import (
     ActiveModel,
     ModelState,
     PreparedModel,
     PreviousModel,
     iso_utc,
 )
-from edge_daemon.core.roles import Role, slot_of
-from edge_daemon.core.state import State
 
 
 def model_state(state: State) -> ModelState:

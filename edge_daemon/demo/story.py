@@ -13,12 +13,12 @@ import typer
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.cli.output import tell
-from edge_daemon.control.client import Client
 from edge_daemon.core.event_names import EventName
 from edge_daemon.demo.conveyor import Conveyor
 from edge_daemon.demo.stage import BUNDLES, DEFECTS, DEVICE, Plan, Stage
 from edge_daemon.demo.truth import Truth
 from edge_daemon.errors import BoxError
+from edge_daemon.messaging.client import Client
 
 ROOT = f"edge/{DEVICE}"
 ORDERS = "mes/demo/work_orders"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from edge_daemon.web.sources import Answer, TakeAnswer
+from edge_daemon.messaging.answer import Answer, TakeAnswer
 
 KEPT = 64
 """Ids whose newest answer is kept; with more, the oldest is forgotten (it is on MQTT too)."""

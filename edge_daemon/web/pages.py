@@ -20,11 +20,12 @@ from starlette.types import ASGIApp
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.health import Health
 from edge_daemon.host.metrics import CONTENT_TYPE
+from edge_daemon.messaging.answer import Answer
 from edge_daemon.web.answers import Answers
 from edge_daemon.web.door import STRANGER, Door, Rules
 from edge_daemon.web.history import KEPT_S, newest
 from edge_daemon.web.live import Live
-from edge_daemon.web.sources import Answer, Sources
+from edge_daemon.web.sources import Sources
 from edge_daemon.web.state import PageState
 
 STATIC = Path(__file__).parent / "static"

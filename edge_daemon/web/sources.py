@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_daemon.host.health import Health
+from edge_daemon.messaging.answer import TakeAnswer
 from edge_daemon.web.state import PageState, SwapEntry
 
 
@@ -18,22 +19,6 @@ class Picture(Protocol):
 
     @property
     def jpeg(self) -> bytes: ...
-
-
-class Answer(Protocol):
-    """What a request is told; `code` says why it was refused, `body` is its JSON."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def code(self) -> str: ...
-
-    @property
-    def body(self) -> bytes: ...
-
-
-TakeAnswer = Callable[[Answer], None]
 
 
 @dataclass(frozen=True)

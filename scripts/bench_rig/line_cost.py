@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edge_daemon.control import payloads
 from edge_daemon.core.values import BundleRef, Detection, Judged, Known, Recipe
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
@@ -21,6 +20,7 @@ from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameShape
+from edge_daemon.messaging import payloads
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
 from edge_daemon.slots.child import WorkerSpec

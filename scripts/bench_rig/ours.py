@@ -25,8 +25,8 @@ from typing import Any
 from bench_rig.lines import ROOT, Setup, private_bytes, weights_of
 from bench_rig.records import Change, Run, Seen
 from edge_daemon.config import dump, load
-from edge_daemon.control.client import Client, UnfinishedError
 from edge_daemon.demo.stage import BUNDLES
+from edge_daemon.messaging.client import Client, UnfinishedError
 from edge_daemon.models.trust import generate_keypair, sign
 
 MAJORS = {"same": 1, "other": 2, "large": 3, "corrupt": 7, "raises": 8, "hangs": 9}

@@ -10,9 +10,9 @@ import pytest
 
 from edge_daemon.app.foundation import Foundation
 from edge_daemon.config import load
-from edge_daemon.control.messages import Incoming
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.messaging.messages import Incoming
 from tests.sim.device import Device, wait_until
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.events import SlotLost as Lost
 from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.values import BundleRef, Judged, Known, Reason
@@ -17,6 +16,7 @@ from edge_daemon.errors import CameraError, SlotLost
 from edge_daemon.frames.capture import CameraPhase, Capture
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
+from edge_daemon.messaging.messages import Incoming
 from edge_daemon.slots.crossing import Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.device import Device, wait_until

@@ -8,11 +8,11 @@ import pytest
 
 from edge_daemon.app.results import Results
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.connection import SessionSpec
-from edge_daemon.control.messages import Handlers
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.messaging.connection import SessionSpec
+from edge_daemon.messaging.messages import Handlers
+from edge_daemon.messaging.topics import Topics
 from tests.sim.broker import SimBroker, SimSession
 
 TOPICS = Topics("edge/cam1")

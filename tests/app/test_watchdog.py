@@ -14,11 +14,11 @@ import pytest
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.status import Failing, FramesStatus
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.control.messages import Incoming
 from edge_daemon.frames.capture import CameraPhase
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.health import Signs
 from edge_daemon.host.systemd import Notifier
+from edge_daemon.messaging.messages import Incoming
 from tests.sim.device import Device, wait_until
 from tests.sim.status import NOW, ONLINE, station
 

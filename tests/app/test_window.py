@@ -13,11 +13,11 @@ from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.window import Window
-from edge_daemon.control.answer import accepted
-from edge_daemon.control.messages import Incoming
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
+from edge_daemon.messaging.answer import accepted
+from edge_daemon.messaging.messages import Incoming
 from tests.sim.ground import ground
 from tests.sim.status import StillStation
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from edge_daemon.cli.drill_faults import _standby_workers
 from edge_daemon.cli.drill_run import quantile, spread
 from edge_daemon.cli.main import app
-from edge_daemon.control import payloads
+from edge_daemon.messaging import payloads
 from tests.sim.device import Device
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 

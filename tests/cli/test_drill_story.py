@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
-from edge_daemon.control import payloads
+from edge_daemon.messaging import payloads
 from tests.sim.station import Station
 
 B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"

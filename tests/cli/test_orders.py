@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
-from edge_daemon.control.client import Client
+from edge_daemon.messaging.client import Client
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import new_mosquitto
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from edge_daemon.cli import requests
 from edge_daemon.cli.main import COMMANDS, app, loaded
-from edge_daemon.control.asks import REQUESTS
 from edge_daemon.core.verbs import Verb
+from edge_daemon.messaging.asks import REQUESTS
 from tests.sim.device import Device, sim_bundle, wait_until
 from tests.sim.engine import Behaviour
 from tests.sim.mosquitto import Mosquitto, new_mosquitto

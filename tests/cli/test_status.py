@@ -16,8 +16,8 @@ from edge_daemon.cli.main import app
 from edge_daemon.cli.station import Glance
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import Minute, News
-from edge_daemon.control import payloads
 from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
+from edge_daemon.messaging import payloads
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edge_daemon.control.messages import Delivery, ReplyTo
+from edge_daemon.messaging.messages import Delivery, ReplyTo
 from tests.sim.broker import Packet
 from tests.sim.brokers import TOPICS, Bench, Crew, RealBench, SimBench, wait_for
 from tests.sim.iotcore import EmbeddedBroker

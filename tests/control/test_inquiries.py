@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.answer import Answer
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
-from edge_daemon.control.local_socket import Question
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
 from edge_daemon.host.journal_orders import ProductRow
+from edge_daemon.messaging.answer import Answer
+from edge_daemon.messaging.local_socket import Question
 from tests.sim.clock import SimClock
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from edge_daemon.control.arrivals import OrderArrived, RequestArrived
 from edge_daemon.control.mailbox import TOGETHER, Mailbox
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.events import TimePassed
 from edge_daemon.core.values import Instant
+from edge_daemon.messaging.messages import Incoming
 
 
 def incoming(name: str) -> Incoming:

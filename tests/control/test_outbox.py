@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.messages import Delivery, Handlers, ReplyTo
-from edge_daemon.control.mqtt import SessionSpec
 from edge_daemon.control.outbox import GIVE_UP_AFTER, Outbox, response_rows, row_properties
-from edge_daemon.control.topics import Topics
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal_rows import OutboxRow
+from edge_daemon.messaging.messages import Delivery, Handlers, ReplyTo
+from edge_daemon.messaging.mqtt import SessionSpec
+from edge_daemon.messaging.topics import Topics
 from tests.sim.broker import Packet, SimBroker, SimSession
 
 TOPICS = Topics("edge/cam1")

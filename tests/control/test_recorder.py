@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from edge_daemon.control.answer import Answer
-from edge_daemon.control.messages import MOST_WAITING, Incoming
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.trial import TrialLimits
@@ -19,6 +16,9 @@ from edge_daemon.core.values import ModelChoice, Request, Status, Verb
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
+from edge_daemon.messaging.answer import Answer
+from edge_daemon.messaging.messages import MOST_WAITING, Incoming
+from edge_daemon.messaging.payloads import iso_utc
 from tests.sim.broker import Packet
 from tests.sim.station import TOPICS, Plan, Station
 

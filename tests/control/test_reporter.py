@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.payloads import CameraStatus, Info
 from edge_daemon.control.reporter import HEALTH_S, Reporter, Vitals, available
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.state import Durable, State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency
 from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging.payloads import CameraStatus, Info
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Store
 from tests.sim.bundles import make_bundle
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.messages import Incoming, ReplyTo
 from edge_daemon.control.triggers import MAX_BYTES, TriggerDesk
 from edge_daemon.core.parts.ledger import PartLedger
 from edge_daemon.core.parts.values import By, Opened, PartRules, Triggered
 from edge_daemon.core.values import Assignment, Instant
+from edge_daemon.messaging.messages import Incoming, ReplyTo
 
 NOW = Instant(100.0, 1_780_000_000.0)
 MAKING = Assignment(3, "BTL-500", "WO-17")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.control.payloads import ModelState
 from edge_daemon.control.view import model_state
 from edge_daemon.core.effects import AskCutover, Prepare, Restore, Verify
 from edge_daemon.core.events import (
@@ -21,6 +20,7 @@ from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.values import Instant, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
+from edge_daemon.messaging.payloads import ModelState
 from tests.sim.planner_world import start_state
 
 

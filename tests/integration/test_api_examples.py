@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
-from edge_daemon.control import api
-from edge_daemon.control.client import Client
+from edge_daemon.messaging import api
+from edge_daemon.messaging.client import Client
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 

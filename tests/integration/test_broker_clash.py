@@ -16,11 +16,11 @@ from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.ceiling import Ceiling
-from edge_daemon.control.connection import Connection, Past, SessionSpec
-from edge_daemon.control.link import MOST_LOSSES, Link
-from edge_daemon.control.mqtt import SILENT_S, Session
 from edge_daemon.host.clock import Clock, SystemClock
+from edge_daemon.messaging.ceiling import Ceiling
+from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.link import MOST_LOSSES, Link
+from edge_daemon.messaging.mqtt import SILENT_S, Session
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
 from tests.sim.clock import SimClock
 from tests.sim.hostile import CONNACK, CONNACK_5, SUBACK, TAKEN_OVER_5, HostileBroker

@@ -23,11 +23,11 @@ from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.inbox import RefusedRequest, read_request
-from edge_daemon.control.messages import Delivery
-from edge_daemon.control.mqtt import Session, SessionSpec
-from edge_daemon.control.sending import BACKLOG_MESSAGES
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
+from edge_daemon.messaging.messages import Delivery
+from edge_daemon.messaging.mqtt import Session, SessionSpec
+from edge_daemon.messaging.sending import BACKLOG_MESSAGES
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
 from tests.sim.folders import lent_folder
 from tests.sim.hostile import CONNACK, SUBACK, HostileBroker

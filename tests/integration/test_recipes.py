@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.control import api
-from edge_daemon.control.topics import is_match
+from edge_daemon.messaging import api
+from edge_daemon.messaging.topics import is_match
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import new_mosquitto
 

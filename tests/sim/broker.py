@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from edge_daemon.control import payloads
-from edge_daemon.control.messages import Delivery, Handlers, Incoming, ReplyTo, Sent
-from edge_daemon.control.mqtt import SessionSpec, response_addresses
-from edge_daemon.control.topics import is_match
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.messages import Delivery, Handlers, Incoming, ReplyTo, Sent
+from edge_daemon.messaging.mqtt import SessionSpec, response_addresses
+from edge_daemon.messaging.topics import is_match
 
 
 @dataclass(frozen=True)

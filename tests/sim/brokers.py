@@ -14,10 +14,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.messages import Handlers, Incoming
-from edge_daemon.control.mqtt import Session, SessionSpec
-from edge_daemon.control.topics import Topics
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.messaging.messages import Handlers, Incoming
+from edge_daemon.messaging.mqtt import Session, SessionSpec
+from edge_daemon.messaging.topics import Topics
 from tests.sim.broker import Packet, SimBroker, SimSession
 from tests.sim.relay import Relay
 

@@ -9,8 +9,9 @@ import msgspec
 
 from edge_daemon.errors import CameraError
 from edge_daemon.host.health import Health
+from edge_daemon.messaging.answer import TakeAnswer
 from edge_daemon.web.history import History, Second
-from edge_daemon.web.sources import Sources, TakeAnswer
+from edge_daemon.web.sources import Sources
 from edge_daemon.web.state import BrokerLine, CameraLine, HealthLine, PageState, SwapEntry
 
 NOW = "2026-11-22T10:00:00.000Z"

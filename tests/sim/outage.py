@@ -12,12 +12,12 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.messages import Handlers
-from edge_daemon.control.mqtt import Session, SessionSpec
 from edge_daemon.control.outbox import Outbox
-from edge_daemon.control.topics import Topics
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal, OutboxRow
+from edge_daemon.messaging.messages import Handlers
+from edge_daemon.messaging.mqtt import Session, SessionSpec
+from edge_daemon.messaging.topics import Topics
 from tests.sim.line import ROOT
 from tests.sim.mosquitto import new_mosquitto
 from tests.sim.relay import Relay

@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 
-from edge_daemon.control.local_client import LocalSocketError, ask
+from edge_daemon.messaging.local_client import LocalSocketError, ask
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
 from tests.sim.bundles import make_bundle

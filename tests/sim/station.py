@@ -26,21 +26,16 @@ from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Bench, Loader
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.messages import Handlers
-from edge_daemon.control.mqtt import SessionSpec
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
-from edge_daemon.control.orders import compile_source
 from edge_daemon.control.outbox import Outbox
-from edge_daemon.control.payloads import Info
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.rows import Rows
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
@@ -54,6 +49,11 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.host.metrics import Metrics
+from edge_daemon.messaging.messages import Handlers
+from edge_daemon.messaging.mqtt import SessionSpec
+from edge_daemon.messaging.orders import compile_source
+from edge_daemon.messaging.payloads import Info
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from edge_daemon.control.answer import Answer
+from edge_daemon.messaging.answer import Answer
 from edge_daemon.web.answers import Answers
 from edge_daemon.web.door import COMMAND_HEADER, Rules
 from edge_daemon.web.pages import MAX_REQUEST_BYTES, STATIC, Pages

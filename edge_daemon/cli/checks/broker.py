@@ -11,8 +11,8 @@ from contextlib import suppress
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.station import Station
 from edge_daemon.config import MqttSettings, Settings
-from edge_daemon.control.client import NOBODY, Client
 from edge_daemon.errors import BrokerError, ConfigurationError
+from edge_daemon.messaging.client import NOBODY, Client
 
 _ACL = (
     "Allow this user in the broker's access list to write below {root}, and to read "

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from edge_daemon import config
 from edge_daemon.config import Finding, Settings
-from edge_daemon.control.orders import compile_source
-from edge_daemon.control.topics import Topics
 from edge_daemon.documents import KeyPath, dotted
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.sources import check_source
+from edge_daemon.messaging.orders import compile_source
+from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.trust import Trust
 
 

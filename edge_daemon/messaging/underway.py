@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_daemon.control.messages import Delivery
+from edge_daemon.messaging.messages import Delivery
 
 
 @dataclass(frozen=True)

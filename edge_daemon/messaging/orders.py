@@ -17,8 +17,10 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from edge_daemon.config import OrderSource
-from edge_daemon.control.document import MAX_BYTES, read_json, text_of
-from edge_daemon.control.order_parts import (
+from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.errors import ConfigurationError, SenderError
+from edge_daemon.messaging.document import MAX_BYTES, read_json, text_of
+from edge_daemon.messaging.order_parts import (
     TEXT_KEYS,
     Part,
     Words,
@@ -29,8 +31,6 @@ from edge_daemon.control.order_parts import (
     opc_part,
     text,
 )
-from edge_daemon.core.values import Instant, JobOrder, OrderState
-from edge_daemon.errors import ConfigurationError, SenderError
 
 MAX_ORDERS = 256  # in one payload
 

@@ -6,8 +6,6 @@ import json
 
 import pytest
 
-from edge_daemon.control import payloads
-from edge_daemon.control.answer import accepted, outcome, progress
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -20,6 +18,8 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.errors import Code
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.answer import accepted, outcome, progress
 
 TEN = 1_795_341_600.0
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from edge_daemon.control.terms import Model, ModelWish, Time
 from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.core.verdicts import ACCEPTABLE
+from edge_daemon.messaging.terms import Model, ModelWish, Time
 
 MAX_ID = 128
 MAX_TEXT = 1024

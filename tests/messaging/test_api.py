@@ -10,13 +10,13 @@ import pytest
 from jsonschema import Draft7Validator
 
 from edge_daemon.config import OrderSource
-from edge_daemon.control import api, payloads
-from edge_daemon.control.asks import REQUESTS
-from edge_daemon.control.inbox import RefusedRequest, read_request
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant
 from edge_daemon.core.verbs import Verb, about
+from edge_daemon.messaging import api, payloads
+from edge_daemon.messaging.asks import REQUESTS
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
+from edge_daemon.messaging.messages import Incoming
 
 SHIPPED = Path(__file__).parents[2] / "configs/asyncapi.json"
 SPECIFICATION = Path(__file__).parent / "asyncapi/schema-3.0.0.json"

@@ -16,14 +16,14 @@ import threading
 
 import structlog
 
-from edge_daemon.control import payloads
-from edge_daemon.control.ceiling import Ceiling
-from edge_daemon.control.connection import Connection, Past, SessionSpec
-from edge_daemon.control.link import Link
-from edge_daemon.control.messages import Handlers, ReplyTo, Sent
-from edge_daemon.control.topics import Topics, is_publishable
-from edge_daemon.control.underway import Outgoing
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.ceiling import Ceiling
+from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.link import Link
+from edge_daemon.messaging.messages import Handlers, ReplyTo, Sent
+from edge_daemon.messaging.topics import Topics, is_publishable
+from edge_daemon.messaging.underway import Outgoing
 
 __all__ = ["Session", "SessionSpec", "response_addresses"]
 

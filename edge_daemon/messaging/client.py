@@ -22,10 +22,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings, Settings, load
-from edge_daemon.control.answer import OUTCOMES
-from edge_daemon.control.paho_client import new_client
-from edge_daemon.control.topics import Topics, is_match
 from edge_daemon.errors import BoxError, BrokerError
+from edge_daemon.messaging.answer import OUTCOMES
+from edge_daemon.messaging.paho_client import new_client
+from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
 ACKNOWLEDGE_S = 5.0

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.control.answer import OUTCOMES
 from edge_daemon.errors import BoxError
+from edge_daemon.messaging.answer import OUTCOMES
 
 _ONE_ANSWER = {"state", "status", "history", "audit", "order"}
 """Questions: their one answer has no status."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from edge_daemon.control.answer import Answer, TakeAnswer, nobody
 from edge_daemon.core.values import Instant, Request
+from edge_daemon.messaging.answer import Answer, TakeAnswer, nobody
 
 
 def _nothing() -> None:

@@ -18,10 +18,6 @@ from typing import Any
 
 import msgspec
 
-from edge_daemon.control import asks
-from edge_daemon.control.asks import MAX_ID, MAX_TEXT, REQUESTS, needed
-from edge_daemon.control.document import read_json, text_of
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.text import is_line
 from edge_daemon.core.values import (
     At,
@@ -37,6 +33,10 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
+from edge_daemon.messaging import asks
+from edge_daemon.messaging.asks import MAX_ID, MAX_TEXT, REQUESTS, needed
+from edge_daemon.messaging.document import read_json, text_of
+from edge_daemon.messaging.messages import Incoming
 
 FARTHEST_S = 10 * 365.25 * 86_400.0
 RESERVED = "desired-"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control import payloads
-from edge_daemon.control.answer import outcome
-from edge_daemon.control.shorten import shortened
 from edge_daemon.core.values import Check, Refusal, Status
 from edge_daemon.errors import Code
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.answer import outcome
+from edge_daemon.messaging.shorten import shortened
 
 CHECKS = tuple(Check(f"golden.{number}", False, 0.1, 0.9, "x" * 60) for number in range(20))
 RECEIPT = payloads.Receipt(

@@ -14,9 +14,9 @@ from typing import Any, Union
 
 import msgspec
 
-from edge_daemon.control.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
 from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, StateError
+from edge_daemon.messaging.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
 
 Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]
 """What the wire shows; `Raw` is JSON already."""

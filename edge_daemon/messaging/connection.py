@@ -20,11 +20,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control import payloads
-from edge_daemon.control.ceiling import Ceiling
-from edge_daemon.control.link import Link
-from edge_daemon.control.messages import Handlers, Incoming, Sent
-from edge_daemon.control.paho_client import (
+from edge_daemon.host.clock import Clock
+from edge_daemon.messaging import payloads
+from edge_daemon.messaging.ceiling import Ceiling
+from edge_daemon.messaging.link import Link
+from edge_daemon.messaging.messages import Handlers, Incoming, Sent
+from edge_daemon.messaging.paho_client import (
     MAX_PACKET_BYTES,
     RECEIVE_MAXIMUM,
     BoundedClient,
@@ -32,11 +33,10 @@ from edge_daemon.control.paho_client import (
     new_station_client,
     reported,
 )
-from edge_daemon.control.sending import Sending
-from edge_daemon.control.subscription import Subscription
-from edge_daemon.control.topics import Topics, is_match
-from edge_daemon.control.underway import Outgoing, Unacknowledged
-from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.sending import Sending
+from edge_daemon.messaging.subscription import Subscription
+from edge_daemon.messaging.topics import Topics, is_match
+from edge_daemon.messaging.underway import Outgoing, Unacknowledged
 
 WELCOME_S = 10.0
 WATCH_S = 1.0

@@ -9,8 +9,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_daemon.control.paho_client import new_properties
-from edge_daemon.control.topics import is_match
+from edge_daemon.messaging.paho_client import new_properties
+from edge_daemon.messaging.topics import is_match
 
 TOPICS = 4096
 """Topics of which is known whether what the broker keeps came already."""

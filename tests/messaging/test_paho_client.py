@@ -10,8 +10,8 @@ import pytest
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.config.settings import TlsSettings
-from edge_daemon.control.paho_client import new_client, new_station_client
 from edge_daemon.errors import ConfigurationError
+from edge_daemon.messaging.paho_client import new_client, new_station_client
 
 Make = Callable[[MqttSettings], paho.Client]
 BOTH: list[Make] = [

@@ -13,7 +13,10 @@ from typing import Any, Union
 
 import msgspec
 
-from edge_daemon.control.terms import (
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.roles import Role
+from edge_daemon.core.values import Check, Judged, Latency, Refusal
+from edge_daemon.messaging.terms import (
     AuditHead,
     Box,
     CauseWord,
@@ -28,9 +31,6 @@ from edge_daemon.control.terms import (
     Time,
     VerdictWord,
 )
-from edge_daemon.core.event_names import EventName
-from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Refusal
 
 _UTC = timezone.utc
 _encoder = msgspec.json.Encoder()

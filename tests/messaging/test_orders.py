@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_daemon.config import OrderFields, OrderSource, OrderWords
-from edge_daemon.control.orders import OrderReader, Reading, Unreadable, compile_source
 from edge_daemon.core.values import Instant, JobOrder, OrderState
 from edge_daemon.errors import ConfigurationError, SenderError
+from edge_daemon.messaging.orders import OrderReader, Reading, Unreadable, compile_source
 
 NOW = Instant(10.0, 1_795_338_000.0)
 PRESETS = ("flat", "umh-core", "b2mml", "opc-10031-4", "value")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.control.topics import Topics, is_match, is_publishable
 from edge_daemon.errors import ConfigurationError
+from edge_daemon.messaging.topics import Topics, is_match, is_publishable
 
 
 def test_the_topics_of_the_contract() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from edge_daemon.control.link import HELD_S, MOST_LOSSES, Link
+from edge_daemon.messaging.link import HELD_S, MOST_LOSSES, Link
 from tests.sim.clock import SimClock
 
 ID = "edge-daemon-cam1"

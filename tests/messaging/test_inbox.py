@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_daemon.control.inbox import RefusedRequest, parse_iso, read_request
-from edge_daemon.control.messages import Incoming
-from edge_daemon.control.payloads import iso_utc
 from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
@@ -25,6 +22,9 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
+from edge_daemon.messaging.inbox import RefusedRequest, parse_iso, read_request
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.payloads import iso_utc
 
 TEN = 1_795_341_600.0  # 2026-11-22T10:00:00Z
 

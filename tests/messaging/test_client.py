@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control import client as room
-from edge_daemon.control.client import Client, UnansweredError, UnfinishedError
-from edge_daemon.control.topics import Topics
 from edge_daemon.errors import BrokerError
+from edge_daemon.messaging import client as room
+from edge_daemon.messaging.client import Client, UnansweredError, UnfinishedError
+from edge_daemon.messaging.topics import Topics
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 TOPICS = Topics("acme/cam1")

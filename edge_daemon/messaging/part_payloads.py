@@ -7,11 +7,11 @@ from typing import Annotated
 
 import msgspec
 
-from edge_daemon.control.payloads import encode, iso_utc
-from edge_daemon.control.terms import Digest, Model, Time, VerdictWord, one_of
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Recipe
+from edge_daemon.messaging.payloads import encode, iso_utc
+from edge_daemon.messaging.terms import Digest, Model, Time, VerdictWord, one_of
 
 ByWord = Annotated[str, one_of(By)]
 PartReasonWord = Annotated[str, one_of(PartReason)]

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from edge_daemon.config import OrderSource
-from edge_daemon.control import api_examples, part_payloads, payloads
-from edge_daemon.control.api_examples import Ask, Order
-from edge_daemon.control.asks import REQUESTS
-from edge_daemon.control.orders import compile_source
-from edge_daemon.control.topics import Topics
 from edge_daemon.core.verbs import Verb, about
+from edge_daemon.messaging import api_examples, part_payloads, payloads
+from edge_daemon.messaging.api_examples import Ask, Order
+from edge_daemon.messaging.asks import REQUESTS
+from edge_daemon.messaging.orders import compile_source
+from edge_daemon.messaging.topics import Topics
 
 VERSION = "1.0.0"
 """Of the interface, not of the program: the first number changes when a sender must change."""

@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from edge_daemon.control.answer import Answer, Payload, TakeAnswer, refused
-from edge_daemon.control.document import MAX_BYTES, read_json
-from edge_daemon.control.messages import Incoming
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.answer import Answer, Payload, TakeAnswer, refused
+from edge_daemon.messaging.document import MAX_BYTES, read_json
+from edge_daemon.messaging.messages import Incoming
 
 MAX_CLIENTS = 16
 MAX_UNREAD_BYTES = 1024 * 1024

@@ -15,11 +15,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_daemon.control.ceiling import Ceiling, InFlight, Weight
-from edge_daemon.control.messages import Delivery, Sent
-from edge_daemon.control.paho_client import new_properties
-from edge_daemon.control.underway import Fate, Outgoing
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.ceiling import Ceiling, InFlight, Weight
+from edge_daemon.messaging.messages import Delivery, Sent
+from edge_daemon.messaging.paho_client import new_properties
+from edge_daemon.messaging.underway import Fate, Outgoing
 
 BACKLOG_MESSAGES = 512  # QoS 0 messages that wait for the socket
 BACKLOG_BYTES = 16 * 1024 * 1024

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.answer import accepted, outcome, progress, refused
-from edge_daemon.control.inbox import RefusedRequest, read_request
-from edge_daemon.control.local_client import LocalSocketError, ask
-from edge_daemon.control.local_socket import MAX_CLIENTS, LocalSocket
-from edge_daemon.control.messages import Incoming
 from edge_daemon.core.values import Status
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.messaging.answer import accepted, outcome, progress, refused
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
+from edge_daemon.messaging.local_client import LocalSocketError, ask
+from edge_daemon.messaging.local_socket import MAX_CLIENTS, LocalSocket
+from edge_daemon.messaging.messages import Incoming
 
 Door = Callable[[str, Incoming], None]
 
