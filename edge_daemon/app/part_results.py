@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.resources import Resources
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import State
 from edge_daemon.host.journal import Entry, OutboxRow
@@ -13,14 +13,14 @@ from edge_daemon.messaging.topics import Topics
 from edge_daemon.parts.line import PartLine
 
 
-def part_line(ground: Foundation) -> PartLine | None:
+def part_line(resources: Resources) -> PartLine | None:
     """What counts parts by the settings; None where they say nothing of parts."""
-    settings = ground.settings.parts
+    settings = resources.settings.parts
     if settings is None:
         return None
     return PartLine(
         settings.rules,
-        ground.clock.now,
+        resources.clock.now,
         zone=settings.polygon,
         zone_name=settings.zone_name,
     )
@@ -35,10 +35,10 @@ class PartResults:
     """
 
     def __init__(
-        self, ground: Foundation, wake: Callable[[], None], state: Callable[[], State]
+        self, resources: Resources, wake: Callable[[], None], state: Callable[[], State]
     ) -> None:
-        self._journal, self._metrics = ground.journal, ground.metrics
-        self._boot, self._topic = ground.boot, Topics(ground.settings.root).part
+        self._journal, self._metrics = resources.journal, resources.metrics
+        self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
         self._wake, self._state = wake, state
 
     def tell(self, parts: Sequence[PartTold]) -> None:

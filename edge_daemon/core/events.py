@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.values import BundleRef, JobOrder, Known, Refusal, Request
+from edge_daemon.core.values import BundleRef, JobOrder, Refusal, Request, StoredBundle
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StoreChanged:
     older than the floor of its name, each with that floor.
     """
 
-    available: tuple[Known, ...]
+    available: tuple[StoredBundle, ...]
     refused: tuple[tuple[BundleRef, Refusal], ...] = ()
     below: tuple[tuple[BundleRef, str], ...] = ()
 
@@ -87,8 +87,8 @@ class SlotLost:
 
 
 @dataclass(frozen=True)
-class StoodIn:
-    """The worker behind a READY slot was lost, and its twin judged the same frame."""
+class FailedOver:
+    """The worker behind a READY slot was lost, and its standby judged the same frame."""
 
     token: int
     why: str
@@ -158,7 +158,7 @@ Event = Union[
     BundleRefused,
     SlotFreed,
     SlotLost,
-    StoodIn,
+    FailedOver,
     CutoverDone,
     CutoverWithdrawn,
     TrialJudged,
