@@ -94,7 +94,9 @@ class Daemon:
         self.frames = FrameWing(
             ground, self.bays.slots, mailbox.put, self._results.judged, self._parts
         )
-        self.control = ControlWing(ground, self.bays, self.frames, mailbox, session)
+        self.control = ControlWing(
+            ground, self.bays, self.frames, mailbox, session, self._results.inspected
+        )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 

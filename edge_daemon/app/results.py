@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edge_daemon.core.values import Judged, Verdict
+from collections import deque
+
+from edge_daemon.control.inquiries import MOST_PREVIEWED
+from edge_daemon.core.values import BundleRef, Judged, Verdict
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.topics import Topics
@@ -21,10 +24,18 @@ class Results:
         self.publish = publish
         self.last: Judged | None = None
         """The newest frame that has its outcome."""
+        self._inspected: deque[Judged] = deque(maxlen=MOST_PREVIEWED)
+
+    def inspected(self, model: BundleRef, limit: int) -> tuple[Judged, ...]:
+        """The newest frames that this version judged, oldest first."""
+        held = [each for each in tuple(self._inspected) if each.model == model]
+        return tuple(held[-limit:])
 
     def judged(self, judged: Judged) -> None:
         """One verdict."""
         self.last = judged
+        if judged.model is not None:
+            self._inspected.append(judged)
         is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return

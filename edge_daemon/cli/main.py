@@ -36,7 +36,7 @@ class Entry:
 
 
 _ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
-_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot"}
+_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot", Verb.TUNE: f"{_ROOM}.tune"}
 """Verbs whose command does more than ask."""
 _ASKED = {
     verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)

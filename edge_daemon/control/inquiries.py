@@ -29,6 +29,7 @@ from edge_daemon.messaging.local_socket import Question
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
 MOST_REASON = 1024
+MOST_PREVIEWED = 500
 
 
 class Inquiries:
@@ -39,6 +40,7 @@ class Inquiries:
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
         clock: what an operator may say is right.
+        preview: judges recent frames anew, by a recipe that is tuned so.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Inquiries:
         said: Callable[[], Mapping[str, bytes]],
         order: Callable[[QuarantineOrdered], None],
         clock: Clock,
+        preview: Callable[[Mapping[str, float], int], Mapping[str, Any]],
     ) -> None:
+        self._preview = preview
         self._clock = clock
         self._journal = journal
         self._said = said
@@ -58,6 +62,7 @@ class Inquiries:
             "audit": self._audit,
             "order": self._told_order,
             "trust-clock": self._trust_clock,
+            "preview": self._previewed,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
         }
@@ -100,6 +105,17 @@ class Inquiries:
         row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
         found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
         question.answer(found)
+
+    def _previewed(self, question: Question) -> None:
+        changes = question.fields.get("set", {})
+        try:
+            wanted = msgspec.convert(changes, dict[str, float])
+        except msgspec.ValidationError:
+            raise SenderError(
+                "`set` is no list of numbers by their names.",
+                hint='Send {"scratch.confidence": 0.45}.',
+            ) from None
+        question.answer(self._preview(wanted, _limit(question, 100, MOST_PREVIEWED)))
 
     def _quarantine(self, question: Question) -> None:
         reason = question.fields.get("reason") or "by an operator"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import health, selection
+from edge_daemon.core import health, selection, tuning
 from edge_daemon.core.effects import Stamp, StartTrial, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
@@ -82,7 +82,7 @@ def _crossed(turn: Turn, op: Operation) -> None:
         _leave_behind(turn, op, left)
     held_back = turn.state.quarantine_reason(op.target.ref) is not None
     on_trial = False if held_back else _judge_provenance(turn, op)
-    turn.durable = replace(turn.durable, active=op.target)
+    turn.durable = tuning.kept(replace(turn.durable, active=op.target), op.target)
     chosen = op.kind.is_asked or op.kind is Kind.REVERT
     if held_back:
         _turn_away(turn)

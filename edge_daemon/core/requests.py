@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import health, orders, pursuit
+from edge_daemon.core import health, orders, pursuit, tuning
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import TakeSnapshot
+from edge_daemon.core.effects import Retune, TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
 from edge_daemon.core.lifecycle import Step
@@ -35,8 +35,20 @@ def received(turn: Turn, event: RequestReceived) -> None:
             _hold(turn, event.request, held=False)
         case Verb.SNAPSHOT:
             _snapshot(turn, event.request)
+        case Verb.TRIGGER:
+            _reject(turn, event.request, NO_TRIGGERS)
+        case Verb.TUNE:
+            _tune(turn, event)
         case verb:
             unlisted(verb)
+
+
+NO_TRIGGERS = Refusal(
+    Code.PRECONDITION_FAILED,
+    "On this station no trigger opens a part.",
+    "Set parts.by: trigger in the settings, and restart the daemon.",
+)
+"""Where triggers do, the parts answer them, and none comes here."""
 
 
 def _change_model(turn: Turn, event: RequestReceived, kind: Kind) -> None:
@@ -80,6 +92,26 @@ def _snapshot(turn: Turn, request: Request) -> None:
     if not _came_late(turn, request):
         turn.record(Reply(request, Status.ACCEPTED))
         turn.act(TakeSnapshot(request))
+
+
+def _tune(turn: Turn, event: RequestReceived) -> None:
+    request, signed = event.request, event.recipe
+    if _came_late(turn, request):
+        return
+    wanted = tuning.asked(turn.state, request, signed, turn.now)
+    if isinstance(wanted, Refusal) or signed is None:
+        assert isinstance(wanted, Refusal)
+        _reject(turn, request, wanted)
+        return
+    turn.record(Reply(request, Status.ACCEPTED))
+    held = tuning.of(turn.durable, wanted.target)
+    before = held.changes if held is not None else ()
+    if wanted.changes != before:
+        turn.durable = tuning.put(turn.durable, wanted)
+        said = tuning.told(dict(before), wanted, signed)
+        turn.record(Announce(EventName.TUNED, model=wanted.target.ref, reason=said))
+        turn.act(Retune(wanted.target))
+    turn.record(Reply(request, Status.SUCCEEDED))
 
 
 def snapshot_taken(turn: Turn, event: SnapshotTaken) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
-from edge_daemon.core.recipe import digest
-from edge_daemon.core.values import Recipe
-from edge_daemon.messaging.payloads import encode, iso_utc
-from edge_daemon.messaging.terms import Digest, Model, Time, VerdictWord, one_of
+from edge_daemon.core.values import Status
+from edge_daemon.messaging.payloads import encode, iso_utc, recipe_digest
+from edge_daemon.messaging.terms import (
+    Digest,
+    Model,
+    RecipeDigest,
+    StatusWord,
+    Time,
+    VerdictWord,
+    one_of,
+)
 
 ByWord = Annotated[str, one_of(By)]
 PartReasonWord = Annotated[str, one_of(PartReason)]
@@ -29,7 +35,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     frames: tuple[int, ...]
     model: Model | None
     sha256: Digest | None
-    recipe: Digest | None
+    recipe: RecipeDigest | None
     product: str | None
     job_order: str | None
     serial: str | None
@@ -45,22 +51,18 @@ class TriggerAnswer(msgspec.Struct, frozen=True):
     """The part that a trigger opened; `again` where the same id had opened it before."""
 
     id: str
-    status: str
+    status: StatusWord
     part: int
     again: bool
 
 
 def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
     """What is told on `<root>/response/trigger`."""
-    return TriggerAnswer(request_id, "accepted", opened.part, opened.again)
-
-
-_digest_of = lru_cache(maxsize=16)(digest)
+    return TriggerAnswer(request_id, Status.SUCCEEDED.value, opened.part, opened.again)
 
 
 def part(boot: str, told: PartTold) -> bytes:
     """The bytes of `<root>/part` for one part."""
-    recipe: Recipe | None = told.recipe
     return encode(
         PartMessage(
             boot=boot,
@@ -72,7 +74,7 @@ def part(boot: str, told: PartTold) -> bytes:
             frames=told.frames,
             model=str(told.model) if told.model else None,
             sha256=told.sha256,
-            recipe=_digest_of(recipe) if recipe else None,
+            recipe=recipe_digest(told.recipe),
             product=told.assignment.product,
             job_order=told.assignment.job_order,
             serial=told.serial,

@@ -14,8 +14,9 @@ from typing import Any, Union
 import msgspec
 
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.recipe import digest
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Refusal
+from edge_daemon.core.values import Check, Judged, Latency, Recipe, Refusal
 from edge_daemon.messaging.terms import (
     AuditHead,
     Box,
@@ -26,6 +27,7 @@ from edge_daemon.messaging.terms import (
     Model,
     PresenceWord,
     ReasonWord,
+    RecipeDigest,
     StageWord,
     StatusWord,
     Time,
@@ -83,8 +85,25 @@ class ResultMessage(msgspec.Struct, frozen=True):
     detections: list[DetectionLine]
     causes: tuple[str, ...]
     latency_ms: FrameLatency
+    recipe: RecipeDigest | None
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
     left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _LastRecipe:
+    """The digest of the recipe that judged last: it is asked for with every frame."""
+
+    known: tuple[Recipe, str] = Recipe(), digest(Recipe())
+
+
+def recipe_digest(recipe: Recipe | None) -> str | None:
+    """SHA-256 of what judged, with its tuning; None where nothing did."""
+    if recipe is None:
+        return None
+    known = _LastRecipe.known
+    if recipe is not known[0]:
+        known = _LastRecipe.known = recipe, digest(recipe)
+    return known[1]
 
 
 def result(boot: str, judged: Judged) -> bytes:
@@ -110,6 +129,7 @@ def result(boot: str, judged: Judged) -> bytes:
             lines,
             judged.causes,
             FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
+            recipe_digest(judged.recipe),
             msgspec.UNSET if judged.reason is None else judged.reason.value,
         )
     )
@@ -249,14 +269,24 @@ def status(state: str, since_utc: float | None) -> bytes:
     return _encoder.encode(StatusMessage(state, None if since_utc is None else iso_utc(since_utc)))
 
 
+class TunedLine(msgspec.Struct, frozen=True):
+    """Values of rules that differ from the signed ones; who moved one last, and why."""
+
+    set: Mapping[str, float]
+    by: str
+    reason: str
+    since: Time
+
+
 class ActiveModel(msgspec.Struct, frozen=True):
-    """The bundle that judges frames."""
+    """The bundle that judges frames; `tuned` where not all of its signed values count."""
 
     model: Model
     sha256: Digest
     slot: str
     since: Time
     trial: bool
+    tuned: TunedLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class PreparedModel(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class Room:
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
             self.clock,
+            lambda changes, limit: {"set": changes, "limit": limit},
         )
 
     def _reply(self, answer: Answer) -> None:
@@ -161,3 +162,12 @@ def test_only_its_own_words_are_known(room: Room) -> None:
     """Every other verb goes the way of requests."""
     assert room.inquiries.knows("history")
     assert not room.inquiries.knows("swap")
+
+
+def test_a_preview_is_asked_with_numbers_only(room: Room) -> None:
+    """How far back it may look is bounded; what is no number is refused in a sentence."""
+    asked = room.ask("preview", set={"scratch.confidence": 1}, limit=9)
+    assert asked == {"set": {"scratch.confidence": 1.0}, "limit": 9}
+    for wrong in ({"set": {"a": "b"}}, {"set": [1]}, {"limit": 501}):
+        with pytest.raises(SenderError):
+            room.ask("preview", **wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.core.values import BundleRef, Known, Recipe
 from edge_daemon.slots.crossing import Crossing, Cutover, Errand, Pointer
 from tests.sim.slot import SimSlot
 
@@ -124,3 +124,22 @@ def test_what_is_only_offered_waits_for_nobody() -> None:
     crossing, _ = make()
     assert crossing.offer(lambda pointer: None)
     assert not crossing.offer(lambda pointer: None)
+
+
+def test_another_recipe_is_taken_once_by_the_bundle_that_it_is_for() -> None:
+    """Also by one that the lane is about to cross to; another bundle never judges by it."""
+    crossing, wakes = make()
+    tuned, other = Recipe(0.45), Known(BundleRef("can", "1"), "bb")
+    crossing.pointer = Pointer(known=KNOWN)
+    crossing.ask(Cutover(1, Pointer(known=KNOWN), "s"))
+    crossing.retune(KNOWN, tuned)
+    assert len(wakes) == 2
+    taken = crossing.take_tuned()
+    assert taken == Pointer(known=KNOWN, recipe=tuned)
+    assert crossing.take_tuned() is None
+    due = crossing.take_due(0, 0)
+    assert due is not None
+    assert due.pointer.recipe == tuned
+    crossing.pointer = Pointer(known=other)
+    crossing.retune(KNOWN, tuned)
+    assert crossing.take_tuned() is None
