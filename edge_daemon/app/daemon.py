@@ -91,6 +91,8 @@ class Daemon:
         )
         self._results = Results(session, topics, ground.boot, settings.results.publish)
         self._parts = part_line(ground)
+        if self._parts is not None:
+            self._results.parts_of = self._parts.parts_of
         self.frames = FrameWing(
             ground, self.bays.slots, mailbox.put, self._results.judged, self._parts
         )
@@ -158,8 +160,13 @@ class Daemon:
         closing.callback(frames.close)
         closing.callback(self._probe.close)
         if self._parts is not None:
-            told = PartResults(self._ground, control.wake_outbox, lambda: control.driver.state)
-            self._parts.start(told)
+            self._part_results = PartResults(
+                self._ground,
+                control.wake_outbox,
+                lambda: control.driver.state,
+                control.reporter.counts,
+            )
+            self._parts.start(self._part_results)
             closing.callback(self._parts.stop)
         frames.start_lane()
         closing.callback(frames.stop_lane)

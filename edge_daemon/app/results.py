@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from edge_daemon.control.inquiries import MOST_PREVIEWED
 from edge_daemon.core.values import BundleRef, Judged, Verdict
@@ -22,6 +23,8 @@ class Results:
         self._topic = topics.result
         self._boot = boot
         self.publish = publish
+        self.parts_of: Callable[[int], tuple[int, ...] | None] | None = None
+        """Where parts are counted: those of a frame; None where it is not known in time."""
         self.last: Judged | None = None
         """The newest frame that has its outcome."""
         self._inspected: deque[Judged] = deque(maxlen=MOST_PREVIEWED)
@@ -39,4 +42,5 @@ class Results:
         is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return
-        self._carrier.publish(self._topic, payloads.result(self._boot, judged))
+        parts = None if self.parts_of is None else self.parts_of(judged.frame)
+        self._carrier.publish(self._topic, payloads.result(self._boot, judged, parts))

@@ -1,9 +1,9 @@
 """What may be asked at this machine only, beside the verbs that MQTT carries too.
 
-`status` is everything that is retained on the broker; `history`, `audit` and `order` read the
-journal; `quarantine` and `unquarantine` are the operator's word on one version. These two are
-answered when what they changed is durable, an audit that verifies when it has read the trail, all
-else at once.
+`status` is everything that is retained on the broker; `history`, `audit`, `order` and `parts` read
+the journal; `preview` looks at recent frames; `quarantine` and `unquarantine` are the operator's
+word on one version. These two are answered when what they changed is durable, an audit that
+verifies when it has read the trail, all else at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.answer import outcome, refused
 from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.local_socket import Question
@@ -29,6 +29,7 @@ from edge_daemon.messaging.local_socket import Question
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
 MOST_REASON = 1024
+MOST_PARTS = 1000
 MOST_PREVIEWED = 500
 
 
@@ -62,6 +63,7 @@ class Inquiries:
             "audit": self._audit,
             "order": self._told_order,
             "trust-clock": self._trust_clock,
+            "parts": self._parts,
             "preview": self._previewed,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
@@ -106,6 +108,12 @@ class Inquiries:
         found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
         question.answer(found)
 
+    def _parts(self, question: Question) -> None:
+        name = question.fields.get("name")
+        if name is not None and not isinstance(name, str):
+            raise SenderError("`name` is no text.", hint="Send an id or a serial.")
+        question.answer(parts_report(self._journal, _limit(question, 20, MOST_PARTS), name))
+
     def _previewed(self, question: Question) -> None:
         changes = question.fields.get("set", {})
         try:
@@ -132,6 +140,17 @@ class Inquiries:
             question.reply(done if error is None else refused(question.id, error))
 
         self._order(QuarantineOrdered(_ref(question), reason, _by(question), answered))
+
+
+def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
+    """`parts`: their results, newest first, with where a picture lies; `counts` or null."""
+    counts = part_payloads.kept_counts(journal.part_counts())
+    return {
+        "parts": [
+            {**json.loads(row.body), "picture": row.picture} for row in journal.parts(limit, name)
+        ],
+        "counts": None if counts is None else msgspec.to_builtins(part_payloads.counts(counts)),
+    }
 
 
 def audit_report(

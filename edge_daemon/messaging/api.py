@@ -78,6 +78,12 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             "One for each part, in order, where `parts` is set; one may come twice.",
             retain=False,
         ),
+        _Told(
+            "counts",
+            topics.counts,
+            part_payloads.CountsMessage,
+            "Parts of this order and this shift, where `parts` is set.",
+        ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )
 

@@ -72,7 +72,10 @@ class FrameLatency(msgspec.Struct, frozen=True):
 
 
 class ResultMessage(msgspec.Struct, frozen=True):
-    """The verdict of one frame; `reason` is there where no model judged it."""
+    """The verdict of one frame; `reason` is there where no model judged it.
+
+    `parts`: the numbers of the parts that it shows, where parts are counted and this is known.
+    """
 
     boot: str
     frame: int
@@ -87,6 +90,7 @@ class ResultMessage(msgspec.Struct, frozen=True):
     latency_ms: FrameLatency
     recipe: RecipeDigest | None
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
+    parts: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -106,8 +110,8 @@ def recipe_digest(recipe: Recipe | None) -> str | None:
     return known[1]
 
 
-def result(boot: str, judged: Judged) -> bytes:
-    """The bytes of `<root>/result` for one frame."""
+def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> bytes:
+    """The bytes of `<root>/result` for one frame; `parts` None: they are not known."""
     lines = []
     for found in judged.detections:
         x1, y1, x2, y2 = found.box
@@ -131,6 +135,7 @@ def result(boot: str, judged: Judged) -> bytes:
             FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
             recipe_digest(judged.recipe),
             msgspec.UNSET if judged.reason is None else judged.reason.value,
+            msgspec.UNSET if parts is None else parts,
         )
     )
 
