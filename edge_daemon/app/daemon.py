@@ -25,6 +25,7 @@ from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.part_results import PartResults, part_line
+from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
@@ -99,6 +100,10 @@ class Daemon:
         self.control = ControlWing(
             ground, self.bays, self.frames, mailbox, session, self._results.inspected
         )
+        control = self.control
+        self._part_results = PartResults(
+            ground, control.wake_outbox, lambda: control.driver.state, control.reporter.counts
+        )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 
@@ -138,7 +143,8 @@ class Daemon:
                 Summary(ground.started.at).hear,
             ),
         )
-        page = Page(ground, self.monitor, Rejects(frames.rejected, self._rejecting))
+        parts = PartsShown(ground, self._part_results, self._parts) if self._parts else None
+        page = Page(ground, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
         self._window = Window(page, self.monitor, frames.pictures, control.take_request)
 
     # ------------------------------------------------------------------ running
@@ -160,12 +166,6 @@ class Daemon:
         closing.callback(frames.close)
         closing.callback(self._probe.close)
         if self._parts is not None:
-            self._part_results = PartResults(
-                self._ground,
-                control.wake_outbox,
-                lambda: control.driver.state,
-                control.reporter.counts,
-            )
             self._parts.start(self._part_results)
             closing.callback(self._parts.stop)
         frames.start_lane()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from edge_daemon.app.foundation import Foundation
@@ -15,6 +16,9 @@ from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.parts.line import PartLine
+
+MOST_SHOWN = 12
+"""Parts on the status page."""
 
 
 def part_line(ground: Foundation) -> PartLine | None:
@@ -57,6 +61,12 @@ class PartResults:
             ground.started.utc,
         )
         self._saved = self._counter.counts
+        self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
+
+    @property
+    def last(self) -> tuple[PartTold, ...]:
+        """The newest parts that were told, newest first; any thread."""
+        return tuple(reversed(tuple(self._last)))
 
     @property
     def counts(self) -> Counts:
@@ -72,6 +82,7 @@ class PartResults:
             counter.add(each, now_utc)
         rows = tuple(map(self._row, parts, bodies))
         self._commit(counter, tuple(OutboxRow(self._topic, body) for body in bodies), rows)
+        self._last.extend(parts)
         self._wake()
         self._metrics.parts(parts)
 

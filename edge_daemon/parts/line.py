@@ -121,6 +121,11 @@ class PartLine:
             self._thread.join(timeout_s)
 
     @property
+    def opened(self) -> int:
+        """Parts so far; the newest may not be judged yet."""
+        return self._ledger.opened
+
+    @property
     def waiting(self) -> int:
         """Words that were not heard yet."""
         return self._queue.qsize()

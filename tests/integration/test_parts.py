@@ -111,7 +111,7 @@ def post(port: int, verb: str, **document: Any) -> int:
 def test_parts_are_counted_and_found_over_a_restart() -> None:
     """Triggered by MQTT, by command and by HTTP; counted for the order, and on after a restart."""
     port = free_port()
-    parts = {"by": "trigger", "window_ms": [0, 50], "shifts": ["00:00"]}
+    parts = {"by": "trigger", "window_ms": [0, 100], "shifts": ["00:00"]}
     http = {"listen": f"127.0.0.1:{port}", "commands": True}
     orders = [{"topic": "mes/orders", "preset": "flat"}]
     more = {"http": http, "orders": orders, "links": {"BTL": "bottle"}}
