@@ -46,7 +46,10 @@ def list_parts(
 ) -> None:
     """The newest parts, newest first."""
     _one_form(as_json, as_csv)
-    _tell(_records(file).parts(limit)["parts"], as_json=as_json, as_csv=as_csv)
+    answer = _records(file).parts(limit)
+    _tell(answer["parts"], as_json=as_json, as_csv=as_csv)
+    if answer["left_out"]:
+        tell(f"{answer['left_out']} older ones had no room; ask for fewer.", err=True)
 
 
 @app.command()

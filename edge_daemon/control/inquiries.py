@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -30,6 +31,8 @@ MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
 MOST_REASON = 1024
 MOST_PARTS = 1000
+MOST_BYTES = 512 * 1024
+"""Of results of parts in one answer."""
 MOST_PREVIEWED = 500
 
 
@@ -143,12 +146,17 @@ class Inquiries:
 
 
 def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
-    """`parts`: their results, newest first, with where a picture lies; `counts` or null."""
+    """`parts`: their results, newest first, with where a picture lies; `counts` or null.
+
+    `left_out`: how many of those asked for had no room.
+    """
+    rows = journal.parts(limit, name)
+    sizes = accumulate(len(row.body) for row in rows)
+    told = rows[: sum(size <= MOST_BYTES for size in sizes)]
     counts = part_payloads.kept_counts(journal.part_counts())
     return {
-        "parts": [
-            {**json.loads(row.body), "picture": row.picture} for row in journal.parts(limit, name)
-        ],
+        "parts": [{**json.loads(row.body), "picture": row.picture} for row in told],
+        "left_out": len(rows) - len(told),
         "counts": None if counts is None else msgspec.to_builtins(part_payloads.counts(counts)),
     }
 
