@@ -36,7 +36,7 @@ from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear
 from edge_daemon.slots.slot import HUNG_S
 
 _log = structlog.get_logger()
-_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found, wire.Decoded)
+_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Inferred, wire.Decoded)
 
 # The kernel sends a worker its death signal when the *thread* that forked it ends (prctl(2)), so
 # one thread that lives as long as the daemon forks them all.
