@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_daemon import __version__
 from edge_daemon.app import preview
+from edge_daemon.app.equipment import equipment
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
@@ -32,6 +34,7 @@ from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
@@ -119,6 +122,12 @@ class ControlWing:
             GateRunner(settings.gate, frames.line, frames.active_slot, self._free_memory),
             slot_pool.quiet,
             resources.gpu.capability if resources.gpu else None,
+            Proofs(
+                resources.journal,
+                settings.gate,
+                partial(equipment, settings.slots, resources.gpu),
+                lambda: resources.clock.now().utc,
+            ),
         )
         return Loader(bench, frames.active_slot, self.mailbox.put, self._incumbent)
 

@@ -101,6 +101,8 @@ def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
     if checks:
         passed = sum(bool(check.get("passed")) for check in checks)
         yield f"{passed} of {len(checks)} checks passed. Swap {receipt.get('swap_id')}."
+    if gate := receipt.get("gate"):
+        yield f"It passed the gate on this box before, at {gate['at']}: this was a spot proof."
     if receipt.get("accepted"):
         yield f"Accepted although they failed: {', '.join(receipt['accepted'])}."
 

@@ -16,12 +16,16 @@ class GateSettings(Group):
     """How long loading may take; then the worker is ended."""
     timeout_s: Seconds = 120.0
     """How long warm-up and golden images together may take."""
-    warm_up_inferences: int = Field(default=10, ge=1, le=1_000)
-    """Inferences before anything is measured; a model that raises here is refused."""
+    warm_up_inferences: int = Field(default=5, ge=1, le=1_000)
+    """Inferences before anything is measured; a model that raises here is refused. A worker is warm
+    itself, and golden images come before the frames whose time is taken: few are enough."""
     latency_ratio: Ratio = 1.5
     """Its median latency over that of the active bundle, at most; a bundle may ask for less."""
     memory_headroom_mb: int = Field(default=512, ge=0, le=1_048_576)
     """Megabytes that must stay free with both bundles resident."""
+    spot_proof: bool = True
+    """Whether a bundle that passed the gate on this box, all else being as it was then, is proven
+    again by a part of its golden images; false: by the whole gate, every time."""
 
 
 class VerdictsSettings(Group):

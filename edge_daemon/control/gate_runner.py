@@ -9,7 +9,7 @@ picture where the line gives no frame that it judges.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,35 +18,37 @@ from typing import TypeVar
 import numpy as np
 
 from edge_daemon.config import GateSettings
+from edge_daemon.control.comparison import (
+    LOOKS,
+    SPOT_FRAMES,
+    TIMED_FRAMES,
+    Comparison,
+    Incumbent,
+)
 from edge_daemon.control.golden_cache import Detected, GoldenCache
 from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.compatibility import Compatibility
-from edge_daemon.core.gate import Evidence, Limits, Memory, Timing, WarmUp, is_doubtful
+from edge_daemon.core.gate import Evidence, Memory, WarmUp
 from edge_daemon.core.golden import Golden
-from edge_daemon.core.recent import Recent
-from edge_daemon.core.recipe import broken_rules, judge
-from edge_daemon.core.values import Judged, Recipe, Size, Verdict
+from edge_daemon.core.proof import Proof, difference, spot_check, spots
+from edge_daemon.core.recent import RecentLimits
+from edge_daemon.core.values import Check
 from edge_daemon.core.verdicts import (
-    MIN_REJECTED,
-    Missed,
     Picture,
     Reference,
     needs_a_part,
 )
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
-from edge_daemon.models.bundle import Manifest, Verified
+from edge_daemon.models.bundle import Verified
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.frame_control import FrameControl, Sample
 from edge_daemon.slots.slot import Inference, Loaded, Slot
 
-TIMED_FRAMES = 20
-"""Frames on which candidate and incumbent are compared: two thirds of a second at 30 fps."""
-
-LOOKS = 3
-"""So many times as many, before a candidate is refused that was a little too slow."""
+SPOT_WARM_UPS = 2
+"""The first one is the slow one; the golden images of the spot proof are inferences too."""
 
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
@@ -58,20 +60,7 @@ ASKED_PIXELS = 16_000_000
 """Of larger golden images it is not asked at all: the line's own frames are no larger."""
 
 _R = TypeVar("_R")
-
-
-@dataclass(frozen=True)
-class Incumbent:
-    """The active bundle, where it is another version of the same name."""
-
-    manifest: Manifest
-
-    def judged(self, sample: Sample) -> Judged | None:
-        """What it made of the frame; None where the frame had no verdict, or another's."""
-        judged = sample.judged
-        if judged is None or judged.model != self.manifest.ref:
-            return None
-        return None if judged.verdict is Verdict.UNINSPECTED else judged
+_NOTHING: Mapping[int, Detected] = {}
 
 
 @dataclass(frozen=True)
@@ -106,13 +95,24 @@ class GateRunner:
         """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
         results = []
         with self._line.sampler() as samples:
-            frame = samples.next(self._patience_s(slot)).frame
-            height, width = frame.pixels.shape[:2]
-            for _ in range(max(2, inferences)):
-                self._gaps.begin(slot)
-                seen = _in_time(deadline_at, partial(slot.infer, frame))
+            sample = samples.next(self._patience_s(slot))
+            for number in range(max(2, inferences)):
+                # Two frames of the line tell its pace; where it is silent one frame is enough.
+                if number == 1 and sample.judged is not None:
+                    sample = samples.next(self._patience_s(slot))
+                self._begin(slot, sample if number < 2 else None)
+                height, width = sample.frame.pixels.shape[:2]
+                seen = _in_time(deadline_at, partial(slot.infer, sample.frame))
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
+
+    def _begin(self, slot: Slot, sample: Sample | None) -> None:
+        """Return in a gap: the one after this sample, which comes right after its verdict."""
+        if sample is None or sample.judged is None:
+            self._gaps.begin(slot)
+            return
+        self._gaps.learn(sample.judged)
+        self._gaps.began(slot)
 
     def evidence(
         self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
@@ -120,16 +120,52 @@ class GateRunner:
         """Everything the gate judges, measured now."""
         golden = self._golden(candidate, deadline_at)
         seen = self._interleaved(candidate, deadline_at)
+        nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
+        return self._gathered(candidate, warm_ups, golden, nothing, seen)
+
+    def spot(
+        self,
+        candidate: Candidate,
+        warm_ups: tuple[WarmUp, ...],
+        proof: Proof,
+        start: int,
+        deadline_at: float,
+    ) -> tuple[Check, Evidence | None]:
+        """Whether some golden images are seen as on record, and then the evidence that follows.
+
+        What is on record stands for the other images. What depends on the version before is
+        measured now, on recent frames and on these images. `start`: at which image to begin.
+        """
+        check, golden = self._spots(candidate, proof, start, deadline_at)
+        if not check.passed:
+            return check, None
+        look = TIMED_FRAMES if _asks_for_frames(candidate) else SPOT_FRAMES
+        seen = self._interleaved(candidate, deadline_at, look) if candidate.incumbent else None
+        if seen is None:
+            candidate.slot.promote()
+        nothing = proof.nothing
+        if any(picture.size != warm_ups[0].size for picture in nothing):
+            nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
+        return check, self._gathered(candidate, warm_ups, golden, nothing, seen)
+
+    def _gathered(
+        self,
+        candidate: Candidate,
+        warm_ups: tuple[WarmUp, ...],
+        golden: tuple[Golden, ...],
+        nothing: tuple[Picture, ...],
+        seen: Comparison | None,
+    ) -> Evidence:
         return Evidence(
             compatibility=self._compatibility(candidate),
             warm_ups=warm_ups,
             recipe=candidate.verified.manifest.recipe,
             reference=candidate.reference,
-            nothing=self._pictures_of_nothing(candidate, warm_ups, deadline_at),
+            nothing=nothing,
             golden=golden,
-            recent=seen.recent if seen.recent.frames else None,
-            missed=seen.missed if candidate.incumbent else None,
-            timing=seen.timing,
+            recent=seen.recent if seen and seen.recent.frames else None,
+            missed=seen.missed if seen and candidate.incumbent else None,
+            timing=seen.timing if seen else None,
             memory=self._memory(candidate),
         )
 
@@ -146,13 +182,24 @@ class GateRunner:
             loaded.head_classes,
         )
 
-    def _golden(self, candidate: Candidate, deadline_at: float) -> tuple[Golden, ...]:
+    def _golden(
+        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = _NOTHING
+    ) -> tuple[Golden, ...]:
+        """What both see on each golden image.
+
+        `on_record`: what the candidate saw on these. Of them the incumbent is asked nothing new.
+        """
         verified = candidate.verified
         results = []
-        for image, path in zip(verified.manifest.golden, verified.golden, strict=True):
-            usual, found = self._both(candidate, image, path, deadline_at)
-            if usual is None:
-                candidate = replace(candidate, incumbent=None)
+        pairs = zip(verified.manifest.golden, verified.golden, strict=True)
+        for number, (image, path) in enumerate(pairs):
+            if number in on_record:
+                incumbent, found = candidate.incumbent, on_record[number]
+                usual = self._album.recall(incumbent.manifest, image) if incumbent else None
+            else:
+                usual, found = self._both(candidate, image, path, deadline_at)
+                if usual is None:
+                    candidate = replace(candidate, incumbent=None)
             self._album.keep(verified.manifest, image, found)
             size = picture_size(path)
             results.append(Golden(image.expectation, found, usual, image.sha256, size))
@@ -160,6 +207,25 @@ class GateRunner:
             return tuple(results)
         # The active model is lost, or slow: compare nothing, not a part.
         return tuple(replace(golden, incumbent=None) for golden in results)
+
+    def _spots(
+        self, candidate: Candidate, proof: Proof, start: int, deadline_at: float
+    ) -> tuple[Check, tuple[Golden, ...]]:
+        """Some golden images looked at again; of the others, and then of all, what is on record."""
+        manifest, paths = candidate.verified.manifest, candidate.verified.golden
+        pictures = [
+            (image.expectation, picture_size(path))
+            for image, path in zip(manifest.golden, paths, strict=True)
+        ]
+        chosen = spots(pictures, manifest.recipe, start % max(1, len(pictures)))
+        others = {n: found for n, found in enumerate(proof.golden) if n not in chosen}
+        golden = self._golden(candidate, deadline_at, others)
+        differences = []
+        for image, seen, recorded in zip(manifest.golden, golden, proof.golden, strict=True):
+            why = difference(recorded, seen.candidate, manifest.recipe, seen.size)
+            if why:
+                differences.append((image.image, why))
+        return spot_check(differences, len(chosen), len(golden)), golden
 
     def _both(
         self, candidate: Candidate, image: GoldenImage, path: Path, deadline_at: float
@@ -195,12 +261,15 @@ class GateRunner:
             return None
         return self._gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
 
-    def _interleaved(self, candidate: Candidate, deadline_at: float) -> _Seen:
-        """Both models on the same frames, in turns."""
+    def _interleaved(
+        self, candidate: Candidate, deadline_at: float, look: int = TIMED_FRAMES
+    ) -> Comparison:
+        """Both models on the same frames, in turns; on so many, and more where they tell too
+        little."""
         candidate.slot.promote()  # measured under the priority that it will have
         manifest, incumbent = candidate.verified.manifest, candidate.incumbent
         limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
-        seen = _Seen(manifest.recipe, incumbent, candidate.reference)
+        seen = Comparison(manifest.recipe, incumbent, candidate.reference)
         asked, patience_s = incumbent, self._patience_s(candidate.slot)
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
@@ -216,7 +285,7 @@ class GateRunner:
                         seen.usual_ms.append(other.inference_ms)
                 if sample.judged is None:
                     patience_s = 0.0  # the line is silent, or waits for this very model
-                if number >= TIMED_FRAMES and seen.is_enough(number, limits):
+                if number >= look and seen.is_enough(number, limits, look):
                     break
         return seen
 
@@ -253,52 +322,10 @@ class GateRunner:
         )
 
 
-class _Seen:
-    """What both models made of the same frames, as they come in."""
-
-    def __init__(
-        self, recipe: Recipe, incumbent: Incumbent | None, reference: Reference | None
-    ) -> None:
-        self._recipe = recipe
-        self._incumbent = incumbent
-        self._kept = reference.kept(recipe) if reference else Recipe()
-        self.recent = Recent(0, 0)
-        self.missed = Missed()
-        self.new_ms: list[float] = []
-        self.usual_ms: list[float] = []
-
-    @property
-    def timing(self) -> Timing:
-        return Timing(tuple(self.new_ms), tuple(self.usual_ms) if self._incumbent else None)
-
-    def note(self, found: Inference, judged: Judged | None, size: Size) -> None:
-        """One frame more; `judged` by the active version of the same name, or None."""
-        self.new_ms.append(found.inference_ms)
-        if judged is None or self._incumbent is None:
-            return
-        self.usual_ms.append(judged.inference_ms)
-        verdict = judge(found.detections, self._recipe, size)
-        recent = self.recent
-        self.recent = Recent(
-            recent.frames + 1,
-            recent.agreeing + (verdict is judged.verdict),
-            recent.candidate.and_in(found.detections, self._recipe),
-            recent.incumbent.and_in(judged.detections, self._incumbent.manifest.recipe),
-        )
-        if broken_rules(judged.detections, self._kept, size):
-            passed = verdict is not Verdict.NG
-            self.missed = Missed(self.missed.rejected + 1, self.missed.missed + passed)
-
-    def is_enough(self, frames: int, limits: Limits) -> bool:
-        """Whether more frames would tell nothing more.
-
-        Latency is looked at again in doubt; a line with many defects soon shows enough of them.
-        """
-        if frames % TIMED_FRAMES == 0 and is_doubtful(self.timing, limits):
-            return False
-        rejected = self.missed.rejected
-        more_soon = rejected < MIN_REJECTED and rejected * LOOKS >= frames
-        return not more_soon and (frames % TIMED_FRAMES == 0 or rejected >= MIN_REJECTED)
+def _asks_for_frames(candidate: Candidate) -> bool:
+    """Whether the bundle limits what recent frames may show: then as many count as ever."""
+    limits = candidate.verified.manifest.limits
+    return limits.recent != RecentLimits() or "max_missed" in limits.verdicts.asked
 
 
 def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:

@@ -7,10 +7,12 @@ more than processors. What begins right after a verdict has the time until the n
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.slots.active import ActiveSlot, IdleTask, Pointer
 from edge_daemon.slots.slot import Inference, Slot
@@ -20,19 +22,56 @@ GAP_WAIT_S = 0.5
 
 ANSWER_WAIT_S = 5.0
 """How long the lane may take to let the active model look; only one that hangs takes longer."""
+SPARE_S = 0.002
+"""What the lane itself needs of each frame's time."""
+
+LONGER = 1.2
+"""An inference may take so many times as long as the one before it."""
+
+
+@dataclass
+class _Turn:
+    """What one slot does in the gap that it was given."""
+
+    began_at: float
+    ends_at: float
 
 
 class IdleTime:
     """Asks the lane, by idle tasks, for the time between two frames."""
 
-    def __init__(self, active_slot: ActiveSlot) -> None:
+    def __init__(self, active_slot: ActiveSlot, now: Callable[[], float] = time.monotonic) -> None:
         self._crossing = active_slot
+        self._now = now
+        self._seen: Judged | None = None
+        self._room_s = 0.0
+        self._turns: dict[str, _Turn] = {}
+
+    def learn(self, judged: Judged | None) -> None:
+        """A frame of the line, as it is judged: two of them tell how long a gap is."""
+        seen, self._seen = self._seen, judged or self._seen
+        if judged is None or seen is None or judged.frame <= seen.frame:
+            return
+        frame_s = (judged.captured_at - seen.captured_at) / (judged.frame - seen.frame)
+        self._room_s = frame_s - (judged.queue_ms + judged.inference_ms) / 1e3 - SPARE_S
 
     def begin(self, slot: Slot) -> None:
-        """Return where a gap begins in which this slot, not the judging one, may infer."""
+        """Return where this slot, not the judging one, may infer: in a gap that begins, or still
+        in the one before, where there is time for another inference as long as the last one."""
         judging = self._crossing.pointer.slot
-        if judging is not None and judging is not slot:
-            self._run(lambda _: None, GAP_WAIT_S)
+        if judging is None or judging is slot:
+            return
+        turn, now = self._turns.get(slot.name), self._now()
+        if turn is not None and now + LONGER * (now - turn.began_at) < turn.ends_at:
+            turn.began_at = now
+            return
+        self._run(lambda _: None, GAP_WAIT_S)
+        self.began(slot)
+
+    def began(self, slot: Slot) -> None:
+        """A gap begins now, and this slot infers in it."""
+        now = self._now()
+        self._turns[slot.name] = _Turn(now, now + self._room_s)
 
     def ask(self, active: BundleRef, look: Callable[[Slot], Inference | None]) -> Inference | None:
         """What this bundle, while it is the active one, sees in a gap; None: it gave no answer.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,13 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.config import GateSettings, SlotsSettings
-from edge_daemon.control.gate_runner import Candidate, GateRunner, Incumbent
+from edge_daemon.control.comparison import Incumbent
+from edge_daemon.control.gate_runner import (
+    SPOT_WARM_UPS,
+    Candidate,
+    GateRunner,
+)
+from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.rejection import (
     Refused,
     facts_of,
@@ -29,6 +36,7 @@ from edge_daemon.control.rejection import (
     refuse_other,
     with_checks,
 )
+from edge_daemon.control.stages import Stages
 from edge_daemon.core.compatibility import requirements
 from edge_daemon.core.effects import Free, Prepare, Restore, Verify
 from edge_daemon.core.events import (
@@ -39,7 +47,8 @@ from edge_daemon.core.events import (
     SlotFreed,
     StageReached,
 )
-from edge_daemon.core.gate import Report, assess
+from edge_daemon.core.gate import Evidence, Report, assess
+from edge_daemon.core.proof import Proof
 from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
@@ -56,6 +65,10 @@ RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
 """Before the n-th restart of a worker in a row; the last one stays."""
 
 
+THINNER = ("spot", "latency.median", "golden.drop")
+"""Checks that a spot proof makes on less than the gate has: what fails is left to the gate."""
+
+
 @dataclass(frozen=True)
 class GateProof:
     """What is known of a bundle that is READY: the proof that goes into receipts."""
@@ -65,6 +78,12 @@ class GateProof:
     checks: tuple[Check, ...] = ()
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     swap_id: str = ""  # the operation that proved it
+    relied_on: Proof | None = None  # the gate of before, where a spot proof was enough
+
+    @property
+    def proof(self) -> str:
+        """How it was proven: `gate` or `spot`."""
+        return "spot" if self.relied_on else "gate"
 
 
 @dataclass(frozen=True)
@@ -81,30 +100,17 @@ class LoaderTools:
     """Entered while a bundle is proven: no spare worker is warmed meanwhile."""
     gpu: str | None = None
     """The compute capability of the device that models run on; None: a CPU."""
+    proofs: Proofs | None = None
+    """What bundles showed before on this box; None: each is proven by the whole gate."""
 
 
-class _Stages:
-    """Times the stages of one job and tells each as it begins."""
+@dataclass(frozen=True)
+class _Examined:
+    """How a bundle did: by the whole gate, or by a spot proof that relies on one of before."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._began = time.monotonic()
-        self._stage = ""
-        self.ms: dict[str, float] = {}
-
-    @property
-    def current(self) -> str:
-        return self._stage
-
-    def enter(self, stage: str) -> None:
-        self.end()
-        self._stage, self._began = stage, time.monotonic()
-        self._tell(stage)
-
-    def end(self) -> None:
-        if self._stage:
-            self.ms[self._stage] = round((time.monotonic() - self._began) * 1e3, 1)
-        self._stage = ""
+    report: Report
+    evidence: Evidence
+    relied_on: Proof | None = None
 
 
 class Loader:
@@ -184,7 +190,7 @@ class Loader:
 
     def _prepare(self, job: Prepare) -> None:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
-        stages = _Stages(lambda stage: self._reach(job.slot, job.token, stage))
+        stages = Stages(lambda stage: self._reach(job.slot, job.token, stage))
         slot = self._crossing.slots[job.slot]
         proof: list[Check] = []
         try:
@@ -204,10 +210,10 @@ class Loader:
             return
         self.proofs[job.slot] = gate_proof
         self._crossing.ready(job.slot, job.token)
-        log.info("bundle_proven", stages_ms=dict(gate_proof.stages_ms))
+        log.info("bundle_proven", proof=gate_proof.proof, stages_ms=dict(gate_proof.stages_ms))
         self._post(BundleProven(job.token))
 
-    def _prove(self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]) -> GateProof:
+    def _prove(self, job: Prepare, slot: Slot, stages: Stages, proof: list[Check]) -> GateProof:
         """`proof` gets the checks as they are passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")
@@ -215,26 +221,65 @@ class Loader:
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
-        loaded = slot.load(
-            LoadOrder.of(verified, self._bench.slots.device, job.swap_id), gate.load_timeout_s
-        )
+        disturbs_nobody = self._crossing.pointer.slot is None
+        order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
+        loaded = slot.load(replace(order, urgent=disturbs_nobody), gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         refuse_other(verified.manifest, loaded, proof)
-        deadline_at = time.monotonic() + gate.timeout_s
-        stages.enter("warm")
-        warm_ups = self._bench.runner.warm(slot, gate.warm_up_inferences, deadline_at)
-        stages.enter("gate")
         rival = self._rival(job.target)
         reference = self._reference(job.reference, verified.manifest)
         candidate = Candidate(slot, verified, loaded, rival, reference)
-        evidence = self._bench.runner.evidence(candidate, warm_ups, deadline_at)
-        measured = assess(evidence, verified.manifest.limits.no_looser_than(gate.latency_ratio))
-        report = Report((*proof, *accept(measured.checks, job.accepted, job.accepted_why)))
+        examined = self._examine(job, candidate, stages, proof)
         stages.end()
+        report = examined.report
         if not report.passed:
             raise Refused(failed(report))
-        recipe = verified.manifest.recipe
-        return GateProof(job.target, recipe, report.checks, dict(stages.ms), job.swap_id)
+        if self._bench.proofs is not None and examined.relied_on is None:
+            self._bench.proofs.keep(verified, examined.evidence, report)
+        return GateProof(
+            job.target,
+            verified.manifest.recipe,
+            report.checks,
+            dict(stages.ms),
+            job.swap_id,
+            examined.relied_on,
+        )
+
+    def _examine(
+        self, job: Prepare, candidate: Candidate, stages: Stages, proof: list[Check]
+    ) -> _Examined:
+        """A spot proof, where the bundle was proven before; else, or where it is not as on record,
+        the gate. What fails on as much evidence as the gate has is not given a second chance."""
+        settings, runner, slot = self._bench.gate, self._bench.runner, candidate.slot
+        proofs, verified = self._bench.proofs, candidate.verified
+        deadline_at = time.monotonic() + settings.timeout_s
+        stages.enter("warm")
+        known = proofs.recall(verified) if proofs else None
+        inferences = settings.warm_up_inferences
+        warm_ups = runner.warm(slot, SPOT_WARM_UPS if known else inferences, deadline_at)
+        stages.enter("gate")
+        if known and proofs:
+            start = zlib.crc32(job.swap_id.encode())  # another one each time, also after a restart
+            spot, evidence = runner.spot(candidate, warm_ups, known, start, deadline_at)
+            report = self._judge(job, verified.manifest, evidence, (*proof, spot))
+            enough = [check for check in report.failed if check.name not in THINNER]
+            if evidence is not None and (report.passed or enough):
+                return _Examined(report, evidence, known)
+            why = [f"{check.name}: {check.note}" for check in report.failed]
+            _log.warning("spot_proof_failed", model=str(job.target.ref), why=why)
+            if not spot.passed:
+                proofs.forget(job.target, known)
+            warm_ups = runner.warm(slot, inferences, deadline_at)
+        evidence = runner.evidence(candidate, warm_ups, deadline_at)
+        return _Examined(self._judge(job, verified.manifest, evidence, proof), evidence)
+
+    def _judge(
+        self, job: Prepare, manifest: Manifest, evidence: Evidence | None, proof: Iterable[Check]
+    ) -> Report:
+        """The checks so far with those that the evidence gives; some may be accepted."""
+        limits = manifest.limits.no_looser_than(self._bench.gate.latency_ratio)
+        measured = assess(evidence, limits).checks if evidence else ()
+        return Report((*proof, *accept(measured, job.accepted, job.accepted_why)))
 
     def _restore(self, job: Restore) -> None:
         log = _log.bind(model=str(job.target.ref), slot=job.slot)

@@ -18,6 +18,7 @@ from edge_daemon.messaging import payloads
 from edge_daemon.messaging.payloads import (
     CheckLine,
     FrameCounts,
+    GateRun,
     LatencyAround,
     Receipt,
     Stages,
@@ -198,6 +199,8 @@ class Receipts:
             ),
             accepted=tuple(c.name for c in gate_proof.checks if c.accepted) if gate_proof else (),
             checks=check_lines(gate_proof.checks) if gate_proof else (),
+            proof=gate_proof.proof if gate_proof else None,
+            gate=_gate_of(gate_proof),
             audit=self._audit(),
         )
 
@@ -208,6 +211,14 @@ class Receipts:
 
 
 _STAGES = frozenset({"verify", "load", "warm", "gate"})
+
+
+def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
+    """The gate that a spot proof relies on; where it is the proof itself its checks are told."""
+    relied_on = gate_proof.relied_on if gate_proof else None
+    if relied_on is None:
+        return msgspec.UNSET
+    return GateRun(iso_utc(relied_on.proven_utc), check_lines(relied_on.checks))
 
 
 def _rounded(value: float | None) -> float | None:

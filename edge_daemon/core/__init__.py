@@ -9,5 +9,6 @@ planner     step(state, event, now) -> (state, effects, records)
   cutover     what the lane's answer means       health      trials, losses, quarantine
   selection   which version, which slot          step_draft  one step in the making
 gate, recipe, trial   facts in, judgement out
+proof       what a gate measured, and when that may be built on
 parts       frames become parts, each with one result
 """

@@ -22,7 +22,7 @@ class Verify:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Verify, load, warm and gate `target` in the empty `slot`.
+    """Verify, load, warm and gate `target` in the empty `slot`, or spot-prove what passed before.
 
     `reference`: the version whose verdicts it is held against; None where there is none.
     `accepted`: checks that may fail, each for the reason `accepted_why`.

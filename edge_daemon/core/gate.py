@@ -24,7 +24,7 @@ from edge_daemon.core.golden import (
 )
 from edge_daemon.core.recent import Recent, RecentLimits
 from edge_daemon.core.recent import compare as compare_recent
-from edge_daemon.core.values import Check, Detection, Recipe
+from edge_daemon.core.values import Check, Detection, Recipe, Size
 from edge_daemon.core.verdicts import (
     Missed,
     Picture,
@@ -37,6 +37,10 @@ from edge_daemon.core.verdicts import (
 )
 from edge_daemon.core.wording import shortened
 from edge_daemon.errors import Code
+
+RULES = 1
+"""The number of these rules. A proof of other rules is none: raise it with every change of what is
+measured, or of how it is judged."""
 
 MIN_WARM_UPS = 1
 DOUBT = 1.5  # a ratio of latencies that is so many times its limit is no accident
@@ -77,6 +81,10 @@ class WarmUp:
     height: int
     detections: tuple[Detection, ...]
     finite: bool
+
+    @property
+    def size(self) -> Size:
+        return self.width, self.height
 
 
 @dataclass(frozen=True)

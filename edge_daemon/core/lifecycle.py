@@ -14,7 +14,7 @@ class Phase(str, Enum):
 
     EMPTY = "empty"
     PREPARING = "preparing"  # verify, load, warm, gate
-    READY = "ready"  # proven in this boot: may be made active
+    READY = "ready"  # proven in this boot, by the gate or by a spot proof: may be made active
     LOST = "lost"  # it was READY; its worker is gone
     RESTORING = "restoring"  # the same bundle is loaded again after a loss
     DRAINING = "draining"  # being freed

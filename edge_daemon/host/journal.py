@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit, journal_audit, journal_orders, journal_parts, journal_requests
+from edge_daemon.host import (
+    audit,
+    journal_audit,
+    journal_orders,
+    journal_parts,
+    journal_proofs,
+    journal_requests,
+)
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, SetAside
 from edge_daemon.host.journal_audit import Trail
@@ -130,6 +137,7 @@ class Journal:
                 journal_orders.write(self._run, entry.topics, entry.products)
                 if entry.parts is not None:
                     journal_parts.write(self._run, entry.parts)
+                journal_proofs.write(self._run, entry.proofs)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:
@@ -237,6 +245,10 @@ class Journal:
     def part_counts(self) -> bytes | None:
         """The counts as they were kept last; None where no part was ever counted."""
         return journal_parts.counts(self._rows)
+
+    def proof(self, bundle: str) -> bytes | None:
+        """What is on record of a bundle's gate; b"" where that is damaged, None for nothing."""
+        return journal_proofs.find(self._rows, bundle)
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""

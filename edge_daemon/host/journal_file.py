@@ -68,6 +68,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX parts_by_utc ON parts (utc);
     CREATE TABLE part_counts (one INTEGER PRIMARY KEY CHECK (one = 0), body BLOB NOT NULL);
     """,
+    """
+    CREATE TABLE proofs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, bundle TEXT UNIQUE NOT NULL, body BLOB,
+        sha256 TEXT NOT NULL);
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_parts import PartsEntry
+from edge_daemon.host.journal_proofs import ProofRow
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,4 @@ class Entry:
     topics: tuple[TopicRow, ...] = ()
     products: tuple[ProductRow, ...] = ()
     parts: PartsEntry | None = None
+    proofs: tuple[ProofRow, ...] = ()

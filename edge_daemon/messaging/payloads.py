@@ -26,6 +26,7 @@ from edge_daemon.messaging.terms import (
     HealthWord,
     Model,
     PresenceWord,
+    ProofWord,
     ReasonWord,
     RecipeDigest,
     StageWord,
@@ -180,6 +181,13 @@ class LatencyAround(msgspec.Struct, frozen=True):
     after_p99: float | None = None
 
 
+class GateRun(msgspec.Struct, frozen=True):
+    """The whole gate that a spot proof relies on: when it ran on this box, and its checks."""
+
+    at: Time
+    checks: tuple[CheckLine, ...] = ()
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """The proof of one swap. Times are ISO 8601; `from_` is null for the first model of all."""
 
@@ -202,6 +210,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     frames: FrameCounts = FrameCounts()
     latency_ms: LatencyAround = LatencyAround()
     checks: tuple[CheckLine, ...] = ()
+    """What was measured for this proof."""
+    proof: ProofWord | None = None
+    """`gate`, or `spot` where the bundle passed the gate here before and all was as it was then."""
+    gate: GateRun | msgspec.UnsetType = msgspec.UNSET
+    """With a spot proof: the gate that it relies on."""
     audit: AuditHead | None = None
     trial: str | msgspec.UnsetType = msgspec.UNSET
     """The verdict of the probation, once there is one: `confirmed` or why it was rolled back."""

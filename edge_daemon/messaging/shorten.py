@@ -34,8 +34,9 @@ def shortened(payload: bytes, most_bytes: int) -> bytes | None:
 
 
 def _checks(document: _Document) -> Iterator[None]:
-    for key in ("error", "receipt"):
-        part = document.get(key)
+    receipt = document.get("receipt")
+    gate = receipt.get("gate") if isinstance(receipt, dict) else None
+    for part in (gate, document.get("error"), receipt):
         if isinstance(part, dict) and part.pop("checks", None):
             yield
 

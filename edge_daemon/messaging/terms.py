@@ -48,6 +48,7 @@ CAUSES = {
 CauseWord = Annotated[str, _schema(enum=sorted(CAUSES.values()))]
 CodeWord = Annotated[str, one_of(Code)]
 StageWord = Annotated[str, _schema(examples=["verify", "load", "warm", "gate"])]
+ProofWord = Annotated[str, _schema(enum=["gate", "spot"])]
 PresenceWord = Annotated[str, _schema(enum=["online", "stopped", "offline"])]
 HealthWord = Annotated[str, _schema(enum=["good", "degraded"])]
 Box = Annotated[

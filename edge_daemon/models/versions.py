@@ -9,8 +9,11 @@ their text, so that the order is always total. Anything else is no version.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 from importlib import metadata
@@ -135,6 +138,21 @@ def _meets(version: str | None, wanted: str) -> bool:
 
 
 def _installed(library: str) -> str | None:
+    return _found(library, _places())
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Where packages are, with the moment of the last change: an installation is one."""
+    places = []
+    for path in sys.path:
+        with suppress(OSError):
+            places.append((path, os.stat(path or ".").st_mtime_ns))
+    return tuple(places)
+
+
+@lru_cache(maxsize=64)
+def _found(library: str, _places: tuple[tuple[str, int], ...]) -> str | None:
+    """To look for a package takes milliseconds, and each proof asks for several."""
     wanted = _DISTRIBUTIONS.get(library, (library,))
     found = {each.name.lower(): each.version for each in _distributions(wanted)}
     return next((found[name] for name in wanted if name in found), None)

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench_rig.lines import ROOT, Setup, private_bytes, weights_of
 from bench_rig.records import Change, Run, Seen
@@ -34,6 +34,13 @@ MAJORS = {"same": 1, "other": 2, "large": 3, "corrupt": 7, "raises": 8, "hangs":
 GOLDEN = BUNDLES / "bottle/1.1.0/golden"
 LOAD_TIMEOUT_S = 12.0
 """Long enough for the first worker of a busy box, short enough to watch a loader hang."""
+
+
+class Signed(Protocol):
+    """A store, and the key that vouches for what is in it."""
+
+    folder: Path
+    public: Path
 
 
 class Store:
@@ -100,7 +107,7 @@ class DaemonLine:
     """The daemon, with workers or threads as its slots."""
 
     def __init__(
-        self, isolation: str, setup: Setup, store: Store, settings: dict[str, Any] | None = None
+        self, isolation: str, setup: Setup, store: Signed, settings: dict[str, Any] | None = None
     ) -> None:
         self._setup, self._stack = setup, ExitStack()
         self._folder = Path(tempfile.mkdtemp(dir=setup.folder))
@@ -115,9 +122,9 @@ class DaemonLine:
         self._log = self._stack.enter_context((self._folder / "daemon.log").open("wb"))
         self.client = self._stack.enter_context(Client.of(self.settings))
         self.client.listen(self.client.topics.result, self._take)
-        self._start()
+        self.start()
 
-    def _settings(self, isolation: str, store: Store) -> dict[str, Any]:
+    def _settings(self, isolation: str, store: Signed) -> dict[str, Any]:
         given = self._setup
         return {
             "device": "bench",
@@ -140,7 +147,8 @@ class DaemonLine:
             "state_dir": str(self._folder / "state"),
         }
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """The program, on what it knows already."""
         path = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edge_daemon", "run", "--config", str(self.config)],
@@ -173,7 +181,7 @@ class DaemonLine:
 
     def swap(self, kind: str, model: str, timeout_s: float) -> Change:
         verb = "rollback" if kind == "rollback" else "swap"
-        self._await_spare()
+        self.await_spare()
         body = {"model": f"bottle@{version_of(model)}"}
         asked_at, accepted_ms, last = time.monotonic(), None, {}
         stages: dict[str, float] = {}
@@ -205,7 +213,7 @@ class DaemonLine:
             time.sleep(0.02)
         return taken
 
-    def _await_spare(self, timeout_s: float = 20.0) -> None:
+    def await_spare(self, timeout_s: float = 20.0) -> None:
         """A station is asked now and then: its spare worker stands by again by then."""
         deadline_at = time.monotonic() + timeout_s
         while self.settings.slots.isolation == "process" and time.monotonic() < deadline_at:
@@ -214,8 +222,8 @@ class DaemonLine:
                 return
             time.sleep(0.1)
 
-    def close(self) -> None:
-        """End it, however far it got."""
+    def stop(self) -> None:
+        """End the program, in order where it can."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -223,10 +231,25 @@ class DaemonLine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def logged_ms(self, since_utc: float) -> dict[str, float]:
+        """Event of the log -> milliseconds from that moment to the first time it was told."""
+        found: dict[str, float] = {}
+        for line in (self._folder / "daemon.log").read_text().splitlines():
+            with suppress(ValueError, KeyError):
+                said = json.loads(line)
+                told = datetime.fromisoformat(said["timestamp"].replace("Z", "+00:00")).timestamp()
+                if told >= since_utc:
+                    found.setdefault(said["event"], (told - since_utc) * 1e3)
+        return found
+
+    def close(self) -> None:
+        """End it, however far it got."""
+        self.stop()
         self._stack.close()
 
     def memory_bytes(self) -> int:
-        self._await_spare()  # the same processes each time
+        self.await_spare()  # the same processes each time
         return private_bytes(self._process.pid)
 
     def revive(self, model: str) -> bool:  # noqa: ARG002 - it remembers by itself
@@ -236,7 +259,7 @@ class DaemonLine:
             return False
         self._process.kill()
         self._process.wait()
-        self._start()
+        self.start()
         time.sleep(8.0)
         return True
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge_daemon.control import idle_time
 from edge_daemon.control.idle_time import IdleTime
-from edge_daemon.core.values import BundleRef, Detection, StoredBundle
+from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, StoredBundle, Verdict
 from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.slot import Inference, LoadOrder, Slot
 from tests.sim.errands import still_lane
@@ -117,3 +117,46 @@ def test_a_lane_that_hangs_does_not_keep_the_next_model_back(
     monkeypatch.setattr(idle_time, "GAP_WAIT_S", 0.01)
     IdleTime(active_slot).begin(active_slot.slots["B"])
     assert not active_slot.has_errand
+
+
+@pytest.mark.parametrize(
+    ("frame_s", "live_ms", "work_s", "gaps_taken"),
+    [
+        (0.1, 10.0, 0.02, 2),  # 88 ms: four of them begin in each
+        (0.1, 10.0, 0.07, 7),  # a second one would end after the next frame
+        (0.1, 95.0, 0.02, 7),  # the line itself needs its time
+        (0.01, 50.0, 0.02, 7),  # it is behind
+    ],
+)
+def test_what_fits_into_one_gap_is_done_in_it(
+    active_slot: ActiveSlot, frame_s: float, live_ms: float, work_s: float, gaps_taken: int
+) -> None:
+    """Seven inferences, each as long as the last: none is begun that would meet the next frame."""
+    hands, taken = [0.0], []
+    idle_time = IdleTime(active_slot, lambda: hands[0])
+    for number in (3, 5):
+        idle_time.learn(judged(number, number * frame_s, live_ms))
+    with still_lane(active_slot, lambda: taken.append(hands[0])):
+        for _ in range(7):
+            idle_time.begin(active_slot.slots["B"])
+            hands[0] += work_s
+    assert len(taken) == gaps_taken
+
+
+def test_before_the_pace_is_known_each_inference_has_a_gap_of_its_own(
+    active_slot: ActiveSlot,
+) -> None:
+    """One frame tells nothing of the next one."""
+    taken: list[None] = []
+    idle_time = IdleTime(active_slot, lambda: 0.0)
+    idle_time.learn(judged(3, 0.3, 1.0))
+    idle_time.learn(None)
+    with still_lane(active_slot, lambda: taken.append(None)):
+        for _ in range(3):
+            idle_time.begin(active_slot.slots["B"])
+    assert len(taken) == 3
+
+
+def judged(number: int, captured_at: float, inference_ms: float) -> Judged:
+    made = Assignment()
+    return Judged(number, 0.0, captured_at, made, Verdict.OK, inference_ms=inference_ms)

@@ -240,6 +240,15 @@ def test_a_worker_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
         assert station.models()[-1] == B1
 
 
+def test_only_where_nothing_judges_a_load_has_the_priority_of_live_frames(tmp_path: Path) -> None:
+    """At the start there is nothing to disturb; later the line goes first."""
+    with Station(tmp_path) as station:
+        station.run()
+        assert station.ask("prepare", model=B2)["status"] == "succeeded"
+        urgent = {name: slot.order.urgent for name, slot in station.active_slot.slots.items()}  # type: ignore[attr-defined]
+        assert urgent == {"A": True, "B": False}
+
+
 def test_three_slots_keep_what_is_worth_most(tmp_path: Path) -> None:
     """With room for three, the confirmed version before stays when another is prepared."""
     with Station(tmp_path, Plan(slots=3)) as station:

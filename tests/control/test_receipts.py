@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from edge_daemon.control.loader import GateProof
 from edge_daemon.control.receipts import KEPT, Receipts
+from edge_daemon.core.proof import Proof
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request
@@ -85,6 +87,26 @@ def test_stages_of_an_earlier_operation_are_not_claimed(bench: Harness) -> None:
     assert receipt is not None
     assert receipt.stages_ms.load is None
     assert receipt.checks
+
+
+def test_a_receipt_says_whether_the_whole_gate_was_run(bench: Harness) -> None:
+    """Beside a spot proof stands the gate of before: when it was, and what it measured."""
+    bench.open()
+    bench.cross()
+    whole = bench.receipts.get("s-1")
+    assert whole is not None
+    assert (whole.proof, whole.gate) == ("gate", msgspec.UNSET)
+    gate = Proof("a" * 64, {}, 1000.0, (), (), (Check("golden.recall", True, 1.0, 0.9),))
+    bench.gate_proof = replace(bench.gate_proof, checks=(Check("spot", True),), relied_on=gate)
+    bench.receipts.crossed("s-1", Crossed(3, 40, 12.0, 1002.0, 0.25))
+    spot = bench.receipts.get("s-1")
+    assert spot is not None
+    assert spot.proof == "spot"
+    assert [check.name for check in spot.checks] == ["spot"]
+    assert msgspec.to_builtins(spot.gate) == {
+        "at": "1970-01-01T00:16:40.000Z",
+        "checks": ({"name": "golden.recall", "passed": True, "measured": 1.0, "limit": 0.9},),
+    }
 
 
 def test_there_is_no_receipt_before_the_cutover(bench: Harness) -> None:

@@ -110,7 +110,7 @@ def test_a_receipt_has_every_field_of_the_contract() -> None:
     read = json.loads(outcome("7", Status.SUCCEEDED, receipt=receipt).body)["receipt"]
     assert set(read) == set(
         "swap_id request_id verb boot from to sha256 by reason requested_at cutover_frame"  # noqa: SIM905
-        " cutover_at pause_ms stages_ms frames latency_ms checks accepted audit".split()
+        " cutover_at pause_ms stages_ms frames latency_ms checks accepted audit proof".split()
     )
     assert set(read["stages_ms"]) == {"verify", "load", "warm", "gate"}
     assert set(read["frames"]) == {"captured", "inspected", "dropped", "uninspected"}

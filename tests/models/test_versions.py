@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.models.versions import is_specifier, is_version, order_of, provisions, unmet
+from edge_daemon.models.versions import (
+    installed,
+    is_specifier,
+    is_version,
+    order_of,
+    provisions,
+    unmet,
+)
 
 OLDEST_TO_NEWEST = [
     "0.9",
@@ -76,3 +85,21 @@ def test_installed_libraries_are_found_without_importing_them() -> None:
     assert unmet({"gpu": ">=8,<9"}, found) == ()
     assert unmet({"gpu": ">=8"}, provisions(gpu=None)) != ()
     assert not is_specifier("about 8")
+
+
+def test_what_is_installed_meanwhile_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked for once, and again when something was installed or removed."""
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = [installed(("vision-kit",))["vision-kit"]]
+    for version in ("1.0", "1.1"):
+        for old in tmp_path.iterdir():
+            old.rename(tmp_path.parent / old.name)
+        folder = tmp_path / f"vision_kit-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: vision-kit\nVersion: {version}\n"
+        )
+        seen.append(installed(("vision-kit",))["vision-kit"])
+    assert seen == [None, "1.0", "1.1"]

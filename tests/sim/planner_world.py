@@ -53,7 +53,7 @@ class World:
     """The planner's state, and what its surroundings know."""
 
     state: State
-    proven: frozenset[str] = frozenset()  # slots whose content passed the gate in this boot
+    proven: frozenset[str] = frozenset()  # slots whose content was proven in this boot
     open: frozenset[str] = frozenset()  # accepted, not yet answered
     asked: int = 0  # requests and orders used up
     faults: int = 0

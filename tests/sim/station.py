@@ -31,6 +31,7 @@ from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
+from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
@@ -89,12 +90,13 @@ class BreakableJournal(Journal):
 
     is_full = False
     is_unreadable = False
+    keeps_proofs = True
     commits = 0
     order_commits = 0
     """Those that put an order on record."""
 
     def commit(self, entry: Entry) -> None:
-        if self.is_full:
+        if self.is_full or (entry.proofs and not self.keeps_proofs):
             raise StateError("There is no room left on the disk.", hint="Free space.")
         super().commit(entry)
         self.commits += 1
@@ -122,6 +124,8 @@ class Plan:
     trial: TrialLimits = field(default_factory=lambda: TrialLimits(5, 0.0))
     load_timeout_s: float = GENEROUS_S
     gpu: str | None = None
+    gate: dict[str, Any] = field(default_factory=dict)
+    box: dict[str, str] = field(default_factory=lambda: {"device": "cpu", "torch": "2.10.0"})
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
 
@@ -187,12 +191,15 @@ class Station:
 
     def _build_control(self) -> None:
         plan = self.plan
-        gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s)
+        gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s, **plan.gate)
         runner = GateRunner(gate, self.line, self.active_slot, lambda: {"host": 1 << 30})
         scratch = self.folder / "scratch"
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
-        bench = LoaderTools(self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu)
+        proofs = Proofs(self.journal, gate, lambda: plan.box, lambda: self.clock.now().utc)
+        bench = LoaderTools(
+            self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu, proofs=proofs
+        )
         self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader
         self.receipts = Receipts(

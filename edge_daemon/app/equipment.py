@@ -1,0 +1,31 @@
+"""What this box runs models with: its processor or graphics card, the driver, and the libraries."""
+
+from __future__ import annotations
+
+import platform
+
+from edge_daemon.config import SlotsSettings
+from edge_daemon.host.box import processor
+from edge_daemon.host.gpu import Gpu
+from edge_daemon.models.versions import installed
+
+LIBRARIES = (
+    *("ultralytics", "torch", "torchvision", "numpy", "opencv-python-headless"),
+    *("tensorrt", "openvino", "onnxruntime", "onnxruntime-gpu"),
+)
+"""All that has a part in what a model sees."""
+
+
+def equipment(slots: SlotsSettings, gpu: Gpu | None) -> dict[str, str]:
+    """As text by name; what is not there has an empty one.
+
+    Versions are those on the disk now: a worker that is started from here on imports them.
+    """
+    return {
+        "device": slots.device,
+        "processor": processor(),
+        "gpu": f"{gpu.name} {gpu.capability or ''}".strip() if gpu else "",
+        "driver": gpu.driver if gpu else "",
+        "python": platform.python_version(),
+        **{name: version or "" for name, version in installed(LIBRARIES).items()},
+    }

@@ -1,0 +1,60 @@
+"""What the journal keeps of gates that were passed: one body for each bundle, the newest ones.
+
+A body has its digest beside it. One that is not whole is forgotten, and proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+PROOF_LIMIT = 256
+"""Bundles whose proof is known; beyond it the one that was proven longest ago goes."""
+PROOF_BYTES = 64 << 20
+"""Their bytes on the disk, about; the same goes for them. A larger one is not kept at all."""
+
+Run = Callable[..., Any]
+"""Executes one statement with its values, within the journal's transaction."""
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values."""
+
+
+@dataclass(frozen=True)
+class ProofRow:
+    """The proof of one bundle; an empty body forgets it."""
+
+    bundle: str
+    body: bytes
+
+
+def find(rows: Rows, bundle: str) -> bytes | None:
+    """The body as it was written; b"" for one that is not whole any more, None where none is."""
+    for body, sha256 in rows("SELECT body, sha256 FROM proofs WHERE bundle = ?", bundle):
+        is_whole = isinstance(body, bytes) and hashlib.sha256(body).hexdigest() == sha256
+        return body if is_whole else b""
+    return None
+
+
+def write(run: Run, proofs: Iterable[ProofRow]) -> None:
+    """Each row replaces the one of its bundle."""
+    for proof in proofs:
+        run("DELETE FROM proofs WHERE bundle = ?", proof.bundle)
+        if not proof.body or len(proof.body) > PROOF_BYTES:
+            continue
+        sha256 = hashlib.sha256(proof.body).hexdigest()
+        run(
+            "INSERT INTO proofs (bundle, body, sha256) VALUES (?,?,?)",
+            *(proof.bundle, proof.body, sha256),
+        )
+        run(
+            "DELETE FROM proofs WHERE seq <= "
+            "(SELECT seq FROM proofs ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+            PROOF_LIMIT,
+        )
+        run(
+            "DELETE FROM proofs WHERE seq IN (SELECT seq FROM (SELECT seq,"
+            " sum(length(body)) OVER (ORDER BY seq DESC) AS held FROM proofs) WHERE held > ?)",
+            PROOF_BYTES,
+        )

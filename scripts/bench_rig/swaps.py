@@ -1,0 +1,37 @@
+"""A store that fills up as a station's does: signed copies of the demo's bundles."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edge_daemon.config import dump, parse
+from edge_daemon.demo.stage import BUNDLES
+from edge_daemon.models.trust import generate_keypair, sign
+
+SOURCES = ("1.0.0", "1.1.0")
+"""Versions of the demo's bottle, as they were trained."""
+
+
+class DemoStore:
+    """The trained bundles, and as many more versions of them as are published."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "models"
+        self.key, self.public = generate_keypair(folder)
+        for version in SOURCES:
+            self.publish(version, version)
+
+    def publish(self, source: str, version: str) -> str:
+        """A signed copy of a version under another one; its `name@version`."""
+        incoming = self.folder / ".incoming" / version
+        shutil.copytree(BUNDLES / "bottle" / source, incoming)
+        manifest = parse((incoming / "model.yaml").read_text(encoding="utf-8")).value
+        manifest |= {"version": version}
+        manifest["limits"] |= {"latency_ratio": 10.0}  # a busy box says nothing of the model
+        (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
+        sign(incoming, self.key)
+        place = self.folder / "bottle" / version
+        place.parent.mkdir(parents=True, exist_ok=True)
+        incoming.rename(place)
+        return f"bottle@{version}"
