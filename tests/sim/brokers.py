@@ -69,6 +69,10 @@ class Crew:
     def payloads(self) -> list[bytes]:
         return [incoming.payload for _, incoming in self.requests]
 
+    def orders_told(self) -> list[tuple[bytes, bool]]:
+        """What each order said, and whether the broker had it in keeping."""
+        return [(incoming.payload, incoming.stored) for _, incoming in self.orders]
+
 
 class AnySession(Protocol):
     """What `Session` and `SimSession` have in common."""
