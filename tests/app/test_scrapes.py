@@ -23,7 +23,7 @@ from edge_daemon.web.server import Listen, StatusPage
 from tests.sim.fake_page import FakePage
 from tests.sim.status import StillStation
 
-SCRAPES = 10_000
+SCRAPES = 2_000
 SCRAPES_BY_HTTP = 300
 CAPTURED = re.compile(rb"^edge_frames_captured_total (\S+)$", re.MULTILINE)
 BURST, BREATH_S = 4, 0.001
@@ -86,7 +86,7 @@ def is_of_one_moment(scrape: bytes) -> bool:
 
 
 def test_no_scrape_is_out_of_balance() -> None:
-    """Ten thousand looks at a line that never stands still."""
+    """Two thousand looks at a line that never stands still."""
     ledger = Ledger()
     monitor = Monitor(StillStation(ledger), ledger, Metrics())
     captured = set()
