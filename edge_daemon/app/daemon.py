@@ -21,7 +21,7 @@ from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
-from edge_daemon.app.kept_pictures import KeptPictures
+from edge_daemon.app.kept_pictures import PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
@@ -102,6 +102,7 @@ class Daemon:
         """Those who look at the whole: the monitor, and whoever is told what it saw."""
         resources, frames, control = self._resources, self.frames, self.control
         tls, collector = resources.settings.mqtt.tls, frames.collector
+        put, archiver = control.mailbox.put, frames.archiver
         self._wishes = DesiredSource(resources, control)
         self._probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
@@ -111,7 +112,8 @@ class Daemon:
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
-            KeptPictures(collector, control.mailbox.put, resources.metrics) if collector else None,
+            KeptPictures(collector, put, resources.metrics) if collector else None,
+            KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
         )
         self._notifier = Notifier.from_environ(os.environ)
@@ -156,7 +158,13 @@ class Daemon:
         closing.callback(frames.close)
         closing.callback(self._probe.close)
         if self._parts is not None:
-            told = PartResults(self._resources, control.wake_outbox, lambda: control.driver.state)
+            pictures = frames.part_pictures
+            told = PartResults(
+                self._resources,
+                control.wake_outbox,
+                lambda: control.driver.state,
+                pictures.told if pictures is not None else None,
+            )
             self._parts.start(told)
             closing.callback(self._parts.stop)
         frames.start_lane()

@@ -32,14 +32,20 @@ class PartResults:
     Args:
         wake: tells the outbox that there is something to send.
         state: the planner's, of now.
+        pictured: told each part, for the pictures of its frames; None: none are kept.
     """
 
     def __init__(
-        self, resources: Resources, wake: Callable[[], None], state: Callable[[], State]
+        self,
+        resources: Resources,
+        wake: Callable[[], None],
+        state: Callable[[], State],
+        pictured: Callable[[Sequence[PartTold]], None] | None = None,
     ) -> None:
         self._journal, self._metrics = resources.journal, resources.metrics
         self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
         self._wake, self._state = wake, state
+        self._pictured = pictured
 
     def tell(self, parts: Sequence[PartTold]) -> None:
         """Durable when it returns; raises StateError."""
@@ -47,6 +53,8 @@ class PartResults:
         self._journal.commit(Entry(outbox=tuple(rows)))
         self._wake()
         self._metrics.parts(parts)
+        if self._pictured is not None:
+            self._pictured(parts)
 
     def is_trial(self) -> bool:
         """Whether what judges is on trial."""
