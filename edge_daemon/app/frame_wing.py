@@ -19,6 +19,7 @@ from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.picture_copies import PictureCopies
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
@@ -64,6 +65,7 @@ class FrameWing:
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
         self.part_pictures = _part_pictures(resources)
         self._archiver = self._archive(resources, room)
+        self.copies = _copies(resources, self.part_pictures)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
         self.parts = parts
@@ -133,6 +135,8 @@ class FrameWing:
         self.pictures.start()
         for collector in self._collectors:
             collector.start()
+        if self.copies is not None:
+            self.copies.start()
         self._publisher.start()
         self._lane_thread.start()
 
@@ -160,6 +164,8 @@ class FrameWing:
         self.pictures.stop()
         for collector in self._collectors:
             collector.stop()
+        if self.copies is not None:
+            self.copies.stop()
 
     def _run_lane(self) -> None:
         try:
@@ -175,3 +181,13 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
         return None
     keeping = Keeping(settings.quota_mb << 20, settings.days)
     return PartPictures(settings.folder, keeping, resources.boot, lambda: resources.clock.now().utc)
+
+
+def _copies(resources: Resources, pictures: PartPictures | None) -> PictureCopies | None:
+    settings = resources.settings.results.pictures
+    if pictures is None or settings is None or settings.copy_to is None:
+        return None
+    now = resources.clock.now
+    return PictureCopies(
+        settings.folder, settings.copy_to, lambda: pictures.is_open, lambda: now().utc
+    )

@@ -103,7 +103,7 @@ def disk(status: Status) -> Iterator[str]:
 def remarks(status: Status) -> Iterator[str]:
     """What the parts say of themselves."""
     told = status.remarks
-    yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts)
+    yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
 
 
 def broker_away(status: Status) -> Iterator[str]:

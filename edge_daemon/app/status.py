@@ -103,6 +103,7 @@ class Remarks:
     orders: tuple[str, ...] = ()
     broker: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -138,4 +138,5 @@ class StatusSource:
             control.orders.problems(),
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
+            () if self._frames.copies is None else self._frames.copies.problems(),
         )

@@ -61,6 +61,11 @@ class PartPictures:
         self.removed = 0
         """Pictures that went for the quota or by their age, since the start."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the index is ready; any thread."""
+        return self._index is not None
+
     def told(self, parts: Iterable[PartTold]) -> None:
         """Results of parts; they are written beside their pictures later."""
         self._inbox.extend(parts)
