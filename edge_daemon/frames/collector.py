@@ -100,7 +100,7 @@ class Collector:
         self._stopping = False
         self._writing = threading.Lock()  # guards the folder and what follows
         self._kept = self._failed = 0
-        self._fault: str | None = None
+        self._faults: dict[str, str] = {}  # why, by what could not be done
         self._missed = 0  # the lane's
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
@@ -129,7 +129,7 @@ class Collector:
     @property
     def fault(self) -> str | None:
         """Why pictures cannot be kept at present; None when they can."""
-        return self._fault
+        return next(iter(self._faults.values()), None)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -147,14 +147,15 @@ class Collector:
             why = "the daemon stopped"
             _log.warning(f"{self._name}_missed", pictures=len(self._jobs), why=why)
         if not any(thread.is_alive() for thread in self._threads):
-            self._attempt(self._folder.close)
+            self._attempt("tend", self._folder.close)
 
     def _run(self) -> None:
         with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while True:
-            if not self._work.acquire(timeout=_TEND_S):
-                self._attempt(self._folder.tend)
+            is_due = self._work.acquire(timeout=_TEND_S)
+            self._attempt("tend", self._folder.tend)
+            if not is_due:
                 continue
             try:
                 judged, captured = self._jobs.popleft()
@@ -172,35 +173,30 @@ class Collector:
         try:
             jpeg = encode(pixels, _QUALITY)
         except Exception as error:  # the boundary to the encoder
-            self._failed_at(error, pictures=1)
-            return
-        self._attempt(lambda: self._written(judged, jpeg), pictures=1)
+            self._failed_at("write", error)
+        else:
+            self._attempt("write", lambda: self._folder.write(judged, jpeg))
 
-    def _written(self, judged: Judged, jpeg: bytes) -> None:
-        self._folder.tend()
-        self._folder.write(judged, jpeg)
-
-    def _attempt(self, work: Callable[[], object], pictures: int = 0) -> None:
-        """Something at the disk; told once where it fails, until it works again."""
+    def _attempt(self, what: str, work: Callable[[], object]) -> None:
+        """`write` a picture, or `tend` the folder; told once where it fails, until it works."""
         try:
             with self._writing:
                 work()
         except Exception as error:  # the boundary to the disk
-            self._failed_at(error, pictures)
-        else:
-            with self._writing:
-                self._kept += pictures
-                if self._fault is not None and pictures:
-                    _log.info(f"{self._name}_resumed")
-                    self._fault = None
-
-    def _failed_at(self, error: Exception, pictures: int) -> None:
+            self._failed_at(what, error)
+            return
         with self._writing:
-            self._failed += pictures
-            if self._fault is None:
+            self._kept += what == "write"
+            if self._faults.pop(what, None) is not None and not self._faults:
+                _log.info(f"{self._name}_resumed")
+
+    def _failed_at(self, what: str, error: Exception) -> None:
+        with self._writing:
+            self._failed += what == "write"
+            if not self._faults:
                 hint = "Is there room on the disk?"
                 _log.error(f"{self._name}_failed", error=str(error), hint=hint)
-            self._fault = _without_path(error)
+            self._faults[what] = _without_path(error)
 
 
 def _without_path(error: Exception) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
+from edge_daemon.errors import StateError
 from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
 
 NO_ORDER = "no-order"
@@ -95,14 +96,11 @@ class PartPictures:
         index = self._opened()
         while self._inbox:
             part = self._inbox.popleft()
-            for frame in part.frames:
-                row = index.of_frame(self._boot, frame)
-                if row is None:
-                    self._told.setdefault(frame, []).append(part)
-                elif (self._folder / row.path).exists():
-                    self._amend(index, row, part)
-                else:
-                    index.remove(row)  # somebody took it away
+            try:
+                self._name(index, part)
+            except (OSError, StateError):
+                self._inbox.appendleft(part)  # when the disk takes it again
+                raise
         while len(self._told) > _MOST_TOLD:
             self._told.popitem(last=False)
         if self._keeping.days is not None:
@@ -121,12 +119,29 @@ class PartPictures:
 
     # ------------------------------------------------------------------ files
 
+    def _name(self, index: PictureIndex, part: PartTold) -> None:
+        """A part is told: its pictures say so, and those that are not written yet will."""
+        for frame in part.frames:
+            row = index.of_frame(self._boot, frame)
+            if row is None:
+                waiting = self._told.setdefault(frame, [])
+                if part not in waiting:
+                    waiting.append(part)
+            elif (self._folder / row.path).exists():
+                self._amend(index, row, part)
+            else:
+                index.remove(row)  # somebody took it away
+
     def _amend(self, index: PictureIndex, row: PictureRow, part: PartTold) -> None:
         """The JSON names the part; the files are called by its serial number."""
         old = self._folder / row.path
-        facts = json.loads(old.with_suffix(".json").read_bytes())
-        facts["parts"].append(_part(part))
-        content = _json(facts)
+        try:
+            facts = json.loads(old.with_suffix(".json").read_bytes())
+            others = [each for each in facts["parts"] if each["part"] != part.part]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # somebody was here
+            index.change(row, row.path, row.bytes, self._rows(row.frame, [part]))
+            return
+        content = _json(facts | {"parts": [*others, _part(part)]})
         serial = _clean(part.serial) if part.serial else ""
         has_serial = re.match(r"\d{6}\.\d{3}-", old.name) is None
         new = old.with_name(f"{serial}-{old.name}") if serial and not has_serial else old
@@ -181,6 +196,7 @@ class PartPictures:
         if self._index is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             index = PictureIndex(self._folder)
+            self._clear()
             there = {str(path.relative_to(self._folder)) for path in self._pictures()}
             known = index.paths()
             index.forget(known - there)
@@ -191,6 +207,17 @@ class PartPictures:
 
     def _pictures(self) -> Iterator[Path]:
         return (path for path in self._folder.glob("*/*/*.jpg") if _OURS.fullmatch(path.name))
+
+    def _clear(self) -> None:
+        """What an earlier life did not finish: a JSON without its picture, half a file."""
+        for path in self._folder.glob("*/*/*.json"):
+            picture = path.with_suffix(".jpg")
+            if _OURS.fullmatch(picture.name) and not picture.exists():
+                path.unlink(missing_ok=True)
+        for path in self._folder.glob("*/*/.*.part"):
+            name = Path(path.name[1:].removesuffix(".part")).with_suffix(".jpg").name
+            if _OURS.fullmatch(name):
+                path.unlink(missing_ok=True)
 
     def _adopt(self, index: PictureIndex, relative: str) -> None:
         """A picture that the index does not know, by its JSON; one without is not ours."""

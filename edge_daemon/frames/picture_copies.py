@@ -70,7 +70,7 @@ class PictureCopies:
             return ("pictures are not copied: the place of results.pictures.copy_to hangs",)
         if self._fault is None:
             return ()
-        return (f"{self._waiting} pictures wait to be copied: {self._fault}",)
+        return (f"pictures are not copied ({self._waiting} wait): {self._fault}",)
 
     def _run(self) -> None:
         with suppress(OSError):  # judging comes first
@@ -89,6 +89,8 @@ class PictureCopies:
             if self._index is None:
                 self._index = PictureIndex(self._folder)
             self._waiting = self._index.waiting()
+            if not self._target.is_dir():
+                raise FileNotFoundError(2, "the place to copy to is not there", str(self._target))
             while self._copy_some(self._index) and not self._stopping.is_set():
                 self._busy_since = time.monotonic()
         except (OSError, EdgeDaemonError) as error:
@@ -119,8 +121,6 @@ class PictureCopies:
 
     def _copy(self, row: PictureRow) -> None:
         """Both files; one that has gone meanwhile, or has another name, is no fault."""
-        if not self._target.is_dir():
-            raise FileNotFoundError(2, "the place to copy to is not there", str(self._target))
         source = self._folder / row.path
         try:
             files = {path: path.read_bytes() for path in (source.with_suffix(".json"), source)}
@@ -132,7 +132,8 @@ class PictureCopies:
 
 def _put(path: Path, content: bytes) -> None:
     """Whole, and on the disk when it returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (path.parent.parent, path.parent):  # a share that went away is not made anew
+        folder.mkdir(exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:

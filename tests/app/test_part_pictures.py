@@ -51,7 +51,8 @@ def test_a_share_of_the_good_ones_is_kept_with_its_part(tmp_path: Path) -> None:
 def test_a_triggered_part_is_found_by_its_serial_number(tmp_path: Path) -> None:
     """Its pictures lie on the disk before its result is told, and are called by it afterwards."""
     parts = {"by": "trigger", "window_ms": [0, 200]}
-    with station(tmp_path, parts, ok_share=1.0) as device:
+    missing = str(tmp_path / "not mounted")
+    with station(tmp_path, parts, ok_share=1.0, copy_to=missing) as device:
         device.await_active(B1)
         daemon = device.daemon
         assert daemon is not None
@@ -62,6 +63,10 @@ def test_a_triggered_part_is_found_by_its_serial_number(tmp_path: Path) -> None:
         now = SystemClock().now()
         assert line.trigger(Triggered("t-1", now, now.at, serial="SN/77"), opened.append)
         wait_until(lambda: find_pictures(tmp_path, "SN/77"), "its pictures")
+        copies = daemon.frames.copies
+        assert copies is not None
+        wait_until(copies.problems, "a word of the share that is not there")
+        assert any("pictures are not copied" in each for each in daemon.monitor.problems())
     found = find_pictures(tmp_path, "SN/77")
     assert found == find_pictures(tmp_path, "t-1")
     assert {each.part.part for each in found} == {opened[0].part}

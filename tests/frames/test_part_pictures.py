@@ -22,6 +22,7 @@ from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures
 from edge_daemon.host.picture_index import FILE, find_pictures
 from tests.frames.test_images import GENEROUS_S, Lane
 from tests.frames.test_images import judged as framed
+from tests.sim.device import wait_until
 
 JPEG = encode(np.zeros((48, 64, 3), np.uint8))
 UTC = 1_795_000_000.0
@@ -183,6 +184,24 @@ def test_an_index_that_is_damaged_is_made_anew(tmp_path: Path, damage: str) -> N
     assert [each.part.serial for each in find_pictures(tmp_path, "SN-1")] == ["SN-1"]
 
 
+def test_what_a_cut_left_half_done_goes(tmp_path: Path) -> None:
+    """A JSON without its picture and a file that was being written; nothing of others."""
+    pictures = kept(tmp_path)
+    for frame in (5, 6):
+        pictures.write(framed(frame), JPEG)
+    pictures.close()
+    cut = tmp_path / names(tmp_path)[0]
+    cut.rename(cut.with_name(f".{cut.name}.part"))
+    (cut.parent / "notes.json").write_text("{}")
+    (cut.parent / ".notes.part").write_text("")
+    kept(tmp_path).tend()
+    left = sorted(path.name for path in cut.parent.iterdir())
+    assert left[:1] == [".notes.part"]
+    assert left[-1] == "notes.json"
+    assert len(left) == 4
+    assert len(names(tmp_path)) == 1
+
+
 def test_what_somebody_took_away_is_not_found(tmp_path: Path) -> None:
     """Before a start, and while the daemon runs."""
     pictures = kept(tmp_path)
@@ -196,6 +215,43 @@ def test_what_somebody_took_away_is_not_found(tmp_path: Path) -> None:
     (tmp_path / names(tmp_path)[0]).unlink()
     kept(tmp_path).tend()
     assert find_pictures(tmp_path, "SN-1") == ()
+
+
+def test_a_part_that_the_disk_refused_is_named_later(
+    tmp_path: Path,
+) -> None:
+    """A fault until then; no picture is lost for it, and the part stands there once."""
+    lane = Lane(16)
+    pictures = kept(tmp_path)
+    collector = Collector(lane.ring, pictures, room=3, name="pictures")
+    pictures.write(framed(100), JPEG)
+    (json_file,) = tmp_path.rglob("*.json")
+    in_the_way = json_file.with_name(f".SN-1-{json_file.name}.part")
+    in_the_way.mkdir()
+    pictures.told([told(7, 100, serial="SN-1")])
+    collector.start()
+    wait_until(lambda: collector.fault is not None, "a fault")
+    assert collector.tally.failed == 0
+    in_the_way.rmdir()
+    wait_until(lambda: collector.fault is None, "the end of it")
+    collector.stop(GENEROUS_S)
+    (found,) = find_pictures(tmp_path, "SN-1")
+    assert [each["part"] for each in facts_of(tmp_path, str(found.path))["parts"]] == [7]
+    lane.ring.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"parts": 3}'])
+def test_facts_that_somebody_spoilt_cost_no_part(tmp_path: Path, content: bytes | None) -> None:
+    """The picture is found by its part all the same, and the next part is named too."""
+    pictures = kept(tmp_path)
+    for frame in (5, 6):
+        pictures.write(framed(frame), JPEG)
+    spoilt = min(tmp_path.rglob("*.json"))
+    spoilt.unlink() if content is None else spoilt.write_bytes(content)
+    pictures.told([told(1, 5, serial="A"), told(2, 6, serial="B")])
+    pictures.tend()
+    assert [each.part.frame for each in find_pictures(tmp_path, "A")] == [5]
+    assert [each.part.frame for each in find_pictures(tmp_path, "B")] == [6]
 
 
 def test_the_lane_is_asked_for_each_frame_and_waits_for_none(tmp_path: Path) -> None:

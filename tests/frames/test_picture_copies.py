@@ -28,7 +28,7 @@ def test_an_outage_loses_no_picture(tmp_path: Path) -> None:
     first = copies(folder, share)
     first.copy_all()
     (problem,) = first.problems()
-    assert problem == "2 pictures wait to be copied: the place to copy to is not there"
+    assert problem == "pictures are not copied (2 wait): the place to copy to is not there"
     assert not share.exists(), "a mount point that is missing is not made"
     share.mkdir()
     first.copy_all()
