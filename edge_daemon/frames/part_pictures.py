@@ -9,6 +9,7 @@ both files are named by its serial number. Files that this room has not named ar
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections import OrderedDict, deque
@@ -89,7 +90,7 @@ class PartPictures:
             judged.verdict.value,
             len(jpeg) + len(content),
         )
-        index.add(row, self._rows(judged.frame, parts))
+        index.add((row, self._rows(judged.frame, parts)))
 
     def tend(self) -> None:
         """Now and then: parts that were told, and pictures that are too old."""
@@ -97,7 +98,7 @@ class PartPictures:
         while self._inbox:
             part = self._inbox.popleft()
             try:
-                self._name(index, part)
+                self._enter(index, part)
             except (OSError, StateError):
                 self._inbox.appendleft(part)  # when the disk takes it again
                 raise
@@ -119,7 +120,7 @@ class PartPictures:
 
     # ------------------------------------------------------------------ files
 
-    def _name(self, index: PictureIndex, part: PartTold) -> None:
+    def _enter(self, index: PictureIndex, part: PartTold) -> None:
         """A part is told: its pictures say so, and those that are not written yet will."""
         for frame in part.frames:
             row = index.of_frame(self._boot, frame)
@@ -200,8 +201,7 @@ class PartPictures:
             there = {str(path.relative_to(self._folder)) for path in self._pictures()}
             known = index.paths()
             index.forget(known - there)
-            for path in sorted(there - known):
-                self._adopt(index, path)
+            index.add(*(found for path in sorted(there - known) for found in self._read(path)))
             self._index = index
         return self._index
 
@@ -219,20 +219,42 @@ class PartPictures:
             if _OURS.fullmatch(name):
                 path.unlink(missing_ok=True)
 
-    def _adopt(self, index: PictureIndex, relative: str) -> None:
+    def _read(self, relative: str) -> Iterator[tuple[PictureRow, list[PartRow]]]:
         """A picture that the index does not know, by its JSON; one without is not ours."""
         path = self._folder / relative
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = path.with_suffix(".json").read_bytes()
             facts = json.loads(content)
-            boot, frame, utc = str(facts["boot"]), int(facts["frame"]), float(facts["utc"])
+            boot, frame = _text(facts["boot"]), _number(facts["frame"])
+            utc = float(facts["utc"])
+            if not math.isfinite(utc):
+                raise ValueError("no time")
             size = path.stat().st_size + len(content)
             parts = [
-                PartRow(boot, int(each["part"]), frame, each["id"], each["serial"])
+                PartRow(
+                    boot, _number(each["part"]), frame, *map(_name, (each["id"], each["serial"]))
+                )
                 for each in facts["parts"]
             ]
-            row = PictureRow(relative, boot, frame, utc, str(facts["verdict"]), size)
-            index.add(row, parts)
+            yield PictureRow(relative, boot, frame, utc, _text(facts["verdict"]), size), parts
+
+
+def _text(value: object) -> str:
+    """What a stranger may have written into a JSON; raises ValueError or TypeError."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    value.encode()  # half a character is no text
+    return value
+
+
+def _name(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError("no number")
+    return value
 
 
 def _place(judged: Judged) -> Path:

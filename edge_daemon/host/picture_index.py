@@ -78,15 +78,16 @@ class PictureIndex:
     def close(self) -> None:
         self._db.close()
 
-    def add(self, row: PictureRow, parts: Iterable[PartRow] = ()) -> None:
-        """A picture that is there now."""
+    def add(self, *pictures: tuple[PictureRow, Iterable[PartRow]]) -> None:
+        """Pictures that are there now, with the parts that they show; all or none."""
         with self._transaction():
-            self._db.execute(
-                f"INSERT OR REPLACE INTO pictures ({_PICTURE}) VALUES (?,?,?,?,?,?)",  # noqa: S608
-                (row.path, row.boot, row.frame, row.utc, row.verdict, row.bytes),
-            )
-            self._add_parts(parts)
-        self.bytes += row.bytes
+            for row, parts in pictures:
+                self._db.execute(
+                    f"INSERT OR REPLACE INTO pictures ({_PICTURE}) VALUES (?,?,?,?,?,?)",  # noqa: S608
+                    (row.path, row.boot, row.frame, row.utc, row.verdict, row.bytes),
+                )
+                self._add_parts(parts)
+        self.bytes += sum(row.bytes for row, _ in pictures)
 
     def change(self, row: PictureRow, path: str, size_bytes: int, parts: Iterable[PartRow]) -> None:
         """A picture has another name, and shows these parts too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from edge_daemon.core.values import UNASSIGNED, Recipe, Verdict
 from edge_daemon.frames.collector import Collector, Tally
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures
-from edge_daemon.host.picture_index import FILE, find_pictures
+from edge_daemon.host.picture_index import FILE, PictureIndex, find_pictures
 from tests.frames.test_images import GENEROUS_S, Lane
 from tests.frames.test_images import judged as framed
 from tests.sim.device import wait_until
@@ -182,6 +183,37 @@ def test_an_index_that_is_damaged_is_made_anew(tmp_path: Path, damage: str) -> N
     again = kept(tmp_path, "b2", quota=10**7)
     again.tend()
     assert [each.part.serial for each in find_pictures(tmp_path, "SN-1")] == ["SN-1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"boot": 5},
+        {"frame": "6"},
+        {"frame": 1 << 70},
+        {"utc": "now"},
+        {"utc": float("nan")},
+        {"parts": [{"part": 1, "id": {}, "serial": None}]},
+        {"parts": [{"part": 1, "id": None, "serial": "\ud800"}]},
+        {"parts": [[]]},
+    ],
+    ids=str,
+)
+def test_facts_of_a_stranger_stop_nobody(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """An index that is made anew from them leaves that picture out, and has the others."""
+    pictures = kept(tmp_path)
+    for frame in (5, 6):
+        pictures.write(framed(frame), JPEG)
+    pictures.close()
+    first, second = names(tmp_path)
+    (tmp_path / first).with_suffix(".json").write_text(
+        json.dumps(facts_of(tmp_path, first) | changes)
+    )
+    (tmp_path / FILE).unlink()
+    again = kept(tmp_path, "b2")
+    again.write(framed(7), JPEG)
+    with closing(PictureIndex(tmp_path)) as index:
+        assert index.paths() == {second, names(tmp_path)[2]}
 
 
 def test_what_a_cut_left_half_done_goes(tmp_path: Path) -> None:
