@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edge_daemon import __version__
+from edge_daemon.app import preview
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
@@ -35,13 +37,14 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rows import Rows
-from edge_daemon.control.triggers import VERB as TRIGGER
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.local_socket import LocalSocket
@@ -60,6 +63,7 @@ class ControlWing:
     Args:
         mailbox: where everything for the driver goes.
         session: the broker's; it is started here.
+        recent: the newest frames that a version judged, so many at most.
     """
 
     def __init__(
@@ -69,7 +73,9 @@ class ControlWing:
         frames: FrameWing,
         mailbox: Mailbox,
         session: Session,
+        recent: Callable[[BundleRef, int], Sequence[Judged]],
     ) -> None:
+        self._recent = recent
         self._resources = resources
         self._frames = frames
         self.mailbox = mailbox
@@ -160,7 +166,9 @@ class ControlWing:
             lambda: reporter.model_state,
             resources.clock,
             lambda: uuid.uuid4().hex,
-            Inquiries(resources.journal, reporter.said, self.mailbox.put, resources.clock),
+            Inquiries(
+                resources.journal, reporter.said, self.mailbox.put, resources.clock, self._preview
+            ),
         )
 
     def _first_state(self) -> State:
@@ -240,7 +248,7 @@ class ControlWing:
 
     def take_request(self, verb: str, incoming: Incoming) -> None:
         """A request, unread; from any thread. A trigger waits for no decision."""
-        if verb == TRIGGER and self._triggers is not None:
+        if verb == Verb.TRIGGER.value and self._triggers is not None:
             self._triggers.arrived(incoming)
         else:
             self.mailbox.put_request(verb, incoming)
@@ -255,6 +263,16 @@ class ControlWing:
         self.mailbox.put(Noticed(kind, message, model=active.ref if active else None))
 
     # ------------------------------------------------------------------ between the rooms
+
+    def _preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
+        """What recent frames would have been judged; raises SenderError."""
+        active = self.driver.state.active_bundle
+        signed = self._loader.recipe_of(active.ref) if active is not None else None
+        if active is None or signed is None:
+            raise SenderError(
+                "No model judges now.", hint="Ask again when one is active: edge-daemon status."
+            )
+        return preview.of(self._recent(active.ref, limit), signed, active.ref, changes)
 
     def _incumbent(self) -> Manifest | None:
         known = self._frames.active_slot.pointer.known

@@ -26,6 +26,7 @@ from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.part_results import PartResults, part_line
+from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
@@ -91,10 +92,22 @@ class Daemon:
         )
         self._results = Results(session, topics, resources.boot, settings.results.publish)
         self._parts = part_line(resources)
+        if self._parts is not None:
+            self._results.parts_of = self._parts.parts_of
         self.frames = FrameWing(
             resources, self.slot_pool.slots, mailbox.put, self._results.judged, self._parts
         )
-        self.control = ControlWing(resources, self.slot_pool, self.frames, mailbox, session)
+        self.control = ControlWing(
+            resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
+        )
+        control, pictures = self.control, self.frames.part_pictures
+        self._part_results = PartResults(
+            resources,
+            control.wake_outbox,
+            lambda: control.driver.state,
+            control.reporter.counts,
+            pictures.told if pictures is not None else None,
+        )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 
@@ -136,7 +149,8 @@ class Daemon:
                 Summary(resources.started.at).hear,
             ),
         )
-        page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting))
+        parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
+        page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
         self._window = PageServer(page, self.monitor, frames.pictures, control.take_request)
 
     # ------------------------------------------------------------------ running
@@ -158,14 +172,7 @@ class Daemon:
         closing.callback(frames.close)
         closing.callback(self._probe.close)
         if self._parts is not None:
-            pictures = frames.part_pictures
-            told = PartResults(
-                self._resources,
-                control.wake_outbox,
-                lambda: control.driver.state,
-                pictures.told if pictures is not None else None,
-            )
-            self._parts.start(told)
+            self._parts.start(self._part_results)
             closing.callback(self._parts.stop)
         frames.start_lane()
         closing.callback(frames.stop_lane)

@@ -8,6 +8,7 @@ import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.monitor import Monitor
+from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.problems import problems
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.resources import Resources
@@ -44,8 +45,15 @@ _log = structlog.get_logger(__name__)
 class Page:
     """Puts the page's document together. `state` is called by one thread at a time."""
 
-    def __init__(self, resources: Resources, monitor: Monitor, rejects: Rejects) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        monitor: Monitor,
+        rejects: Rejects,
+        parts: PartsShown | None = None,
+    ) -> None:
         self.resources = resources
+        self._parts = parts
         self._monitor = monitor
         self.rejects = rejects
         self.timeline = Timeline(resources.journal)
@@ -83,6 +91,7 @@ class Page:
             latency_ms=_latency(status.frames.latency),
             last=_verdict(status.frames.last),
             swaps=self._swaps(),
+            parts=self._parts.lines() if self._parts is not None else None,
             rejected=self.rejects.lines(),
             keeps_rejected=self.rejects.are_kept,
             commands=settings.http.commands,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from edge_daemon.app.resources import Resources
+from edge_daemon.config.parts import PartsSettings
+from edge_daemon.core.parts.counts import Counter, Counts
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import State
 from edge_daemon.host.journal import Entry, OutboxRow
-from edge_daemon.messaging import part_payloads
+from edge_daemon.host.journal_parts import PartRow, PartsEntry
+from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.parts.line import PartLine
+
+MOST_SHOWN = 12
+"""Parts on the status page."""
 
 
 def part_line(resources: Resources) -> PartLine | None:
@@ -32,6 +40,7 @@ class PartResults:
     Args:
         wake: tells the outbox that there is something to send.
         state: the planner's, of now.
+        say: publishes the counts, where they are others than before.
         pictured: told each part, for the pictures of its frames; None: none are kept.
     """
 
@@ -40,22 +49,79 @@ class PartResults:
         resources: Resources,
         wake: Callable[[], None],
         state: Callable[[], State],
+        say: Callable[[bytes], None],
         pictured: Callable[[Sequence[PartTold]], None] | None = None,
     ) -> None:
-        self._journal, self._metrics = resources.journal, resources.metrics
+        settings = resources.settings.parts or PartsSettings()
+        self._keep = settings.keep
+        self._journal, self._metrics, self._clock = (
+            resources.journal,
+            resources.metrics,
+            resources.clock,
+        )
         self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
-        self._wake, self._state = wake, state
+        self._wake, self._state, self._say = wake, state, say
         self._pictured = pictured
+        self._counter = Counter(
+            settings.shift_minutes,
+            part_payloads.kept_counts(resources.journal.part_counts()),
+            resources.started.utc,
+        )
+        self._saved = self._counter.counts
+        self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
+
+    @property
+    def last(self) -> tuple[PartTold, ...]:
+        """The newest parts that were told, newest first; any thread."""
+        return tuple(reversed(tuple(self._last)))
+
+    @property
+    def counts(self) -> Counts:
+        """As they stand; any thread."""
+        return self._saved
 
     def tell(self, parts: Sequence[PartTold]) -> None:
-        """Durable when it returns; raises StateError."""
-        rows = (OutboxRow(self._topic, part_payloads.part(self._boot, each)) for each in parts)
-        self._journal.commit(Entry(outbox=tuple(rows)))
+        """Durable when it returns; raises StateError, and nothing is counted."""
+        now_utc = self._clock.now().utc
+        counter = copy.copy(self._counter)
+        bodies = [part_payloads.part(self._boot, each) for each in parts]
+        for each in parts:
+            counter.add(each, now_utc)
+        rows = tuple(map(self._row, parts, bodies))
+        self._commit(counter, tuple(OutboxRow(self._topic, body) for body in bodies), rows)
+        self._last.extend(parts)
         self._wake()
         self._metrics.parts(parts)
         if self._pictured is not None:
             self._pictured(parts)
 
+    def look(self) -> None:
+        """An order or a shift may have begun without a part; raises StateError."""
+        counter = copy.copy(self._counter)
+        counter.look(self._state().line, self._clock.now().utc)
+        if counter.counts == self._saved:
+            self._counter = counter
+        else:
+            self._commit(counter)
+        self._say(payloads.encode(part_payloads.counts(self._saved)))
+
     def is_trial(self) -> bool:
         """Whether what judges is on trial."""
         return self._state().durable.trial is not None
+
+    def _commit(
+        self,
+        counter: Counter,
+        outbox: tuple[OutboxRow, ...] = (),
+        rows: tuple[PartRow, ...] = (),
+    ) -> None:
+        kept = part_payloads.keep_counts(counter.counts)
+        since_utc = self._clock.now().utc - self._keep.days * 86_400.0
+        entry = PartsEntry(rows, kept, self._keep.most, since_utc)
+        self._journal.commit(Entry(outbox=outbox, parts=entry))
+        self._counter, self._saved = counter, counter.counts
+
+    def _row(self, told: PartTold, body: bytes) -> PartRow:
+        came = told.triggered or told.captured
+        utc = came.utc if came is not None else self._clock.now().utc
+        return PartRow(self._boot, told.part, utc, told.id, told.serial, told.verdict.value, body)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from edge_daemon.core.values import Judged, Verdict
+from collections import deque
+from collections.abc import Callable
+
+from edge_daemon.control.inquiries import MOST_PREVIEWED
+from edge_daemon.core.values import BundleRef, Judged, Verdict
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.topics import Topics
@@ -19,13 +23,24 @@ class Results:
         self._topic = topics.result
         self._boot = boot
         self.publish = publish
+        self.parts_of: Callable[[int], tuple[int, ...] | None] | None = None
+        """Where parts are counted: those of a frame; None where it is not known in time."""
         self.last: Judged | None = None
         """The newest frame that has its outcome."""
+        self._inspected: deque[Judged] = deque(maxlen=MOST_PREVIEWED)
+
+    def inspected(self, model: BundleRef, limit: int) -> tuple[Judged, ...]:
+        """The newest frames that this version judged, oldest first."""
+        held = [each for each in tuple(self._inspected) if each.model == model]
+        return tuple(held[-limit:])
 
     def judged(self, judged: Judged) -> None:
         """One verdict."""
         self.last = judged
+        if judged.model is not None:
+            self._inspected.append(judged)
         is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return
-        self._carrier.publish(self._topic, payloads.result(self._boot, judged))
+        parts = None if self.parts_of is None else self.parts_of(judged.frame)
+        self._carrier.publish(self._topic, payloads.result(self._boot, judged, parts))

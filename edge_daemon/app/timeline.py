@@ -26,6 +26,7 @@ _NOTES: Mapping[str, str] = {
     EventName.UNKNOWN_PRODUCT: "order",
     EventName.HELD: "hold",
     EventName.RELEASED: "hold",
+    EventName.TUNED: "tune",
     EventName.QUARANTINED: "quarantine",
     EventName.UNQUARANTINED: "quarantine",
     EventName.SLOT_LOST: "slot",

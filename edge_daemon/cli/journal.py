@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable, encode_durable
-from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, trusted_clock
+from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import QuarantineChanged
 from edge_daemon.core.planner import step
@@ -46,6 +46,17 @@ class Records:
             return list(answer["receipts"])
         with self._journal() as journal:
             return [json.loads(row.body) for row in journal.history(limit)]
+
+    def parts(self, limit: int, name: str | None = None) -> dict[str, Any]:
+        """`parts`, newest first, of this id or serial where one is given; and `counts`.
+
+        Raises StateError, NotReachable.
+        """
+        if self._is_running:
+            body = {"limit": limit} if name is None else {"limit": limit, "name": name}
+            return self._station.inquire("parts", body)
+        with self._journal() as journal:
+            return parts_report(journal, limit, name)
 
     def audit(self, limit: int, heads: tuple[Anchor, ...] | None = None) -> dict[str, Any]:
         """`head`, the newest `rows`, and `faults`.

@@ -36,7 +36,7 @@ class Entry:
 
 
 _ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
-_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot"}
+_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot", Verb.TUNE: f"{_ROOM}.tune"}
 """Verbs whose command does more than ask."""
 _ASKED = {
     verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)
@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Entry] = {
     **_ASKED,
     "camera": Entry(f"{_ROOM}.camera", "app", "What it offers, what is set; a picture of it."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
+    "parts": Entry(f"{_ROOM}.parts", "app", "Parts that were judged: list, find, count."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),
     "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),

@@ -71,6 +71,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
             metavar="CHECK",
         ),
     ),
+    "serial": (_Text, typer.Option(None, help="What is written on the part.")),
     "id": (
         _Text,
         typer.Option(
@@ -102,7 +103,7 @@ def command(verb: Verb) -> Callable[..., None]:
     def run(**given: Any) -> None:
         file, timeout, local, as_json = (given.pop(key) for key in _ALWAYS)
         station = Station(read_settings(file), local=local)
-        _ask(station, verb.value, _body(**given), timeout, as_json)
+        ask(station, verb.value, _body(**given), timeout, as_json)
 
     run.__name__ = verb.value
     run.__doc__ = REQUESTS[verb].__doc__
@@ -118,6 +119,8 @@ def command(verb: Verb) -> Callable[..., None]:
 def _options(verb: Verb) -> list[str]:
     """One for each field, two for the expiry; a model that may be left out is `--to`."""
     fields = {field.name for field in msgspec.structs.fields(REQUESTS[verb])}
+    if "model" not in fields:
+        fields = fields - {"at"}  # of a trigger, which is typed when the part is there
     if "model" in fields and "model" not in needed(verb):
         fields = fields - {"model"} | {"to"}
     return [key for key in _OPTIONS if key in fields | {"within"}]
@@ -177,7 +180,7 @@ def _expiry(expires: str | None, within_s: float | None) -> str | None:
 # --------------------------------------------------------------------------- the answers
 
 
-def _ask(
+def ask(
     station: Station, verb: str, body: Mapping[str, Any], timeout_s: float, as_json: bool
 ) -> None:
     """Send it, show how it goes, and exit as the outcome says, whether or not anybody reads it."""
@@ -215,6 +218,9 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
     if status == "succeeded":
         receipt = outcome.get("receipt")
         lines = list(receipt_lines(receipt)) if isinstance(receipt, Mapping) else []
+        if "part" in outcome:
+            again = ", which the same id had opened before" if outcome.get("again") else ""
+            lines = [f"It is part {outcome['part']}{again}."]
         for line in lines or [str(outcome.get("detail") or about(Verb(verb)).done)]:
             tell(line)
         return

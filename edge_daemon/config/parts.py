@@ -37,6 +37,15 @@ class NgFrames(Group):
     """Frames of the part."""
 
 
+class KeptParts(Group):
+    """Which parts `edge-daemon parts` can find; the older ones go."""
+
+    most: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Parts; each takes about a kilobyte of the state's disk."""
+    days: float = Field(default=7.0, gt=0.0, le=3_660.0)
+    """Older ones go, however few there are."""
+
+
 class PartsSettings(Group):
     """One result for each part, on `<root>/part`."""
 
@@ -48,6 +57,7 @@ class PartsSettings(Group):
     late: Literal["ng", "uninspected"] = "ng"
     """The verdict on a late part."""
     frames: FramesOfPart = FramesOfPart()
+    """How many frames a part needs, and how many it asks at most."""
     verdict: Literal["any_ng", "majority"] | NgFrames = "any_ng"
     """How the verdicts of its frames become the part's."""
     window_ms: tuple[Window, Window] = (0.0, 200.0)
@@ -55,6 +65,12 @@ class PartsSettings(Group):
     zone: str | tuple[tuple[Share, Share], ...] | None = None
     """Where followed objects are parts: a zone of the recipe by its name, or a polygon as shares of
     width and height; null: the whole picture."""
+
+    shifts: tuple[Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], ...] = ()
+    """When a shift begins, by the local time of the station, such as ["06:00", "14:00", "22:00"];
+    parts are counted for each. None: they are counted for orders alone."""
+    keep: KeptParts = KeptParts()
+    """Which parts can be found later."""
 
     @field_validator("zone")
     @classmethod
@@ -84,6 +100,11 @@ class PartsSettings(Group):
             verdict,
             (self.window_ms[0] / 1e3, self.window_ms[1] / 1e3),
         )
+
+    @property
+    def shift_minutes(self) -> tuple[int, ...]:
+        """When each shift begins, in minutes after midnight."""
+        return tuple(60 * int(each[:2]) + int(each[3:]) for each in self.shifts)
 
     @property
     def polygon(self) -> Zone | None:

@@ -35,7 +35,7 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.control.unit_of_work import UnitOfWork
-from edge_daemon.core import selection
+from edge_daemon.core import selection, tuning
 from edge_daemon.core.effects import (
     AskCutover,
     Effect,
@@ -43,6 +43,7 @@ from edge_daemon.core.effects import (
     PassOver,
     Prepare,
     Restore,
+    Retune,
     Stamp,
     StartTrial,
     TakeSnapshot,
@@ -66,7 +67,8 @@ from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Request
+from edge_daemon.core.values import Instant, Recipe, Request
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
@@ -225,8 +227,15 @@ class Driver:
         self, request: Request, incoming: Incoming, seen: StoreChanged | None = None
     ) -> None:
         self._note(seen)
-        received = RequestReceived(request, self._rooms.line.next_frame)
+        signed = self._signed_recipe() if request.verb is Verb.TUNE else None
+        received = RequestReceived(request, self._rooms.line.next_frame, signed)
         self._step(received, incoming=incoming)
+
+    def _signed_recipe(self) -> Recipe | None:
+        """Of what judges, as its bundle says."""
+        active = self._state.active_bundle
+        gate_proof = self._rooms.loader.proof_of(active) if active is not None else None
+        return gate_proof.recipe if gate_proof is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -345,7 +354,7 @@ class Driver:
 
     # ------------------------------------------------------------------ effects
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> None:  # noqa: PLR0912 - the table of effects
         rooms = self._rooms
         if isinstance(effect, Prepare):
             rooms.loader.prepare(effect)
@@ -368,6 +377,8 @@ class Driver:
             self._trial.start(effect)
         elif isinstance(effect, TakeSnapshot):
             rooms.take_snapshot(effect.request)
+        elif isinstance(effect, Retune):
+            self._retune(effect)
         else:
             self._trial.stop()
 
@@ -377,8 +388,16 @@ class Driver:
         else:
             gate_proof = self._rooms.loader.proofs[action.slot]
             slot = self._rooms.active_slot.slots[action.slot]
-            pointer = Pointer(slot, action.target, gate_proof.recipe)
+            durable = self._state.durable
+            recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
+            pointer = Pointer(slot, action.target, recipe)
         return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
+
+    def _retune(self, action: Retune) -> None:
+        gate_proof = self._rooms.loader.proof_of(action.target)
+        if gate_proof is not None:  # what judges has one
+            recipe = tuning.recipe_of(self._state.durable, action.target, gate_proof.recipe)
+            self._rooms.active_slot.retune(action.target, recipe)
 
     def _stamp(self, action: Stamp) -> None:
         if action.from_frame is not None:

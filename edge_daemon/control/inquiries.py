@@ -1,9 +1,9 @@
 """What may be asked at this machine only, beside the verbs that MQTT carries too.
 
-`status` is everything that is retained on the broker; `history`, `audit` and `order` read the
-journal; `quarantine` and `unquarantine` are the operator's word on one version. These two are
-answered when what they changed is durable, an audit that verifies when it has read the trail, all
-else at once.
+`status` is everything that is retained on the broker; `history`, `audit`, `order` and `parts` read
+the journal; `preview` looks at recent frames; `quarantine` and `unquarantine` are the operator's
+word on one version. These two are answered when what they changed is durable, an audit that
+verifies when it has read the trail, all else at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.answer import outcome, refused
 from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.local_socket import Question
@@ -29,6 +30,10 @@ from edge_daemon.messaging.local_socket import Question
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
 MOST_REASON = 1024
+MOST_PARTS = 1000
+MOST_BYTES = 512 * 1024
+"""Of results of parts in one answer."""
+MOST_PREVIEWED = 500
 
 
 class Inquiries:
@@ -39,6 +44,7 @@ class Inquiries:
         said: the last payload of each retained topic, by the topic below the root.
         order: hands an operator's word to the driver.
         clock: what an operator may say is right.
+        preview: judges recent frames anew, by a recipe that is tuned so.
     """
 
     def __init__(
@@ -47,7 +53,9 @@ class Inquiries:
         said: Callable[[], Mapping[str, bytes]],
         order: Callable[[QuarantineOrdered], None],
         clock: Clock,
+        preview: Callable[[Mapping[str, float], int], Mapping[str, Any]],
     ) -> None:
+        self._preview = preview
         self._clock = clock
         self._journal = journal
         self._said = said
@@ -58,6 +66,8 @@ class Inquiries:
             "audit": self._audit,
             "order": self._told_order,
             "trust-clock": self._trust_clock,
+            "parts": self._parts,
+            "preview": self._previewed,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
         }
@@ -101,6 +111,23 @@ class Inquiries:
         found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
         question.answer(found)
 
+    def _parts(self, question: Question) -> None:
+        name = question.fields.get("name")
+        if name is not None and not isinstance(name, str):
+            raise SenderError("`name` is no text.", hint="Send an id or a serial.")
+        question.answer(parts_report(self._journal, _limit(question, 20, MOST_PARTS), name))
+
+    def _previewed(self, question: Question) -> None:
+        changes = question.fields.get("set", {})
+        try:
+            wanted = msgspec.convert(changes, dict[str, float])
+        except msgspec.ValidationError:
+            raise SenderError(
+                "`set` is no list of numbers by their names.",
+                hint='Send {"scratch.confidence": 0.45}.',
+            ) from None
+        question.answer(self._preview(wanted, _limit(question, 100, MOST_PREVIEWED)))
+
     def _quarantine(self, question: Question) -> None:
         reason = question.fields.get("reason") or "by an operator"
         if not isinstance(reason, str) or len(reason) > MOST_REASON:
@@ -116,6 +143,22 @@ class Inquiries:
             question.reply(done if error is None else refused(question.id, error))
 
         self._order(QuarantineOrdered(_ref(question), reason, _by(question), answered))
+
+
+def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
+    """`parts`: their results, newest first, with where a picture lies; `counts` or null.
+
+    `left_out`: how many of those asked for had no room.
+    """
+    rows = journal.parts(limit, name)
+    sizes = accumulate(len(row.body) for row in rows)
+    told = rows[: sum(size <= MOST_BYTES for size in sizes)]
+    counts = part_payloads.kept_counts(journal.part_counts())
+    return {
+        "parts": [{**json.loads(row.body), "picture": row.picture} for row in told],
+        "left_out": len(rows) - len(told),
+        "counts": None if counts is None else msgspec.to_builtins(part_payloads.counts(counts)),
+    }
 
 
 def audit_report(

@@ -111,6 +111,10 @@ class Reporter:
             body = shortened(body, MOST_OFFER_BYTES) or body
         self._say(self._topics.model_available, body)
 
+    def counts(self, body: bytes) -> None:
+        """Parts were counted."""
+        self._say(self._topics.counts, body)
+
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
         """One glance, every `HEALTH_S`, or at once when a problem comes or goes."""
         due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems

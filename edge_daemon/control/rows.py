@@ -77,4 +77,6 @@ def request_facts(request: Request) -> dict[str, object]:
         "by": request.by,
         "reason": request.reason,
         **({"accept": list(request.accept)} if request.accept else {}),
+        **({"set": dict(request.changes)} if request.changes else {}),
+        **({"reset": True} if request.reset else {}),
     }

@@ -7,21 +7,18 @@ durable: a part that was open at a power cut is told by nobody, and `boot` says 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from edge_daemon.core.parts.values import Opened, Triggered
-from edge_daemon.core.values import Assignment, Instant
+from edge_daemon.core.values import Assignment, AtNow, AtTime, Instant, Request
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import Answer, refused
-from edge_daemon.messaging.document import read_json
-from edge_daemon.messaging.inbox import parse_iso, request_id_of
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
 from edge_daemon.messaging.messages import Carrier, Incoming
 
-VERB = "trigger"
 MAX_BYTES = 4096
-MAX_SERIAL = 128
 
 TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], bool]
 """Hands a trigger to the parts, which call back with its number; False where they have no room."""
@@ -42,76 +39,58 @@ class TriggerDesk:
 
     def arrived(self, incoming: Incoming) -> None:
         """One trigger as it came; it is acknowledged once it is handed on or refused."""
-        request_id = uuid.uuid4().hex
+        if incoming.retained and not incoming.payload:  # somebody clears a retained one
+            incoming.done()
+            return
+        request_id = fresh_id = uuid.uuid4().hex
         try:
-            document = _document(incoming)
-            given = request_id_of(document, incoming)
-            request_id = given or request_id
-            serial = _serial(document)
-            at = _instant(document.get("at"), incoming.received)
-            triggered = Triggered(given, at, incoming.received.at, self._making(), serial)
-
-            def answer(opened: Opened) -> None:
-                payload = part_payloads.trigger_answer(request_id, opened)
-                self._answer(incoming, Answer(request_id, payload))
-
-            if not self._take(triggered, answer):
-                raise SenderError(
-                    "More triggers came than can be heard.",
-                    hint="Send one for each part, at the pace of the line.",
-                    code=Code.PRECONDITION_FAILED,
-                )
+            _refuse_large(incoming)
+            request = read_request(Verb.TRIGGER.value, incoming, fresh_id)
+            request_id = request.id
+            self._open(request, incoming, None if request_id == fresh_id else request_id)
         except SenderError as error:
-            self._answer(incoming, refused(request_id, error))
+            named = error.request_id if isinstance(error, RefusedRequest) else request_id
+            self._answer(incoming, refused(named, error))
         finally:
             incoming.done()
 
+    def _open(self, request: Request, incoming: Incoming, given: str | None) -> None:
+        """Hand it on; raises SenderError."""
+        at = _instant(request, incoming.received)
+        serial = request.serial or None
+        triggered = Triggered(given, at, incoming.received.at, self._making(), serial)
+
+        def answer(opened: Opened) -> None:
+            payload = part_payloads.trigger_answer(request.id, opened)
+            self._answer(incoming, Answer(request.id, payload))
+
+        if not self._take(triggered, answer):
+            raise SenderError(
+                "More triggers came than can be heard.",
+                hint="Send one for each part, at the pace of the line.",
+                code=Code.PRECONDITION_FAILED,
+            )
+
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
-        self._carrier.respond(VERB, answer.body, incoming.reply_to)
+        self._carrier.respond(Verb.TRIGGER.value, answer.body, incoming.reply_to)
         incoming.reply(answer)
 
 
-def _document(incoming: Incoming) -> Mapping[str, Any]:
-    if incoming.retained:
-        raise SenderError(
-            "A retained trigger would open a part at every start.",
-            hint="Publish it without the retain flag, and clear the retained message.",
-            code=Code.RETAINED,
-        )
+def _refuse_large(incoming: Incoming) -> None:
+    """It is read on the network's thread."""
     if len(incoming.payload) > MAX_BYTES:
         raise SenderError(
             f"The trigger has {len(incoming.payload)} bytes.", hint=f"Send at most {MAX_BYTES}."
         )
-    document = (
-        read_json(incoming.payload, "The trigger")
-        if incoming.payload.strip()
-        else incoming.content or {}
-    )
-    if not isinstance(document, dict):
-        raise SenderError("The trigger is not an object.", hint='Send {"id": "SN-1234"}.')
-    return document
 
 
-def _serial(document: Mapping[str, Any]) -> str | None:
-    given = document.get("serial")
-    if given is None:
-        return None
-    if isinstance(given, str) and 1 <= len(given) <= MAX_SERIAL and given.isprintable():
-        return given
-    raise SenderError(
-        "`serial` is no text that can be read.",
-        hint=f"Use 1 to {MAX_SERIAL} printable characters, or leave it out.",
-    )
-
-
-def _instant(given: object, received: Instant) -> Instant:
+def _instant(request: Request, received: Instant) -> Instant:
     """When the part was there, by the sender's clock; as it arrived where nothing is said."""
-    if given is None:
+    if isinstance(request.at, AtTime):
+        return Instant(received.at - (received.utc - request.at.utc), request.at.utc)
+    if isinstance(request.at, AtNow):
         return received
-    utc = parse_iso(given) if isinstance(given, str) else None
-    if utc is None:
-        raise SenderError(
-            "`at` is no time with a zone.",
-            hint="Write 2026-11-22T10:00:00.250Z, or leave it out for the moment of arrival.",
-        )
-    return Instant(received.at - (received.utc - utc), utc)
+    raise SenderError(
+        "`at` is no time with a zone.",
+        hint="Write 2026-11-22T10:00:00.250Z, or leave it out for the moment of arrival.",
+    )

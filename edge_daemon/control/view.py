@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, UnsetType
+
+from edge_daemon.core import tuning
 from edge_daemon.core.roles import Role, slot_of
 from edge_daemon.core.state import State
+from edge_daemon.core.values import StoredBundle
 from edge_daemon.messaging.payloads import (
     ActiveModel,
     ModelState,
     PreparedModel,
     PreviousModel,
+    TunedLine,
     iso_utc,
 )
 
@@ -33,7 +38,16 @@ def _active(state: State) -> ActiveModel | None:
     if slot is None or (known := slot.bundle) is None:
         return None
     since, on_trial = iso_utc(slot.since_utc), state.durable.trial is not None
-    return ActiveModel(str(known.ref), known.sha256, slot.name, since, on_trial)
+    return ActiveModel(
+        str(known.ref), known.sha256, slot.name, since, on_trial, _tuned(state, known)
+    )
+
+
+def _tuned(state: State, known: StoredBundle) -> TunedLine | UnsetType:
+    held = tuning.of(state.durable, known)
+    if held is None:
+        return UNSET
+    return TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
 
 
 def _prepared(state: State) -> PreparedModel | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import health, selection
+from edge_daemon.core import health, selection, tuning
 from edge_daemon.core.effects import Stamp, StartTrial, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
@@ -84,7 +84,7 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
         _leave_behind(draft, op, left)
     held_back = draft.state.quarantine_reason(op.target.ref) is not None
     on_trial = False if held_back else _judge_provenance(draft, op)
-    draft.durable = replace(draft.durable, active=op.target)
+    draft.durable = tuning.kept(replace(draft.durable, active=op.target), op.target)
     chosen = op.kind.is_asked or op.kind is Kind.REVERT
     if held_back:
         _turn_away(draft)

@@ -117,6 +117,13 @@ class TakeSnapshot:
     request: Request
 
 
+@dataclass(frozen=True)
+class Retune:
+    """Judge by the recipe as it is tuned now, from the next frame on, where `target` judges."""
+
+    target: StoredBundle
+
+
 Effect = Union[
     Verify,
     Prepare,
@@ -129,4 +136,5 @@ Effect = Union[
     StartTrial,
     StopTrial,
     TakeSnapshot,
+    Retune,
 ]

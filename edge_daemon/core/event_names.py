@@ -25,6 +25,7 @@ class EventName(str, Enum):
     STOOD_IN = "stood_in"  # a worker was lost, and its standby judged the same frame
     RESTORED = "restored"  # the bundle of a lost worker is loaded again
     RESTS = "rests"  # the daemon kept ending while it brought this good version
+    TUNED = "tuned"  # rules of the active recipe were adjusted, or set back
     HELD = "held"
     RELEASED = "released"
     ORDER_RUNNING = "order_running"

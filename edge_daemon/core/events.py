@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.values import BundleRef, JobOrder, Refusal, Request, StoredBundle
+from edge_daemon.core.values import BundleRef, JobOrder, Recipe, Refusal, Request, StoredBundle
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,15 @@ class Started:
 
 @dataclass(frozen=True)
 class RequestReceived:
-    """A checked request came through the door; `next_frame` is the number to be captured next."""
+    """A checked request came through the door.
+
+    `next_frame` is the number to be captured next; `recipe` the signed one of what judges, where
+    the request would tune it.
+    """
 
     request: Request
     next_frame: int = 0
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import health, operations, orders
+from edge_daemon.core import health, operations, orders, tuning
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import TakeSnapshot
+from edge_daemon.core.effects import Retune, TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
 from edge_daemon.core.lifecycle import Step
@@ -35,8 +35,20 @@ def received(draft: StepDraft, event: RequestReceived) -> None:
             _hold(draft, event.request, held=False)
         case Verb.SNAPSHOT:
             _snapshot(draft, event.request)
+        case Verb.TRIGGER:
+            _reject(draft, event.request, NO_TRIGGERS)
+        case Verb.TUNE:
+            _tune(draft, event)
         case verb:
             unlisted(verb)
+
+
+NO_TRIGGERS = Refusal(
+    Code.PRECONDITION_FAILED,
+    "On this station no trigger opens a part.",
+    "Set parts.by: trigger in the settings, and restart the daemon.",
+)
+"""Where triggers do, the parts answer them, and none comes here."""
 
 
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
@@ -80,6 +92,26 @@ def _snapshot(draft: StepDraft, request: Request) -> None:
     if not _came_late(draft, request):
         draft.record(Reply(request, Status.ACCEPTED))
         draft.act(TakeSnapshot(request))
+
+
+def _tune(draft: StepDraft, event: RequestReceived) -> None:
+    request, signed = event.request, event.recipe
+    if _came_late(draft, request):
+        return
+    wanted = tuning.asked(draft.state, request, signed, draft.now)
+    if isinstance(wanted, Refusal) or signed is None:
+        assert isinstance(wanted, Refusal)
+        _reject(draft, request, wanted)
+        return
+    draft.record(Reply(request, Status.ACCEPTED))
+    held = tuning.of(draft.durable, wanted.target)
+    before = held.changes if held is not None else ()
+    if wanted.changes != before:
+        draft.durable = tuning.put(draft.durable, wanted)
+        said = tuning.told(dict(before), wanted, signed)
+        draft.record(Announce(EventName.TUNED, model=wanted.target.ref, reason=said))
+        draft.act(Retune(wanted.target))
+    draft.record(Reply(request, Status.SUCCEEDED))
 
 
 def snapshot_taken(draft: StepDraft, event: SnapshotTaken) -> None:

@@ -45,6 +45,17 @@ class SlotState:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Numbers of one version's rules that were moved, by their names, and by whom."""
+
+    target: StoredBundle
+    changes: tuple[tuple[str, float], ...]
+    by: str = ""
+    reason: str = ""
+    since_utc: float = 0.0
+
+
+@dataclass(frozen=True)
 class Durable:
     """What survives a power cut. Tuples of pairs, so that the value can be hashed and searched."""
 
@@ -61,6 +72,7 @@ class Durable:
     running: bool = False
     held: bool = False
     held_orders: tuple[JobOrder, ...] = ()  # the last running one, and its completion
+    tunings: tuple[Tuning, ...] = ()  # one version of a name at most
 
 
 class Kind(str, Enum):

@@ -284,6 +284,9 @@ class Request:
     reason: str = ""
     dry_run: bool = False
     accept: tuple[str, ...] = ()  # checks of verdicts that may fail; `reason` says why
+    serial: str = ""  # of the part that a trigger opens
+    changes: tuple[tuple[str, float], ...] = ()  # values of rules, by their names
+    reset: bool = False
 
 
 class Status(str, Enum):

@@ -22,6 +22,8 @@ class Verb(str, Enum):
     HOLD = "hold"
     RELEASE = "release"
     SNAPSHOT = "snapshot"
+    TRIGGER = "trigger"
+    TUNE = "tune"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def about(verb: Verb) -> About:  # noqa: PLR0911 - the table of verbs
             return About("Let automatic changes happen again.", "Released.")
         case Verb.SNAPSHOT:
             return About("The picture of now, as JPEG.")
+        case Verb.TRIGGER:
+            return About("Say that a part is in front of the camera.", users=("ops", "plc"))
+        case Verb.TUNE:
+            done = "It counts from the next frame on."
+            return About("Adjust a rule of the active model, as far as it allows.", done)
     return unlisted(verb)
 
 

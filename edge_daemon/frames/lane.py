@@ -157,6 +157,9 @@ class Lane:
             at = self._now().at
             if at - self._last_at >= IDLE_S:
                 epoch = self._ring.upcoming(at).epoch
+        tuned = self._crossing.take_tuned()
+        if tuned is not None:
+            self._crossing.pointer = tuned
         cutover = self._crossing.take_due(number, epoch)
         if cutover is not None:
             self._point(cutover, number, captured)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import audit, journal_audit, journal_orders, journal_requests
+from edge_daemon.host import audit, journal_audit, journal_orders, journal_parts, journal_requests
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, SetAside
 from edge_daemon.host.journal_audit import Trail
@@ -31,6 +31,7 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
+from edge_daemon.host.journal_parts import PartRow
 from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
@@ -127,6 +128,8 @@ class Journal:
                 outbox, dropped = self._write_outbox(entry.outbox)
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
+                if entry.parts is not None:
+                    journal_parts.write(self._run, entry.parts)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:
@@ -224,6 +227,16 @@ class Journal:
     def find_order(self, job_order: str) -> journal_orders.ProductRow | None:
         """What one order makes; None where no message told it."""
         return journal_orders.find(self._rows, job_order)
+
+    def parts(self, limit: int, name: str | None = None) -> tuple[PartRow, ...]:
+        """The newest parts, newest first; with a name only those of this id or serial."""
+        if name is None:
+            return journal_parts.newest(self._rows, limit)
+        return journal_parts.find(self._rows, name, limit)
+
+    def part_counts(self) -> bytes | None:
+        """The counts as they were kept last; None where no part was ever counted."""
+        return journal_parts.counts(self._rows)
 
     def audit_rows(self, limit: int | None = None) -> tuple[AuditLink, ...]:
         """The trail in order; with a limit only its newest rows."""

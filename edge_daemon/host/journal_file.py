@@ -59,6 +59,15 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO counters VALUES ('newest_utc', coalesce(
         (SELECT CAST(utc AS INTEGER) FROM audit ORDER BY seq DESC LIMIT 1), 0));
     """,
+    """
+    CREATE TABLE parts (
+        seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, part INTEGER NOT NULL, utc REAL NOT NULL,
+        id TEXT, serial TEXT, verdict TEXT NOT NULL, picture TEXT, body BLOB NOT NULL);
+    CREATE INDEX parts_by_id ON parts (id) WHERE id IS NOT NULL;
+    CREATE INDEX parts_by_serial ON parts (serial) WHERE serial IS NOT NULL;
+    CREATE INDEX parts_by_utc ON parts (utc);
+    CREATE TABLE part_counts (one INTEGER PRIMARY KEY CHECK (one = 0), body BLOB NOT NULL);
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
+from edge_daemon.host.journal_parts import PartsEntry
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,4 @@ class Entry:
     audit: tuple[AuditRow, ...] = ()
     topics: tuple[TopicRow, ...] = ()
     products: tuple[ProductRow, ...] = ()
+    parts: PartsEntry | None = None

@@ -78,11 +78,24 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             "One for each part, in order, where `parts` is set; one may come twice.",
             retain=False,
         ),
+        _Told(
+            "counts",
+            topics.counts,
+            part_payloads.CountsMessage,
+            "Parts of this order and this shift, where `parts` is set.",
+        ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )
 
 
 _ANSWERS = (payloads.Accepted, payloads.Progress, payloads.Outcome)
+_OF_TRIGGER = (part_payloads.TriggerAnswer, payloads.Outcome)
+_KINDS = dict.fromkeys((*_ANSWERS, *_OF_TRIGGER))
+
+
+def _answers(verb: Verb) -> list[str]:
+    """What a verb is answered, by the keys of the messages."""
+    return [_key(kind) for kind in (_OF_TRIGGER if verb is Verb.TRIGGER else _ANSWERS)]
 
 
 def document(root: str = ROOT, orders: Sequence[OrderSource] | None = None) -> Json:
@@ -173,7 +186,6 @@ def _channel(address: str | None, messages: Iterable[str], summary: str) -> Json
 
 
 def _request_channels(topics: Topics) -> Json:
-    answers = [_key(kind) for kind in _ANSWERS]
     return {
         **{
             f"request-{verb.value}": _channel(
@@ -183,7 +195,7 @@ def _request_channels(topics: Topics) -> Json:
         },
         **{
             f"response-{verb.value}": _channel(
-                topics.response(verb.value), answers, f"What became of a {verb.value}."
+                topics.response(verb.value), _answers(verb), f"What became of a {verb.value}."
             )
             for verb in REQUESTS
         },
@@ -216,14 +228,14 @@ def _address(topic_filter: str) -> str | None:
 
 def _operations(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> Json:
     """`receive` is what the daemon hears, `send` what it says."""
-    answers = [_key(kind) for kind in _ANSWERS]
     heard = {
         verb.value: {
             **_operation("receive", f"request-{verb.value}", [_key(kind)], qos=1, retain=False),
             "reply": {
                 "channel": _ref(_CHANNELS, f"response-{verb.value}"),
                 "messages": [
-                    _ref(f"{_CHANNELS}response-{verb.value}/messages/", key) for key in answers
+                    _ref(f"{_CHANNELS}response-{verb.value}/messages/", key)
+                    for key in _answers(verb)
                 ],
             },
         }
@@ -262,7 +274,7 @@ def _messages(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> 
             "payload": _ref(_SCHEMAS, kind.__name__),
             "correlationId": {"location": "$message.payload#/id"},
         }
-        for kind in _ANSWERS
+        for kind in _KINDS
     }
     told: Json = {}
     for one in _told(topics):
@@ -325,7 +337,7 @@ def _first_sentence(kind: type[Any]) -> str:
 
 def _schemas() -> Json:
     told = [one.message for one in _told(Topics("root")) if one.message is not None]
-    kinds = [*REQUESTS.values(), *_ANSWERS, *told]
+    kinds = [*REQUESTS.values(), *_KINDS, *told]
     _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
     return {name: _plain(found[name]) for name in sorted(found)}
 

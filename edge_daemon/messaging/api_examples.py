@@ -113,6 +113,30 @@ ASKS: Mapping[Verb, tuple[Ask, ...]] = {
     Verb.HOLD: (Ask("hold", "Orders are recorded only", {"id": "h1", "reason": "maintenance"}),),
     Verb.RELEASE: (Ask("release", "Orders count again", {"id": "l1"}),),
     Verb.SNAPSHOT: (Ask("snapshot", "The picture comes on `snapshot`", {"id": "n1"}),),
+    Verb.TRIGGER: (
+        Ask(
+            "trigger",
+            "The station of these examples counts no parts by triggers; one that does answers "
+            "with the number of the part",
+            {"id": "SN-1234", "serial": "SN-1234", "at": "2026-11-22T10:00:00.250Z"},
+            ("rejected:precondition_failed",),
+        ),
+    ),
+    Verb.TUNE: (
+        Ask(
+            "not adjustable",
+            "The recipe of this model lets nothing be adjusted",
+            {
+                "id": "u1",
+                "model": "bottle",
+                "set": {"scratch.confidence": 0.45},
+                "by": "kim",
+                "reason": "scratches of the last lot are faint",
+            },
+            ("rejected:precondition_failed",),
+        ),
+        Ask("reset", "Back to the signed values", {"id": "u2", "model": "bottle", "reset": True}),
+    ),
 }
 
 _CAN_RUNS = {"product": "CAN-330", "job_order": "WO-18", "active": {"model": "can@1.0.0"}}

@@ -17,6 +17,8 @@ from edge_daemon.messaging.terms import Model, ModelWish, Time
 MAX_ID = 128
 MAX_TEXT = 1024
 MAX_FRAME = 2**53
+MAX_SERIAL = 128
+MAX_CHANGES = 64
 
 _Id = Annotated[
     str,
@@ -46,6 +48,23 @@ _Accept = Annotated[
         extra_json_schema={"items": {"type": "string", "enum": list(ACCEPTABLE)}},
     ),
 ]
+_Serial = Annotated[
+    str,
+    Meta(
+        description="What is written on the part; it is told with its result.",
+        min_length=1,
+        max_length=MAX_SERIAL,
+    ),
+]
+_Changes = Annotated[
+    dict[str, float],
+    Meta(
+        description="New values by `rule.field`, such as `scratch.confidence`, within the bounds "
+        "of the recipe's `adjustable`. What is not named stays as it is.",
+        max_length=MAX_CHANGES,
+    ),
+]
+_Reset = Annotated[bool, Meta(description="Back to the signed values, all of them.")]
 _DryRun = Annotated[bool, Meta(description="Prove it, then let it go again.")]
 
 
@@ -115,6 +134,26 @@ class SnapshotRequest(Ask, frozen=True, kw_only=True):
     """Publish the next judged frame with its boxes, as JPEG, on `snapshot`."""
 
 
+class TriggerRequest(Ask, frozen=True, kw_only=True):
+    """Open a part: it is in front of the camera now; the answer has its number.
+
+    Where `parts.by` is `trigger`. The same `id` again within a boot opens no second part.
+    """
+
+    serial: _Serial | UnsetType = UNSET
+    at: (
+        Annotated[Time, Meta(description="When it was there, by the sender's clock.")] | UnsetType
+    ) = UNSET
+
+
+class TuneRequest(Ask, frozen=True, kw_only=True):
+    """Adjust rules of the active model's recipe, within the bounds that it was signed with."""
+
+    model: ModelWish
+    set: _Changes | UnsetType = UNSET
+    reset: _Reset = False
+
+
 def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911 - the table of verbs
     """The fields of one verb."""
     match verb:
@@ -132,6 +171,10 @@ def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911 - the table of verbs
             return ReleaseRequest
         case Verb.SNAPSHOT:
             return SnapshotRequest
+        case Verb.TRIGGER:
+            return TriggerRequest
+        case Verb.TUNE:
+            return TuneRequest
     return unlisted(verb)
 
 

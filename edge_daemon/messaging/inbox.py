@@ -34,7 +34,14 @@ from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.messaging import asks
-from edge_daemon.messaging.asks import MAX_ID, MAX_TEXT, REQUESTS, needed
+from edge_daemon.messaging.asks import (
+    MAX_CHANGES,
+    MAX_ID,
+    MAX_SERIAL,
+    MAX_TEXT,
+    REQUESTS,
+    needed,
+)
 from edge_daemon.messaging.document import read_json, text_of
 from edge_daemon.messaging.messages import Incoming
 
@@ -139,11 +146,17 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
         raise _told(str(error), verb, given) from None
     fields = msgspec.structs.asdict(ask)
     read = {key: _read(key, value) for key, value in fields.items() if value is not msgspec.UNSET}
-    request = Request(request_id, verb, expires_utc=read.pop("expires", None), **read)
+    expires_utc, changes = read.pop("expires", None), read.pop("set", ())
+    request = Request(request_id, verb, expires_utc=expires_utc, changes=changes, **read)
     if request.accept and not request.reason.strip():
         raise SenderError(
             "`accept` needs a `reason`.",
             hint="Say why these checks may fail; it stays in the receipt and the audit trail.",
+        )
+    if verb is Verb.TUNE and bool(request.changes) == request.reset:
+        raise SenderError(
+            "A tune needs either `set` or `reset`.",
+            hint='Send "set": {"scratch.confidence": 0.45}, or "reset": true.',
         )
     return request
 
@@ -283,12 +296,21 @@ def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
+def _changes(given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Values of rules by their names, always in the same order."""
+    for name in given:
+        if not (1 <= len(name) <= MAX_ID and is_line(name)):
+            raise ValueError(name)
+    return tuple(sorted(given.items()))
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": _model,
     "expect": _version,
     "at": _at,
     "expires": _time,
     "accept": _accept,
+    "set": _changes,
 }
 """Each raises ValueError, or a SenderError of its own."""
 
@@ -304,6 +326,10 @@ _HINTS = {
     "by": _LINE,
     "reason": _LINE,
     "dry_run": "Send true or false, or leave it out.",
+    "serial": f"Use 1 to {MAX_SERIAL} printable characters, or leave it out.",
+    "set": 'Write {"scratch.confidence": 0.45}: numbers by rule and field; at most '
+    f"{MAX_CHANGES} of them.",
+    "reset": "Send true, or leave it out.",
     "accept": f"List some of: {', '.join(ACCEPTABLE)}.",
 }
 

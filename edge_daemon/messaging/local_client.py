@@ -12,7 +12,7 @@ from typing import Any
 from edge_daemon.errors import BoxError
 from edge_daemon.messaging.answer import OUTCOMES
 
-_ONE_ANSWER = {"state", "status", "history", "audit", "order"}
+_ONE_ANSWER = {"state", "status", "history", "audit", "order", "parts", "preview"}
 """Questions: their one answer has no status."""
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Annotated
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 
+from edge_daemon.core.parts.counts import Counts, Tally
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
-from edge_daemon.core.recipe import digest
-from edge_daemon.core.values import Recipe
-from edge_daemon.messaging.payloads import encode, iso_utc
-from edge_daemon.messaging.terms import Digest, Model, Time, VerdictWord, one_of
+from edge_daemon.core.values import Status
+from edge_daemon.messaging.payloads import encode, iso_utc, recipe_digest
+from edge_daemon.messaging.terms import (
+    Digest,
+    Model,
+    RecipeDigest,
+    StatusWord,
+    Time,
+    VerdictWord,
+    one_of,
+)
 
 ByWord = Annotated[str, one_of(By)]
 PartReasonWord = Annotated[str, one_of(PartReason)]
@@ -29,7 +38,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     frames: tuple[int, ...]
     model: Model | None
     sha256: Digest | None
-    recipe: Digest | None
+    recipe: RecipeDigest | None
     product: str | None
     job_order: str | None
     serial: str | None
@@ -45,22 +54,73 @@ class TriggerAnswer(msgspec.Struct, frozen=True):
     """The part that a trigger opened; `again` where the same id had opened it before."""
 
     id: str
-    status: str
+    status: StatusWord
     part: int
     again: bool
 
 
+class TallyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts since a moment; a part with several causes counts for each of them."""
+
+    since: Time
+    parts: int
+    ok: int
+    ng: int
+    empty: int
+    uninspected: int
+    late: int
+    causes: Mapping[str, int]
+    reasons: Mapping[str, int]
+
+
+class OrderTallyLine(TallyLine, frozen=True, kw_only=True):
+    """The same of one job order; of what is made without one, since the last one."""
+
+    job_order: str | None
+    product: str | None
+
+
+class CountsMessage(msgspec.Struct, frozen=True):
+    """`<root>/counts`; `shift` is null where the settings name no shifts."""
+
+    order: OrderTallyLine
+    shift: TallyLine | None
+
+
+def counts(held: Counts) -> CountsMessage:
+    """The counts as the wire names them."""
+    order = held.order
+    return CountsMessage(
+        OrderTallyLine(job_order=order.job_order, product=order.product, **_tally(order.tally)),
+        None if held.shift is None else TallyLine(**_tally(held.shift)),
+    )
+
+
+def keep_counts(held: Counts) -> bytes:
+    """The counts for the journal."""
+    return msgspec.json.encode(held)
+
+
+def kept_counts(body: bytes | None) -> Counts | None:
+    """The same once more; None where there are none, or none that can be read."""
+    try:
+        return None if body is None else msgspec.json.decode(body, type=Counts)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _tally(tally: Tally) -> dict[str, Any]:
+    fields = {each.name: getattr(tally, each.name) for each in dataclasses.fields(tally)}
+    return {"since": iso_utc(fields.pop("since_utc")), **fields}
+
+
 def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
     """What is told on `<root>/response/trigger`."""
-    return TriggerAnswer(request_id, "accepted", opened.part, opened.again)
-
-
-_digest_of = lru_cache(maxsize=16)(digest)
+    return TriggerAnswer(request_id, Status.SUCCEEDED.value, opened.part, opened.again)
 
 
 def part(boot: str, told: PartTold) -> bytes:
     """The bytes of `<root>/part` for one part."""
-    recipe: Recipe | None = told.recipe
     return encode(
         PartMessage(
             boot=boot,
@@ -72,7 +132,7 @@ def part(boot: str, told: PartTold) -> bytes:
             frames=told.frames,
             model=str(told.model) if told.model else None,
             sha256=told.sha256,
-            recipe=_digest_of(recipe) if recipe else None,
+            recipe=recipe_digest(told.recipe),
             product=told.assignment.product,
             job_order=told.assignment.job_order,
             serial=told.serial,

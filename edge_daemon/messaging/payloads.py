@@ -14,8 +14,9 @@ from typing import Any, Union
 import msgspec
 
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.recipe import digest
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Refusal
+from edge_daemon.core.values import Check, Judged, Latency, Recipe, Refusal
 from edge_daemon.messaging.terms import (
     AuditHead,
     Box,
@@ -26,6 +27,7 @@ from edge_daemon.messaging.terms import (
     Model,
     PresenceWord,
     ReasonWord,
+    RecipeDigest,
     StageWord,
     StatusWord,
     Time,
@@ -70,7 +72,10 @@ class FrameLatency(msgspec.Struct, frozen=True):
 
 
 class ResultMessage(msgspec.Struct, frozen=True):
-    """The verdict of one frame; `reason` is there where no model judged it."""
+    """The verdict of one frame; `reason` is there where no model judged it.
+
+    `parts`: the numbers of the parts that it shows, where parts are counted and this is known.
+    """
 
     boot: str
     frame: int
@@ -83,12 +88,30 @@ class ResultMessage(msgspec.Struct, frozen=True):
     detections: list[DetectionLine]
     causes: tuple[str, ...]
     latency_ms: FrameLatency
+    recipe: RecipeDigest | None
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
+    parts: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-def result(boot: str, judged: Judged) -> bytes:
-    """The bytes of `<root>/result` for one frame."""
+class _LastRecipe:
+    """The digest of the recipe that judged last: it is asked for with every frame."""
+
+    known: tuple[Recipe, str] = Recipe(), digest(Recipe())
+
+
+def recipe_digest(recipe: Recipe | None) -> str | None:
+    """SHA-256 of what judged, with its tuning; None where nothing did."""
+    if recipe is None:
+        return None
+    known = _LastRecipe.known
+    if recipe is not known[0]:
+        known = _LastRecipe.known = recipe, digest(recipe)
+    return known[1]
+
+
+def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> bytes:
+    """The bytes of `<root>/result` for one frame; `parts` None: they are not known."""
     lines = []
     for found in judged.detections:
         x1, y1, x2, y2 = found.box
@@ -110,7 +133,9 @@ def result(boot: str, judged: Judged) -> bytes:
             lines,
             judged.causes,
             FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
+            recipe_digest(judged.recipe),
             msgspec.UNSET if judged.reason is None else judged.reason.value,
+            msgspec.UNSET if parts is None else parts,
         )
     )
 
@@ -249,14 +274,24 @@ def status(state: str, since_utc: float | None) -> bytes:
     return _encoder.encode(StatusMessage(state, None if since_utc is None else iso_utc(since_utc)))
 
 
+class TunedLine(msgspec.Struct, frozen=True):
+    """Values of rules that differ from the signed ones; who moved one last, and why."""
+
+    set: Mapping[str, float]
+    by: str
+    reason: str
+    since: Time
+
+
 class ActiveModel(msgspec.Struct, frozen=True):
-    """The bundle that judges frames."""
+    """The bundle that judges frames; `tuned` where not all of its signed values count."""
 
     model: Model
     sha256: Digest
     slot: str
     since: Time
     trial: bool
+    tuned: TunedLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class PreparedModel(msgspec.Struct, frozen=True):

@@ -31,6 +31,10 @@ Model = Annotated[str, _schema(pattern="^[^@]+@[^@]+$", examples=["bottle@1.4.0"
 ModelWish = Annotated[str, _schema(pattern="^[^@]+(@[^@]+)?$", examples=["bottle@1.4.0", "bottle"])]
 """name@version, or name for its newest version that is not quarantined."""
 Digest = Annotated[str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights.")]
+RecipeDigest = Annotated[
+    str,
+    _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the recipe with its tuning."),
+]
 
 VerdictWord = Annotated[str, one_of(Verdict)]
 ReasonWord = Annotated[str, one_of(Reason)]

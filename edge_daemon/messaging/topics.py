@@ -89,6 +89,10 @@ class Topics:
         return f"{self.root}/part"
 
     @property
+    def counts(self) -> str:
+        return f"{self.root}/counts"
+
+    @property
     def snapshot(self) -> str:
         return f"{self.root}/snapshot"
 

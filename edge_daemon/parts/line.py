@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, Union
@@ -49,6 +50,12 @@ TICK_S = 0.02
 BATCH_S = 0.05
 """Between two batches: each costs a write that is waited for."""
 
+LOOK_S = 1.0
+"""Between two looks at what is being made."""
+
+MOST_FRAMES = 1024
+"""Frames whose parts are known to who asks."""
+
 GRACE_S = 0.25
 """A frame is told of within this after its capture."""
 
@@ -62,6 +69,9 @@ class PartOutlets(Protocol):
 
     def tell(self, parts: Sequence[PartTold]) -> None:
         """Make results durable; raise where it could not be done, and be given them again."""
+
+    def look(self) -> None:
+        """About once a second: see what is being made, and tell how it stands."""
 
     def is_trial(self) -> bool:
         """Whether what judges now is on trial."""
@@ -86,7 +96,10 @@ class PartLine:
         self._queue: queue.Queue[_Word | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="parts", daemon=True)
         self._kept: list[PartTold] = []
-        self._written_at = 0.0
+        self._written_at = self._looked_at = 0.0
+        self._heard = threading.Condition()
+        self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self._is_behind = False
         self._judged_next = 0  # the frame whose outcome is due
         self._failures = self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
@@ -106,6 +119,11 @@ class PartLine:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join(timeout_s)
+
+    @property
+    def opened(self) -> int:
+        """Parts so far; the newest may not be judged yet."""
+        return self._ledger.opened
 
     @property
     def waiting(self) -> int:
@@ -138,6 +156,17 @@ class PartLine:
         """
         return self._put((triggered, answer))
 
+    def parts_of(self, frame: int, timeout_s: float = 0.05) -> tuple[int, ...] | None:
+        """The parts that a frame which has its outcome belongs to; None where it is not known.
+
+        Waits for this thread where it is a little behind, and not once it fell far behind.
+        """
+        with self._heard:
+            if self._judged_next <= frame and not self._is_behind:
+                self._heard.wait_for(lambda: self._judged_next > frame, timeout_s)
+            self._is_behind = self._judged_next <= frame
+            return self._parts_of.get(frame)
+
     def _put(self, word: _Word) -> bool:
         try:
             self._queue.put_nowait(word)
@@ -153,6 +182,7 @@ class PartLine:
             pass
         self._take(Stopped(self._now().at))
         self._write()
+        self._look()
         self.lost += len(self._kept)
 
     def _turn(self) -> bool:
@@ -171,6 +201,8 @@ class PartLine:
             _log.warning("part_words_missed", missed=self.missed)
         if self._kept and self._now().at - self._written_at >= BATCH_S:
             self._write()
+        if self._now().at - self._looked_at >= LOOK_S:
+            self._look()
         return True
 
     def _hear(self, word: _Word) -> None:
@@ -182,8 +214,15 @@ class PartLine:
             return
         for number in range(self._judged_next, word.frame):
             self._outcome(_missed(number, word))
-        self._judged_next = word.frame + 1
+        parts = self._ledger.parts_of(word.frame)  # told already, it belongs to none
         self._outcome(word)
+        parts = self._ledger.parts_of(word.frame) or parts
+        with self._heard:
+            self._parts_of[word.frame] = parts
+            if len(self._parts_of) > MOST_FRAMES:
+                self._parts_of.popitem(last=False)
+            self._judged_next = word.frame + 1
+            self._heard.notify_all()
 
     def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         told = self._take(replace(triggered, now=self._now().at))
@@ -225,6 +264,14 @@ class PartLine:
             self.lost += len(self._kept) - MOST_KEPT
             del self._kept[:-MOST_KEPT]
         return told
+
+    def _look(self) -> None:
+        self._looked_at = self._now().at
+        assert self._outlets is not None
+        try:
+            self._outlets.look()
+        except Exception as error:  # the boundary: nobody is told a second late
+            _log.error("parts_not_looked_at", error=repr(error))
 
     def _write(self) -> None:
         self._written_at = self._now().at

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_daemon.core.values import Recipe, StoredBundle
 from edge_daemon.slots.slot import Slot
@@ -76,6 +76,7 @@ class ActiveSlot:
         self._wake = wake
         self._lock = threading.Lock()
         self._asked: Cutover | None = None
+        self._tuned: tuple[StoredBundle, Recipe] | None = None
         self._errands: deque[IdleTask] = deque()
         self._tokens: dict[str, int] = {}
 
@@ -85,6 +86,15 @@ class ActiveSlot:
         """Let the lane cross at the boundary described; a newer asking replaces an older one."""
         with self._lock:
             self._asked = cutover
+        self._wake()
+
+    def retune(self, known: StoredBundle, recipe: Recipe) -> None:
+        """Let this bundle judge by this recipe, from a frame boundary on, wherever it judges."""
+        with self._lock:
+            asked = self._asked
+            if asked is not None and asked.pointer.known == known:
+                self._asked = replace(asked, pointer=replace(asked.pointer, recipe=recipe))
+            self._tuned = known, recipe
         self._wake()
 
     def withdraw(self, token: int) -> bool:
@@ -133,6 +143,14 @@ class ActiveSlot:
             return self._errands.popleft()
         except IndexError:  # taken back since the lane looked
             return None
+
+    def take_tuned(self) -> Pointer | None:
+        """The pointer with another recipe, once, where it was retuned since the last frame."""
+        if self._tuned is None:  # one attribute read on every frame
+            return None
+        with self._lock:
+            (known, recipe), self._tuned = self._tuned, None
+        return replace(self.pointer, recipe=recipe) if self.pointer.known == known else None
 
     def take_due(self, frame: int, epoch: int) -> Cutover | None:
         """The cutover that is due before this frame, taken so that it cannot be withdrawn."""

@@ -188,6 +188,31 @@ class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):
     detections: tuple[FoundLine, ...] = ()
 
 
+class PartLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One part that was told; `time` is that of its trigger, else of its first frame."""
+
+    part: int
+    id: str | None
+    serial: str | None
+    time: str | None
+    verdict: str
+    causes: tuple[str, ...]
+    reason: str | None
+    late: bool
+
+
+class PartsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts, where they are counted: the newest first. `counts` is the retained topic `counts`.
+
+    `opened`: how many there were in this boot; those above the newest of `last` are not told yet.
+    """
+
+    by: str
+    opened: int
+    last: tuple[PartLine, ...]
+    counts: msgspec.Raw
+
+
 class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     """One row a second, oldest first: `at` in POSIX seconds, frames by outcome, milliseconds."""
 
@@ -226,3 +251,4 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     keeps_rejected: bool = False
     commands: bool = False
     history: HistoryColumns = HistoryColumns()
+    parts: PartsLine | None = None

@@ -17,6 +17,7 @@ from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
 from edge_daemon.host.journal_orders import ProductRow
+from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.local_socket import Question
 from tests.sim.clock import SimClock
@@ -36,6 +37,7 @@ class Room:
             lambda: {"model/state": b'{"held":false}'},
             self.ordered.append,
             self.clock,
+            lambda changes, limit: {"set": changes, "limit": limit},
         )
 
     def _reply(self, answer: Answer) -> None:
@@ -161,3 +163,25 @@ def test_only_its_own_words_are_known(room: Room) -> None:
     """Every other verb goes the way of requests."""
     assert room.inquiries.knows("history")
     assert not room.inquiries.knows("swap")
+
+
+def test_a_preview_is_asked_with_numbers_only(room: Room) -> None:
+    """How far back it may look is bounded; what is no number is refused in a sentence."""
+    asked = room.ask("preview", set={"scratch.confidence": 1}, limit=9)
+    assert asked == {"set": {"scratch.confidence": 1.0}, "limit": 9}
+    for wrong in ({"set": {"a": "b"}}, {"set": [1]}, {"limit": 501}):
+        with pytest.raises(SenderError):
+            room.ask("preview", **wrong)
+
+
+def test_parts_are_told_as_far_as_there_is_room(room: Room) -> None:
+    """The newest first; how many were left out is told, and a name is a text."""
+    body = json.dumps({"frames": "x" * 200_000}).encode()
+    rows = tuple(PartRow("b", number, 1.0, None, None, "ok", body) for number in range(4))
+    room.journal.commit(Entry(parts=PartsEntry(rows, b"{", 100, 0.0)))
+    told = room.ask("parts", limit=9)
+    assert (len(told["parts"]), told["left_out"], told["counts"]) == (2, 2, None)
+    assert told["parts"][0]["picture"] is None
+    assert room.ask("parts", name="SN-1")["parts"] == []
+    with pytest.raises(SenderError):
+        room.ask("parts", name=5)

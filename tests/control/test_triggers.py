@@ -60,7 +60,7 @@ def test_a_trigger_is_answered_with_the_number_of_its_part() -> None:
     """The same id with the same number; what is made is noted with it."""
     line = Line()
     first = line.come(b'{"id": "SN-1", "serial": "X9"}')
-    assert first == {"id": "SN-1", "status": "accepted", "part": 0, "again": False}
+    assert first == {"id": "SN-1", "status": "succeeded", "part": 0, "again": False}
     assert line.come(b'{"id": "SN-2"}')["part"] == 1
     assert line.come(b'{"id": "SN-1"}') == first | {"again": True}
     assert line.opened[0].serial == "X9"
@@ -74,7 +74,7 @@ def test_without_an_id_each_is_a_part_of_its_own() -> None:
     assert [line.come(b"")["part"] for _ in range(2)] == [0, 1]
     assert line.come(b"{}", correlation=b"c-1") == {
         "id": "c-1",
-        "status": "accepted",
+        "status": "succeeded",
         "part": 2,
         "again": False,
     }
@@ -95,7 +95,7 @@ def test_the_time_of_the_trigger_is_the_senders_where_it_says_one() -> None:
         (b"{", {}, "malformed"),
         (b"\xff", {}, "malformed"),
         (b'{"id": ""}', {}, "malformed"),
-        (b'{"id": "a", "at": "now"}', {}, "malformed"),
+        (b'{"id": "a", "at": "next_order"}', {}, "malformed"),
         (b'{"id": "a", "at": 5}', {}, "malformed"),
         (b'{"id": "a", "serial": 5}', {}, "malformed"),
         (b'{"id": "a", "serial": "\\u0000"}', {}, "malformed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Stamp, Verify
+from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Retune, Stamp, Verify
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -25,6 +25,7 @@ from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
+    Adjustable,
     AtNextOrder,
     AtTime,
     BundleRef,
@@ -32,8 +33,10 @@ from edge_daemon.core.values import (
     JobOrder,
     ModelChoice,
     OrderState,
+    Recipe,
     Refusal,
     Request,
+    Rule,
     Status,
     StoredBundle,
 )
@@ -379,3 +382,45 @@ def test_a_version_that_is_broken_on_disk_does_not_hide_the_one_before_it() -> N
     assert check.target == newer
     scenario.tell(BundleRefused(check.token, Refusal(Code.DIGEST_MISMATCH, "other bytes")))
     assert [a.target for a in scenario.effects if isinstance(a, Verify)] == [C1]
+
+
+SCRATCH = Recipe(
+    rules=(Rule("scratch", "scratch", 0.4, at_most=0),),
+    adjustable=(Adjustable("scratch.confidence", 0.3, 0.6),),
+)
+
+
+def tune(value: float, name: str = "b") -> RequestReceived:
+    changes = (("scratch.confidence", value),)
+    request = Request(f"t{value}{name}", Verb.TUNE, ModelChoice(name), changes=changes)
+    return RequestReceived(request, 0, SCRATCH)
+
+
+def test_a_tuning_outlives_another_product_and_no_other_version() -> None:
+    """Its model is back with its order, tuned as it was; another version of it begins anew."""
+    scenario = Scenario(3).running().tell(tune(0.5))
+    assert [type(effect) for effect in scenario.effects] == [Retune]
+    assert scenario.announced() == ["tuned"]
+    held = scenario.state.durable.tunings
+    assert [(each.target, each.changes) for each in held] == [(B1, (("scratch.confidence", 0.5),))]
+    scenario.tell(OrderReceived(JobOrder("Q", OrderState.RUNNING, NOW, id="q"))).proven().crossed()
+    assert (scenario.active, scenario.state.durable.tunings) == ("c@1", held)
+    scenario.tell(tune(0.5))
+    assert scenario.effects == (), "only what judges is tuned"
+    scenario.tell(OrderReceived(JobOrder("P", OrderState.RUNNING, NOW, id="p"))).crossed()
+    assert (scenario.active, scenario.state.durable.tunings) == ("b@1", held)
+    scenario.tell(OrderReceived(JobOrder(None, OrderState.COMPLETED, NOW, id="p")))
+    scenario.swapped()
+    assert (scenario.active, scenario.state.durable.tunings) == ("b@2", ())
+
+
+def test_the_same_tuning_again_moves_nothing() -> None:
+    """It is answered well; nothing is announced, and nobody is named anew."""
+    scenario = Scenario().running().tell(tune(0.5))
+    before = scenario.state
+    scenario.tell(tune(0.5), at=5.0)
+    assert (scenario.state, scenario.effects, scenario.announced()) == (before, (), [])
+    assert [each.status for each in scenario.records if isinstance(each, Reply)] == [
+        Status.ACCEPTED,
+        Status.SUCCEEDED,
+    ]

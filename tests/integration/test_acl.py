@@ -29,12 +29,12 @@ PEOPLE = free_port()
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
-ROLES = ("ops", "mes", "dashboard", STATION, OTHER)
+ROLES = ("ops", "mes", "plc", "dashboard", STATION, OTHER)
 
-SEEN_BY_ALL = ("status", "model/state", "model/event", "result")
+SEEN_BY_ALL = ("status", "model/state", "model/event", "result", "part", "counts")
 SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
-ANSWERS = ("response/swap", "response/swap/kim")
-ASKED = ("request/swap",)
+ANSWERS = ("response/swap", "response/swap/kim", "response/trigger")
+ASKED = ("request/swap", "request/trigger")
 ORDERS = "mes/line3/work_orders"
 NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
 
@@ -46,6 +46,7 @@ def _below(*parts: str) -> set[str]:
 SAYS = {
     "ops": _below(*ASKED),
     "mes": {ORDERS, "mes/line9/work_orders"},
+    "plc": _below("request/trigger"),
     "dashboard": set(),
     STATION: _below(*SEEN_BY_ALL, *SEEN, *ANSWERS),
     OTHER: set(),
@@ -53,6 +54,7 @@ SAYS = {
 HEARS = {
     "ops": _below(*SEEN_BY_ALL, *SEEN, *ANSWERS, *ASKED),
     "mes": _below(*SEEN_BY_ALL),
+    "plc": _below("part", "counts", "response/trigger"),
     "dashboard": _below(*SEEN_BY_ALL, *SEEN),
     STATION: {ORDERS, *_below(*ASKED)},
     OTHER: {ORDERS},

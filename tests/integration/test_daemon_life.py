@@ -142,10 +142,12 @@ def test_a_store_that_goes_away_is_told_while_the_line_goes_on(mill: RunningDaem
     daemon = mill.start()
     store = mill.settings.models.store
     away = store.rename(store.parent / "away")
+    (away / "stirs").touch()  # it is looked at once; without an event it would be in ten seconds
     wait_for(lambda: daemon.monitor.problems() == (f"the store {store} is not there",), "the word")
     assert b"edge_store_up 0.0" in daemon.monitor.scrape()
     results = len(mill.ear.results)
     mill.ear.until(lambda: len(mill.ear.results) > results + 20)
     away.rename(store)
+    (store / "stirs").unlink()
     wait_for(lambda: daemon.monitor.problems() == (), "the end of it")
     assert mill.ask("swap", model=B2)["status"] == "succeeded"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from typer.testing import CliRunner
 
+from edge_daemon.cli.main import app
 from tests.sim.device import Device, wait_until
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 pytestmark = pytest.mark.broker
 
@@ -32,7 +35,7 @@ class Plc:
         self.ready = threading.Event()
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
-        topics = (("part", 1), ("response/+", 1), ("result", 0))
+        topics = (("part", 1), ("response/+", 1), ("counts", 1), ("result", 0))
         self.client.subscribe([(f"{ROOT}/{topic}", qos) for topic, qos in topics])
         assert self.ready.wait(30.0)
 
@@ -50,10 +53,10 @@ class Plc:
 
 
 @contextmanager
-def station(parts: dict[str, Any]) -> Iterator[tuple[Device, Plc]]:
+def station(parts: dict[str, Any], **more: Any) -> Iterator[tuple[Device, Plc]]:
     with new_mosquitto() as broker:
         plc = Plc(broker)
-        with Device(OLD, NEW, broker=broker, settings={"parts": parts}) as device:
+        with Device(OLD, NEW, broker=broker, settings={"parts": parts, **more}) as device:
             device.await_active(OLD, online=True)
             yield device, plc
         plc.client.disconnect()
@@ -87,6 +90,74 @@ def test_a_trigger_gets_a_number_and_its_part_one_result() -> None:
         assert each["reason"] in (None, "changeover")
         assert not each["late"]
     assert {each["model"] for each in parts} >= {OLD, NEW}
+
+
+def command(device: Device, *arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--config", str(device.config)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def post(port: int, verb: str, **document: Any) -> int:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/request/{verb}",
+        json.dumps(document).encode(),
+        {"x-edge-daemon": "1", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=30) as reply:
+        return int(reply.status)
+
+
+def test_parts_are_counted_and_found_over_a_restart() -> None:
+    """Triggered by MQTT, by command and by HTTP; counted for the order, and on after a restart."""
+    port = free_port()
+    parts = {"by": "trigger", "window_ms": [0, 100], "shifts": ["00:00"]}
+    http = {"listen": f"127.0.0.1:{port}", "commands": True}
+    orders = [{"topic": "mes/orders", "preset": "flat"}]
+    more = {"http": http, "orders": orders, "links": {"BTL": "bottle"}}
+    with station(parts, **more) as (device, plc):
+        order = {"workOrder": "WO-1", "productCode": "BTL", "status": "running"}
+        plc.client.publish("mes/orders", json.dumps(order), 1)
+        wait_until(lambda: _counted(plc)["job_order"] == "WO-1", "the order")
+        plc.ask("trigger", id="SN-0", serial="A0")
+        assert "It is part 1." in command(device, "trigger", "--id", "SN-1", "--serial", "A1")
+        assert post(port, "trigger", id="SN-2") in (200, 202)
+        wait_until(lambda: _counted(plc)["parts"] == 3, "three parts")
+        found = json.loads(command(device, "parts", "find", "A1", "--json"))
+        assert [(each["part"], each["id"], each["picture"]) for each in found] == [
+            (1, "SN-1", None)
+        ]
+        listed = command(device, "parts", "list", "--csv").splitlines()
+        assert len(listed) == 4
+        shown = {number for each in plc.told("result") for number in each.get("parts", ())}
+        assert shown <= {0, 1, 2}
+        assert shown
+        device.stop()
+        assert "SN-2" in command(device, "parts", "list")
+        device.start()
+        device.await_active(OLD, online=True)
+        plc.ask("trigger", id="SN-0")
+        wait_until(lambda: _counted(plc)["parts"] == 4, "the fourth part")
+        counts = json.loads(command(device, "parts", "counts", "--json"))
+        assert (counts["order"]["job_order"], counts["order"]["parts"]) == ("WO-1", 4)
+        assert counts["shift"]["parts"] >= 1
+    assert [each["part"] for each in plc.told("part")] == [0, 1, 2, 0]
+    assert {each["status"] for each in plc.told("response/trigger")} == {"succeeded"}
+
+
+def _counted(plc: Plc) -> dict[str, Any]:
+    told = plc.told("counts")
+    return dict(told[-1]["order"]) if told else {"job_order": None, "parts": -1}
+
+
+def test_a_trigger_where_none_opens_a_part() -> None:
+    """Refused in a sentence, with the next step."""
+    with station({"by": "frame"}) as (_, plc):
+        plc.ask("trigger", id="SN-0")
+        wait_until(lambda: bool(plc.told("response/trigger")), "the answer")
+    error = plc.told("response/trigger")[0]["error"]
+    assert error["code"] == "precondition_failed"
+    assert "parts.by: trigger" in error["hint"]
 
 
 def test_by_frame_each_captured_frame_is_told_as_a_part() -> None:

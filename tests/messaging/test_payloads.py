@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -13,6 +14,7 @@ from edge_daemon.core.values import (
     Detection,
     Judged,
     Reason,
+    Recipe,
     Refusal,
     Status,
     Verdict,
@@ -22,6 +24,9 @@ from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import accepted, outcome, progress
 
 TEN = 1_795_341_600.0
+
+
+SCRATCH = Recipe.rejecting(0.35, "scratch")
 
 
 def test_a_result_says_what_the_contract_says() -> None:
@@ -38,6 +43,7 @@ def test_a_result_says_what_the_contract_says() -> None:
         queue_ms=1.2345,
         inference_ms=11.8,
         causes=("scratch",),
+        recipe=SCRATCH,
     )
     assert json.loads(payloads.result("b7", judged)) == {
         "boot": "b7",
@@ -51,6 +57,7 @@ def test_a_result_says_what_the_contract_says() -> None:
         "detections": [{"class": "scratch", "confidence": 0.9123, "box": [1.0, 2.1, 30.1, 40.0]}],
         "causes": ["scratch"],
         "latency_ms": {"queue": 1.23, "inference": 11.8},
+        "recipe": digest(SCRATCH),
     }
 
 
@@ -61,6 +68,7 @@ def test_an_uninspected_frame_has_a_reason_and_no_model() -> None:
     assert read["verdict"] == "uninspected"
     assert read["reason"] == "dropped_overflow"
     assert read["model"] is None
+    assert read["recipe"] is None
     assert read["sha256"] is None
 
 

@@ -38,10 +38,16 @@ class Station:
         self.batches: list[int] = []
         self.changed = threading.Condition()
         self.broken = 0
+        self.looks = 0
         self.line = PartLine(rules, self.clock.now, zone_name=zone_name)
 
     def is_trial(self) -> bool:
         return True
+
+    def look(self) -> None:
+        self.looks += 1
+        if self.looks == 1:
+            raise OSError("a look that fails ends nothing")
 
     def tell(self, parts: Sequence[PartTold]) -> None:
         if self.broken:
@@ -182,3 +188,18 @@ def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
     assert [each.verdict for each in station.told] == [Verdict.OK, Verdict.NG] * 3
     assert all(192 <= 9 * each.frames[0] - 100 * each.part <= 201 for each in station.told)
     assert [each.causes for each in station.told[:2]] == [(), ("scratch",)]
+
+
+def test_a_frame_is_told_which_parts_it_shows() -> None:
+    """Once it has its outcome, also where its part is told with it; beyond that nobody waits."""
+    station = Station(PartRules())
+    station.line.start(station)
+    for number in range(3):
+        station.judge(number, station.capture(number))
+    assert [station.line.parts_of(number, 30.0) for number in range(3)] == [(0,), (1,), (2,)]
+    assert station.line.parts_of(3, 0.0) is None
+    assert station.line.parts_of(4) is None, "it is behind: nobody waits for it"
+    station.judge(3, station.capture(3))
+    station.until(lambda: station.line.parts_of(3) == (3,))
+    station.until(lambda: station.looks > 1)
+    station.line.stop()

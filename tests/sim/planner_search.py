@@ -12,13 +12,16 @@ from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Start
 from edge_daemon.core.lifecycle import Stage
 from edge_daemon.core.state import TRIES, Operation, State
 from edge_daemon.core.values import (
+    Adjustable,
     AtFrame,
     AtNextOrder,
     Instant,
     JobOrder,
     ModelChoice,
     OrderState,
+    Recipe,
     Request,
+    Rule,
 )
 from edge_daemon.core.verbs import Verb
 from tests.sim.planner_world import (
@@ -31,6 +34,11 @@ from tests.sim.planner_world import (
     restarted,
     resumes,
     start_state,
+)
+
+ADJUSTABLE = Recipe(
+    rules=(Rule("scratch", "scratch", 0.4, at_most=0),),
+    adjustable=(Adjustable("scratch.confidence", 0.3, 0.6),),
 )
 
 
@@ -48,6 +56,8 @@ def requests_for(budget: int) -> list[Request]:
         Request(name, Verb.CONFIRM),
         Request(name, Verb.HOLD),
         Request(name, Verb.RELEASE),
+        Request(name, Verb.TUNE, ModelChoice("b"), changes=(("scratch.confidence", 0.45),)),
+        Request(name, Verb.TUNE, ModelChoice("b"), reset=True),
     ]
 
 
@@ -90,7 +100,8 @@ def canonical(state: State) -> State:
         )
 
     trial = state.durable.trial
-    durable = replace(state.durable, trial=named(trial) if trial else None)
+    tunings = sorted(state.durable.tunings, key=lambda each: str(each.target.ref))
+    durable = replace(state.durable, trial=named(trial) if trial else None, tunings=tuple(tunings))
     upcoming = state.upcoming
     return replace(
         state,
@@ -122,7 +133,9 @@ def choices(world: World, asks: int, faults: int) -> list[tuple[Event, Instant, 
     if state.op or state.parked or state.queued or state.retry_at is not None:
         found.append((TimePassed(), LATER, False, False))
     if world.asked < asks:
-        found += [(RequestReceived(r, 5), NOW, False, True) for r in requests_for(world.asked)]
+        found += [
+            (RequestReceived(r, 5, ADJUSTABLE), NOW, False, True) for r in requests_for(world.asked)
+        ]
         found += [(OrderReceived(o), NOW, False, True) for o in orders_for(world.asked)]
     if world.faults < faults:
         found.append((Started(), NOW, True, False))

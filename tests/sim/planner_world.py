@@ -161,6 +161,11 @@ def check(
         bundle = new.slot(new.active).bundle
         assert bundle == new.durable.active, "the durable active version is not the active one"
     assert not set(new.durable.confirmed) & {r for r, _ in new.durable.quarantined}
+    for tuning in new.durable.tunings:
+        assert tuning.changes, "a tuning that tunes nothing"
+        judging = new.durable.active
+        if judging is not None and judging.ref.name == tuning.target.ref.name:
+            assert judging == tuning.target, "another version than the one that judges is tuned"
     for effect in effects:
         if isinstance(effect, Withdraw):
             assert new.op is not None

@@ -90,12 +90,15 @@ class BreakableJournal(Journal):
     is_full = False
     is_unreadable = False
     commits = 0
+    order_commits = 0
+    """Those that put an order on record."""
 
     def commit(self, entry: Entry) -> None:
         if self.is_full:
             raise StateError("There is no room left on the disk.", hint="Free space.")
         super().commit(entry)
         self.commits += 1
+        self.order_commits += any(row.kind == "order" for row in entry.audit)
 
     def find_request(self, id: str) -> Any:  # noqa: A002 - the contract's word
         if self.is_unreadable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from edge_daemon.core.values import BundleRef, StoredBundle
+from edge_daemon.core.values import BundleRef, Recipe, StoredBundle
 from edge_daemon.slots.active import ActiveSlot, Cutover, IdleTask, Pointer
 from tests.sim.slot import SimSlot
 
@@ -124,3 +124,22 @@ def test_what_is_only_offered_waits_for_nobody() -> None:
     active_slot, _ = make()
     assert active_slot.offer(lambda pointer: None)
     assert not active_slot.offer(lambda pointer: None)
+
+
+def test_another_recipe_is_taken_once_by_the_bundle_that_it_is_for() -> None:
+    """Also by one that the lane is about to cross to; another bundle never judges by it."""
+    active_slot, wakes = make()
+    tuned, other = Recipe(0.45), StoredBundle(BundleRef("can", "1"), "bb")
+    active_slot.pointer = Pointer(known=KNOWN)
+    active_slot.ask(Cutover(1, Pointer(known=KNOWN), "s"))
+    active_slot.retune(KNOWN, tuned)
+    assert len(wakes) == 2
+    taken = active_slot.take_tuned()
+    assert taken == Pointer(known=KNOWN, recipe=tuned)
+    assert active_slot.take_tuned() is None
+    due = active_slot.take_due(0, 0)
+    assert due is not None
+    assert due.pointer.recipe == tuned
+    active_slot.pointer = Pointer(known=other)
+    active_slot.retune(KNOWN, tuned)
+    assert active_slot.take_tuned() is None

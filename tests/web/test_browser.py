@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from edge_daemon.frames.images import encode
 from edge_daemon.web.access import Rules
@@ -227,3 +229,63 @@ def test_it_fits_every_screen(
         assert browser.picture(tmp_path / "page.png").stat().st_size > 10_000
         browser.resize(1180, 820)
         browser.dark(False)
+
+
+def adjustable(station: Device) -> None:
+    """Its bundle rejects every bottle that it is sure enough of; how sure may be adjusted."""
+    path = station.store / V1.replace("@", "/") / "model.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    rule = {"id": "dented", "class": "bottle", "confidence": 0.3, "count": {"max": 0}}
+    manifest["recipe"] = {"rules": [rule], "adjustable": {"dented.confidence": [0.2, 0.99]}}
+    path.write_text(yaml.safe_dump(manifest))
+
+
+def test_parts_and_who_tuned_what(browser: Browser, port: int) -> None:
+    """The newest parts with their causes, counts of order and shift by cause, what was moved."""
+    parts = {"by": "trigger", "window_ms": [0, 300], "shifts": ["00:00"]}
+    http = {"listen": f"127.0.0.1:{port}", "commands": True}
+    built = Device(V1, fps=30.0, settings={"http": http, "parts": parts})
+    adjustable(built)
+    with built as station:
+        station.await_active(V1)
+        look(browser, port)
+        browser.wait_text("none yet", "#part-now")
+        for number in range(3):
+            trigger(browser, f"SN-{number}")
+            browser.wait_text(f"SN-{number} ng", "#part-list")
+        browser.wait_text("3 parts · 0 ok · 3 ng (100.0 %)", "#sum-order")
+        browser.wait_text("dented", "#sum-order .pareto")
+        browser.wait_text("This shift", "#sum-shift")
+        ask_by(browser, "tune", model="bottle", set={"dented.confidence": 0.95}, reason="glare")
+        browser.wait_text("dented.confidence = 0.95 · by status page", "#tuned")
+        browser.wait_text("tuned", "#timeline")
+        trigger(browser, "SN-3")
+        browser.wait_text("SN-3 ok", "#part-list")
+        if folder := os.environ.get("EDGE_DAEMON_PICTURES"):
+            browser.picture(Path(folder) / "parts.png", whole=True)
+            browser.resize(400, 800)
+            browser.picture(Path(folder) / "parts-narrow.png", whole=True)
+            browser.resize(1180, 820)
+        assert browser.errors == []
+
+
+def trigger(browser: Browser, name: str) -> None:
+    ask_by(browser, "trigger", id=name)
+
+
+def ask_by(browser: Browser, verb: str, **document: object) -> None:
+    """As the page asks."""
+    body = json.dumps({"by": "status page", **document})
+    browser.run(
+        f"fetch('api/request/{verb}', {{method: 'POST', body: {json.dumps(body)},"
+        " headers: {'x-edge-daemon': '1', 'content-type': 'application/json'}})"
+    )
+
+
+def test_no_word_of_parts_where_none_are_counted(browser: Browser, port: int) -> None:
+    """The page is as it was."""
+    with device(port, V1) as station:
+        station.await_active(V1)
+        look(browser, port)
+        browser.wait_text("judging", "#pill")
+        assert browser.run("document.querySelector('#parts').hidden")

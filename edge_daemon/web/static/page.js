@@ -8,7 +8,7 @@ const WORDS = {
   swapped: ["↻", "busy"], confirmed: ["✓", "good"], succeeded: ["✓", "good"], prepared: ["◔", "busy"],
   requested: ["…", "busy"], rolled_back: ["↶", "warn"], trial_failed: ["✕", "bad"], rejected: ["✕", "bad"],
   failed: ["!", "bad"], superseded: ["–", ""], expired: ["–", ""], interrupted: ["!", "warn"],
-  order_running: ["▸", "busy"], unknown_product: ["?", "bad"], held: ["‖", "warn"], released: ["▸", ""],
+  order_running: ["▸", "busy"], unknown_product: ["?", "bad"], held: ["‖", "warn"], tuned: ["≈", "warn"], released: ["▸", ""],
   quarantined: ["⊘", "bad"], unquarantined: ["✓", ""], slot_lost: ["!", "warn"],
   stood_in: ["!", "warn"], rests: ["!", "warn"],
 };
@@ -108,6 +108,7 @@ function render() {
   renderPill();
   renderVerdict();
   renderModel();
+  renderParts();
   renderSlots();
   renderPlots();
   renderTimeline();
@@ -170,6 +171,10 @@ function renderModel() {
   text("version", version);
   show("trial", active && active.trial);
   text("since", active ? `slot ${active.slot} · for ${ago(active.since)} · ${active.sha256.slice(0, 12)}` : "Frames are not judged.");
+  const tuned = active && active.tuned;
+  show("tuned", Boolean(tuned));
+  if (tuned) fill("tuned", [el("b", {}, "Tuned: "), Object.entries(tuned.set).map(([name, value]) => `${name} = ${value}`).join(", "),
+    ` · ${tuned.by ? `by ${tuned.by}` : "by nobody named"}, ${ago(tuned.since)} ago${tuned.reason ? `: ${tuned.reason}` : ""}`]);
   const coming = state.coming;
   if (!coming) {
     $("next").className = "next";
@@ -185,6 +190,39 @@ function renderModel() {
     el("p", { class: "quiet" }, notes.join(" · ")),
     moving ? el("ol", { class: "steps" }, STAGES.map(([, label], i) =>
       el("li", { class: i < at ? "done" : i === at ? "at" : "" }, label))) : null]);
+}
+
+/** Parts, where they are counted: those of this order and shift, and the newest ones. */
+function renderParts() {
+  const parts = state.parts;
+  show("parts", Boolean(parts));
+  if (!parts) return;
+  const newest = parts.last.length ? parts.last[0].part : -1, open = parts.opened - 1 - newest;
+  text("part-now", open > 0 ? `part ${parts.opened - 1} · ${open === 1 ? "not judged yet" : `${count(open)} not judged yet`}`
+    : newest < 0 ? "none yet" : `part ${newest}`);
+  const { order, shift } = parts.counts;
+  fill("sum-order", tally(order, order.job_order ? `Order ${order.job_order}` : "No order"));
+  fill("sum-shift", shift ? tally(shift, "This shift") : []);
+  const moods = { ok: "good", ng: "bad", empty: "calm", uninspected: "warn" };
+  fill("part-list", parts.last.map((part) => el("li", { class: moods[part.verdict] },
+    el("b", {}, part.id || part.serial || `Part ${part.part}`), ` ${part.verdict === "uninspected" ? "not judged" : part.verdict}`,
+    el("span", {}, [part.causes.join(", "), part.reason ? said(part.reason) : null, part.late && part.reason !== "late" ? "late" : null,
+      time(part.time)].filter(Boolean).join(" · ")))));
+}
+
+/** One tally, its causes most frequent first. */
+function tally(sum, title) {
+  const share = sum.ng ? ` (${(100 * sum.ng / sum.parts).toFixed(1)} %)` : "";
+  const words = [`${count(sum.parts)} parts`, `${count(sum.ok)} ok`, `${count(sum.ng)} ng${share}`,
+    sum.empty ? `${count(sum.empty)} empty` : null, sum.uninspected ? `${count(sum.uninspected)} not judged` : null,
+    sum.late ? `${count(sum.late)} late` : null];
+  const bars = [...Object.entries(sum.causes).map(([name, number]) => [name, number, ""]),
+    ...Object.entries(sum.reasons).map(([name, number]) => [said(name), number, "un"])].sort((a, b) => b[1] - a[1]).slice(0, 8);
+  const most = bars.length ? bars[0][1] : 1;
+  return [el("h3", {}, title, el("span", { class: "quiet" }, ` since ${time(sum.since)}`)), el("p", {}, words.filter(Boolean).join(" · ")),
+    bars.length ? el("dl", { class: "pareto" }, bars.flatMap(([name, number, kind]) =>
+      [el("dt", {}, name), el("dd", {}, el("svg", { class: "bar", role: "presentation", preserveAspectRatio: "none", viewBox: "0 0 100 10" },
+        el("rect", { class: kind || "ng", width: Math.max(1, 100 * number / most), height: 10 })), el("span", {}, count(number)))])) : null];
 }
 
 function renderSlots() {

@@ -1,0 +1,118 @@
+"""`edge-daemon tune`: adjust a rule of the active model, or see first what it would change."""
+
+# ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.references import Model
+from edge_daemon.cli.requests import ask, user
+from edge_daemon.cli.station import Station
+from edge_daemon.errors import Code, SenderError
+
+USUAL_S = 60.0
+MOST_NAMED = 20
+"""Frames of a preview that are named."""
+
+
+def tune(
+    model: Model,
+    values: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Argument(metavar="RULE.FIELD=VALUE", help="Such as scratch.confidence=0.45."),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Back to the signed values.")] = False,
+    preview: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            max=500,
+            help="Change nothing: tell what the last so many frames would have been judged. "
+            "Asks the daemon of this machine.",
+            metavar="N",
+        ),
+    ] = None,
+    by: Annotated[Optional[str], typer.Option(help="Who asks; your user name.")] = None,  # noqa: UP045
+    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    id: Annotated[  # noqa: A002 - the contract's word
+        Optional[str],  # noqa: UP045
+        typer.Option("--id", help="Makes the request idempotent: a repeat does nothing anew."),
+    ] = None,
+    file: ConfigFile = None,
+    timeout: TimeoutS = USUAL_S,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> None:
+    """Adjust rules of the active model's recipe, within the bounds that it was signed with.
+
+    It counts from the next frame on, also after a restart, until it is reset or another version
+    of the model becomes active.
+    """
+    changes = _changes(values or [])
+    if bool(changes) == reset:
+        raise WrongUsage(
+            "Give values or --reset." if not reset else "--reset sets back all values.",
+            hint="Such as: edge-daemon tune bottle scratch.confidence=0.45 --reason …",
+        )
+    station = Station(read_settings(file), local=local)
+    if preview is not None:
+        if reset:
+            raise WrongUsage("--preview needs values.", hint="Give RULE.FIELD=VALUE.")
+        seen = station.inquire("preview", {"set": changes, "limit": preview})
+        if model not in (seen["model"], seen["model"].partition("@")[0]):
+            raise SenderError(
+                f"{seen['model']} is active, not {model}.",
+                hint="Only the model that judges can be tuned.",
+                code=Code.PRECONDITION_FAILED,
+            )
+        _show(seen, as_json=as_json)
+        return
+    body: dict[str, Any] = {"model": model, "by": by or user(), "reason": reason, "id": id}
+    body["set"], body["reset"] = changes, reset
+    ask(station, "tune", {key: value for key, value in body.items() if value}, timeout, as_json)
+
+
+def _changes(given: list[str]) -> dict[str, float]:
+    """Numbers by their names; raises WrongUsage."""
+    found: dict[str, float] = {}
+    for each in given:
+        name, _, text = each.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise WrongUsage(
+                f"{each!r} gives no rule a value.",
+                hint="Write RULE.FIELD=VALUE, such as scratch.confidence=0.45.",
+            )
+        found[name] = value
+    return found
+
+
+def _show(seen: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        tell_json(seen, indent=2)
+        return
+    before, after, newly = seen["before"], seen["after"], seen["newly"]
+    tell(f"{seen['frames']} frames that {seen['model']} judged:")
+    for word in ("ok", "ng", "empty"):
+        tell(f"  {word:6} {before[word]:5} -> {after[word]:5}  {_named(newly[word])}".rstrip())
+    for cause in sorted({*before["causes"], *after["causes"]}):
+        was, now = before["causes"].get(cause, 0), after["causes"].get(cause, 0)
+        tell(f"  cause {cause}: {was} -> {now}")
+
+
+def _named(frames: list[int]) -> str:
+    if not frames:
+        return ""
+    more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
+    return f"newly: {', '.join(str(each) for each in frames[:MOST_NAMED])}{more}"

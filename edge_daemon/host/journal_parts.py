@@ -1,0 +1,75 @@
+"""The parts of the last days, and their counts: written with the results that are on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[..., object]
+"""Executes one statement with its values, within the journal's transaction."""
+
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values."""
+
+_COLUMNS = "boot, part, utc, id, serial, verdict, body, picture"
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """One part; `body` is its result (JSON), `picture` the path of its picture, if one is kept."""
+
+    boot: str
+    part: int
+    utc: float
+    id: str | None
+    serial: str | None
+    verdict: str
+    body: bytes
+    picture: str | None = None
+
+
+@dataclass(frozen=True)
+class PartsEntry:
+    """What becomes durable together: rows, and the counts (JSON) that hold them.
+
+    Of the rows the newest `most` stay, and of those none from before `since_utc`.
+    """
+
+    rows: tuple[PartRow, ...]
+    counts: bytes
+    most: int
+    since_utc: float
+
+
+def write(run: Run, entry: PartsEntry) -> None:
+    """Within the journal's transaction."""
+    for row in entry.rows:
+        run(
+            f"INSERT INTO parts ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",  # noqa: S608 - ours
+            *(row.boot, row.part, row.utc, row.id, row.serial, row.verdict, row.body, row.picture),
+        )
+    run("INSERT OR REPLACE INTO part_counts VALUES (0, ?)", entry.counts)
+    run("DELETE FROM parts WHERE seq <= (SELECT max(seq) FROM parts) - ?", entry.most)
+    run("DELETE FROM parts WHERE utc < ?", entry.since_utc)
+
+
+def newest(rows: Rows, limit: int) -> tuple[PartRow, ...]:
+    """The newest parts, newest first."""
+    return _read(rows, "ORDER BY seq DESC LIMIT ?", limit)
+
+
+def find(rows: Rows, name: str, limit: int) -> tuple[PartRow, ...]:
+    """Parts with this trigger id or serial, newest first."""
+    return _read(rows, "WHERE id = ? OR serial = ? ORDER BY seq DESC LIMIT ?", name, name, limit)
+
+
+def counts(rows: Rows) -> bytes | None:
+    """What was kept last; None where no part was ever counted."""
+    found = rows("SELECT body FROM part_counts")
+    return bytes(found[0][0]) if found else None
+
+
+def _read(rows: Rows, how: str, *values: Any) -> tuple[PartRow, ...]:
+    found = rows(f"SELECT {_COLUMNS} FROM parts {how}", *values)  # noqa: S608 - ours
+    return tuple(PartRow(*row) for row in found)
