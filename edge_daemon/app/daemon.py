@@ -21,7 +21,7 @@ from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
-from edge_daemon.app.kept_pictures import KeptPictures
+from edge_daemon.app.kept_pictures import PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
@@ -100,9 +100,13 @@ class Daemon:
         self.control = ControlWing(
             resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
         )
-        control = self.control
+        control, pictures = self.control, self.frames.part_pictures
         self._part_results = PartResults(
-            resources, control.wake_outbox, lambda: control.driver.state, control.reporter.counts
+            resources,
+            control.wake_outbox,
+            lambda: control.driver.state,
+            control.reporter.counts,
+            pictures.told if pictures is not None else None,
         )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
@@ -111,6 +115,7 @@ class Daemon:
         """Those who look at the whole: the monitor, and whoever is told what it saw."""
         resources, frames, control = self._resources, self.frames, self.control
         tls, collector = resources.settings.mqtt.tls, frames.collector
+        put, archiver = control.mailbox.put, frames.archiver
         self._wishes = DesiredSource(resources, control)
         self._probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
@@ -120,7 +125,8 @@ class Daemon:
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
-            KeptPictures(collector, control.mailbox.put, resources.metrics) if collector else None,
+            KeptPictures(collector, put, resources.metrics) if collector else None,
+            KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
         )
         self._notifier = Notifier.from_environ(os.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -17,6 +18,8 @@ from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.picture_copies import PictureCopies
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
@@ -60,6 +63,9 @@ class FrameWing:
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
         room = max(1, settings.camera.buffer_frames // 4)
         self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
+        self.part_pictures = _part_pictures(resources)
+        self._archiver = self._archive(resources, room)
+        self.copies = _copies(resources, self.part_pictures)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
         self.parts = parts
@@ -86,6 +92,22 @@ class FrameWing:
         """The camera as it is now."""
         return self._capture.state
 
+    @property
+    def archiver(self) -> Collector | None:
+        """What keeps pictures of parts; None where the settings do not ask for it."""
+        return self._archiver
+
+    def _archive(self, resources: Resources, room: int) -> Collector | None:
+        settings = resources.settings.results.pictures
+        if self.part_pictures is None or settings is None:
+            return None
+        wants = partial(settings.choice.wants, resources.boot)
+        return Collector(self.ring, self.part_pictures, room=room, wants=wants, name="pictures")
+
+    @property
+    def _collectors(self) -> tuple[Collector, ...]:
+        return tuple(each for each in (self.collector, self._archiver) if each is not None)
+
     def _lost(self, token: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
         self._put(SlotLost(token, why))
@@ -98,6 +120,8 @@ class FrameWing:
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:
             self.collector.offer(judged, captured)
+        if self._archiver is not None:
+            self._archiver.offer(judged, captured)
         self.pictures.offer(judged, captured)
 
     def making(self) -> str | None:
@@ -109,8 +133,10 @@ class FrameWing:
     def start_lane(self) -> None:
         """Verdicts from here on, for frames that come."""
         self.pictures.start()
-        if self.collector is not None:
-            self.collector.start()
+        for collector in self._collectors:
+            collector.start()
+        if self.copies is not None:
+            self.copies.start()
         self._publisher.start()
         self._lane_thread.start()
 
@@ -136,8 +162,10 @@ class FrameWing:
     def close(self) -> None:
         """After the last verdict is told."""
         self.pictures.stop()
-        if self.collector is not None:
-            self.collector.stop()
+        for collector in self._collectors:
+            collector.stop()
+        if self.copies is not None:
+            self.copies.stop()
 
     def _run_lane(self) -> None:
         try:
@@ -145,3 +173,21 @@ class FrameWing:
         except BaseException as error:  # the thread's end
             _log.critical("lane_failed", error=repr(error), exc_info=error)
             self.failure = error
+
+
+def _part_pictures(resources: Resources) -> PartPictures | None:
+    settings = resources.settings.results.pictures
+    if settings is None:
+        return None
+    keeping = Keeping(settings.quota_mb << 20, settings.days)
+    return PartPictures(settings.folder, keeping, resources.boot, lambda: resources.clock.now().utc)
+
+
+def _copies(resources: Resources, pictures: PartPictures | None) -> PictureCopies | None:
+    settings = resources.settings.results.pictures
+    if pictures is None or settings is None or settings.copy_to is None:
+        return None
+    now = resources.clock.now
+    return PictureCopies(
+        settings.folder, settings.copy_to, lambda: pictures.is_open, lambda: now().utc
+    )

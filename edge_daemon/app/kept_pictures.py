@@ -1,8 +1,9 @@
-"""What is told of the pictures of rejected parts: those that were not kept, and the quota."""
+"""What is told of kept pictures: those that were not kept, and those that went."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,15 +22,47 @@ REMOVED_AGAIN_S = 3600.0
 """Between two events that the quota removed pictures: it is what the settings ask for."""
 
 
+@dataclass(frozen=True)
+class Wording:
+    """What is said of one folder of pictures, and where it is counted."""
+
+    what: str
+    went: str
+    missed: EventName
+    removed: EventName
+    count: Callable[[Metrics, str, int], None]
+
+
+NG_IMAGES = Wording(
+    "Pictures of rejected parts",
+    "The quota of results.ng_images is full: the {} oldest pictures went.",
+    EventName.NG_IMAGES_MISSED,
+    EventName.NG_IMAGES_REMOVED,
+    Metrics.ng_images,
+)
+PICTURES = Wording(
+    "Pictures of parts",
+    "By quota_mb or days of results.pictures the {} oldest pictures went.",
+    EventName.PICTURES_MISSED,
+    EventName.PICTURES_REMOVED,
+    Metrics.pictures,
+)
+
+
 class KeptPictures:
     """Looks once a second; the first loss is told at once, then a count at a time."""
 
     def __init__(
-        self, collector: Collector, put: Callable[[Noticed], None], metrics: Metrics
+        self,
+        collector: Collector,
+        put: Callable[[Noticed], None],
+        metrics: Metrics,
+        wording: Wording = NG_IMAGES,
     ) -> None:
         self._collector = collector
         self._put = put
         self._metrics = metrics
+        self._wording = wording
         self._seen = self._told = Tally()
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
 
@@ -38,7 +71,7 @@ class KeptPictures:
         tally, seen = self._collector.tally, self._seen
         self._seen = tally
         for outcome, count in vars(tally).items():
-            self._metrics.ng_images(outcome, count - vars(seen)[outcome])
+            self._wording.count(self._metrics, outcome, count - vars(seen)[outcome])
         if tally.missed + tally.failed > seen.missed + seen.failed:
             self._lost_at = now.at
         self._tell_lost(tally, now.at)
@@ -47,7 +80,8 @@ class KeptPictures:
     @property
     def lost(self) -> PicturesLost:
         """What was not kept; any thread."""
-        return PicturesLost(self._collector.fault, self._lost_at)
+        what = self._wording.what
+        return PicturesLost(self._collector.fault, self._lost_at, what[0].lower() + what[1:])
 
     def _tell_lost(self, tally: Tally, at: float) -> None:
         missed, failed = tally.missed - self._told.missed, tally.failed - self._told.failed
@@ -59,9 +93,9 @@ class KeptPictures:
         if failed:
             fault = self._collector.fault
             why.append(f"{failed} were not taken by the disk" + (f" ({fault})" if fault else ""))
-        message = f"Pictures of rejected parts were not kept: {', '.join(why)}."
-        _log.error("ng_images_missed", missed=missed, failed=failed)
-        self._put(Noticed(EventName.NG_IMAGES_MISSED, message))
+        message = f"{self._wording.what} were not kept: {', '.join(why)}."
+        _log.error(str(self._wording.missed), missed=missed, failed=failed)
+        self._put(Noticed(self._wording.missed, message))
         self._lost_told_at = at
         self._told = Tally(tally.kept, tally.missed, tally.failed, self._told.removed)
 
@@ -69,8 +103,8 @@ class KeptPictures:
         removed = tally.removed - self._told.removed
         if not removed or at - self._removed_told_at < REMOVED_AGAIN_S:
             return
-        message = f"The quota of results.ng_images is full: the {removed} oldest pictures went."
-        _log.info("ng_images_removed", pictures=removed)
-        self._put(Noticed(EventName.NG_IMAGES_REMOVED, message))
+        message = self._wording.went.format(removed)
+        _log.info(str(self._wording.removed), pictures=removed)
+        self._put(Noticed(self._wording.removed, message))
         self._removed_told_at = at
         self._told = Tally(self._told.kept, self._told.missed, self._told.failed, tally.removed)

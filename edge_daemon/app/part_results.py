@@ -41,6 +41,7 @@ class PartResults:
         wake: tells the outbox that there is something to send.
         state: the planner's, of now.
         say: publishes the counts, where they are others than before.
+        pictured: told each part, for the pictures of its frames; None: none are kept.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PartResults:
         wake: Callable[[], None],
         state: Callable[[], State],
         say: Callable[[bytes], None],
+        pictured: Callable[[Sequence[PartTold]], None] | None = None,
     ) -> None:
         settings = resources.settings.parts or PartsSettings()
         self._keep = settings.keep
@@ -59,6 +61,7 @@ class PartResults:
         )
         self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
         self._wake, self._state, self._say = wake, state, say
+        self._pictured = pictured
         self._counter = Counter(
             settings.shift_minutes,
             part_payloads.kept_counts(resources.journal.part_counts()),
@@ -89,6 +92,8 @@ class PartResults:
         self._last.extend(parts)
         self._wake()
         self._metrics.parts(parts)
+        if self._pictured is not None:
+            self._pictured(parts)
 
     def look(self) -> None:
         """An order or a shift may have begun without a part; raises StateError."""

@@ -54,12 +54,12 @@ def camera_not_as_set(status: Status) -> Iterator[str]:
 
 
 def pictures_lost(status: Status) -> Iterator[str]:
-    """Pictures of rejected parts are not kept."""
-    lost = status.pictures
-    if lost.fault is not None:
-        yield f"pictures of rejected parts cannot be kept: {lost.fault}"
-    elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
-        yield "pictures of rejected parts come faster than they can be written"
+    """Pictures are not kept."""
+    for lost in (status.pictures, status.part_pictures):
+        if lost.fault is not None:
+            yield f"{lost.what} cannot be kept: {lost.fault}"
+        elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
+            yield f"{lost.what} come faster than they can be written"
 
 
 def inference_failing(status: Status) -> Iterator[str]:
@@ -103,7 +103,7 @@ def disk(status: Status) -> Iterator[str]:
 def remarks(status: Status) -> Iterator[str]:
     """What the parts say of themselves."""
     told = status.remarks
-    yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts)
+    yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
 
 
 def broker_away(status: Status) -> Iterator[str]:

@@ -82,13 +82,15 @@ class Failing:
 
 @dataclass(frozen=True)
 class PicturesLost:
-    """Pictures of rejected parts that were not kept.
+    """Pictures that were not kept.
 
-    `fault`: why the disk takes none; `lost_at`: when one was lost last, in monotonic seconds.
+    `what` they are of; `fault`: why the disk takes none; `lost_at`: when one was lost last, in
+    monotonic seconds.
     """
 
     fault: str | None = None
     lost_at: float = float("-inf")
+    what: str = "pictures of rejected parts"
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Remarks:
     orders: tuple[str, ...] = ()
     broker: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,9 @@ class Status:
     box: BoxStatus = BoxStatus()
     failing: Failing | None = None
     pictures: PicturesLost = PicturesLost()
+    """Of `results.ng_images`."""
+    part_pictures: PicturesLost = PicturesLost()
+    """Of `results.pictures`."""
     remarks: Remarks = Remarks()
 
     @property

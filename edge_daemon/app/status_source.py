@@ -44,12 +44,13 @@ class Watches:
     probe: Probe
     failures: Failures
     pictures: KeptPictures | None
+    part_pictures: KeptPictures | None
     certificates: Certificates
 
     @property
     def each(self) -> tuple[Watch, ...]:
         """Those that are looked at once a second."""
-        pictures = () if self.pictures is None else (self.pictures,)
+        pictures = (each for each in (self.pictures, self.part_pictures) if each is not None)
         return (self.failures, self.certificates, *pictures)
 
 
@@ -82,7 +83,7 @@ class StatusSource:
     def status(self, line: LineStatus, signs: Signs) -> Status:
         """All the rest, with these."""
         control, watches = self._control, self._watches
-        pictures = watches.pictures
+        pictures, part_pictures = watches.pictures, watches.part_pictures
         return Status(
             line,
             signs,
@@ -94,6 +95,7 @@ class StatusSource:
             box=self._box_status(),
             failing=watches.failures.now,
             pictures=PicturesLost() if pictures is None else pictures.lost,
+            part_pictures=PicturesLost() if part_pictures is None else part_pictures.lost,
             remarks=self._remarks(),
         )
 
@@ -136,4 +138,5 @@ class StatusSource:
             control.orders.problems(),
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
+            () if self._frames.copies is None else self._frames.copies.problems(),
         )

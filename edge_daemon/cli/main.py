@@ -44,6 +44,7 @@ _ASKED = {
 }
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(f"{_DEMO}.story", "demo", "The whole story, with nothing else installed."),
+    "init": Entry(f"{_ROOM}.init", "init", "A station's settings file, by questions or options."),
     "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
     "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),

@@ -16,7 +16,9 @@ from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import milliseconds, moment
+from edge_daemon.config import Settings
 from edge_daemon.errors import Code, SenderError
+from edge_daemon.host.picture_index import find_pictures
 
 MOST = 1000
 """Parts that are told at once."""
@@ -61,7 +63,8 @@ def find(
 ) -> None:
     """A part by its trigger's id or its serial: what it was judged, when, and by which model."""
     _one_form(as_json, as_csv)
-    found = _records(file).parts(MOST, name)["parts"]
+    settings = read_settings(file)
+    found = _pictured(Records(Station(settings)).parts(MOST, name)["parts"], name, settings)
     if not found:
         raise SenderError(
             f"No part {name} is on record.",
@@ -120,6 +123,21 @@ def _count_rows(tallies: Mapping[str, _Row]) -> Iterable[Sequence[object]]:
         for kind, counted in (("cause", tally["causes"]), ("reason", tally["reasons"])):
             for word, number in counted.items():
                 yield tally["since"], name, f"{kind}:{word}", number
+
+
+def _pictured(parts: Sequence[_Row], name: str, settings: Settings) -> Sequence[_Row]:
+    """The parts with the paths of their pictures, the first one as `picture`."""
+    if settings.results.pictures is None:
+        return parts
+    paths: dict[tuple[str, int], list[str]] = {}
+    for one in find_pictures(settings.results.pictures.folder, name):
+        paths.setdefault((one.part.boot, one.part.part), []).append(str(one.path))
+    told = []
+    for part in parts:
+        pictures = paths.get((part["boot"], part["part"]), [])
+        first = pictures[0] if pictures else part.get("picture")
+        told.append({**part, "picture": first, "pictures": pictures})
+    return told
 
 
 def _records(file: Any) -> Records:

@@ -18,6 +18,7 @@ from edge_daemon.config.file import (
     schema,
     validate,
 )
+from edge_daemon.config.pictures import NgImages, PicturesSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.settings import (
     DesiredSettings,
@@ -25,7 +26,6 @@ from edge_daemon.config.settings import (
     LogSettings,
     ModelsSettings,
     MqttSettings,
-    NgImages,
     OrderFields,
     OrderSource,
     OrderWords,
@@ -54,6 +54,7 @@ __all__ = [
     "OrderSource",
     "OrderWords",
     "PictureSettings",
+    "PicturesSettings",
     "ResultsSettings",
     "Settings",
     "SlotsSettings",

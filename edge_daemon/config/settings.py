@@ -36,6 +36,7 @@ from edge_daemon.config.fields import (
 )
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.parts import PartsSettings
+from edge_daemon.config.pictures import NgImages, PicturesSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.sources import kind_of
 
@@ -225,15 +226,6 @@ class OrderSource(Group):
         return self
 
 
-class NgImages(Group):
-    """Keeps pictures of rejected parts."""
-
-    folder: FilePath
-    """Where they go."""
-    quota_mb: int = Field(default=512, ge=1, le=10_485_760)
-    """Megabytes; beyond it the oldest go."""
-
-
 class ResultsSettings(Group):
     """What is told of each frame."""
 
@@ -241,6 +233,8 @@ class ResultsSettings(Group):
     """all: each captured frame; ng: rejected and uninspected ones; none: nothing on MQTT."""
     ng_images: NgImages | None = None
     """Where pictures of rejected parts are kept; null: nowhere."""
+    pictures: PicturesSettings | None = None
+    """Where pictures of parts are kept, to be found by serial number; null: nowhere."""
 
 
 class HttpSettings(Group):

@@ -38,6 +38,8 @@ class EventName(str, Enum):
     INFERENCE_RECOVERED = "inference_recovered"
     NG_IMAGES_MISSED = "ng_images_missed"  # pictures of rejected parts that could not be kept
     NG_IMAGES_REMOVED = "ng_images_removed"  # for the quota
+    PICTURES_MISSED = "pictures_missed"  # pictures of parts that could not be kept
+    PICTURES_REMOVED = "pictures_removed"  # for the quota, or by their age
 
     def __str__(self) -> str:
         return self.value

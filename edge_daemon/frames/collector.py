@@ -1,4 +1,4 @@
-"""Keeps pictures of rejected parts: the lane offers, threads of their own encode and write.
+"""Keeps pictures of judged frames: the lane offers, threads of their own encode and write.
 
 Frames that wait to be written keep their places in the ring, so only a part of it may wait, and one
 where the ring is tight: a slow disk costs pictures, never frames. What was not kept is counted.
@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,14 +18,16 @@ from typing import Protocol
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
-from edge_daemon.frames.rejected import RejectedFolder
 
 _log = structlog.get_logger(__name__)
 
 _QUALITY = 92  # kept pictures may train the next model
 _THREADS = 2  # a 1080p picture takes some 20 ms of a core: one alone has no time to spare at 30 fps
+_TEND_S = 0.5
+"""Between two looks after the folder while nothing is to be written."""
 
 
 class Places(Protocol):
@@ -38,9 +41,29 @@ class Places(Protocol):
     def release(self, captured: Captured) -> None: ...
 
 
+class Folder(Protocol):
+    """Where pictures go; one thread at a time. Raises OSError or StateError."""
+
+    @property
+    def removed(self) -> int:
+        """Pictures that went to make room, since the start."""
+
+    def write(self, judged: Judged, jpeg: bytes) -> object: ...
+
+    def tend(self) -> None:
+        """Whatever is to be done now and then."""
+
+    def close(self) -> None: ...
+
+
+def is_rejected(judged: Judged) -> bool:
+    """Whether a frame is ng."""
+    return judged.verdict is Verdict.NG
+
+
 @dataclass(frozen=True)
 class Tally:
-    """Pictures of rejected parts since the start."""
+    """Pictures since the start."""
 
     kept: int = 0
     missed: int = 0  # they came faster than they can be written
@@ -49,36 +72,47 @@ class Tally:
 
 
 class Collector:
-    """Writes rejected frames into the folder.
+    """Writes frames into the folder.
 
     Args:
         places: the ring, to hold frames until they are encoded.
         folder: where they go.
         room: frames that may wait or be written at a time.
+        wants: which frames are kept; asked by the lane.
+        name: of the pictures, in log lines.
     """
 
-    def __init__(self, places: Places, folder: RejectedFolder, *, room: int = 1) -> None:
+    def __init__(
+        self,
+        places: Places,
+        folder: Folder,
+        *,
+        room: int = 1,
+        wants: Callable[[Judged], bool] = is_rejected,
+        name: str = "ng_images",
+    ) -> None:
         self._places = places
         self._folder = folder
+        self._wants, self._name = wants, name
         self._room = threading.Semaphore(room)
         self._jobs: deque[tuple[Judged, Captured]] = deque()
         self._work = threading.Semaphore(0)  # one for each job, and one more for each end
         self._stopping = False
         self._writing = threading.Lock()  # guards the folder and what follows
         self._kept = self._failed = 0
-        self._fault: str | None = None
+        self._faults: dict[str, str] = {}  # why, by what could not be done
         self._missed = 0  # the lane's
         self._threads = [
-            threading.Thread(target=self._run, name=f"ng-images-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(min(_THREADS, room))
         ]
 
     def offer(self, judged: Judged, captured: Captured) -> None:
-        """Here is a judged frame, still leased to the caller: take it along if it is rejected.
+        """Here is a judged frame, still leased to the caller: take it along if it is wanted.
 
         Costs microseconds and never raises or waits.
         """
-        if judged.verdict is not Verdict.NG or captured.address is None or self._stopping:
+        if captured.address is None or self._stopping or not self._wants(judged):
             return
         if (self._jobs and self._places.tight) or not self._room.acquire(blocking=False):
             self._missed += 1
@@ -94,8 +128,8 @@ class Collector:
 
     @property
     def fault(self) -> str | None:
-        """Why rejected frames cannot be kept at present; None when they can."""
-        return self._fault
+        """Why pictures cannot be kept at present; None when they can."""
+        return next(iter(self._faults.values()), None)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -110,13 +144,19 @@ class Collector:
             if thread.is_alive():
                 thread.join(max(0.0, deadline_at - time.monotonic()))
         if self._jobs:
-            _log.warning("ng_images_missed", pictures=len(self._jobs), why="the daemon stopped")
+            why = "the daemon stopped"
+            _log.warning(f"{self._name}_missed", pictures=len(self._jobs), why=why)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._attempt("tend", self._folder.close)
 
     def _run(self) -> None:
         with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while True:
-            self._work.acquire()
+            is_due = self._work.acquire(timeout=_TEND_S)
+            self._attempt("tend", self._folder.tend)
+            if not is_due:
+                continue
             try:
                 judged, captured = self._jobs.popleft()
             except IndexError:
@@ -129,21 +169,38 @@ class Collector:
 
     def _keep(self, judged: Judged, captured: Captured) -> None:
         assert captured.address is not None
+        pixels = captured.address.pixels
         try:
-            jpeg = encode(captured.address.pixels, _QUALITY)
-            with self._writing:
-                self._folder.write(judged, jpeg)
-        except Exception as error:  # the boundary to the disk: told once, until it works again
-            with self._writing:
-                self._failed += 1
-                if self._fault is None:
-                    hint = "Is there room on the disk?"
-                    _log.error("ng_images_failed", error=str(error), hint=hint)
-                # Without the path: health leaves the box.
-                self._fault = getattr(error, "strerror", None) or type(error).__name__
+            jpeg = encode(pixels, _QUALITY)
+        except Exception as error:  # the boundary to the encoder
+            self._failed_at("write", error)
         else:
+            self._attempt("write", lambda: self._folder.write(judged, jpeg))
+
+    def _attempt(self, what: str, work: Callable[[], object]) -> None:
+        """`write` a picture, or `tend` the folder; told once where it fails, until it works."""
+        try:
             with self._writing:
-                self._kept += 1
-                if self._fault is not None:
-                    _log.info("ng_images_resumed")
-                self._fault = None
+                work()
+        except Exception as error:  # the boundary to the disk
+            self._failed_at(what, error)
+            return
+        with self._writing:
+            self._kept += what == "write"
+            if self._faults.pop(what, None) is not None and not self._faults:
+                _log.info(f"{self._name}_resumed")
+
+    def _failed_at(self, what: str, error: Exception) -> None:
+        with self._writing:
+            self._failed += what == "write"
+            if not self._faults:
+                hint = "Is there room on the disk?"
+                _log.error(f"{self._name}_failed", error=str(error), hint=hint)
+            self._faults[what] = _without_path(error)
+
+
+def _without_path(error: Exception) -> str:
+    """Why, in words that may leave the box."""
+    if isinstance(error, StateError):
+        return "the index of pictures cannot be used"
+    return getattr(error, "strerror", None) or type(error).__name__

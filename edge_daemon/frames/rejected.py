@@ -43,6 +43,12 @@ class RejectedFolder:
         self._size_bytes += len(jpeg) + len(facts)
         return self._folder / f"{stem}.jpg"
 
+    def tend(self) -> None:
+        """Nothing is to be done between pictures."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     def recent(self, most: int = 20) -> list[Path]:
         """The newest pictures on the disk, newest first; any thread. Empty without the folder."""
         try:

@@ -123,6 +123,9 @@ class Metrics:
         self._ng_images = counter(
             "edge_ng_images", "Pictures of rejected parts by what became of them.", ["outcome"]
         )
+        self._pictures = counter(
+            "edge_pictures", "Pictures of parts by what became of them.", ["outcome"]
+        )
         self._parts = counter("edge_parts", "Parts by verdict.", ["verdict", "reason"])
         self._parts_late = counter("edge_parts_late", "Parts that were told after their deadline.")
         self._part_age = histogram(
@@ -171,6 +174,10 @@ class Metrics:
     def ng_images(self, outcome: str, pictures: int) -> None:
         """`outcome` is kept, missed (they came too fast), failed or removed (by the quota)."""
         self._ng_images.labels(outcome).inc(pictures)
+
+    def pictures(self, outcome: str, pictures: int) -> None:
+        """The same of `results.pictures`; removed: by the quota or by age."""
+        self._pictures.labels(outcome).inc(pictures)
 
     def parts(self, told: Iterable[PartTold]) -> None:
         """Results that are durable now."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, REMOVED_AGAIN_S, KeptPictures
+from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, PICTURES, REMOVED_AGAIN_S, KeptPictures
 from edge_daemon.app.problems import pictures_lost
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.values import Instant
@@ -89,3 +89,24 @@ def test_a_full_quota_is_told_and_is_no_problem(desk: Desk) -> None:
     assert "the 3 oldest" in desk.told[0][1]
     assert "the 60 oldest" in desk.told[1][1]
     assert REMOVED_AGAIN_S == 3600.0
+
+
+def test_pictures_of_parts_are_told_in_their_own_words(desk: Desk) -> None:
+    """Both folders may be kept side by side: events, health and counts tell them apart."""
+    collector, metrics = Folder(), Metrics()
+    pictures = KeptPictures(collector, desk.tell, metrics, PICTURES)  # type: ignore[arg-type]
+    collector.tally, collector.fault = Tally(kept=4, failed=2, removed=3), "No space left on device"
+    pictures.look(Instant(0.0, 0.0))
+    assert desk.told == [
+        (
+            "pictures_missed",
+            "Pictures of parts were not kept: 2 were not taken by the disk"
+            " (No space left on device).",
+        ),
+        ("pictures_removed", "By quota_mb or days of results.pictures the 3 oldest pictures went."),
+    ]
+    assert list(pictures_lost(station(part_pictures=pictures.lost))) == [
+        "pictures of parts cannot be kept: No space left on device"
+    ]
+    assert b'edge_pictures_total{outcome="failed"} 2.0' in metrics.render()
+    assert b'edge_ng_images_total{outcome="failed"}' not in metrics.render()

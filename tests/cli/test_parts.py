@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from edge_daemon.config import load
 from edge_daemon.core.parts.counts import Counter
 from edge_daemon.core.parts.values import By, PartTold
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Verdict
+from edge_daemon.frames.part_pictures import Keeping, PartPictures
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging import part_payloads
+from tests.frames.test_images import judged
 from tests.sim.device import Device
 
 MADE = Assignment(1, "BTL-500", "WO-17")
@@ -153,3 +156,23 @@ def test_a_tune_is_previewed_by_the_running_daemon() -> None:
         assert "(precondition_failed)" in output
         code, output = tune("--reset", "--local")
         assert (code, output.strip()) == (0, "It counts from the next frame on.")
+
+
+def test_a_part_is_found_with_its_pictures(counted: Path, tmp_path: Path) -> None:
+    """By serial or id; the first one alone in a table, all of them for a program."""
+    document = json.loads(counted.read_text())
+    folder = tmp_path / "kept"
+    counted.write_text(json.dumps({**document, "results": {"pictures": {"folder": str(folder)}}}))
+    pictures = PartPictures(folder, Keeping(10**7), "b", lambda: 0.0)
+    for frame in (1, 2):
+        pictures.write(judged(frame), b"jpeg")
+    pictures.told([told(1, Verdict.NG, "scratch"), replace(told(2, Verdict.NG), frames=(1, 2))])
+    pictures.close()
+    said = CliRunner().invoke(app, ["parts", "find", "SN-2", "--config", str(counted), "--json"])
+    assert said.exit_code == 0, said.output
+    (part,) = json.loads(said.stdout)
+    assert len(part["pictures"]) == 2
+    assert part["picture"] == part["pictures"][0]
+    assert all(Path(each).read_bytes() == b"jpeg" for each in part["pictures"])
+    said = CliRunner().invoke(app, ["parts", "find", "SN-0", "--config", str(counted), "--json"])
+    assert [part["pictures"] for part in json.loads(said.stdout)] == [[]]

@@ -237,6 +237,8 @@ def _disks(settings: Settings) -> Iterator[Finding]:
     places = {"state_dir": settings.state_folder, "models.store": settings.models.store}
     if settings.results.ng_images is not None:
         places["results.ng_images.folder"] = settings.results.ng_images.folder
+    if settings.results.pictures is not None:
+        places["results.pictures.folder"] = settings.results.pictures.folder
     for key, path in places.items():
         there = next(parent for parent in (path, *path.parents) if parent.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

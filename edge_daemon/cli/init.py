@@ -1,0 +1,290 @@
+"""`edge-daemon init`: asks what a station needs to know, and writes its settings file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from typer import Abort
+
+from edge_daemon import config
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.init_questions import (
+    NEW,
+    NONE,
+    QUESTIONS,
+    Question,
+    absolute,
+    cameras_here,
+    default,
+    faults_of,
+    largest_mode,
+    stored,
+    why_not,
+)
+from edge_daemon.cli.init_text import Answers, settings_text
+from edge_daemon.cli.options import AsJson
+from edge_daemon.cli.output import busy, harmless, tell, tell_json
+from edge_daemon.errors import BoxError, ConfigurationError, SenderError
+from edge_daemon.host.disk import write_durably
+from edge_daemon.models.trust import generate_keypair
+
+_Text = Optional[str]  # noqa: UP045 - typer reads this at run time on 3.10
+_TO = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--config",
+        "-c",
+        help=f"The file to write; else ${config.VARIABLE}, else NAME.yaml in {config.FOLDER} where"
+        " that may be written, else here.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How answers come: the flags that were given, and whether anybody may be asked."""
+
+    given: dict[str, str | None]
+    asks: bool
+    cameras: list[tuple[str, str]]
+
+
+def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
+    device: Annotated[_Text, typer.Option(help="Name of this station.")] = None,
+    camera: Annotated[
+        _Text, typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:")
+    ] = None,
+    broker: Annotated[_Text, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
+    store: Annotated[_Text, typer.Option(help="The folder of models.")] = None,
+    key: Annotated[
+        _Text, typer.Option(help=f"The public key (PEM) of who signs models, {NEW}, or {NONE}.")
+    ] = None,
+    model: Annotated[_Text, typer.Option(help="Judges first: NAME or NAME@VERSION.")] = None,
+    product: Annotated[_Text, typer.Option(help="The product that this model judges.")] = None,
+    parts: Annotated[_Text, typer.Option(help="frame, trigger, track or none.")] = None,
+    http: Annotated[_Text, typer.Option(help="HOST:PORT of the status page.")] = None,
+    state: Annotated[_Text, typer.Option(help="The folder of what must be remembered.")] = None,
+    to: _TO = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a station's settings file: asks for the camera, the broker and the models.
+
+    Whatever is given by an option is not asked. The file is checked as `config validate` does.
+    """
+    given = {
+        "device": device,
+        "camera": camera,
+        "broker": broker,
+        "store": store,
+        "key": key,
+        "model": model,
+        "product": product,
+        "parts": parts,
+    }
+    way = _Way(given, not yes, cameras_here() if camera is None else [])
+    answers, warnings = _asked_device(_beginning(to, http, state), way)
+    target = _target(to, answers.device)
+    if target.exists() and not overwrite:
+        raise SenderError(
+            f"{target} is there already, and is left as it is.",
+            hint="Name another file with --config, or replace it with --overwrite.",
+        )
+    for question in QUESTIONS[1:]:
+        answers = _asked(question, answers, way, warnings)
+    size, fourcc = largest_mode(answers.camera)
+    answers = replace(answers, size=size, format=fourcc)
+    made = _write(answers, target)
+    _tell_end(target, made, warnings, as_json=as_json)
+
+
+def _beginning(to: Path | None, http: str | None, state: str | None) -> Answers:
+    """What is taken where nothing is said: of the system, or beside a file of one's own."""
+    answers = Answers()
+    folder = _folder(to)
+    if folder != config.FOLDER:
+        answers = replace(answers, store=str(folder / "models"), state=str(folder / "state"))
+    if http is not None:
+        answers = replace(answers, http=http)
+    if state is not None:
+        answers = replace(answers, state=str(Path(state).absolute()))
+    return answers
+
+
+def _folder(to: Path | None) -> Path:
+    named = to or (Path(os.environ[config.VARIABLE]) if os.environ.get(config.VARIABLE) else None)
+    if named is not None:
+        return named.absolute().parent
+    return config.FOLDER if os.access(config.FOLDER, os.W_OK) else Path.cwd()
+
+
+def _target(to: Path | None, device: str) -> Path:
+    named = to or (Path(os.environ[config.VARIABLE]) if os.environ.get(config.VARIABLE) else None)
+    return named.absolute() if named is not None else _folder(to) / f"{device}.yaml"
+
+
+# --------------------------------------------------------------------------- asking
+
+
+def _asked_device(answers: Answers, way: _Way) -> tuple[Answers, list[str]]:
+    """The name comes first: the file is called by it."""
+    warnings: list[str] = []
+    return _asked(QUESTIONS[0], answers, way, warnings), warnings
+
+
+def _asked(question: Question, answers: Answers, way: _Way, warnings: list[str]) -> Answers:
+    """The answers with this one, asked again until it can be taken."""
+    text = way.given[question.name]
+    if question.name == "product" and text is None and not answers.model:
+        return answers
+    while True:
+        if text is None:
+            text = _prompted(question, answers, way)
+        tried = answers.with_one(question.name, absolute(question, text.strip()))
+        fault = why_not(question, tried)
+        if not fault and _works(question, tried, way, warnings):
+            return tried
+        if fault:
+            said = f"--{question.name} {text!r} {fault}"
+            if not way.asks:
+                raise WrongUsage(said if said.endswith(".") else f"{said}.")
+            tell(said if said.endswith(".") else f"{said}.", err=True)
+        text = None
+
+
+def _prompted(question: Question, answers: Answers, way: _Way) -> str:
+    usual = default(question.name, answers, way.cameras)
+    if not way.asks:
+        return usual
+    if question.name == "camera":
+        for path, words in way.cameras:
+            tell(f"  {path}: {words}", err=True)
+        tell("  or rtsp://..., http://..., a video file, conveyor: (a drawn line)", err=True)
+    if question.name == "model":
+        for name in stored(Path(answers.store)):
+            tell(f"  {name} is in the store", err=True)
+    try:
+        return str(typer.prompt(harmless(question.asks), default=usual, err=True))
+    except Abort:
+        raise _nobody_answers(question) from None
+
+
+def _works(question: Question, answers: Answers, way: _Way, warnings: list[str]) -> bool:
+    """Whether the answer is taken: it works here, or is wanted all the same."""
+    if question.attempt is None:
+        return True
+    settings, _ = faults_of(settings_text(replace(answers, key="")))
+    if settings is None:
+        return True  # something else is wrong, and is told at its own question
+    with busy(f"Trying the {question.name}"):
+        why = question.attempt(settings)
+    if not why:
+        return True
+    if not way.asks:
+        warnings.append(why)
+        return True
+    tell(why, err=True)
+    try:
+        taken = typer.confirm("Take it all the same?", err=True)
+    except Abort:
+        raise _nobody_answers(question) from None
+    if taken:
+        warnings.append(why)
+    return taken
+
+
+def _nobody_answers(question: Question) -> WrongUsage:
+    return WrongUsage(
+        f"Nobody answers: {question.asks}?",
+        hint=f"Give --{question.name}, or --yes for the defaults.",
+    )
+
+
+# --------------------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The answers as they were written, and the private key that goes with them."""
+
+    answers: Answers
+    private_key: Path | None
+
+
+def _write(answers: Answers, target: Path) -> _Made:
+    """Check the file as it will be, then put it there whole."""
+    private: Path | None = None
+    public = target.parent / f"{answers.device}.pub"
+    wants_new = answers.key == NEW
+    if answers.key in {NEW, NONE}:
+        answers = replace(answers, key=str(public) if wants_new else "")
+    text = settings_text(answers)
+    _, found = faults_of(text)
+    if found:
+        told = [replace(fault, file=target) for fault in found]
+        raise ConfigurationError("\n".join(str(fault) for fault in told))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if wants_new:
+            private = _new_pair(answers.device, public)
+        Path(answers.store).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BoxError(
+            f"{error.filename} cannot be made: {error.strerror}.",
+            hint="Run it as root, or name folders of your own: --config, --store, --state.",
+        ) from error
+    write_durably(target, text.encode(), 0o640)  # a camera's URL may hold its password
+    with suppress(OSError):  # the daemon's user reads it as one of the folder's group
+        os.chown(target, -1, target.parent.stat().st_gid)
+    _, found = faults_of(text, target)
+    if found:
+        raise ConfigurationError("\n".join(str(fault) for fault in found))
+    return _Made(answers, private)
+
+
+def _new_pair(device: str, public: Path) -> Path:
+    """The private key that goes with `public`; a pair that is there is used again."""
+    private = public.with_suffix(".key")
+    if not public.exists():
+        generate_keypair(public.parent, device)
+    return private
+
+
+def _tell_end(target: Path, made: _Made, warnings: list[str], *, as_json: bool) -> None:
+    steps = _next(target, made)
+    if as_json:
+        key = str(made.private_key) if made.private_key else None
+        plain = {"file": str(target), "key": key, "warnings": warnings, "next": steps}
+        tell_json(plain, indent=2)
+        return
+    for warning in warnings:
+        tell(f"Warning: {warning}", err=True)
+    tell(f"{target} is valid.")
+    if made.private_key is not None:
+        tell(f"{made.private_key} signs models for it: keep it where nobody else can read it.")
+    tell("Next:")
+    for step in steps:
+        tell(f"  {step}")
+
+
+def _next(target: Path, made: _Made) -> list[str]:
+    """The next two commands."""
+    answers, place = made.answers, f"--config {shlex.quote(str(target))}"
+    check = f"edge-daemon check {place}"
+    name, _, version = answers.model.partition("@")
+    if not stored(Path(answers.store)):
+        signed = f" --key {shlex.quote(str(made.private_key))}" if made.private_key else ""
+        wanted = f"--name {name or 'NAME'} --version {version or '1.0.0'}"
+        pack = f"edge-daemon models pack best.pt {wanted} --reject DEFECT,..."
+        return [f"{pack}{signed} --add {place}", check]
+    if target.parent == config.FOLDER:
+        return [check, f"systemctl enable --now edge-daemon@{target.stem}"]
+    return [check, f"edge-daemon run {place}"]

@@ -1,0 +1,312 @@
+"""The folder of traceability: pictures with what was said of them, by day, order and part.
+
+    <folder>/2026-11-28/WO-17/SN-1234-143001.123-000018230-ng.jpg, and .json beside it
+
+A picture lies on the disk before its part is told; then the JSON is written anew with the part, and
+both files are named by its serial number. Files that this room has not named are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.recipe import digest
+from edge_daemon.core.values import Judged
+from edge_daemon.errors import StateError
+from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
+
+NO_ORDER = "no-order"
+_OURS = re.compile(r"(?:.{1,64}-)?\d{6}\.\d{3}-\d{9,}-(?:ok|ng|empty|uninspected)\.jpg")
+_DAY_S = 86_400.0
+_MOST_TOLD = 8_192
+"""Parts of frames whose pictures are still being written; the oldest are given up."""
+_digest_of = lru_cache(maxsize=16)(digest)
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How long pictures are kept; days None: only the quota counts."""
+
+    quota_bytes: int
+    days: int | None = None
+
+
+class PartPictures:
+    """JPEG and JSON of frames, at most so many bytes and days of them.
+
+    `told` may be called by any thread and never waits; all else by one thread at a time. Raises
+    OSError or StateError.
+
+    Args:
+        boot: the daemon's start, by which frame numbers are told apart.
+        utc: POSIX seconds of now.
+    """
+
+    def __init__(self, folder: Path, keeping: Keeping, boot: str, utc: Callable[[], float]) -> None:
+        self._folder, self._keeping = folder, keeping
+        self._boot, self._utc = boot, utc
+        self._index: PictureIndex | None = None
+        self._inbox: deque[PartTold] = deque(maxlen=_MOST_TOLD)
+        self._told: OrderedDict[int, list[PartTold]] = OrderedDict()  # by frame
+        self.removed = 0
+        """Pictures that went for the quota or by their age, since the start."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the index is ready; any thread."""
+        return self._index is not None
+
+    def told(self, parts: Iterable[PartTold]) -> None:
+        """Results of parts; they are written beside their pictures later."""
+        self._inbox.extend(parts)
+
+    def write(self, judged: Judged, jpeg: bytes) -> None:
+        """Keep one frame's picture."""
+        index = self._opened()
+        parts = self._told.pop(judged.frame, [])
+        facts = _facts(self._boot, judged) | {"parts": [_part(each) for each in parts]}
+        content = _json(facts)
+        self._make_room(index, len(jpeg) + len(content))
+        path = self._free(_place(judged), _serial(parts))
+        self._put(path.with_suffix(".json"), content)
+        self._put(path, jpeg)  # last: a picture that is there has its facts
+        row = PictureRow(
+            str(path.relative_to(self._folder)),
+            self._boot,
+            judged.frame,
+            judged.captured_utc,
+            judged.verdict.value,
+            len(jpeg) + len(content),
+        )
+        index.add((row, self._rows(judged.frame, parts)))
+
+    def tend(self) -> None:
+        """Now and then: parts that were told, and pictures that are too old."""
+        index = self._opened()
+        while self._inbox:
+            part = self._inbox.popleft()
+            try:
+                self._enter(index, part)
+            except (OSError, StateError):
+                self._inbox.appendleft(part)  # when the disk takes it again
+                raise
+        while len(self._told) > _MOST_TOLD:
+            self._told.popitem(last=False)
+        if self._keeping.days is not None:
+            until = self._utc() - self._keeping.days * _DAY_S
+            while (oldest := index.oldest()) is not None and oldest.utc < until:
+                self._remove(index, oldest)
+
+    def close(self) -> None:
+        """Write down the parts that were told last."""
+        if self._index is not None:
+            try:
+                self.tend()
+            finally:
+                self._index.close()
+                self._index = None
+
+    # ------------------------------------------------------------------ files
+
+    def _enter(self, index: PictureIndex, part: PartTold) -> None:
+        """A part is told: its pictures say so, and those that are not written yet will."""
+        for frame in part.frames:
+            row = index.of_frame(self._boot, frame)
+            if row is None:
+                waiting = self._told.setdefault(frame, [])
+                if part not in waiting:
+                    waiting.append(part)
+            elif (self._folder / row.path).exists():
+                self._amend(index, row, part)
+            else:
+                index.remove(row)  # somebody took it away
+
+    def _amend(self, index: PictureIndex, row: PictureRow, part: PartTold) -> None:
+        """The JSON names the part; the files are called by its serial number."""
+        old = self._folder / row.path
+        try:
+            facts = json.loads(old.with_suffix(".json").read_bytes())
+            others = [each for each in facts["parts"] if each["part"] != part.part]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # somebody was here
+            index.change(row, row.path, row.bytes, self._rows(row.frame, [part]))
+            return
+        content = _json(facts | {"parts": [*others, _part(part)]})
+        serial = _clean(part.serial) if part.serial else ""
+        has_serial = re.match(r"\d{6}\.\d{3}-", old.name) is None
+        new = old.with_name(f"{serial}-{old.name}") if serial and not has_serial else old
+        self._put(new.with_suffix(".json"), content)
+        if new != old:
+            os.replace(old, new)
+            old.with_suffix(".json").unlink(missing_ok=True)
+        size = new.stat().st_size + len(content)
+        relative = str(new.relative_to(self._folder))
+        index.change(row, relative, size, self._rows(row.frame, [part]))
+
+    def _make_room(self, index: PictureIndex, wanted_bytes: int) -> None:
+        while index.bytes + wanted_bytes > self._keeping.quota_bytes:
+            oldest = index.oldest()
+            if oldest is None:
+                return
+            self._remove(index, oldest)
+
+    def _remove(self, index: PictureIndex, row: PictureRow) -> None:
+        path = self._folder / row.path
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        index.remove(row)
+        self.removed += 1
+        for folder in (path.parent, path.parent.parent):
+            with suppress(OSError):  # others lie there yet
+                folder.rmdir()
+
+    def _free(self, place: Path, serial: str) -> Path:
+        name = f"{serial}-{place.name}" if serial else place.name
+        path = self._folder / place.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _put(self, path: Path, content: bytes) -> None:
+        """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _rows(self, frame: int, parts: Iterable[PartTold]) -> list[PartRow]:
+        return [PartRow(self._boot, each.part, frame, each.id, each.serial) for each in parts]
+
+    # ------------------------------------------------------------------ the index
+
+    def _opened(self) -> PictureIndex:
+        """The index, with what an earlier life or another hand did in the folder."""
+        if self._index is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            index = PictureIndex(self._folder)
+            self._clear()
+            there = {str(path.relative_to(self._folder)) for path in self._pictures()}
+            known = index.paths()
+            index.forget(known - there)
+            index.add(*(found for path in sorted(there - known) for found in self._read(path)))
+            self._index = index
+        return self._index
+
+    def _pictures(self) -> Iterator[Path]:
+        return (path for path in self._folder.glob("*/*/*.jpg") if _OURS.fullmatch(path.name))
+
+    def _clear(self) -> None:
+        """What an earlier life did not finish: a JSON without its picture, half a file."""
+        for path in self._folder.glob("*/*/*.json"):
+            picture = path.with_suffix(".jpg")
+            if _OURS.fullmatch(picture.name) and not picture.exists():
+                path.unlink(missing_ok=True)
+        for path in self._folder.glob("*/*/.*.part"):
+            name = Path(path.name[1:].removesuffix(".part")).with_suffix(".jpg").name
+            if _OURS.fullmatch(name):
+                path.unlink(missing_ok=True)
+
+    def _read(self, relative: str) -> Iterator[tuple[PictureRow, list[PartRow]]]:
+        """A picture that the index does not know, by its JSON; one without is not ours."""
+        path = self._folder / relative
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = path.with_suffix(".json").read_bytes()
+            facts = json.loads(content)
+            boot, frame = _text(facts["boot"]), _number(facts["frame"])
+            utc = float(facts["utc"])
+            if not math.isfinite(utc):
+                raise ValueError("no time")
+            size = path.stat().st_size + len(content)
+            parts = [
+                PartRow(
+                    boot, _number(each["part"]), frame, *map(_name, (each["id"], each["serial"]))
+                )
+                for each in facts["parts"]
+            ]
+            yield PictureRow(relative, boot, frame, utc, _text(facts["verdict"]), size), parts
+
+
+def _text(value: object) -> str:
+    """What a stranger may have written into a JSON; raises ValueError or TypeError."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    value.encode()  # half a character is no text
+    return value
+
+
+def _name(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError("no number")
+    return value
+
+
+def _place(judged: Judged) -> Path:
+    when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
+    order = judged.assignment.job_order
+    stamp = f"{when:%H%M%S}.{when.microsecond // 1000:03d}"
+    name = f"{stamp}-{judged.frame:09d}-{judged.verdict.value}.jpg"
+    return Path(f"{when:%Y-%m-%d}", _clean(order) if order else NO_ORDER, name)
+
+
+def _serial(parts: Iterable[PartTold]) -> str:
+    return next((_clean(each.serial) for each in parts if each.serial), "")
+
+
+def _clean(text: str) -> str:
+    """A stranger's word as a file's name: no separator, no dot at its start, 64 characters."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:64].lstrip(".") or "_"
+
+
+def _json(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, ensure_ascii=False).encode()
+
+
+def _part(told: PartTold) -> dict[str, Any]:
+    return {
+        "part": told.part,
+        "id": told.id,
+        "serial": told.serial,
+        "verdict": told.verdict.value,
+        "causes": list(told.causes),
+        "reason": told.reason.value if told.reason else None,
+    }
+
+
+def _facts(boot: str, judged: Judged) -> dict[str, Any]:
+    """The words of the result topic, and the digest of the recipe that judged."""
+    when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
+    return {
+        "boot": boot,
+        "frame": judged.frame,
+        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "utc": judged.captured_utc,
+        "model": str(judged.model) if judged.model else None,
+        "sha256": judged.sha256,
+        "recipe": _digest_of(judged.recipe) if judged.recipe else None,
+        "product": judged.assignment.product,
+        "job_order": judged.assignment.job_order,
+        "verdict": judged.verdict.value,
+        "reason": judged.reason.value if judged.reason else None,
+        "causes": list(judged.causes),
+        "detections": [
+            {"class": each.label, "confidence": round(each.confidence, 4), "box": list(each.box)}
+            for each in judged.detections
+        ],
+    }
