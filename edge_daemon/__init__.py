@@ -8,7 +8,7 @@ Two ways through the house, which meet in one place:
     frames/   DATA      camera -> ring -> lane -> (slots) -> judged -> publisher, pictures
     control/  COMMANDS  mqtt -> inbox -> driver (planner) -> loader -> gate runner -> (slots)
     parts/    PARTS     judged frames -> followed objects -> one result for each part
-    slots/    the crossing: N slots, one pointer, a cutover at a frame boundary
+    slots/    where they meet: N slots, one active, a cutover at a frame boundary
 
     core/     what is decided, pure: values, events, actions, the planner, the gate, the trial
     models/   a bundle on disk -> an engine in memory: manifest, trust, store, engine

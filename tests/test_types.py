@@ -23,9 +23,9 @@ def rule(verb: Verb) -> int:
 
 MISSPELT = """
 from dataclasses import replace
-from edge_daemon.core.turn import Turn
+from edge_daemon.core.step_draft import StepDraft
 
-def hold(turn: Turn) -> None:
+def hold(turn: StepDraft) -> None:
     turn.durable = replace(turn.durable, held=True)
     turn.durable = replace(turn.durable, hold=True)
 """

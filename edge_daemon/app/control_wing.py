@@ -1,4 +1,4 @@
-"""The commands' wing: broker, control socket and orders -> driver -> loader -> gate -> crossing."""
+"""The commands' wing: broker, control socket and orders -> driver -> loader -> gate -> slots."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 from edge_daemon import __version__
 from edge_daemon.app import preview
-from edge_daemon.app.bays import Bays
-from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
-from edge_daemon.app.postman import Postman
-from edge_daemon.app.recall import recall
+from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
+from edge_daemon.app.resources import Resources
+from edge_daemon.app.slot_pool import SlotPool
+from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
-from edge_daemon.control.loader import Bench, Loader
+from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
@@ -68,86 +68,90 @@ class ControlWing:
 
     def __init__(
         self,
-        ground: Foundation,
-        bays: Bays,
+        resources: Resources,
+        slot_pool: SlotPool,
         frames: FrameWing,
         mailbox: Mailbox,
         session: Session,
         recent: Callable[[BundleRef, int], Sequence[Judged]],
     ) -> None:
         self._recent = recent
-        self._ground = ground
+        self._resources = resources
         self._frames = frames
         self.mailbox = mailbox
         self.session = session
-        self._topics = Topics(ground.settings.root)
-        self._outbox = Outbox(ground.journal, session)
-        readers = tuple(compile_source(source) for source in ground.settings.orders)
+        self._topics = Topics(resources.settings.root)
+        self._outbox = Outbox(resources.journal, session)
+        readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
         self._triggers = self._build_triggers()
-        self._loader = self._build_loader(bays)
+        self._loader = self._build_loader(slot_pool)
         self._build_driver(readers)
         self._socket = self._build_socket()
-        quota_mb = ground.settings.models.quota_mb
+        quota_mb = resources.settings.models.quota_mb
         quota_bytes = None if quota_mb is None else quota_mb << 20
         self.storekeeper = Storekeeper(
-            ground.store, quota_bytes, mailbox, self.driver, self.recorder
+            resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
-        self._watch = StoreWatch(ground.store, self._store_changed)
+        self._watch = StoreWatch(resources.store, self._store_changed)
 
     # ------------------------------------------------------------------ building
 
     def _build_triggers(self) -> TriggerDesk | None:
         """Triggers open parts, where parts are counted by them."""
-        parts, settings, ring = self._frames.parts, self._ground.settings.parts, self._frames.ring
+        parts, settings, ring = (
+            self._frames.parts,
+            self._resources.settings.parts,
+            self._frames.ring,
+        )
         if parts is None or settings is None or settings.by != "trigger":
             return None
         return TriggerDesk(self.session, parts.trigger, lambda: ring.assignment)
 
-    def _build_loader(self, bays: Bays) -> Loader:
-        ground, frames, settings = self._ground, self._frames, self._ground.settings
-        bench = Bench(
-            ground.store,
-            ground.trust,
+    def _build_loader(self, slot_pool: SlotPool) -> Loader:
+        resources, frames, settings = self._resources, self._frames, self._resources.settings
+        bench = LoaderTools(
+            resources.store,
+            resources.trust,
             settings.gate,
             settings.slots,
-            ground.scratch,
-            GateRunner(settings.gate, frames.line, frames.crossing, self._free_memory),
-            bays.quiet,
-            ground.gpu.capability if ground.gpu else None,
+            resources.scratch,
+            GateRunner(settings.gate, frames.line, frames.active_slot, self._free_memory),
+            slot_pool.quiet,
+            resources.gpu.capability if resources.gpu else None,
         )
-        return Loader(bench, frames.crossing, self.mailbox.put, self._incumbent)
+        return Loader(bench, frames.active_slot, self.mailbox.put, self._incumbent)
 
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
         """Receipts, recorder, reporter, orders, driver."""
-        ground, frames, settings = self._ground, self._frames, self._ground.settings
+        resources, frames, settings = self._resources, self._frames, self._resources.settings
         loader = self._loader
         receipts = Receipts(
-            ground.boot,
+            resources.boot,
             frames.line,
-            loader.dossier_of,
+            loader.proof_of,
             loader.recipe_of,
-            ground.journal.audit_head,
+            resources.journal.audit_head,
         )
-        journal, carrier, metrics = ground.journal, self.session, ground.metrics
-        rows = Rows(ground.boot, self._topics, ground.clock)
+        journal, carrier, metrics = resources.journal, self.session, resources.metrics
+        rows = Rows(resources.boot, self._topics, resources.clock)
         wake = self._outbox.wake
         recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, wake)
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
-        self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, ground.clock)
-        postman = Postman(carrier, self._topics, frames.pictures, self.mailbox.put)
+        self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
+        postman = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
             reception=Reception(journal, recorder, carrier, metrics),
             recorder=recorder,
             loader=loader,
-            crossing=frames.crossing,
+            active_slot=frames.active_slot,
             line=frames.line,
             receipts=receipts,
-            clock=ground.clock,
+            clock=resources.clock,
             orders=self.orders,
-            newcomers=Newcomers(settings.models.store, ground.clock),
-            look_again=lambda: stock(ground.store.offer()),
+            newcomers=Newcomers(settings.models.store, resources.clock),
+            look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=postman.take,
             quarantine_changed=self._retell_offer,
@@ -155,39 +159,43 @@ class ControlWing:
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
 
     def _build_socket(self) -> LocalSocket:
-        ground, reporter = self._ground, self.reporter
+        resources, reporter = self._resources, self.reporter
         return LocalSocket(
-            _runtime_folder(ground.settings) / "control.sock",
+            _runtime_folder(resources.settings) / "control.sock",
             self.take_request,
             lambda: reporter.model_state,
-            ground.clock,
+            resources.clock,
             lambda: uuid.uuid4().hex,
-            Inquiries(ground.journal, reporter.said, self.mailbox.put, ground.clock, self._preview),
+            Inquiries(
+                resources.journal, reporter.said, self.mailbox.put, resources.clock, self._preview
+            ),
         )
 
     def _first_state(self) -> State:
-        ground, settings = self._ground, self._ground.settings
-        offer = ground.store.offer()
+        resources, settings = self._resources, self._resources.settings
+        offer = resources.store.offer()
         return State(
-            boot=ground.boot,
-            slots=tuple(SlotState(name) for name in self._frames.crossing.slots),
+            boot=resources.boot,
+            slots=tuple(SlotState(name) for name in self._frames.active_slot.slots),
             links=tuple(settings.links.items()),
             initial=settings.models.initial,
             available=offer.known,
             below=offer.below,
-            durable=recall(ground.journal, settings.state_folder, ground.started, ground.aside),
+            durable=load_state(
+                resources.journal, settings.state_folder, resources.started, resources.aside
+            ),
         )
 
     def _info(self, document: bytes) -> payloads.Info:
-        ground, settings = self._ground, self._ground.settings
+        resources, settings = self._resources, self._resources.settings
         return payloads.Info(
             device=settings.device,
             version=__version__,
-            boot=ground.boot,
-            started=payloads.iso_utc(ground.started.utc),
+            boot=resources.boot,
+            started=payloads.iso_utc(resources.started.utc),
             verbs=VERBS,
-            slots=len(self._frames.crossing.slots),
-            hardware=ground.gpu.name if ground.gpu else settings.slots.device,
+            slots=len(self._frames.active_slot.slots),
+            hardware=resources.gpu.name if resources.gpu else settings.slots.device,
             camera=settings.redacted()["camera"]["source"],
             api=api.digest(document),
         )
@@ -197,8 +205,8 @@ class ControlWing:
     def start_driver(self) -> None:
         """Decisions from here on; what an earlier start left open is answered first."""
         self.recorder.interrupt_open()
-        facts = {"boot": self._ground.boot, "version": __version__}
-        self.recorder.note_settings({**facts, "sha256": digest(self._ground.settings)})
+        facts = {"boot": self._resources.boot, "version": __version__}
+        self.recorder.note_settings({**facts, "sha256": digest(self._resources.settings)})
         self.driver.start()
 
     def stop_driver(self) -> None:
@@ -223,10 +231,10 @@ class ControlWing:
     def reload(self, settings: Settings, changes: Changes) -> None:
         """What may change while frames are judged; raises ConfigurationError, changing nothing."""
         if any(key.startswith(TRUST) for key in changes.applied):
-            models, ground = settings.models, self._ground
-            ground.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
-            ground.store.read_again()
-            self.mailbox.put(stock(ground.store.offer()))
+            models, resources = settings.models, self._resources
+            resources.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
+            resources.store.read_again()
+            self.mailbox.put(stock(resources.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.mailbox.call(lambda: self.recorder.note_settings(facts))
         limits = _limits(settings)
@@ -267,26 +275,26 @@ class ControlWing:
         return preview.of(self._recent(active.ref, limit), signed, active.ref, changes)
 
     def _incumbent(self) -> Manifest | None:
-        known = self._frames.crossing.pointer.known
+        known = self._frames.active_slot.pointer.known
         try:
-            return self._ground.store.manifest(known.ref) if known else None
+            return self._resources.store.manifest(known.ref) if known else None
         except EdgeDaemonError:
             return None
 
     def _free_memory(self) -> dict[str, int]:
         free = {"host": available_memory_bytes()}
-        memory = self._ground.gpu.memory() if self._ground.gpu else None
+        memory = self._resources.gpu.memory() if self._resources.gpu else None
         return {**free, "gpu": memory.free} if memory else free
 
     def _store_changed(self, offer: Offer) -> None:
         self.storekeeper.note(offer)
         self.mailbox.put(stock(offer))
-        self.reporter.available(offer, self._ground.store, self.driver.state)
+        self.reporter.available(offer, self._resources.store, self.driver.state)
         self.storekeeper.look()
 
     def _retell_offer(self, state: State) -> None:
         """The store is as it was, but a version of it may no longer, or again, be used."""
-        store = self._ground.store
+        store = self._resources.store
 
         def tell() -> None:
             self.reporter.available(store.offer(), store, state)

@@ -1,7 +1,7 @@
-"""The composition root: builds the foundation and both wings of one device, and joins them.
+"""The composition root: builds the resources and both wings of one device, and joins them.
 
-Data: camera -> ring -> lane -> publisher. Commands: session -> driver -> loader -> crossing. What
-starts later stops earlier.
+Data: camera -> ring -> lane -> publisher. Commands: session -> driver -> loader -> slots.
+What starts later stops earlier.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from random import Random
 import structlog
 
 from edge_daemon import __version__
-from edge_daemon.app.bays import Bays
+from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
-from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
+from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.part_results import PartResults, part_line
 from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
 from edge_daemon.app.reports import Reports
+from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.service_manager import ServiceManager
+from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.status_source import Parts, StatusSource, Watches
-from edge_daemon.app.window import Window
-from edge_daemon.app.wishes import Wishes
-from edge_daemon.app.witness import Witness
 from edge_daemon.config import Settings
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.core.values import BundleRef, Reason
@@ -66,7 +66,7 @@ class Daemon:
         self._settings_file = SettingsFile()
         self._closing = ExitStack()
         with self._undone_on_error():
-            self._build(Foundation.lay(settings, clock or SystemClock()), engine)
+            self._build(Resources.lay(settings, clock or SystemClock()), engine)
 
     def _undone_on_error(self) -> ExitStack:
         """What was opened is closed again when the block fails, and only then."""
@@ -76,43 +76,43 @@ class Daemon:
 
     # ------------------------------------------------------------------ building
 
-    def _build(self, ground: Foundation, engine: str) -> None:
+    def _build(self, resources: Resources, engine: str) -> None:
         """The mailbox first: everybody has something to tell the driver."""
-        self._ground = ground
-        settings, mailbox = ground.settings, Mailbox()
-        self._closing.callback(ground.journal.close)
-        self.bays = Bays(ground, engine, mailbox.put)
-        self._closing.callback(self.bays.close)
+        self._resources = resources
+        settings, mailbox = resources.settings, Mailbox()
+        self._closing.callback(resources.journal.close)
+        self.slot_pool = SlotPool(resources, engine, mailbox.put)
+        self._closing.callback(self.slot_pool.close)
         topics = Topics(settings.root)
         filters = tuple(source.topic for source in settings.orders)
         session = Session(
             SessionSpec(settings.mqtt, topics, settings.device, filters),
-            ground.clock,
+            resources.clock,
             Random(),  # noqa: S311 - jitter
         )
-        self._results = Results(session, topics, ground.boot, settings.results.publish)
-        self._parts = part_line(ground)
+        self._results = Results(session, topics, resources.boot, settings.results.publish)
+        self._parts = part_line(resources)
         if self._parts is not None:
             self._results.parts_of = self._parts.parts_of
         self.frames = FrameWing(
-            ground, self.bays.slots, mailbox.put, self._results.judged, self._parts
+            resources, self.slot_pool.slots, mailbox.put, self._results.judged, self._parts
         )
         self.control = ControlWing(
-            ground, self.bays, self.frames, mailbox, session, self._results.inspected
+            resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
         )
         control = self.control
         self._part_results = PartResults(
-            ground, control.wake_outbox, lambda: control.driver.state, control.reporter.counts
+            resources, control.wake_outbox, lambda: control.driver.state, control.reporter.counts
         )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 
     def _build_monitor(self) -> None:
         """Those who look at the whole: the monitor, and whoever is told what it saw."""
-        ground, frames, control = self._ground, self.frames, self.control
-        tls, collector = ground.settings.mqtt.tls, frames.collector
-        self._wishes = Wishes(ground, control)
-        self._probe = Probe(frames.crossing, ground.clock)
+        resources, frames, control = self._resources, self.frames, self.control
+        tls, collector = resources.settings.mqtt.tls, frames.collector
+        self._wishes = DesiredSource(resources, control)
+        self._probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
             self._probe,
             Failures(
@@ -120,32 +120,32 @@ class Daemon:
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
-            KeptPictures(collector, control.mailbox.put, ground.metrics) if collector else None,
+            KeptPictures(collector, control.mailbox.put, resources.metrics) if collector else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
             StatusSource(
-                Parts(ground, frames, control, self._results),
+                Parts(resources, frames, control, self._results),
                 watches,
                 self._wishes,
                 self._settings_file,
             ),
             frames.ledger,
-            ground.metrics,
+            resources.metrics,
             watches=watches.each,
             readers=(
                 self._probe.hear,
-                Reports(control.reporter, ground.boot, ground.started).hear,
+                Reports(control.reporter, resources.boot, resources.started).hear,
                 ServiceManager(self._notifier).hear,
-                DiskWatch(ground.journal, ground.reserve).hear,
-                Witness(ground.journal, ground.settings.audit.keep_years).hear,
-                Summary(ground.started.at).hear,
+                DiskWatch(resources.journal, resources.reserve).hear,
+                AuditAnchors(resources.journal, resources.settings.audit.keep_years).hear,
+                Summary(resources.started.at).hear,
             ),
         )
-        parts = PartsShown(ground, self._part_results, self._parts) if self._parts else None
-        page = Page(ground, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
-        self._window = Window(page, self.monitor, frames.pictures, control.take_request)
+        parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
+        page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
+        self._window = PageServer(page, self.monitor, frames.pictures, control.take_request)
 
     # ------------------------------------------------------------------ running
 
@@ -157,7 +157,7 @@ class Daemon:
         _log.info(
             "started",
             device=self.settings.device,
-            boot=self._ground.boot,
+            boot=self._resources.boot,
             version=__version__,
         )
 
@@ -172,7 +172,7 @@ class Daemon:
         closing.callback(frames.stop_lane)
         control.start_driver()
         closing.callback(control.stop_driver)
-        closing.callback(self.bays.keep_twin(lambda: frames.crossing.pointer.slot))
+        closing.callback(self.slot_pool.keep_standby(lambda: frames.active_slot.pointer.slot))
         frames.start_camera(self._camera_news)
         closing.callback(frames.stop_camera)
         control.start_edges(closing)
@@ -196,7 +196,7 @@ class Daemon:
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while frames are judged; name what waits for a restart."""
-        self._notifier.reloading(self._ground.clock.now())
+        self._notifier.reloading(self._resources.clock.now())
         try:
             changes = compare(self.settings, settings)
             merged = merge(self.settings, settings)
@@ -227,6 +227,6 @@ class Daemon:
     def _rejecting(self, ref: BundleRef) -> frozenset[str]:
         """The classes that make a part ng, by the bundle that judged it."""
         try:
-            return self._ground.store.manifest(ref).recipe.reject
+            return self._resources.store.manifest(ref).recipe.reject
         except EdgeDaemonError:
             return frozenset()

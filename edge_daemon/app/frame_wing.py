@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
@@ -22,7 +22,7 @@ from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.parts.line import PartLine
-from edge_daemon.slots.crossing import Crossed, Crossing
+from edge_daemon.slots.active import ActiveSlot, Crossed
 from edge_daemon.slots.slot import Slot
 
 _log = structlog.get_logger(__name__)
@@ -43,18 +43,18 @@ class FrameWing:
 
     def __init__(
         self,
-        ground: Foundation,
+        resources: Resources,
         slots: Mapping[str, Slot],
         put: Callable[[Crossed | SlotLost], None],
         judged: Callable[[Judged], None],
         parts: PartLine | None = None,
     ) -> None:
-        settings = ground.settings
-        self._metrics = ground.metrics
+        settings = resources.settings
+        self._metrics = resources.metrics
         self._put = put
         latest = settings.camera.policy == "latest"
         self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
-        self.crossing = Crossing(slots, self.ring.wake)
+        self.active_slot = ActiveSlot(slots, self.ring.wake)
         self.ledger = Ledger()
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
@@ -66,15 +66,15 @@ class FrameWing:
         if parts is not None:
             self.ring.on_capture = parts.captured
         outlets = Outlets(self._tell, self._offer, put, self._lost)
-        self.line = LiveLine(self.ring, self.ledger, ground.clock, outlets)
-        self._lane = Lane(self.ring, self.crossing, self.line, ground.clock.now)
+        self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
+        self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now)
         self.line.attach(self._lane)
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
-        self._clock = ground.clock
+        self._clock = resources.clock
         self._capture = Capture(
             lambda: open_camera(settings.camera, self.making),
             self.ring,
-            ground.clock.now,
+            resources.clock.now,
             Patience.of(settings.camera),
             settings.camera.picture.limits,
         )

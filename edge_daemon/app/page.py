@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import structlog
 
 from edge_daemon import __version__
-from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.problems import problems
 from edge_daemon.app.rejects import Rejects
+from edge_daemon.app.resources import Resources
 from edge_daemon.app.signs import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
@@ -47,28 +47,28 @@ class Page:
 
     def __init__(
         self,
-        ground: Foundation,
+        resources: Resources,
         monitor: Monitor,
         rejects: Rejects,
         parts: PartsShown | None = None,
     ) -> None:
-        self.ground = ground
+        self.resources = resources
         self._parts = parts
         self._monitor = monitor
         self.rejects = rejects
-        self.timeline = Timeline(ground.journal)
+        self.timeline = Timeline(resources.journal)
 
     def state(self) -> PageState:
         """Everything, now."""
-        ground, status = self.ground, self._monitor.now()
-        settings, state, journal = ground.settings, status.line.state, status.journal
+        resources, status = self.resources, self._monitor.now()
+        settings, state, journal = resources.settings, status.line.state, status.journal
         slots = slot_lines(state, status.stages, status.box.slot_memory)
         return PageState(
             device=settings.device,
             version=__version__,
-            boot=ground.boot,
+            boot=resources.boot,
             time=iso_utc(status.line.now.utc),
-            started=iso_utc(ground.started.utc),
+            started=iso_utc(resources.started.utc),
             health=HealthLine(
                 healthy=status.healthy.good, ready=status.ready.good, problems=problems(status)
             ),

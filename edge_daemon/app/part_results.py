@@ -6,7 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.resources import Resources
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.core.parts.counts import Counter, Counts
 from edge_daemon.core.parts.values import PartTold
@@ -21,14 +21,14 @@ MOST_SHOWN = 12
 """Parts on the status page."""
 
 
-def part_line(ground: Foundation) -> PartLine | None:
+def part_line(resources: Resources) -> PartLine | None:
     """What counts parts by the settings; None where they say nothing of parts."""
-    settings = ground.settings.parts
+    settings = resources.settings.parts
     if settings is None:
         return None
     return PartLine(
         settings.rules,
-        ground.clock.now,
+        resources.clock.now,
         zone=settings.polygon,
         zone_name=settings.zone_name,
     )
@@ -45,20 +45,24 @@ class PartResults:
 
     def __init__(
         self,
-        ground: Foundation,
+        resources: Resources,
         wake: Callable[[], None],
         state: Callable[[], State],
         say: Callable[[bytes], None],
     ) -> None:
-        settings = ground.settings.parts or PartsSettings()
+        settings = resources.settings.parts or PartsSettings()
         self._keep = settings.keep
-        self._journal, self._metrics, self._clock = ground.journal, ground.metrics, ground.clock
-        self._boot, self._topic = ground.boot, Topics(ground.settings.root).part
+        self._journal, self._metrics, self._clock = (
+            resources.journal,
+            resources.metrics,
+            resources.clock,
+        )
+        self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
         self._wake, self._state, self._say = wake, state, say
         self._counter = Counter(
             settings.shift_minutes,
-            part_payloads.kept_counts(ground.journal.part_counts()),
-            ground.started.utc,
+            part_payloads.kept_counts(resources.journal.part_counts()),
+            resources.started.utc,
         )
         self._saved = self._counter.counts
         self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.part_results import PartResults
+from edge_daemon.app.resources import Resources
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.payloads import iso_utc
@@ -14,8 +14,8 @@ from edge_daemon.web.state import PartLine, PartsLine, raw
 class PartsShown:
     """The newest parts and the counts; asked by the page's thread."""
 
-    def __init__(self, ground: Foundation, results: PartResults, line: Line) -> None:
-        settings = ground.settings.parts
+    def __init__(self, resources: Resources, results: PartResults, line: Line) -> None:
+        settings = resources.settings.parts
         self._by = settings.by if settings is not None else ""
         self._results, self._line = results, line
 

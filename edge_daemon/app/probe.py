@@ -11,7 +11,7 @@ from edge_daemon.core.values import Instant
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
-from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.active import ActiveSlot, Pointer
 
 SHAPE = FrameShape(480, 640)
 EVERY_S = 2.0
@@ -23,8 +23,8 @@ TIMEOUT_S = 5.0
 class Probe:
     """Asks the active model through the lane, so that nobody else touches its slot."""
 
-    def __init__(self, crossing: Crossing, clock: Clock) -> None:
-        self._crossing = crossing
+    def __init__(self, active_slot: ActiveSlot, clock: Clock) -> None:
+        self._crossing = active_slot
         self._clock = clock
         self._asked_at = clock.now().at
         self._blank: FrameMemory | None = None

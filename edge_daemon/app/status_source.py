@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
-from edge_daemon.app.foundation import Foundation
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Watch
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.reload import SettingsFile
+from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.status import (
     BoxStatus,
@@ -22,7 +23,6 @@ from edge_daemon.app.status import (
     Remarks,
     Status,
 )
-from edge_daemon.app.wishes import Wishes
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.health import Signs
 
@@ -31,7 +31,7 @@ from edge_daemon.host.health import Signs
 class Parts:
     """The parts of the station."""
 
-    ground: Foundation
+    resources: Resources
     frames: FrameWing
     control: ControlWing
     results: Results
@@ -57,21 +57,21 @@ class StatusSource:
     """Implements the monitor's `Sources`; any thread may ask, and nothing here waits."""
 
     def __init__(
-        self, parts: Parts, watches: Watches, wishes: Wishes, settings_file: SettingsFile
+        self, parts: Parts, watches: Watches, wishes: DesiredSource, settings_file: SettingsFile
     ) -> None:
-        self._ground = parts.ground
+        self._resources = parts.resources
         self._frames = parts.frames
         self._control = parts.control
         self._results = parts.results
         self._watches = watches
         self._wishes = wishes
         self._settings_file = settings_file
-        self._given_up_before = parts.ground.journal.outbox_dropped()
+        self._given_up_before = parts.resources.journal.outbox_dropped()
 
     def line(self) -> LineStatus:
         """What health depends on, now."""
         return LineStatus(
-            self._ground.clock.now(),
+            self._resources.clock.now(),
             self._control.driver.state,
             self._frames.camera,
             self._frames.ledger.totals(),
@@ -108,7 +108,7 @@ class StatusSource:
         )
 
     def _journal_status(self) -> JournalStatus:
-        journal = self._ground.journal
+        journal = self._resources.journal
         return JournalStatus(
             journal.trouble,
             journal.outbox_depth(),
@@ -118,7 +118,7 @@ class StatusSource:
         )
 
     def _box_status(self) -> BoxStatus:
-        slots, gpu = self._frames.crossing.slots, self._ground.gpu
+        slots, gpu = self._frames.active_slot.slots, self._resources.gpu
         return BoxStatus(
             {name: slot.memory_bytes() for name, slot in slots.items()},
             gpu.memory() if gpu else None,
@@ -126,13 +126,13 @@ class StatusSource:
         )
 
     def _remarks(self) -> Remarks:
-        ground, control = self._ground, self._control
-        recovery = ground.journal.recovered
+        resources, control = self._resources, self._control
+        recovery = resources.journal.recovered
         anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
         return Remarks(
             control.storekeeper.problem,
             self._wishes.remarks(),
-            (*self._settings_file.problems, *anew, *(str(each) for each in ground.aside)),
+            (*self._settings_file.problems, *anew, *(str(each) for each in resources.aside)),
             control.orders.problems(),
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),

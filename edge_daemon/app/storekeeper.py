@@ -9,7 +9,7 @@ import structlog
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.recorder import Recorder
-from edge_daemon.core.keeping import kept
+from edge_daemon.core.retention import kept
 from edge_daemon.errors import BoxError
 from edge_daemon.models.store import Offer, Store
 

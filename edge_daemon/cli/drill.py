@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from edge_daemon.cli.drill_faults import Saboteur
+from edge_daemon.cli.drill_faults import FaultInjector
 from edge_daemon.cli.drill_run import DrillRun, Report
 from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
@@ -61,15 +61,15 @@ def drill(
         pair = models or _pair(client, settings)
         run = DrillRun(client, settings, pair, between=frames, timeout_s=timeout)
         station = Station(settings)
-        saboteur = Saboteur(station, client, pair[1]) if faults else None
+        injector = FaultInjector(station, client, pair[1]) if faults else None
         try:
-            _swap_often(run, swaps, saboteur)
+            _swap_often(run, swaps, injector)
             _go_home(run, station, pair)
         except KeyboardInterrupt:
             tell("Stopped by Ctrl-C; the receipt is of what was done until then.", err=True)
         finally:
-            if saboteur is not None:
-                saboteur.clean_up()
+            if injector is not None:
+                injector.clean_up()
         run.settle()
     report = run.report()
     if as_json:
@@ -91,12 +91,12 @@ def _connected(settings: Settings) -> Iterator[Client]:
         ) from error
 
 
-def _swap_often(run: DrillRun, swaps: int, saboteur: Saboteur | None) -> None:
+def _swap_often(run: DrillRun, swaps: int, injector: FaultInjector | None) -> None:
     with busy("drill …") as spinner:
         for number in range(1, swaps + 1):
             spinner.update(f"{number} of {swaps}: {run.swap(number)}")
-            if saboteur is not None:
-                run.note_fault(*saboteur.act(number))
+            if injector is not None:
+                run.note_fault(*injector.act(number))
 
 
 def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:

@@ -28,7 +28,7 @@ _ASIDE = ".drill"
 _WORKER = b"edge_daemon.slots.worker"
 
 
-class Saboteur:
+class FaultInjector:
     """Takes turns: a request for a corrupt bundle, the death of a worker that stands by.
 
     `victim` is the bundle whose copy is corrupted; the bundle itself is not touched.

@@ -24,7 +24,7 @@ from edge_daemon.cli.pack import pack_model
 from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
-from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.station import RetainedStatus, Station
 from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
@@ -239,7 +239,7 @@ def _roles(settings: Settings) -> Roles:
     """From the daemon where it answers, else from its journal, else nothing."""
     station = Station(settings)
     try:
-        seen = station.glance()
+        seen = station.retained()
         if seen.is_online:
             return _roles_seen(seen)
     except NotReachable:
@@ -251,7 +251,7 @@ def _roles(settings: Settings) -> Roles:
     return _roles_kept(durable) if durable else Roles()
 
 
-def _roles_seen(seen: Glance) -> Roles:
+def _roles_seen(seen: RetainedStatus) -> Roles:
     told = ((role, seen.model.of(role)) for role in Role)
     of_slots = {role: bundle.model for role, bundle in told if bundle is not None}
     return Roles(of_slots, seen.model.selected, seen.quarantined)

@@ -16,7 +16,7 @@ from edge_daemon.cli.exits import FAILED, NotReachable
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
-from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.station import RetainedStatus, Station
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant, JobOrder, OrderState
@@ -101,9 +101,9 @@ class _Choice:
 
     def __init__(self, settings: Settings) -> None:
         self._available = Store(settings.models.store).available()
-        self._seen: Glance | None = None
+        self._seen: RetainedStatus | None = None
         try:
-            seen = Station(settings).glance()
+            seen = Station(settings).retained()
             self._seen = seen if seen.is_online else None
         except NotReachable:
             pass  # nobody runs yet: the store and the settings are all there is

@@ -38,7 +38,7 @@ _Message = TypeVar("_Message", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
-class Glance:
+class RetainedStatus:
     """All that the daemon says of itself now, by topic below the root, and by which way."""
 
     via: str
@@ -98,7 +98,7 @@ class Station:
         self.topics = Topics(settings.root)
         self.is_local = local or self._has_certificate_of_daemon()
 
-    def glance(self) -> Glance:
+    def retained(self) -> RetainedStatus:
         """Everything that is retained, or what the control socket says.
 
         Raises NotReachable when neither way leads to words of a daemon, old or new.
@@ -122,10 +122,10 @@ class Station:
         except NotReachable:
             return seen
 
-    def seen(self) -> Glance | None:
+    def seen(self) -> RetainedStatus | None:
         """The same, or None where it cannot be had."""
         try:
-            return self.glance()
+            return self.retained()
         except EdgeDaemonError:
             return None
 
@@ -180,13 +180,13 @@ class Station:
         path = self.socket()
         return path is not None and os.access(path, os.W_OK)
 
-    def _instead(self, error: BrokerError) -> Glance:
+    def _instead(self, error: BrokerError) -> RetainedStatus:
         if self.socket() is None:
             raise NotReachable(error.message, hint=error.hint) from error
         return self._glance_locally()
 
-    def _glance_locally(self) -> Glance:
-        return Glance("socket", self.inquire("status", {}))
+    def _glance_locally(self) -> RetainedStatus:
+        return RetainedStatus("socket", self.inquire("status", {}))
 
     def _request_locally(
         self, verb: str, body: Mapping[str, Any], timeout_s: float
@@ -209,7 +209,7 @@ class Station:
         return path
 
 
-def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> Glance:
+def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:
     """What is retained below the client's root."""
     below = len(client.topics.root) + 1
     topics = [f"{client.topics.root}/{part}" for part in parts]
@@ -217,7 +217,7 @@ def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> Glance:
     for topic, payload in client.retained(topics).items():
         with suppress(ValueError):  # not from a daemon of ours
             found[topic[below:]] = json.loads(payload)
-    return Glance("mqtt", found)
+    return RetainedStatus("mqtt", found)
 
 
 def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxError | SenderError:
@@ -231,7 +231,7 @@ def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxErro
     )
 
 
-def _refuse_absent(seen: Glance, root: str) -> None:
+def _refuse_absent(seen: RetainedStatus, root: str) -> None:
     """A broker would keep the request for a daemon that is away, and do it who knows when."""
     status = seen.status
     if seen.is_online:

@@ -9,7 +9,7 @@ import typer
 from edge_daemon.cli.exits import NOT_REACHABLE
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, read_settings
 from edge_daemon.cli.output import show, tell_json
-from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.station import RetainedStatus, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import watch as watch_station
 
@@ -32,7 +32,7 @@ def status(
     if watch:
         watch_station(station, seconds)
         return
-    seen = station.glance()
+    seen = station.retained()
     if as_json:
         tell_json(plain(station, seen), indent=2)
     else:
@@ -41,8 +41,8 @@ def status(
         raise typer.Exit(NOT_REACHABLE)
 
 
-def plain(station: Station, seen: Glance) -> dict[str, Any]:
-    """The whole glance under short names, for machines."""
+def plain(station: Station, seen: RetainedStatus) -> dict[str, Any]:
+    """The whole status under short names, for machines."""
     return {
         "device": station.settings.device,
         "via": seen.via,

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edge_daemon.cli.station import Glance
+from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.words import duration, milliseconds, moment
 from edge_daemon.core.roles import Role
 from edge_daemon.messaging.payloads import (
@@ -20,7 +20,9 @@ from edge_daemon.messaging.payloads import (
 )
 
 
-def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], ...] = ()) -> Group:
+def summary(
+    device: str, seen: RetainedStatus, extra: tuple[tuple[str, RenderableType], ...] = ()
+) -> Group:
     """Everything once; `extra` rows come below, as (heading, content)."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -30,7 +32,7 @@ def summary(device: str, seen: Glance, extra: tuple[tuple[str, RenderableType], 
     return Group(_title(device, seen), Text(), grid)
 
 
-def _title(device: str, seen: Glance) -> Text:
+def _title(device: str, seen: RetainedStatus) -> Text:
     title = Text(device, style="bold")
     status, info = seen.status, seen.info
     if seen.via == "socket":
@@ -46,7 +48,7 @@ def _title(device: str, seen: Glance) -> Text:
     return title
 
 
-def _rows(seen: Glance) -> Iterator[tuple[str, RenderableType]]:
+def _rows(seen: RetainedStatus) -> Iterator[tuple[str, RenderableType]]:
     state = seen.model
     for role in Role:
         yield role.value, _model(role, state.of(role))

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from edge_daemon.cli.output import console
-from edge_daemon.cli.station import PARTS, Glance, Station
+from edge_daemon.cli.station import PARTS, RetainedStatus, Station
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
@@ -103,8 +103,8 @@ class News:
                 detail = f"frame {event.frame}, pause {pause}"
             self._swaps.appendleft(f"{moment(event.time)}  {event.type}  {event.model}  {detail}")
 
-    def glance(self) -> Glance:
-        return Glance("mqtt", self._parts)
+    def retained(self) -> RetainedStatus:
+        return RetainedStatus("mqtt", self._parts)
 
     def rows(self) -> tuple[tuple[str, RenderableType], ...]:
         """What the one-shot view does not have."""
@@ -126,7 +126,7 @@ def watch(station: Station, seconds: float | None) -> None:
                 for topic in (*PARTS, "result", "model/event"):
                     client.listen(f"{station.settings.root}/{topic}", news.hear)
                 device = station.settings.device
-                _draw(lambda: summary(device, news.glance(), news.rows()), ends_at, REDRAW_S)
+                _draw(lambda: summary(device, news.retained(), news.rows()), ends_at, REDRAW_S)
         except BrokerError:
             if station.socket() is None:
                 raise
@@ -137,7 +137,7 @@ def watch(station: Station, seconds: float | None) -> None:
 
 def _polled(station: Station) -> RenderableType:
     try:
-        return summary(station.settings.device, station.glance())
+        return summary(station.settings.device, station.retained())
     except EdgeDaemonError as error:  # the view goes on: the daemon may come back
         return Text(str(error), style="red")
 

@@ -88,7 +88,7 @@ def _parts(
     station = Station(settings)
     records = Records(station)
     yield "settings.json", lambda: _json(known_settings(settings.redacted()))
-    yield "status.json", lambda: _json(plain_status(station, station.glance()))
+    yield "status.json", lambda: _json(plain_status(station, station.retained()))
     yield "history.json", lambda: _json(records.history(200))
     yield "audit.json", lambda: _json(records.audit(1000, heads=()))
     yield "log.jsonl", lambda: _log(settings.device, log)

@@ -57,7 +57,7 @@ class PartsSettings(Group):
     late: Literal["ng", "uninspected"] = "ng"
     """The verdict on a late part."""
     frames: FramesOfPart = FramesOfPart()
-    """How few, and how many, of its frames are asked."""
+    """How many frames a part needs, and how many it asks at most."""
     verdict: Literal["any_ng", "majority"] | NgFrames = "any_ng"
     """How the verdicts of its frames become the part's."""
     window_ms: tuple[Window, Window] = (0.0, 200.0)

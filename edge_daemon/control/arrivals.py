@@ -11,7 +11,7 @@ from edge_daemon.core.events import Event
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.slots.crossing import Crossed
+from edge_daemon.slots.active import Crossed
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class OrderArrived:
 
 
 @dataclass(frozen=True)
-class TwinStoodIn:
-    """The twin judged a frame for the lost worker of this slot."""
+class StandbyTookOver:
+    """The standby judged a frame for the lost worker of this slot."""
 
     slot: str
     why: str
@@ -81,7 +81,7 @@ Arrival = Union[
     RequestArrived,
     OrderArrived,
     Crossed,
-    TwinStoodIn,
+    StandbyTookOver,
     Noticed,
     QuarantineOrdered,
     Event,

@@ -34,7 +34,7 @@ MEMORY_FILE = "desired.json"
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class DesiredContext:
     """Whom it deals with.
 
     `state`: the planner's, as of its last step, with the links that count now.
@@ -62,11 +62,11 @@ class DesiredState:
     """One file, one station. `remarks` may be asked by any thread."""
 
     def __init__(
-        self, file: Path, folder: Path, surroundings: Surroundings, pace: Pace | None = None
+        self, file: Path, folder: Path, context: DesiredContext, pace: Pace | None = None
     ) -> None:
         self._file = file
         self._memory_file = folder / MEMORY_FILE
-        self._with = surroundings
+        self._with = context
         self._pace = pace or Pace()
         self._memory = self._recall()
         self._said: tuple[str, ...] = ()

@@ -21,8 +21,8 @@ from edge_daemon.control.arrivals import (
     OrderArrived,
     QuarantineOrdered,
     RequestArrived,
+    StandbyTookOver,
     Stop,
-    TwinStoodIn,
 )
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.loader import Loader
@@ -54,11 +54,11 @@ from edge_daemon.core.events import (
     CutoverDone,
     CutoverWithdrawn,
     Event,
+    FailedOver,
     QuarantineChanged,
     RequestReceived,
     SlotLost,
     Started,
-    StoodIn,
     StoreChanged,
     TimePassed,
 )
@@ -72,8 +72,8 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.slots.crossing import UNPLANNED, Crossed, Crossing, Cutover, Pointer
-from edge_daemon.slots.line import Line
+from edge_daemon.slots.active import UNPLANNED, ActiveSlot, Crossed, Cutover, Pointer
+from edge_daemon.slots.frame_control import FrameControl
 
 _log = structlog.get_logger(__name__)
 
@@ -91,8 +91,8 @@ class Rooms:
     reception: Reception
     recorder: Recorder
     loader: Loader
-    crossing: Crossing
-    line: Line
+    active_slot: ActiveSlot
+    line: FrameControl
     receipts: Receipts
     clock: Clock
     orders: OrderDesk
@@ -173,8 +173,8 @@ class Driver:
             self._lookout.ask(partial(self._request_arrived, arrival))
         elif isinstance(arrival, Crossed):
             self._lane_crossed(arrival)
-        elif isinstance(arrival, TwinStoodIn):
-            self._step(StoodIn(self._state.slot(arrival.slot).token, arrival.why))
+        elif isinstance(arrival, StandbyTookOver):
+            self._step(FailedOver(self._state.slot(arrival.slot).token, arrival.why))
         elif isinstance(arrival, QuarantineOrdered):
             self._lookout.ask(partial(self._quarantine_ordered, arrival))
         elif isinstance(arrival, Noticed):
@@ -209,7 +209,7 @@ class Driver:
                 self._state.active,
                 next_one,
             )
-            if stands_by and self._rooms.crossing.slots[slot.name].is_lost:
+            if stands_by and self._rooms.active_slot.slots[slot.name].is_lost:
                 self._step(SlotLost(slot.token, "The worker died while it stood by."))
 
     # ------------------------------------------------------------------ arrivals
@@ -234,8 +234,8 @@ class Driver:
     def _signed_recipe(self) -> Recipe | None:
         """Of what judges, as its bundle says."""
         active = self._state.active_bundle
-        dossier = self._rooms.loader.dossier_of(active) if active is not None else None
-        return dossier.recipe if dossier is not None else None
+        gate_proof = self._rooms.loader.proof_of(active) if active is not None else None
+        return gate_proof.recipe if gate_proof is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -259,8 +259,8 @@ class Driver:
 
     def _lane_crossed(self, crossed: Crossed) -> None:
         op = self._state.op
-        crossing = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
-        if op is not None and crossing and op.token == crossed.token:
+        is_asked = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
+        if op is not None and is_asked and op.token == crossed.token:
             self._rooms.receipts.crossed(op.swap_id, crossed, self._state.last_bundle)
         self._step(CutoverDone(crossed.token, crossed.frame))
 
@@ -347,7 +347,7 @@ class Driver:
             self._hopeless = False
         elif idle and not self._hopeless:
             self._hopeless = True
-            self._rooms.crossing.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
+            self._rooms.active_slot.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
             self._rooms.line.open()
@@ -365,9 +365,9 @@ class Driver:
         elif isinstance(effect, Free):
             rooms.loader.free(effect)
         elif isinstance(effect, AskCutover):
-            rooms.crossing.ask(self._cutover(effect))
+            rooms.active_slot.ask(self._cutover(effect))
         elif isinstance(effect, Withdraw):
-            if rooms.crossing.withdraw(effect.token):
+            if rooms.active_slot.withdraw(effect.token):
                 self._mailbox.put(CutoverWithdrawn(effect.token))
         elif isinstance(effect, Stamp):
             self._stamp(effect)
@@ -386,18 +386,18 @@ class Driver:
         if action.slot is None or action.target is None:
             pointer = Pointer(expecting=action.expecting)
         else:
-            dossier = self._rooms.loader.dossiers[action.slot]
-            slot = self._rooms.crossing.slots[action.slot]
+            gate_proof = self._rooms.loader.proofs[action.slot]
+            slot = self._rooms.active_slot.slots[action.slot]
             durable = self._state.durable
-            recipe = tuning.recipe_of(durable, action.target, dossier.recipe)
+            recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
             pointer = Pointer(slot, action.target, recipe)
         return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
 
     def _retune(self, action: Retune) -> None:
-        dossier = self._rooms.loader.dossier_of(action.target)
-        if dossier is not None:  # what judges has one
-            recipe = tuning.recipe_of(self._state.durable, action.target, dossier.recipe)
-            self._rooms.crossing.retune(action.target, recipe)
+        gate_proof = self._rooms.loader.proof_of(action.target)
+        if gate_proof is not None:  # what judges has one
+            recipe = tuning.recipe_of(self._state.durable, action.target, gate_proof.recipe)
+            self._rooms.active_slot.retune(action.target, recipe)
 
     def _stamp(self, action: Stamp) -> None:
         if action.from_frame is not None:

@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control.album import Album, Found
-from edge_daemon.control.gaps import Gaps
+from edge_daemon.control.golden_cache import Detected, GoldenCache
+from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Evidence, Limits, Memory, Timing, WarmUp, is_doubtful
 from edge_daemon.core.golden import Golden
@@ -38,8 +38,8 @@ from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixel
 from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.models.manifest import GoldenImage
 from edge_daemon.models.picture_size import picture_size
-from edge_daemon.slots.crossing import Crossing
-from edge_daemon.slots.line import Line, Sample
+from edge_daemon.slots.active import ActiveSlot
+from edge_daemon.slots.frame_control import FrameControl, Sample
 from edge_daemon.slots.slot import Inference, Loaded, Slot
 
 TIMED_FRAMES = 20
@@ -51,7 +51,7 @@ LOOKS = 3
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
-ERRAND_S = 1.0
+IDLE_TASK_S = 1.0
 """If the active model takes longer for a picture that is not of the line, it is asked no more."""
 
 ASKED_PIXELS = 16_000_000
@@ -91,15 +91,15 @@ class GateRunner:
     def __init__(
         self,
         settings: GateSettings,
-        line: Line,
-        crossing: Crossing,
+        line: FrameControl,
+        active_slot: ActiveSlot,
         free_memory: Callable[[], dict[str, int]],
     ) -> None:
         self._settings = settings
         self._line = line
-        self._crossing = crossing
-        self._gaps = Gaps(crossing)
-        self._album = Album()
+        self._crossing = active_slot
+        self._gaps = IdleTime(active_slot)
+        self._album = GoldenCache()
         self._free_memory = free_memory
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
@@ -163,7 +163,7 @@ class GateRunner:
 
     def _both(
         self, candidate: Candidate, image: GoldenImage, path: Path, deadline_at: float
-    ) -> tuple[Found | None, Found]:
+    ) -> tuple[Detected | None, Detected]:
         """What the incumbent, if there is one, and the candidate see; in one gap of the line.
 
         A stranger's file is decoded by the candidate's worker. Where the incumbent must be asked,
@@ -309,7 +309,7 @@ def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
 
 
 def _look_at(picture: FrameAddress, slot: Slot) -> Inference | None:
-    return slot.glance(picture, ERRAND_S)
+    return slot.infer_picture(picture, IDLE_TASK_S)
 
 
 def _is_large(path: Path) -> bool:

@@ -40,14 +40,14 @@ from edge_daemon.core.events import (
     StageReached,
 )
 from edge_daemon.core.gate import Report, assess
-from edge_daemon.core.values import BundleRef, Check, Known, Recipe, Refusal
+from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import provisions, unmet
-from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.slot import Loaded, LoadOrder, Slot
 
 _log = structlog.get_logger(__name__)
@@ -57,10 +57,10 @@ RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Dossier:
+class GateProof:
     """What is known of a bundle that is READY: the proof that goes into receipts."""
 
-    known: Known
+    known: StoredBundle
     recipe: Recipe
     checks: tuple[Check, ...] = ()
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Dossier:
 
 
 @dataclass(frozen=True)
-class Bench:
+class LoaderTools:
     """What every job uses."""
 
     store: Store
@@ -112,29 +112,29 @@ class Loader:
 
     def __init__(
         self,
-        bench: Bench,
-        crossing: Crossing,
+        bench: LoaderTools,
+        active_slot: ActiveSlot,
         post: Callable[[Event], None],
         incumbent: Callable[[], Manifest | None],
     ) -> None:
         self._bench = bench
-        self._crossing = crossing
+        self._crossing = active_slot
         self._post = post
         self._incumbent = incumbent
         self._stopping = threading.Event()
-        names = [*crossing.slots, ""]  # the last desk checks bundles that get no slot yet
+        names = [*active_slot.slots, ""]  # the last desk checks bundles that get no slot yet
         self._desks = {
             name: ThreadPoolExecutor(1, thread_name_prefix=f"desk-{name}") for name in names
         }
-        self.dossiers: dict[str, Dossier] = {}
+        self.proofs: dict[str, GateProof] = {}
         self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
         self._folders: dict[str, Path] = {}
         self._private = (str(bench.scratch), str(bench.store.root))
         self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
 
-    def dossier_of(self, known: Known) -> Dossier | None:
+    def proof_of(self, known: StoredBundle) -> GateProof | None:
         """The proof of a bundle that is resident."""
-        return next((d for d in tuple(self.dossiers.values()) if d.known == known), None)
+        return next((d for d in tuple(self.proofs.values()) if d.known == known), None)
 
     def recipe_of(self, ref: BundleRef | None) -> Recipe | None:
         """The recipe of a version that the store knows."""
@@ -189,7 +189,7 @@ class Loader:
         proof: list[Check] = []
         try:
             with self._bench.quiet():
-                dossier = self._prove(job, slot, stages, proof)
+                gate_proof = self._prove(job, slot, stages, proof)
         except Exception as error:  # the end of a job: whatever it was becomes its answer
             refusal = with_checks(
                 refusal_of(error, job.target, self._private), proof, stages.current
@@ -202,12 +202,12 @@ class Loader:
                 log.warning("bundle_refused", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
-        self.dossiers[job.slot] = dossier
+        self.proofs[job.slot] = gate_proof
         self._crossing.ready(job.slot, job.token)
-        log.info("bundle_proven", stages_ms=dict(dossier.stages_ms))
+        log.info("bundle_proven", stages_ms=dict(gate_proof.stages_ms))
         self._post(BundleProven(job.token))
 
-    def _prove(self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]) -> Dossier:
+    def _prove(self, job: Prepare, slot: Slot, stages: _Stages, proof: list[Check]) -> GateProof:
         """`proof` gets the checks as they are passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")
@@ -234,7 +234,7 @@ class Loader:
         if not report.passed:
             raise Refused(failed(report))
         recipe = verified.manifest.recipe
-        return Dossier(job.target, recipe, report.checks, dict(stages.ms), job.swap_id)
+        return GateProof(job.target, recipe, report.checks, dict(stages.ms), job.swap_id)
 
     def _restore(self, job: Restore) -> None:
         log = _log.bind(model=str(job.target.ref), slot=job.slot)
@@ -278,7 +278,7 @@ class Loader:
         self._given_up.discard(job.slot)
         self._crossing.slots[job.slot].free()
         self._clear(job.slot)
-        self.dossiers.pop(job.slot, None)
+        self.proofs.pop(job.slot, None)
         self._post(SlotFreed(job.token))
 
     # ------------------------------------------------------------------ parts
@@ -287,7 +287,7 @@ class Loader:
         reached = self._reached[desk] = StageReached(token, stage)
         self._post(reached)
 
-    def _check(self, target: Known, place: str, token: int) -> Verified:
+    def _check(self, target: StoredBundle, place: str, token: int) -> Verified:
         """A private copy whose bytes were verified, of what a worker may read."""
         manifest = self._bench.store.manifest(target.ref)
         if manifest.weights.sha256 != target.sha256:
@@ -314,7 +314,7 @@ class Loader:
         hint = "Install it, or build the bundle for this box."
         raise Refused(Refusal(Code.INCOMPATIBLE, message, hint, tuple(proof)))
 
-    def _rival(self, target: Known) -> Incumbent | None:
+    def _rival(self, target: StoredBundle) -> Incumbent | None:
         manifest = self._incumbent()
         same = manifest is not None and manifest.ref.name == target.ref.name
         return Incumbent(manifest) if manifest is not None and same else None

@@ -10,7 +10,7 @@ from edge_daemon.core.values import JobOrder, OrderState
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.orders import OrderReader, orders_told
-from edge_daemon.slots.line import Line
+from edge_daemon.slots.frame_control import FrameControl
 
 _Running = tuple[int, str | None, str | None]
 """The source, the order and the product of a message that says that one order runs."""
@@ -20,7 +20,10 @@ class OrderIntake:
     """Called on the network's thread; the driver reads what it puts into the mailbox."""
 
     def __init__(
-        self, readers: Sequence[OrderReader], line: Line, put: Callable[[OrderArrived], None]
+        self,
+        readers: Sequence[OrderReader],
+        line: FrameControl,
+        put: Callable[[OrderArrived], None],
     ) -> None:
         self._readers = readers
         self._line = line

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge_daemon.control.loader import Dossier
+from edge_daemon.control.loader import GateProof
 from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import BundleRef, Counts, Instant, Known, Recipe
+from edge_daemon.core.values import BundleRef, Counts, Instant, Recipe, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.payloads import (
@@ -25,8 +25,8 @@ from edge_daemon.messaging.payloads import (
     iso_utc,
 )
 from edge_daemon.messaging.terms import CAUSES, AuditHead
-from edge_daemon.slots.crossing import Crossed
-from edge_daemon.slots.line import Line
+from edge_daemon.slots.active import Crossed
+from edge_daemon.slots.frame_control import FrameControl
 
 KEPT = 256
 """Receipts in memory; older ones are in the journal."""
@@ -41,7 +41,7 @@ class _Swap:
     by: str
     accepted_mark: object
     before: Window
-    left: Known | None
+    left: StoredBundle | None
     crossed: Crossed | None = None
     crossed_mark: object = None
     receipt: Receipt | None = None
@@ -53,8 +53,8 @@ class Receipts:
     def __init__(
         self,
         boot: str,
-        line: Line,
-        dossier_of: Callable[[Known], Dossier | None],
+        line: FrameControl,
+        proof_of: Callable[[StoredBundle], GateProof | None],
         recipe_of: Callable[[BundleRef | None], Recipe | None] = lambda _: None,
         audit_head: Callable[[], Anchor] = Anchor,
     ) -> None:
@@ -62,7 +62,7 @@ class Receipts:
         self._audit_head = audit_head
         self._recipe_of = recipe_of
         self._line = line
-        self._dossier_of = dossier_of
+        self._dossier_of = proof_of
         self._swaps: dict[str, _Swap] = {}
         self._usual = line.mark()  # a moment some seconds ago: `before` is measured from it
         self._usual_next = self._usual
@@ -71,7 +71,7 @@ class Receipts:
         """Every few seconds: move the window that counts as `before`."""
         self._usual, self._usual_next = self._usual_next, self._line.mark()
 
-    def open(self, op: Operation, now: Instant, by: str, left: Known | None) -> bool:
+    def open(self, op: Operation, now: Instant, by: str, left: StoredBundle | None) -> bool:
         """A swap begins; a second call for the same one changes nothing, and says False."""
         if op.swap_id in self._swaps:
             return False
@@ -86,7 +86,7 @@ class Receipts:
         for swap_id in swap_ids:
             self._swaps.pop(swap_id, None)
 
-    def crossed(self, swap_id: str, crossed: Crossed, left: Known | None = None) -> None:
+    def crossed(self, swap_id: str, crossed: Crossed, left: StoredBundle | None = None) -> None:
         """The lane crossed: what `succeeded` will say is known now.
 
         `left` is what was judging until then: another bundle than at the request, where the swap
@@ -102,8 +102,8 @@ class Receipts:
     def checks(self, swap_id: str) -> tuple[CheckLine, ...]:
         """The gate's report on the bundle of a swap, as far as it is proven."""
         swap = self._swaps.get(swap_id)
-        dossier = self._dossier_of(swap.op.target) if swap else None
-        return check_lines(dossier.checks) if dossier else ()
+        gate_proof = self._dossier_of(swap.op.target) if swap else None
+        return check_lines(gate_proof.checks) if gate_proof else ()
 
     def finished(self, swap_id: str) -> Receipt | None:
         """The receipt of a swap that ended well; without a cutover it is the proof of the gate."""
@@ -173,10 +173,10 @@ class Receipts:
     def _write(self, swap: _Swap) -> Receipt:
         op, crossed = swap.op, swap.crossed
         request = op.request
-        dossier = self._dossier_of(op.target)
+        gate_proof = self._dossier_of(op.target)
         during = self._line.since(swap.accepted_mark)
         # A bundle that was resident already needed none of them now.
-        stages = dossier.stages_ms if dossier and dossier.swap_id == op.swap_id else {}
+        stages = gate_proof.stages_ms if gate_proof and gate_proof.swap_id == op.swap_id else {}
         return Receipt(
             swap_id=op.swap_id,
             request_id=request.id if request else None,
@@ -196,8 +196,8 @@ class Receipts:
             latency_ms=LatencyAround(
                 _rounded(swap.before.frame_ms.p99), _rounded(during.frame_ms.p99)
             ),
-            accepted=tuple(c.name for c in dossier.checks if c.accepted) if dossier else (),
-            checks=check_lines(dossier.checks) if dossier else (),
+            accepted=tuple(c.name for c in gate_proof.checks if c.accepted) if gate_proof else (),
+            checks=check_lines(gate_proof.checks) if gate_proof else (),
             audit=self._audit(),
         )
 

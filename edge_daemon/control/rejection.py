@@ -12,7 +12,7 @@ import structlog
 
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Report, assess_compatibility
-from edge_daemon.core.values import Check, Known, Refusal
+from edge_daemon.core.values import Check, Refusal, StoredBundle
 from edge_daemon.core.verdicts import is_acceptable
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
@@ -30,7 +30,7 @@ class Refused(Exception):  # noqa: N818 - carries a value from a job's depth to 
         self.refusal = refusal
 
 
-def refusal_of(error: Exception, target: Known, private: Sequence[str]) -> Refusal:
+def refusal_of(error: Exception, target: StoredBundle, private: Sequence[str]) -> Refusal:
     """Who is to blame, in words that may leave this box; `private` are folders of the box."""
     refusal = _blamed(error)
     message, hint = public(refusal.message, private), public(refusal.hint, private)

@@ -9,13 +9,13 @@ from edge_daemon.core.effects import StartTrial
 from edge_daemon.core.events import TrialJudged
 from edge_daemon.core.trial import TrialLimits, judge, with_verdicts
 from edge_daemon.core.values import Instant
-from edge_daemon.slots.line import Line
+from edge_daemon.slots.frame_control import FrameControl
 
 
 class TrialWatch:
     """At most one trial at a time; the driver's thread alone calls it."""
 
-    def __init__(self, limits: TrialLimits, line: Line, receipts: Receipts) -> None:
+    def __init__(self, limits: TrialLimits, line: FrameControl, receipts: Receipts) -> None:
         self.limits = limits
         self._line = line
         self._receipts = receipts

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from edge_daemon.core import tuning
 from edge_daemon.core.roles import Role, slot_of
 from edge_daemon.core.state import State
-from edge_daemon.core.values import Known
+from edge_daemon.core.values import StoredBundle
 from edge_daemon.messaging.payloads import (
     ActiveModel,
     ModelState,
@@ -43,7 +43,7 @@ def _active(state: State) -> ActiveModel | None:
     )
 
 
-def _tuned(state: State, known: Known) -> TunedLine | UnsetType:
+def _tuned(state: State, known: StoredBundle) -> TunedLine | UnsetType:
     held = tuning.of(state.durable, known)
     if held is None:
         return UNSET

@@ -9,16 +9,18 @@ from edge_daemon.core.values import (
     AtNextOrder,
     BundleRef,
     Instant,
-    Known,
     ModelChoice,
     Refusal,
     Request,
+    StoredBundle,
 )
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
 
-def admit(state: State, request: Request, now: Instant, next_frame: int = 0) -> Known | Refusal:
+def admit(
+    state: State, request: Request, now: Instant, next_frame: int = 0
+) -> StoredBundle | Refusal:
     """The bundle that a prepare, swap or rollback means, or why it is refused now."""
     if request.expires_utc is not None and request.expires_utc <= now.utc:
         return Refusal(
@@ -61,7 +63,7 @@ def _precondition(state: State, request: Request, next_frame: int) -> Refusal | 
     return None
 
 
-def _named(state: State, choice: ModelChoice | None) -> Known | Refusal:
+def _named(state: State, choice: ModelChoice | None) -> StoredBundle | Refusal:
     if choice is None:
         return Refusal(Code.MALFORMED, "The request names no model.", "Add model: name@version.")
     target = selection.choose(state, choice)
@@ -85,7 +87,7 @@ def _named(state: State, choice: ModelChoice | None) -> Known | Refusal:
     )
 
 
-def _rollback_target(state: State, request: Request) -> Known | Refusal:
+def _rollback_target(state: State, request: Request) -> StoredBundle | Refusal:
     active = state.last_bundle
     if active is None:
         return Refusal(Code.NOTHING_TO_ROLL_BACK, "No model was active.", "Swap to one instead.")
@@ -107,7 +109,7 @@ def _rollback_target(state: State, request: Request) -> Known | Refusal:
     return _named(state, request.model)
 
 
-def _quarantine(state: State, target: Known) -> Refusal | None:
+def _quarantine(state: State, target: StoredBundle) -> Refusal | None:
     reason = state.quarantine_reason(target.ref)
     if reason is None:
         return None
@@ -121,7 +123,7 @@ def _quarantine(state: State, target: Known) -> Refusal | None:
 def _floor(state: State, request: Request, ref: BundleRef) -> Refusal | None:
     """A downgrade is refused; going back to what was confirmed here is none."""
     floor = state.floor_above(ref)
-    if floor is None or (request.verb is Verb.ROLLBACK and not selection.sunk(state, ref)):
+    if floor is None or (request.verb is Verb.ROLLBACK and not selection.below_floor(state, ref)):
         return None
     return Refusal(
         Code.NOT_TRUSTED,

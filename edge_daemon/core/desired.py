@@ -39,7 +39,7 @@ class Memory:
 
     `turn` counts the contents, so that one that comes back asks anew. `settled` says what became
     of a wish, `tries` how often it was asked in vain through nobody's will, `last` which one was
-    asked last. Wishes go by their key: a bundle name with `model ` before it, or `hold`.
+    asked last. DesiredSource go by their key: a bundle name with `model ` before it, or `hold`.
     """
 
     turn: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.values import Assignment, BundleRef, Known, Request
+from edge_daemon.core.values import Assignment, BundleRef, Request, StoredBundle
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Verify:
     """Check integrity and signature only; load nothing."""
 
     token: int
-    target: Known
+    target: StoredBundle
     swap_id: str
 
 
@@ -30,7 +30,7 @@ class Prepare:
 
     token: int
     slot: str
-    target: Known
+    target: StoredBundle
     swap_id: str
     reference: BundleRef | None = None
     accepted: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Restore:
 
     token: int
     slot: str
-    target: Known
+    target: StoredBundle
     attempt: int
 
 
@@ -65,7 +65,7 @@ class AskCutover:
 
     token: int
     slot: str | None
-    target: Known | None
+    target: StoredBundle | None
     swap_id: str
     at_epoch: int = 0
     at_frame: int | None = None
@@ -100,7 +100,7 @@ class StartTrial:
     """Watch the version that just became active."""
 
     swap_id: str
-    target: Known
+    target: StoredBundle
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class TakeSnapshot:
 class Retune:
     """Judge by the recipe as it is tuned now, from the next frame on, where `target` judges."""
 
-    target: Known
+    target: StoredBundle
 
 
 Effect = Union[

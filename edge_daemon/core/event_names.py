@@ -22,7 +22,7 @@ class EventName(str, Enum):
     QUARANTINED = "quarantined"
     UNQUARANTINED = "unquarantined"
     SLOT_LOST = "slot_lost"  # a worker died, hung or broke its protocol
-    STOOD_IN = "stood_in"  # a worker was lost, and its twin judged the same frame
+    STOOD_IN = "stood_in"  # a worker was lost, and its standby judged the same frame
     RESTORED = "restored"  # the bundle of a lost worker is loaded again
     RESTS = "rests"  # the daemon kept ending while it brought this good version
     TUNED = "tuned"  # rules of the active recipe were adjusted, or set back

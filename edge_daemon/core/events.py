@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.values import BundleRef, JobOrder, Known, Recipe, Refusal, Request
+from edge_daemon.core.values import BundleRef, JobOrder, Recipe, Refusal, Request, StoredBundle
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StoreChanged:
     older than the floor of its name, each with that floor.
     """
 
-    available: tuple[Known, ...]
+    available: tuple[StoredBundle, ...]
     refused: tuple[tuple[BundleRef, Refusal], ...] = ()
     below: tuple[tuple[BundleRef, str], ...] = ()
 
@@ -92,8 +92,8 @@ class SlotLost:
 
 
 @dataclass(frozen=True)
-class StoodIn:
-    """The worker behind a READY slot was lost, and its twin judged the same frame."""
+class FailedOver:
+    """The worker behind a READY slot was lost, and its standby judged the same frame."""
 
     token: int
     why: str
@@ -163,7 +163,7 @@ Event = Union[
     BundleRefused,
     SlotFreed,
     SlotLost,
-    StoodIn,
+    FailedOver,
     CutoverDone,
     CutoverWithdrawn,
     TrialJudged,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NoReturn
 
-from edge_daemon.core import crossing, health, orders, pursuit, requests, selection
+from edge_daemon.core import cutover, health, operations, orders, requests, selection
 from edge_daemon.core.effects import Effect, Stamp
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
@@ -20,6 +20,7 @@ from edge_daemon.core.events import (
     CutoverDone,
     CutoverWithdrawn,
     Event,
+    FailedOver,
     LinksChanged,
     OrderReceived,
     QuarantineChanged,
@@ -29,7 +30,6 @@ from edge_daemon.core.events import (
     SnapshotTaken,
     StageReached,
     Started,
-    StoodIn,
     StoreChanged,
     TimePassed,
     TrialJudged,
@@ -37,7 +37,7 @@ from edge_daemon.core.events import (
 from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
 from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import Kind, Operation, State
-from edge_daemon.core.turn import Turn
+from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
 from edge_daemon.core.verdicts import is_acceptable
 from edge_daemon.errors import Code
@@ -53,56 +53,56 @@ def step(
     state: State, event: Event, now: Instant
 ) -> tuple[State, tuple[Effect, ...], tuple[Record, ...]]:
     """Decide. The same inputs give the same answer for ever."""
-    turn = Turn(state, now)
-    _take_in(turn, event)
-    _expire(turn)
-    _settle(turn)
-    return turn.state, tuple(turn.effects), tuple(turn.records)
+    draft = StepDraft(state, now)
+    _take_in(draft, event)
+    _expire(draft)
+    _settle(draft)
+    return draft.state, tuple(draft.effects), tuple(draft.records)
 
 
-def _take_in(turn: Turn, event: Event) -> None:  # noqa: PLR0912 - the table of events
+def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the table of events
     if isinstance(event, RequestReceived):
-        requests.received(turn, event)
+        requests.received(draft, event)
     elif isinstance(event, OrderReceived):
-        orders.received(turn, event.order)
+        orders.received(draft, event.order)
     elif isinstance(event, StageReached):
-        _stage_reached(turn, event)
+        _stage_reached(draft, event)
     elif isinstance(event, BundleVerified):
-        _verified(turn, event)
+        _verified(draft, event)
     elif isinstance(event, BundleProven):
-        _proven(turn, event)
+        _proven(draft, event)
     elif isinstance(event, BundleRefused):
-        _refused(turn, event)
+        _refused(draft, event)
     elif isinstance(event, SlotFreed):
-        _freed(turn, event)
+        _freed(draft, event)
     elif isinstance(event, SlotLost):
-        health.slot_lost(turn, event)
-    elif isinstance(event, StoodIn):
-        health.stood_in(turn, event)
+        health.slot_lost(draft, event)
+    elif isinstance(event, FailedOver):
+        health.stood_in(draft, event)
     elif isinstance(event, CutoverDone):
-        crossing.done(turn, event)
+        cutover.done(draft, event)
     elif isinstance(event, CutoverWithdrawn):
-        crossing.withdrawn(turn, event)
+        cutover.withdrawn(draft, event)
     elif isinstance(event, TrialJudged):
-        health.trial_judged(turn, event)
+        health.trial_judged(draft, event)
     elif isinstance(event, QuarantineChanged):
-        health.quarantine_changed(turn, event)
+        health.quarantine_changed(draft, event)
     elif isinstance(event, SnapshotTaken):
-        requests.snapshot_taken(turn, event)
+        requests.snapshot_taken(draft, event)
     elif isinstance(event, LinksChanged):
-        orders.relink(turn, event.links)
+        orders.relink(draft, event.links)
     elif isinstance(event, StoreChanged):
-        turn.state = replace(
-            turn.state,
+        draft.state = replace(
+            draft.state,
             available=event.available,
             refused=event.refused,
             below=event.below,
-            given_up=frozenset(),
+            skipped=frozenset(),
         )
     elif isinstance(event, Started):
-        _started(turn)
+        _started(draft)
     elif isinstance(event, TimePassed):
-        health.forget_given_up(turn)
+        health.forget_given_up(draft)
     else:
         _unlisted(event)
 
@@ -111,82 +111,82 @@ def _unlisted(event: NoReturn) -> NoReturn:
     raise AssertionError(f"no rule for {event!r}")
 
 
-def _started(turn: Turn) -> None:
-    health.started(turn)
-    durable = turn.durable
+def _started(draft: StepDraft) -> None:
+    health.started(draft)
+    durable = draft.durable
     if durable.product is not None or durable.job_order is not None:
-        name = None if durable.product is None else turn.state.link(durable.product)
+        name = None if durable.product is None else draft.state.link(durable.product)
         line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
-        turn.state = replace(turn.state, line=line)
-        turn.act(Stamp(line, since_at=0.0))
+        draft.state = replace(draft.state, line=line)
+        draft.act(Stamp(line, since_at=0.0))
 
 
 # --------------------------------------------------------------------------- jobs in slots
 
 
-def _stage_reached(turn: Turn, event: StageReached) -> None:
-    slot = turn.state.slot_of_job(event.token)
-    op = turn.state.op
+def _stage_reached(draft: StepDraft, event: StageReached) -> None:
+    slot = draft.state.slot_of_job(event.token)
+    op = draft.state.op
     verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
     if op is None or op.request is None or not (slot or verifying):
         return
     if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
-        turn.record(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
+        draft.record(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
 
 
-def _verified(turn: Turn, event: BundleVerified) -> None:
-    op = turn.state.op
+def _verified(draft: StepDraft, event: BundleVerified) -> None:
+    op = draft.state.op
     if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        turn.advance(replace(op, verified=True), Step.VERIFIED)
+        draft.advance(replace(op, verified=True), Step.VERIFIED)
 
 
-def _proven(turn: Turn, event: BundleProven) -> None:
-    slot = turn.state.slot_of_job(event.token)
+def _proven(draft: StepDraft, event: BundleProven) -> None:
+    slot = draft.state.slot_of_job(event.token)
     if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
         return
     restored = slot.phase is Phase.RESTORING
-    since = slot.since_utc if slot.name == turn.state.active else turn.now.utc
-    slot = turn.move(replace(slot, since_utc=since), Move.PROVEN)
+    since = slot.since_utc if slot.name == draft.state.active else draft.now.utc
+    slot = draft.move(replace(slot, since_utc=since), Move.PROVEN)
     if not restored:
-        turn.ended(slot.bundle)
+        draft.ended(slot.bundle)
     ref = slot.bundle.ref if slot.bundle else None
-    op = turn.state.op
+    op = draft.state.op
     swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    turn.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
-    turn.state = replace(
-        turn.state,
+    draft.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
+    draft.state = replace(
+        draft.state,
         upcoming=tuple(
             replace(u, done=True) if ref is not None and u.name == ref.name else u
-            for u in turn.state.upcoming
+            for u in draft.state.upcoming
         ),
     )
 
 
-def _refused(turn: Turn, event: BundleRefused) -> None:
-    op = turn.state.op
+def _refused(draft: StepDraft, event: BundleRefused) -> None:
+    op = draft.state.op
     if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        _give_up(turn, op, event.refusal)
+        _give_up(draft, op, event.refusal)
         return
-    slot = turn.state.slot_of_job(event.token)
+    slot = draft.state.slot_of_job(event.token)
     if slot is None:
         return
     if slot.phase is Phase.RESTORING:
-        lost = turn.move(slot, Move.REFUSED)
-        if lost.name == turn.state.active:
-            health.count_loss(turn, lost, event.refusal.message)
+        lost = draft.move(slot, Move.REFUSED)
+        if lost.name == draft.state.active:
+            health.count_loss(draft, lost, event.refusal.message)
         else:
-            turn.free(lost)
+            draft.free(lost)
     elif slot.phase is Phase.PREPARING:
         bundle = slot.bundle
-        turn.move(slot, Move.REFUSED)
+        draft.move(slot, Move.REFUSED)
         refusal = event.refusal
         if bundle:
-            turn.forget_starts(bundle.ref)
+            draft.forget_starts(bundle.ref)
         if bundle and _is_proved_bad(refusal):
-            turn.quarantine(bundle.ref, refusal.message)
-            health.unselect(turn, bundle.ref)
+            draft.quarantine(bundle.ref, refusal.message)
+            health.unselect(draft, bundle.ref)
         if op is not None and op.target == bundle and op.stage is Stage.PREPARING:
-            _give_up(turn, op, refusal)
+            _give_up(draft, op, refusal)
 
 
 def _is_proved_bad(refusal: Refusal) -> bool:
@@ -195,42 +195,42 @@ def _is_proved_bad(refusal: Refusal) -> bool:
     return tried and not is_acceptable(refusal.checks)
 
 
-def _give_up(turn: Turn, op: Operation, refusal: Refusal) -> None:
+def _give_up(draft: StepDraft, op: Operation, refusal: Refusal) -> None:
     """The operation's bundle was refused; the daemon's own choice is not made again at once."""
-    turn.finish(op, refusal.status, refusal)
-    turn.state = replace(
-        turn.state,
-        given_up=turn.state.given_up | {op.target.ref},
+    draft.finish(op, refusal.status, refusal)
+    draft.state = replace(
+        draft.state,
+        skipped=draft.state.skipped | {op.target.ref},
         upcoming=tuple(
             replace(u, done=True) if u.name == op.target.ref.name else u
-            for u in turn.state.upcoming
+            for u in draft.state.upcoming
         ),
     )
     if refusal.blames_box:
-        turn.state = replace(turn.state, retry_at=turn.now.at + RETRY_S)
+        draft.state = replace(draft.state, retry_at=draft.now.at + RETRY_S)
 
 
-def _freed(turn: Turn, event: SlotFreed) -> None:
-    slot = turn.state.slot_of_job(event.token)
+def _freed(draft: StepDraft, event: SlotFreed) -> None:
+    slot = draft.state.slot_of_job(event.token)
     if slot is not None and slot.phase is Phase.DRAINING:
-        turn.move(replace(slot, used=0), Move.FREED)
+        draft.move(replace(slot, used=0), Move.FREED)
 
 
 # --------------------------------------------------------------------------- time
 
 
-def _expire(turn: Turn) -> None:
+def _expire(draft: StepDraft) -> None:
     """End what was accepted and whose time is over before its cutover."""
-    for op in (turn.state.op, turn.state.queued, turn.state.parked):
+    for op in (draft.state.op, draft.state.queued, draft.state.parked):
         request = op.request if op else None
         if op is None or request is None or request.expires_utc is None:
             continue
-        if turn.now.utc < request.expires_utc:
+        if draft.now.utc < request.expires_utc:
             continue
         if op.stage in WITH_LANE:
-            pursuit.withdraw(turn, op)
+            operations.withdraw(draft, op)
         else:
-            turn.finish(op, Status.EXPIRED, EXPIRED)
+            draft.finish(op, Status.EXPIRED, EXPIRED)
 
 
 EXPIRED = Refusal(
@@ -241,28 +241,28 @@ EXPIRED = Refusal(
 # --------------------------------------------------------------------------- what is next
 
 
-def _settle(turn: Turn) -> None:
+def _settle(draft: StepDraft) -> None:
     """Go on until nothing more can be asked for; each round ends or starts one operation."""
     for _ in range(16):
-        before = turn.state
-        _advance(turn)
-        if turn.state == before:
+        before = draft.state
+        _advance(draft)
+        if draft.state == before:
             return
     raise AssertionError("the planner does not come to rest")
 
 
-def _advance(turn: Turn) -> None:
-    if _is_needed(turn.state):
-        _meet_need(turn)
+def _advance(draft: StepDraft) -> None:
+    if _is_needed(draft.state):
+        _meet_need(draft)
     else:
-        _drop_own(turn)
-    state = turn.state
-    if state.op is not None and state.op.kind is Kind.PREFETCH and (state.queued or _due(turn)):
-        turn.advance(state.op, Step.END)
-    if turn.state.op is None:
-        _choose_next(turn)
-    if turn.state.op is not None:
-        pursuit.pursue(turn, turn.state.op)
+        _drop_own(draft)
+    state = draft.state
+    if state.op is not None and state.op.kind is Kind.PREFETCH and (state.queued or _due(draft)):
+        draft.advance(state.op, Step.END)
+    if draft.state.op is None:
+        _choose_next(draft)
+    if draft.state.op is not None:
+        operations.pursue(draft, draft.state.op)
 
 
 def _is_needed(state: State) -> bool:
@@ -284,12 +284,12 @@ def _fulfils(state: State, op: Operation | None) -> bool:
     return state.line.requires in (None, op.target.ref.name)
 
 
-def _meet_need(turn: Turn) -> None:
-    state = turn.state
+def _meet_need(draft: StepDraft) -> None:
+    state = draft.state
     op = state.op
     if op is not None and op.stage in WITH_LANE:
         if op.kind.is_asked and not _fulfils(state, op):
-            pursuit.withdraw(turn, op)
+            operations.withdraw(draft, op)
         return
     leaving = state.unfit and state.active is not None
     if not leaving and _fulfils(state, op):
@@ -302,17 +302,17 @@ def _meet_need(turn: Turn) -> None:
     if not targets:
         early = op is not None and op.kind is Kind.PREFETCH  # needs nothing of what is missing
         if leaving and (op is None or early):
-            _leave(turn, op)
+            _leave(draft, op)
         elif op is not None and not op.kind.is_asked and not early:
-            turn.advance(op, Step.END)
+            draft.advance(op, Step.END)
         return
     if op is not None and not op.kind.is_asked and op.target == targets[0]:
         return
     if op is not None and op.kind.is_asked:
-        _requeue(turn, op)
+        _requeue(draft, op)
     elif op is not None:
-        turn.advance(op, Step.END)
-    turn.advance(turn.operation(_own_kind(turn.state), targets[0]), Step.BEGIN)
+        draft.advance(op, Step.END)
+    draft.advance(draft.operation(_own_kind(draft.state), targets[0]), Step.BEGIN)
 
 
 def _is_active(state: State, known: object) -> bool:
@@ -325,57 +325,57 @@ def _own_kind(state: State) -> Kind:
     return Kind.REVERT if state.unfit else Kind.CHANGEOVER
 
 
-def _requeue(turn: Turn, op: Operation) -> None:
+def _requeue(draft: StepDraft, op: Operation) -> None:
     """What was asked goes on after what is needed more."""
-    if turn.state.queued is None:
-        turn.advance(op, Step.QUEUE)
+    if draft.state.queued is None:
+        draft.advance(op, Step.QUEUE)
     else:
-        turn.finish(op, Status.SUPERSEDED)
+        draft.finish(op, Status.SUPERSEDED)
 
 
-def _leave(turn: Turn, early: Operation | None) -> None:
+def _leave(draft: StepDraft, early: Operation | None) -> None:
     """The active version is bad and there is no other: judge with nothing."""
-    bad = turn.state.active_bundle
+    bad = draft.state.active_bundle
     assert bad is not None
     if early is not None:
-        turn.advance(early, Step.END)
-    op = turn.advance(turn.operation(Kind.REVERT, bad), Step.BEGIN)
-    pursuit.vacate(turn, op, expecting=False)
+        draft.advance(early, Step.END)
+    op = draft.advance(draft.operation(Kind.REVERT, bad), Step.BEGIN)
+    operations.vacate(draft, op, expecting=False)
 
 
-def _drop_own(turn: Turn) -> None:
+def _drop_own(draft: StepDraft) -> None:
     """The need is gone: so is the daemon's own operation, unless the lane was asked already."""
-    op = turn.state.op
+    op = draft.state.op
     if op is None or op.kind.is_asked or op.kind is Kind.PREFETCH:
         return
     if op.stage not in WITH_LANE:
-        turn.advance(op, Step.END)
+        draft.advance(op, Step.END)
 
 
-def _due(turn: Turn) -> bool:
-    parked = turn.state.parked
-    return parked is not None and pursuit.is_due(turn, parked)
+def _due(draft: StepDraft) -> bool:
+    parked = draft.state.parked
+    return parked is not None and operations.is_due(draft, parked)
 
 
-def _choose_next(turn: Turn) -> None:
-    state = turn.state
+def _choose_next(draft: StepDraft) -> None:
+    state = draft.state
     if state.queued is not None:
-        requests.start(turn, state.queued)
-    elif state.parked is not None and _due(turn):
-        requests.start(turn, state.parked)
+        requests.start(draft, state.queued)
+    elif state.parked is not None and _due(draft):
+        requests.start(draft, state.parked)
     elif not state.durable.held:
-        _prefetch(turn)
+        _prefetch(draft)
 
 
-def _prefetch(turn: Turn) -> None:
+def _prefetch(draft: StepDraft) -> None:
     """Prepare the next announced order's bundle once, where there is room beside the active one."""
-    state = turn.state
+    state = draft.state
     order = next((u for u in state.upcoming if not u.done), None)
     if order is None or len(state.slots) == 1:
         return
     targets = selection.for_name(state, order.name)
     if not targets or selection.resident(state, targets[0]):
         done = tuple(replace(u, done=True) if u == order else u for u in state.upcoming)
-        turn.state = replace(turn.state, upcoming=done)
+        draft.state = replace(draft.state, upcoming=done)
         return
-    turn.advance(turn.operation(Kind.PREFETCH, targets[0]), Step.BEGIN)
+    draft.advance(draft.operation(Kind.PREFETCH, targets[0]), Step.BEGIN)

@@ -14,16 +14,16 @@ from edge_daemon.core.values import Check, Detection, Recipe
 
 
 @dataclass(frozen=True)
-class Found:
+class Sightings:
     """What one model found on all the frames together, above its recipe's confidence."""
 
     detections: int = 0
     confidence_sum: float = 0.0
 
-    def and_in(self, detections: Iterable[Detection], recipe: Recipe) -> Found:
+    def and_in(self, detections: Iterable[Detection], recipe: Recipe) -> Sightings:
         """With one frame more."""
         sure = [each.confidence for each in detections if not each.confidence < recipe.confidence]
-        return Found(self.detections + len(sure), self.confidence_sum + sum(sure))
+        return Sightings(self.detections + len(sure), self.confidence_sum + sum(sure))
 
     @property
     def confidence(self) -> float | None:
@@ -37,8 +37,8 @@ class Recent:
 
     frames: int
     agreeing: int
-    candidate: Found = Found()
-    incumbent: Found = Found()
+    candidate: Sightings = Sightings()
+    incumbent: Sightings = Sightings()
 
 
 @dataclass(frozen=True)

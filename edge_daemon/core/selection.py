@@ -6,26 +6,26 @@ from collections.abc import Iterator
 
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.values import BundleRef, Known, ModelChoice
+from edge_daemon.core.values import BundleRef, ModelChoice, StoredBundle
 
 
-def find(state: State, ref: BundleRef) -> Known | None:
+def find(state: State, ref: BundleRef) -> StoredBundle | None:
     """The complete bundle of this ref in the store."""
     return next((known for known in state.available if known.ref == ref), None)
 
 
-def versions(state: State, name: str) -> list[Known]:
+def versions(state: State, name: str) -> list[StoredBundle]:
     """Complete versions of a name, oldest first."""
     return [known for known in state.available if known.ref.name == name]
 
 
-def newest(state: State, name: str) -> Known | None:
+def newest(state: State, name: str) -> StoredBundle | None:
     """The newest version of a name that is not quarantined."""
     fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
     return fit[-1] if fit else None
 
 
-def choose(state: State, choice: ModelChoice) -> Known | None:
+def choose(state: State, choice: ModelChoice) -> StoredBundle | None:
     """`name@version`, or the newest fit version of `name`; quarantine of a named one is ignored."""
     if choice.version is None:
         return newest(state, choice.name)
@@ -37,7 +37,7 @@ def selected(state: State, name: str) -> BundleRef | None:
     return next((BundleRef(name, v) for n, v in state.durable.selected if n == name), None)
 
 
-def reference(state: State, target: Known) -> BundleRef | None:
+def reference(state: State, target: StoredBundle) -> BundleRef | None:
     """The other version of the name that judges, or that was confirmed last: what it must equal.
 
     Another product's model may be active meanwhile; the line comes back to this name all the same.
@@ -49,7 +49,7 @@ def reference(state: State, target: Known) -> BundleRef | None:
     return last if last != target.ref else None
 
 
-def rollback_target(state: State) -> Known | None:
+def rollback_target(state: State) -> StoredBundle | None:
     """The version of the active name that was confirmed before the active one."""
     last = state.last_bundle
     if last is None:
@@ -57,25 +57,29 @@ def rollback_target(state: State) -> Known | None:
     return next(_confirmed(state, last.ref.name, but=last.ref), None)
 
 
-def wanted(state: State) -> list[Known]:
-    """What should be judging now, best first, without what is quarantined, given up or resting."""
+def wanted(state: State) -> list[StoredBundle]:
+    """What should be judging now, best first, but nothing quarantined, skipped or backed off."""
     name = state.line.requires or _habitual_name(state)
     if name is None or not state.line.linked:
         return []
     return for_name(state, name)
 
 
-def for_name(state: State, name: str) -> list[Known]:
+def for_name(state: State, name: str) -> list[StoredBundle]:
     """The versions of a name that may become active by themselves, best first."""
-    seen: dict[BundleRef, Known] = {}
+    seen: dict[BundleRef, StoredBundle] = {}
     for known in _preferences(state, name):
-        left = known.ref in state.given_up or known.ref in state.resting
-        if state.quarantine_reason(known.ref) is None and not left and not sunk(state, known.ref):
+        left = known.ref in state.skipped or known.ref in state.backing_off
+        if (
+            state.quarantine_reason(known.ref) is None
+            and not left
+            and not below_floor(state, known.ref)
+        ):
             seen.setdefault(known.ref, known)
     return list(seen.values())
 
 
-def sunk(state: State, ref: BundleRef) -> bool:
+def below_floor(state: State, ref: BundleRef) -> bool:
     """Whether a version is older than its floor, and was never confirmed on this device."""
     return state.floor_above(ref) is not None and ref not in state.durable.confirmed
 
@@ -86,7 +90,7 @@ def _habitual_name(state: State) -> str | None:
     return state.initial.name if state.initial else None
 
 
-def _preferences(state: State, name: str) -> Iterator[Known]:
+def _preferences(state: State, name: str) -> Iterator[StoredBundle]:
     last = state.durable.active
     if last is not None and last.ref.name == name and not state.unfit and last in state.available:
         yield last
@@ -107,22 +111,22 @@ def _preferences(state: State, name: str) -> Iterator[Known]:
         yield from _confirmed(state, state.initial.name)
 
 
-def _newest_to_try(state: State, name: str) -> Known | None:
+def _newest_to_try(state: State, name: str) -> StoredBundle | None:
     """One that is broken hides no older one; what failed for this box's own fault is awaited."""
     fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
     if state.retry_at is None:
-        fit = [k for k in fit if k.ref not in state.given_up]
+        fit = [k for k in fit if k.ref not in state.skipped]
     return fit[-1] if fit else None
 
 
-def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[Known]:
+def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[StoredBundle]:
     for ref in reversed(state.durable.confirmed):
         known = find(state, ref)
         if ref.name == name and ref != but and known and state.quarantine_reason(ref) is None:
             yield known
 
 
-def resident(state: State, target: Known) -> SlotState | None:
+def resident(state: State, target: StoredBundle) -> SlotState | None:
     """A READY slot that holds exactly this bundle, the active one first."""
     holding = [s for s in state.slots if s.phase is Phase.READY and s.bundle == target]
     return max(holding, key=lambda s: s.name == state.active, default=None)

@@ -17,10 +17,10 @@ from edge_daemon.core.values import (
     At,
     BundleRef,
     JobOrder,
-    Known,
     ModelChoice,
     Refusal,
     Request,
+    StoredBundle,
 )
 
 TRIES = 3
@@ -33,7 +33,7 @@ class SlotState:
 
     name: str
     phase: Phase = Phase.EMPTY
-    bundle: Known | None = None
+    bundle: StoredBundle | None = None
     token: int = 0
     used: int = 0  # grows with each activation: the smallest was active longest ago
     since_utc: float = 0.0  # when it was proven, or became active
@@ -48,7 +48,7 @@ class SlotState:
 class Tuning:
     """Numbers of one version's rules that were moved, by their names, and by whom."""
 
-    target: Known
+    target: StoredBundle
     changes: tuple[tuple[str, float], ...]
     by: str = ""
     reason: str = ""
@@ -62,7 +62,7 @@ class Durable:
     selected: tuple[tuple[str, str], ...] = ()  # bundle name -> version that orders use
     confirmed: tuple[BundleRef, ...] = ()  # oldest first; the last of a name is its latest
     quarantined: tuple[tuple[BundleRef, str], ...] = ()  # version -> reason
-    active: Known | None = None
+    active: StoredBundle | None = None
     trial: str | None = None  # the swap whose version is on probation; None when confirmed
     tries: int = TRIES  # starts left for the version on trial
     begun: tuple[tuple[BundleRef, int], ...] = ()
@@ -97,7 +97,7 @@ class Operation:
 
     kind: Kind
     swap_id: str
-    target: Known
+    target: StoredBundle
     request: Request | None = None
     at: At = NOW
     stage: Stage = Stage.NEW
@@ -133,12 +133,12 @@ class State:
     slots: tuple[SlotState, ...]
     links: tuple[tuple[str, str], ...] = ()  # product -> bundle name
     initial: ModelChoice | None = None
-    available: tuple[Known, ...] = ()  # oldest to newest within each name
+    available: tuple[StoredBundle, ...] = ()  # oldest to newest within each name
     refused: tuple[tuple[BundleRef, Refusal], ...] = ()  # in the store, and of no use
     below: tuple[tuple[BundleRef, str], ...] = ()  # in the store, and older than this floor
     durable: Durable = Durable()
     active: str | None = None
-    left: Known | None = None  # what judged before, as far as this boot knows
+    left: StoredBundle | None = None  # what judged before, as far as this boot knows
     swap_id: str | None = None  # of the last cutover
     unfit: bool = False  # the active version proved bad: away from it as soon as possible
     op: Operation | None = None  # being pursued
@@ -146,8 +146,8 @@ class State:
     parked: Operation | None = None  # proven, waits for its time or its order
     line: Assignment = UNASSIGNED
     upcoming: tuple[Upcoming, ...] = ()  # announced orders, next one first
-    given_up: frozenset[BundleRef] = frozenset()  # failed as the daemon's own choice
-    resting: frozenset[BundleRef] = frozenset()  # good ones that the daemon kept dying under
+    skipped: frozenset[BundleRef] = frozenset()  # failed as the daemon's own choice
+    backing_off: frozenset[BundleRef] = frozenset()  # good ones that the daemon kept dying under
     retry_at: float | None = None  # when to forget what was given up for this box's fault
     losses: int = 0  # times in a row that the active slot was lost
     lost_at: float = 0.0  # the last of them
@@ -167,11 +167,11 @@ class State:
         return next((s for s in self.slots if s.token == token and s.token), None)
 
     @property
-    def active_bundle(self) -> Known | None:
+    def active_bundle(self) -> StoredBundle | None:
         return self.slot(self.active).bundle if self.active else None
 
     @property
-    def last_bundle(self) -> Known | None:
+    def last_bundle(self) -> StoredBundle | None:
         """What judges; while nothing does, as at a start, what judged last."""
         return self.active_bundle or self.durable.active
 

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 from edge_daemon.core.recipe import fault_of_tuning, tunable, tuned
 from edge_daemon.core.state import Durable, State, Tuning
-from edge_daemon.core.values import Instant, Known, Recipe, Refusal, Request
+from edge_daemon.core.values import Instant, Recipe, Refusal, Request, StoredBundle
 from edge_daemon.errors import Code
 
 
-def of(durable: Durable, known: Known | None) -> Tuning | None:
+def of(durable: Durable, known: StoredBundle | None) -> Tuning | None:
     """How a version is tuned; None where its signed values count."""
     return next((each for each in durable.tunings if each.target == known), None)
 
 
-def recipe_of(durable: Durable, known: Known, signed: Recipe) -> Recipe:
+def recipe_of(durable: Durable, known: StoredBundle, signed: Recipe) -> Recipe:
     """What judges: the signed recipe with its tuning."""
     tuning = of(durable, known)
     return signed if tuning is None else tuned(signed, dict(tuning.changes))
@@ -59,7 +59,7 @@ def put(durable: Durable, tuning: Tuning) -> Durable:
     return replace(durable, tunings=(*others, tuning) if tuning.changes else others)
 
 
-def kept(durable: Durable, active: Known) -> Durable:
+def kept(durable: Durable, active: StoredBundle) -> Durable:
     """The same once `active` judges: other versions of its name begin anew."""
     tunings = tuple(
         each

@@ -52,7 +52,7 @@ class BundleRef:
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredBundle:
     """A complete bundle that the store offers: its ref and the digest of its weights (hex)."""
 
     ref: BundleRef

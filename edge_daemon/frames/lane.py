@@ -18,14 +18,14 @@ from edge_daemon.core.values import Instant, Judged, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.active import ActiveSlot, Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference
 
 IDLE_S = 0.25
 """Without a frame for this long, a cutover that waits for one is made between frames."""
 
 ERRAND_FRAMES = 8
-"""So many frames go before an errand where none leaves a gap."""
+"""So many frames go before an idle task where none leaves a gap."""
 
 ATTEMPTS = 2
 """Workers that may be lost over one frame before the frame itself is given up."""
@@ -64,14 +64,14 @@ class Lane:
     def __init__(
         self,
         ring: Ring,
-        crossing: Crossing,
+        active_slot: ActiveSlot,
         listener: Listener,
         now: Callable[[], Instant],
         *,
         infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
-        self._crossing = crossing
+        self._crossing = active_slot
         self._listener = listener
         self._now = now
         self._infer_timeout_s = infer_timeout_s
@@ -79,7 +79,7 @@ class Lane:
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
         self._passed_over = -1
         self._crossed_epoch = 0  # the assignment that the pointer was set for
-        self._gave_way = 0  # frames that went before the errand that waits
+        self._gave_way = 0  # frames that went before the idle task that waits
         self._last_at = 0.0  # when the last frame was judged
         self._waiting_at: float | None = None  # since when the head could not be judged
         self._giving_up = threading.Event()
@@ -128,7 +128,7 @@ class Lane:
             self._listener.lost(token, "The worker died while no frame came.")
 
     def _attend(self, *, has_served: bool) -> None:
-        """An errand begins where a gap begins, so that the next frame does not find it at work,
+        """An idle task begins where a gap begins, so that the next frame does not find it at work,
         or while the line is still or waits for a model. It lets frames go first, but only so many:
         a line that never pauses is no reason to prove a bundle without the active one."""
         if not self._crossing.has_errand:
@@ -141,10 +141,10 @@ class Lane:
 
     def _run_errand(self) -> None:
         """The active slot does something else for the length of an inference."""
-        errand = self._crossing.take_errand()
+        idle_task = self._crossing.take_errand()
         pointer = self._crossing.pointer
-        if errand is not None and pointer.slot is not None:
-            errand(pointer)
+        if idle_task is not None and pointer.slot is not None:
+            idle_task(pointer)
 
     def _cross(self, captured: Captured | None) -> None:
         if captured is not None:

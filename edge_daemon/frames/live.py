@@ -20,8 +20,8 @@ from edge_daemon.frames.records import Records
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.samples import Sampler, Samples
 from edge_daemon.host.clock import Clock
-from edge_daemon.slots.crossing import Crossed
-from edge_daemon.slots.line import TrialRecords
+from edge_daemon.slots.active import Crossed
+from edge_daemon.slots.frame_control import TrialRecords
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Outlets:
 
 
 class LiveLine:
-    """The lane's `Listener` and control's `Line`."""
+    """The lane's `Listener` and control's `FrameControl`."""
 
     def __init__(self, ring: Ring, ledger: Ledger, clock: Clock, outlets: Outlets) -> None:
         self._ring = ring

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from edge_daemon.core.shares import WINDOW, Count, Record, Shares
 from edge_daemon.core.values import BundleRef, Judged, Verdict
-from edge_daemon.slots.line import TrialRecords
+from edge_daemon.slots.frame_control import TrialRecords
 
 MOST_WINDOWS = 100
 """Of one version and product: 30,000 frames, at 30 frames a second a quarter of an hour."""

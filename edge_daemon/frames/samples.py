@@ -12,7 +12,7 @@ from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
-from edge_daemon.slots.line import Sample
+from edge_daemon.slots.frame_control import Sample
 
 UNSEEN_SHAPE = FrameShape(480, 640)
 """What a sample looks like before any frame of the camera was seen."""

@@ -68,7 +68,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class Sight:
+class RawResult:
     """What the network made of one frame; `finite` False: its raw output held NaN or infinity."""
 
     detections: tuple[Detection, ...]
@@ -88,7 +88,7 @@ class Engine(Protocol):
     def load(self, order: ModelOrder) -> ModelFacts:
         """Bring the weights into memory, in place of what was there."""
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         """Judge one frame; boxes in its pixels. Does not write to `pixels` nor keep them."""
 
     def gpu_bytes(self) -> int:
@@ -189,7 +189,7 @@ class UltralyticsEngine:
         task = getattr(network, "task", None) or getattr(inner, "task", None) or order.task
         return ModelFacts(classes, str(task), head_classes, self._trained_at)
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         """One call of ultralytics' predictor; what it returns is read from its `Results`."""
         if self._predictor is None:
             raise BundleError("No weights are loaded.")
@@ -205,7 +205,7 @@ class UltralyticsEngine:
             for (x1, y1, x2, y2, confidence, index), area in zip(rows, areas, strict=True)
             if math.isfinite(x1 + y1 + x2 + y2 + confidence)
         )
-        return Sight(detections, self._finite and len(detections) == len(rows))
+        return RawResult(detections, self._finite and len(detections) == len(rows))
 
     def gpu_bytes(self) -> int:
         import torch  # noqa: PLC0415

@@ -20,7 +20,7 @@ from typing import Union
 
 import structlog
 
-from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.core.values import BundleRef, StoredBundle
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest, verified_copy
 from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_tree
@@ -59,7 +59,7 @@ class Offer:
     what is wrong with the store's folder as a whole, to be read after its path; "" if nothing is.
     """
 
-    known: tuple[Known, ...]
+    known: tuple[StoredBundle, ...]
     problems: tuple[Problem, ...]
     below: tuple[tuple[BundleRef, str], ...] = ()
     trouble: str = ""
@@ -101,7 +101,7 @@ class Store:
 
     def offer(self) -> Offer:
         """Look at every folder of the store; unchanged ones are not read again."""
-        found: list[Known] = []
+        found: list[StoredBundle] = []
         problems: list[Problem] = []
         folders = frozenset(self._folders())
         for folder in sorted(folders):
@@ -109,7 +109,7 @@ class Store:
             if isinstance(look, BundleError):
                 problems.append(Problem(folder, place_of(folder), look))
             else:
-                found.append(Known(look.ref, look.weights.sha256))
+                found.append(StoredBundle(look.ref, look.weights.sha256))
         problems += (Problem(self.root / place, place, why) for place, why in strays(self.root))
         with self._lock:
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
@@ -123,7 +123,7 @@ class Store:
         with self._lock:
             self._looks.clear()
 
-    def available(self) -> tuple[Known, ...]:
+    def available(self) -> tuple[StoredBundle, ...]:
         """The complete, valid and unchanged bundles, oldest to newest within a name."""
         return self.offer().known
 
@@ -249,7 +249,7 @@ class Store:
             return f"cannot be read: {error.strerror or error}"
         return f"is empty, and {len(self._memory)} bundles were seen in it" if self._memory else ""
 
-    def _below(self, found: Iterable[Known]) -> Iterator[tuple[BundleRef, str]]:
+    def _below(self, found: Iterable[StoredBundle]) -> Iterator[tuple[BundleRef, str]]:
         for known in found:
             floor = self._floor.get(known.ref.name)
             if floor is not None and order_of(known.ref.version).is_older_than(order_of(floor)):

@@ -17,7 +17,7 @@ from edge_daemon.models.engine import (
     ModelFacts,
     ModelOrder,
     Pixels,
-    Sight,
+    RawResult,
     UltralyticsEngine,
     half_precision,
 )
@@ -103,7 +103,7 @@ class Exporter:
             options |= {"simplify": False}
         YOLO(str(source), task=order.task).export(**options)
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         return self._engine.infer(pixels)
 
     def gpu_bytes(self) -> int:

@@ -1,1 +1,1 @@
-"""The crossing of the two wings: places where bundles are resident, and the pointer among them."""
+"""Where the two wings meet: places where bundles are resident, and the active one."""

@@ -36,7 +36,7 @@ from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear
 from edge_daemon.slots.slot import HUNG_S
 
 _log = structlog.get_logger()
-_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Found, wire.Decoded)
+_R = TypeVar("_R", wire.Ready, wire.Pong, wire.LoadedReply, wire.Inferred, wire.Decoded)
 
 # The kernel sends a worker its death signal when the *thread* that forked it ends (prctl(2)), so
 # one thread that lives as long as the daemon forks them all.
@@ -128,7 +128,7 @@ class WorkerProcess:
 
         def spawn(end: socket.socket, scratch: str) -> Child:
             bars = _cage(spec, scratch)
-            return _run("edge_daemon.slots.worker", spec, end, bars, _environment(scratch))
+            return _run(("edge_daemon.slots.worker",), spec, end, bars, _environment(scratch))
 
         return cls._made(spec, lambda *given: _spawner.submit(spawn, *given).result())
 
@@ -308,26 +308,30 @@ def fork_server(spec: WorkerSpec) -> ForkServer:
     assert spec.scratch is not None
     # Its cage is round those of its workers, and so holds the folders of all of them.
     bars = replace(_cage(spec, spec.scratch), forks=True)
+    words = iter([("--first",)])
 
     def launch(end: socket.socket, own: str) -> subprocess.Popen[bytes]:
         environment = parent_environment(_environment(own))
-        return _spawner.submit(
-            _run, "edge_daemon.slots.forkserver", spec, end, bars, environment
-        ).result()
+        program = ("edge_daemon.slots.forkserver", *next(words, ()))
+        return _spawner.submit(_run, program, spec, end, bars, environment).result()
 
     return ForkServer(launch, bars.scratch)
 
 
 def _run(
-    module: str, spec: WorkerSpec, end: socket.socket, bars: Cage, environment: dict[str, str]
+    program: tuple[str, ...],
+    spec: WorkerSpec,
+    end: socket.socket,
+    bars: Cage,
+    environment: dict[str, str],
 ) -> subprocess.Popen[bytes]:
     """Start one of our programs; on the thread that the kernel's death signal is tied to."""
     fd = end.fileno()
     arguments = ["--fd", str(fd), "--parent", str(os.getpid()), "--engine", spec.engine]
     arguments += ["--options", json.dumps(dict(spec.options))]
-    arguments += ["--cage", bars.to_json()]
+    arguments += ["--cage", bars.to_json(), *program[1:]]
     return subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-        interpreter.module_command(module, *arguments),
+        interpreter.module_command(program[0], *arguments),
         cwd=interpreter.FOLDER,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

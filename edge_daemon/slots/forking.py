@@ -292,7 +292,8 @@ class ForkServer:
             why = unfit or answer.get("failed") or f"the fork server ended with {code}"
             self._give_up(str(why)[:300], final=unfit is not None)
             return None
-        _log.info("fork_server_ready", process=process.pid, warm_ms=answer["ready"])
+        warm_ms, yielding = answer["ready"], answer.get("yielding")
+        _log.info("fork_server_ready", process=process.pid, warm_ms=warm_ms, yielding=yielding)
         if answer.get("lacking"):
             _log.warning("fork_server_cage_incomplete", lacking=answer["lacking"])
         ours.settimeout(ANSWER_S)

@@ -78,7 +78,8 @@ def main() -> int:
     tempfile.tempdir = os.environ["TMPDIR"]  # its cage holds the folders of all workers
     control = socket.socket(fileno=arguments.fd)
     priority = Priority()
-    priority.lower()
+    if not arguments.first:  # the first one keeps the line waiting; a later one must not
+        priority.lower()
     began = time.perf_counter()
     engine, trouble = _prepared(arguments.engine, json.loads(arguments.options))
     if engine is None:
@@ -92,7 +93,8 @@ def main() -> int:
     warm_ms = (time.perf_counter() - began) * 1e3
     for stream in (sys.stdout, sys.stderr):  # or each worker would say it again
         stream.flush()
-    _say(control, {"ready": round(warm_ms, 1), "lacking": lacking})
+    yielding = None if arguments.first else priority.way.value
+    _say(control, {"ready": round(warm_ms, 1), "yielding": yielding, "lacking": lacking})
     _ForkServer(control, arguments.parent, engine).serve()
     return 0
 
@@ -221,6 +223,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", required=True)
     parser.add_argument("--options", default="{}")
     parser.add_argument("--cage", required=True)
+    parser.add_argument("--first", action="store_true")
     return parser.parse_args()
 
 

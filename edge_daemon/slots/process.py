@@ -114,10 +114,10 @@ class ProcessSlot:
             self._drop(lost)
             raise
 
-    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+    def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         resident = self._loaded()
         try:
-            return resident.glance(picture, patience_s)
+            return resident.infer_picture(picture, patience_s)
         except SlotLost as lost:
             self._drop(lost)
             raise
@@ -210,11 +210,11 @@ class _Resident:
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
         request = wire.InferPlace(self._key(frame.memory), frame.place)
-        return self._inference(self.worker.ask(request, wire.Found, timeout_s), frame)
+        return self._inference(self.worker.ask(request, wire.Inferred, timeout_s), frame)
 
-    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+    def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         request = wire.InferPlace(self._key(picture.memory), picture.place)
-        found = self.worker.ask_briefly(request, wire.Found, patience_s)
+        found = self.worker.ask_briefly(request, wire.Inferred, patience_s)
         return None if found is None else self._inference(found, picture)
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
@@ -233,13 +233,13 @@ class _Resident:
         finally:
             canvas.close()
 
-    def _inference(self, found: wire.Found, frame: FrameAddress) -> Inference:
+    def _inference(self, found: wire.Inferred, frame: FrameAddress) -> Inference:
         if not found.is_near(frame.memory.shape.height, frame.memory.shape.width):
             raise SlotLost("The worker found an object far outside of the frame.")
         return found.inference(self._classes)
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
-        found = self.worker.ask(wire.InferFile(str(path)), wire.Found, timeout_s)
+        found = self.worker.ask(wire.InferFile(str(path)), wire.Inferred, timeout_s)
         return found.inference(self._classes)
 
     def grown_bytes(self) -> int:

@@ -42,9 +42,9 @@ class Service:
 
     def _answer(self, request: wire.Request, fds: list[int]) -> wire.Reply | None:
         if isinstance(request, wire.InferPlace):
-            return wire.Found.of(self._resident.judge(self._pixels(request)))
+            return wire.Inferred.of(self._resident.judge(self._pixels(request)))
         if isinstance(request, wire.InferFile):
-            return wire.Found.of(self._resident.judge_file(Path(request.path)))
+            return wire.Inferred.of(self._resident.judge_file(Path(request.path)))
         if isinstance(request, wire.Decode):
             return self._decode(Path(request.path), fds[0])
         if isinstance(request, wire.Load):

@@ -120,7 +120,7 @@ class Slot(Protocol):
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         """Decode and judge one image file of the order's folder (golden frames)."""
 
-    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+    def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         """As `infer`, for a picture that is not of the line; None: there is no answer in time.
 
         The bundle stays loaded then. The next call waits for the answer, until `HUNG_S` after the

@@ -84,7 +84,7 @@ class ThreadSlot:
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
         return self._judge(lambda resident: resident.judge_file(path), timeout_s)
 
-    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+    def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         return self._with_loaded(
             lambda owner: owner.call_briefly(lambda r: r.judge(picture.pixels), patience_s)
         )

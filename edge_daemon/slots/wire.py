@@ -109,14 +109,14 @@ class Detach(msgspec.Struct, tag="detach", frozen=True, array_like=True):
 
 
 class InferPlace(msgspec.Struct, tag="infer", frozen=True, array_like=True):
-    """Judge the frame at a place of an attached memory; answered by `Found` or `Fault`."""
+    """Judge the frame at a place of an attached memory; answered by `Inferred` or `Fault`."""
 
     memory: int
     place: int
 
 
 class InferFile(msgspec.Struct, tag="file", frozen=True, array_like=True):
-    """Decode and judge one image file; answered by `Found` or `Fault`."""
+    """Decode and judge one image file; answered by `Inferred` or `Fault`."""
 
     path: str
 
@@ -199,7 +199,7 @@ def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
+class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
     """One inference. A detection is (label, confidence, x1, y1, x2, y2, area of its mask)."""
 
     inference_ms: Milliseconds
@@ -210,7 +210,7 @@ class Found(msgspec.Struct, tag="found", frozen=True, array_like=True):
     ]
 
     @classmethod
-    def of(cls, inference: Inference) -> Found:
+    def of(cls, inference: Inference) -> Inferred:
         return cls(
             inference.inference_ms,
             inference.finite,
@@ -287,7 +287,7 @@ class Decoded(msgspec.Struct, tag="decoded", frozen=True, array_like=True):
     width: Size
 
 
-Reply = Union[Ready, Pong, LoadedReply, Found, Decoded, Fault]
+Reply = Union[Ready, Pong, LoadedReply, Inferred, Decoded, Fault]
 
 
 # --------------------------------------------------------------------------- the socket

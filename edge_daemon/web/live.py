@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from edge_daemon.web.sources import Picture
+from edge_daemon.web.backend import Picture
 
 MOST_VIEWERS = 24
 SENT_PER_S = 40.0

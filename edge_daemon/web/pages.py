@@ -21,11 +21,11 @@ from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.health import Health
 from edge_daemon.host.metrics import CONTENT_TYPE
 from edge_daemon.messaging.answer import Answer
-from edge_daemon.web.answers import Answers
-from edge_daemon.web.door import STRANGER, Door, Rules
+from edge_daemon.web.access import STRANGER, AccessMiddleware, Rules
+from edge_daemon.web.backend import PageBackend
 from edge_daemon.web.history import KEPT_S, newest
 from edge_daemon.web.live import Live
-from edge_daemon.web.sources import Sources
+from edge_daemon.web.reply_box import ReplyBox
 from edge_daemon.web.state import PageState
 
 STATIC = Path(__file__).parent / "static"
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 class Pages:
     """The application; made on the event loop that runs it."""
 
-    def __init__(self, sources: Sources, rules: Rules, answers: Answers) -> None:
+    def __init__(self, sources: PageBackend, rules: Rules, answers: ReplyBox) -> None:
         self._sources = sources
         self._answers = answers
         self._pool = ThreadPoolExecutor(MOST_SNAPSHOTS + 3, thread_name_prefix="status-page")
@@ -72,7 +72,7 @@ class Pages:
             routes.append(Route("/api/answers/{id}", self._answer))
         inside = Starlette(routes=routes)
         inside.router.redirect_slashes = False  # to an absolute address, which a proxy may not know
-        self.app: ASGIApp = Door(inside, rules)
+        self.app: ASGIApp = AccessMiddleware(inside, rules)
 
     async def close(self) -> None:
         """End the streams, and what waits for a picture."""

@@ -14,11 +14,11 @@ from typing import cast
 import structlog
 import uvicorn
 
-from edge_daemon.web.answers import Answers
+from edge_daemon.web.access import Rules
+from edge_daemon.web.backend import PageBackend
 from edge_daemon.web.crowd import Crowd, Limits, PatientProtocol
-from edge_daemon.web.door import Rules
 from edge_daemon.web.pages import Pages
-from edge_daemon.web.sources import Sources
+from edge_daemon.web.reply_box import ReplyBox
 
 _UNTAKEN_MS = 30_000  # what a peer has not taken for so long it will never take
 _BACKLOG = 64  # accepted at a time, before the oldest of those who wait give way
@@ -40,7 +40,7 @@ class Listen:
 class StatusPage:
     """Starts and stops within bounds; a page that cannot be is one error in the log."""
 
-    def __init__(self, listen: Listen, sources: Sources) -> None:
+    def __init__(self, listen: Listen, sources: PageBackend) -> None:
         self._listen = listen
         self._sources = sources
         self._socket: socket.socket | None = None
@@ -103,7 +103,7 @@ class StatusPage:
     async def _serve(self) -> None:
         assert self._socket is not None
         self._loop = asyncio.get_running_loop()
-        self._pages = Pages(self._sources, self._listen.rules, Answers())
+        self._pages = Pages(self._sources, self._listen.rules, ReplyBox())
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
         crowd = Crowd(self._listen.limits)
         config = uvicorn.Config(

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edge_daemon.core.values import BundleRef, Detection, Judged, Known, Recipe
+from edge_daemon.core.values import BundleRef, Detection, Judged, Recipe, StoredBundle
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -22,9 +22,9 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameShape
 from edge_daemon.messaging import payloads
 from edge_daemon.models.bundle import read_manifest
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.crossing import Crossing, Cutover, Pointer
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import Inference, LoadOrder
 from edge_daemon.slots.spare import SparePool
@@ -41,10 +41,10 @@ class LightEngine:
     def load(self, order: ModelOrder) -> ModelFacts:
         many = int(json.loads(order.weights.read_text())["detections"])
         box = (10.0, 10.0, 60.0, 60.0)
-        self._sight = Sight(tuple(Detection("bottle", 0.9, box) for _ in range(many)))
+        self._sight = RawResult(tuple(Detection("bottle", 0.9, box) for _ in range(many)))
         return ModelFacts(("bottle",), "detect")
 
-    def infer(self, pixels: Pixels) -> Sight:  # noqa: ARG002 - the protocol gives it
+    def infer(self, pixels: Pixels) -> RawResult:  # noqa: ARG002 - the protocol gives it
         return self._sight
 
     def gpu_bytes(self) -> int:
@@ -106,8 +106,8 @@ class CostLine:
             self._slot(name, order, threads)
             for name, order in zip("ABCDEFGH", orders, strict=False)
         ]
-        self.crossing = Crossing({slot.name: slot for slot in self.slots}, self.ring.wake)
-        self._known = [Known(order.ref, order.sha256) for order in orders]
+        self.crossing = ActiveSlot({slot.name: slot for slot in self.slots}, self.ring.wake)
+        self._known = [StoredBundle(order.ref, order.sha256) for order in orders]
         self._publisher = Publisher(self._published)
         self._pictures = Pictures(self.ring)
         outlets = Outlets(

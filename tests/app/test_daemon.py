@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from edge_daemon.app.foundation import Foundation
+from edge_daemon.app.resources import Resources
 from edge_daemon.config import load
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
@@ -38,7 +38,7 @@ def test_every_part_runs_and_every_part_ends() -> None:
         counts = daemon.frames.ledger.counts()
         assert counts.balanced
         assert daemon.broken() is None
-        Foundation.lay(load(device.config), SystemClock()).journal.close()
+        Resources.lay(load(device.config), SystemClock()).journal.close()
 
 
 def test_a_start_that_fails_leaves_nothing_behind() -> None:
@@ -62,7 +62,7 @@ def test_a_command_passes_every_part() -> None:
     with Device(B1, B2) as device:
         device.await_active(B1)
         assert device.daemon is not None
-        control, journal = device.daemon.control, device.daemon._ground.journal
+        control, journal = device.daemon.control, device.daemon._resources.journal
         body = json.dumps({"id": "r-1", "model": B2}).encode()
         incoming = Incoming("local/request/swap", body, SystemClock().now())
         control.mailbox.put_request("swap", incoming)

@@ -10,17 +10,17 @@ from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.core.events import SlotLost as Lost
 from edge_daemon.core.picture import Flaw, Spell
-from edge_daemon.core.values import BundleRef, Judged, Known, Reason
+from edge_daemon.core.values import BundleRef, Judged, Reason, StoredBundle
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, SlotLost
 from edge_daemon.frames.capture import CameraPhase, Capture
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.slots.crossing import Crossed, Cutover, Pointer
+from edge_daemon.slots.active import Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.device import Device, wait_until
-from tests.sim.ground import ground
+from tests.sim.resources import resources
 from tests.sim.slot import Script, SimSlot
 
 REF = BundleRef("bottle", "1.0.0")
@@ -58,13 +58,13 @@ def test_every_frame_has_its_verdict_in_order_and_the_lane_tells_the_mailbox(
 ) -> None:
     """A cutover, then a worker that is lost: each is one word, and no frame is missing."""
     wing = Wing(tmp_path)
-    with ground(tmp_path, camera={"source": "conveyor:", "fps": 200}) as laid:
+    with resources(tmp_path, camera={"source": "conveyor:", "fps": 200}) as laid:
         frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
         assert frames.camera.state is CameraPhase.CONNECTING
         frames.start_lane()
         frames.start_camera(wing)
-        frames.crossing.ready("A", 7)
-        frames.crossing.ask(Cutover(3, Pointer(wing.slot, Known(REF, "ab")), "s-1"))
+        frames.active_slot.ready("A", 7)
+        frames.active_slot.ask(Cutover(3, Pointer(wing.slot, StoredBundle(REF, "ab")), "s-1"))
         frames.line.open()
         wait_until(lambda: len(wing.judged) > 20, "verdicts")
         (crossed,) = wing.put
@@ -87,7 +87,7 @@ def test_every_frame_has_its_verdict_in_order_and_the_lane_tells_the_mailbox(
 def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
     """A start that failed elsewhere ends what there is."""
     wing = Wing(tmp_path)
-    with ground(tmp_path) as laid:
+    with resources(tmp_path) as laid:
         frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
         frames.stop_camera()
         frames.close()

@@ -9,7 +9,15 @@ from structlog.testing import capture_logs
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.state import Kind, Operation, SlotState, State
-from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged, Known, Reason, Verdict
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Instant,
+    Judged,
+    Reason,
+    StoredBundle,
+    Verdict,
+)
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Health, Signs
@@ -131,7 +139,7 @@ def test_what_is_nobodys_fault_is_healthy() -> None:
         line.second(reason, seconds=HUNG_S)
         assert line.monitor.health().good
     changing = Line()
-    can = Known(BundleRef("can", "1.0.0"), "cd")
+    can = StoredBundle(BundleRef("can", "1.0.0"), "cd")
     needs_can = replace(ACTIVE.line, requires="can")
     changing.state = replace(ACTIVE, line=needs_can, op=Operation(Kind.CHANGEOVER, "s", can))
     changing.second(Reason.NO_MODEL, seconds=HUNG_S)
@@ -141,7 +149,7 @@ def test_what_is_nobodys_fault_is_healthy() -> None:
 def test_a_swap_in_the_making_excuses_nothing() -> None:
     """While the active model should judge, loading another one is no reason for silence."""
     line = Line()
-    newer = Known(BundleRef("bottle", "2.0.0"), "ef")
+    newer = StoredBundle(BundleRef("bottle", "2.0.0"), "ef")
     line.state = replace(ACTIVE, op=Operation(Kind.SWAP, "s", newer))
     line.second(Reason.INFERENCE_FAILED, seconds=HUNG_S)
     assert not line.monitor.health().good

@@ -29,6 +29,11 @@ def film(path: Path, paint: Callable[[int], Pixels], frames: int = 60) -> str:
     return str(path)
 
 
+def watching(source: str | Path) -> dict[str, object]:
+    """Two seconds of frames may wait: none is dropped on a busy machine."""
+    return {"camera": {"source": str(source), "fps": 200, "buffer_frames": 400}}
+
+
 def one_colour(*colour: int) -> Callable[[int], Pixels]:
     return lambda number: np.full(SHAPE, colour, np.uint8)
 
@@ -45,7 +50,7 @@ def still(number: int) -> Pixels:
 
 def events(device: Device) -> list[dict[str, object]]:
     assert device.daemon is not None
-    rows = device.daemon._ground.journal.outbox_peek(1000)
+    rows = device.daemon._resources.journal.outbox_peek(1000)
     told = (json.loads(row.payload) for row in rows if row.topic.endswith("/model/event"))
     return [event for event in told if event["type"].startswith("picture_")]
 
@@ -63,7 +68,7 @@ def test_no_frame_of_an_empty_picture_is_ok(
 ) -> None:
     """Each frame is uninspected (bad_picture), health names the picture, one event says so."""
     source = film(tmp_path / "empty.mjpeg", paint)
-    with Device(B1, fps=200.0, settings={"camera": {"source": source, "fps": 200}}) as device:
+    with Device(B1, fps=200.0, settings=watching(source)) as device:
         device.await_active(B1)
         daemon = device.daemon
         assert daemon is not None
@@ -86,7 +91,7 @@ def snow(number: int) -> Pixels:
 def test_no_frame_of_noise_is_ok(tmp_path: Path) -> None:
     """Also where the recipe requires nothing, and would call it ok."""
     source = film(tmp_path / "snow.mjpeg", snow)
-    with Device(B1, settings={"camera": {"source": source, "fps": 200}}) as device:
+    with Device(B1, settings=watching(source)) as device:
         device.await_active(B1)
         assert device.daemon is not None
         ledger = device.daemon.frames.ledger
@@ -99,7 +104,7 @@ def test_a_frozen_picture_is_judged_twice_at_most(tmp_path: Path) -> None:
     """A film whose pictures are all the same is a camera that hangs; one that loops is not."""
     for name, paint, is_frozen in (("still", still, True), ("moving", moving, False)):
         source = film(tmp_path / f"{name}.mjpeg", paint)
-        with Device(B1, settings={"camera": {"source": source, "fps": 200}}) as device:
+        with Device(B1, settings=watching(source)) as device:
             device.await_active(B1)
             assert device.daemon is not None
             ledger = device.daemon.frames.ledger
@@ -115,8 +120,7 @@ def test_a_lens_that_is_covered_for_a_while_is_told_twice(tmp_path: Path) -> Non
         return one_colour(1, 1, 1)(number) if 900 <= number < 930 else moving(number)
 
     source = film(tmp_path / "covered.mjpeg", covered, 1800)
-    settings = {"camera": {"source": source, "fps": 200}}
-    with Device(B1, settings=settings) as device:
+    with Device(B1, settings=watching(source)) as device:
         device.await_active(B1)
         daemon = device.daemon
         assert daemon is not None
@@ -136,7 +140,7 @@ def test_pictures_that_could_not_be_decoded_are_damaged_not_ok(tmp_path: Path) -
     harmed = tmp_path / "harmed.ts"
     harmed.write_bytes(whole[:at] + whole[at + 376 :])
     for source, is_harmed in ((FILMS / "h264.ts", False), (harmed, True)):
-        with Device(B1, settings={"camera": {"source": str(source), "fps": 200}}) as device:
+        with Device(B1, settings=watching(source)) as device:
             device.await_active(B1)
             daemon = device.daemon
             assert daemon is not None

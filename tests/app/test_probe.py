@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.app.probe import EVERY_S, Probe
-from edge_daemon.core.values import BundleRef, Known
+from edge_daemon.core.values import BundleRef, StoredBundle
 from edge_daemon.errors import SlotLost
-from edge_daemon.slots.crossing import Crossing, Pointer
+from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.clock import SimClock
 from tests.sim.device import Device, wait_until
@@ -19,7 +19,7 @@ B1 = "bottle@1.0.0"
 REF = BundleRef.parse(B1)
 
 
-class Bench:
+class Harness:
     """A slot that judges, and no frame."""
 
     def __init__(self) -> None:
@@ -27,36 +27,36 @@ class Bench:
         self.script = Script()
         slot = SimSlot("A", script=self.script)
         slot.load(LoadOrder(REF, "ab", Path(), Path(), "detect", ("x",), 32, 0.2), 1.0)
-        self.crossing = Crossing({"A": slot}, lambda: None)
-        self.crossing.pointer = Pointer(slot, Known(REF, "ab"))
-        self.probe = Probe(self.crossing, self.clock)
+        self.active_slot = ActiveSlot({"A": slot}, lambda: None)
+        self.active_slot.pointer = Pointer(slot, StoredBundle(REF, "ab"))
+        self.probe = Probe(self.active_slot, self.clock)
 
     def wait(self, seconds: float) -> bool:
         """Whether the lane found something to ask, which it does."""
         self.probe.look(self.clock.advance(seconds), None)
-        errand = self.crossing.take_errand()
+        errand = self.active_slot.take_errand()
         if errand is not None:
-            errand(self.crossing.pointer)
+            errand(self.active_slot.pointer)
         return errand is not None
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
-def test_it_asks_after_a_silence_and_not_before(bench: Bench) -> None:
+def test_it_asks_after_a_silence_and_not_before(bench: Harness) -> None:
     """Once every two seconds, and never while verdicts come."""
     assert not bench.wait(EVERY_S / 2)
     assert bench.wait(EVERY_S)
     assert not bench.wait(EVERY_S / 2)
     now = bench.clock.advance(EVERY_S)
     bench.probe.look(now, now.at)
-    assert bench.crossing.take_errand() is None
+    assert bench.active_slot.take_errand() is None
     bench.probe.close()
 
 
-def test_only_an_answer_counts(bench: Bench) -> None:
+def test_only_an_answer_counts(bench: Harness) -> None:
     """A worker that is lost over it gave none."""
     bench.wait(EVERY_S)
     answered_at = bench.probe.answered_at
@@ -67,12 +67,12 @@ def test_only_an_answer_counts(bench: Bench) -> None:
     bench.probe.close()
 
 
-def test_a_gate_that_waits_goes_first(bench: Bench) -> None:
+def test_a_gate_that_waits_goes_first(bench: Harness) -> None:
     """What compares two models is not pushed aside by it."""
     asked: list[Pointer] = []
-    bench.crossing.send(asked.append)
+    bench.active_slot.send(asked.append)
     bench.wait(EVERY_S)
-    assert asked == [bench.crossing.pointer]
+    assert asked == [bench.active_slot.pointer]
 
 
 def test_a_station_without_its_camera_knows_that_its_model_answers() -> None:

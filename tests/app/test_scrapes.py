@@ -18,9 +18,9 @@ from edge_daemon.app.monitor import Monitor
 from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.metrics import Metrics
-from edge_daemon.web.door import Rules
+from edge_daemon.web.access import Rules
 from edge_daemon.web.server import Listen, StatusPage
-from tests.sim.house import House
+from tests.sim.fake_page import FakePage
 from tests.sim.status import StillStation
 
 SCRAPES = 10_000
@@ -102,7 +102,7 @@ def test_no_scrape_by_http_is_out_of_balance() -> None:
     """As Prometheus sees it, on one connection."""
     ledger = Ledger()
     monitor = Monitor(StillStation(ledger), ledger, Metrics())
-    sources = replace(House().sources(), metrics=monitor.scrape)
+    sources = replace(FakePage().sources(), metrics=monitor.scrape)
     page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), sources)
     assert page.start()
     prometheus = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30.0)

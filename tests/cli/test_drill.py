@@ -17,6 +17,7 @@ from edge_daemon.cli.drill_faults import _standby_workers
 from edge_daemon.cli.drill_run import quantile, spread
 from edge_daemon.cli.main import app
 from edge_daemon.messaging import payloads
+from edge_daemon.messaging.topics import Topics
 from tests.sim.device import Device
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
@@ -82,7 +83,7 @@ def test_a_daemon_that_loses_frames_is_caught(
     """One result in fifty is kept back, doubled or given to the other model: exit 1, named."""
     daemon = device.daemon
     assert daemon is not None
-    session, topic = daemon.control.session, daemon.control.topics.result
+    session, topic = daemon.control.session, Topics(daemon.settings.root).result
     honest = session.publish
 
     def lying(at: str, payload: bytes, **how: Any) -> Any:

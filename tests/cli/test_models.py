@@ -22,7 +22,7 @@ from edge_daemon.core.events import QuarantineChanged
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.planner import step
 from edge_daemon.core.state import Durable, SlotState, State
-from edge_daemon.core.values import BundleRef, Instant, Known
+from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.bundles import make_bundle
@@ -178,7 +178,7 @@ def test_a_stopped_daemon_is_changed_as_a_running_one(still: Device) -> None:
     before = Durable(
         selected=(("bottle", "1.1.0"),),
         confirmed=(good, bad),
-        active=Known(bad, "2"),
+        active=StoredBundle(bad, "2"),
         trial="t-1",
         begun=((bad, 2), (good, 1)),
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
-from edge_daemon.cli.station import Glance
+from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import Minute, News
 from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
@@ -123,7 +123,7 @@ def test_watch_keeps_showing(device: Device) -> None:
 def shown(parts: dict[str, Any]) -> str:
     console = Console(file=io.StringIO(), width=200)
     with console.capture() as captured:
-        console.print(summary("cam1", Glance("mqtt", parts)))
+        console.print(summary("cam1", RetainedStatus("mqtt", parts)))
     return captured.get()
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from edge_daemon.messaging.messages import Delivery, ReplyTo
 from tests.sim.broker import Packet
-from tests.sim.brokers import TOPICS, Bench, Crew, RealBench, SimBench, wait_for
+from tests.sim.brokers import TOPICS, Crew, Harness, RealBench, SimBench, wait_for
 from tests.sim.iotcore import EmbeddedBroker
 from tests.sim.mosquitto import new_mosquitto
 
-BENCHES: dict[str, Callable[[], Bench]] = {
+BENCHES: dict[str, Callable[[], Harness]] = {
     "simulator": SimBench,
     "mosquitto-5": lambda: RealBench(new_mosquitto(), 5),
     "mosquitto-3.1.1": lambda: RealBench(new_mosquitto(), 4),
@@ -22,7 +22,7 @@ BENCHES: dict[str, Callable[[], Bench]] = {
 
 
 @pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest) -> Iterator[Harness]:
     made = BENCHES[request.param]()
     yield made
     made.close()
@@ -36,7 +36,7 @@ def states(seen: list[Packet]) -> list[str]:
     return [packet.json()["state"] for packet in seen]  # type: ignore[index]
 
 
-def test_it_says_online_and_stopped_and_keeps_both(bench: Bench) -> None:
+def test_it_says_online_and_stopped_and_keeps_both(bench: Harness) -> None:
     """A retained status tells late readers too; a clean stop is not an outage."""
     seen = bench.watch(TOPICS.status)
     session = bench.session()
@@ -50,7 +50,7 @@ def test_it_says_online_and_stopped_and_keeps_both(bench: Bench) -> None:
     assert late[0].retain
 
 
-def test_a_torn_connection_is_told_by_the_last_will_and_mended(bench: Bench) -> None:
+def test_a_torn_connection_is_told_by_the_last_will_and_mended(bench: Harness) -> None:
     """offline comes from the broker; then the session is back and everything is born again."""
     crew = Crew()
     seen = bench.watch(TOPICS.status)
@@ -64,7 +64,7 @@ def test_a_torn_connection_is_told_by_the_last_will_and_mended(bench: Bench) -> 
     assert session.alive()
 
 
-def test_a_request_arrives_with_everything_it_carries(bench: Bench) -> None:
+def test_a_request_arrives_with_everything_it_carries(bench: Harness) -> None:
     """The verb, the bytes, when it came, where to answer and until when it is good."""
     crew = Crew()
     bench.session().start(crew.handlers())
@@ -84,7 +84,7 @@ def test_a_request_arrives_with_everything_it_carries(bench: Bench) -> None:
         assert incoming.reply_to == ReplyTo()
 
 
-def test_an_answer_goes_to_both_addresses(bench: Bench) -> None:
+def test_an_answer_goes_to_both_addresses(bench: Harness) -> None:
     """`response/<verb>` always; the Response Topic with its Correlation Data where given."""
     crew = Crew()
     session = bench.session()
@@ -102,7 +102,7 @@ def test_an_answer_goes_to_both_addresses(bench: Bench) -> None:
         assert own[0].correlation == b"c-1"
 
 
-def test_a_retained_request_is_never_taken_for_a_fresh_one(bench: Bench) -> None:
+def test_a_retained_request_is_never_taken_for_a_fresh_one(bench: Harness) -> None:
     """Published retained, it is known as such; stored, it does not come at the start (MQTT 5).
 
     MQTT 3.1.1 has no such options, and the embedded broker does not heed them: there a stored
@@ -122,7 +122,7 @@ def test_a_retained_request_is_never_taken_for_a_fresh_one(bench: Bench) -> None
         assert flags == {b"stored": True, b"live": False, b"fresh": False}
 
 
-def test_a_request_sent_while_the_daemon_is_away_arrives(bench: Bench) -> None:
+def test_a_request_sent_while_the_daemon_is_away_arrives(bench: Harness) -> None:
     """The session outlives the daemon: nothing that was acknowledged to ops is lost."""
     first = bench.session()
     first.start(Crew().handlers())
@@ -136,7 +136,7 @@ def test_a_request_sent_while_the_daemon_is_away_arrives(bench: Bench) -> None:
     assert crew.payloads() == [b"0", b"1", b"2"]
 
 
-def test_a_request_that_was_not_acknowledged_comes_again(bench: Bench) -> None:
+def test_a_request_that_was_not_acknowledged_comes_again(bench: Harness) -> None:
     """Before the journal has it the broker keeps it; afterwards it does not."""
     crew = Crew(acknowledges=False)
     session = bench.session()
@@ -155,7 +155,7 @@ def test_a_request_that_was_not_acknowledged_comes_again(bench: Bench) -> None:
     assert crew.payloads() == [b"safe", b"kept", b"kept", b"last"]
 
 
-def test_acknowledgements_keep_the_order_of_arrival(bench: Bench) -> None:
+def test_acknowledgements_keep_the_order_of_arrival(bench: Harness) -> None:
     """What is done early waits for what came before it; brokers part from who does otherwise."""
     crew = Crew(acknowledges=False)
     session = bench.session()
@@ -177,7 +177,7 @@ def test_acknowledgements_keep_the_order_of_arrival(bench: Bench) -> None:
     assert crew.payloads() == [b"0", b"1", b"2", b"3", b"last"]
 
 
-def test_messages_keep_their_order(bench: Bench) -> None:
+def test_messages_keep_their_order(bench: Harness) -> None:
     """Results are read in the order of their frames."""
     crew = Crew()
     session = bench.session()
@@ -190,7 +190,7 @@ def test_messages_keep_their_order(bench: Bench) -> None:
     assert [int(packet.payload) for packet in seen] == list(range(200))
 
 
-def test_a_handler_that_fails_once_is_given_the_request_again(bench: Bench) -> None:
+def test_a_handler_that_fails_once_is_given_the_request_again(bench: Harness) -> None:
     """A disk that was full for a moment costs no request."""
     crew = Crew(raises=[OSError("planted")])
     session = bench.session()
@@ -201,7 +201,7 @@ def test_a_handler_that_fails_once_is_given_the_request_again(bench: Bench) -> N
     assert session.alive()
 
 
-def test_a_handler_that_keeps_failing_stops_nothing(bench: Bench) -> None:
+def test_a_handler_that_keeps_failing_stops_nothing(bench: Harness) -> None:
     """The request is given up after its second failure, and the next one is heard."""
     crew = Crew(raises=[RuntimeError("planted"), RuntimeError("planted again")])
     session = bench.session()
@@ -219,7 +219,7 @@ def test_a_handler_that_keeps_failing_stops_nothing(bench: Bench) -> None:
     wait_for(lambda: crew.payloads() == [b"end"], "the end")
 
 
-def test_a_birth_that_raises_stops_nothing(bench: Bench) -> None:
+def test_a_birth_that_raises_stops_nothing(bench: Harness) -> None:
     """The connection stands although what is published on it failed."""
 
     def fail() -> None:
@@ -232,7 +232,7 @@ def test_a_birth_that_raises_stops_nothing(bench: Bench) -> None:
     wait_for(lambda: crew.payloads() == [b"heard"], "the request")
 
 
-def test_a_broker_that_restarts_finds_everything_again(bench: Bench) -> None:
+def test_a_broker_that_restarts_finds_everything_again(bench: Harness) -> None:
     """The session comes back by itself, subscribes and publishes the retained state anew."""
     crew = Crew()
     session = bench.session()
@@ -252,7 +252,7 @@ def test_a_broker_that_restarts_finds_everything_again(bench: Bench) -> None:
     wait_for(lambda: b"after" in crew.payloads(), "a request after the restart")
 
 
-def test_orders_come_with_the_place_of_their_source(bench: Bench) -> None:
+def test_orders_come_with_the_place_of_their_source(bench: Harness) -> None:
     """The first filter of the configuration that matches says how the payload is read."""
     crew = Crew()
     bench.session().start(crew.handlers())
@@ -267,7 +267,7 @@ def test_orders_come_with_the_place_of_their_source(bench: Bench) -> None:
     ]
 
 
-def test_a_retained_order_is_read_at_the_start(bench: Bench) -> None:
+def test_a_retained_order_is_read_at_the_start(bench: Harness) -> None:
     """A MES that retains its order tells a new daemon what is being made."""
     bench.publish(Packet("mes/line3/orders", b"running", 1, retain=True))
     crew = Crew()
@@ -277,7 +277,7 @@ def test_a_retained_order_is_read_at_the_start(bench: Bench) -> None:
     bench.publish(Packet("mes/line3/orders", b"", 1, retain=True))
 
 
-def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Bench) -> None:
+def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Harness) -> None:
     """`stored` comes out of the broker's keeping, on subscribing; a live one never has it."""
     topic = "mes/line3/orders"
     bench.publish(Packet(topic, b"kept", 1, retain=True))
@@ -301,7 +301,7 @@ def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Bench) 
     bench.publish(Packet(topic, b"", 1, retain=True))
 
 
-def test_what_waited_comes_before_what_the_broker_keeps(bench: Bench) -> None:
+def test_what_waited_comes_before_what_the_broker_keeps(bench: Harness) -> None:
     """Both are the same message here: the one that waited is an arrival, the kept one is not."""
     topic = "mes/line3/orders"
     first = bench.session()
@@ -321,7 +321,7 @@ def test_what_waited_comes_before_what_the_broker_keeps(bench: Bench) -> None:
     bench.publish(Packet(topic, b"", 1, retain=True))
 
 
-def test_the_fate_of_a_message_is_told(bench: Bench) -> None:
+def test_the_fate_of_a_message_is_told(bench: Harness) -> None:
     """DELIVERED means that the broker said so: only then may a durable row go."""
     crew = Crew()
     session = bench.session()

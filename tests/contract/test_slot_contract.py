@@ -33,7 +33,7 @@ CLASSES = ("bottle", "scratch")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Harness:
     """One kind of slot under test, and a way to order bundles that behave as named."""
 
     slot: Slot
@@ -110,7 +110,7 @@ def bench(
     tmp_path: Path,
     pools: dict[str, SparePool],
     frames: FrameMemory,
-) -> Iterator[Bench]:
+) -> Iterator[Harness]:
     def order(behaviour: Behaviour) -> LoadOrder:
         return _order(tmp_path, behaviour)
 
@@ -121,17 +121,17 @@ def bench(
         slot = ProcessSlot("A", pools[request.param])
     else:
         slot = ThreadSlot("A", SIM_ENGINE, {"memory_bytes": 32 << 20})
-    yield Bench(slot, order, frames)
+    yield Harness(slot, order, frames)
     slot.close()
 
 
-def test_a_loaded_bundle_says_what_it_is(bench: Bench) -> None:
+def test_a_loaded_bundle_says_what_it_is(bench: Harness) -> None:
     """A load answers with the classes and the task that the weights themselves name."""
     loaded = bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     assert (loaded.classes, loaded.task) == (CLASSES, "detect")
 
 
-def test_each_frame_is_judged_where_it_lies(bench: Bench) -> None:
+def test_each_frame_is_judged_where_it_lies(bench: Harness) -> None:
     """What is found follows from the pixels of the place that was named, not of another."""
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     lefts = [
@@ -141,7 +141,7 @@ def test_each_frame_is_judged_where_it_lies(bench: Bench) -> None:
     assert lefts == [30.0, 10.0, 20.0]
 
 
-def test_a_new_frame_memory_is_seen_at_once(bench: Bench) -> None:
+def test_a_new_frame_memory_is_seen_at_once(bench: Harness) -> None:
     """When the camera changes its shape, frames of the old memory and the new are both judged."""
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     seen = []
@@ -156,7 +156,7 @@ def test_a_new_frame_memory_is_seen_at_once(bench: Bench) -> None:
     assert seen[1::2] == [(10.0, 0.0, 64.0, 48.0)] * 4
 
 
-def test_a_golden_image_is_decoded_and_judged(bench: Bench, tmp_path: Path) -> None:
+def test_a_golden_image_is_decoded_and_judged(bench: Harness, tmp_path: Path) -> None:
     """An image file gives the detections of its own pixels."""
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     image = tmp_path / "0001.png"
@@ -164,7 +164,7 @@ def test_a_golden_image_is_decoded_and_judged(bench: Bench, tmp_path: Path) -> N
     assert bench.slot.infer_file(image, GENEROUS_S).detections[0].box == (77.0, 0.0, 30.0, 20.0)
 
 
-def test_what_one_slot_decodes_another_can_judge(bench: Bench, tmp_path: Path) -> None:
+def test_what_one_slot_decodes_another_can_judge(bench: Harness, tmp_path: Path) -> None:
     """The pixels of the file, as one frame that nobody changes any more."""
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     image = tmp_path / "0001.png"
@@ -174,14 +174,14 @@ def test_what_one_slot_decodes_another_can_judge(bench: Bench, tmp_path: Path) -
     picture = bench.slot.decode(image, GENEROUS_S)
     assert picture is not None
     assert np.array_equal(picture.pixels(0), pixels)
-    found = bench.slot.glance(FrameAddress(picture, 0), GENEROUS_S)
+    found = bench.slot.infer_picture(FrameAddress(picture, 0), GENEROUS_S)
     assert found is not None
     assert found.detections[0].box == (17.0, 0.0, 30.0, 20.0)
     picture.close()
     _works(bench)
 
 
-def test_what_cannot_be_decoded_blames_the_bundle(bench: Bench, tmp_path: Path) -> None:
+def test_what_cannot_be_decoded_blames_the_bundle(bench: Harness, tmp_path: Path) -> None:
     """The slot goes on."""
     if isinstance(bench.slot, SimSlot):
         pytest.skip("the simulator has no decoder of its own")
@@ -193,11 +193,11 @@ def test_what_cannot_be_decoded_blames_the_bundle(bench: Bench, tmp_path: Path) 
     assert bench.slot.infer(FrameAddress(bench.frames, 2), GENEROUS_S).detections[0].box[0] == 30.0
 
 
-def test_a_late_answer_to_a_glance_ends_nothing(bench: Bench) -> None:
+def test_a_late_answer_to_a_glance_ends_nothing(bench: Harness) -> None:
     """It is dropped when it comes, and the next frame gets its own answer."""
     order = bench.order(Behaviour.HELD_AT_INFER)
     bench.slot.load(order, GENEROUS_S)
-    assert bench.slot.glance(FrameAddress(bench.frames, 0), 0.01) is None
+    assert bench.slot.infer_picture(FrameAddress(bench.frames, 0), 0.01) is None
     bench.let_go(order)
     lefts = [
         bench.slot.infer(FrameAddress(bench.frames, place), GENEROUS_S).detections[0].box[0]
@@ -208,19 +208,19 @@ def test_a_late_answer_to_a_glance_ends_nothing(bench: Bench) -> None:
 
 
 def test_a_model_that_hangs_at_a_glance_is_ended_by_what_comes_next(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the line would stand for ever."""
     for module in (child, thread):
         monkeypatch.setattr(module, "HUNG_S", IMPATIENT_S)
     bench.slot.load(bench.order(Behaviour.HANG_AT_INFER), GENEROUS_S)
-    assert bench.slot.glance(FrameAddress(bench.frames, 0), 0.01) is None
+    assert bench.slot.infer_picture(FrameAddress(bench.frames, 0), 0.01) is None
     with pytest.raises(SlotLost):
         bench.slot.infer(FrameAddress(bench.frames, 0), IMPATIENT_S)
     _works(bench)
 
 
-def test_an_empty_slot_judges_nothing(bench: Bench) -> None:
+def test_an_empty_slot_judges_nothing(bench: Harness) -> None:
     """Before a load and after free, an inference is refused as a lost slot."""
     with pytest.raises(SlotLost):
         bench.slot.infer(FrameAddress(bench.frames, 0), GENEROUS_S)
@@ -230,7 +230,7 @@ def test_an_empty_slot_judges_nothing(bench: Bench) -> None:
         bench.slot.infer(FrameAddress(bench.frames, 0), GENEROUS_S)
 
 
-def test_weights_that_cannot_be_read_blame_the_bundle(bench: Bench) -> None:
+def test_weights_that_cannot_be_read_blame_the_bundle(bench: Harness) -> None:
     """A loader that raises gives load_failed in one line, and the next load works."""
     with pytest.raises(BundleError) as refused:
         bench.slot.load(bench.order(Behaviour.RAISE_AT_LOAD), GENEROUS_S)
@@ -241,7 +241,7 @@ def test_weights_that_cannot_be_read_blame_the_bundle(bench: Bench) -> None:
     _works(bench)
 
 
-def test_a_full_box_blames_the_box(bench: Bench) -> None:
+def test_a_full_box_blames_the_box(bench: Harness) -> None:
     """No memory at a load is this box's fault, not the bundle's."""
     with pytest.raises(BoxError) as refused:
         bench.slot.load(bench.order(Behaviour.NO_MEMORY_AT_LOAD), GENEROUS_S)
@@ -250,7 +250,7 @@ def test_a_full_box_blames_the_box(bench: Bench) -> None:
     _works(bench)
 
 
-def test_a_load_that_hangs_is_bounded(bench: Bench) -> None:
+def test_a_load_that_hangs_is_bounded(bench: Harness) -> None:
     """Past its limit a load is given up with load_timeout, and the next load works."""
     with pytest.raises(SlotLost) as lost:
         bench.slot.load(bench.order(Behaviour.HANG_AT_LOAD), _patience(bench))
@@ -258,7 +258,7 @@ def test_a_load_that_hangs_is_bounded(bench: Bench) -> None:
     _works(bench)
 
 
-def test_a_model_that_raises_at_an_inference_blames_the_bundle(bench: Bench) -> None:
+def test_a_model_that_raises_at_an_inference_blames_the_bundle(bench: Harness) -> None:
     """An exception of the model names the bundle as the culprit; the slot can be used again."""
     bench.slot.load(bench.order(Behaviour.RAISE_AT_INFER), GENEROUS_S)
     with pytest.raises(BundleError) as failed:
@@ -268,7 +268,7 @@ def test_a_model_that_raises_at_an_inference_blames_the_bundle(bench: Bench) -> 
     _works(bench)
 
 
-def test_an_inference_that_hangs_is_bounded(bench: Bench) -> None:
+def test_an_inference_that_hangs_is_bounded(bench: Harness) -> None:
     """Past its limit an inference loses the slot, and the next load works."""
     bench.slot.load(bench.order(Behaviour.HANG_AT_INFER), GENEROUS_S)
     with pytest.raises(SlotLost):
@@ -276,7 +276,7 @@ def test_an_inference_that_hangs_is_bounded(bench: Bench) -> None:
     _works(bench)
 
 
-def test_an_engine_that_can_do_no_more_loses_the_slot(bench: Bench) -> None:
+def test_an_engine_that_can_do_no_more_loses_the_slot(bench: Harness) -> None:
     """After a fault that spoils the process the slot is empty, and says why."""
     bench.slot.load(bench.order(Behaviour.LOST_AT_INFER), GENEROUS_S)
     with pytest.raises(SlotLost, match="The GPU failed"):
@@ -286,13 +286,13 @@ def test_an_engine_that_can_do_no_more_loses_the_slot(bench: Bench) -> None:
     _works(bench)
 
 
-def test_output_that_is_not_finite_is_told(bench: Bench) -> None:
+def test_output_that_is_not_finite_is_told(bench: Harness) -> None:
     """NaN in the raw output is never a silent absence of detections."""
     bench.slot.load(bench.order(Behaviour.NAN), GENEROUS_S)
     assert not bench.slot.infer(FrameAddress(bench.frames, 0), GENEROUS_S).finite
 
 
-def test_kill_ends_a_call_in_progress(bench: Bench) -> None:
+def test_kill_ends_a_call_in_progress(bench: Harness) -> None:
     """Another thread's kill ends a hung load long before its limit, and the next load works."""
     lost: list[SlotLost] = []
     order = bench.order(Behaviour.HANG_AT_LOAD)
@@ -311,7 +311,7 @@ def test_kill_ends_a_call_in_progress(bench: Bench) -> None:
     _works(bench)
 
 
-def test_promotion_changes_nothing_that_is_seen(bench: Bench) -> None:
+def test_promotion_changes_nothing_that_is_seen(bench: Harness) -> None:
     """Promote may be called in any state, and frames are judged as before."""
     bench.slot.promote()
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
@@ -320,7 +320,7 @@ def test_promotion_changes_nothing_that_is_seen(bench: Bench) -> None:
     assert found.detections[0].box[0] == 20.0
 
 
-def test_memory_is_counted_only_while_something_is_resident(bench: Bench) -> None:
+def test_memory_is_counted_only_while_something_is_resident(bench: Harness) -> None:
     """A slot holds bytes between load and free, and none before and after."""
     before = bench.slot.memory_bytes()
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
@@ -331,7 +331,7 @@ def test_memory_is_counted_only_while_something_is_resident(bench: Bench) -> Non
     assert bench.slot.memory_bytes() == 0
 
 
-def test_free_and_close_never_raise(bench: Bench) -> None:
+def test_free_and_close_never_raise(bench: Harness) -> None:
     """Freeing twice, freeing after a kill, and closing a closed slot are all harmless."""
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     bench.slot.kill()
@@ -341,12 +341,12 @@ def test_free_and_close_never_raise(bench: Bench) -> None:
     bench.slot.close()
 
 
-def _patience(bench: Bench) -> float:
+def _patience(bench: Harness) -> float:
     """A worker without a spare must first be started; the others need no such time."""
     return 3.0 if isinstance(bench.slot, ProcessSlot) else IMPATIENT_S
 
 
-def _works(bench: Bench) -> None:
+def _works(bench: Harness) -> None:
     bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
     found = bench.slot.infer(FrameAddress(bench.frames, 2), GENEROUS_S)
     assert found.detections[0].box[0] == 30.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.control.desired_state import DesiredState, Pace, Surroundings
+from edge_daemon.control.desired_state import DesiredContext, DesiredState, Pace
 from edge_daemon.control.reporter import stock
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.values import BundleRef
@@ -51,13 +51,13 @@ def flip(mount: Path) -> Flip:
 
 @contextmanager
 def following(station: Station, mount: Path, pace: Pace = EVENTS_ONLY) -> Iterator[DesiredState]:
-    surroundings = Surroundings(
+    context = DesiredContext(
         station.clock,
         lambda: station.driver.state,
         station.journal.find_request,
         station.mailbox.put_request,
     )
-    following = DesiredState(mount / NAME, station.folder / "state", surroundings, pace)
+    following = DesiredState(mount / NAME, station.folder / "state", context, pace)
     following.start()
     station.mailbox.call(following.begin)
     try:

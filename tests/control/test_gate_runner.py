@@ -22,15 +22,15 @@ from edge_daemon.core.values import (
     BundleRef,
     Detection,
     Judged,
-    Known,
     Recipe,
+    StoredBundle,
     Verdict,
 )
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.models.manifest import GoldenImage
-from edge_daemon.slots.crossing import Crossing, Pointer
-from edge_daemon.slots.line import Sample
+from edge_daemon.slots.active import ActiveSlot, Pointer
+from edge_daemon.slots.frame_control import Sample
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from tests.sim.bundles import png_header
 from tests.sim.errands import still_lane
@@ -55,15 +55,15 @@ class SilentLine:
         return Sample(FrameAddress(self.memory, 0))
 
 
-class Bench:
+class Harness:
     def __init__(self) -> None:
         self.line = SilentLine()
         self.slots = {name: SimSlot(name, script=Script()) for name in "AB"}
-        self.crossing = Crossing(self.slots, lambda: None)
+        self.active_slot = ActiveSlot(self.slots, lambda: None)
         self.runner = GateRunner(
             GateSettings(),
             self.line,  # type: ignore[arg-type]
-            self.crossing,
+            self.active_slot,
             lambda: {"host": 1 << 30},
         )
         for slot in self.slots.values():
@@ -71,35 +71,35 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
 def far() -> float:
     return time.monotonic() + 60.0
 
 
-def test_warm_up_is_at_least_two_inferences(bench: Bench) -> None:
+def test_warm_up_is_at_least_two_inferences(bench: Harness) -> None:
     """The first one after a load is the slow one; it must not be the only one."""
     warm_ups = bench.runner.warm(bench.slots["B"], 1, far())
     assert len(warm_ups) == 2
     assert (warm_ups[0].width, warm_ups[0].height) == (6, 4)
 
 
-def test_nothing_is_waited_for_where_nothing_judges(bench: Bench) -> None:
+def test_nothing_is_waited_for_where_nothing_judges(bench: Harness) -> None:
     """At the start, and when the slot in hand is the only one that could judge."""
     bench.runner.warm(bench.slots["B"], 2, far())
-    bench.crossing.pointer = Pointer(bench.slots["B"], Known(BundleRef("b", "1"), "aa"))
+    bench.active_slot.pointer = Pointer(bench.slots["B"], StoredBundle(BundleRef("b", "1"), "aa"))
     bench.runner.warm(bench.slots["B"], 2, far())
-    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    bench.active_slot.pointer = Pointer(bench.slots["A"], StoredBundle(BundleRef("b", "1"), "aa"))
     bench.runner.warm(bench.slots["B"], 2, far())
     assert bench.line.patience[:2] == [0.0, 0.0]
     assert bench.line.patience[2] > 0.0
 
 
 @pytest.fixture
-def course(bench: Bench) -> list[str]:
-    """Who looks at which golden image, with the gaps of the line between."""
+def course(bench: Harness) -> list[str]:
+    """Who looks at which golden image, with the idle_time of the line between."""
     seen: list[str] = []
 
     def looks(name: str) -> Callable[[LoadOrder, Path], tuple[Detection, ...]]:
@@ -114,28 +114,30 @@ def course(bench: Bench) -> list[str]:
     return seen
 
 
-def test_a_golden_image_is_judged_where_a_gap_begins(bench: Bench, course: list[str]) -> None:
+def test_a_golden_image_is_judged_where_a_gap_begins(bench: Harness, course: list[str]) -> None:
     """After the active model's look at it, in the same gap."""
     proven = candidate(bench, activate(bench), images(3))
-    with still_lane(bench.crossing, lambda: course.append("gap")):
+    with still_lane(bench.active_slot, lambda: course.append("gap")):
         results = bench.runner._golden(proven, far())
     assert course == ["gap", "A0", "B0", "gap", "A1", "B1", "gap", "A2", "B2"]
     assert all(golden.incumbent for golden in results)
 
 
-def test_with_nothing_to_compare_each_image_has_a_gap_too(bench: Bench, course: list[str]) -> None:
+def test_with_nothing_to_compare_each_image_has_a_gap_too(
+    bench: Harness, course: list[str]
+) -> None:
     """The active model of another product judges frames all the same."""
     activate(bench)
-    with still_lane(bench.crossing, lambda: course.append("gap")):
+    with still_lane(bench.active_slot, lambda: course.append("gap")):
         results = bench.runner._golden(candidate(bench, None, images(2)), far())
     assert course == ["gap", "B0", "gap", "B1"]
     assert not any(golden.incumbent for golden in results)
 
 
-def test_a_model_is_asked_once_for_an_image(bench: Bench, course: list[str]) -> None:
+def test_a_model_is_asked_once_for_an_image(bench: Harness, course: list[str]) -> None:
     """Consecutive versions share theirs; a new image is asked for."""
     incumbent = activate(bench)
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         first = bench.runner._golden(candidate(bench, incumbent, images(2)), far())
         again = bench.runner._golden(candidate(bench, incumbent, images(3)), far())
     assert course == ["A0", "B0", "A1", "B1", "B0", "B1", "A2", "B2"]
@@ -144,14 +146,16 @@ def test_a_model_is_asked_once_for_an_image(bench: Bench, course: list[str]) -> 
 
 
 def test_what_was_proven_need_not_be_asked_when_it_is_active(
-    bench: Bench, course: list[str]
+    bench: Harness, course: list[str]
 ) -> None:
     """It has seen its golden images then, with the same weights on the same box."""
     proven = candidate(bench, activate(bench), images(2))
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         bench.runner._golden(proven, far())
         course.clear()
-        bench.crossing.pointer = Pointer(bench.slots["B"], Known(BundleRef("b", "2"), "bb"))
+        bench.active_slot.pointer = Pointer(
+            bench.slots["B"], StoredBundle(BundleRef("b", "2"), "bb")
+        )
         manifest = SimpleNamespace(ref=BundleRef("b", "3"), sha256="cc", golden=images(2))
         verified = SimpleNamespace(manifest=manifest, golden=proven.verified.golden)
         following = replace(
@@ -165,26 +169,26 @@ def test_what_was_proven_need_not_be_asked_when_it_is_active(
     assert [golden.incumbent[0].label for golden in results if golden.incumbent] == ["B", "B"]
 
 
-def test_an_image_without_a_digest_is_always_asked_for(bench: Bench, course: list[str]) -> None:
+def test_an_image_without_a_digest_is_always_asked_for(bench: Harness, course: list[str]) -> None:
     """Another one may come under its name."""
     proven = candidate(bench, activate(bench), images(1, digests=False))
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         for _ in range(2):
             bench.runner._golden(proven, far())
     assert course == ["A0", "B0"] * 2
 
 
-def test_each_warm_up_begins_where_a_gap_begins(bench: Bench) -> None:
+def test_each_warm_up_begins_where_a_gap_begins(bench: Harness) -> None:
     """The first inferences are the long ones: the next frame should not find two at work."""
     activate(bench)
     course: list[str] = []
     bench.slots["B"].script.detect = lambda order, pixels: course.append("B") or ()
-    with still_lane(bench.crossing, lambda: course.append("gap")):
+    with still_lane(bench.active_slot, lambda: course.append("gap")):
         bench.runner.warm(bench.slots["B"], 3, far())
     assert course == ["gap", "B"] * 3
 
 
-def test_past_its_time_the_gate_ends(bench: Bench) -> None:
+def test_past_its_time_the_gate_ends(bench: Harness) -> None:
     """As a load that takes too long, with the setting to raise."""
     with pytest.raises(SlotLost) as caught:
         bench.runner.warm(bench.slots["B"], 2, time.monotonic() - 1.0)
@@ -192,9 +196,9 @@ def test_past_its_time_the_gate_ends(bench: Bench) -> None:
     assert "gate.timeout_s" in caught.value.hint
 
 
-def activate(bench: Bench) -> Incumbent:
+def activate(bench: Harness) -> Incumbent:
     """Slot A judges b@1, which is what the candidate is compared with."""
-    bench.crossing.pointer = Pointer(bench.slots["A"], Known(BundleRef("b", "1"), "aa"))
+    bench.active_slot.pointer = Pointer(bench.slots["A"], StoredBundle(BundleRef("b", "1"), "aa"))
     return Incumbent(SimpleNamespace(ref=BundleRef("b", "1"), sha256="aa", recipe=Recipe()))  # type: ignore[arg-type]
 
 
@@ -206,7 +210,7 @@ def images(count: int, *, digests: bool = True) -> list[GoldenImage]:
 
 
 def candidate(
-    bench: Bench, incumbent: Incumbent | None, golden: Sequence[GoldenImage] = ()
+    bench: Harness, incumbent: Incumbent | None, golden: Sequence[GoldenImage] = ()
 ) -> Candidate:
     manifest = SimpleNamespace(
         ref=ORDER.ref, sha256="bb", limits=Limits(), recipe=Recipe(0.5), golden=golden
@@ -222,7 +226,7 @@ class HangingSlot(SimSlot):
         raise SlotLost("The worker was silent.")
 
 
-def test_a_model_that_hangs_is_given_up_as_too_late(bench: Bench) -> None:
+def test_a_model_that_hangs_is_given_up_as_too_late(bench: Harness) -> None:
     """Not as a worker that died: what hangs at its inference is the bundle's own fault."""
     slot = HangingSlot("B", script=Script())
     with pytest.raises(SlotLost) as caught:
@@ -253,12 +257,12 @@ LIVE_MS = 4.0
 
 @pytest.mark.parametrize("every", [1, 2, 10, 1000])
 def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
-    bench: Bench, every: int
+    bench: Harness, every: int
 ) -> None:
     """What the line does not show is asked for: a still line lets no slow model pass."""
     incumbent = activate(bench)
     bench.line = bench.runner._line = HiccupLine(every, BundleRef("b", "1"))  # type: ignore[assignment]
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         seen = bench.runner._interleaved(candidate(bench, incumbent), far())
     timing = seen.timing
     assert timing.incumbent_ms is not None
@@ -267,15 +271,15 @@ def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
     assert seen.recent.frames == TIMED_FRAMES // every
 
 
-def test_a_silent_line_is_waited_for_once(bench: Bench) -> None:
+def test_a_silent_line_is_waited_for_once(bench: Harness) -> None:
     """Frames may wait for this very model: nineteen more silences would lose them."""
     incumbent = activate(bench)
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         bench.runner._interleaved(candidate(bench, incumbent), far())
     assert [seconds > 0 for seconds in bench.line.patience] == [True] + [False] * 19
 
 
-def test_a_model_of_another_product_is_no_measure(bench: Bench) -> None:
+def test_a_model_of_another_product_is_no_measure(bench: Harness) -> None:
     """A small model may be followed by a large one where the product changes."""
     activate(bench)
     bench.line = bench.runner._line = HiccupLine(1, BundleRef("b", "1"))  # type: ignore[assignment]
@@ -284,19 +288,19 @@ def test_a_model_of_another_product_is_no_measure(bench: Bench) -> None:
     assert (seen.timing.incumbent_ms, seen.recent.frames) == (None, 0)
 
 
-def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
+def test_an_incumbent_without_an_answer_is_asked_once(bench: Harness) -> None:
     """It is lost or hangs; each question more would cost the gate seconds."""
     incumbent = activate(bench)
     bench.slots["A"].kill()
     asked: list[FrameAddress] = []
-    glance = bench.slots["A"].glance
+    glance = bench.slots["A"].infer_picture
 
     def counted(picture: FrameAddress, patience_s: float) -> Inference | None:
         asked.append(picture)
         return glance(picture, patience_s)
 
-    bench.slots["A"].glance = counted  # type: ignore[method-assign]
-    with still_lane(bench.crossing):
+    bench.slots["A"].infer_picture = counted  # type: ignore[method-assign]
+    with still_lane(bench.active_slot):
         timing = bench.runner._interleaved(candidate(bench, incumbent), far()).timing
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()
@@ -304,25 +308,25 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Bench) -> None:
 
 
 def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where its answer is late the comparison is dropped, not the worker, and there is no second
     question."""
-    monkeypatch.setattr(gate_runner, "ERRAND_S", 0.0)
+    monkeypatch.setattr(gate_runner, "IDLE_TASK_S", 0.0)
     bench.slots["A"].script.hold_infers()
     proven = candidate(bench, activate(bench), images(3))
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         results = bench.runner._golden(proven, far())
     assert [golden.incumbent for golden in results] == [None] * 3
-    assert len(bench.slots["A"].script.called("glance")) == 1
+    assert len(bench.slots["A"].script.called("infer_picture")) == 1
     assert bench.slots["A"].order is not None
     assert not bench.slots["A"].is_lost
 
 
-def test_the_active_model_decodes_nothing(bench: Bench, course: list[str]) -> None:
+def test_the_active_model_decodes_nothing(bench: Harness, course: list[str]) -> None:
     """The candidate's worker opens a stranger's file, once; both models are shown the pixels."""
     proven = candidate(bench, activate(bench), images(2))
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         bench.runner._golden(proven, far())
     assert course == ["A0", "B0", "A1", "B1"]
     opened = [
@@ -333,13 +337,13 @@ def test_the_active_model_decodes_nothing(bench: Bench, course: list[str]) -> No
 
 
 def test_of_a_large_golden_image_the_active_model_is_not_asked(
-    bench: Bench, course: list[str], tmp_path: Path
+    bench: Harness, course: list[str], tmp_path: Path
 ) -> None:
     """To decode it would take the line's time; the candidate takes its own."""
     huge = tmp_path / "0.png"
     huge.write_bytes(png_header(5000, 4000))
     proven = candidate(bench, activate(bench), images(1))
     verified = SimpleNamespace(manifest=proven.verified.manifest, golden=[huge])
-    with still_lane(bench.crossing):
+    with still_lane(bench.active_slot):
         bench.runner._golden(replace(proven, verified=verified), far())
     assert course == ["B0"]

@@ -38,7 +38,7 @@ def refused(station: Station, code: str, *, status: str = "rejected") -> dict[st
     outcome = station.ask("swap", model=B2)
     assert (outcome["status"], outcome["error"]["code"]) == (status, code), outcome
     assert outcome["error"]["message"].endswith(".")
-    station.until(lambda: "B" not in station.loader.dossiers)
+    station.until(lambda: "B" not in station.loader.proofs)
     assert list((station.folder / "scratch").glob("B-*")) == [], "a copy was left behind"
     return outcome
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_daemon.control.newcomers import AGAIN_S, Newcomers
 from edge_daemon.core.state import State
-from edge_daemon.core.values import BundleRef, Known, ModelChoice, Refusal
+from edge_daemon.core.values import BundleRef, ModelChoice, Refusal, StoredBundle
 from edge_daemon.errors import Code
 from tests.sim.clock import SimClock
 
@@ -33,7 +33,7 @@ class Store:
         state = State(
             "b",
             (),
-            available=tuple(Known(ref, "0" * 64) for ref in self.known),
+            available=tuple(StoredBundle(ref, "0" * 64) for ref in self.known),
             refused=tuple((ref, Refusal(Code.INVALID_BUNDLE, "y")) for ref in self.refused),
         )
         return self.newcomers.may_hide(ModelChoice(name, version), state)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from edge_daemon.control.loader import Dossier
+from edge_daemon.control.loader import GateProof
 from edge_daemon.control.receipts import KEPT, Receipts
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request
 from edge_daemon.core.verbs import Verb
-from edge_daemon.slots.crossing import Crossed
+from edge_daemon.slots.active import Crossed
 from tests.sim.planner_world import B1, B2, C1
 
 BEGAN = Instant(10.0, 1000.0)
@@ -35,11 +35,11 @@ class CountingLine:
         return Window(Counts(count, count), times, times)
 
 
-class Bench:
+class Harness:
     def __init__(self) -> None:
         self.line = CountingLine()
-        self.dossier = Dossier(B2, Recipe(), (Check("warm_up", True),), {"load": 80.0}, "s-1")
-        self.receipts = Receipts("boot", self.line, lambda known: self.dossier)  # type: ignore[arg-type]
+        self.gate_proof = GateProof(B2, Recipe(), (Check("warm_up", True),), {"load": 80.0}, "s-1")
+        self.receipts = Receipts("boot", self.line, lambda known: self.gate_proof)  # type: ignore[arg-type]
         self.op = Operation(Kind.SWAP, "s-1", B2, REQUEST)
 
     def open(self) -> None:
@@ -51,11 +51,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
-def test_a_receipt_spans_from_accepted_to_the_cutover(bench: Bench) -> None:
+def test_a_receipt_spans_from_accepted_to_the_cutover(bench: Harness) -> None:
     """Who, why, what, where it cut, what was measured; frames of that span alone."""
     bench.line.frames = 100
     bench.open()
@@ -76,9 +76,9 @@ def test_a_receipt_spans_from_accepted_to_the_cutover(bench: Bench) -> None:
     assert receipt.checks[0].name == "warm_up"
 
 
-def test_stages_of_an_earlier_operation_are_not_claimed(bench: Bench) -> None:
+def test_stages_of_an_earlier_operation_are_not_claimed(bench: Harness) -> None:
     """The bundle was resident: this swap needed none of them, and still shows the proof."""
-    bench.dossier = replace(bench.dossier, swap_id="s-0")
+    bench.gate_proof = replace(bench.gate_proof, swap_id="s-0")
     bench.open()
     bench.cross()
     receipt = bench.receipts.get("s-1")
@@ -87,7 +87,7 @@ def test_stages_of_an_earlier_operation_are_not_claimed(bench: Bench) -> None:
     assert receipt.checks
 
 
-def test_there_is_no_receipt_before_the_cutover(bench: Bench) -> None:
+def test_there_is_no_receipt_before_the_cutover(bench: Harness) -> None:
     """`get` says None; a prepare that ends well has one without a cutover."""
     bench.open()
     assert bench.receipts.get("s-1") is None
@@ -96,7 +96,7 @@ def test_there_is_no_receipt_before_the_cutover(bench: Bench) -> None:
     assert proof.cutover_frame is None
 
 
-def test_opening_twice_changes_nothing(bench: Bench) -> None:
+def test_opening_twice_changes_nothing(bench: Harness) -> None:
     """The first moment counts."""
     bench.open()
     bench.receipts.open(bench.op, Instant(99.0, 9999.0), "lee", C1)
@@ -107,7 +107,7 @@ def test_opening_twice_changes_nothing(bench: Bench) -> None:
     assert receipt.by == "kim"
 
 
-def test_a_trial_completes_the_receipt(bench: Bench) -> None:
+def test_a_trial_completes_the_receipt(bench: Harness) -> None:
     """Its frames and its p99 from the cutover on, and how it ended."""
     bench.open()
     bench.cross()
@@ -119,7 +119,7 @@ def test_a_trial_completes_the_receipt(bench: Bench) -> None:
     assert receipt.frames.captured == 310
 
 
-def test_a_trial_compares_versions_of_one_name_only(bench: Bench) -> None:
+def test_a_trial_compares_versions_of_one_name_only(bench: Harness) -> None:
     """A can is no measure for a bottle."""
     bench.line.frames = 20
     bench.open()
@@ -127,13 +127,13 @@ def test_a_trial_compares_versions_of_one_name_only(bench: Bench) -> None:
     _, before, elapsed_s = bench.receipts.trial_windows("s-1", Instant(15.0, 1005.0))
     assert before is not None
     assert elapsed_s == 3.0
-    other = Bench()
+    other = Harness()
     other.receipts.open(other.op, BEGAN, "", C1)
     other.cross()
     assert other.receipts.trial_windows("s-1", BEGAN)[1] is None
 
 
-def test_only_so_many_are_kept(bench: Bench) -> None:
+def test_only_so_many_are_kept(bench: Harness) -> None:
     """The oldest go; they are in the journal."""
     for number in range(KEPT + 5):
         bench.receipts.open(replace(bench.op, swap_id=f"s-{number}"), BEGAN, "", B1)

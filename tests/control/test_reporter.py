@@ -43,7 +43,7 @@ class Carrier:
         return [topic for topic, _, _ in self.said]
 
 
-class Bench:
+class Harness:
     def __init__(self) -> None:
         self.carrier = Carrier()
         self.reporter = Reporter(
@@ -58,11 +58,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
-def test_the_same_is_not_said_twice(bench: Bench) -> None:
+def test_the_same_is_not_said_twice(bench: Harness) -> None:
     """A camera that is as it was is no news."""
     bench.reporter.camera(ONLINE)
     bench.reporter.camera(ONLINE)
@@ -70,7 +70,7 @@ def test_the_same_is_not_said_twice(bench: Bench) -> None:
     assert all(retain for _, _, retain in bench.carrier.said)
 
 
-def test_a_broker_that_comes_back_is_told_everything(bench: Bench) -> None:
+def test_a_broker_that_comes_back_is_told_everything(bench: Harness) -> None:
     """Info, model state, and all that was said before."""
     bench.reporter.camera(ONLINE)
     bench.carrier.said.clear()
@@ -78,7 +78,7 @@ def test_a_broker_that_comes_back_is_told_everything(bench: Bench) -> None:
     assert bench.carrier.topics() == [TOPICS.info, TOPICS.model_state, TOPICS.camera_status]
 
 
-def test_health_comes_now_and_then_and_with_each_change(bench: Bench) -> None:
+def test_health_comes_now_and_then_and_with_each_change(bench: Harness) -> None:
     """A problem is told at once, and so is its end."""
     bench.health(0.0)
     bench.health(1.0)
@@ -89,7 +89,7 @@ def test_health_comes_now_and_then_and_with_each_change(bench: Bench) -> None:
     assert states == ["good", "degraded", "good", "good"]
 
 
-def test_health_carries_the_head_of_the_audit_trail(bench: Bench) -> None:
+def test_health_carries_the_head_of_the_audit_trail(bench: Harness) -> None:
     """Whoever keeps a health message can prove later what the trail was."""
     vitals = Vitals(Counts(), Latency(), (), 0, 0, Anchor(7, "a" * 64))
     bench.reporter.health(vitals, "b", 0.0, Instant(0.0, 0.0))

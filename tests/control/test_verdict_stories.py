@@ -139,7 +139,7 @@ def test_a_trial_that_rejects_far_less_goes_back_by_itself(start: Start) -> None
 
     def blind_on_the_line(order: LoadOrder, pixels: Pixels) -> tuple[Detection, ...]:
         found = dented(order, pixels)
-        judging = station.crossing.pointer.known
+        judging = station.active_slot.pointer.known
         is_blind = order.ref == ref2 and judging is not None and judging.ref == ref2
         return found[:1] if is_blind else found
 

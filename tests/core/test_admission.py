@@ -20,19 +20,19 @@ from edge_daemon.core.values import (
     AtNextOrder,
     BundleRef,
     Instant,
-    Known,
     ModelChoice,
     Refusal,
     Request,
+    StoredBundle,
 )
 from edge_daemon.core.verbs import Verb
 
 NOW = Instant(10.0, 1000.0)
-ALL = tuple(Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))
+ALL = tuple(StoredBundle(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))
 B1, B2, B3, C1 = ALL
 
 
-def state(*resident: Known, active: int | None = 0, **durable: Any) -> State:
+def state(*resident: StoredBundle, active: int | None = 0, **durable: Any) -> State:
     slots = [
         SlotState("ABCD"[i], Phase.READY, known, i + 1, i + 1) for i, known in enumerate(resident)
     ]
@@ -57,7 +57,7 @@ def ask(verb: Verb, model: str | None = None, at: At = AT_NOW, **parts: Any) -> 
     return Request("r", verb, choice, at, **parts)
 
 
-def code(answer: Known | Refusal) -> str:
+def code(answer: StoredBundle | Refusal) -> str:
     return str(answer.code) if isinstance(answer, Refusal) else str(answer)
 
 
@@ -129,6 +129,8 @@ def test_what_is_refused_has_its_code(given: State, request_: Request, code: str
         (state(B2, confirmed=(B2.ref,)), ask(Verb.ROLLBACK, "b@1"), B1),
     ],
 )
-def test_what_may_be_done_has_its_target(given: State, request_: Request, target: Known) -> None:
+def test_what_may_be_done_has_its_target(
+    given: State, request_: Request, target: StoredBundle
+) -> None:
     """The very bundle that will judge."""
     assert admit(given, request_, NOW, 50) == target

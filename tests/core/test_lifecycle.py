@@ -20,7 +20,7 @@ from edge_daemon.core.lifecycle import (
     Step,
 )
 from edge_daemon.core.state import Kind, Operation, SlotState
-from edge_daemon.core.turn import Turn
+from edge_daemon.core.step_draft import StepDraft
 from tests.sim.planner_world import B1, B2, NOW, start_state
 
 Where = TypeVar("Where", bound=Enum)
@@ -56,9 +56,9 @@ def test_no_slot_is_stuck() -> None:
     assert all(reached(LIFECYCLE, phase) == set(Phase) for phase in Phase)
 
 
-def placed(stage: Stage) -> tuple[Turn, Operation]:
+def placed(stage: Stage) -> tuple[StepDraft, Operation]:
     """An operation of this stage, where the planner keeps such a one."""
-    turn = Turn(start_state(2), NOW)
+    turn = StepDraft(start_state(2), NOW)
     op = replace(turn.operation(Kind.SWAP, B2), stage=stage)
     return turn, op if stage is Stage.NEW else turn.amend(op)
 

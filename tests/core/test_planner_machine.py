@@ -1,4 +1,4 @@
-"""The planner with the real ring, crossing and lane, in long random lives.
+"""The planner with the real ring, active slot and lane, in long random lives.
 
 One thread plays everything: the surroundings answer, late or never, workers die, orders and
 requests come at any moment, the box restarts. Each step keeps the core's invariants, and each
@@ -38,10 +38,10 @@ from edge_daemon.core.values import (
     BundleRef,
     JobOrder,
     Judged,
-    Known,
     ModelChoice,
     OrderState,
     Request,
+    StoredBundle,
 )
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import BundleError
@@ -50,7 +50,7 @@ from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.active import ActiveSlot, Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.clock import SimClock
 from tests.sim.planner_world import (
@@ -66,7 +66,7 @@ from tests.sim.planner_world import (
 from tests.sim.slot import Script, SimSlot
 
 SHAPE = FrameShape(2, 4)
-BUNDLES = tuple(Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1", "c@2"))
+BUNDLES = tuple(StoredBundle(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1", "c@2"))
 CHOICES = st.sampled_from(
     [*(ModelChoice(k.ref.name, k.ref.version) for k in BUNDLES), ModelChoice("b"), ModelChoice("c")]
 )
@@ -75,14 +75,14 @@ PLACES = 200
 
 
 class Line:
-    """Ring, crossing, lane and slots of one life, and what they have told."""
+    """Ring, active slot, lane and slots of one life, and what they have told."""
 
     def __init__(self, names: tuple[str, ...], clock: SimClock) -> None:
         self.clock = clock
         self.ring = Ring(PLACES)
         self.slots = {name: SimSlot(name, script=Script(inference_ms=1.0)) for name in names}
-        self.crossing = Crossing(self.slots, self.ring.wake)
-        self.lane = Lane(self.ring, self.crossing, self, clock.now)
+        self.active_slot = ActiveSlot(self.slots, self.ring.wake)
+        self.lane = Lane(self.ring, self.active_slot, self, clock.now)
         self.ledger = Ledger()
         self.told: deque[Event] = deque()
         self.verdicts: list[Judged] = []
@@ -115,16 +115,16 @@ class Line:
         self.ring.wake()  # or it would wait for a camera that is this very thread
         self.lane.turn()
 
-    def load(self, name: str, bundle: Known, token: int) -> None:
+    def load(self, name: str, bundle: StoredBundle, token: int) -> None:
         order = LoadOrder(bundle.ref, bundle.sha256, Path(), Path(), "detect", ("x",), 32, 0.2)
         self.slots[name].load(order, 1.0)
-        self.crossing.ready(name, token)
+        self.active_slot.ready(name, token)
 
     def perform(self, action: Effect) -> None:
         if isinstance(action, AskCutover):
             self._ask(action)
         elif isinstance(action, Withdraw):
-            if self.crossing.withdraw(action.token):
+            if self.active_slot.withdraw(action.token):
                 self.told.append(CutoverWithdrawn(action.token))
         elif isinstance(action, Free):
             self.slots[action.slot].free()
@@ -141,7 +141,7 @@ class Line:
             pointer = Pointer(self.slots[action.slot], action.target)
         self.targets[action.token] = action.target.sha256 if action.target else None
         cutover = Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
-        self.crossing.ask(cutover)
+        self.active_slot.ask(cutover)
 
     def check(self) -> None:
         """Every verdict so far is the one that the cutovers put in force."""
@@ -229,7 +229,7 @@ class Lives(RuleBasedStateMachine):
         self.feed(OrderReceived(order))
 
     @rule(known=st.sampled_from(BUNDLES), lift=st.booleans())
-    def quarantine(self, known: Known, lift: bool) -> None:
+    def quarantine(self, known: StoredBundle, lift: bool) -> None:
         self.feed(QuarantineChanged(known.ref, None if lift else "an operator's word"))
 
     # ------------------------------------------------------------------ the surroundings

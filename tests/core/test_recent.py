@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from edge_daemon.core.recent import Found, Recent, RecentLimits, compare
+from edge_daemon.core.recent import Recent, RecentLimits, Sightings, compare
 from edge_daemon.core.values import Check, Detection, Recipe
 
 RECIPE = Recipe(0.5)
 
 
-def found(*confidences: float) -> Found:
+def found(*confidences: float) -> Sightings:
     boxes = [Detection("x", each, (0.0, 0.0, 1.0, 1.0)) for each in confidences]
-    return Found().and_in(boxes, RECIPE)
+    return Sightings().and_in(boxes, RECIPE)
 
 
 def named(checks: tuple[Check, ...], name: str) -> Check:
@@ -43,12 +43,12 @@ def test_each_limit_refuses_what_is_beyond_it() -> None:
 
 def test_what_a_recipe_does_not_believe_does_not_count() -> None:
     """Detections below its confidence move neither count nor mean."""
-    assert found(0.4, 0.8) == Found(1, 0.8)
+    assert found(0.4, 0.8) == Sightings(1, 0.8)
 
 
 def test_without_detections_there_is_no_mean_to_shift() -> None:
     """An empty line is no collapse of confidence."""
-    checks = compare(Recent(3, 3, Found(), found(0.9)), RecentLimits(max_confidence_shift=0.0))
+    checks = compare(Recent(3, 3, Sightings(), found(0.9)), RecentLimits(max_confidence_shift=0.0))
     assert [check.name for check in checks] == ["recent.agreement", "recent.count_drift"]
 
 

@@ -244,9 +244,9 @@ WEAKER = {
 @pytest.mark.parametrize("weaker", WEAKER.values(), ids=WEAKER.keys())
 def test_what_lets_more_pass_is_weaker(weaker: Recipe) -> None:
     """Each by the rule that was given up, in words."""
-    given_up = weakened_rules(weaker, OLD)
-    assert given_up
-    assert all(words for _, words in given_up)
+    skipped = weakened_rules(weaker, OLD)
+    assert skipped
+    assert all(words for _, words in skipped)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_detection_counts_where_its_centre_lies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scratch", "label", "given_up"),
+    ("scratch", "label", "skipped"),
     [
         (LEFT, LEFT, 0),
         (None, LEFT, 0),
@@ -322,13 +322,13 @@ def test_a_detection_counts_where_its_centre_lies() -> None:
     ],
 )
 def test_a_zone_that_lets_more_pass_is_weaker(
-    scratch: Zone | None, label: Zone | None, given_up: int
+    scratch: Zone | None, label: Zone | None, skipped: int
 ) -> None:
     """A smaller one for defects, a larger one for what must be there."""
     first, second = IN_LEFT.rules
     rules = (replace(first, zone=scratch), replace(second, zone=label))
     found = weakened_rules(Recipe(0.35, rules), IN_LEFT)
-    assert len(found) == given_up
+    assert len(found) == skipped
     assert all("zone" in words for _, words in found)
 
 

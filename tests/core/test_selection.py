@@ -12,16 +12,16 @@ from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Instant,
-    Known,
     ModelChoice,
+    StoredBundle,
 )
 
 NOW = Instant(10.0, 1000.0)
-ALL = tuple(Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))
+ALL = tuple(StoredBundle(BundleRef.parse(r), r) for r in ("b@1", "b@2", "b@3", "c@1"))
 B1, B2, B3, C1 = ALL
 
 
-def state(*resident: Known, active: int | None = 0, **durable: Any) -> State:
+def state(*resident: StoredBundle, active: int | None = 0, **durable: Any) -> State:
     slots = [
         SlotState("ABCD"[i], Phase.READY, known, i + 1, i + 1) for i, known in enumerate(resident)
     ]
@@ -73,7 +73,7 @@ def test_what_should_judge_is_the_last_then_the_selected_then_confirmed() -> Non
     known = replace(state(), durable=durable)
     assert selection.wanted(known) == [B3, B2, B1]
     assert selection.wanted(replace(known, unfit=True)) == [B2, B1]
-    assert selection.wanted(replace(known, given_up=frozenset({B3.ref, B2.ref}))) == [B1]
+    assert selection.wanted(replace(known, skipped=frozenset({B3.ref, B2.ref}))) == [B1]
 
 
 def test_an_unproven_version_is_chosen_only_where_none_was_confirmed() -> None:

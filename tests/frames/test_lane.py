@@ -17,10 +17,10 @@ from edge_daemon.core.values import (
     Counts,
     Detection,
     Judged,
-    Known,
     Reason,
     Recipe,
     Rule,
+    StoredBundle,
     Verdict,
 )
 from edge_daemon.core.zones import Zone
@@ -30,7 +30,7 @@ from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.slots.crossing import Crossed, Crossing, Cutover, Pointer
+from edge_daemon.slots.active import ActiveSlot, Crossed, Cutover, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.clock import SimClock
 from tests.sim.slot import Script, SimSlot
@@ -59,7 +59,7 @@ class RestingRing(Ring):
         super().rest(timeout_s)
 
 
-class Bench:
+class Harness:
     """A ring, two slots and a lane, whose listener this is."""
 
     def __init__(self, places: int = 16, *, latest: bool = False) -> None:
@@ -67,8 +67,8 @@ class Bench:
         self.ring = RestingRing(places, latest=latest)
         self.script = Script(inference_ms=1.0)
         self.slots = {name: SimSlot(name, script=self.script) for name in "AB"}
-        self.crossing = Crossing(self.slots, self.ring.wake)
-        self.lane = Lane(self.ring, self.crossing, self, self.clock.now)
+        self.active_slot = ActiveSlot(self.slots, self.ring.wake)
+        self.lane = Lane(self.ring, self.active_slot, self, self.clock.now)
         self.verdicts: list[Judged] = []
         self.words: list[Crossed] = []
         self.losses: list[int] = []
@@ -108,10 +108,10 @@ class Bench:
     def load(self, slot: str, ref: BundleRef, load: int) -> None:
         order = LoadOrder(ref, str(ref), Path(), Path(), "detect", ("x",), 32, 0.2)
         self.slots[slot].load(order, 1.0)
-        self.crossing.ready(slot, load)
+        self.active_slot.ready(slot, load)
 
     def pointer(self, slot: str, ref: BundleRef) -> Pointer:
-        return Pointer(self.slots[slot], Known(ref, str(ref)))
+        return Pointer(self.slots[slot], StoredBundle(ref, str(ref)))
 
     def ask(
         self,
@@ -123,7 +123,7 @@ class Bench:
         at_frame: int | None = None,
     ) -> None:
         pointer = self.pointer(slot, ref)
-        self.crossing.ask(Cutover(token, pointer, "swap", at_epoch, at_frame))
+        self.active_slot.ask(Cutover(token, pointer, "swap", at_epoch, at_frame))
 
     def capture(self, count: int = 1) -> None:
         for _ in range(count):
@@ -177,19 +177,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
+def bench() -> Iterator[Harness]:
+    made = Harness()
     made.load("A", BOTTLE, 1)
-    made.crossing.pointer = made.pointer("A", BOTTLE)
+    made.active_slot.pointer = made.pointer("A", BOTTLE)
     yield made
     made.stop()
 
 
-def models(bench: Bench) -> list[str]:
+def models(bench: Harness) -> list[str]:
     return [what for _, what in bench.told()]
 
 
-def test_every_frame_is_judged_once_and_in_order(bench: Bench) -> None:
+def test_every_frame_is_judged_once_and_in_order(bench: Harness) -> None:
     """A verdict names the frame, the model, its digest, the assignment and what was seen."""
     bench.order(product("bottle", 1))
     bench.capture(3)
@@ -202,7 +202,7 @@ def test_every_frame_is_judged_once_and_in_order(bench: Bench) -> None:
     assert bench.ledger.counts().balanced
 
 
-def test_the_pointer_is_read_once_a_frame(bench: Bench) -> None:
+def test_the_pointer_is_read_once_a_frame(bench: Harness) -> None:
     """A cutover that is asked while a frame is being judged holds from the next frame on."""
     bench.load("B", BOTTLE2, 2)
     detect = bench.script.detect
@@ -219,7 +219,7 @@ def test_the_pointer_is_read_once_a_frame(bench: Bench) -> None:
     assert [(w.token, w.frame) for w in bench.words] == [(7, 2)]
 
 
-def test_a_cutover_for_a_frame_is_made_exactly_there(bench: Bench) -> None:
+def test_a_cutover_for_a_frame_is_made_exactly_there(bench: Harness) -> None:
     """`at frame N`: N is the first frame of the new model."""
     bench.load("B", BOTTLE2, 2)
     bench.ask("B", BOTTLE2, 7, at_frame=3)
@@ -229,7 +229,7 @@ def test_a_cutover_for_a_frame_is_made_exactly_there(bench: Bench) -> None:
     assert bench.words[0].frame == 3
 
 
-def test_a_changeover_is_exact_to_the_frame(bench: Bench) -> None:
+def test_a_changeover_is_exact_to_the_frame(bench: Harness) -> None:
     """Older frames are judged by the old product's model, the order's first frame by its own."""
     bench.load("B", CAN, 2)
     bench.order(product("bottle", 1))
@@ -242,7 +242,7 @@ def test_a_changeover_is_exact_to_the_frame(bench: Bench) -> None:
     assert bench.words[0].frame == 2
 
 
-def test_a_slot_is_promoted_before_its_first_frame(bench: Bench) -> None:
+def test_a_slot_is_promoted_before_its_first_frame(bench: Harness) -> None:
     """The new model judges its very first frame under the priority of live frames."""
     bench.load("B", BOTTLE2, 2)
     bench.ask("B", BOTTLE2, 7, at_frame=1)
@@ -252,7 +252,7 @@ def test_a_slot_is_promoted_before_its_first_frame(bench: Bench) -> None:
     assert calls == [("A", "infer"), ("B", "promote"), ("B", "infer")]
 
 
-def test_frames_of_the_next_product_wait_for_their_model(bench: Bench) -> None:
+def test_frames_of_the_next_product_wait_for_their_model(bench: Harness) -> None:
     """Nothing judges them meanwhile, and none is lost: they are judged once it is there."""
     bench.order(product("bottle", 1))
     bench.capture(2)
@@ -271,7 +271,7 @@ def test_frames_of_the_next_product_wait_for_their_model(bench: Bench) -> None:
 
 def test_waiting_frames_are_let_go_only_when_the_ring_is_tight() -> None:
     """The oldest goes first, one for each that comes in, as `uninspected: changeover`."""
-    bench = Bench(places=4)
+    bench = Harness(places=4)
     bench.order(product("can", 1))
     bench.start()
     bench.capture(2)
@@ -288,7 +288,7 @@ def test_waiting_frames_are_let_go_only_when_the_ring_is_tight() -> None:
     assert bench.told() == [(0, "changeover"), (1, "changeover"), (2, "can@1"), (3, "can@1")]
 
 
-def test_a_product_passed_over_is_superseded(bench: Bench) -> None:
+def test_a_product_passed_over_is_superseded(bench: Harness) -> None:
     """Its frames get no other model; those of the order after it still wait for theirs."""
     bench.order(product("can", 1))
     bench.capture(2)
@@ -306,7 +306,7 @@ def test_a_product_passed_over_is_superseded(bench: Bench) -> None:
     assert models(bench)[3] == "can@1"
 
 
-def test_a_product_without_a_link_is_not_judged(bench: Bench) -> None:
+def test_a_product_without_a_link_is_not_judged(bench: Harness) -> None:
     """Its frames are `uninspected: unknown_product` at once, and hold up nobody."""
     bench.order(product(None, 1, linked=False))
     bench.capture(1)
@@ -318,12 +318,12 @@ def test_a_product_without_a_link_is_not_judged(bench: Bench) -> None:
 
 def test_without_any_model_frames_wait_only_while_one_is_expected() -> None:
     """Nothing to come: `no_model`, at once."""
-    bench = Bench()
+    bench = Harness()
     bench.capture(2)
     bench.start()
     bench.until_it_waits()
     assert bench.verdicts == []
-    bench.crossing.ask(Cutover(3, Pointer(expecting=False), ""))
+    bench.active_slot.ask(Cutover(3, Pointer(expecting=False), ""))
     bench.until(lambda: len(bench.verdicts) == 2)
     bench.stop()
     assert models(bench) == ["no_model", "no_model"]
@@ -331,9 +331,9 @@ def test_without_any_model_frames_wait_only_while_one_is_expected() -> None:
 
 def test_dropped_frames_are_told_in_their_turn() -> None:
     """A full ring costs frames, and each of them has its verdict between its neighbours."""
-    bench = Bench(places=2)
+    bench = Harness(places=2)
     bench.load("A", BOTTLE, 1)
-    bench.crossing.pointer = bench.pointer("A", BOTTLE)
+    bench.active_slot.pointer = bench.pointer("A", BOTTLE)
     bench.capture(3)
     bench.during[0] = lambda: bench.capture(1)  # its own place is not free yet
     bench.during[1] = lambda: bench.capture(1)
@@ -350,9 +350,9 @@ def test_dropped_frames_are_told_in_their_turn() -> None:
 
 def test_with_latest_the_newest_is_judged_and_the_others_are_told() -> None:
     """Skipped frames are counted as `dropped_stale`, in order."""
-    bench = Bench(latest=True)
+    bench = Harness(latest=True)
     bench.load("A", BOTTLE, 1)
-    bench.crossing.pointer = bench.pointer("A", BOTTLE)
+    bench.active_slot.pointer = bench.pointer("A", BOTTLE)
     bench.capture(4)
     bench.run_dry()
     assert models(bench) == ["dropped_stale"] * 3 + ["bottle@1"]
@@ -361,7 +361,7 @@ def test_with_latest_the_newest_is_judged_and_the_others_are_told() -> None:
 # --------------------------------------------------------------------------- what goes wrong
 
 
-def test_a_frame_survives_its_worker(bench: Bench) -> None:
+def test_a_frame_survives_its_worker(bench: Harness) -> None:
     """The worker dies over a frame: the same frame is judged again once the worker is back."""
     bench.script.fail_infer(BOTTLE, SlotLost("killed"), after=1)
 
@@ -376,7 +376,7 @@ def test_a_frame_survives_its_worker(bench: Bench) -> None:
     assert bench.losses == [1]
 
 
-def test_a_frame_in_hand_is_judged_by_the_other_slot_after_a_cutover(bench: Bench) -> None:
+def test_a_frame_in_hand_is_judged_by_the_other_slot_after_a_cutover(bench: Harness) -> None:
     """With a resident spare the frame itself is the first of the new model."""
     bench.load("B", BOTTLE2, 2)
     bench.script.fail_infer(BOTTLE, SlotLost("killed"), after=1)
@@ -387,7 +387,7 @@ def test_a_frame_in_hand_is_judged_by_the_other_slot_after_a_cutover(bench: Benc
     assert bench.words[0].frame == 1
 
 
-def test_a_frame_that_takes_two_workers_along_is_given_up(bench: Bench) -> None:
+def test_a_frame_that_takes_two_workers_along_is_given_up(bench: Harness) -> None:
     """One poisonous frame is `inference_failed`; it does not kill workers for ever."""
     bench.script.fail_infer(BOTTLE, SlotLost("killed"), after=0)
 
@@ -405,9 +405,9 @@ def test_a_frame_that_takes_two_workers_along_is_given_up(bench: Bench) -> None:
 
 def test_a_lost_worker_is_not_asked_again() -> None:
     """Until it is loaded anew frames wait, and past the ring they are `worker_lost`."""
-    bench = Bench(places=4)
+    bench = Harness(places=4)
     bench.load("A", BOTTLE, 1)
-    bench.crossing.pointer = bench.pointer("A", BOTTLE)
+    bench.active_slot.pointer = bench.pointer("A", BOTTLE)
     bench.script.fail_infer(BOTTLE, SlotLost("killed"))
     bench.start()
     bench.capture(2)
@@ -425,7 +425,7 @@ def test_a_lost_worker_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize("fault", ["not_finite", "raises", "no_memory"])
-def test_a_model_that_fails_on_a_frame_vouches_for_nothing(bench: Bench, fault: str) -> None:
+def test_a_model_that_fails_on_a_frame_vouches_for_nothing(bench: Harness, fault: str) -> None:
     """NaN or an exception: `inference_failed`, never `ok`."""
     if fault == "not_finite":
         bench.script.not_finite.add(BOTTLE)
@@ -439,7 +439,7 @@ def test_a_model_that_fails_on_a_frame_vouches_for_nothing(bench: Bench, fault: 
     assert bench.verdicts[0].verdict is Verdict.UNINSPECTED
 
 
-def test_what_is_left_at_a_stop_is_told(bench: Bench) -> None:
+def test_what_is_left_at_a_stop_is_told(bench: Harness) -> None:
     """`give_up` ends every wait: what waits is `uninspected: stopped`, and the lane ends."""
     bench.order(product("can", 1))
     bench.capture(3)
@@ -452,7 +452,7 @@ def test_what_is_left_at_a_stop_is_told(bench: Bench) -> None:
 # --------------------------------------------------------------------------- without frames
 
 
-def test_a_cutover_needs_no_frame(bench: Bench) -> None:
+def test_a_cutover_needs_no_frame(bench: Harness) -> None:
     """The camera is silent: the lane crosses at once, before the next frame."""
     bench.load("B", BOTTLE2, 2)
     bench.capture(2)
@@ -466,7 +466,7 @@ def test_a_cutover_needs_no_frame(bench: Bench) -> None:
     assert models(bench)[2] == "bottle@2"
 
 
-def test_an_order_without_frames_is_crossed_for_when_the_line_is_still(bench: Bench) -> None:
+def test_an_order_without_frames_is_crossed_for_when_the_line_is_still(bench: Harness) -> None:
     """A changeover at an epoch waits for the next frame, but not on a line that stands."""
     bench.load("B", CAN, 2)
     bench.capture(1)
@@ -480,7 +480,7 @@ def test_an_order_without_frames_is_crossed_for_when_the_line_is_still(bench: Be
     assert bench.words[0].frame == 1
 
 
-def test_a_frame_that_is_older_than_the_cutover_holds_up_nobody(bench: Bench) -> None:
+def test_a_frame_that_is_older_than_the_cutover_holds_up_nobody(bench: Harness) -> None:
     """Exposed before the order, handed in after a cutover on a still line: let go at once."""
     bench.load("B", CAN, 2)
     bench.order(product("bottle", 1))
@@ -498,30 +498,30 @@ def test_a_frame_that_is_older_than_the_cutover_holds_up_nobody(bench: Bench) ->
     assert models(bench) == ["bottle@1", "changeover", "can@1"]
 
 
-def test_an_errand_waits_until_no_frame_does(bench: Bench) -> None:
+def test_an_errand_waits_until_no_frame_does(bench: Harness) -> None:
     """The active slot's spare time is what is left after the frames."""
     done_after: list[int] = []
     bench.capture(3)
-    bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+    bench.active_slot.send(lambda pointer: done_after.append(len(bench.verdicts)))
     bench.run_dry()
     assert done_after == [3]
 
 
-def test_an_errand_waits_for_a_few_frames_only(bench: Bench) -> None:
+def test_an_errand_waits_for_a_few_frames_only(bench: Harness) -> None:
     """A line that never pauses is no reason to prove a bundle without the active one."""
     done_after: list[int] = []
     bench.capture(ERRAND_FRAMES + 4)
-    bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+    bench.active_slot.send(lambda pointer: done_after.append(len(bench.verdicts)))
     bench.run_dry()
     assert done_after == [ERRAND_FRAMES + 1]
 
 
-def test_an_errand_begins_where_a_gap_begins(bench: Bench) -> None:
+def test_an_errand_begins_where_a_gap_begins(bench: Harness) -> None:
     """In the middle of a gap the next frame would find it at work, and wait."""
     done_after: list[int] = []
     bench.capture()
     bench.lane.turn()
-    bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+    bench.active_slot.send(lambda pointer: done_after.append(len(bench.verdicts)))
     bench.lane.turn()
     assert done_after == []
     bench.capture()
@@ -529,19 +529,19 @@ def test_an_errand_begins_where_a_gap_begins(bench: Bench) -> None:
     assert done_after == [2]
 
 
-def test_a_still_line_has_time_for_errands(bench: Bench) -> None:
+def test_a_still_line_has_time_for_errands(bench: Harness) -> None:
     """No frame is to come soon: each is run as it is sent."""
     done_after: list[int] = []
     bench.capture()
     bench.lane.turn()
     bench.clock.advance(IDLE_S)
     for _ in range(2):
-        bench.crossing.send(lambda pointer: done_after.append(len(bench.verdicts)))
+        bench.active_slot.send(lambda pointer: done_after.append(len(bench.verdicts)))
         bench.lane.turn()
     assert done_after == [1, 1]
 
 
-def test_it_is_told_once_that_frames_wait_for_a_model(bench: Bench) -> None:
+def test_it_is_told_once_that_frames_wait_for_a_model(bench: Harness) -> None:
     """Who needs a verdict to go on may do without: the model may be the one that is proven."""
     bench.capture()
     bench.lane.turn()
@@ -552,19 +552,19 @@ def test_it_is_told_once_that_frames_wait_for_a_model(bench: Bench) -> None:
     assert bench.waited == [1]
 
 
-def test_frames_that_wait_for_a_model_leave_time_for_errands(bench: Bench) -> None:
+def test_frames_that_wait_for_a_model_leave_time_for_errands(bench: Harness) -> None:
     """The model that they wait for may be proven meanwhile, and nobody could go first."""
     ran: list[int] = []
     bench.capture()
     bench.lane.turn()
     bench.ring.stamp(product("can", 2), bench.clock.advance(0.001).at)
     bench.capture(3)
-    bench.crossing.send(lambda pointer: ran.append(len(bench.verdicts)))
+    bench.active_slot.send(lambda pointer: ran.append(len(bench.verdicts)))
     bench.lane.turn()
     assert ran == [1]
 
 
-def test_every_place_is_given_back(bench: Bench) -> None:
+def test_every_place_is_given_back(bench: Harness) -> None:
     """However a frame ends, its pixels are free for the camera again."""
     bench.script.fail_infer(BOTTLE, BundleError("bad"), after=3, times=3)
     bench.start()
@@ -590,12 +590,12 @@ SCHEDULES = st.lists(
 )
 
 
-def play(bench: Bench, schedule: list[tuple[str, int]]) -> dict[int, BundleRef]:
+def play(bench: Harness, schedule: list[tuple[str, int]]) -> dict[int, BundleRef]:
     """The schedule against a lane in its thread; gives what each cutover's token meant."""
     refs, epoch, load = (BOTTLE, BOTTLE2, CAN), 0, 2
     targets: dict[int, BundleRef] = {}
     bench.load("A", BOTTLE, 1)
-    bench.crossing.pointer = bench.pointer("A", BOTTLE)
+    bench.active_slot.pointer = bench.pointer("A", BOTTLE)
     bench.start()
     for what, n in schedule:
         if what == "capture":
@@ -607,7 +607,7 @@ def play(bench: Bench, schedule: list[tuple[str, int]]) -> dict[int, BundleRef]:
         elif what == "cut":
             load += 1
             slot = "AB"[load % 2]
-            if bench.crossing.pointer.slot is not bench.slots[slot]:
+            if bench.active_slot.pointer.slot is not bench.slots[slot]:
                 bench.load(slot, refs[n], load)
                 targets[load] = refs[n]
                 bench.ask(slot, refs[n], load, at_epoch=epoch)
@@ -615,7 +615,7 @@ def play(bench: Bench, schedule: list[tuple[str, int]]) -> dict[int, BundleRef]:
             bench.script.fail_infer(refs[n], SlotLost("killed"), times=1)
         elif what == "restore":
             bench.script.infer_faults.clear()
-            pointer, load = bench.crossing.pointer, load + 1
+            pointer, load = bench.active_slot.pointer, load + 1
             if pointer.slot is not None and pointer.known is not None:
                 bench.load(pointer.slot.name, pointer.known.ref, load)
         else:
@@ -630,7 +630,7 @@ def test_any_schedule_gives_each_frame_one_right_verdict(
     schedule: list[tuple[str, int]], latest: bool
 ) -> None:
     """Captures, orders, cutovers and losses in any order: nothing lost, doubled or misjudged."""
-    bench = Bench(places=6, latest=latest)
+    bench = Harness(places=6, latest=latest)
     targets = play(bench, schedule)
     assert [v.frame for v in bench.verdicts] == list(range(bench.ring.next_number))
     assert bench.ledger.violations == 0, bench.ledger.first_violation
@@ -659,11 +659,11 @@ RULE = Rule("scratch", "scratch", 0.1, at_most=0)
 )
 def test_a_frame_is_judged_by_the_recipe_of_the_pointer(recipe: Recipe, verdict: Verdict) -> None:
     """Zones are shares of the frame as the camera gave it; an empty frame counts as inspected."""
-    bench = Bench()
+    bench = Harness()
     box = (0.0, 0.0, float(SHAPE.width), float(SHAPE.height))
     bench.script.detect = lambda *_: (Detection("scratch", 0.9, box),)
     bench.load("A", BOTTLE, 1)
-    bench.crossing.ask(Cutover(2, replace(bench.pointer("A", BOTTLE), recipe=recipe), "swap"))
+    bench.active_slot.ask(Cutover(2, replace(bench.pointer("A", BOTTLE), recipe=recipe), "swap"))
     bench.capture()
     bench.run_dry()
     assert [judged.verdict for judged in bench.verdicts] == [verdict]
@@ -673,7 +673,7 @@ def test_a_frame_is_judged_by_the_recipe_of_the_pointer(recipe: Recipe, verdict:
 
 def test_a_picture_that_is_no_evidence_is_shown_to_no_model() -> None:
     """It keeps its number and its turn, and does not wait for the model that its product needs."""
-    bench = Bench()
+    bench = Harness()
     bench.load("A", BOTTLE, 1)
     bench.ask("A", BOTTLE, 1)
     bench.capture()

@@ -23,7 +23,7 @@ SHAPE = FrameShape(4, 6)
 BOX = Detection("x", 0.9, (0.0, 0.0, 1.0, 1.0))
 
 
-class Bench:
+class Harness:
     def __init__(self, *, opened: bool = True) -> None:
         self.clock = SimClock()
         self.ring = Ring(4, opened=opened)
@@ -66,11 +66,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
-def test_a_window_holds_what_happened_between(bench: Bench) -> None:
+def test_a_window_holds_what_happened_between(bench: Harness) -> None:
     """Frames, rejects, detections, failures and latencies since a mark, and nothing before it."""
     bench.judge(Verdict.NG)
     mark = bench.line.mark()

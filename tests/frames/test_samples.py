@@ -11,13 +11,13 @@ from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.samples import UNSEEN_SHAPE, Sampler, Samples
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.slots.line import Sample
+from edge_daemon.slots.frame_control import Sample
 from tests.sim.clock import SimClock
 
 SHAPE = FrameShape(4, 6)
 
 
-class Bench:
+class Harness:
     def __init__(self, *, opened: bool = True) -> None:
         self.clock = SimClock()
         self.ring = Ring(4, opened=opened)
@@ -60,11 +60,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> Harness:
+    return Harness()
 
 
-def test_a_sample_is_a_copy_of_a_judged_frame(bench: Bench) -> None:
+def test_a_sample_is_a_copy_of_a_judged_frame(bench: Harness) -> None:
     """With its verdict; the ring may use its place again."""
     with bench.samples.sampler() as sampler:
         (sample,) = bench.asked(sampler)
@@ -74,7 +74,7 @@ def test_a_sample_is_a_copy_of_a_judged_frame(bench: Bench) -> None:
         assert sample.frame.pixels[0, 0, 0] == sample.judged.frame + 1
 
 
-def test_two_askers_never_share_a_picture(bench: Bench) -> None:
+def test_two_askers_never_share_a_picture(bench: Harness) -> None:
     """A bundle that comes back and one that is being proven are shown frames at the same time."""
     with bench.samples.sampler() as one, bench.samples.sampler() as another:
         first, second = bench.asked(one, another)
@@ -84,7 +84,7 @@ def test_two_askers_never_share_a_picture(bench: Bench) -> None:
             assert sample.frame.pixels[0, 0, 0] == sample.judged.frame + 1
 
 
-def test_a_frame_that_comes_too_late_changes_nothing(bench: Bench) -> None:
+def test_a_frame_that_comes_too_late_changes_nothing(bench: Harness) -> None:
     """The lane had looked who wants one, and the asker has gone on without it."""
     bench.judge()
     with bench.samples.sampler() as sampler:
@@ -98,7 +98,7 @@ def test_a_frame_that_comes_too_late_changes_nothing(bench: Bench) -> None:
         assert (sample.frame.pixels == before).all()
 
 
-def test_a_line_that_waits_for_a_model_is_not_waited_for(bench: Bench) -> None:
+def test_a_line_that_waits_for_a_model_is_not_waited_for(bench: Harness) -> None:
     """It may wait for the very model which is to be proven; later ones are told at once."""
     for_ever = threading.TIMEOUT_MAX
     bench.judge()
@@ -112,7 +112,7 @@ def test_a_line_that_waits_for_a_model_is_not_waited_for(bench: Bench) -> None:
     assert [sample.judged for sample in got] == [None, None]
 
 
-def test_a_line_that_judges_again_gives_verdicts_again(bench: Bench) -> None:
+def test_a_line_that_judges_again_gives_verdicts_again(bench: Harness) -> None:
     """The wait ends with the next verdict."""
     bench.samples.none_comes()
     bench.judge()
@@ -121,7 +121,7 @@ def test_a_line_that_judges_again_gives_verdicts_again(bench: Bench) -> None:
         assert sample.judged is not None
 
 
-def test_another_shape_comes_in_memory_of_its_own_size(bench: Bench) -> None:
+def test_another_shape_comes_in_memory_of_its_own_size(bench: Harness) -> None:
     """The camera may change its size while a model is proven."""
     with bench.samples.sampler() as sampler:
         bench.asked(sampler)
@@ -137,7 +137,7 @@ def test_another_shape_comes_in_memory_of_its_own_size(bench: Bench) -> None:
 
 def test_before_the_start_a_sample_is_what_the_camera_shows() -> None:
     """In the camera's own shape, without a verdict."""
-    bench = Bench(opened=False)
+    bench = Harness(opened=False)
     bench.capture(9)
     with bench.samples.sampler() as sampler:
         sample = sampler.next(0.0)
@@ -148,7 +148,7 @@ def test_before_the_start_a_sample_is_what_the_camera_shows() -> None:
 
 def test_a_silent_line_gives_the_shape_it_had() -> None:
     """In the shape of this camera, also once frames count and none is judged."""
-    bench = Bench(opened=False)
+    bench = Harness(opened=False)
     bench.capture(9)
     with bench.samples.sampler() as sampler:
         sampler.next(0.0)
@@ -157,7 +157,7 @@ def test_a_silent_line_gives_the_shape_it_had() -> None:
         assert sampler.next(0.0).frame.pixels.shape[:2] == (4, 6)
 
 
-def test_without_any_frame_a_sample_is_blank(bench: Bench) -> None:
+def test_without_any_frame_a_sample_is_blank(bench: Harness) -> None:
     """A model can be warmed before the camera is there."""
     with bench.samples.sampler() as sampler:
         shape = sampler.next(0.0).frame.pixels.shape

@@ -28,6 +28,7 @@ SETTINGS = {
         for key in DOCUMENT["channels"]
         if key.startswith("orders-")
     ],
+    "parts": {"by": "frame"},
     "trial": {"frames": 1_000_000, "seconds": 600.0, "latency_ratio": 100.0},
 }
 
@@ -161,7 +162,7 @@ def test_everything_said_is_in_the_document(station: tuple[Device, Client, Ear])
         for key, told in DOCUMENT["channels"].items()
         if not key.startswith(("request-", "response-", "orders-"))
     }
-    wait_until(lambda: said <= ear.topics, "every topic")
+    wait_until(lambda: said <= ear.topics, f"one of {sorted(said)}")
     info = json.loads(client.retained([client.topics.info])[client.topics.info])
     published = client.retained([client.topics.info_api])[client.topics.info_api]
     assert json.loads(published)["channels"]["result"]["address"] == f"{client.topics.root}/result"

@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.sim.bundles import make_bundle
-from tests.sim.line import ROOT, Mill, make_store
+from tests.sim.line import ROOT, RunningDaemon, make_store
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -37,9 +37,9 @@ def large_store(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def mill_at(folder: Path, broker: Mosquitto, protocol: int, **parts: Any) -> Mill:
+def mill_at(folder: Path, broker: Mosquitto, protocol: int, **parts: Any) -> RunningDaemon:
     mqtt = {"host": broker.host, "port": broker.port, "protocol": protocol}
-    return Mill(folder, broker, mqtt=mqtt, **parts)
+    return RunningDaemon(folder, broker, mqtt=mqtt, **parts)
 
 
 def pictures_of(broker: Mosquitto) -> queue.SimpleQueue[bytes]:
@@ -68,7 +68,7 @@ def very_narrow() -> Iterator[Mosquitto]:
         yield broker
 
 
-def available(mill: Mill) -> dict[str, Any]:
+def available(mill: RunningDaemon) -> dict[str, Any]:
     told = [body for topic, body in mill.ear.heard if topic == "model/available"]
     return told[-1] if told else {}
 

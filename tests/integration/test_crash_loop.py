@@ -15,11 +15,12 @@ from edge_daemon.control.durable import decode_durable
 from edge_daemon.core.state import TRIES, Durable
 from edge_daemon.host.journal import Journal
 from tests.sim.device import wait_until
+from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import (
     MARKS,
     MORTAL,
     ROOT,
-    Mill,
+    RunningDaemon,
     Subscriber,
     make_mortal,
     make_store,
@@ -27,7 +28,6 @@ from tests.sim.line import (
 )
 from tests.sim.marked_engine import DOOMED
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Life, Nursery
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
@@ -54,7 +54,7 @@ def folder() -> Iterator[Path]:
 class Unit:
     """A daemon that is started again whenever it dies, as systemd does."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, nursery: Nursery) -> None:
+    def __init__(self, folder: Path, broker: Mosquitto, fork_parent: ForkParent) -> None:
         settings = settings_for(
             folder,
             broker,
@@ -66,7 +66,7 @@ class Unit:
         self._state_folder = settings.state_folder
         self._config = folder / "cam1.yaml"
         self._config.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
-        self._nursery = nursery
+        self._nursery = fork_parent
         self._life: Life | None = None
         self.ear = Subscriber(broker)
 
@@ -119,8 +119,8 @@ def test_a_version_that_kills_the_daemon_is_left_after_three_starts(
     folder: Path, broker: Mosquitto
 ) -> None:
     """The third death is the last; then the confirmed version judges, at any later start too."""
-    with Nursery(folder / "log") as nursery:
-        unit = Unit(folder, broker, nursery)
+    with ForkParent(folder / "log") as fork_parent:
+        unit = Unit(folder, broker, fork_parent)
         unit.start()
         wait_until(lambda: unit.ear.results, "frames")
         unit.ask("swap", model=MORTAL)
@@ -138,8 +138,8 @@ def test_both_bad_the_golden_one_judges_and_without_it_the_frames_are_uninspecte
     folder: Path, broker: Mosquitto
 ) -> None:
     """The confirmed version kills the daemon too: the configured one; and that too: no verdict."""
-    with Nursery(folder / "log") as nursery:
-        unit = Unit(folder, broker, nursery)
+    with ForkParent(folder / "log") as fork_parent:
+        unit = Unit(folder, broker, fork_parent)
         unit.start()
         wait_until(lambda: unit.ear.results, "frames")
         unit.ask("swap", model=B2)
@@ -161,7 +161,7 @@ def test_a_version_that_kills_its_worker_is_left_after_three_starts(
 ) -> None:
     """Each of its workers dies on trial; after the third the one before it judges again."""
     slow = {"frames": 10_000, "seconds": 60.0, "latency_ratio": 100.0, "max_error_rate": 1.0}
-    with Mill(folder, broker, trial=slow) as mill:
+    with RunningDaemon(folder, broker, trial=slow) as mill:
         mill.start()
         assert mill.ask("swap", model=MORTAL)["status"] == "succeeded"
         mill.until_event("rolled_back", model=B1)

@@ -14,7 +14,7 @@ import pytest
 from edge_daemon.app.daemon import Daemon
 from edge_daemon.slots.process import ProcessSlot
 from tests.sim.brokers import wait_for
-from tests.sim.line import Mill
+from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -29,8 +29,8 @@ def broker() -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def mill(tmp_path: Path, broker: Mosquitto) -> Iterator[Mill]:
-    with Mill(tmp_path, broker) as made:
+def mill(tmp_path: Path, broker: Mosquitto) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path, broker) as made:
         yield made
         made.stop()
         made.until_settled()
@@ -38,13 +38,13 @@ def mill(tmp_path: Path, broker: Mosquitto) -> Iterator[Mill]:
 
 
 def active_worker(daemon: Daemon) -> int:
-    slot = daemon.frames.crossing.pointer.slot
+    slot = daemon.frames.active_slot.pointer.slot
     assert isinstance(slot, ProcessSlot)
     assert slot.pid is not None
     return slot.pid
 
 
-def test_a_shift_from_start_to_stop(mill: Mill) -> None:
+def test_a_shift_from_start_to_stop(mill: RunningDaemon) -> None:
     """Start, swap, rollback, order, stop: every frame has one result, by the right model."""
     mill.start()
     assert mill.ask("swap", model=B2, by="kim")["status"] == "succeeded"
@@ -64,7 +64,7 @@ def test_a_shift_from_start_to_stop(mill: Mill) -> None:
     assert tally.cutovers == 3
 
 
-def test_a_killed_worker_costs_no_frame(mill: Mill) -> None:
+def test_a_killed_worker_costs_no_frame(mill: RunningDaemon) -> None:
     """SIGKILL of the active worker: its frame is judged again, and the line goes on."""
     daemon = mill.start()
     os.kill(active_worker(daemon), signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_a_killed_worker_costs_no_frame(mill: Mill) -> None:
     assert tally.by_model == {B1: tally.frames}
 
 
-def test_a_bundle_that_kills_its_worker_is_refused(mill: Mill) -> None:
+def test_a_bundle_that_kills_its_worker_is_refused(mill: RunningDaemon) -> None:
     """It dies at its first inference, beside the line; no frame notices."""
     mill.start()
     outcome = mill.ask("swap", model=B3)
@@ -88,7 +88,7 @@ def test_a_bundle_that_kills_its_worker_is_refused(mill: Mill) -> None:
     assert tally.by_model == {B1: tally.frames}
 
 
-def test_the_next_start_goes_on_with_what_was_confirmed(mill: Mill) -> None:
+def test_the_next_start_goes_on_with_what_was_confirmed(mill: RunningDaemon) -> None:
     """Model and selection survive; an id that was answered before is answered the same."""
     mill.start()
     first = mill.ask("swap", model=B2, id="swap-1")
@@ -105,7 +105,7 @@ def test_the_next_start_goes_on_with_what_was_confirmed(mill: Mill) -> None:
 
 def test_a_stop_leaves_nothing_behind(tmp_path: Path, broker: Mosquitto) -> None:
     """No thread, no process, no open file more than before."""
-    with Mill(tmp_path, broker) as mill:
+    with RunningDaemon(tmp_path, broker) as mill:
         mill.start()  # what a process opens once and for all
         mill.stop()
         before = inventory()
@@ -137,15 +137,17 @@ def _command(pid: str) -> str:
         return ""
 
 
-def test_a_store_that_goes_away_is_told_while_the_line_goes_on(mill: Mill) -> None:
+def test_a_store_that_goes_away_is_told_while_the_line_goes_on(mill: RunningDaemon) -> None:
     """An unmounted volume: health names its path until it is back; the active model judges on."""
     daemon = mill.start()
     store = mill.settings.models.store
     away = store.rename(store.parent / "away")
+    (away / "stirs").touch()  # it is looked at once; without an event it would be in ten seconds
     wait_for(lambda: daemon.monitor.problems() == (f"the store {store} is not there",), "the word")
     assert b"edge_store_up 0.0" in daemon.monitor.scrape()
     results = len(mill.ear.results)
     mill.ear.until(lambda: len(mill.ear.results) > results + 20)
     away.rename(store)
+    (store / "stirs").unlink()
     wait_for(lambda: daemon.monitor.problems() == (), "the end of it")
     assert mill.ask("swap", model=B2)["status"] == "succeeded"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.line import MARKS, Mill
+from tests.sim.line import MARKS, RunningDaemon
 from tests.sim.mosquitto import new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -17,7 +17,7 @@ B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 
 def test_two_hundred_swaps_lose_no_frame(tmp_path: Path) -> None:
     """0 lost, doubled, reordered or misjudged; every cutover is exactly where its receipt says."""
-    with new_mosquitto() as broker, Mill(tmp_path, broker) as mill:
+    with new_mosquitto() as broker, RunningDaemon(tmp_path, broker) as mill:
         mill.start()
         receipts = []
         for number in range(SWAPS):
@@ -35,7 +35,7 @@ def test_two_hundred_swaps_lose_no_frame(tmp_path: Path) -> None:
         assert_cut_exactly(mill, receipts)
 
 
-def assert_cut_exactly(mill: Mill, receipts: list[dict[str, object]]) -> None:
+def assert_cut_exactly(mill: RunningDaemon, receipts: list[dict[str, object]]) -> None:
     """Frame by frame: the weights that looked at it are those of the last receipt before it."""
     in_force = {receipt["cutover_frame"]: receipt["to"] for receipt in receipts}
     model = B1

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.sim.device import wait_until
+from tests.sim.fork_parent import ForkParent
 from tests.sim.line import ROOT, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Nursery
 from tests.sim.voice import Voice
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -62,8 +62,8 @@ def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitt
         yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
     )
     ear, voice = Subscriber(broker), Voice(broker)
-    with Nursery(folder / "log") as nursery:
-        nursery.start(config)
+    with ForkParent(folder / "log") as fork_parent:
+        fork_parent.start(config)
         ear.until(lambda: bool(ear.results))
         filler = fill(folder / "state")
         refused = voice.ask("swap", model=B2)
@@ -90,8 +90,8 @@ def test_it_starts_on_a_full_disk(folder: Path, broker: Mosquitto) -> None:
         yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
     )
     ear, voice = Subscriber(broker), Voice(broker)
-    with Nursery(folder / "log") as nursery:
-        life = nursery.start(config)
+    with ForkParent(folder / "log") as fork_parent:
+        life = fork_parent.start(config)
         ear.until(lambda: bool(ear.results))
         ear.publish(f"{ROOT}/request/swap", {"id": "late", "model": B2, "at": {"frame": 10**9}})
         accepted = {"id": "late", "status": "accepted"}
@@ -101,7 +101,7 @@ def test_it_starts_on_a_full_disk(folder: Path, broker: Mosquitto) -> None:
         life.end()
         filler = fill(folder / "state")
         heard = len(ear.results)
-        nursery.start(config)
+        fork_parent.start(config)
         ear.until(lambda: len(ear.results) > heard + 60)
         assert {r["model"] for r in ear.results[heard:]} == {B1}
         filler.unlink()

@@ -14,7 +14,7 @@ import pytest
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import INFER_TIMEOUT_S
 from tests.sim.bundles import make_bundle
-from tests.sim.line import Mill, make_store
+from tests.sim.line import RunningDaemon, make_store
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
@@ -32,7 +32,9 @@ def broker() -> Iterator[Mosquitto]:
         yield started
 
 
-def add(mill: Mill, ref: str, mark: float, sizes: Sequence[tuple[int, int]], slow_s: float) -> None:
+def add(
+    mill: RunningDaemon, ref: str, mark: float, sizes: Sequence[tuple[int, int]], slow_s: float
+) -> None:
     """A version with golden images of these sizes, of noise: no decoder is quick with that.
 
     `slow_s`: how long it takes for a picture that is not the camera's.
@@ -64,12 +66,12 @@ def test_the_active_worker_outlives_golden_images_that_take_long(
     than it may for a frame: no worker is lost and no frame; the gate says what was not compared."""
     make_store(tmp_path)
     camera = {"source": "conveyor:?size=160x120&fps=30", "buffer_frames": 400}
-    with Mill(tmp_path, broker, camera=camera) as mill:
+    with RunningDaemon(tmp_path, broker, camera=camera) as mill:
         daemon = mill.start()
         add(mill, SLOW, 0.56, (), slow_s=INFER_TIMEOUT_S + 1.0)
         assert mill.ask("swap", model=SLOW)["status"] == "succeeded"
         mill.until_event("confirmed", model=SLOW)
-        slot = daemon.frames.crossing.pointer.slot
+        slot = daemon.frames.active_slot.pointer.slot
         assert isinstance(slot, ProcessSlot)
         worker = slot.pid
         add(mill, NEXT, 0.57, SIZES, slow_s=0.0)

@@ -23,12 +23,13 @@ from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.messaging.inbox import RefusedRequest, read_request
 from edge_daemon.messaging.messages import Delivery
 from edge_daemon.messaging.mqtt import Session, SessionSpec
 from edge_daemon.messaging.sending import BACKLOG_MESSAGES
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
+from tests.sim.clock import SimClock
 from tests.sim.folders import lent_folder
 from tests.sim.hostile import CONNACK, SUBACK, HostileBroker
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
@@ -40,11 +41,16 @@ UNCLAIMED = "delivery_unclaimed"
 
 @contextlib.contextmanager
 def session_to(
-    host: str, port: int, crew: Crew, filters: tuple[str, ...] = (), **settings: Any
+    host: str,
+    port: int,
+    crew: Crew,
+    filters: tuple[str, ...] = (),
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> Iterator[Session]:
     made = MqttSettings.model_validate({"host": host, "port": port, **settings})
     spec = SessionSpec(made, TOPICS, "cam1", filters)
-    session = Session(spec, SystemClock(), random.Random(1))
+    session = Session(spec, clock or SystemClock(), random.Random(1))
     session.start(crew.handlers())
     try:
         yield session
@@ -225,12 +231,17 @@ def test_a_broker_that_stops_reading_costs_results_and_nothing_else() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_peer_that_talks_nonsense_is_left_and_tried_again(garbage: bytes) -> None:
     """Whatever is at that port, the session keeps trying and the daemon lives."""
-    crew = Crew()
+    crew, clock = Crew(), SimClock()
+
+    def came_again() -> bool:
+        clock.advance(0.1)  # what could be the beginning of a packet is waited for
+        return len(broker.connections) >= 2
+
     with (
         HostileBroker(garbage) as broker,
-        session_to(broker.host, broker.port, crew) as session,
+        session_to(broker.host, broker.port, crew, clock=clock) as session,
     ):
-        wait_for(lambda: len(broker.connections) >= 2, "the second try")
+        wait_for(came_again, "the second try")
         assert session.alive()
         assert crew.births == 0
 

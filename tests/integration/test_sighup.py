@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from tests.sim.device import wait_until
+from tests.sim.fork_parent import ForkParent
 from tests.sim.line import Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Nursery
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -44,8 +44,8 @@ def test_links_change_under_a_running_order_and_a_bad_file_changes_nothing(
     config, log = folder / "cam1.yaml", folder / "log"
     config.write_text(yaml.safe_dump(document))
     ear = Subscriber(broker)
-    with Nursery(log) as nursery:
-        life = nursery.start(config)
+    with ForkParent(log) as fork_parent:
+        life = fork_parent.start(config)
 
         def reload_with(**groups: Any) -> None:
             config.write_text(yaml.safe_dump({**document, **groups}))

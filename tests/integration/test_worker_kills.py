@@ -1,4 +1,4 @@
-"""SIGKILL of workers under the whole daemon: no frame is lost, and with a twin none waits."""
+"""SIGKILL of workers under the whole daemon: no frame is lost, and with a standby none waits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from edge_daemon.app.daemon import Daemon
 from edge_daemon.slots.process import ProcessSlot
-from edge_daemon.slots.twin import TwinSlot
+from edge_daemon.slots.standby import StandbySlot
 from tests.sim.device import wait_until
-from tests.sim.line import Mill
+from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.proctree import fork_servers
 
@@ -30,18 +30,18 @@ def broker() -> Iterator[Mosquitto]:
         yield started
 
 
-def judging(daemon: Daemon) -> TwinSlot | ProcessSlot:
-    slot = daemon.frames.crossing.pointer.slot
-    assert isinstance(slot, (TwinSlot, ProcessSlot))
+def judging(daemon: Daemon) -> StandbySlot | ProcessSlot:
+    slot = daemon.frames.active_slot.pointer.slot
+    assert isinstance(slot, (StandbySlot, ProcessSlot))
     return slot
 
 
-def kill(slot: TwinSlot | ProcessSlot) -> None:
+def kill(slot: StandbySlot | ProcessSlot) -> None:
     assert slot.pid is not None
     os.kill(slot.pid, signal.SIGKILL)
 
 
-def events(mill: Mill, kind: str) -> int:
+def events(mill: RunningDaemon, kind: str) -> int:
     return sum(body.get("type") == kind for _, body in mill.ear.heard)
 
 
@@ -51,12 +51,12 @@ def slot_of_previous(daemon: Daemon) -> str | None:
     return previous.slot
 
 
-def until_frames(mill: Mill, count: int) -> None:
+def until_frames(mill: RunningDaemon, count: int) -> None:
     goal = len(mill.ear.results) + count
     mill.ear.until(lambda: len(mill.ear.results) >= goal)
 
 
-def check_and_print(mill: Mill, kills: int) -> None:
+def check_and_print(mill: RunningDaemon, kills: int) -> None:
     """Every frame inspected, by the one model; says how long the longest waited."""
     mill.stop()
     mill.until_settled()
@@ -70,13 +70,13 @@ def check_and_print(mill: Mill, kills: int) -> None:
 
 
 def test_with_a_twin_no_frame_waits_for_a_load(tmp_path: Path, broker: Mosquitto) -> None:
-    """Each kill of the judging worker is met by its twin; nothing is lost, no slot restored."""
+    """Each kill of the judging worker is met by its standby; nothing is lost, no slot restored."""
     camera = {"source": "conveyor:?size=160x120&fps=30", "buffer_frames": 256}
-    with Mill(tmp_path, broker, camera=camera, slots={"count": 2, "spare": "hot"}) as mill:
+    with RunningDaemon(tmp_path, broker, camera=camera, slots={"count": 2, "spare": "hot"}) as mill:
         slot = judging(mill.start())
-        assert isinstance(slot, TwinSlot)
+        assert isinstance(slot, StandbySlot)
         for count in range(1, KILLS + 1):
-            wait_until(lambda: slot.has_twin, "a twin")
+            wait_until(lambda: slot.has_twin, "a standby")
             kill(slot)
             mill.ear.until(lambda n=count: events(mill, "stood_in") == n)
         until_frames(mill, 20)
@@ -87,7 +87,7 @@ def test_with_a_twin_no_frame_waits_for_a_load(tmp_path: Path, broker: Mosquitto
 def test_without_a_twin_the_frames_wait(tmp_path: Path, broker: Mosquitto) -> None:
     """The frame in hand and those behind it are judged by the worker that takes over."""
     camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 2048}
-    with Mill(tmp_path, broker, camera=camera) as mill:
+    with RunningDaemon(tmp_path, broker, camera=camera) as mill:
         daemon = mill.start()
         for count in (1, 2):
             kill(judging(daemon))
@@ -101,7 +101,9 @@ def test_the_fork_server_may_die_at_any_time(tmp_path: Path, broker: Mosquitto) 
     next server, and none is lost."""
     camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 2048}
     slots = {"count": 2, "spare": "off"}
-    with Mill(tmp_path, broker, camera=camera, slots=slots, workers={"start": "fork"}) as mill:
+    with RunningDaemon(
+        tmp_path, broker, camera=camera, slots=slots, workers={"start": "fork"}
+    ) as mill:
         daemon = mill.start()
         for count in range(2):
             (server,) = fork_servers(os.getpid())
@@ -120,7 +122,7 @@ def test_what_finds_no_room_while_nobody_judges_is_counted(
     """Eight frames wait; each of the others is told of with its reason, and none is missing."""
     camera = {"source": "conveyor:?size=160x120&fps=60", "buffer_frames": 8}
     kills = 2  # each later restart waits longer
-    with Mill(tmp_path, broker, camera=camera) as mill:
+    with RunningDaemon(tmp_path, broker, camera=camera) as mill:
         daemon = mill.start()
         for count in range(1, kills + 1):
             kill(judging(daemon))
@@ -139,7 +141,7 @@ def test_what_finds_no_room_while_nobody_judges_is_counted(
 
 def test_a_dead_previous_model_is_not_offered(tmp_path: Path, broker: Mosquitto) -> None:
     """`previous` in model/state names a slot that a rollback could point to at once, or nothing."""
-    with Mill(tmp_path, broker) as mill:
+    with RunningDaemon(tmp_path, broker) as mill:
         daemon = mill.start()
         previous = judging(daemon)
         assert mill.ask("swap", model=B2)["status"] == "succeeded"

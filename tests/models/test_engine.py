@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
-from edge_daemon.models.engine import Pixels, Sight, UltralyticsEngine, areas_px, decode_image
+from edge_daemon.models.engine import Pixels, RawResult, UltralyticsEngine, areas_px, decode_image
 from tests.sim.weights import CLASSES, Canary, made_elsewhere
 from tests.sim.words import assert_public
 
@@ -340,7 +340,7 @@ def test_an_image_that_cannot_be_decoded_blames_the_bundle(tmp_path: Path) -> No
             decode_image(path)
 
 
-def _share_found(wanted: Sight, found: Sight) -> float:
+def _share_found(wanted: RawResult, found: RawResult) -> float:
     """How many of `wanted` have a like in `found`: same class, corners within three pixels."""
     matched = [
         any(
@@ -352,5 +352,5 @@ def _share_found(wanted: Sight, found: Sight) -> float:
     return sum(matched) / len(matched)
 
 
-def _boxes(sight: Sight) -> np.ndarray:
+def _boxes(sight: RawResult) -> np.ndarray:
     return np.array([detection.box for detection in sight.detections])

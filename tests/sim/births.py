@@ -34,7 +34,7 @@ from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
 from tests.sim.kills import DEMO
-from tests.sim.line import Mill
+from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 BUNDLE = DEMO / "bottle" / "1.0.0"
@@ -100,9 +100,9 @@ def kill_judges(folder: Path, broker: Mosquitto, start: Start, kills: int) -> li
             "slots": {"count": 2, "spare": "off", "threads": 1},
             "workers": {"start": start.value},
         }
-        with Mill(home, broker, **settings) as mill:
+        with RunningDaemon(home, broker, **settings) as mill:
             daemon = mill.start(engine=ENGINE)
-            slot = daemon.frames.crossing.pointer.slot
+            slot = daemon.frames.active_slot.pointer.slot
             assert isinstance(slot, ProcessSlot)
             assert slot.pid is not None
             seen = len(mill.ear.results)
@@ -121,7 +121,7 @@ def kill_judges(folder: Path, broker: Mosquitto, start: Start, kills: int) -> li
     return waited
 
 
-def _restored(mill: Mill) -> int:
+def _restored(mill: RunningDaemon) -> int:
     return sum(body.get("type") == "restored" for _, body in mill.ear.heard)
 
 

@@ -85,7 +85,7 @@ class AnySession(Protocol):
     respond: Callable[..., None]
 
 
-class Bench(Protocol):
+class Harness(Protocol):
     """A broker, one device on it and one stranger."""
 
     is_v5: bool

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.host import interpreter
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
@@ -120,8 +120,8 @@ class Burglar:
             found.append(other if mine.denied else mine)
         return ModelFacts(tuple(json.dumps(asdict(finding)) for finding in found), order.task)
 
-    def infer(self, pixels: Pixels) -> Sight:
-        return Sight(())
+    def infer(self, pixels: Pixels) -> RawResult:
+        return RawResult(())
 
     def gpu_bytes(self) -> int:
         return 0

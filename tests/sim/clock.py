@@ -16,7 +16,7 @@ class SimClock:
         return Instant(self._at, self._utc)
 
     def advance(self, seconds: float) -> Instant:
-        """Turn both hands forward and read them."""
+        """StepDraft both hands forward and read them."""
         self._at += seconds
         self._utc += seconds
         return self.now()

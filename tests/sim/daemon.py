@@ -3,7 +3,7 @@
     python -m tests.sim.daemon --config FILE [--forgetful]
 
 `--forgetful` breaks it on purpose: what was accepted is not made durable. It is the negative
-control of the tests that kill it. See `nursery` for many lives in a row.
+control of the tests that kill it. See `fork_parent` for many lives in a row.
 """
 
 from __future__ import annotations

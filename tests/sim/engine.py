@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, Code, SlotLost
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots import wire
 from tests.sim import hog
 
@@ -106,12 +106,12 @@ class SimEngine:
         self._weights = b"\x01" * self._memory_bytes
         return ModelFacts(self._classes, str(facts["task"]))
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         while self._go is not None and not self._go.exists():
             time.sleep(0.005)
         found = Sighting.of(pixels, self._classes)
         fault = _INFER_FAULTS.get(self._behaviour)
-        return fault(found) if fault else Sight(found)
+        return fault(found) if fault else RawResult(found)
 
     def gpu_bytes(self) -> int:
         return 0
@@ -139,82 +139,82 @@ def _hang() -> None:
     time.sleep(3600)
 
 
-def _raise(found: tuple[Detection, ...]) -> Sight:
+def _raise(found: tuple[Detection, ...]) -> RawResult:
     raise RuntimeError("size mismatch in layer 22")
 
 
-def _hang_then(found: tuple[Detection, ...]) -> Sight:
+def _hang_then(found: tuple[Detection, ...]) -> RawResult:
     _hang()
-    return Sight(found)
+    return RawResult(found)
 
 
-def _die(found: tuple[Detection, ...]) -> Sight:
+def _die(found: tuple[Detection, ...]) -> RawResult:
     os.kill(os.getpid(), signal.SIGKILL)
-    return Sight(found)
+    return RawResult(found)
 
 
-def _segfault(found: tuple[Detection, ...]) -> Sight:
+def _segfault(found: tuple[Detection, ...]) -> RawResult:
     ctypes.string_at(0)
-    return Sight(found)
+    return RawResult(found)
 
 
-def _exit(found: tuple[Detection, ...]) -> Sight:
+def _exit(found: tuple[Detection, ...]) -> RawResult:
     raise SystemExit(3)
 
 
-def _lose(found: tuple[Detection, ...]) -> Sight:
+def _lose(found: tuple[Detection, ...]) -> RawResult:
     raise SlotLost("The GPU failed at an inference.")
 
 
-def _nan(found: tuple[Detection, ...]) -> Sight:
-    return Sight((), finite=False)
+def _nan(found: tuple[Detection, ...]) -> RawResult:
+    return RawResult((), finite=False)
 
 
-def _flood(found: tuple[Detection, ...]) -> Sight:
-    return Sight(found * 5000)
+def _flood(found: tuple[Detection, ...]) -> RawResult:
+    return RawResult(found * 5000)
 
 
-def _garbage(found: tuple[Detection, ...]) -> Sight:
+def _garbage(found: tuple[Detection, ...]) -> RawResult:
     _shout(b"\x80\x04\x95cos\nsystem\n")
-    return Sight(found)
+    return RawResult(found)
 
 
-def _giant(found: tuple[Detection, ...]) -> Sight:
+def _giant(found: tuple[Detection, ...]) -> RawResult:
     _shout(bytes(180_000))
-    return Sight(found)
+    return RawResult(found)
 
 
-def _ahead(found: tuple[Detection, ...]) -> Sight:
+def _ahead(found: tuple[Detection, ...]) -> RawResult:
     for number in range(50):
-        reply = wire.Answered(number, wire.Found(1.0, True, ()))
+        reply = wire.Answered(number, wire.Inferred(1.0, True, ()))
         _shout(msgspec.msgpack.encode(reply))
-    return Sight(found)
+    return RawResult(found)
 
 
-def _far_box(found: tuple[Detection, ...]) -> Sight:
-    return Sight((Detection("bottle", 0.5, (0.0, 0.0, 1e5, 1.0)),))
+def _far_box(found: tuple[Detection, ...]) -> RawResult:
+    return RawResult((Detection("bottle", 0.5, (0.0, 0.0, 1e5, 1.0)),))
 
 
-def _nan_box(found: tuple[Detection, ...]) -> Sight:
-    return Sight((Detection("bottle", float("nan"), (0.0, 0.0, 1.0, 1.0)),))
+def _nan_box(found: tuple[Detection, ...]) -> RawResult:
+    return RawResult((Detection("bottle", float("nan"), (0.0, 0.0, 1.0, 1.0)),))
 
 
-def _foreign_label(found: tuple[Detection, ...]) -> Sight:
-    return Sight((Detection("<b>anything</b>", 0.5, (0.0, 0.0, 1.0, 1.0)),))
+def _foreign_label(found: tuple[Detection, ...]) -> RawResult:
+    return RawResult((Detection("<b>anything</b>", 0.5, (0.0, 0.0, 1.0, 1.0)),))
 
 
-def _chatter(found: tuple[Detection, ...]) -> Sight:
+def _chatter(found: tuple[Detection, ...]) -> RawResult:
     os.write(1, b"a library says something\n" * 3)
     os.write(2, b'{"event": "model_noted", "level": "warning", "depth": 3, "bad": {"x": 1}}\n')
-    return Sight(found)
+    return RawResult(found)
 
 
-def _fill(take: Callable[[], None]) -> Callable[[tuple[Detection, ...]], Sight]:
-    def fill(found: tuple[Detection, ...]) -> Sight:
+def _fill(take: Callable[[], None]) -> Callable[[tuple[Detection, ...]], RawResult]:
+    def fill(found: tuple[Detection, ...]) -> RawResult:
         os.chdir(tempfile.gettempdir())
         take()
         _hang()
-        return Sight(found)
+        return RawResult(found)
 
     return fill
 

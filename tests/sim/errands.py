@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.active import ActiveSlot
 
 
 @contextmanager
-def still_lane(crossing: Crossing, note: Callable[[], None] = lambda: None) -> Iterator[None]:
+def still_lane(active_slot: ActiveSlot, note: Callable[[], None] = lambda: None) -> Iterator[None]:
     """`note` is called at each errand, before it is run."""
     over = threading.Event()
 
     def run() -> None:
         while not over.wait(0.001):
-            errand = crossing.take_errand()
+            errand = active_slot.take_errand()
             if errand is not None:
                 note()
-                errand(crossing.pointer)
+                errand(active_slot.pointer)
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -30,9 +30,9 @@ import yaml
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.host.journal import Journal
+from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Life, Nursery
 from tests.sim.steps import MODES
 
 B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"
@@ -63,11 +63,11 @@ class Reckoning:
         )
 
 
-class Tale:
+class Scenario:
     """One telling of one story, from a fresh disk to its end."""
 
     def __init__(
-        self, folder: Path, broker: Mosquitto, nursery: Nursery, *, forgetful: bool = False
+        self, folder: Path, broker: Mosquitto, fork_parent: ForkParent, *, forgetful: bool = False
     ) -> None:
         make_store(folder)
         settings = settings_for(
@@ -81,7 +81,7 @@ class Tale:
         self._config = folder / "cam1.yaml"
         self._config.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
         self._state_folder = settings.state_folder
-        self._nursery = nursery
+        self._nursery = fork_parent
         self._forgetful = forgetful
         self._ear = Subscriber(broker)
         self._life: Life | None = None
@@ -268,8 +268,8 @@ class Tale:
 class Teller:
     """Tells stories, one after the other, each on its own disk with its own broker."""
 
-    def __init__(self, nursery: Nursery, *, forgetful: bool = False) -> None:
-        self._nursery = nursery
+    def __init__(self, fork_parent: ForkParent, *, forgetful: bool = False) -> None:
+        self._nursery = fork_parent
         self._forgetful = forgetful
         self.reckoning = Reckoning()
 
@@ -290,14 +290,14 @@ class Teller:
 
     def _tell(self, story: str, trap: str) -> str:
         with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-            tale = Tale(Path(folder), broker, self._nursery, forgetful=self._forgetful)
+            scenario = Scenario(Path(folder), broker, self._nursery, forgetful=self._forgetful)
             try:
-                tale.tell(story, trap)
+                scenario.tell(story, trap)
             except Broken as broken:
                 return str(broken)
             finally:
-                tale.close()
-                self.reckoning.restarts += tale.restarts
+                scenario.close()
+                self.reckoning.restarts += scenario.restarts
         return ""
 
 
@@ -313,7 +313,10 @@ class Choice:
 
 def run(choice: Choice, *, forgetful: bool = False) -> Reckoning:
     """Count the steps of each story, then fail at each of those chosen."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, Nursery(Path(folder) / "log") as it:
+    with (
+        tempfile.TemporaryDirectory(prefix="edk-") as folder,
+        ForkParent(Path(folder) / "log") as it,
+    ):
         teller = Teller(it, forgetful=forgetful)
         honest = Teller(it) if forgetful else teller  # a forgetful one cannot even be counted
         for story in choice.stories:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
 
 _STEP_BYTES = 16 << 20
 _STEPS = 256  # 4 GiB: it ends even where nothing bounds it
@@ -26,8 +26,8 @@ class PlainEngine:
     def load(self, order: ModelOrder) -> ModelFacts:
         return ModelFacts(("bottle",), order.task)
 
-    def infer(self, pixels: Pixels) -> Sight:
-        return Sight(())
+    def infer(self, pixels: Pixels) -> RawResult:
+        return RawResult(())
 
     def gpu_bytes(self) -> int:
         return 0
@@ -72,7 +72,7 @@ class FillEngine(PlainEngine):
     def __init__(self, way: str) -> None:
         self._way = way
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         os.chdir(tempfile.gettempdir())
         if self._way == "bytes":
             take_bytes()
@@ -85,7 +85,7 @@ class FillEngine(PlainEngine):
         else:
             os.mkdir("d", 0o300)
         threading.Event().wait()
-        return Sight(())
+        return RawResult(())
 
 
 def take_bytes() -> None:

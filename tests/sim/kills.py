@@ -35,9 +35,9 @@ from edge_daemon.core.state import Durable
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
+from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Life, Nursery
 
 GENEROUS_S = CALM_S + 60.0
 """Three starts cut short, and a good version rests for a minute."""
@@ -121,7 +121,7 @@ class Killer:
         self._forgetful = forgetful
         self._random = random
         self._ear = Subscriber(broker)
-        self._nursery = Nursery(folder / "log")
+        self._nursery = ForkParent(folder / "log")
         self._life: Life | None = None
         self._sent: list[str] = []
         self._orders: list[str] = []

@@ -1,6 +1,6 @@
 """A whole device in this process: the real daemon with real workers, a broker, a subscriber.
 
-    with Mill(folder, broker) as mill:
+    with RunningDaemon(folder, broker) as mill:
         mill.start()
         mill.ask("swap", model="bottle@2.0.0")
     mill.books.faults            # what the subscriber finds wrong
@@ -142,7 +142,7 @@ class Subscriber:
             self.marks_wrong.append(f"frame {result['frame']}: {result['model']} with {found}")
 
 
-class Mill:
+class RunningDaemon:
     """One device and its subscriber; `restart` is the next life on the same state."""
 
     def __init__(self, folder: Path, broker: Mosquitto, **parts: Any) -> None:
@@ -152,7 +152,7 @@ class Mill:
         self.ear = Subscriber(broker)
         self.daemon: Daemon | None = None
 
-    def __enter__(self) -> Mill:
+    def __enter__(self) -> RunningDaemon:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ import signal
 import time
 
 from edge_daemon.core.values import Detection
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from tests.sim.engine import Pixels, SimEngine
 
 DOOMED = "EDGE_SIM_DOOMED"
@@ -41,7 +41,7 @@ class MarkedEngine(SimEngine):
             os.kill(os.getpid(), signal.SIGKILL)
         return facts
 
-    def infer(self, pixels: Pixels) -> Sight:
+    def infer(self, pixels: Pixels) -> RawResult:
         if self._lives is not None:
             self._lives -= 1
             if self._lives < 0:
@@ -50,7 +50,7 @@ class MarkedEngine(SimEngine):
         is_strange = pixels.shape[:2] not in KNOWN_SHAPES
         time.sleep(self._strange_s if is_strange else self._pace_s)
         marked = (Detection(d.label, self._mark, d.box) for d in seen.detections)
-        return Sight(tuple(marked), finite=seen.finite)
+        return RawResult(tuple(marked), finite=seen.finite)
 
 
 def marked_weights(

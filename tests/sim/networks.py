@@ -31,9 +31,9 @@ import paho.mqtt.client as paho
 import yaml
 
 from edge_daemon.host.journal import Journal
+from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Life, Nursery
 from tests.sim.outage import is_in_order, outage
 from tests.sim.relay import FAIR, Relay, Weather
 
@@ -127,7 +127,7 @@ class Storm:
         self._state_folder = settings.state_folder
         self._random = random
         self._ear = Stranger(broker)
-        self._nursery = Nursery(folder / "log")
+        self._nursery = ForkParent(folder / "log")
         self._life: Life = self._nursery.start(config)
         self._sent: dict[str, tuple[str, dict[str, Any]]] = {}
         self._orders: list[str] = []

@@ -26,14 +26,14 @@ from edge_daemon.core.state import TRIES, Durable, SlotState, State
 from edge_daemon.core.values import (
     BundleRef,
     Instant,
-    Known,
     ModelChoice,
     Refusal,
     Status,
+    StoredBundle,
 )
 from edge_daemon.errors import Code
 
-B1, B2, C1 = (Known(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
+B1, B2, C1 = (StoredBundle(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
 NOW, LATER = Instant(0.0, 0.0), Instant(1000.0, 1000.0)
 GATE = Refusal(Code.GATE_FAILED, "bad")
 FRESH = Durable()
@@ -233,8 +233,8 @@ def nothing_fit(state: State) -> bool:
         k
         for k in state.available
         if state.quarantine_reason(k.ref) is None
-        and k.ref not in state.given_up
-        and k.ref not in state.resting
+        and k.ref not in state.skipped
+        and k.ref not in state.backing_off
     ]
     confirmed = {r.name for r in state.durable.confirmed} | dict(state.durable.selected).keys()
     return not [

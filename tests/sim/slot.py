@@ -151,9 +151,9 @@ class SimSlot:
         self.script.record(self._name, "infer", order.ref)
         return self._judge(order, lambda: self._look(order, frame), timeout_s)
 
-    def glance(self, picture: FrameAddress, patience_s: float) -> Inference | None:
+    def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         order = self._ready()
-        self.script.record(self._name, "glance", order.ref)
+        self.script.record(self._name, "infer_picture", order.ref)
         if not self.script._infers_open.wait(patience_s):
             return None
         return self._judge(order, lambda: self._look(order, picture), patience_s)

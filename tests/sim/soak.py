@@ -36,13 +36,13 @@ from edge_daemon.messaging.local_client import LocalSocketError, ask
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
 from tests.sim.bundles import make_bundle
+from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.kills import DEMO
 from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mjpeg import MjpegCamera
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.networks import Stranger
-from tests.sim.nursery import Life, Nursery
 from tests.sim.proctree import Hold, fork_servers, look, slopes, workers
 
 GENEROUS_S = 90.0
@@ -109,9 +109,9 @@ class Soak:
         self._config.write_text(yaml.safe_dump(self._document))
         self._ear = Stranger(broker)
         self._closing.callback(self._ear.close)
-        nursery = self._closing.enter_context(Nursery(folder / "log"))
+        fork_parent = self._closing.enter_context(ForkParent(folder / "log"))
         engine = REAL_ENGINE if plan.real else daemon.ENGINE
-        self._life: Life = nursery.start(self._config, engine=engine)
+        self._life: Life = fork_parent.start(self._config, engine=engine)
         self.reckoning = Reckoning()
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.driver import Driver, Rooms
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.gate_runner import GateRunner
-from edge_daemon.control.loader import Bench, Loader
+from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
@@ -57,7 +57,7 @@ from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
-from edge_daemon.slots.crossing import Crossing
+from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.broker import Packet, SimBroker, SimSession
 from tests.sim.bundles import make_bundle
@@ -90,12 +90,15 @@ class BreakableJournal(Journal):
     is_full = False
     is_unreadable = False
     commits = 0
+    order_commits = 0
+    """Those that put an order on record."""
 
     def commit(self, entry: Entry) -> None:
         if self.is_full:
             raise StateError("There is no room left on the disk.", hint="Free space.")
         super().commit(entry)
         self.commits += 1
+        self.order_commits += any(row.kind == "order" for row in entry.audit)
 
     def find_request(self, id: str) -> Any:  # noqa: A002 - the contract's word
         if self.is_unreadable:
@@ -160,7 +163,7 @@ class Station:
         self.store = Store(self.folder / "store", self.folder / "state")
         self.ring = Ring(plan.places, opened=False)
         slots = {name: SimSlot(name, script=self.script) for name in "ABCD"[: plan.slots]}
-        self.crossing = Crossing(slots, self.ring.wake)
+        self.active_slot = ActiveSlot(slots, self.ring.wake)
         self.ledger = Ledger()
         outlets = Outlets(
             self._publish,
@@ -169,7 +172,7 @@ class Station:
             lambda load, why: self.mailbox.put(SlotLost(load, why)),
         )
         self.line = LiveLine(self.ring, self.ledger, self.clock, outlets)
-        self.lane = Lane(self.ring, self.crossing, self.line, self.clock.now)
+        self.lane = Lane(self.ring, self.active_slot, self.line, self.clock.now)
         self.line.attach(self.lane)
         spec = SessionSpec(
             MqttSettings(protocol=self.plan.protocol), TOPICS, "cam1", ("mes/orders",)
@@ -185,17 +188,17 @@ class Station:
     def _build_control(self) -> None:
         plan = self.plan
         gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s)
-        runner = GateRunner(gate, self.line, self.crossing, lambda: {"host": 1 << 30})
+        runner = GateRunner(gate, self.line, self.active_slot, lambda: {"host": 1 << 30})
         scratch = self.folder / "scratch"
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
-        bench = Bench(self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu)
-        self.loader = Loader(bench, self.crossing, self.mailbox.put, self._incumbent)
+        bench = LoaderTools(self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu)
+        self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader
         self.receipts = Receipts(
             self.boot,
             self.line,
-            loader.dossier_of,
+            loader.proof_of,
             loader.recipe_of,
             self.journal.audit_head,
         )
@@ -223,7 +226,7 @@ class Station:
             reception=Reception(self.journal, self.recorder, self.session, self.metrics),
             recorder=self.recorder,
             loader=self.loader,
-            crossing=self.crossing,
+            active_slot=self.active_slot,
             line=self.line,
             receipts=self.receipts,
             clock=self.clock,
@@ -240,7 +243,7 @@ class Station:
         initial = self.plan.initial
         return State(
             boot=self.boot,
-            slots=tuple(SlotState(name) for name in self.crossing.slots),
+            slots=tuple(SlotState(name) for name in self.active_slot.slots),
             links=self.plan.links,
             initial=ModelChoice(*initial.split("@")) if initial else None,
             available=self.store.available(),
@@ -253,7 +256,7 @@ class Station:
         return stock(self.store.offer())
 
     def _incumbent(self) -> Manifest | None:
-        known = self.crossing.pointer.known
+        known = self.active_slot.pointer.known
         return self.store.manifest(known.ref) if known else None
 
     def _take_snapshot(self, request: Request) -> None:

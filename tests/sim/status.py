@@ -7,12 +7,12 @@ from typing import Any
 
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.values import BundleRef, Instant, Known
+from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Signs
 
-BOTTLE = Known(BundleRef("bottle", "1.0.0"), "ab")
+BOTTLE = StoredBundle(BundleRef("bottle", "1.0.0"), "ab")
 ACTIVE = State("boot", (SlotState("A", bundle=BOTTLE),), active="A")
 NOW = Instant(1_000.0, 1_795_000_000.0)
 ONLINE = CameraState(CameraPhase.ONLINE, NOW)

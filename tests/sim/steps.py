@@ -2,7 +2,7 @@
 
 A step is what a power cut could fall before or after: the end of a transaction of the journal
 (`commit`, before it; `committed`, after it), an upgrade of its schema, an fsync, a rename. Set in
-the daemon's own process, before it starts, by `tests.sim.nursery`.
+the daemon's own process, before it starts, by `tests.sim.fork_parent`.
 
     record:FILE        write each step's name to FILE, a line each
     7:error            the seventh step is refused with EIO

@@ -17,6 +17,7 @@ from edge_daemon.errors import SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.forking import ForkServer
+from edge_daemon.slots.kernel import possible_yielding
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
@@ -281,6 +282,22 @@ def test_no_frame_is_lost_whoever_is_killed(make_pool: MakePool, order: LoadOrde
     assert max(hold.descriptors for hold in holds) - holds[0].descriptors <= 4
     assert holds[-1].memory_mb - holds[0].memory_mb < 24.0  # a look differs from the next by 15
     _until(lambda: len(list(Path(pool.scratch).iterdir())) <= 2)  # the server's, the spare's
+
+
+def test_the_first_server_takes_its_place_among_the_processors_and_later_ones_give_way(
+    make_pool: MakePool, order: LoadOrder
+) -> None:
+    """A station that starts has nothing else to do; one whose server died judges frames."""
+    with capture_logs() as log:
+        pool = make_pool()
+        slot = ProcessSlot("A", pool)
+        slot.load(order, GENEROUS_S)
+        os.kill(server_of(pool).pid or 0, signal.SIGKILL)
+        _until(lambda: len([each for each in log if each["event"] == "fork_server_ready"]) == 2)
+        slot.close()
+    first, later = (each["yielding"] for each in log if each["event"] == "fork_server_ready")
+    assert first is None
+    assert later == possible_yielding().value
 
 
 # --------------------------------------------------------------------------- how it is seen

@@ -9,7 +9,7 @@ import pytest
 
 from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Sight
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.resident import DETECTIONS_LIMIT, Resident
 from edge_daemon.slots.slot import LoadOrder
 
@@ -30,10 +30,10 @@ class Moody:
             raise self.mood
         return ModelFacts(("x",), "detect")
 
-    def infer(self, pixels: object) -> Sight:
+    def infer(self, pixels: object) -> RawResult:
         if isinstance(self.mood, Exception):
             raise self.mood
-        return Sight((Detection("x", 0.9, (0.0, 0.0, 1.0, 1.0)),) * self.mood)
+        return RawResult((Detection("x", 0.9, (0.0, 0.0, 1.0, 1.0)),) * self.mood)
 
     def gpu_bytes(self) -> int:
         return 0

@@ -60,10 +60,10 @@ def test_answers_arrive_as_they_were_given(ends: tuple[wire.SlotEnd, socket.sock
     detections = (Detection("dent", 0.5, box), Detection("dent", 0.5, box, 1.25))
     inference = Inference(detections, 8.25, False)
     loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30, 3)
-    worker_end.send(wire.Found.of(inference))
+    worker_end.send(wire.Inferred.of(inference))
     worker_end.send(wire.LoadedReply.of(loaded))
     found = slot_end.receive(1.0)
-    assert isinstance(found, wire.Found)
+    assert isinstance(found, wire.Inferred)
     assert found.inference({"dent"}) == inference
     reply = slot_end.receive(1.0)
     assert isinstance(reply, wire.LoadedReply)
@@ -97,7 +97,7 @@ def test_a_label_that_the_bundle_does_not_have_loses_the_slot(label: str) -> Non
     foreign = Detection(label, 0.5, (1.0, 2.0, 3.0, 4.0))
     known = Detection("dent", 0.5, (1.0, 2.0, 3.0, 4.0))
     with pytest.raises(SlotLost, match="class that the bundle does not have"):
-        wire.Found.of(Inference((known, foreign), 8.0)).inference(frozenset({"dent", "scratch"}))
+        wire.Inferred.of(Inference((known, foreign), 8.0)).inference(frozenset({"dent", "scratch"}))
 
 
 def test_what_a_worker_says_of_a_fault_names_no_folder_and_is_printable() -> None:
@@ -120,7 +120,7 @@ def test_a_worker_that_answers_ahead_is_lost_before_a_frame_gets_anothers_verdic
                 received = worker_end.receive()
                 assert received is not None
                 assert received[0] == wire.InferFile(str(asking))
-                reply = wire.Found(float(asking), True, ())
+                reply = wire.Inferred(float(asking), True, ())
                 worker_end.send(reply)
                 if asking == early:
                     worker_end.send(reply)
@@ -172,7 +172,7 @@ def test_numbers_that_json_cannot_say_do_not_pass(
     numbers[field] = value
     confidence, *box, area = numbers
     detection = Detection("dent", confidence, (box[0], box[1], box[2], box[3]), area)
-    wire.WorkerEnd(theirs).send(wire.Found.of(Inference((detection,), 1.0)))
+    wire.WorkerEnd(theirs).send(wire.Inferred.of(Inference((detection,), 1.0)))
     with pytest.raises(SlotLost, match="malformed"):
         slot_end.receive(1.0)
 
@@ -191,14 +191,14 @@ def test_a_box_far_outside_of_the_picture_is_told(
 ) -> None:
     """A box may reach out of a frame by as much as the frame is large, on every side."""
     usual = ("dent", 0.5, 1.0, 1.0, 2.0, 2.0, None)
-    found = wire.Found(1.0, True, (usual, ("dent", 0.5, *box, None)))
+    found = wire.Inferred(1.0, True, (usual, ("dent", 0.5, *box, None)))
     assert found.is_near(480, 640) is near
 
 
 def test_a_mask_larger_than_the_picture_is_told() -> None:
     """Its area is published too, and there is no such mask."""
     for area, near in ((0.0, True), (640.0 * 480, True), (640.0 * 480 + 1, False)):
-        found = wire.Found(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0, area),))
+        found = wire.Inferred(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0, area),))
         assert found.is_near(480, 640) is near
 
 

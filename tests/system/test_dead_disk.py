@@ -11,7 +11,7 @@ import pytest
 
 from edge_daemon.app.daemon import Daemon
 from edge_daemon.errors import StateError
-from tests.sim.line import Mill
+from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.powercuts import format_image, mounted, obstacle
 
@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield at
 
 
-def until_frames(mill: Mill, count: int) -> None:
+def until_frames(mill: RunningDaemon, count: int) -> None:
     goal = len(mill.ear.results) + count
     mill.ear.until(lambda: len(mill.ear.results) >= goal)
 
@@ -44,7 +44,7 @@ def until_frames(mill: Mill, count: int) -> None:
 @pytest.mark.skipif(shutil.which("xfs_io") is None, reason="xfs_io is not on this machine")
 def test_every_write_fails_from_now_on(tmp_path: Path, broker: Mosquitto, disk: Path) -> None:
     """EIO: frames go on under the same model, a request is refused in words, nothing is done."""
-    with Mill(tmp_path, broker, state_dir=str(disk / "state")) as mill:
+    with RunningDaemon(tmp_path, broker, state_dir=str(disk / "state")) as mill:
         daemon = mill.start()
         assert mill.ask("swap", model=B2)["status"] == "succeeded"
         mill.until_event("confirmed", model=B2)
@@ -67,7 +67,7 @@ def test_what_was_confirmed_before_the_disk_failed_is_back(
     """The disk is repaired, the station started: it is where it was."""
     format_image(tmp_path / "image", "ext4")
     state = str(tmp_path / "disk" / "state")
-    with Mill(tmp_path, broker, state_dir=state) as mill:
+    with RunningDaemon(tmp_path, broker, state_dir=state) as mill:
         with mounted(tmp_path / "image", tmp_path / "disk") as disk:
             mill.start()
             assert mill.ask("swap", model=B2)["status"] == "succeeded"
@@ -85,7 +85,7 @@ def test_what_was_confirmed_before_the_disk_failed_is_back(
 def test_a_folder_that_takes_no_writes_ends_the_start_with_a_sentence(
     tmp_path: Path, broker: Mosquitto, disk: Path
 ) -> None:
-    mill = Mill(tmp_path, broker, state_dir=str(disk / "state"))
+    mill = RunningDaemon(tmp_path, broker, state_dir=str(disk / "state"))
     with mill:
         mill.start()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from tests.sim.bundles import make_bundle
+from tests.sim.fork_parent import ForkParent
 from tests.sim.line import Subscriber, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
-from tests.sim.nursery import Nursery
 from tests.sim.voice import Voice
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -59,8 +59,8 @@ def test_a_model_that_fills_the_disk_is_refused_and_costs_nothing_else(
     config = folder / "cam1.yaml"
     config.write_text(yaml.safe_dump(settings_for(folder, broker).model_dump(mode="json")))
     ear, voice = Subscriber(broker), Voice(broker)
-    with Nursery(folder / "log") as nursery:
-        nursery.start(config)
+    with ForkParent(folder / "log") as fork_parent:
+        fork_parent.start(config)
         ear.until(lambda: bool(ear.results))
         for _ in range(2):
             outcome = voice.ask("swap", model=HOSTILE)

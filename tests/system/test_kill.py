@@ -30,9 +30,9 @@ def folder() -> Iterator[Path]:
 
 def test_a_killed_daemon_loses_no_acknowledged_request(folder: Path, broker: Mosquitto) -> None:
     """Each life starts on a confirmed or trial version; each request has exactly one outcome."""
-    reckoning = Killer(folder, broker, Random(7)).run(15)
+    reckoning = Killer(folder, broker, Random(7)).run(10)
     assert reckoning.faults == []
-    assert reckoning.kills == 15
+    assert reckoning.kills == 10
     assert reckoning.hit["an open request"] > 0
 
 

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from edge_daemon.frames.images import encode
-from edge_daemon.web.door import Rules
+from edge_daemon.web.access import Rules
 from edge_daemon.web.server import Listen, StatusPage
 from tests.sim.browser import Browser
 from tests.sim.device import Device, sim_bundle
 from tests.sim.engine import Behaviour
-from tests.sim.house import House
+from tests.sim.fake_page import FakePage
 from tests.sim.mosquitto import free_port
 from tests.sim.proxy import Proxy
 
@@ -165,15 +165,15 @@ def test_what_a_stranger_wrote_is_text(browser: Browser, port: int) -> None:
 
 def test_the_camera_is_lost(browser: Browser, port: int) -> None:
     """The last picture is veiled at once, and says since when and why."""
-    house = House()
-    camera = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), house.sources())
+    fake = FakePage()
+    camera = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), fake.sources())
     camera.start()
     shooting = threading.Event()
     frame = encode(np.full((240, 320, 3), 90, np.uint8))
 
     def shoot() -> None:
         while not shooting.wait(0.05):
-            house.picture(frame)
+            fake.picture(frame)
 
     threading.Thread(target=shoot, daemon=True).start()
     source = f"http://127.0.0.1:{camera.port}/live.mjpg"

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from edge_daemon.web.access import COMMAND_HEADER, Rules
 from edge_daemon.web.crowd import VITAL_PATHS, Limits
-from edge_daemon.web.door import COMMAND_HEADER, Rules
 from edge_daemon.web.server import Listen, StatusPage
-from tests.sim.house import House
+from tests.sim.fake_page import FakePage
 
 GENEROUS_S = 30.0
 HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -25,8 +25,8 @@ HALF_A_BODY = (
 
 
 @contextmanager
-def page_with(limits: Limits | None = None, house: House | None = None) -> Iterator[StatusPage]:
-    sources, limits = (house or House()).sources(commands=True), limits or Limits()
+def page_with(limits: Limits | None = None, fake: FakePage | None = None) -> Iterator[StatusPage]:
+    sources, limits = (fake or FakePage()).sources(commands=True), limits or Limits()
     page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1"), limits), sources)
     assert page.start()
     try:
@@ -102,11 +102,11 @@ def test_what_trickles_in_moves_no_deadline(said: bytes) -> None:
 
 def test_who_asks_whole_requests_keeps_the_connection() -> None:
     """The deadline ends with the request, for the first one and those after it."""
-    house = House()
-    with page_with(Limits(head_s=0.1, body_s=0.1), house) as page:
+    fake = FakePage()
+    with page_with(Limits(head_s=0.1, body_s=0.1), fake) as page:
         watcher = connected(page, WATCH)
         assert is_parted_from(connected(page))  # longer than the limit
-        house.picture(b"still here")
+        fake.picture(b"still here")
         seen = b""
         while b"still here" not in seen:
             seen += watcher.recv(4096)

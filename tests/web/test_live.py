@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from edge_daemon.web.live import Live
-from tests.sim.house import SimPicture
+from tests.sim.fake_page import SimPicture
 
 PICTURES = 3000
 VIEWERS = 3

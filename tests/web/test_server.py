@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edge_daemon.web.door import Rules
+from edge_daemon.web.access import Rules
 from edge_daemon.web.live import MOST_VIEWERS
 from edge_daemon.web.server import Listen, StatusPage
-from tests.sim.house import House
+from tests.sim.fake_page import FakePage
 
 GENEROUS_S = 30.0
 
@@ -28,13 +28,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def fake() -> FakePage:
+    return FakePage()
 
 
 @pytest.fixture
-def page(house: House) -> Iterator[StatusPage]:
-    page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), house.sources())
+def page(fake: FakePage) -> Iterator[StatusPage]:
+    page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), fake.sources())
     assert page.start()
     yield page
     page.stop()
@@ -77,30 +77,30 @@ def status(port: int, path: str) -> int:
 
 
 def test_a_picture_is_shown_without_waiting_for_the_next_one(
-    page: StatusPage, house: House
+    page: StatusPage, fake: FakePage
 ) -> None:
     """The boundary follows each picture at once, so a browser is never a frame behind."""
     viewer = Viewer(page.port)
     viewer.until(b"multipart/x-mixed-replace; boundary=picture")
-    house.picture(b"first")
+    fake.picture(b"first")
     viewer.until(b"Content-Length: 5\r\n\r\nfirst\r\n--picture\r\n")
-    house.picture(b"second")
+    fake.picture(b"second")
     viewer.until(b"second\r\n--picture\r\n")
     viewer.leave()
 
 
 def test_many_viewers_are_one_watcher_and_too_many_are_told_so(
-    page: StatusPage, house: House
+    page: StatusPage, fake: FakePage
 ) -> None:
     """However many look, one thread waits for pictures; beyond the limit the answer is 503."""
     viewers = [Viewer(page.port) for _ in range(MOST_VIEWERS)]
     for viewer in viewers:
         viewer.until(b"\r\n\r\n")
     assert status(page.port, "/live.mjpg") == 503
-    house.picture(b"seen by all")
+    fake.picture(b"seen by all")
     for viewer in viewers:
         viewer.until(b"seen by all")
-    assert house.most_watchers == 1
+    assert fake.most_watchers == 1
     viewers.pop().leave()
     wait_until(lambda: _is_let_in(page.port))
     for viewer in viewers:
@@ -114,24 +114,24 @@ def _is_let_in(port: int) -> bool:
     return b" 200 " in viewer.read.splitlines()[0]
 
 
-def test_when_the_last_viewer_has_left_nobody_watches(page: StatusPage, house: House) -> None:
+def test_when_the_last_viewer_has_left_nobody_watches(page: StatusPage, fake: FakePage) -> None:
     """A picture that nobody sees is not made."""
     viewer = Viewer(page.port)
     viewer.until(b"\r\n\r\n")
-    wait_until(lambda: house.watchers == 1)
+    wait_until(lambda: fake.watchers == 1)
     viewer.leave()
-    wait_until(lambda: house.watchers == 0)
-    house.watch_began.clear()
-    assert not house.watch_began.wait(2.5)  # one who watches on begins anew each second
+    wait_until(lambda: fake.watchers == 0)
+    fake.watch_began.clear()
+    assert not fake.watch_began.wait(2.5)  # one who watches on begins anew each second
 
 
-def test_a_viewer_who_takes_nothing_holds_up_nobody(page: StatusPage, house: House) -> None:
+def test_a_viewer_who_takes_nothing_holds_up_nobody(page: StatusPage, fake: FakePage) -> None:
     """Others see every picture, and the page answers, while one reads nothing at all."""
     asleep, awake = Viewer(page.port), Viewer(page.port)
     awake.until(b"\r\n\r\n")
     for number in range(8):
         jpeg = b"%d" % number + bytes(4_000_000)
-        house.picture(jpeg)
+        fake.picture(jpeg)
         awake.until(b"\r\n\r\n%d\0" % number)
         awake.read = b""
     assert status(page.port, "/api/state") == 200
@@ -139,15 +139,15 @@ def test_a_viewer_who_takes_nothing_holds_up_nobody(page: StatusPage, house: Hou
     awake.leave()
 
 
-def test_it_stops_in_time_with_viewers_asleep_and_awake(house: House) -> None:
+def test_it_stops_in_time_with_viewers_asleep_and_awake(fake: FakePage) -> None:
     """A stop parts from everybody and frees the port."""
-    page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), house.sources())
+    page = StatusPage(Listen("127.0.0.1", 0, Rules("127.0.0.1")), fake.sources())
     page.start()
     port = page.port
     viewers = [Viewer(port) for _ in range(3)]
     for viewer in viewers:
         viewer.until(b"\r\n\r\n")
-    house.picture(bytes(8_000_000))
+    fake.picture(bytes(8_000_000))
     page.stop(timeout_s=GENEROUS_S)
     assert not any(thread.name == "status-page" for thread in threading.enumerate())
     assert all(viewer.is_parted_from() for viewer in viewers)
@@ -155,9 +155,9 @@ def test_it_stops_in_time_with_viewers_asleep_and_awake(house: House) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=GENEROUS_S)
 
 
-def test_a_port_in_use_costs_the_page_and_nothing_else(page: StatusPage, house: House) -> None:
+def test_a_port_in_use_costs_the_page_and_nothing_else(page: StatusPage, fake: FakePage) -> None:
     """The second one says so and can be stopped; the first one goes on."""
-    second = StatusPage(Listen("127.0.0.1", page.port, Rules("127.0.0.1")), house.sources())
+    second = StatusPage(Listen("127.0.0.1", page.port, Rules("127.0.0.1")), fake.sources())
     assert not second.start()
     assert second.address is None
     second.stop()

@@ -56,7 +56,7 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
 
 def _heard(client: Client, running: Station, remedy: str) -> Iterator[Finding]:
     """What the running daemon says must be at the broker; nothing is published beside it."""
-    said = {f"{client.topics.root}/{part}" for part in running.glance().parts}
+    said = {f"{client.topics.root}/{part}" for part in running.retained().parts}
     seen = client.retained(sorted(said)).keys()
     if not seen:
         yield skipped("publish", "The daemon runs, and this user may not read what it publishes.")

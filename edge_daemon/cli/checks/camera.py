@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.look import Look, look_through
-from edge_daemon.cli.station import Glance
+from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.config import CameraSettings, Settings, kind_of
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.sources import offered
@@ -17,7 +17,7 @@ _FLAT = 2.0
 """A picture whose pixels spread less than this, of 255, shows nothing."""
 
 
-def check_camera(settings: Settings, seen: Glance | None) -> list[Finding]:
+def check_camera(settings: Settings, seen: RetainedStatus | None) -> list[Finding]:
     """Size and rate; a device that the running daemon holds is not taken from it."""
     source = settings.redacted()["camera"]["source"]
     if seen is not None and seen.is_online and kind_of(settings.camera.source).is_exclusive:
@@ -29,7 +29,7 @@ def check_camera(settings: Settings, seen: Glance | None) -> list[Finding]:
     return list(_judged(source, settings.camera, look))
 
 
-def _by_daemon(source: str, seen: Glance) -> Finding:
+def _by_daemon(source: str, seen: RetainedStatus) -> Finding:
     camera = seen.camera
     if camera is None:
         return error("camera", f"{source}: the daemon says nothing of it.", "edge-daemon status")

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
-from edge_daemon.cli.station import Glance, Station
+from edge_daemon.cli.station import RetainedStatus, Station
 from edge_daemon.config import Settings
 
 _SHOWN = "LoadState,ActiveState,UnitFileState,WatchdogUSec,NRestarts,Type"
 
 
-def check_service(station: Station, seen: Glance | None) -> list[Finding]:
+def check_service(station: Station, seen: RetainedStatus | None) -> list[Finding]:
     """Runs it, will it after a reboot, is it watched; is the port of the page free or ours."""
     settings = station.settings
     is_running = station.socket() is not None
@@ -25,7 +25,7 @@ def check_service(station: Station, seen: Glance | None) -> list[Finding]:
     return found
 
 
-def _running(settings: Settings, seen: Glance | None, *, is_running: bool) -> Finding:
+def _running(settings: Settings, seen: RetainedStatus | None, *, is_running: bool) -> Finding:
     if not is_running and not (seen is not None and seen.is_online):
         return skipped("daemon", f"No daemon for {settings.device} runs now.")
     health = seen.health if seen is not None else None

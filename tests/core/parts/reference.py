@@ -55,7 +55,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sight:
+class RawResult:
     verdict: Verdict
     causes: tuple[str, ...]
     judged: Judged
@@ -153,7 +153,7 @@ class World:
         frames = tuple(self._frames(number))
         return Line(number, self.parts[number].id, verdict, reason, causes, frames, sha256, late)
 
-    def _judged(self, sights: list[Sight]) -> Line:
+    def _judged(self, sights: list[RawResult]) -> Line:
         seen = [each for each in sights if each.verdict is not Verdict.UNINSPECTED]
         least = 1 if self._rules.by is By.FRAME else max(1, self._rules.min_frames)
         if len(seen) < least:
@@ -209,30 +209,30 @@ class World:
         known = max([*self.captures.values(), *ticks], default=float("-inf"))
         return known >= self._window(number)[1]
 
-    def _sights(self, number: int) -> list[Sight | None]:
+    def _sights(self, number: int) -> list[RawResult | None]:
         if self._rules.by is By.TRACK:
             return list(self._followed(number))
-        found: list[Sight | None] = []
+        found: list[RawResult | None] = []
         for frame in self._frames(number):
             told = [
                 event.judged
                 for event in self._events
                 if isinstance(event, FrameJudged) and event.judged.frame == frame
             ]
-            found.append(Sight(told[-1].verdict, told[-1].causes, told[-1]) if told else None)
+            found.append(RawResult(told[-1].verdict, told[-1].causes, told[-1]) if told else None)
         return found
 
-    def _followed(self, number: int) -> Iterator[Sight]:
+    def _followed(self, number: int) -> Iterator[RawResult]:
         key, is_open, missed, count = self.parts[number].key, False, None, 0
         for event in self._events:
             if not isinstance(event, FrameFollowed):
                 continue
             if is_open and event.judged.verdict is Verdict.UNINSPECTED:
-                missed = missed or Sight(Verdict.UNINSPECTED, (), event.judged)
+                missed = missed or RawResult(Verdict.UNINSPECTED, (), event.judged)
             for seen in event.seen:
                 if seen.track == key and count < self._rules.max_frames:
                     is_open, count = True, count + 1
-                    yield Sight(seen.verdict, seen.causes, event.judged)
+                    yield RawResult(seen.verdict, seen.causes, event.judged)
             is_open = is_open and key not in event.left
         if missed is not None:
             yield missed

@@ -48,7 +48,7 @@ BY_TRIGGER = PartRules(By.TRIGGER, deadline_s=5.0, max_frames=2, window_s=(0.0, 
 BY_TRACK = PartRules(By.TRACK, deadline_s=5.0, max_frames=2)
 
 
-class Tale:
+class Scenario:
     """Events in the words of a story; each word is a tenth of a second, and `t` is the time."""
 
     def __init__(self, rules: PartRules) -> None:
@@ -124,9 +124,9 @@ def only(told: Sequence[PartTold]) -> PartTold:
 
 def test_by_frame_each_frame_is_a_part() -> None:
     """With the frame's own verdict, model and causes."""
-    tale = Tale(BY_FRAME)
-    tale.capture(2)
-    first = only(tale.judge(0, NG, "scratch", "dent"))
+    scenario = Scenario(BY_FRAME)
+    scenario.capture(2)
+    first = only(scenario.judge(0, NG, "scratch", "dent"))
     assert (first.part, first.verdict, first.causes, first.frames) == (
         0,
         NG,
@@ -136,49 +136,49 @@ def test_by_frame_each_frame_is_a_part() -> None:
     assert (first.model, first.sha256, first.recipe) == (OLD, "bottle@1", RECIPE)
     assert (first.captured, first.triggered) == (Instant(0.0, 1e9), None)
     assert (first.age_ms, first.late) == (pytest.approx(200.0), False)
-    assert only(tale.judge(1, EMPTY)).verdict is EMPTY
+    assert only(scenario.judge(1, EMPTY)).verdict is EMPTY
 
 
 def test_a_frame_that_has_no_verdict_is_a_part_with_its_reason() -> None:
     """No model is named."""
-    tale = Tale(replace(BY_FRAME, min_frames=3))
-    tale.capture()
-    told = only(tale.judge(0, Verdict.UNINSPECTED))
+    scenario = Scenario(replace(BY_FRAME, min_frames=3))
+    scenario.capture()
+    told = only(scenario.judge(0, Verdict.UNINSPECTED))
     assert (told.verdict, told.reason, told.model) == (
         Verdict.UNINSPECTED,
         PartReason.WORKER_LOST,
         None,
     )
-    assert only(tale.judge(1)).verdict is OK  # whose capture was not told; one frame is enough
+    assert only(scenario.judge(1)).verdict is OK  # whose capture was not told; one frame is enough
 
 
 @pytest.mark.parametrize("late", [NG, Verdict.UNINSPECTED])
 def test_what_is_not_judged_by_its_deadline_is_told_at_once(late: Verdict) -> None:
     """Whatever is found afterwards."""
-    tale = Tale(replace(BY_FRAME, late=late))
-    tale.capture()
-    assert tale.tick(4.9) == []
-    told = only(tale.tick())
+    scenario = Scenario(replace(BY_FRAME, late=late))
+    scenario.capture()
+    assert scenario.tick(4.9) == []
+    told = only(scenario.tick())
     assert (told.verdict, told.reason, told.late) == (late, PartReason.LATE, True)
     assert (told.model, told.causes) == (None, ())
-    assert tale.judge(0) == []
+    assert scenario.judge(0) == []
 
 
 def test_a_verdict_after_the_deadline_is_late_though_no_tick_came() -> None:
     """Late but called in time: never."""
-    tale = Tale(BY_FRAME)
-    tale.capture()
-    tale.t = 6.0
-    assert only(tale.judge(0)).late
+    scenario = Scenario(BY_FRAME)
+    scenario.capture()
+    scenario.t = 6.0
+    assert only(scenario.judge(0)).late
 
 
 def test_results_wait_for_those_before_them() -> None:
     """The order is that of the parts."""
-    tale = Tale(BY_FRAME)
-    tale.capture(3)
-    assert tale.judge(2) == []
-    assert tale.judge(1) == []
-    assert [each.part for each in tale.judge(0)] == [0, 1, 2]
+    scenario = Scenario(BY_FRAME)
+    scenario.capture(3)
+    assert scenario.judge(2) == []
+    assert scenario.judge(1) == []
+    assert [each.part for each in scenario.judge(0)] == [0, 1, 2]
 
 
 # --------------------------------------------------------------------------- by trigger
@@ -186,14 +186,14 @@ def test_results_wait_for_those_before_them() -> None:
 
 def test_the_frames_of_the_window_are_the_frames_of_the_part() -> None:
     """Told when the window is over and all are judged; causes are joined."""
-    tale = Tale(replace(BY_TRIGGER, max_frames=30, window_s=(0.05, 0.35)))
-    tale.capture()  # before the trigger: of no part
-    tale.trigger("SN-1")
-    tale.capture(4)  # at 0.2 .. 0.5; the window ends before 0.45
+    scenario = Scenario(replace(BY_TRIGGER, max_frames=30, window_s=(0.05, 0.35)))
+    scenario.capture()  # before the trigger: of no part
+    scenario.trigger("SN-1")
+    scenario.capture(4)  # at 0.2 .. 0.5; the window ends before 0.45
     for frame in range(3):
-        assert tale.judge(frame, NG, f"c{frame % 2}") == []
-        assert tale.ledger.parts_of(frame) == ((0,) if frame else ())
-    told = only(tale.judge(3, NG, "c1"))
+        assert scenario.judge(frame, NG, f"c{frame % 2}") == []
+        assert scenario.ledger.parts_of(frame) == ((0,) if frame else ())
+    told = only(scenario.judge(3, NG, "c1"))
     assert (told.id, told.frames, told.causes) == ("SN-1", (1, 2, 3), ("c1", "c0"))
     assert told.triggered == Instant(0.1, 1e9 + 0.1)
     assert told.captured == Instant(0.2, 1e9 + 0.2)
@@ -201,38 +201,38 @@ def test_the_frames_of_the_window_are_the_frames_of_the_part() -> None:
 
 def test_a_trigger_without_a_frame_is_told_when_its_window_is_over() -> None:
     """Not before all frames that were captured in it are known."""
-    tale = Tale(BY_TRIGGER)
-    tale.trigger("SN-1")
-    assert tale.tick(4.0, until=2.9) == []
-    told = only(tale.tick(until=3.0))
+    scenario = Scenario(BY_TRIGGER)
+    scenario.trigger("SN-1")
+    assert scenario.tick(4.0, until=2.9) == []
+    told = only(scenario.tick(until=3.0))
     assert (told.reason, told.frames, told.assignment) == (PartReason.NO_FRAME, (), LINE)
 
 
 def test_a_trigger_ends_the_window_it_falls_into() -> None:
     """Each frame belongs to the part of the last trigger before it."""
-    tale = Tale(replace(BY_TRIGGER, max_frames=30))
-    tale.trigger("a")
-    tale.capture(2)
-    tale.trigger("b")
-    tale.capture(2)
+    scenario = Scenario(replace(BY_TRIGGER, max_frames=30))
+    scenario.trigger("a")
+    scenario.capture(2)
+    scenario.trigger("b")
+    scenario.capture(2)
     for frame in range(4):
-        tale.judge(frame)
-    tale.tick(2.5)
-    assert [(each.id, each.frames) for each in tale.told] == [("a", (0, 1)), ("b", (2, 3))]
+        scenario.judge(frame)
+    scenario.tick(2.5)
+    assert [(each.id, each.frames) for each in scenario.told] == [("a", (0, 1)), ("b", (2, 3))]
 
 
 def test_a_trigger_that_is_told_late_gets_its_frames() -> None:
     """Those of no part, and those that were counted to the part before; judged or not."""
-    tale = Tale(replace(BY_TRIGGER, max_frames=30, window_s=(0.0, 1.0)))
-    tale.capture(2)  # at 0.0, 0.1
-    tale.trigger("a", at=0.05)
-    tale.capture(2)  # at 0.3, 0.4
-    tale.judge(1, NG, "early")
-    tale.judge(3, NG, "late")
-    tale.trigger("b", at=0.35)
-    tale.judge(2)
-    tale.tick(1.0)
-    assert [(each.id, each.frames, each.causes) for each in tale.told] == [
+    scenario = Scenario(replace(BY_TRIGGER, max_frames=30, window_s=(0.0, 1.0)))
+    scenario.capture(2)  # at 0.0, 0.1
+    scenario.trigger("a", at=0.05)
+    scenario.capture(2)  # at 0.3, 0.4
+    scenario.judge(1, NG, "early")
+    scenario.judge(3, NG, "late")
+    scenario.trigger("b", at=0.35)
+    scenario.judge(2)
+    scenario.tick(1.0)
+    assert [(each.id, each.frames, each.causes) for each in scenario.told] == [
         ("a", (1, 2), ("early",)),
         ("b", (3,), ("late",)),
     ]
@@ -240,49 +240,49 @@ def test_a_trigger_that_is_told_late_gets_its_frames() -> None:
 
 def test_a_trigger_out_of_turn_takes_no_frame_of_a_later_one() -> None:
     """Its window ends where the next one begins, whichever was told first."""
-    tale = Tale(BY_TRIGGER)
-    tale.capture(2)  # at 0.0, 0.1
-    tale.trigger("b", at=0.05)
-    tale.trigger("a", at=-0.5)
+    scenario = Scenario(BY_TRIGGER)
+    scenario.capture(2)  # at 0.0, 0.1
+    scenario.trigger("b", at=0.05)
+    scenario.trigger("a", at=-0.5)
     for frame in range(2):
-        tale.judge(frame)
-    tale.tick(3.0)
-    assert {each.id: each.frames for each in tale.told} == {"b": (1,), "a": (0,)}
+        scenario.judge(frame)
+    scenario.tick(3.0)
+    assert {each.id: each.frames for each in scenario.told} == {"b": (1,), "a": (0,)}
 
 
 def test_the_same_id_opens_one_part() -> None:
     """And is answered with its number, also when that part was told long ago."""
-    tale = Tale(BY_TRIGGER)
-    tale.trigger("a")
-    tale.trigger("a")
-    tale.trigger(None)
-    tale.trigger(None)
-    tale.tick(4.0)
-    tale.trigger("a")
-    assert [(each.part, each.again) for each in tale.answers] == [
+    scenario = Scenario(BY_TRIGGER)
+    scenario.trigger("a")
+    scenario.trigger("a")
+    scenario.trigger(None)
+    scenario.trigger(None)
+    scenario.tick(4.0)
+    scenario.trigger("a")
+    assert [(each.part, each.again) for each in scenario.answers] == [
         *((0, False), (0, True), (1, False), (2, False), (0, True))
     ]
-    assert len(tale.told) == tale.ledger.opened == 3
+    assert len(scenario.told) == scenario.ledger.opened == 3
 
 
 def test_a_clock_that_is_ahead_holds_up_nobody() -> None:
     """A trigger for later than now counts as of now."""
-    tale = Tale(BY_TRIGGER)
-    tale.trigger("a", at=1e9)
-    tale.capture()
-    tale.judge(0)
-    assert [each.frames for each in tale.tick(3.0)] == [(0,)]
+    scenario = Scenario(BY_TRIGGER)
+    scenario.trigger("a", at=1e9)
+    scenario.capture()
+    scenario.judge(0)
+    assert [each.frames for each in scenario.tick(3.0)] == [(0,)]
 
 
 def test_a_part_that_two_models_saw_is_not_judged() -> None:
     """A changeover in its window; a frame without a verdict does not make it mixed."""
     for second, reason in ((NEW, PartReason.CHANGEOVER), (OLD, None)):
-        tale = Tale(replace(BY_TRIGGER, max_frames=3))
-        tale.trigger("a")
-        tale.capture(3)
-        tale.judge(0, NG, "scratch")
-        tale.judge(1, Verdict.UNINSPECTED)
-        told = only(tale.judge(2, by=second))
+        scenario = Scenario(replace(BY_TRIGGER, max_frames=3))
+        scenario.trigger("a")
+        scenario.capture(3)
+        scenario.judge(0, NG, "scratch")
+        scenario.judge(1, Verdict.UNINSPECTED)
+        told = only(scenario.judge(2, by=second))
         assert told.reason is reason
         assert (told.model is None) is (reason is not None)
 
@@ -305,12 +305,12 @@ def test_the_verdict_of_a_part_is_folded(
     fold: Fold | int, frames: tuple[Verdict, ...], verdict: Verdict
 ) -> None:
     """As many ng as ok are ng; frames without a part in view say nothing."""
-    tale = Tale(replace(BY_TRIGGER, max_frames=3, verdict=fold))
-    tale.trigger("a")
-    tale.capture(3)
+    scenario = Scenario(replace(BY_TRIGGER, max_frames=3, verdict=fold))
+    scenario.trigger("a")
+    scenario.capture(3)
     for number, each in enumerate(frames):
-        tale.judge(number, each, *(["scratch"] if each is NG else []))
-    told = only(tale.told)
+        scenario.judge(number, each, *(["scratch"] if each is NG else []))
+    told = only(scenario.told)
     assert (told.verdict, told.causes) == (verdict, ("scratch",) if verdict is NG else ())
 
 
@@ -322,28 +322,28 @@ def test_a_part_with_too_few_inspected_frames_is_not_judged(
     frames: tuple[Verdict, ...], reason: str | None
 ) -> None:
     """For the reason that its frames give, where one gives any."""
-    tale = Tale(replace(BY_TRIGGER, min_frames=2))
-    tale.trigger("a")
-    tale.capture(len(frames))
+    scenario = Scenario(replace(BY_TRIGGER, min_frames=2))
+    scenario.trigger("a")
+    scenario.capture(len(frames))
     for number, each in enumerate(frames):
-        tale.judge(number, each)
-    tale.tick(3.0)
-    told = only(tale.told)
+        scenario.judge(number, each)
+    scenario.tick(3.0)
+    told = only(scenario.told)
     assert (told.reason.value if told.reason else None) == reason
 
 
 def test_a_stop_tells_what_is_left() -> None:
     """What is judged keeps its verdict."""
-    tale = Tale(BY_FRAME)
-    tale.capture(2)
-    tale.judge(1)
-    assert [(each.verdict, each.reason) for each in tale.stop()] == [
+    scenario = Scenario(BY_FRAME)
+    scenario.capture(2)
+    scenario.judge(1)
+    assert [(each.verdict, each.reason) for each in scenario.stop()] == [
         (Verdict.UNINSPECTED, PartReason.STOPPED),
         (OK, None),
     ]
-    assert tale.judge(0) == []
-    tale.capture()
-    assert tale.ledger.opened == 2
+    assert scenario.judge(0) == []
+    scenario.capture()
+    assert scenario.ledger.opened == 2
 
 
 # --------------------------------------------------------------------------- by track
@@ -351,45 +351,45 @@ def test_a_stop_tells_what_is_left() -> None:
 
 def test_a_followed_object_is_a_part() -> None:
     """Told when it leaves the zone, judged on the frames that show it there."""
-    tale = Tale(replace(BY_TRACK, max_frames=30))
-    tale.follow((7, OK))
-    tale.follow((7, NG), (8, OK))
-    assert tale.ledger.parts_of(1) == (0, 1)
-    assert only(tale.follow((8, OK), left=[7])).frames == (0, 1)
-    told = only(tale.follow(left=[8]))
+    scenario = Scenario(replace(BY_TRACK, max_frames=30))
+    scenario.follow((7, OK))
+    scenario.follow((7, NG), (8, OK))
+    assert scenario.ledger.parts_of(1) == (0, 1)
+    assert only(scenario.follow((8, OK), left=[7])).frames == (0, 1)
+    told = only(scenario.follow(left=[8]))
     assert (told.part, told.verdict, told.frames) == (1, OK, (1, 2))
 
 
 def test_an_object_that_is_told_opens_no_second_part() -> None:
     """Late, or after as many frames as a part may have."""
     for wait_s in (0.0, 6.0):
-        tale = Tale(BY_TRACK)
-        tale.follow((7, OK))
-        tale.tick(wait_s)
-        tale.follow((7, OK))
-        tale.follow((7, OK))
-        assert only(tale.told).late is (wait_s > 0)
-        tale.follow(left=[7])
-        assert tale.ledger.opened == 1
+        scenario = Scenario(BY_TRACK)
+        scenario.follow((7, OK))
+        scenario.tick(wait_s)
+        scenario.follow((7, OK))
+        scenario.follow((7, OK))
+        assert only(scenario.told).late is (wait_s > 0)
+        scenario.follow(left=[7])
+        assert scenario.ledger.opened == 1
 
 
 def test_a_frame_without_a_verdict_says_why_an_object_was_seen_too_little() -> None:
     """It may have shown the object; one that came before it did not."""
     for missed, reason in ((True, PartReason.WORKER_LOST), (False, PartReason.NO_FRAME)):
-        tale = Tale(replace(BY_TRACK, min_frames=2))
-        play(tale, "un")
-        tale.follow((7, OK))
+        scenario = Scenario(replace(BY_TRACK, min_frames=2))
+        play(scenario, "un")
+        scenario.follow((7, OK))
         if missed:
-            play(tale, "un")
-        assert only(tale.follow(left=[7])).reason is reason
+            play(scenario, "un")
+        assert only(scenario.follow(left=[7])).reason is reason
 
 
 def test_an_object_in_view_at_a_changeover_is_not_judged() -> None:
     """The next one is."""
-    tale = Tale(BY_TRACK)
-    tale.follow((7, OK))
-    assert only(tale.follow((7, OK), (8, OK), by=NEW)).reason is PartReason.CHANGEOVER
-    assert only(tale.follow((8, OK), by=NEW)).model == NEW
+    scenario = Scenario(BY_TRACK)
+    scenario.follow((7, OK))
+    assert only(scenario.follow((7, OK), (8, OK), by=NEW)).reason is PartReason.CHANGEOVER
+    assert only(scenario.follow((8, OK), by=NEW)).model == NEW
 
 
 # --------------------------------------------------------------------------- bounds
@@ -397,14 +397,14 @@ def test_an_object_in_view_at_a_changeover_is_not_judged() -> None:
 
 def test_memory_is_bounded_whatever_comes() -> None:
     """Triggers that nothing answers, and frames that nobody asked for: all are told once."""
-    tale = Tale(replace(BY_TRIGGER, deadline_s=None, window_s=(0.0, 1e6)))
+    scenario = Scenario(replace(BY_TRIGGER, deadline_s=None, window_s=(0.0, 1e6)))
     for number in range(MOST_OPEN + 50):
-        tale.trigger(f"SN-{number}")
-        tale.t -= 0.1
-    assert [each.reason for each in tale.told] == [PartReason.DROPPED_OVERFLOW] * 50
-    tale.stop()
-    assert [each.part for each in tale.told] == list(range(MOST_OPEN + 50))
-    idle = Tale(BY_TRIGGER)
+        scenario.trigger(f"SN-{number}")
+        scenario.t -= 0.1
+    assert [each.reason for each in scenario.told] == [PartReason.DROPPED_OVERFLOW] * 50
+    scenario.stop()
+    assert [each.part for each in scenario.told] == list(range(MOST_OPEN + 50))
+    idle = Scenario(BY_TRIGGER)
     idle.capture(MOST_FREE + 50)
     idle.trigger("a", at=0.0)
     idle.tick(10.0)
@@ -415,20 +415,20 @@ def test_memory_is_bounded_whatever_comes() -> None:
 # --------------------------------------------------------------------------- any story
 
 
-def check(tale: Tale, rules: PartRules) -> None:
+def check(scenario: Scenario, rules: PartRules) -> None:
     """What holds of every story, and what the reference makes of this one."""
-    assert [each.part for each in tale.told] == list(range(tale.ledger.opened))
-    numbers = [frame for each in tale.told for frame in each.frames]
+    assert [each.part for each in scenario.told] == list(range(scenario.ledger.opened))
+    numbers = [frame for each in scenario.told for frame in each.frames]
     if rules.by is not By.TRACK:
         assert len(numbers) == len(set(numbers))
-    for each in tale.told:
+    for each in scenario.told:
         assert each.late is (each.reason is PartReason.LATE)
         assert (each.verdict is Verdict.UNINSPECTED) is (
             each.reason is not None and not (each.late and each.verdict is NG)
         )
         assert (each.model is None) is (each.reason is not None)
         assert each.late is (each.age_ms > 5000.0 + 1e-6)
-    assert tale.steps == expected(tale.events, rules)
+    assert scenario.steps == expected(scenario.events, rules)
 
 
 WORDS = {
@@ -438,34 +438,34 @@ WORDS = {
 }
 
 
-def play(tale: Tale, word: str) -> None:
-    due = len({e.judged.frame for e in tale.events if isinstance(e, FrameJudged)})
+def play(scenario: Scenario, word: str) -> None:
+    due = len({e.judged.frame for e in scenario.events if isinstance(e, FrameJudged)})
     if word in {"a", "b"}:
-        tale.trigger(word)
+        scenario.trigger(word)
     elif word == "a-1":
-        tale.trigger("c", at=tale.t - 1.05)
+        scenario.trigger("c", at=scenario.t - 1.05)
     elif word == "cap":
-        tale.capture()
-        tale.t += 0.9
+        scenario.capture()
+        scenario.t += 0.9
     elif word in {"tick", "long"}:
-        tale.tick({"tick": 1.0, "long": 3.1}[word])
+        scenario.tick({"tick": 1.0, "long": 3.1}[word])
     elif word in {"7ok", "7ng"}:
-        tale.follow((7, OK if word == "7ok" else NG))
+        scenario.follow((7, OK if word == "7ok" else NG))
     elif word == "78":
-        tale.follow((8, OK), (7, OK))
+        scenario.follow((8, OK), (7, OK))
     elif word in {"left", "both"}:
-        tale.follow(left=[7, 8] if word == "both" else [7])
-    elif tale.by is By.TRACK:
+        scenario.follow(left=[7, 8] if word == "both" else [7])
+    elif scenario.by is By.TRACK:
         if word == "new":
-            tale.follow((7, OK), by=NEW)
+            scenario.follow((7, OK), by=NEW)
         else:
-            verdict = tale.verdict(tale.frames, Verdict.UNINSPECTED)
-            tale.frames += 1
-            tale.take(FrameFollowed(verdict, (), (), tale.t))
-    elif due < tale.frames:
-        frame = tale.frames - 1 if word == "last" else due
+            verdict = scenario.verdict(scenario.frames, Verdict.UNINSPECTED)
+            scenario.frames += 1
+            scenario.take(FrameFollowed(verdict, (), (), scenario.t))
+    elif due < scenario.frames:
+        frame = scenario.frames - 1 if word == "last" else due
         verdict = {"ng": NG, "un": Verdict.UNINSPECTED}.get(word, OK)
-        tale.judge(
+        scenario.judge(
             frame,
             verdict,
             *(["scratch"] if verdict is NG else []),
@@ -485,15 +485,15 @@ def test_every_small_story_ends_well(rules: PartRules) -> None:
 
 
 def tell(words: Iterable[str], rules: PartRules) -> None:
-    tale = Tale(rules)
+    scenario = Scenario(rules)
     used: set[str] = set()
     for word in words:
         if rules.by is By.TRACK and {"left", "both"} & used and word not in {"tick", "long", "un"}:
             continue  # a track that left does not come back
         used.add(word)
-        play(tale, word)
-    tale.stop()
-    check(tale, rules)
+        play(scenario, word)
+    scenario.stop()
+    check(scenario, rules)
 
 
 @settings(max_examples=300)

@@ -1,0 +1,45 @@
+"""The witness: writes the audit trail's head into the log, and lets rows go that are too old."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import structlog
+
+from edge_daemon.app.status import Status
+from edge_daemon.core.values import Instant
+from edge_daemon.errors import StateError
+from edge_daemon.host.audit import Anchor
+from edge_daemon.host.journal import Journal
+
+EVERY_S = 60.0
+YEAR_S = 365.25 * 86_400.0
+
+_log = structlog.get_logger(__name__)
+
+
+class AuditAnchors:
+    """Looks once a second, on the monitor's thread; `keep_years` None keeps every row."""
+
+    def __init__(self, journal: Journal, keep_years: int | None = None) -> None:
+        self._journal = journal
+        self._keep_s = None if keep_years is None else keep_years * YEAR_S
+        self._due_at = float("-inf")
+        self._told = Anchor()
+
+    def hear(self, status: Status) -> None:
+        """Told each second's status."""
+        self.look(status.line.now)
+
+    def look(self, now: Instant) -> None:
+        """Once a minute: tell the head where it is a new one, cut where there is something."""
+        if now.at < self._due_at:
+            return
+        self._due_at = now.at + EVERY_S
+        if self._keep_s is not None:
+            with suppress(StateError):  # the journal's trouble is a problem of health already
+                self._journal.cut_audit(now.utc, self._keep_s)
+        head = self._journal.audit_head()
+        if head != self._told:
+            self._told = head
+            _log.info("audit_head", seq=head.seq, hash=head.hash)

@@ -1,0 +1,39 @@
+"""The desired state of this device, joined with its control room."""
+
+from __future__ import annotations
+
+from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.resources import Resources
+from edge_daemon.control.desired_state import DesiredContext, DesiredState
+
+
+class DesiredSource:
+    """What a fleet's file wants of this station; nothing where no file is named."""
+
+    def __init__(self, resources: Resources, control: ControlWing) -> None:
+        self._control = control
+        settings = resources.settings
+        self._followed: DesiredState | None = None
+        if settings.desired is not None:
+            context = DesiredContext(
+                resources.clock,
+                lambda: control.driver.state,
+                resources.journal.find_request,
+                control.mailbox.put_request,
+            )
+            file, folder = settings.desired.file, settings.state_folder
+            self._followed = DesiredState(file, folder, context)
+
+    def start(self) -> None:
+        """Follow the file, from the planner's first step on."""
+        if self._followed is not None:
+            self._followed.start()
+            self._control.mailbox.call(self._followed.begin)
+
+    def stop(self) -> None:
+        if self._followed is not None:
+            self._followed.stop()
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as the file wishes, a sentence each."""
+        return self._followed.remarks() if self._followed is not None else ()

@@ -1,0 +1,51 @@
+"""Which versions must stay in the store, whatever its quota says. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge_daemon.core import selection
+from edge_daemon.core.state import State
+from edge_daemon.core.values import BundleRef, StoredBundle
+
+CONFIRMED = 2
+"""Of each name: the one confirmed last, and the one that a rollback from it goes to."""
+
+
+def kept(state: State) -> frozenset[BundleRef]:
+    """Everything that judges, is resident or on its way, and what may be wanted next."""
+    return frozenset((*_in_use(state), *_on_record(state), *_next(state)))
+
+
+def _in_use(state: State) -> Iterator[BundleRef]:
+    """Slots (active, prepared, previous, being loaded) and operations (a restore reads anew)."""
+    for slot in state.slots:
+        if slot.bundle is not None:
+            yield slot.bundle.ref
+    for op in (state.op, state.queued, state.parked):
+        if op is not None:
+            yield op.target.ref
+
+
+def _on_record(state: State) -> Iterator[BundleRef]:
+    """What the next start, a rollback or an order would go to."""
+    durable = state.durable
+    if durable.active is not None:
+        yield durable.active.ref
+    for name, version in durable.selected:
+        yield BundleRef(name, version)
+    for name in {ref.name for ref in durable.confirmed}:
+        yield from [ref for ref in durable.confirmed if ref.name == name][-CONFIRMED:]
+    yield from (ref for ref, _ in durable.begun)
+    yield from state.backing_off
+
+
+def _next(state: State) -> Iterator[BundleRef]:
+    """What the daemon would take by itself, for an order or for want of a model; and what is new:
+    a bundle must not go before anybody could ask for it."""
+    wanted: list[StoredBundle | None] = (
+        [selection.choose(state, state.initial)] if state.initial else []
+    )
+    for name in {known.ref.name for known in state.available}:
+        wanted += [*selection.for_name(state, name)[:CONFIRMED], selection.newest(state, name)]
+    yield from (known.ref for known in wanted if known is not None)

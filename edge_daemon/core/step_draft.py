@@ -1,0 +1,166 @@
+"""One step in the making: the state as it changes, and what it brings about so far.
+
+Lives only inside `planner.step`; what goes in and what comes out are frozen values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from edge_daemon.core.effects import Effect, Free
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.lifecycle import Move, Stage, Step
+from edge_daemon.core.records import Announce, Record, Reply
+from edge_daemon.core.state import Durable, Kind, Operation, SlotState, State
+from edge_daemon.core.values import (
+    NOW,
+    At,
+    BundleRef,
+    Instant,
+    Refusal,
+    Request,
+    Status,
+    StoredBundle,
+)
+
+
+@dataclass
+class StepDraft:
+    """The working copy of one step."""
+
+    state: State
+    now: Instant
+    effects: list[Effect] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    def act(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def record(self, record: Record) -> None:
+        self.records.append(record)
+
+    @property
+    def durable(self) -> Durable:
+        """The driver saves what is changed of it before it performs anything."""
+        return self.state.durable
+
+    @durable.setter
+    def durable(self, durable: Durable) -> None:
+        self.state = replace(self.state, durable=durable)
+
+    def new_token(self) -> int:
+        self.state = replace(self.state, token=self.state.token + 1)
+        return self.state.token
+
+    def move(self, slot: SlotState, move: Move) -> SlotState:
+        """Take the slot through the table, with what else of it was changed."""
+        moved = slot.moved(move)
+        self.state = self.state.with_slot(moved)
+        return moved
+
+    # ------------------------------------------------------------------ operations
+
+    def operation(
+        self, kind: Kind, target: StoredBundle, request: Request | None = None, at: At = NOW
+    ) -> Operation:
+        """A new operation with a `swap_id` of its own."""
+        self.state = replace(self.state, swaps=self.state.swaps + 1)
+        return Operation(kind, f"{self.state.boot}-{self.state.swaps}", target, request, at)
+
+    def advance(self, op: Operation, step: Step) -> Operation:
+        """Take the operation through the table, and to the place of its new stage."""
+        return self.amend(op.moved(step))
+
+    def amend(self, op: Operation) -> Operation:
+        """Keep it with what was changed of it; it is known by its `swap_id`."""
+        state = self.state
+        waits = op.stage in (Stage.QUEUED, Stage.PARKED)
+        gone = op.stage is Stage.ENDED
+        self.state = replace(
+            state,
+            op=_kept(state.op, op, here=not waits and not gone),
+            queued=_kept(state.queued, op, here=op.stage is Stage.QUEUED),
+            parked=_kept(state.parked, op, here=op.stage is Stage.PARKED),
+        )
+        return op
+
+    def finish(
+        self, op: Operation, status: Status, refusal: Refusal | None = None, step: Step = Step.END
+    ) -> None:
+        """Let the operation go, and answer its request, once."""
+        self.advance(op, step)
+        if op.request is not None:
+            self.record(Reply(op.request, status, op.swap_id, refusal=refusal))
+        if status is not Status.SUCCEEDED:
+            self.record(
+                Announce(
+                    EventName(status.value),
+                    op.swap_id,
+                    op.target.ref,
+                    code=refusal.code if refusal else None,
+                    reason=refusal.message if refusal else "",
+                    checks=refusal.checks if refusal else (),
+                )
+            )
+
+    # ------------------------------------------------------------------ slots and health
+
+    def free(self, slot: SlotState, move: Move = Move.FREE) -> None:
+        """Empty a slot; nothing is put there before `SlotFreed` came."""
+        drained = self.move(replace(slot, token=self.new_token()), move)
+        self.act(Free(drained.token, drained.name))
+
+    def quarantine(self, ref: BundleRef, reason: str) -> None:
+        """Keep a version from becoming active until an operator lifts it."""
+        durable = self.durable
+        others = tuple((r, why) for r, why in durable.quarantined if r != ref)
+        self.durable = replace(
+            self.durable,
+            quarantined=(*others, (ref, reason)),
+            confirmed=tuple(r for r in durable.confirmed if r != ref),
+        )
+        self.forget_starts(ref)
+        self.record(Announce(EventName.QUARANTINED, model=ref, reason=reason))
+
+    def begin(self, op: Operation) -> None:
+        """Count a start of what the daemon brings by itself, before it is begun.
+
+        Whether it ends is known only while the daemon lives: a count that is left tells the next
+        boot that it died under this version. What was asked for is never repeated by itself.
+        """
+        if not op.kind.is_asked:
+            self._count(op.target.ref, 1)
+
+    def ended(self, bundle: StoredBundle | None) -> None:
+        """What was begun with it last came to an end, and the daemon lives."""
+        if bundle is not None:
+            self._count(bundle.ref, -1)
+
+    def forget_starts(self, ref: BundleRef) -> None:
+        """Its starts count no more: it judges, or it was refused."""
+        self._count(ref, None)
+
+    def _count(self, ref: BundleRef, change: int | None) -> None:
+        begun = dict(self.durable.begun)
+        left = 0 if change is None else max(0, begun.pop(ref, 0) + change)
+        begun.pop(ref, None)
+        if left:
+            begun[ref] = left
+        if tuple(begun.items()) != self.durable.begun:
+            self.durable = replace(self.durable, begun=tuple(begun.items()))
+
+    def select(self, ref: BundleRef) -> None:
+        """Orders for this name use this version from now on."""
+        others = tuple((n, v) for n, v in self.durable.selected if n != ref.name)
+        self.durable = replace(
+            self.durable, selected=tuple(sorted((*others, (ref.name, ref.version))))
+        )
+
+
+def _kept(held: Operation | None, op: Operation, *, here: bool) -> Operation | None:
+    """What a place holds once `op` is `here`, or is not here any more."""
+    others = held if held is not None and held.swap_id != op.swap_id else None
+    if not here:
+        return others
+    assert others is None, f"{others} would be forgotten for {op}"
+    return op

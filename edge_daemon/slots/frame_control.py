@@ -1,0 +1,99 @@
+"""What control may know of the frames' way, and the little it may ask of it.
+
+The frames wing offers this, the control wing uses it; they meet here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_daemon.core.shares import Record
+from edge_daemon.core.trial import Window
+from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged
+from edge_daemon.host.memory import FrameAddress
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A copy of a frame of this camera; `judged` is None for one that was never on the line."""
+
+    frame: FrameAddress
+    judged: Judged | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecords:
+    """How frames came out on a trial, and before it, for the same product.
+
+    `before_ref` is the version that the record is of; None where there is none.
+    """
+
+    before_ref: BundleRef | None
+    before: Record
+    during: Record
+
+
+class Sampler(Protocol):
+    """Gives copies of frames to one thread."""
+
+    def next(self, timeout_s: float) -> Sample:
+        """The next judged frame; past the limit a frame that was never on the line.
+
+        Good until the next call.
+        """
+        ...
+
+
+class FrameControl(Protocol):
+    """The frames as control sees them; every call is thread-safe and brief."""
+
+    @property
+    def next_frame(self) -> int:
+        """The number that the next captured frame will get."""
+        ...
+
+    def mark(self) -> object:
+        """This moment, to measure from."""
+        ...
+
+    def since(self, mark: object) -> Window:
+        """What happened from that moment until now."""
+        ...
+
+    def begin_record(self, ref: BundleRef) -> None:
+        """This version's trial begins: count its verdicts from now on."""
+        ...
+
+    def trial_records(self, ref: BundleRef) -> TrialRecords:
+        """Verdicts since its trial began, and those of the version before."""
+        ...
+
+    def sampler(self) -> AbstractContextManager[Sampler]:
+        """Copies of frames, for one proof."""
+        ...
+
+    def fence(self) -> Instant:
+        """This moment: no frame captured from now on is judged until `lift`."""
+        ...
+
+    def stamp(self, assignment: Assignment, since_at: float) -> None:
+        """Frames captured from then on are of this assignment."""
+        ...
+
+    def stamp_from(self, assignment: Assignment, number: int) -> None:
+        """Frames from this number on are of this assignment."""
+        ...
+
+    def lift(self, since_at: float) -> None:
+        """The order that arrived then was read: the lane need not wait for it any more."""
+        ...
+
+    def pass_over(self, epoch: int) -> None:
+        """Frames of this epoch and older will get no other model."""
+        ...
+
+    def open(self) -> None:
+        """Count frames from now on: the first model is there, or none will be."""
+        ...
