@@ -85,9 +85,10 @@ def test_a_trigger_gets_a_number_and_its_part_one_result() -> None:
     by = {each["frame"]: each["model"] for each in plc.told("result")}
     for each in parts:
         models = {by[frame] for frame in each["frames"] if frame in by}
-        assert each["model"] in models or each["reason"] == "changeover"
+        assert each["model"] in models or each["reason"] in ("changeover", "no_frame")
         assert (each["model"] is None) is (each["reason"] is not None)
-        assert each["reason"] in (None, "changeover")
+        assert each["reason"] in (None, "changeover", "no_frame")
+        assert (each["reason"] == "no_frame") is (each["frames"] == []), "a busy machine skips some"
         assert not each["late"]
     assert {each["model"] for each in parts} >= {OLD, NEW}
 
