@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge_daemon.core.values import Check, Refusal, Status
@@ -73,6 +74,17 @@ def test_the_least_important_part_goes_first(
 ) -> None:
     """And the message says what it lacks."""
     assert fitted(payload, most)["left_out"] == left_out
+
+
+def test_the_checks_of_the_gate_before_go_first() -> None:
+    """Those of this proof are worth more; when the gate ran stays."""
+    gate = payloads.GateRun("2026-11-20T10:00:00.000Z", RECEIPT.checks)
+    receipt = msgspec.structs.replace(RECEIPT, proof="spot", gate=gate)
+    whole = outcome("42", Status.SUCCEEDED, receipt=receipt).body
+    short = json.loads(shortened(whole, len(whole) - 100) or b"{}")["receipt"]
+    assert short["gate"] == {"at": "2026-11-20T10:00:00.000Z"}
+    assert len(short["checks"]) == len(CHECKS)
+    assert short["proof"] == "spot"
 
 
 def test_an_outcome_keeps_its_status_and_its_code() -> None:
