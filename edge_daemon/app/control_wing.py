@@ -119,7 +119,10 @@ class ControlWing:
             settings.gate,
             settings.slots,
             resources.scratch,
-            GateRunner(settings.gate, frames.line, frames.active_slot, self._free_memory),
+            GateRunner(
+                settings.gate, frames.line, frames.active_slot, self._free_memory, resources.clock
+            ),
+            resources.clock,
             slot_pool.quiet,
             resources.gpu.capability if resources.gpu else None,
             Proofs(

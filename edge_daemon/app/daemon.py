@@ -78,7 +78,7 @@ class Daemon:
 
     def _build(self, resources: Resources, engine: str) -> None:
         """The mailbox first: everybody has something to tell the driver."""
-        self._resources = resources
+        self.resources = resources
         settings, mailbox = resources.settings, Mailbox()
         self._closing.callback(resources.journal.close)
         self.slot_pool = SlotPool(resources, engine, mailbox.put)
@@ -113,13 +113,13 @@ class Daemon:
 
     def _build_monitor(self) -> None:
         """Those who look at the whole: the monitor, and whoever is told what it saw."""
-        resources, frames, control = self._resources, self.frames, self.control
+        resources, frames, control = self.resources, self.frames, self.control
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._wishes = DesiredSource(resources, control)
-        self._probe = Probe(frames.active_slot, resources.clock)
+        self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
-            self._probe,
+            self.probe,
             Failures(
                 lambda: frames.ledger.reasons().get(Reason.INFERENCE_FAILED, 0),
                 lambda: frames.line.failure,
@@ -141,7 +141,7 @@ class Daemon:
             resources.metrics,
             watches=watches.each,
             readers=(
-                self._probe.hear,
+                self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
@@ -163,14 +163,14 @@ class Daemon:
         _log.info(
             "started",
             device=self.settings.device,
-            boot=self._resources.boot,
+            boot=self.resources.boot,
             version=__version__,
         )
 
     def _start(self) -> None:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
-        closing.callback(self._probe.close)
+        closing.callback(self.probe.close)
         if self._parts is not None:
             self._parts.start(self._part_results)
             closing.callback(self._parts.stop)
@@ -202,7 +202,7 @@ class Daemon:
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while frames are judged; name what waits for a restart."""
-        self._notifier.reloading(self._resources.clock.now())
+        self._notifier.reloading(self.resources.clock.now())
         try:
             changes = compare(self.settings, settings)
             merged = merge(self.settings, settings)
@@ -233,6 +233,6 @@ class Daemon:
     def _rejecting(self, ref: BundleRef) -> frozenset[str]:
         """The classes that make a part ng, by the bundle that judged it."""
         try:
-            return self._resources.store.manifest(ref).recipe.reject
+            return self.resources.store.manifest(ref).recipe.reject
         except EdgeDaemonError:
             return frozenset()

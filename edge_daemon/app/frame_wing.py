@@ -24,6 +24,7 @@ from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.sources import open_camera
+from edge_daemon.host.boundary import end_of
 from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.active import ActiveSlot, Crossed
 from edge_daemon.slots.slot import Slot
@@ -168,11 +169,7 @@ class FrameWing:
             self.copies.stop()
 
     def _run_lane(self) -> None:
-        try:
-            self._lane.run()
-        except BaseException as error:  # the thread's end
-            _log.critical("lane_failed", error=repr(error), exc_info=error)
-            self.failure = error
+        self.failure = end_of(self._lane.run, _log, "lane_failed")
 
 
 def _part_pictures(resources: Resources) -> PartPictures | None:

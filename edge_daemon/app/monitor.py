@@ -17,6 +17,7 @@ from edge_daemon.app.signs import second, signs_of_life
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.health import Health, Signs, healthy, ready
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.web.history import History
@@ -76,6 +77,7 @@ class Monitor:
         self._last = line, Signs(line.now.at, is_probed=True)
         self._scraping = threading.Lock()
         self._stopping = threading.Event()
+        self._boundary = Boundary(_log, "monitor_failed")
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self.history = History()
 
@@ -124,16 +126,14 @@ class Monitor:
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_S):
-            self._guarded_look()
-
-    def _guarded_look(self) -> None:
-        try:
             self.look()
-        except Exception as error:  # the boundary: one look missed is a gap in a plot
-            _log.exception("monitor_failed", error=repr(error))
 
     def look(self) -> None:
-        """One second has passed."""
+        """One second has passed; one that fails is a gap in a plot."""
+        with self._boundary.turn():
+            self._look()
+
+    def _look(self) -> None:
         before, _ = self._last
         self._last = line, signs = self._line_now()
         first, last = (Mark.at(each.totals.counts) for each in (before, line))

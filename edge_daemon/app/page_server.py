@@ -38,6 +38,7 @@ class PageServer:
         self._clock = page.resources.clock
         self._hand_in = hand_in
         self._sources = PageBackend(
+            clock=self._clock,
             state=page.state,
             health=monitor.health,
             ready=monitor.ready,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Resources:
         folder = settings.state_folder
         started = clock.now()
         journal = Journal.open(folder)
-        try:
+        with ExitStack() as undo:
+            undo.callback(journal.close)
             aside = (*journal.aside, *clear_out(folder))
             reserve = Reserve(folder)
             reserve.give_up()
@@ -59,7 +61,7 @@ class Resources:
             scratch.mkdir(mode=0o700)
             models = settings.models
             trust = Trust(models.trust.public_keys, models.trust.required, models.revoked)
-            return cls(
+            laid = cls(
                 settings=settings,
                 clock=clock,
                 boot=uuid.uuid4().hex[:12],
@@ -79,6 +81,5 @@ class Resources:
                 reserve=reserve,
                 aside=aside,
             )
-        except BaseException:
-            journal.close()
-            raise
+            undo.pop_all()
+            return laid

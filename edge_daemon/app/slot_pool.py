@@ -65,7 +65,8 @@ class SlotPool:
             memory_bytes=(settings.memory_limit_mb or 0) << 20,
         )
         start = Start(resources.settings.workers.start)
-        spares = SparePool(spec, start, standing=0 if settings.spare == "off" else 1)
+        standing = 0 if settings.spare == "off" else 1
+        spares = SparePool(spec, start, standing=standing, clock=resources.clock)
         self._closing.callback(spares.close)
         self.quiet = spares.quiet
         if settings.spare == "hot":

@@ -61,7 +61,7 @@ def audit(
     if as_json:
         tell_json(trail, indent=2)
     elif action is None:
-        show(_table(trail["rows"]))
+        show(audit_table(trail["rows"]))
         tell(f"The head is row {trail['head']['seq']}; audit verify shows its hash.")
     else:
         _tell_verdict(trail, len(heads))
@@ -88,7 +88,8 @@ def _typed(trail: dict[str, Any]) -> str:
     return f"{trail['head']['seq']}:{trail['head']['hash']}"
 
 
-def _table(rows: list[dict[str, Any]]) -> FittedTable:
+def audit_table(rows: list[dict[str, Any]]) -> FittedTable:
+    """The rows of the trail, as a person reads them."""
     columns = (Column("row", 1), Column("when"), Column("what"), Column("", free=True))
     return FittedTable(columns, [_cells(row) for row in rows])
 

@@ -28,6 +28,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
+from edge_daemon.host.boundary import contained
 
 _SIGNS = {
     Level.OK: (PASSED, "green"),
@@ -143,11 +144,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _guarded(look: Callable[[], list[Finding]]) -> list[Finding]:
-    try:
-        return look() or [skipped("", "Nothing to look at.")]
-    except Exception as fault:
-        # The boundary of a section: one that fails must not hide what the others find.
-        return [error("check", f"The check itself failed: {fault!r}.", "Report this.")]
+    """One section that fails must not hide what the others find."""
+    found: list[Finding] = []
+    with contained() as attempt:
+        found = look() or [skipped("", "Nothing to look at.")]
+    if attempt.fault is not None:
+        return [error("check", f"The check itself failed: {attempt.fault!r}.", "Report this.")]
+    return found
 
 
 def _count(found: Found, level: Level) -> int:

@@ -75,7 +75,7 @@ def drill(
     if as_json:
         tell_json(report.plain(), indent=2)
     else:
-        _show(report)
+        show_report(report)
     if not report.good:
         raise typer.Exit(FAILED)
 
@@ -130,7 +130,8 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
     return active, others[-1]
 
 
-def _show(report: Report) -> None:
+def show_report(report: Report) -> None:
+    """The receipt of a drill, for the terminal."""
     out = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

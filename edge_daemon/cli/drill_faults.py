@@ -109,7 +109,7 @@ class FaultInjector:
         pause = threading.Event()
         gives_up_at = time.monotonic() + STANDBY_S
         while time.monotonic() < gives_up_at:
-            for pid in _standby_workers(settings.state_folder):
+            for pid in standby_workers(settings.state_folder):
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
                     return "killed workers"
@@ -129,7 +129,7 @@ def _turn_a_byte(weights: Path) -> None:
         file.write(bytes([byte[0] ^ 0xFF]))
 
 
-def _standby_workers(state_folder: Path) -> Iterator[int]:
+def standby_workers(state_folder: Path) -> Iterator[int]:
     """Workers of the daemon that holds this state folder, and that give way to others.
 
     A worker runs with lowered priority until its slot is made active.

@@ -61,7 +61,8 @@ def _shown(receipt: _Row) -> Iterator[RenderableType]:
     yield from (Text(line) for line in receipt_lines(receipt))
 
 
-def _history_table(receipts: list[_Row]) -> FittedTable:
+def history_table(receipts: list[_Row]) -> FittedTable:
+    """Swaps, newest last, a line each."""
     columns = (
         *(Column("when", whole=True), Column("swap", 1), Column("from", 4), Column("to")),
         *(Column("frame", 5), Column("pause", 6, whole=True), Column("by", 3), Column("trial", 2)),
@@ -89,7 +90,8 @@ def _refusal(row: _Row) -> Iterator[RenderableType]:
         yield table
 
 
-def _refusal_table(rows: list[_Row]) -> FittedTable:
+def refusal_table(rows: list[_Row]) -> FittedTable:
+    """What was refused or failed, with its reason."""
     columns = (
         *(Column("when", whole=True), Column("swap", 2), Column("model")),
         *(Column("code", 1), Column("checks", 3, whole=True), Column("why", free=True)),
@@ -109,5 +111,5 @@ def _refusal_cells(row: _Row) -> tuple[str, ...]:
     )
 
 
-_RECEIPTS = _Kind(lambda records, limit: records.history(limit), _shown, _history_table)
-_REFUSALS = _Kind(lambda records, limit: records.refusals(limit), _refusal, _refusal_table)
+_RECEIPTS = _Kind(lambda records, limit: records.history(limit), _shown, history_table)
+_REFUSALS = _Kind(lambda records, limit: records.refusals(limit), _refusal, refusal_table)

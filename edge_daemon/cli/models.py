@@ -84,7 +84,7 @@ def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
     if not lines and not refused:
         tell(f"{settings.models.store} is empty. Add one: edge-daemon models add FOLDER")
         return
-    show(_table(lines))
+    show(models_table(lines))
     for problem in refused:
         console().print(Text(f"{problem['folder']}: {problem['message']}", style="red"))
 
@@ -275,7 +275,8 @@ def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:
     }
 
 
-def _table(lines: list[dict[str, Any]]) -> FittedTable:
+def models_table(lines: list[dict[str, Any]]) -> FittedTable:
+    """The store, a version a line."""
     columns = (
         *(Column("model"), Column(""), Column("weights", 3, whole=True)),
         *(Column("classes", 2), Column("products", 1)),

@@ -35,7 +35,7 @@ def run(file: ConfigFile = None) -> None:
         while not stopping.wait(POLL_S):
             if reloading.is_set():
                 reloading.clear()
-                _reload(daemon, path)
+                reload(daemon, path)
             if (broken := daemon.broken()) is not None:
                 raise BoxError(
                     f"A part of the daemon failed: {broken!r}.",
@@ -46,7 +46,7 @@ def run(file: ConfigFile = None) -> None:
         daemon.stop()
 
 
-def _reload(daemon: Daemon, path: Path) -> None:
+def reload(daemon: Daemon, path: Path) -> None:
     """Read the file anew; a bad one changes nothing."""
     try:
         daemon.reload(config.load(path))

@@ -27,6 +27,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.status import plain as plain_status
 from edge_daemon.config import Settings
 from edge_daemon.core.credentials import HIDDEN, is_secret_key, public_source, redact
+from edge_daemon.host.boundary import contained
 
 LOG_LINES = 2000
 _LIBRARIES = (
@@ -96,12 +97,13 @@ def _parts(
 
 def _made(make: Callable[[], str]) -> tuple[str, str]:
     """The content, or a sentence in its place and the reason."""
-    try:
-        return make(), ""
-    except Exception as fault:
-        # The boundary of a part: what is missing must not keep the rest from being sent.
-        why = " ".join(str(fault).split()) or repr(fault)
-        return f"Left out: {why}\n", why
+    content = ""
+    with contained() as attempt:  # what is missing must not keep the rest from being sent
+        content = make()
+    if attempt.fault is None:
+        return content, ""
+    why = " ".join(str(attempt.fault).split()) or repr(attempt.fault)
+    return f"Left out: {why}\n", why
 
 
 def _json(plain: Any) -> str:

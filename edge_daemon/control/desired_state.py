@@ -22,6 +22,7 @@ from edge_daemon.core.state import State
 from edge_daemon.core.values import AtNextOrder, AtNow, ModelChoice, Request
 from edge_daemon.documents.watch import Watch, settle
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import RequestRow
@@ -107,16 +108,16 @@ class DesiredState:
             settle(self._stirred, self._stopped, self._pace.quiet_s)
 
     def _guarded_look(self) -> bool:
-        try:
+        with contained() as attempt:
             self._watch.start()
             return self._look()
-        except Exception as error:  # the boundary: a fault must not end the watch
-            said = (f"the desired state cannot be followed: {error}",)
-            if said != self._said:
-                known = isinstance(error, EdgeDaemonError)
-                _log.error("desired_state_failed", error=str(error), exc_info=not known)
-            self._said = self._remarks = said
-            return True
+        fault = attempt.fault
+        said = (f"the desired state cannot be followed: {fault}",)
+        if said != self._said:
+            trace = None if isinstance(fault, EdgeDaemonError) else fault
+            _log.error("desired_state_failed", error=str(fault), exc_info=trace)
+        self._said = self._remarks = said
+        return True
 
     def _look(self) -> bool:
         """Read, compare, remember, ask; True while something is still to come."""

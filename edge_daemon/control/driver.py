@@ -70,6 +70,7 @@ from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Recipe, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
+from edge_daemon.host.boundary import end_of
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.slots.active import UNPLANNED, ActiveSlot, Crossed, Cutover, Pointer
@@ -146,12 +147,11 @@ class Driver:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        try:
-            while self._turn():
-                pass
-        except BaseException as error:  # the thread's end: the daemon must not go on without it
-            _log.critical("driver_failed", error=repr(error), exc_info=error)
-            self.failure = error
+        self.failure = end_of(self._take_turns, _log, "driver_failed")
+
+    def _take_turns(self) -> None:
+        while self._turn():
+            pass
 
     def _turn(self) -> bool:
         """One arrival, all orders that wait, or one tick."""

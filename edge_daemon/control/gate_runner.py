@@ -8,7 +8,6 @@ picture where the line gives no frame that it judges.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +38,7 @@ from edge_daemon.core.verdicts import (
     needs_a_part,
 )
 from edge_daemon.errors import Code, SlotLost
+from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.models.bundle import Verified
 from edge_daemon.models.manifest import GoldenImage
@@ -83,6 +83,7 @@ class GateRunner:
         line: FrameControl,
         active_slot: ActiveSlot,
         free_memory: Callable[[], dict[str, int]],
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._line = line
@@ -90,6 +91,7 @@ class GateRunner:
         self._gaps = IdleTime(active_slot)
         self._album = GoldenCache()
         self._free_memory = free_memory
+        self._clock = clock
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
         """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
@@ -102,7 +104,7 @@ class GateRunner:
                     sample = samples.next(self._patience_s(slot))
                 self._begin(slot, sample if number < 2 else None)
                 height, width = sample.frame.pixels.shape[:2]
-                seen = _in_time(deadline_at, partial(slot.infer, sample.frame))
+                seen = self._in_time(deadline_at, partial(slot.infer, sample.frame))
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
 
@@ -118,8 +120,8 @@ class GateRunner:
         self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
     ) -> Evidence:
         """Everything the gate judges, measured now."""
-        golden = self._golden(candidate, deadline_at)
-        seen = self._interleaved(candidate, deadline_at)
+        golden = self.golden(candidate, deadline_at)
+        seen = self.interleaved(candidate, deadline_at)
         nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
         return self._gathered(candidate, warm_ups, golden, nothing, seen)
 
@@ -140,7 +142,7 @@ class GateRunner:
         if not check.passed:
             return check, None
         look = TIMED_FRAMES if _asks_for_frames(candidate) else SPOT_FRAMES
-        seen = self._interleaved(candidate, deadline_at, look) if candidate.incumbent else None
+        seen = self.interleaved(candidate, deadline_at, look) if candidate.incumbent else None
         if seen is None:
             candidate.slot.promote()
         nothing = proof.nothing
@@ -182,7 +184,7 @@ class GateRunner:
             loaded.head_classes,
         )
 
-    def _golden(
+    def golden(
         self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = _NOTHING
     ) -> tuple[Golden, ...]:
         """What both see on each golden image.
@@ -219,7 +221,7 @@ class GateRunner:
         ]
         chosen = spots(pictures, manifest.recipe, start % max(1, len(pictures)))
         others = {n: found for n, found in enumerate(proof.golden) if n not in chosen}
-        golden = self._golden(candidate, deadline_at, others)
+        golden = self.golden(candidate, deadline_at, others)
         differences = []
         for image, seen, recorded in zip(manifest.golden, golden, proof.golden, strict=True):
             why = difference(recorded, seen.candidate, manifest.recipe, seen.size)
@@ -239,10 +241,10 @@ class GateRunner:
         usual = self._album.recall(incumbent.manifest, image) if incumbent else None
         picture = None
         if incumbent is not None and usual is None and not _is_large(path):
-            picture = _in_time(deadline_at, partial(slot.decode, path))
+            picture = self._in_time(deadline_at, partial(slot.decode, path))
         if incumbent is None or picture is None:
             self._gaps.begin(slot)
-            return usual, _in_time(deadline_at, partial(slot.infer_file, path)).detections
+            return usual, self._in_time(deadline_at, partial(slot.infer_file, path)).detections
         try:
             address = FrameAddress(picture, 0)
             answer = self._ask(incumbent, address)
@@ -251,7 +253,7 @@ class GateRunner:
             else:
                 usual = answer.detections
                 self._album.keep(incumbent.manifest, image, usual)
-            return usual, _in_time(deadline_at, partial(slot.infer, address)).detections
+            return usual, self._in_time(deadline_at, partial(slot.infer, address)).detections
         finally:
             picture.close()
 
@@ -261,7 +263,7 @@ class GateRunner:
             return None
         return self._gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
 
-    def _interleaved(
+    def interleaved(
         self, candidate: Candidate, deadline_at: float, look: int = TIMED_FRAMES
     ) -> Comparison:
         """Both models on the same frames, in turns; on so many, and more where they tell too
@@ -274,7 +276,7 @@ class GateRunner:
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
                 sample = samples.next(patience_s)
-                found = _in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
+                found = self._in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 judged = incumbent.judged(sample) if incumbent else None
                 seen.note(found, judged, sample.frame.size)
                 if judged is None:
@@ -302,11 +304,23 @@ class GateRunner:
                 memory.pixels(0)[:] = pixels
                 self._gaps.begin(candidate.slot)
                 look = partial(candidate.slot.infer, FrameAddress(memory, 0))
-                seen = _in_time(deadline_at, look).detections
+                seen = self._in_time(deadline_at, look).detections
                 found.append(Picture(name, seen, memory.shape.size))
         finally:
             memory.close()
         return tuple(found)
+
+    def _in_time(self, deadline_at: float, work: Callable[[float], _R]) -> _R:
+        """One call of a slot in what is left of the time; a model that hangs is ended there."""
+        left_s = deadline_at - self._clock.now().at
+        if left_s <= 0:
+            raise _late()
+        try:
+            return work(left_s)
+        except SlotLost as lost:
+            if self._clock.now().at < deadline_at:
+                raise
+            raise _late() from lost
 
     def _patience_s(self, slot: Slot) -> float:
         """How long the next judged frame may take; none comes while no other slot judges."""
@@ -342,19 +356,6 @@ def _look_at(picture: FrameAddress, slot: Slot) -> Inference | None:
 def _is_large(path: Path) -> bool:
     width, height = picture_size(path) or (0, 0)
     return width * height > ASKED_PIXELS
-
-
-def _in_time(deadline_at: float, work: Callable[[float], _R]) -> _R:
-    """One call of a slot in what is left of the time; a model that hangs is ended there."""
-    left_s = deadline_at - time.monotonic()
-    if left_s <= 0:
-        raise _late()
-    try:
-        return work(left_s)
-    except SlotLost as lost:
-        if time.monotonic() < deadline_at:
-            raise
-        raise _late() from lost
 
 
 def _late() -> SlotLost:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +51,8 @@ from edge_daemon.core.proof import Proof
 from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
+from edge_daemon.host.boundary import contained
+from edge_daemon.host.clock import Clock
 from edge_daemon.models.bundle import Manifest, Verified, verified_copy
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
@@ -96,6 +97,7 @@ class LoaderTools:
     slots: SlotsSettings
     scratch: Path
     runner: GateRunner
+    clock: Clock
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered while a bundle is proven: no spare worker is warmed meanwhile."""
     gpu: str | None = None
@@ -190,13 +192,12 @@ class Loader:
 
     def _prepare(self, job: Prepare) -> None:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
-        stages = Stages(lambda stage: self._reach(job.slot, job.token, stage))
+        stages = Stages(lambda stage: self._reach(job.slot, job.token, stage), self._bench.clock)
         slot = self._crossing.slots[job.slot]
         proof: list[Check] = []
-        try:
-            with self._bench.quiet():
-                gate_proof = self._prove(job, slot, stages, proof)
-        except Exception as error:  # the end of a job: whatever it was becomes its answer
+        with contained() as attempt, self._bench.quiet():
+            self.proofs[job.slot] = gate_proof = self._prove(job, slot, stages, proof)
+        if (error := attempt.fault) is not None:  # whatever it was becomes the job's answer
             refusal = with_checks(
                 refusal_of(error, job.target, self._private), proof, stages.current
             )
@@ -208,7 +209,6 @@ class Loader:
                 log.warning("bundle_refused", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
-        self.proofs[job.slot] = gate_proof
         self._crossing.ready(job.slot, job.token)
         log.info("bundle_proven", proof=gate_proof.proof, stages_ms=dict(gate_proof.stages_ms))
         self._post(BundleProven(job.token))
@@ -252,7 +252,7 @@ class Loader:
         the gate. What fails on as much evidence as the gate has is not given a second chance."""
         settings, runner, slot = self._bench.gate, self._bench.runner, candidate.slot
         proofs, verified = self._bench.proofs, candidate.verified
-        deadline_at = time.monotonic() + settings.timeout_s
+        deadline_at = self._bench.clock.now().at + settings.timeout_s
         stages.enter("warm")
         known = proofs.recall(verified) if proofs else None
         inferences = settings.warm_up_inferences
@@ -287,13 +287,13 @@ class Loader:
         if wait_s and self._stopping.wait(wait_s):
             return
         slot = self._crossing.slots[job.slot]
-        try:
+        with contained() as attempt:
             verified = self._check(job.target, job.slot, job.token)
             order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
             loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
-            deadline_at = time.monotonic() + self._bench.gate.timeout_s
+            deadline_at = self._bench.clock.now().at + self._bench.gate.timeout_s
             self._bench.runner.warm(slot, 2, deadline_at)
-        except Exception as error:  # the end of a job: whatever it was becomes its answer
+        if (error := attempt.fault) is not None:
             refusal = refusal_of(error, job.target, self._private)
             slot.free()
             log.error("restore_failed", **facts_of(error, refusal))
@@ -307,16 +307,15 @@ class Loader:
     def _verify(self, job: Verify) -> None:
         self._reach("", job.token, "verify")
         proof: list[Check] = []
-        try:
+        with contained() as attempt:
             verified = self._check(job.target, "check", job.token)
             proof += provenance(verified)
             self._refuse_lacking(verified.manifest, proof)
-        except Exception as error:  # the end of a job: whatever it was becomes its answer
+        self._clear("check")
+        if (error := attempt.fault) is not None:
             refusal = with_checks(refusal_of(error, job.target, self._private), proof, "verify")
             self._post(BundleRefused(job.token, refusal))
             return
-        finally:
-            self._clear("check")
         self._post(BundleVerified(job.token))
 
     def _free(self, job: Free) -> None:

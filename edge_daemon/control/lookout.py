@@ -18,6 +18,7 @@ from edge_daemon.core import selection
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import ModelChoice
+from edge_daemon.host.boundary import Boundary
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Lookout:
         self._look = look
         self._call = call
         self._scout = ThreadPoolExecutor(1, thread_name_prefix="store-look")
+        self._boundary = Boundary(_log, "store_look_failed")
         self._is_out = False
         self._waiting: deque[Work] = deque()
 
@@ -72,10 +74,8 @@ class Lookout:
 
     def _run(self, then: Then) -> None:
         seen = None
-        try:
+        with self._boundary.turn():  # whoever asked goes on without
             seen = self._look()
-        except Exception as error:  # the boundary of the thread: whoever asked goes on without
-            _log.error("store_look_failed", error=str(error))
         self._call(lambda: self._back(then, seen))
 
     def _back(self, then: Then, seen: StoreChanged | None) -> None:

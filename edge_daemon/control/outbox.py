@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.messaging.messages import Carrier, Delivery, ReplyTo, Sent
 from edge_daemon.messaging.mqtt import response_addresses
 from edge_daemon.messaging.topics import Topics, is_publishable
@@ -75,6 +76,7 @@ class Outbox:
         self._carrier = carrier
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
+        self._boundary = Boundary(_log, "outbox_failed")
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._under_way: list[tuple[Row, Sent | None]] = []
         self._first_seq = -1
@@ -98,12 +100,10 @@ class Outbox:
         while not self._stopping.is_set():
             self._wakeup.wait(IDLE_S)
             self._wakeup.clear()
-            try:
+            # The rows are safe in the journal: the next turn tries again.
+            with self._boundary.turn(retry_s=IDLE_S):
                 while not self._stopping.is_set() and self.drain():
                     pass
-            except Exception:
-                # The boundary: the rows are safe in the journal, the next turn tries again.
-                _log.exception("outbox_failed", retry_s=IDLE_S)
 
     def drain(self) -> bool:
         """Send the oldest rows and wait for the broker; True when there may be more to do.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+
+from edge_daemon.host.clock import Clock
 
 
 class Stages:
     """Times the stages of one job and tells each as it begins."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._began = time.monotonic()
+    def __init__(self, tell: Callable[[str], None], clock: Clock) -> None:
+        self._tell, self._clock = tell, clock
+        self._began = clock.now().at
         self._stage = ""
         self.ms: dict[str, float] = {}
 
@@ -21,10 +22,10 @@ class Stages:
 
     def enter(self, stage: str) -> None:
         self.end()
-        self._stage, self._began = stage, time.monotonic()
+        self._stage, self._began = stage, self._clock.now().at
         self._tell(stage)
 
     def end(self) -> None:
         if self._stage:
-            self.ms[self._stage] = round((time.monotonic() - self._began) * 1e3, 1)
+            self.ms[self._stage] = round((self._clock.now().at - self._began) * 1e3, 1)
         self._stage = ""

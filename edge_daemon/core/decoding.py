@@ -28,6 +28,11 @@ class Decoding:
         self._starts = [0]  # of the groups that may still be shown; each begins with a key frame
         self._damage: dict[int, _Damage] = {}  # by the start of the group
 
+    @property
+    def remembered(self) -> int:
+        """How many groups are kept in mind; bounded, whatever the stream brings."""
+        return max(len(self._starts), len(self._damage))
+
     def send(self, *, is_key: bool) -> int:
         """A packet goes to the decoder; gives its number."""
         number, self._next = self._next, self._next + 1

@@ -68,11 +68,9 @@ class Stage:
         self._process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Stage:
-        try:
+        with self._stack:
             self._set_up()
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(

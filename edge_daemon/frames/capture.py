@@ -28,6 +28,7 @@ from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.picture import PictureGauge, Spells
 from edge_daemon.frames.ring import Ring
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _log = structlog.get_logger(__name__)
@@ -228,6 +229,8 @@ class Capture:
         self._reader: _Reader | None = None
         self._source = ""
         self._left_behind: list[_Reader] = []
+        self._boundary = Boundary(_log, "capture_failed")
+        self._to_listener = Boundary(_log, "camera_listener_failed")
         self._stopping = threading.Event()
         self._state = CameraState(CameraPhase.CONNECTING, now())
         self._thread: threading.Thread | None = None
@@ -268,10 +271,9 @@ class Capture:
         attempt = 0
         while not self._stopping.is_set():
             began = self._now().at
-            try:
+            with self._boundary.turn() as turn:
                 error = self._serve_one_camera()
-            except Exception as fault:  # the last boundary: capturing must go on
-                _log.exception("capture_failed")
+            if (fault := turn.fault) is not None:
                 error = CameraError(f"Capturing failed with {type(fault).__name__}: {fault}.")
             if self._stopping.is_set():
                 return
@@ -378,13 +380,11 @@ class Capture:
             CameraPhase.LOST, since, self._source, error=error.message, hint=error.hint
         )
         _log.warning("camera_lost", error=error.message, hint=error.hint, retry_s=round(retry_s, 2))
-        self._tell(lambda: self._listener.camera_lost(error))
+        self._tell(partial(self._listener.camera_lost, error))
 
     def _tell(self, report: Callable[[], None]) -> None:
-        try:
+        with self._to_listener.turn():  # its fault must not cost frames
             report()
-        except Exception:  # the boundary to the listener: its fault must not cost frames
-            _log.exception("camera_listener_failed")
 
     # ---------------------------------------------------------------------- the reading thread
 

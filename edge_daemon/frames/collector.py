@@ -21,6 +21,7 @@ from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
+from edge_daemon.host.boundary import contained
 
 _log = structlog.get_logger(__name__)
 
@@ -170,20 +171,19 @@ class Collector:
     def _keep(self, judged: Judged, captured: Captured) -> None:
         assert captured.address is not None
         pixels = captured.address.pixels
-        try:
+        with contained() as encoding:
             jpeg = encode(pixels, _QUALITY)
-        except Exception as error:  # the boundary to the encoder
-            self._failed_at("write", error)
+        if encoding.fault is not None:
+            self._failed_at("write", encoding.fault)
         else:
             self._attempt("write", lambda: self._folder.write(judged, jpeg))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
         """`write` a picture, or `tend` the folder; told once where it fails, until it works."""
-        try:
-            with self._writing:
-                work()
-        except Exception as error:  # the boundary to the disk
-            self._failed_at(what, error)
+        with contained() as attempt, self._writing:
+            work()
+        if attempt.fault is not None:
+            self._failed_at(what, attempt.fault)
             return
         with self._writing:
             self._kept += what == "write"

@@ -21,6 +21,7 @@ import structlog
 from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
@@ -163,6 +164,7 @@ class Pictures:
         self._latest: Picture | None = None
         self._wanted_until = float("-inf")
         self._due_at = float("-inf")
+        self._boundary = Boundary(_log, "picture_failed")
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
 
     # ---------------------------------------------------------------------- the lane's side
@@ -244,10 +246,8 @@ class Pictures:
 
     def _perform(self, job: _Job) -> None:
         assert job.captured.address is not None
-        try:
+        with self._boundary.turn():  # a picture is not worth a thread
             self._show(job.judged, job.captured.address.pixels)
-        except Exception:  # the boundary to drawing: a picture is not worth a thread
-            _log.exception("picture_failed")
 
     def _show(self, judged: Judged, pixels: Pixels) -> None:
         whole, self._whole_wanted = self._whole_wanted, False

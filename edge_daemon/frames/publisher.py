@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from edge_daemon.core.values import Judged
+from edge_daemon.host.boundary import Boundary
 
 _log = structlog.get_logger(__name__)
 
@@ -20,7 +21,7 @@ class Publisher:
         self._outlets = outlets
         self._queue: queue.SimpleQueue[Judged | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._failures = 0
+        self._boundary = Boundary(_log, "result_not_told", is_rare=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -42,12 +43,5 @@ class Publisher:
     def _run(self) -> None:
         while (judged := self._queue.get()) is not None:
             for outlet in self._outlets:
-                self._tell(outlet, judged)
-
-    def _tell(self, outlet: Callable[[Judged], None], judged: Judged) -> None:
-        try:
-            outlet(judged)
-        except Exception as error:  # the boundary: one broken outlet must not silence the others
-            self._failures += 1
-            if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-                _log.exception("result_not_told", error=repr(error), failures=self._failures)
+                with self._boundary.turn():  # one broken outlet must not silence the others
+                    outlet(judged)

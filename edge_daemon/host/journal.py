@@ -13,7 +13,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,16 +83,14 @@ class Journal:
     def open(cls, folder: Path) -> Journal:
         """Lock the folder and open its journal, upgrading or setting aside what is there."""
         lock = FolderLock(folder)
-        try:
-            with clearly(folder / FILE):
-                aside = (*lock.aside, *set_aside_beside(folder))
-                connection, recovered = open_database(folder)
-                journal = cls(folder, lock, connection, recovered)
-                journal.aside = aside
-                return journal
-        except BaseException:
-            lock.release()
-            raise
+        with ExitStack() as undo, clearly(folder / FILE):
+            undo.callback(lock.release)
+            aside = (*lock.aside, *set_aside_beside(folder))
+            connection, recovered = open_database(folder)
+            journal = cls(folder, lock, connection, recovered)
+            journal.aside = aside
+            undo.pop_all()
+            return journal
 
     def __init__(
         self,
@@ -328,10 +326,9 @@ class Journal:
         try:
             yield
             self._db.execute("COMMIT")
-        except BaseException:
+        finally:
             if self._db.in_transaction:  # SQLite itself rolls back on a full disk
                 self._db.execute("ROLLBACK")
-            raise
 
     def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._db.execute(sql, values)

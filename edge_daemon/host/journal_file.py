@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,8 @@ def _emptied(path: Path) -> str:
 def _connect(path: Path) -> sqlite3.Connection:
     """Open, check and upgrade; raises sqlite3.DatabaseError where the file is damaged."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
         # EXCLUSIVE first: then WAL needs no shared-memory file, and nobody else can open it.
         for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -157,9 +158,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(verdict)
         migrate(connection, MIGRATIONS)
         sync_folder(path.parent)
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
@@ -170,10 +169,9 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     try:
         for number, script in enumerate(migrations[version:], start=version + 1):
             connection.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT;")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
 
 
 def _version_on_disk(path: Path) -> int:

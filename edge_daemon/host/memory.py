@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,8 @@ class FrameMemory:
         """
         size = shape.size_bytes * places
         fd = os.memfd_create("edge-daemon-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
             os.posix_fallocate(fd, 0, size)
             memory = cls._over(fd, shape, places, mmap.PROT_READ | mmap.PROT_WRITE)
             # A worker that got the descriptor can neither write nor, by shrinking it, have the
@@ -66,10 +68,8 @@ class FrameMemory:
             if not is_writable:
                 seals |= _F_SEAL_FUTURE_WRITE
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_SEAL)
+            undo.pop_all()
             return memory
-        except BaseException:
-            os.close(fd)
-            raise
 
     @classmethod
     def holding(cls, pixels: Pixels) -> FrameMemory:

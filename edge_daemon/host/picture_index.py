@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,14 +173,12 @@ class PictureIndex:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._clearly():
+        with self._clearly(), ExitStack() as undo:
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+            undo.callback(self._db.execute, "ROLLBACK")
+            yield
             self._db.execute("COMMIT")
+            undo.pop_all()
 
     @contextmanager
     def _clearly(self) -> Iterator[None]:
@@ -195,14 +193,13 @@ class PictureIndex:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
         connection.execute("PRAGMA synchronous=OFF")
         if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("it is damaged")
         connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 

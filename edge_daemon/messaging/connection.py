@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.ceiling import Ceiling
@@ -29,9 +30,9 @@ from edge_daemon.messaging.paho_client import (
     MAX_PACKET_BYTES,
     RECEIVE_MAXIMUM,
     BoundedClient,
+    callbacks,
     new_properties,
     new_station_client,
-    reported,
 )
 from edge_daemon.messaging.sending import Sending
 from edge_daemon.messaging.subscription import Subscription
@@ -46,6 +47,7 @@ _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
 """Reasons, and a connection closed without one, for which a message of ours may be the cause."""
 
 _log = structlog.get_logger(__name__)
+_messages = Boundary(_log, "message_failed")
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class Connection:
         if reason.is_failure:
             self._why = f"the broker refused us: {reason}"
             return
-        with reported("connect"):
+        with callbacks.turn(callback="connect"):
             self._past.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
@@ -230,7 +232,7 @@ class Connection:
         reasons: list[ReasonCode],
         ___: Properties | None,
     ) -> None:
-        with reported("subscribe"):
+        with callbacks.turn(callback="subscribe"):
             for name, reason in zip(self._subscription.filters, reasons, strict=False):
                 if reason.is_failure:
                     _log.error("subscription_refused", topic=name, error=str(reason))
@@ -255,7 +257,7 @@ class Connection:
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         received = self._clock.now()
         done = self._unacknowledged.add(message.mid) if message.qos else _nothing
-        try:
+        with _messages.turn(mid=message.mid) as attempt:
             properties = message.properties
             incoming = Incoming(
                 topic=message.topic,
@@ -273,8 +275,7 @@ class Connection:
                 ),
             )
             self._dispatch(incoming)
-        except Exception:
-            _log.exception("message_failed", mid=message.mid)
+        if attempt.fault is not None:
             self._once_more(message, done)
 
     def _reply_topic(self, asked: str | None) -> str | None:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import structlog
 
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.answer import Answer, Payload, TakeAnswer, refused
 from edge_daemon.messaging.document import MAX_BYTES, read_json
@@ -108,6 +109,8 @@ class LocalSocket:
         self._wake_r, self._wake_w = socket.socketpair()
         self._stopping = threading.Event()
         self._server: socket.socket | None = None
+        self._boundary = Boundary(_log, "local_socket_failed")
+        self._of_requests = Boundary(_log, "local_request_failed")
         self._thread = threading.Thread(target=self._run, name="local-socket", daemon=True)
 
     def start(self) -> None:
@@ -136,21 +139,17 @@ class LocalSocket:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._guarded_turn()
+            # One client's fault must not take the way in from all others.
+            with self._boundary.turn() as attempt:
+                self._turn()
+            if attempt.fault is not None:
+                self._stopping.wait(0.1)
         for client in tuple(self._clients):
             self._part(client)
         for sock in (self._server, self._wake_r):
             if sock is not None:
                 sock.close()
         self._selector.close()
-
-    def _guarded_turn(self) -> None:
-        try:
-            self._turn()
-        except Exception:
-            # The boundary: one client's fault must not take the way in from all others.
-            _log.exception("local_socket_failed")
-            self._stopping.wait(0.1)
 
     def _turn(self) -> None:
         for key, events in self._selector.select():
@@ -216,6 +215,12 @@ class LocalSocket:
             client.is_leaving = True
 
     def _request(self, client: _Client, line: bytes) -> None:
+        with self._of_requests.turn() as attempt:
+            self._read(client, line)
+        if attempt.fault is not None:
+            client.is_leaving = True  # or it waits for an answer that nobody will give
+
+    def _read(self, client: _Client, line: bytes) -> None:
         received = self._clock.now()
         fresh_id, reply = self._fresh_id(), self._way_back(client)
         try:
@@ -244,10 +249,6 @@ class LocalSocket:
                 )
         except EdgeDaemonError as error:
             reply(refused(fresh_id, error))
-        except Exception:
-            # The boundary: the client must not wait for an answer that nobody will give.
-            _log.exception("local_request_failed")
-            client.is_leaving = True
 
     def _way_back(self, client: _Client) -> TakeAnswer:
         """Takes the answers to one line; a client that is gone gets none."""

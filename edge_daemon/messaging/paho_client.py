@@ -9,8 +9,7 @@ again with the next one.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
@@ -20,6 +19,7 @@ from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.errors import ConfigurationError
+from edge_daemon.host.boundary import Boundary
 
 MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
@@ -98,13 +98,8 @@ def new_properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]
 
 
-@contextmanager
-def reported(what: str) -> Iterator[None]:
-    """A callback's boundary: paho's network thread must outlive whatever is raised in it."""
-    try:
-        yield
-    except Exception:
-        _log.exception("callback_failed", callback=what)
+callbacks = Boundary(_log, "callback_failed")
+"""Around each: paho's network thread must outlive whatever is raised in it."""
 
 
 def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:

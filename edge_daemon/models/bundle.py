@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,17 +123,16 @@ def verified_copy(
     except OSError as error:
         raise _cannot_write(destination, error) from error
     try:
-        copied = _copy(manifest, folder, destination, tell)
-        return _check(manifest, destination, trust, copied)
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, destination, ignore_errors=True)
+            copied = _copy(manifest, folder, destination, tell)
+            verified = _check(manifest, destination, trust, copied)
+            undo.pop_all()
+            return verified
     except FileNotFoundError as error:
-        shutil.rmtree(destination, ignore_errors=True)
         raise BundleError(f"A file of {manifest.ref} vanished.", hint=_COPY_AGAIN) from error
     except OSError as error:
-        shutil.rmtree(destination, ignore_errors=True)
         raise _cannot_write(destination, error) from error
-    except BaseException:
-        shutil.rmtree(destination, ignore_errors=True)
-        raise
 
 
 def _copy(

@@ -15,7 +15,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -219,7 +219,8 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
     try:
         aside = f".{secrets.token_hex(8)}.new"
         fd = os.open(aside, _NEW_FILE, 0o644, dir_fd=beside)
-        try:
+        with ExitStack() as undo:
+            undo.callback(_forget, aside, beside)
             with os.fdopen(fd, "wb") as file:
                 os.fchmod(fd, 0o644)
                 hand_over(fd, folder)
@@ -227,12 +228,14 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             move(aside, beside, name, folder)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(aside, dir_fd=beside)
-            raise
+            undo.pop_all()
     finally:
         os.close(beside)
+
+
+def _forget(name: str, folder: int) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def lock(fd: int, wait: bool) -> bool:

@@ -34,6 +34,7 @@ from edge_daemon.core.parts.values import (
 )
 from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
 from edge_daemon.core.zones import Zone
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.parts.tracker import Tracker
 
 _log = structlog.get_logger(__name__)
@@ -101,7 +102,8 @@ class PartLine:
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._is_behind = False
         self._judged_next = 0  # the frame whose outcome is due
-        self._failures = self._missed_told = 0
+        self._boundary = Boundary(_log, "parts_not_kept", is_rare=True)
+        self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
         self.missed = 0
@@ -278,13 +280,9 @@ class PartLine:
         if not self._kept:
             return
         assert self._outlets is not None
-        try:
+        # Those that cannot be written are kept, and written with the next batch.
+        with self._boundary.turn(waiting=len(self._kept)):
             self._outlets.tell(self._kept)
-        except Exception as error:  # the boundary: they are kept, and written with the next batch
-            self._failures += 1
-            if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
-                _log.error("parts_not_kept", error=repr(error), waiting=len(self._kept))
-        else:
             self._kept = []
 
 

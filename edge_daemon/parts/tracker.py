@@ -88,6 +88,11 @@ class Tracker:
         """Where objects are parts from the next frame on."""
         self._zone = zone or WHOLE
 
+    @property
+    def followed(self) -> int:
+        """How many objects are followed at this moment, at most `MOST_TRACKS`."""
+        return len(self._tracks)
+
     def follow(
         self, objects: Sequence[Shown], size: Size, at: float
     ) -> tuple[tuple[Seen, ...], tuple[int, ...]]:

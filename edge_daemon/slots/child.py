@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
@@ -148,14 +148,11 @@ class WorkerProcess:
             # Each its own: what one worker writes there no other may trust, or even see.
             scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
             ours, theirs = wire.pair()
-            try:
+            with ExitStack() as undo, theirs:
+                undo.callback(clear, scratch)
+                undo.callback(ours.close)
                 process = make(theirs, scratch)
-            except BaseException:
-                ours.close()
-                clear(scratch)
-                raise
-            finally:
-                theirs.close()
+                undo.pop_all()
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or type(error).__name__
             raise SlotLost(f"No worker could be started: {why}.", detail=str(error)) from error

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import IO, Union
 
@@ -225,22 +225,23 @@ class ForkServer:
     def _ask(self, running: _Running, order: Order, end: int) -> ForkedProcess:
         reader, writer = os.pipe()
         stdout = os.fdopen(reader, "rb")
-        try:
-            with self._asking:
-                socket.send_fds(running.control, [order.to_bytes()], [end, writer])
-                packet = running.control.recv(PACKET_BYTES)
+        with ExitStack() as undo:
+            undo.callback(stdout.close)
+            try:
+                with self._asking:
+                    socket.send_fds(running.control, [order.to_bytes()], [end, writer])
+                    packet = running.control.recv(PACKET_BYTES)
+            finally:
+                os.close(writer)
             if not packet:
                 raise ConnectionResetError("it has ended")
             answer = json.loads(packet)
             if "pid" not in answer:
                 raise NoFork(str(answer.get("failed"))[:200])
             self._barren = 0
-            return ForkedProcess(int(answer["pid"]), stdout, running.reaper)
-        except BaseException:
-            stdout.close()
-            raise
-        finally:
-            os.close(writer)
+            forked = ForkedProcess(int(answer["pid"]), stdout, running.reaper)
+            undo.pop_all()
+            return forked
 
     # ------------------------------------------------------------------ one server's life
 

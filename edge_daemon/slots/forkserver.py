@@ -124,14 +124,13 @@ def _tried(engine: Engine) -> int:
     """Let a child warm it, as each worker will; 0 where it could."""
     child = os.fork()
     if child == 0:
-        code = EXIT_LOST
-        with suppress(BaseException):
-            try:
-                engine.warm()
-                code = 0
-            except Exception:
-                traceback.print_exc()
-        os._exit(code)
+        try:
+            engine.warm()
+            os._exit(0)
+        except BaseException:  # the boundary of the process, as in `_live`
+            traceback.print_exc()
+        finally:
+            os._exit(EXIT_LOST)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

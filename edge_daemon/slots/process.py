@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -86,11 +85,11 @@ class ProcessSlot:
                 resident.worker.await_ready(_START_TIMEOUT_S)
                 if order.urgent:
                     resident.promote()
-                deadline_at = time.monotonic() + timeout_s
+                deadline_at = self._spares.clock.now().at + timeout_s
                 return resident.load(order, timeout_s)
             except EdgeDaemonError as error:
                 self._drop(error)
-                if isinstance(error, SlotLost) and time.monotonic() >= deadline_at:
+                if isinstance(error, SlotLost) and self._spares.clock.now().at >= deadline_at:
                     raise SlotLost(
                         f"The weights were not in memory within {timeout_s:g} s.",
                         hint="Raise gate.load_timeout_s, or use a smaller model.",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -51,16 +52,8 @@ class Resident:
         """Raises BundleError (load_failed, incompatible), BoxError (no_memory), SlotLost."""
         before = private_bytes()
         began = time.perf_counter()
-        try:
+        with _blamed("the model", "The weights cannot be loaded.", Code.LOAD_FAILED):
             facts = self._engine.load(order)
-        except EdgeDaemonError:
-            raise
-        except MemoryError as error:
-            raise BoxError("There is no memory for the model.", code=Code.NO_MEMORY) from error
-        except Exception as error:  # the boundary to a model's own code: it may raise anything
-            raise BundleError(
-                "The weights cannot be loaded.", code=Code.LOAD_FAILED, detail=brief(error)
-            ) from error
         load_ms = (time.perf_counter() - began) * 1e3
         gc.collect()
         grown = max(0, private_bytes() - before)
@@ -72,16 +65,8 @@ class Resident:
     def judge(self, pixels: Pixels) -> Inference:
         """One timed inference. Raises BundleError, BoxError (no_memory), SlotLost."""
         began = time.perf_counter()
-        try:
+        with _blamed("an inference", "The model failed at an inference.", Code.GATE_FAILED):
             sight = self._engine.infer(pixels)
-        except EdgeDaemonError:
-            raise
-        except MemoryError as error:
-            raise BoxError("There is no memory for an inference.", code=Code.NO_MEMORY) from error
-        except Exception as error:  # the boundary to a model's own code: it may raise anything
-            raise BundleError(
-                "The model failed at an inference.", code=Code.GATE_FAILED, detail=brief(error)
-            ) from error
         took_ms = (time.perf_counter() - began) * 1e3
         if len(sight.detections) > DETECTIONS_LIMIT:
             raise BundleError(
@@ -98,6 +83,19 @@ class Resident:
     def judge_file(self, path: Path) -> Inference:
         """The same for one image file; raises BundleError when it cannot be decoded."""
         return self.judge(self.decode(path))
+
+
+@contextmanager
+def _blamed(what: str, message: str, code: Code) -> Iterator[None]:
+    """The boundary to a model's own code, which may raise anything: the bundle is to blame."""
+    try:
+        yield
+    except EdgeDaemonError:
+        raise
+    except MemoryError as error:
+        raise BoxError(f"There is no memory for {what}.", code=Code.NO_MEMORY) from error
+    except Exception as error:
+        raise BundleError(message, code=code, detail=brief(error)) from error
 
 
 def brief(error: BaseException) -> str:

@@ -9,7 +9,6 @@ start.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from dataclasses import replace
 import structlog
 
 from edge_daemon.errors import SlotLost
+from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.forking import ForkServer
 from edge_daemon.slots.scratch import Scratch
@@ -40,6 +40,7 @@ class SparePool:
         standing: how many to keep (spare hot or warm: 1, off: 0).
         settle_s: seconds without a load or a gate before a new spare is spawned.
         start_timeout_s: limit for a worker to become ready.
+        clock: decides when it is time for a spare, and when a load is late.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class SparePool:
         standing: int = 1,
         settle_s: float = 3.0,
         start_timeout_s: float = 60.0,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = clock or SystemClock()
         self._scratch = Scratch(spec.scratch)
         self._starter = Starter(replace(spec, scratch=self._scratch.path), start)
         self._standing = standing
@@ -73,6 +76,12 @@ class SparePool:
         """How many warm workers wait at this moment."""
         with self._changed:
             return len(self._ready)
+
+    @property
+    def spares(self) -> tuple[WorkerProcess, ...]:
+        """The warm workers that wait at this moment; the next taker gets the first."""
+        with self._changed:
+            return tuple(self._ready)
 
     @property
     def scratch(self) -> str:
@@ -118,7 +127,7 @@ class SparePool:
         finally:
             with self._changed:
                 self._busy -= 1
-                self._quiet_since = time.monotonic()
+                self._quiet_since = self.clock.now().at
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -162,7 +171,7 @@ class SparePool:
                 quick = self._starter.is_quick
                 if len(self._ready) < self._standing and (quick or not self._busy):
                     pause_s = max(0.0 if quick else self._settle_s, self._retry_s)
-                    wait_s = min(_LOOK_S, self._quiet_since + pause_s - time.monotonic())
+                    wait_s = min(_LOOK_S, self._quiet_since + pause_s - self.clock.now().at)
                     if wait_s <= 0:
                         return True
                 self._changed.wait(wait_s)
@@ -198,5 +207,5 @@ class SparePool:
                 return  # a slot has taken it meanwhile, and hears of its end itself
             self._warming = None
             self._retry_s = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, self._retry_s * 2))
-            self._quiet_since = time.monotonic()
+            self._quiet_since = self.clock.now().at
         _log.warning("spare_failed", error=str(error), retry_s=self._retry_s)

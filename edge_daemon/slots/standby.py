@@ -57,6 +57,12 @@ class StandbySlot:
         return self._lead.pid
 
     @property
+    def twin_pid(self) -> int | None:
+        """The second worker's process id; None while there is none."""
+        standby = self._twin
+        return standby.pid if standby is not None else None
+
+    @property
     def has_twin(self) -> bool:
         """Whether a second worker could judge the next frame."""
         standby = self._twin

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_daemon.host.clock import Clock
 from edge_daemon.host.health import Health
 from edge_daemon.messaging.answer import TakeAnswer
 from edge_daemon.web.state import PageState, SwapEntry
@@ -29,6 +30,7 @@ class PageBackend:
     called on the event loop's thread.
     """
 
+    clock: Clock
     state: Callable[[], PageState]
     health: Callable[[], Health]
     ready: Callable[[], Health]

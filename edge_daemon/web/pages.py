@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -109,9 +108,9 @@ class Pages:
 
     async def _current(self) -> PageState:
         async with self._looking:
-            if self._state is None or time.monotonic() - self._state_at > FRESH_S:
+            if self._state is None or self._sources.clock.now().at - self._state_at > FRESH_S:
                 self._state = await self._aside(self._sources.state)
-                self._state_at = time.monotonic()
+                self._state_at = self._sources.clock.now().at
             return self._state
 
     async def _api_swap(self, request: Request) -> Response:

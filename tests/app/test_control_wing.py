@@ -23,7 +23,7 @@ def offered(device: Device) -> dict[str, str | None]:
 def told(device: Device, kind: str) -> list[dict[str, Any]]:
     """The events of this kind, for a broker that is away."""
     assert device.daemon is not None
-    rows = device.daemon._resources.journal.outbox_peek(1000)
+    rows = device.daemon.resources.journal.outbox_peek(1000)
     events = [json.loads(row.payload) for row in rows if row.topic.endswith("/model/event")]
     return [event for event in events if event["type"] == kind]
 

@@ -62,7 +62,7 @@ def test_a_command_passes_every_part() -> None:
     with Device(B1, B2) as device:
         device.await_active(B1)
         assert device.daemon is not None
-        control, journal = device.daemon.control, device.daemon._resources.journal
+        control, journal = device.daemon.control, device.daemon.resources.journal
         body = json.dumps({"id": "r-1", "model": B2}).encode()
         incoming = Incoming("local/request/swap", body, SystemClock().now())
         control.mailbox.put_request("swap", incoming)

@@ -63,7 +63,7 @@ def test_a_confirmed_model_that_begins_to_fail_shows_in_health(
         wait_until(lambda: daemon.control.driver.state.durable.confirmed, "the confirmation")
         monkeypatch.setattr(SimEngine, "infer", _fail)
         wait_until(lambda: "the model failed at" in str(daemon.monitor.problems()), "the problem")
-        journal = daemon._resources.journal
+        journal = daemon.resources.journal
         wait_until(
             lambda: any(b'"inference_failing"' in row.payload for row in journal.outbox_peek(1000)),
             "the event",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from edge_daemon.app import frame_wing
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.core.events import SlotLost as Lost
@@ -13,7 +17,9 @@ from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.core.values import BundleRef, Judged, Reason, StoredBundle
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, SlotLost
-from edge_daemon.frames.capture import CameraPhase, Capture
+from edge_daemon.frames.camera import Camera
+from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.messaging.messages import Incoming
@@ -96,13 +102,28 @@ def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
 BOTTLE, CAN = "bottle@1.0.0", "can@1.0.0"
 
 
-def scene(capture: Capture) -> str:
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Camera]:
+    """The cameras that were opened, the newest last."""
+    cameras: list[Camera] = []
+
+    def noted(*arguments: Any, **named: Any) -> Camera:
+        cameras.append(open_camera(*arguments, **named))
+        return cameras[-1]
+
+    monkeypatch.setattr(frame_wing, "open_camera", noted)
+    return cameras
+
+
+def scene(opened: list[Camera]) -> str:
     """What the drawn camera shows, once it is open."""
-    camera = capture._reader.camera if capture._reader else None
+    camera = opened[-1] if opened else None
     return camera.shown(sys.maxsize) if isinstance(camera, ConveyorCamera) else ""
 
 
-def test_a_simulated_camera_follows_the_orders_by_what_its_frames_are_stamped_with() -> None:
+def test_a_simulated_camera_follows_the_orders_by_what_its_frames_are_stamped_with(
+    opened: list[Camera],
+) -> None:
     """Nobody tells it: it asks the ring, as nothing else in the daemon knows of drawn cameras."""
     with Device(BOTTLE, CAN) as device:
         device.await_active(BOTTLE)
@@ -114,5 +135,4 @@ def test_a_simulated_camera_follows_the_orders_by_what_its_frames_are_stamped_wi
             OrderArrived(0, Incoming("mes/orders", body, SystemClock().now()))
         )
         wait_until(lambda: daemon.frames.making() == "can", "the order")
-        capture = daemon.frames._capture
-        wait_until(lambda: scene(capture) == "can", "cans on the belt")
+        wait_until(lambda: scene(opened) == "can", "cans on the belt")

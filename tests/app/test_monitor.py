@@ -117,7 +117,7 @@ def test_a_reader_that_fails_ends_no_monitor() -> None:
     monitor = Monitor(line, line.ledger, Metrics(), readers=(line.told.append, fail))
     with capture_logs() as logs:
         for _ in range(2):
-            monitor._guarded_look()
+            monitor.look()
     assert len(line.told) == 2
     assert [log["event"] for log in logs].count("monitor_failed") == 2
 

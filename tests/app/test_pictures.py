@@ -50,7 +50,7 @@ def still(number: int) -> Pixels:
 
 def events(device: Device) -> list[dict[str, object]]:
     assert device.daemon is not None
-    rows = device.daemon._resources.journal.outbox_peek(1000)
+    rows = device.daemon.resources.journal.outbox_peek(1000)
     told = (json.loads(row.payload) for row in rows if row.topic.endswith("/model/event"))
     return [event for event in told if event["type"].startswith("picture_")]
 

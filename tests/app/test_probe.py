@@ -81,6 +81,6 @@ def test_a_station_without_its_camera_knows_that_its_model_answers() -> None:
         device.await_active(B1)
         daemon = device.daemon
         assert daemon is not None
-        wait_until(lambda: daemon._probe.answered_at is not None, "an answer")
+        wait_until(lambda: daemon.probe.answered_at is not None, "an answer")
         assert daemon.frames.ledger.counts().captured == 0
         assert daemon.monitor.health().good

@@ -11,7 +11,7 @@ import yaml
 
 from edge_daemon import config
 from edge_daemon.cli.journal import Records
-from edge_daemon.cli.run import _reload
+from edge_daemon.cli.run import reload
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
 from edge_daemon.host.health import BROKER_AWAY
@@ -59,7 +59,7 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         assert device.daemon is not None
         before = device.daemon.settings
         device.config.write_text(json.dumps({"device": "cam1", "kamera": {}}))
-        _reload(device.daemon, device.config)
+        reload(device.daemon, device.config)
         assert device.daemon.settings is before
 
 
@@ -74,7 +74,7 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         before, good = daemon.settings, device.config.read_text()
         device.config.unlink()
         make(device.config)
-        _reload(daemon, device.config)
+        reload(daemon, device.config)
         assert daemon.settings is before
         problem, away = daemon.monitor.problems()
         assert problem.startswith("the settings file was not taken over")
@@ -84,7 +84,7 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         await_frames(device)
         device.config.rmdir() if device.config.is_dir() else device.config.unlink()
         device.config.write_text(good)
-        _reload(daemon, device.config)
+        reload(daemon, device.config)
         assert daemon.monitor.problems() == (BROKER_AWAY,)
 
 
@@ -94,7 +94,7 @@ def test_a_fault_of_our_own_ends_no_station_either() -> None:
         assert device.daemon is not None
         await_frames(device)
         nonsense: Any = 7
-        _reload(device.daemon, nonsense)
+        reload(device.daemon, nonsense)
         assert "was not taken over" in device.daemon.monitor.problems()[0]
         assert device.daemon.broken() is None
 

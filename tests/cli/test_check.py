@@ -243,10 +243,10 @@ def test_a_planted_fault_is_named_with_a_remedy(
 def strict_broker(*rules: str) -> Mosquitto:
     """A broker whose access list says just this."""
     broker = new_mosquitto("acl_file FOLDER/acl")
-    folder = broker._folder
+    folder = broker.folder
     (folder / "acl").write_text("\n".join(rules) + "\n")
     (folder / "acl").chmod(0o644)
-    broker._config.write_text(broker._config.read_text().replace("FOLDER", str(folder)))
+    broker.config.write_text(broker.config.read_text().replace("FOLDER", str(folder)))
     return broker
 
 
@@ -384,7 +384,7 @@ def test_a_state_folder_that_cannot_be_made_is_named(still: Device, tmp_path: Pa
     """A file stands where a folder should: the key and the path."""
     (tmp_path / "file").write_text("")
     change(still, state_dir=str(tmp_path / "file" / "state"))
-    found = judged(machine._disks(load(still.config)))
+    found = judged(machine.disks(load(still.config)))
     assert found[0].name == "state_dir"
 
 

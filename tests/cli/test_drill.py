@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from edge_daemon.cli.drill_faults import _standby_workers
+from edge_daemon.cli.drill_faults import standby_workers
 from edge_daemon.cli.drill_run import quantile, spread
 from edge_daemon.cli.main import app
 from edge_daemon.messaging import payloads
@@ -153,7 +153,7 @@ def test_only_a_worker_that_gives_way_counts_as_standing_by(tmp_path: Path) -> N
             assert child.stdout is not None
             child.stdout.readline()
         (tmp_path / "lock").write_text(f"{os.getpid()}\n")
-        assert list(_standby_workers(tmp_path)) == [children[1].pid]
+        assert list(standby_workers(tmp_path)) == [children[1].pid]
     finally:
         for child in children:
             child.kill()

@@ -27,6 +27,7 @@ from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.bundles import make_bundle
 from tests.sim.device import Device, sim_bundle, wait_until
+from tests.sim.journals import by_hand
 
 B1, B2 = "bottle@1.0.0", "bottle@1.1.0"
 
@@ -257,10 +258,7 @@ def test_audit_verify_finds_a_change(device: Device) -> None:
     assert code == 0
     assert "whole" in output
     device.stop()
-    journal = Journal.open(device.folder / "state" / "cam1")
-    journal._db.execute("UPDATE audit SET body = '{}' WHERE seq = 1")
-    journal._db.commit()
-    journal.close()
+    by_hand(device.folder / "state" / "cam1", "UPDATE audit SET body = '{}' WHERE seq = 1")
     code, output = run(device, "audit", "verify")
     assert code == 1
     assert "Row 1 was changed" in output

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from edge_daemon.cli import audit, history, models, words
+from edge_daemon.cli.drill import show_report
 from edge_daemon.cli.drill_ledger import Tally
 from edge_daemon.cli.drill_run import Report
 from edge_daemon.cli.main import app
@@ -73,10 +74,10 @@ LINE = {
 TALLY = Tally(12_345, {B1: 12_000, LONG: 345}, {}, 20, (0.1, 0.5, 12.25))
 
 MADE: dict[str, Callable[[], RenderableType | None]] = {
-    "receipts": lambda: history._history_table([RECEIPT, {**RECEIPT, "by": None}]),
-    "refusals": lambda: history._refusal_table([REFUSAL]),
-    "audit": lambda: audit._table([AUDIT]),
-    "models": lambda: models._table([LINE]),
+    "receipts": lambda: history.history_table([RECEIPT, {**RECEIPT, "by": None}]),
+    "refusals": lambda: history.refusal_table([REFUSAL]),
+    "audit": lambda: audit.audit_table([AUDIT]),
+    "models": lambda: models.models_table([LINE]),
     "checks": lambda: words.checks_table(REFUSAL["checks"], only_failed=False),  # type: ignore[arg-type]
 }
 
@@ -153,16 +154,14 @@ def test_the_report_of_a_drill_keeps_to_the_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Headings beside what was counted."""
-    from edge_daemon.cli.drill import _show  # noqa: PLC0415 - private, and of this test alone
-
     report = Report(
         (B1, LONG), 20, {"succeeded": 20}, TALLY, (), (1.0,), (2.0,), (3,), {"killed": 2}, 9.0
     )
     monkeypatch.setenv("COLUMNS", "1000")
-    _show(report)
+    show_report(report)
     wide = capsys.readouterr().out
     monkeypatch.setenv("COLUMNS", str(width))
-    _show(report)
+    show_report(report)
     fits(capsys.readouterr().out, wide, width)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +31,7 @@ from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.frame_control import Sample
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from tests.sim.bundles import png_header
+from tests.sim.clock import SimClock
 from tests.sim.errands import still_lane
 from tests.sim.slot import Script, SimSlot
 
@@ -56,8 +55,9 @@ class SilentLine:
 
 
 class Harness:
-    def __init__(self) -> None:
-        self.line = SilentLine()
+    def __init__(self, line: SilentLine | None = None) -> None:
+        self.line = line or SilentLine()
+        self.clock = SimClock()
         self.slots = {name: SimSlot(name, script=Script()) for name in "AB"}
         self.active_slot = ActiveSlot(self.slots, lambda: None)
         self.runner = GateRunner(
@@ -65,6 +65,7 @@ class Harness:
             self.line,  # type: ignore[arg-type]
             self.active_slot,
             lambda: {"host": 1 << 30},
+            self.clock,
         )
         for slot in self.slots.values():
             slot.load(ORDER, 1.0)
@@ -76,7 +77,7 @@ def bench() -> Harness:
 
 
 def far() -> float:
-    return time.monotonic() + 60.0
+    return SimClock().now().at + 60.0
 
 
 def test_warm_up_is_at_least_two_inferences(bench: Harness) -> None:
@@ -118,7 +119,7 @@ def test_a_golden_image_is_judged_where_a_gap_begins(bench: Harness, course: lis
     """After the active model's look at it, in the same gap."""
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.active_slot, lambda: course.append("gap")):
-        results = bench.runner._golden(proven, far())
+        results = bench.runner.golden(proven, far())
     assert course == ["gap", "A0", "B0", "gap", "A1", "B1", "gap", "A2", "B2"]
     assert all(golden.incumbent for golden in results)
 
@@ -129,7 +130,7 @@ def test_with_nothing_to_compare_each_image_has_a_gap_too(
     """The active model of another product judges frames all the same."""
     activate(bench)
     with still_lane(bench.active_slot, lambda: course.append("gap")):
-        results = bench.runner._golden(candidate(bench, None, images(2)), far())
+        results = bench.runner.golden(candidate(bench, None, images(2)), far())
     assert course == ["gap", "B0", "gap", "B1"]
     assert not any(golden.incumbent for golden in results)
 
@@ -138,8 +139,8 @@ def test_a_model_is_asked_once_for_an_image(bench: Harness, course: list[str]) -
     """Consecutive versions share theirs; a new image is asked for."""
     incumbent = activate(bench)
     with still_lane(bench.active_slot):
-        first = bench.runner._golden(candidate(bench, incumbent, images(2)), far())
-        again = bench.runner._golden(candidate(bench, incumbent, images(3)), far())
+        first = bench.runner.golden(candidate(bench, incumbent, images(2)), far())
+        again = bench.runner.golden(candidate(bench, incumbent, images(3)), far())
     assert course == ["A0", "B0", "A1", "B1", "B0", "B1", "A2", "B2"]
     assert [golden.incumbent for golden in again[:2]] == [golden.incumbent for golden in first]
     assert again[2].incumbent
@@ -151,7 +152,7 @@ def test_what_was_proven_need_not_be_asked_when_it_is_active(
     """It has seen its golden images then, with the same weights on the same box."""
     proven = candidate(bench, activate(bench), images(2))
     with still_lane(bench.active_slot):
-        bench.runner._golden(proven, far())
+        bench.runner.golden(proven, far())
         course.clear()
         bench.active_slot.pointer = Pointer(
             bench.slots["B"], StoredBundle(BundleRef("b", "2"), "bb")
@@ -164,7 +165,7 @@ def test_what_was_proven_need_not_be_asked_when_it_is_active(
             verified=verified,
             incumbent=Incumbent(proven.verified.manifest),
         )
-        results = bench.runner._golden(following, far())
+        results = bench.runner.golden(following, far())
     assert course == ["A0", "A1"]
     assert [golden.incumbent[0].label for golden in results if golden.incumbent] == ["B", "B"]
 
@@ -174,7 +175,7 @@ def test_an_image_without_a_digest_is_always_asked_for(bench: Harness, course: l
     proven = candidate(bench, activate(bench), images(1, digests=False))
     with still_lane(bench.active_slot):
         for _ in range(2):
-            bench.runner._golden(proven, far())
+            bench.runner.golden(proven, far())
     assert course == ["A0", "B0"] * 2
 
 
@@ -191,7 +192,7 @@ def test_each_warm_up_begins_where_a_gap_begins(bench: Harness) -> None:
 def test_past_its_time_the_gate_ends(bench: Harness) -> None:
     """As a load that takes too long, with the setting to raise."""
     with pytest.raises(SlotLost) as caught:
-        bench.runner.warm(bench.slots["B"], 2, time.monotonic() - 1.0)
+        bench.runner.warm(bench.slots["B"], 2, far() - 61.0)
     assert caught.value.code is Code.LOAD_TIMEOUT
     assert "gate.timeout_s" in caught.value.hint
 
@@ -221,17 +222,30 @@ def candidate(
 
 
 class HangingSlot(SimSlot):
+    """Uses up all the time that it is given."""
+
+    def __init__(self, clock: SimClock) -> None:
+        super().__init__("B", script=Script())
+        self._clock = clock
+
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
-        threading.Event().wait(timeout_s)
+        self._clock.advance(timeout_s)
         raise SlotLost("The worker was silent.")
 
 
 def test_a_model_that_hangs_is_given_up_as_too_late(bench: Harness) -> None:
     """Not as a worker that died: what hangs at its inference is the bundle's own fault."""
-    slot = HangingSlot("B", script=Script())
     with pytest.raises(SlotLost) as caught:
-        bench.runner.warm(slot, 2, time.monotonic() + 0.05)
+        bench.runner.warm(HangingSlot(bench.clock), 2, far())
     assert caught.value.code is Code.LOAD_TIMEOUT
+
+
+def test_a_worker_that_dies_in_time_is_not_called_late(bench: Harness) -> None:
+    """The box is asked why it died, and the setting of the gate is not blamed."""
+    bench.slots["B"].kill()
+    with pytest.raises(SlotLost) as caught:
+        bench.runner.warm(bench.slots["B"], 2, far())
+    assert caught.value.code is not Code.LOAD_TIMEOUT
 
 
 class HiccupLine(SilentLine):
@@ -256,14 +270,12 @@ LIVE_MS = 4.0
 
 
 @pytest.mark.parametrize("every", [1, 2, 10, 1000])
-def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(
-    bench: Harness, every: int
-) -> None:
+def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(every: int) -> None:
     """What the line does not show is asked for: a still line lets no slow model pass."""
+    bench = Harness(HiccupLine(every, BundleRef("b", "1")))
     incumbent = activate(bench)
-    bench.line = bench.runner._line = HiccupLine(every, BundleRef("b", "1"))  # type: ignore[assignment]
     with still_lane(bench.active_slot):
-        seen = bench.runner._interleaved(candidate(bench, incumbent), far())
+        seen = bench.runner.interleaved(candidate(bench, incumbent), far())
     timing = seen.timing
     assert timing.incumbent_ms is not None
     assert len(timing.candidate_ms) == len(timing.incumbent_ms) == TIMED_FRAMES
@@ -275,15 +287,15 @@ def test_a_silent_line_is_waited_for_once(bench: Harness) -> None:
     """Frames may wait for this very model: nineteen more silences would lose them."""
     incumbent = activate(bench)
     with still_lane(bench.active_slot):
-        bench.runner._interleaved(candidate(bench, incumbent), far())
+        bench.runner.interleaved(candidate(bench, incumbent), far())
     assert [seconds > 0 for seconds in bench.line.patience] == [True] + [False] * 19
 
 
-def test_a_model_of_another_product_is_no_measure(bench: Harness) -> None:
+def test_a_model_of_another_product_is_no_measure() -> None:
     """A small model may be followed by a large one where the product changes."""
+    bench = Harness(HiccupLine(1, BundleRef("b", "1")))
     activate(bench)
-    bench.line = bench.runner._line = HiccupLine(1, BundleRef("b", "1"))  # type: ignore[assignment]
-    seen = bench.runner._interleaved(candidate(bench, None), far())
+    seen = bench.runner.interleaved(candidate(bench, None), far())
     assert len(seen.timing.candidate_ms) == TIMED_FRAMES
     assert (seen.timing.incumbent_ms, seen.recent.frames) == (None, 0)
 
@@ -301,7 +313,7 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Harness) -> None:
 
     bench.slots["A"].infer_picture = counted  # type: ignore[method-assign]
     with still_lane(bench.active_slot):
-        timing = bench.runner._interleaved(candidate(bench, incumbent), far()).timing
+        timing = bench.runner.interleaved(candidate(bench, incumbent), far()).timing
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()
     assert len(asked) == 1
@@ -316,7 +328,7 @@ def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
     bench.slots["A"].script.hold_infers()
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.active_slot):
-        results = bench.runner._golden(proven, far())
+        results = bench.runner.golden(proven, far())
     assert [golden.incumbent for golden in results] == [None] * 3
     assert len(bench.slots["A"].script.called("infer_picture")) == 1
     assert bench.slots["A"].order is not None
@@ -327,7 +339,7 @@ def test_the_active_model_decodes_nothing(bench: Harness, course: list[str]) -> 
     """The candidate's worker opens a stranger's file, once; both models are shown the pixels."""
     proven = candidate(bench, activate(bench), images(2))
     with still_lane(bench.active_slot):
-        bench.runner._golden(proven, far())
+        bench.runner.golden(proven, far())
     assert course == ["A0", "B0", "A1", "B1"]
     opened = [
         [(slot, call) for slot, call, _ in each.script.calls if call in {"decode", "infer_file"}]
@@ -345,5 +357,5 @@ def test_of_a_large_golden_image_the_active_model_is_not_asked(
     proven = candidate(bench, activate(bench), images(1))
     verified = SimpleNamespace(manifest=proven.verified.manifest, golden=[huge])
     with still_lane(bench.active_slot):
-        bench.runner._golden(replace(proven, verified=verified), far())
+        bench.runner.golden(replace(proven, verified=verified), far())
     assert course == ["B0"]

@@ -48,7 +48,7 @@ def start(tmp_path: Path) -> Iterator[Stations]:
 
 def made_now(station: Station) -> tuple[str | None, str | None, str]:
     """Product, job order and model of the newest frame, once every order so far was taken."""
-    station.until(lambda: station.session._unacknowledged == [])
+    station.until(lambda: station.session.unacknowledged == [])
     station.until_frames(5)
     judged = station.results[-1]
     return judged.assignment.product, judged.assignment.job_order, str(judged.model)

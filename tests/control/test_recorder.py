@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,20 +154,16 @@ def test_a_version_on_trial_is_tried_again_after_a_power_cut(tmp_path: Path) -> 
 def test_a_request_is_journalled_before_the_broker_forgets_it(station: Station) -> None:
     """At the moment of the acknowledgement the request is in the journal."""
     journalled: list[bool] = []
-    handlers = station.session._handlers
-    on_request = handlers.on_request
+    handlers = station.session.handlers
 
-    def spied(verb: str, incoming: object) -> None:
-        done = incoming.done  # type: ignore[attr-defined]
-
+    def watched(verb: str, incoming: Incoming) -> None:
         def acknowledged() -> None:
             journalled.append(station.journal.find_request("swap-1") is not None)
-            done()
+            incoming.done()
 
-        object.__setattr__(incoming, "done", acknowledged)
-        on_request(verb, incoming)  # type: ignore[arg-type]
+        handlers.on_request(verb, replace(incoming, done=acknowledged))
 
-    object.__setattr__(handlers, "on_request", spied)
+    station.session.handlers = replace(handlers, on_request=watched)
     station.ask("swap", model=B2, id="swap-1")
     assert journalled == [True]
 
@@ -223,7 +220,7 @@ def test_a_full_disk_accepts_nothing_and_changes_nothing(station: Station) -> No
     outcome = station.ask("swap", model=B2, id="swap-1")
     assert outcome["status"] == "failed"
     assert "disk" in outcome["error"]["message"]
-    station.until(lambda: station.session._unacknowledged == [])  # else it would come again
+    station.until(lambda: station.session.unacknowledged == [])  # else it would come again
     station.until_frames(3)
     assert station.models() == [B1]
     station.journal.is_full = False
@@ -361,7 +358,7 @@ def test_what_cannot_be_read_is_answered_where_it_can_be(station: Station) -> No
         station.broker.publish(Packet(TOPICS.request("swap"), payload, 1))
     station.broker.publish(Packet("mes/orders", b"\x00\x01", 1))
     station.until_event("order_refused")
-    station.until(lambda: station.session._unacknowledged == [])
+    station.until(lambda: station.session.unacknowledged == [])
     assert station.ask("swap", model=B2)["status"] == "succeeded"
 
 

@@ -48,6 +48,5 @@ def test_a_stream_without_pictures_costs_no_memory() -> None:
     decoding = Decoding()
     for _ in range(1000):
         decoding.complain(decoding.send(is_key=True), "no picture")
-    assert len(decoding._starts) <= 64
-    assert len(decoding._damage) <= 64
+    assert decoding.remembered <= 64
     assert decoding.show(decoding.send(is_key=True)) is None

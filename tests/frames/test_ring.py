@@ -282,7 +282,7 @@ class RingMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Give the memory back, also where a frame is still held."""
         self.ring.close()
-        for memory in list(self.ring._pools):
+        for memory in self.ring.memories:
             memory.close()
 
     @rule(shape=st.sampled_from([SMALL, SMALL, SMALL, WIDE]), step=st.sampled_from([0.0, 1.0]))

@@ -17,6 +17,7 @@ from edge_daemon.host import journal_audit
 from edge_daemon.host.audit import MOST_FAULTS, Anchor, AuditRow, chain
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_audit import SEGMENT
+from tests.sim.journals import by_hand, open_journal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 YEAR_S = 365.25 * 86_400.0
@@ -46,12 +47,6 @@ def faults(folder: Path, *heads: Anchor) -> list[str]:
 
 
 # ---------------------------------------------------------------------------- six tampers
-
-
-def by_hand(folder: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(folder / "journal.db", isolation_level=None)) as database:
-        for statement in statements:
-            database.execute(statement)
 
 
 def edit(folder: Path) -> None:
@@ -138,9 +133,9 @@ def test_a_trail_written_anew_is_not_told_row_by_row(tmp_path: Path) -> None:
 
 def test_a_commit_goes_between_two_batches(tmp_path: Path) -> None:
     """Who reads the trail holds nothing while it thinks; what is committed meanwhile is read."""
-    journal = Journal.open(tmp_path)
+    journal, connection = open_journal(tmp_path)
     journal.commit(rows(3 * journal_audit.BATCH))
-    reading = journal_audit.links(journal._rows)
+    reading = journal_audit.links(lambda sql, *of: connection.execute(sql, of).fetchall())
     next(reading)
     journal.commit(rows(1))
     assert sum(1 for _ in reading) == 3 * journal_audit.BATCH
@@ -221,9 +216,11 @@ def test_a_clock_that_jumps_ahead_empties_nothing(old: Journal) -> None:
     assert seqs(old)[0] == 2 * SEGMENT + 1
 
 
-def test_a_segment_that_was_changed_is_evidence_and_stays(old: Journal) -> None:
+def test_a_segment_that_was_changed_is_evidence_and_stays(old: Journal, tmp_path: Path) -> None:
     """Nobody's tampering goes with the years."""
-    old._db.execute("UPDATE audit SET body = '{}' WHERE seq = 7")
+    old.close()
+    by_hand(tmp_path, "UPDATE audit SET body = '{}' WHERE seq = 7")
+    old = Journal.open(tmp_path)
     assert not old.cut_audit(10 * YEAR_S + SEGMENT, 7 * YEAR_S)
     assert seqs(old)[0] == 1
 

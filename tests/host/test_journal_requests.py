@@ -11,6 +11,7 @@ import pytest
 from edge_daemon.errors import StateError
 from edge_daemon.host import journal_requests
 from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
+from tests.sim.journals import by_hand
 
 END_OF_NOBODY = OutcomeRow("nobody", "rejected", b"1")
 
@@ -64,12 +65,13 @@ def test_how_many_are_kept_is_known_after_a_restart_and_a_refusal(
         journal.close()
 
 
-def test_the_oldest_of_a_kind_is_found_without_a_search(journal: Journal) -> None:
+def test_the_oldest_of_a_kind_is_found_without_a_search(tmp_path: Path) -> None:
     """By an index: what is given up at each commit of a flood costs nothing that grows."""
-    plan = journal._run(
-        "EXPLAIN QUERY PLAN SELECT seq FROM requests WHERE outcome IS NOT NULL AND verb = ?"
-        " AND (status = 'rejected') = ? ORDER BY seq LIMIT ?",
-        *("confirm", True, 1),
-    ).fetchall()
+    Journal.open(tmp_path).close()
+    plan = by_hand(
+        tmp_path,
+        "EXPLAIN QUERY PLAN SELECT seq FROM requests WHERE outcome IS NOT NULL"
+        " AND verb = 'confirm' AND (status = 'rejected') = 1 ORDER BY seq LIMIT 1",
+    )
     [step] = [row[3] for row in plan]  # a second one would sort
     assert "INDEX answered_requests (verb=?" in step

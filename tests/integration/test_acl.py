@@ -71,7 +71,7 @@ pytestmark = pytest.mark.broker
 def broker() -> Iterator[Mosquitto]:
     """The shipped files as they are, but for their folders and the port."""
     made = new_mosquitto()
-    folder = _folder(made)
+    folder = made.folder
     subprocess.run(
         [ROOT / "scripts/make_certificates", folder / "certs", "--host", made.host, STATION, OTHER],
         check=True,
@@ -88,14 +88,10 @@ def broker() -> Iterator[Mosquitto]:
         yield made
 
 
-def _folder(broker: Mosquitto) -> Path:
-    return broker._folder
-
-
 def _tls(broker: Mosquitto, name: str | None, folder: Path | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(_folder(broker) / "certs/ca.pem"))
+    context = ssl.create_default_context(cafile=str(broker.folder / "certs/ca.pem"))
     if name is not None:
-        folder = folder or _folder(broker) / "certs"
+        folder = folder or broker.folder / "certs"
         context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
     return context
 
@@ -266,7 +262,7 @@ def test_the_brokers_certificate_is_for_the_broker(broker: Mosquitto) -> None:
 
 def test_an_expired_certificate_is_refused(broker: Mosquitto, tmp_path: Path) -> None:
     """The same authority and key, but its day has passed."""
-    certs = _folder(broker) / "certs"
+    certs = broker.folder / "certs"
     authority = serialization.load_pem_private_key((certs / "ca.key").read_bytes(), None)
     good = x509.load_pem_x509_certificate((certs / "ops.pem").read_bytes())
     today = dt.datetime.now(dt.timezone.utc)

@@ -188,7 +188,7 @@ def test_memory_is_bounded() -> None:
             for n in range(1000)
         ]
         belt.run(crowd, 1)
-        assert len(belt.tracker._tracks) <= MOST_TRACKS
+        assert belt.tracker.followed <= MOST_TRACKS
 
 
 # --------------------------------------------------------------------------- objects of one frame

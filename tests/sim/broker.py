@@ -131,7 +131,7 @@ class SimSession:
         self._broker = broker
         self._spec = spec
         self._clock = clock
-        self._unacknowledged: list[_Unacknowledged] = []
+        self.unacknowledged: list[_Unacknowledged] = []
         self._failed: set[int] = set()
         self.online = False
         self.has_room = True
@@ -139,7 +139,7 @@ class SimSession:
         self.failures: list[Exception] = []
 
     def start(self, handlers: Handlers) -> None:
-        self._handlers = handlers
+        self.handlers = handlers
         self.resume()
 
     def alive(self) -> bool:
@@ -152,7 +152,7 @@ class SimSession:
         topics = self._spec.topics
         self.online = True
         filters = (topics.requests, *self._spec.order_filters)
-        self._unacknowledged = []
+        self.unacknowledged = []
         self._broker.subscribe(self._spec.client_id, filters, self._take_live)
         for packet in tuple(self._broker.retained.values()):
             if self._source(packet.topic) is not None:
@@ -160,7 +160,7 @@ class SimSession:
         birth = payloads.status("online", self._clock.now().utc)
         self.publish(topics.status, birth, qos=1, retain=True)
         try:
-            self._handlers.on_online()
+            self.handlers.on_online()
         except Exception as error:
             self.failures.append(error)
 
@@ -198,7 +198,7 @@ class SimSession:
 
     def _leave(self) -> None:
         self.online = False
-        kept = [entry.packet for entry in self._unacknowledged if entry.packet.qos]
+        kept = [entry.packet for entry in self.unacknowledged if entry.packet.qos]
         self._broker.leave(self._spec.client_id, kept)
 
     def _source(self, topic: str) -> int | None:
@@ -219,7 +219,7 @@ class SimSession:
 
     def _take(self, packet: Packet, *, stored: bool = False) -> None:
         entry = _Unacknowledged(packet)
-        connection = self._unacknowledged
+        connection = self.unacknowledged
         connection.append(entry)
 
         def done() -> None:
@@ -254,8 +254,8 @@ class SimSession:
         verb = self._spec.topics.verb_of(incoming.topic)
         source = self._source(incoming.topic)
         if verb is not None:
-            self._handlers.on_request(verb, incoming)
+            self.handlers.on_request(verb, incoming)
         elif source is not None:
-            self._handlers.on_order(source, incoming)
+            self.handlers.on_order(source, incoming)
         else:
             incoming.done()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge_daemon.errors import CameraError
+from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.host.health import Health
 from edge_daemon.messaging.answer import TakeAnswer
 from edge_daemon.web.backend import PageBackend
@@ -27,6 +28,7 @@ class FakePage:
     """What it is told to be; `sources` shows it."""
 
     def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
         self.good = True
         self.looks = 0
         self.asked: list[tuple[str, bytes, str, TakeAnswer]] = []
@@ -94,6 +96,7 @@ class FakePage:
 
     def sources(self, *, commands: bool = False) -> PageBackend:
         return PageBackend(
+            clock=self.clock,
             state=self.state,
             health=self.health,
             ready=self.health,

@@ -29,13 +29,13 @@ class Mosquitto:
                 "These tests need the mosquitto broker: install it with apt-get install mosquitto."
             )
         self._program = program
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.host = "127.0.0.1"
         self.port = free_port()
-        self._config = folder / "mosquitto.conf"
+        self.config = folder / "mosquitto.conf"
         anonymous = () if "allow_anonymous false" in settings else ("allow_anonymous true",)
-        self._config.write_text(
+        self.config.write_text(
             "\n".join(
                 (
                     f"listener {self.port} {self.host}",
@@ -51,9 +51,9 @@ class Mosquitto:
         )
 
     def start(self) -> Mosquitto:
-        with (self._folder / "mosquitto.log").open("ab") as log:
+        with (self.folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._program, "-c", str(self._config)], stderr=log, stdout=log
+                [self._program, "-c", str(self.config)], stderr=log, stdout=log
             )
         pause = threading.Event()
         for _ in range(int(_START_S / 0.02)):
@@ -66,12 +66,12 @@ class Mosquitto:
             else:
                 return self
         raise RuntimeError(
-            f"mosquitto did not start: {(self._folder / 'mosquitto.log').read_text()[-500:]}"
+            f"mosquitto did not start: {(self.folder / 'mosquitto.log').read_text()[-500:]}"
         )
 
     def log(self) -> str:
         """What it wrote so far."""
-        return (self._folder / "mosquitto.log").read_text(errors="replace")
+        return (self.folder / "mosquitto.log").read_text(errors="replace")
 
     def stop(self) -> None:
         """In order, so that it writes what it persists."""
@@ -95,7 +95,7 @@ class Mosquitto:
     def forget(self) -> None:
         """While it is stopped: whatever it persisted is gone."""
         assert self._process is None
-        (self._folder / "mosquitto.db").unlink(missing_ok=True)
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
 
 
 def new_mosquitto(*settings: str) -> Mosquitto:

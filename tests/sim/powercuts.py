@@ -27,6 +27,7 @@ from random import Random
 
 from edge_daemon.errors import StateError
 from edge_daemon.host.journal import AuditRow, Entry, Journal, OutboxRow, RequestRow
+from tests.sim.journals import open_journal
 
 SIZES_MB = {"ext4": 48, "xfs": 320}
 
@@ -54,9 +55,9 @@ def write(folder: Path, *, careless: bool) -> None:
 
     Each brings a message for the broker, and the one before it is delivered meanwhile.
     """
-    journal = Journal.open(folder)
+    journal, connection = open_journal(folder)
     if careless:
-        journal._db.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA synchronous=OFF")
     number = 0
     while True:
         row = RequestRow(f"r{number}", "swap", time.time(), "accepted", b"{}", b"x" * 300)

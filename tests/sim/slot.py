@@ -67,25 +67,25 @@ class Script:
     not_finite: set[BundleRef] = field(default_factory=set)
     loaded_as: dict[BundleRef, tuple[str, ...]] = field(default_factory=dict)
     calls: list[tuple[str, str, object]] = field(default_factory=list)
-    _loads_open: threading.Event = field(default_factory=threading.Event)
-    _infers_open: threading.Event = field(default_factory=threading.Event)
+    loads_open: threading.Event = field(default_factory=threading.Event)
+    infers_open: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
-        self._loads_open.set()
-        self._infers_open.set()
+        self.loads_open.set()
+        self.infers_open.set()
 
     def hold_loads(self) -> None:
-        self._loads_open.clear()
+        self.loads_open.clear()
 
     def open_loads(self) -> None:
-        self._loads_open.set()
+        self.loads_open.set()
 
     def hold_infers(self) -> None:
-        self._infers_open.clear()
+        self.infers_open.clear()
 
     def open_infers(self) -> None:
-        self._infers_open.set()
+        self.infers_open.set()
 
     def fail_load(self, ref: BundleRef, error: EdgeDaemonError) -> None:
         self.load_errors[ref] = error
@@ -139,7 +139,7 @@ class SimSlot:
         script.record(self._name, "load", order.ref)
         self.order, self.promoted, self._judged = None, False, 0
         self._killed.clear()
-        self._pass(script._loads_open, timeout_s, f"loading {order.ref}", Code.LOAD_TIMEOUT)
+        self._pass(script.loads_open, timeout_s, f"loading {order.ref}", Code.LOAD_TIMEOUT)
         if order.ref in script.load_errors:
             raise script.load_errors[order.ref]
         self.order = order
@@ -154,7 +154,7 @@ class SimSlot:
     def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
         order = self._ready()
         self.script.record(self._name, "infer_picture", order.ref)
-        if not self.script._infers_open.wait(patience_s):
+        if not self.script.infers_open.wait(patience_s):
             return None
         return self._judge(order, lambda: self._look(order, picture), patience_s)
 
@@ -207,7 +207,7 @@ class SimSlot:
         self, order: LoadOrder, detect: Callable[[], tuple[Detection, ...]], timeout_s: float
     ) -> Inference:
         script = self.script
-        self._pass(script._infers_open, timeout_s, f"an inference of {order.ref}", None)
+        self._pass(script.infers_open, timeout_s, f"an inference of {order.ref}", None)
         self._judged += 1
         fault = script.infer_faults.get(order.ref)
         if fault is not None and fault.strikes(self._judged):

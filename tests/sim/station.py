@@ -192,13 +192,22 @@ class Station:
     def _build_control(self) -> None:
         plan = self.plan
         gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s, **plan.gate)
-        runner = GateRunner(gate, self.line, self.active_slot, lambda: {"host": 1 << 30})
+        headroom = {"host": 1 << 30}
+        runner = GateRunner(gate, self.line, self.active_slot, lambda: headroom, self.clock)
         scratch = self.folder / "scratch"
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
         proofs = Proofs(self.journal, gate, lambda: plan.box, lambda: self.clock.now().utc)
         bench = LoaderTools(
-            self.store, trust, gate, slots, scratch, runner, gpu=plan.gpu, proofs=proofs
+            self.store,
+            trust,
+            gate,
+            slots,
+            scratch,
+            runner,
+            self.clock,
+            gpu=plan.gpu,
+            proofs=proofs,
         )
         self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader

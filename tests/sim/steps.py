@@ -18,13 +18,12 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_daemon.host import journal_file
-from edge_daemon.host.journal import Journal
 
 HANG_S = 1.0
 MODES = ("error", "kill", "hang")
@@ -66,16 +65,17 @@ def set_trap(text: str) -> None:
     for name in ("fsync", "replace", "rename"):
         setattr(os, name, _before(trap, name, getattr(os, name)))
     journal_file.migrate = _before_migration(trap, journal_file.migrate)
-    transaction = Journal._transaction
 
-    @contextmanager
-    def trapped(journal: Journal) -> Iterator[None]:
-        with transaction(journal):
-            yield
+    class TrappedConnection(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql != "COMMIT":
+                return super().execute(sql, *values)
             trap.reach("commit", _disk_error)
-        trap.reach("committed", _disk_error)
+            done = super().execute(sql)
+            trap.reach("committed", _disk_error)
+            return done
 
-    Journal._transaction = trapped  # type: ignore[method-assign]
+    sqlite3.connect = partial(sqlite3.connect, factory=TrappedConnection)  # type: ignore[assignment]
 
 
 def _before(trap: Trap, name: str, call: Callable[..., Any]) -> Callable[..., Any]:

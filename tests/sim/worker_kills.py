@@ -95,7 +95,7 @@ def _kill_one(number: int, pool: SparePool, slot: ProcessSlot) -> tuple[str, int
     name, pid_of = (
         ("judge", lambda: slot.pid),
         ("server", lambda: server.pid),
-        ("spare", lambda: next((spare.pid for spare in pool._ready), None)),
+        ("spare", lambda: next((spare.pid for spare in pool.spares), None)),
     )[number % 3]
     until(lambda: pid_of() is not None, f"a {name}")
     victim = pid_of()
@@ -109,7 +109,7 @@ def _is_quiet(pool: SparePool, dead: int) -> bool:
         return False
     server = pool.fork_server
     whole = server is not None and server.is_ready and pool.standing_by == 1
-    whole = whole and all(spare.is_alive for spare in pool._ready)
+    whole = whole and all(spare.is_alive for spare in pool.spares)
     return whole and len(descendants(os.getpid())) == PROCESSES
 
 

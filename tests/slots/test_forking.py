@@ -171,9 +171,9 @@ def test_a_spare_is_forked_at_once_and_replaced_when_it_dies(tmp_path: Path) -> 
         with pool.quiet():
             taken = pool.take()
             _until(lambda: pool.standing_by == 1)
-            (dead,) = pool._ready
+            (dead,) = pool.spares
             dead.kill()
-            _until(lambda: dead not in pool._ready and pool.standing_by == 1)
+            _until(lambda: dead not in pool.spares and pool.standing_by == 1)
         end(taken)
     finally:
         pool.close()

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from edge_daemon.errors import SlotLost
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.spare import SparePool
+from tests.sim.clock import SimClock
 
 ENGINE = "tests.sim.engine:SimEngine"
 GENEROUS_S = 30.0
@@ -62,13 +63,30 @@ def test_no_spare_is_warmed_while_the_slots_are_busy() -> None:
         pool.close()
 
 
+def test_a_spare_is_made_up_only_when_the_slots_were_quiet_for_a_while() -> None:
+    """Swaps come in rows: a spawn between two of them would cost the second one."""
+    clock = SimClock()
+    pool = SparePool(WorkerSpec(ENGINE), settle_s=3.0, clock=clock)
+    try:
+        _until(lambda: pool.standing_by == 1)
+        with pool.quiet():
+            pool.take().end()
+        own = pool.take()  # a whole start-up goes by on a clock that stands still
+        own.await_ready(GENEROUS_S)
+        assert pool.standing_by == 0
+        own.end()
+        clock.advance(3.0)
+        _until(lambda: pool.standing_by == 1)
+    finally:
+        pool.close()
+
+
 def test_a_spare_that_died_while_waiting_is_passed_over() -> None:
     """A dead spare is never handed to a slot."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
         _until(lambda: pool.standing_by == 1)
-        dead = pool.take()
-        pool._ready.append(dead)
+        (dead,) = pool.spares
         dead.kill()
         _until(lambda: not dead.is_alive)
         worker = pool.take()
@@ -84,7 +102,7 @@ def test_a_spare_that_was_stopped_is_passed_over() -> None:
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
         _until(lambda: pool.standing_by == 1)
-        (stopped,) = pool._ready
+        (stopped,) = pool.spares
         os.kill(stopped.pid, signal.SIGSTOP)
         worker = pool.take()
         worker.await_ready(GENEROUS_S)
@@ -130,7 +148,7 @@ def test_closing_ends_the_spares() -> None:
     """No worker outlives its pool, not even one that is just being warmed."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     _until(lambda: pool.standing_by == 1)
-    spare: WorkerProcess = pool._ready[0]
+    spare: WorkerProcess = pool.spares[0]
     pool.close()
     assert not spare.is_alive
     with pytest.raises(SlotLost):

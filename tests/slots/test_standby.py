@@ -141,11 +141,10 @@ def test_a_twin_that_died_is_made_anew(
         slot.load(order(Behaviour.GOOD), GENEROUS_S)
         standbys.start()
         wait_until(lambda: slot.has_twin, "a standby")
-        standby = slot._twin
+        standby = slot.twin_pid
         assert standby is not None
-        assert standby.pid is not None
-        os.kill(standby.pid, signal.SIGKILL)
-        wait_until(lambda: slot.has_twin and slot._twin is not standby, "another standby")
+        os.kill(standby, signal.SIGKILL)
+        wait_until(lambda: slot.has_twin and slot.twin_pid != standby, "another standby")
         kill(slot)
         slot.infer(frame, GENEROUS_S)
     finally:

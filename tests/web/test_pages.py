@@ -15,9 +15,10 @@ import pytest
 
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.web.access import COMMAND_HEADER, Rules
-from edge_daemon.web.pages import MAX_REQUEST_BYTES, STATIC, Pages
+from edge_daemon.web.pages import FRESH_S, MAX_REQUEST_BYTES, STATIC, Pages
 from edge_daemon.web.reply_box import ReplyBox
 from edge_daemon.web.state import PageState
+from tests.sim.clock import SimClock
 from tests.sim.fake_page import FakePage
 
 _T = TypeVar("_T")
@@ -115,6 +116,21 @@ def test_however_many_ask_the_house_is_looked_at_once() -> None:
 
     talk(crowd)
     assert fake.looks == 1
+
+
+def test_a_state_that_is_no_longer_fresh_is_put_together_anew() -> None:
+    """By the daemon's clock, not by how often somebody asks."""
+    fake, clock = FakePage(), SimClock()
+    fake.clock = clock
+
+    async def reload() -> None:
+        async with visit(fake) as client:
+            for passed_s in (0.0, FRESH_S, FRESH_S):
+                clock.advance(passed_s)
+                await client.get("/api/state")
+
+    talk(reload)
+    assert fake.looks == 2
 
 
 def test_health_fails_when_inference_does() -> None:

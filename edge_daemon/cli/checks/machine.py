@@ -75,7 +75,7 @@ def check_machine(settings: Settings) -> list[Finding]:
     found += judge_libraries(ask_libraries(device), settings)
     found += _gpu(settings)
     found.append(judge_memory(available_memory_bytes(), settings.gate.memory_headroom_mb))
-    found += _disks(settings)
+    found += disks(settings)
     found += judge_clock(time.time(), _synchronised())
     found += _workers(settings)
     return found
@@ -233,7 +233,8 @@ def judge_memory(available: int, headroom_mb: int) -> Finding:
     return ok("memory", f"{size(available)} of memory are available.")
 
 
-def _disks(settings: Settings) -> Iterator[Finding]:
+def disks(settings: Settings) -> Iterator[Finding]:
+    """Whether the folders of the settings are there, writable and have room."""
     places = {"state_dir": settings.state_folder, "models.store": settings.models.store}
     if settings.results.ng_images is not None:
         places["results.ng_images.folder"] = settings.results.ng_images.folder
