@@ -76,6 +76,8 @@ class Rejects:
                     confidence=each["confidence"],
                     box=tuple(each["box"]),
                     rejects=each["class"] in bad,
+                    polygon=tuple((x, y) for x, y in each.get("polygon", ())),
+                    keypoints=tuple((x, y, sure) for x, y, sure in each.get("keypoints", ())),
                 )
                 for each in facts["detections"]
             )

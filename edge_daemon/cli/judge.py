@@ -60,7 +60,7 @@ def judge(
     else:
         store, parsed = open_store(settings), BundleRef.parse(ref)
         manifest, place = store.manifest(parsed), store.find(parsed)
-    labelled = _labelled(pictures, manifest.classes)
+    labelled = _labelled(pictures, manifest)
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
         seen = []
@@ -78,10 +78,10 @@ def judge(
         _show(report, manifest, to)
 
 
-def _labelled(source: Path, classes: Sequence[str]) -> tuple[Labelled, ...]:
+def _labelled(source: Path, manifest: Manifest) -> tuple[Labelled, ...]:
     """With their labels; a folder of plain pictures has none, and is judged all the same."""
     try:
-        return read_labelled(source, classes)
+        return read_labelled(source, manifest.classes, manifest.task)
     except SenderError:
         paths = pictures_in(source) if source.is_dir() else []
         if not paths or any(_has_labels(path) for path in paths):

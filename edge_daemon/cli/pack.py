@@ -76,7 +76,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     settings = read_settings(file) if add else None
     with waiting("Reading the weights"):
         facts = read_weights(weights, None)
-    pictures = read_labelled(golden, facts.classes) if golden is not None else ()
+    pictures = read_labelled(golden, facts.classes, facts.task) if golden is not None else ()
     wanted = Wanted(
         ref=BundleRef(name, version),
         weights=weights.resolve(),

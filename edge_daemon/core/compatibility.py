@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from edge_daemon.core.values import Check
 from edge_daemon.core.wording import LABEL, listed, shortened
 
-TASKS = ("detect", "segment", "pose")
+TASKS = ("detect", "segment", "pose", "obb", "classify")
 """The tasks that are supported: their results are upright boxes with a class, which is what a
 recipe judges. The manifest, the engine and the gate all read this table."""
+
+CLASSIFY = "classify"
+"""The task whose one result is the class of the whole picture."""
 
 
 @dataclass(frozen=True)

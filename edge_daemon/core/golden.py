@@ -5,6 +5,9 @@ box is found when a detection of its class overlaps it with an IoU of at least o
 detection used once, as many pairs as can be made. An image with an expected count (or with an
 empty list of boxes, which is a count of none) is right or wrong as a whole. One with an expected
 verdict alone counts towards neither: `core.verdicts` judges it.
+
+Boxes are upright on both sides: of an oriented box, the one round it is compared. The class of a
+whole picture is a box that is everywhere.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ MIN_IOU = 0.5
 
 @dataclass(frozen=True)
 class ExpectedBox:
-    """One object that must be found; box in pixels of the golden image."""
+    """One object that must be found; box in pixels of the golden image, None: all of it."""
 
     label: str
-    box: Box
+    box: Box | None
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,18 @@ def iou(a: Box, b: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
+def overlap(wanted: ExpectedBox, box: Box) -> float:
+    """The IoU of a detection's box with an expected one."""
+    return 1.0 if wanted.box is None else iou(wanted.box, box)
+
+
 def found_boxes(expected: Sequence[ExpectedBox], detections: Sequence[Detection]) -> int:
     """How many expected boxes have a detection of their own: the largest matching there is."""
     near = [
         [
             index
             for index, detection in enumerate(detections)
-            if detection.label == wanted.label and iou(wanted.box, detection.box) >= MIN_IOU
+            if detection.label == wanted.label and overlap(wanted, detection.box) >= MIN_IOU
         ]
         for wanted in expected
     ]

@@ -60,7 +60,7 @@ def has_part_in_view(detections: Sequence[Detection], recipe: Recipe) -> bool:
 
 
 def area_px(detection: Detection) -> float:
-    """Of its mask where there is one, else of its box."""
+    """Of its mask or its oriented box where there is one, else of its box."""
     if detection.area_px is not None:
         return detection.area_px
     x1, y1, x2, y2 = detection.box

@@ -17,6 +17,15 @@ from edge_daemon.errors import BoxError, Code, EdgeDaemonError
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""
 
+Corner = tuple[float, float]
+"""x, y in pixels of the captured frame."""
+
+Polygon = tuple[Corner, Corner, Corner, Corner]
+"""An oriented box, by its corners in their order round it."""
+
+KeyPoint = tuple[float, float, float]
+"""x, y in pixels of the captured frame, and a confidence in 0..1."""
+
 Size = tuple[int, int]
 """Width and height of a picture in pixels."""
 
@@ -173,15 +182,26 @@ UNASSIGNED = Assignment()
 
 @dataclass(frozen=True)
 class Detection:
-    """One box of one class; confidence in 0..1, box in pixels of the frame.
+    """One object of one class; confidence in 0..1, everything else in pixels of the frame.
 
-    `area_px`: of its mask, in square pixels of the frame; None where the model gives boxes only.
+    `box` is upright, whatever the model gives: round an oriented box, or the whole picture for a
+    class of the picture. The others are None where a model of another task gives nothing of it.
+
+    `area_px`: of its mask or its oriented box, in square pixels.
+    `polygon`: the four corners of an oriented box, which may lie outside of the frame.
+    `angle_deg`: of its longer side, clockwise from the horizontal, 0..180.
+    `keypoints`: x, y and confidence of each; a model that tells no confidence is sure.
+    `top5`: the classes that the picture most likely shows, the likeliest first.
     """
 
     label: str
     confidence: float
     box: Box
     area_px: float | None = None
+    polygon: Polygon | None = None
+    angle_deg: float | None = None
+    keypoints: tuple[KeyPoint, ...] | None = None
+    top5: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ says so; it fails only where the bundle's limits ask for that check.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -108,21 +109,24 @@ def expected_verdict(
         return None
     if _shown_causes(expectation, recipe, size):
         return Verdict.NG
-    return Verdict.OK if is_judged(_shown(expectation), recipe) else Verdict.EMPTY
+    return Verdict.OK if is_judged(_shown(expectation, size), recipe) else Verdict.EMPTY
 
 
 def _shown_causes(expectation: Expectation, recipe: Recipe, size: Size | None) -> tuple[str, ...]:
     """The rules that its boxes break. Where a person boxed the defect and not the part, the part
     is there all the same; that something is missing is said of a part that is shown."""
-    shown = _shown(expectation)
+    shown = _shown(expectation, size)
     if is_judged(shown, recipe):
         return broken_rules(shown, recipe, size)
     forbidding = tuple(replace(rule, at_least=0) for rule in recipe.rules)
     return broken_rules(shown, replace(recipe, part=None, rules=forbidding), size)
 
 
-def _shown(expectation: Expectation) -> list[Detection]:
-    return [Detection(box.label, 1.0, box.box) for box in expectation.boxes or ()]
+def _shown(expectation: Expectation, size: Size | None) -> list[Detection]:
+    """Its boxes as if a model had found them; a whole picture of unknown size has no end."""
+    width, height = size or (math.inf, math.inf)
+    whole = (0.0, 0.0, float(width), float(height))
+    return [Detection(each.label, 1.0, each.box or whole) for each in expectation.boxes or ()]
 
 
 # --------------------------------------------------------------------------- golden images

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.zones import Zone
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.host.boundary import Boundary
@@ -33,6 +34,9 @@ _COLOURS = {  # BGR
     Verdict.UNINSPECTED: (158, 158, 158),
 }
 _BOX = (0, 193, 255)
+_ZONE = (235, 160, 60)
+_LEAST_SURE = 0.5
+"""Key points of a lower confidence are guesses at what is hidden, and are not drawn."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _VIEW_QUALITY = 80
 _COARSE = (_VIEW_QUALITY, 60, 40)
@@ -41,19 +45,40 @@ _LINGER_S = 3.0  # a viewer who asked so long ago has gone
 
 
 def annotate(pixels: Pixels, judged: Judged) -> Pixels:
-    """A copy of the frame with its boxes and its verdict on it."""
+    """A copy of the frame with the recipe's zones, what was found, and its verdict on it."""
     picture: Pixels = pixels.copy()
     scale = max(0.4, picture.shape[0] / 1000)
     line = max(1, round(2 * scale))
+    for zone in _zones(judged):
+        height, width = picture.shape[:2]
+        _outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
     for each in judged.detections:
         x1, y1, x2, y2 = (round(value) for value in each.box)
-        cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, line)
+        _outline(picture, each.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), _BOX, line)
+        for x, y, confidence in each.keypoints or ():
+            if confidence >= _LEAST_SURE:
+                cv2.circle(picture, (round(x), round(y)), 2 * line, _BOX, cv2.FILLED)
         label = f"{each.label} {each.confidence:.2f}"
-        _write(picture, label, (x1, y1), scale, _BOX)
+        # what is true of the whole picture stands at its foot: the verdict stands at its head
+        at = (x1, y1) if each.top5 is None else (0, picture.shape[0])
+        _write(picture, label, at, scale, _BOX)
     why = judged.reason.value if judged.reason else ""
     words = f"{judged.verdict.value.upper()}  {judged.model or why}"
     _write(picture, f"{words}  #{judged.frame}", (0, 0), 1.4 * scale, _COLOURS[judged.verdict])
     return picture
+
+
+def _zones(judged: Judged) -> tuple[Zone, ...]:
+    """The zones that the rules look at, each once."""
+    rules = judged.recipe.rules if judged.recipe else ()
+    return tuple(dict.fromkeys(rule.zone for rule in rules if rule.zone is not None))
+
+
+def _outline(
+    picture: Pixels, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], line: int
+) -> None:
+    corners = np.array([[round(x), round(y)] for x, y in points], np.int32)
+    cv2.polylines(picture, [corners], isClosed=True, color=colour, thickness=line)
 
 
 def _write(

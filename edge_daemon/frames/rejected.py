@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.core.values import Judged
+from edge_daemon.core.values import Detection, Judged
 
 _OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z-\d{9,}-\w+\.jpg$")
 
@@ -112,8 +112,20 @@ def _facts(judged: Judged) -> dict[str, Any]:
         "product": judged.assignment.product,
         "job_order": judged.assignment.job_order,
         "verdict": judged.verdict.value,
-        "detections": [
-            {"class": each.label, "confidence": round(each.confidence, 4), "box": list(each.box)}
-            for each in judged.detections
-        ],
+        "detections": [_found(each) for each in judged.detections],
+    }
+
+
+def _found(each: Detection) -> dict[str, Any]:
+    more = {
+        "area_px": each.area_px,
+        "polygon": each.polygon,
+        "angle_deg": each.angle_deg,
+        "keypoints": each.keypoints,
+    }
+    return {
+        "class": each.label,
+        "confidence": round(each.confidence, 4),
+        "box": list(each.box),
+        **{key: value for key, value in more.items() if value is not None},
     }

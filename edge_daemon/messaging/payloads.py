@@ -17,9 +17,9 @@ from edge_daemon.core.event_names import EventName
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Judged, Latency, Recipe, Refusal
+from edge_daemon.messaging.detection_payloads import DetectionLine
 from edge_daemon.messaging.terms import (
     AuditHead,
-    Box,
     CauseWord,
     CodeWord,
     Digest,
@@ -54,15 +54,6 @@ def encode(message: msgspec.Struct | msgspec.Raw | Mapping[str, Any]) -> bytes:
 
 
 # --------------------------------------------------------------------------- results
-
-
-class DetectionLine(msgspec.Struct, frozen=True, rename={"label": "class"}):
-    """One box: x1, y1, x2, y2 in pixels of the captured frame, and the area of its mask."""
-
-    label: str
-    confidence: float
-    box: Box
-    area_px: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrameLatency(msgspec.Struct, frozen=True):
@@ -113,12 +104,7 @@ def recipe_digest(recipe: Recipe | None) -> str | None:
 
 def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> bytes:
     """The bytes of `<root>/result` for one frame; `parts` None: they are not known."""
-    lines = []
-    for found in judged.detections:
-        x1, y1, x2, y2 = found.box
-        box = (round(x1, 1), round(y1, 1), round(x2, 1), round(y2, 1))
-        area = msgspec.UNSET if found.area_px is None else found.area_px
-        lines.append(DetectionLine(found.label, round(found.confidence, 4), box, area))
+    lines = [DetectionLine.of(found) for found in judged.detections]
     made = judged.assignment
     model = judged.model
     return _encoder.encode(

@@ -24,6 +24,7 @@ from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
 from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
+from edge_daemon.models.results import detections_of
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
 Pixels = NDArray[np.uint8]
@@ -135,6 +136,7 @@ class UltralyticsEngine:
         self._prepared = False
         self._predictor: Any = None
         self._names: dict[int, str] = {}
+        self._confidence = 0.0
         self._finite = True
         self._trained_at: int | tuple[int, int] | None = None
         self._stack = ExitStack()
@@ -183,6 +185,7 @@ class UltralyticsEngine:
         network = predictor.model
         network.register_forward_hook(self._watch)
         self._predictor = predictor
+        self._confidence = order.confidence
         self._names = {int(index): str(name) for index, name in network.names.items()}
         classes = tuple(self._names[index] for index in sorted(self._names))
         inner = getattr(network, "model", None)  # a .pt names its task there, an export above
@@ -196,16 +199,12 @@ class UltralyticsEngine:
         self._finite = True
         try:
             (result,) = self._predictor(source=pixels)
-            rows = [] if result.boxes is None else _rows(result.boxes)
-            areas = areas_px(result, len(rows))
+            detections, is_whole = detections_of(result, self._name, self._confidence)
+        except EdgeDaemonError:
+            raise
         except Exception as error:  # the boundary to the vendor: it raises whatever it likes
             raise inference_fault(error) from error
-        detections = tuple(
-            Detection(self._name(int(index)), confidence, (x1, y1, x2, y2), area)
-            for (x1, y1, x2, y2, confidence, index), area in zip(rows, areas, strict=True)
-            if math.isfinite(x1 + y1 + x2 + y2 + confidence)
-        )
-        return RawResult(detections, self._finite and len(detections) == len(rows))
+        return RawResult(detections, self._finite and is_whole)
 
     def gpu_bytes(self) -> int:
         import torch  # noqa: PLC0415
@@ -352,15 +351,18 @@ def _unsupported(task: str) -> BundleError:
 def _head_classes(predictor: Any) -> int | None:
     """How many classes the head gives, whatever the names say.
 
-    A checkpoint says it in its head. An export says it in its output, of batch x channels x
-    anchors with 4 channels for the box; None where it has suppressed already (batch x boxes x 6).
+    A checkpoint says it in its head. An export says it in its output: a classifier's is batch x
+    classes, another's batch x channels x anchors with 4 channels for the box; None where it has
+    suppressed already (batch x boxes x 6).
     """
     import torch  # noqa: PLC0415
 
     network = predictor.model
     layers = getattr(getattr(network, "model", None), "model", None)
     if isinstance(layers, torch.nn.Sequential):
-        told: Any = getattr(layers[-1], "nc", None)
+        head: Any = layers[-1]
+        linear = getattr(head, "linear", None)  # a classifier's
+        told = getattr(head, "nc", None) if linear is None else linear.out_features
         return None if told is None else int(told)
     side = predictor.args.imgsz
     height, width = (side, side) if isinstance(side, int) else side
@@ -369,6 +371,8 @@ def _head_classes(predictor: Any) -> int | None:
         output = network(blank.to(predictor.device))
     tensors = output if isinstance(output, (list, tuple)) else [output]
     shape = tuple(tensors[0].shape)
+    if network.task == "classify":
+        return int(shape[-1])
     if getattr(network, "end2end", False) or len(shape) != 3 or shape[-1] == 6:
         return None
     return max(0, int(shape[1]) - 4 - _other_channels(network, tensors))
@@ -380,29 +384,4 @@ def _other_channels(network: Any, tensors: Any) -> int:
         return int(tensors[1].shape[1]) if len(tensors) > 1 else 0  # one for each prototype
     if network.task == "pose":
         return math.prod(getattr(network, "kpt_shape", ()) or (0,))
-    return 0
-
-
-def _rows(found: Any) -> list[list[float]]:
-    """x1, y1, x2, y2, confidence, class of each box of ultralytics' `Boxes`."""
-    import torch  # noqa: PLC0415
-
-    table = torch.cat((found.xyxy, found.conf[:, None], found.cls[:, None]), dim=1)
-    rows: list[list[float]] = table.tolist()
-    return rows
-
-
-def areas_px(result: Any, count: int) -> list[float] | list[None]:
-    """The area of each mask in square pixels of the frame; None each for a model without masks.
-
-    ultralytics gives masks in the network's input: the frame, made smaller to fit, and its margin.
-    """
-    import torch  # noqa: PLC0415
-
-    if result.masks is None:
-        return [None] * count
-    masks, (height, width) = result.masks.data, result.orig_shape
-    gain = min(masks.shape[-2] / height, masks.shape[-1] / width)
-    pixels = masks.sum(dim=(-2, -1), dtype=torch.float32) / gain**2
-    areas: list[float] = pixels.clamp(max=float(height * width)).round().tolist()
-    return areas
+    return 1 if network.task == "obb" else 0  # its angle

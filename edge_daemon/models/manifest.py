@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Union
 
-from edge_daemon.core.compatibility import TASKS
+from edge_daemon.core.compatibility import CLASSIFY, TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
@@ -96,16 +96,17 @@ def parse_manifest(content: bytes) -> Manifest:
     if not classes:
         raise top.wrong("classes", "must list at least one class")
     recipe = read_recipe(top.table("recipe"), classes)
+    task = _task(top)
     return Manifest(
         ref=BundleRef(_name(top), _version(top)),
         sha256=hashlib.sha256(content).hexdigest(),
         weights=_weights(top.table("weights")),
-        task=_task(top),
+        task=task,
         classes=classes,
         imgsz=_imgsz(top.table("input")),
         recipe=recipe,
         limits=_limits(top.table("limits")),
-        golden=_golden(top, classes, recipe),
+        golden=_golden(top, task, classes, recipe),
         requires=MappingProxyType(_requires(top.table("requires"))),
         products=top.texts("products", 1000),
         lineage=MappingProxyType(top.plain("lineage")),
@@ -243,8 +244,14 @@ def _requires(table: Table) -> dict[str, str]:
     return wanted
 
 
-def _golden(top: Table, classes: tuple[str, ...], recipe: Recipe) -> tuple[GoldenImage, ...]:
-    images = tuple(_golden_image(entry, classes) for entry in top.tables("golden", MAX_GOLDEN))
+def _golden(
+    top: Table, task: str, classes: tuple[str, ...], recipe: Recipe
+) -> tuple[GoldenImage, ...]:
+    expectation = _expected_class if task == CLASSIFY else _expectation
+    images = tuple(
+        _golden_image(entry, expectation(entry, classes))
+        for entry in top.tables("golden", MAX_GOLDEN)
+    )
     for image in images:
         for cause in image.expectation.causes:
             if cause not in {rule.id for rule in recipe.rules}:
@@ -256,7 +263,7 @@ def _golden(top: Table, classes: tuple[str, ...], recipe: Recipe) -> tuple[Golde
     return images
 
 
-def _golden_image(entry: Table, classes: tuple[str, ...]) -> GoldenImage:
+def _golden_image(entry: Table, expectation: Expectation) -> GoldenImage:
     entry.refuse_unknown("image", "sha256", "slice", "expect")
     image = entry.text("image")
     if not is_inner_path(image) or not image.startswith("golden/"):
@@ -264,7 +271,7 @@ def _golden_image(entry: Table, classes: tuple[str, ...]) -> GoldenImage:
     if not image.lower().endswith(IMAGE_SUFFIXES):
         raise entry.wrong("image", f"must end in {', '.join(IMAGE_SUFFIXES)}")
     digest = _sha256(entry) if "sha256" in entry else None
-    return GoldenImage(image, digest, _expectation(entry, classes))
+    return GoldenImage(image, digest, expectation)
 
 
 def _expectation(entry: Table, classes: tuple[str, ...]) -> Expectation:
@@ -276,13 +283,33 @@ def _expectation(entry: Table, classes: tuple[str, ...]) -> Expectation:
     expect = entry.table("expect")
     expect.refuse_unknown("count", "verdict", "causes")
     count = expect.whole("count", 0, 1000) if "count" in expect else None
-    verdict = Verdict(_one_of(expect, "verdict", _SAYABLE)) if "verdict" in expect else None
-    causes = expect.texts("causes", 1000)
+    verdict, causes = _expected_verdict(expect)
     if count is None and verdict is None:
         raise entry.wrong("expect", "must list boxes, or say a count or a verdict")
+    return Expectation(part, None, count, verdict, causes)
+
+
+def _expected_class(entry: Table, classes: tuple[str, ...]) -> Expectation:
+    """What a classifier must say of the image: its class, the verdict, or both."""
+    part = entry.text("slice", "all")
+    if entry.is_list("expect"):
+        raise entry.wrong("expect", "must be {class: NAME}: a classifier has no boxes")
+    expect = entry.table("expect")
+    expect.refuse_unknown("class", "verdict", "causes")
+    boxes = (ExpectedBox(_class(expect, classes), None),) if "class" in expect else None
+    verdict, causes = _expected_verdict(expect)
+    if boxes is None and verdict is None:
+        raise entry.wrong("expect", "must say a class or a verdict")
+    return Expectation(part, boxes, None, verdict, causes)
+
+
+def _expected_verdict(expect: Table) -> tuple[Verdict | None, tuple[str, ...]]:
+    """With the rules that it must break."""
+    verdict = Verdict(_one_of(expect, "verdict", _SAYABLE)) if "verdict" in expect else None
+    causes = expect.texts("causes", 1000)
     if causes and verdict is not Verdict.NG:
         raise expect.wrong("causes", "belong to verdict: ng")
-    return Expectation(part, None, count, verdict, causes)
+    return verdict, causes
 
 
 _SAYABLE = (Verdict.OK.value, Verdict.NG.value, Verdict.EMPTY.value)
@@ -290,10 +317,15 @@ _SAYABLE = (Verdict.OK.value, Verdict.NG.value, Verdict.EMPTY.value)
 
 def _box(table: Table, classes: tuple[str, ...]) -> ExpectedBox:
     table.refuse_unknown("class", "box")
-    label = table.text("class")
-    if label not in classes:
-        raise table.wrong("class", f"is {label!r}, which is not one of the classes")
+    label = _class(table, classes)
     x1, y1, x2, y2 = table.numbers("box", 4, 0.0, 65536.0)
     if not (x1 < x2 and y1 < y2):
         raise table.wrong("box", "must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2")
     return ExpectedBox(label, (x1, y1, x2, y2))
+
+
+def _class(table: Table, classes: tuple[str, ...]) -> str:
+    label = table.text("class")
+    if label not in classes:
+        raise table.wrong("class", f"is {label!r}, which is not one of the classes")
+    return label

@@ -20,12 +20,14 @@ def draw_picture(seen: Seen, detections: Sequence[Detection], destination: Path)
     picture = cv2.imread(str(seen.picture.path), cv2.IMREAD_COLOR)
     if picture is None:
         raise BoxError(f"{seen.picture.path} cannot be read.", hint="Was it removed?")
-    boxes = [(box.label, box.box, _LABELLED) for box in seen.picture.boxes or ()]
+    height, width = picture.shape[:2]
+    whole = (0.0, 0.0, float(width), float(height - 18))  # the words stand below it
+    boxes = [(box.label, box.box or whole, _LABELLED) for box in seen.picture.boxes or ()]
     boxes += [(f"{each.label} {each.confidence:.2f}", each.box, _FOUND) for each in detections]
     for words, box, colour in boxes:
         x1, y1, x2, y2 = (round(value) for value in box)
         cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2)
-        below = y2 + 14 if colour == _LABELLED else y1 - 4
+        below = y2 + 14 if colour == _LABELLED else max(12, y1 - 4)
         cv2.putText(picture, words, (x1, below), cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, colour, 1)
     if not cv2.imwrite(str(destination), picture):
         raise BoxError(f"{destination} cannot be written.", hint="Is there room on the disk?")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_daemon.core.golden import MIN_IOU, Expectation, iou, score_class
+from edge_daemon.core.golden import MIN_IOU, Expectation, overlap, score_class
 from edge_daemon.core.recipe import judge
 from edge_daemon.core.values import Detection, Recipe, Size, Verdict
 from edge_daemon.core.verdicts import expected_verdict
@@ -183,8 +183,8 @@ def confusion(seen: Sequence[Seen], recipe: Recipe) -> Counter[tuple[str, str]]:
             continue
         left = list(each.picture.boxes)
         for detection in sorted(each.counted(recipe), key=lambda d: -d.confidence):
-            best = max(left, key=lambda box: iou(box.box, detection.box), default=None)
-            if best is not None and iou(best.box, detection.box) >= MIN_IOU:
+            best = max(left, key=lambda box: overlap(box, detection.box), default=None)
+            if best is not None and overlap(best, detection.box) >= MIN_IOU:
                 left.remove(best)
                 counts[best.label, detection.label] += 1
             else:

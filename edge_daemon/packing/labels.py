@@ -5,6 +5,9 @@
     FOLDER with .txt         YOLO labels beside the pictures, or in labels/ instead of images/
     FOLDER/ok, FOLDER/ng     the verdict alone, by the folder's name (good and bad mean the same)
 
+For a classifier, FOLDER/CLASS holds the pictures of a class, below FOLDER/test, val or train if
+there are such. Of the labels for a model with key points, the boxes are read.
+
 A folder's name that says nothing of these is the slice of its pictures. A picture of a labelled
 folder without labels of its own shows nothing, as YOLO has it.
 """
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.core.compatibility import CLASSIFY
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box, Verdict
 from edge_daemon.documents import DocumentError, parse, read_text
@@ -47,18 +51,31 @@ class Labelled:
     verdict: Verdict | None = None
 
 
-def read_labelled(source: Path, classes: Sequence[str]) -> tuple[Labelled, ...]:
+@dataclass(frozen=True)
+class _Model:
+    """Whose labels they are: its classes in its order, and what it does."""
+
+    classes: Sequence[str]
+    task: str
+
+
+def read_labelled(
+    source: Path, classes: Sequence[str], task: str = "detect"
+) -> tuple[Labelled, ...]:
     """Every picture of a data set, sorted by path; `classes` are the model's, in its order.
 
     Raises SenderError for labels that cannot be read, name a class that the model does not have,
     or lie outside their picture.
     """
-    if source.suffix.lower() in (".yaml", ".yml"):
-        found = _dataset(source, classes)
+    model = _Model(classes, task)
+    if task == CLASSIFY and source.is_dir():
+        found = _sorted_by_class(source, classes)
+    elif source.suffix.lower() in (".yaml", ".yml"):
+        found = _dataset(source, model)
     elif source.suffix.lower() == ".json":
         found = _coco(source, classes)
     elif source.is_dir():
-        found = _folder(source, classes)
+        found = _folder(source, model)
     else:
         raise SenderError(
             f"{source} is neither a folder of pictures nor a data set.",
@@ -81,7 +98,7 @@ def pictures_in(folder: Path) -> list[Path]:
 # --------------------------------------------------------------------------- folders
 
 
-def _folder(folder: Path, classes: Sequence[str]) -> list[Labelled]:
+def _folder(folder: Path, model: _Model) -> list[Labelled]:
     annotations = [*folder.glob("*.json"), *folder.glob("annotations/*.json")]
     if len(annotations) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in sorted(annotations))
@@ -89,16 +106,14 @@ def _folder(folder: Path, classes: Sequence[str]) -> list[Labelled]:
             f"{folder} has several annotation files: {names}.", hint="Give the one that is meant."
         )
     if annotations:
-        return _coco(annotations[0], classes)
+        return _coco(annotations[0], model.classes)
     listed = folder / "classes.txt"
-    given = read_text(listed, MAX_LABEL_BYTES).split("\n") if listed.is_file() else classes
+    given = read_text(listed, MAX_LABEL_BYTES).split("\n") if listed.is_file() else model.classes
     order = [name.strip() for name in given if name.strip()]
-    return _yolo(pictures_in(folder), folder, order, classes)
+    return _yolo(pictures_in(folder), folder, order, model)
 
 
-def _yolo(
-    paths: Iterable[Path], root: Path, order: Sequence[str], classes: Sequence[str]
-) -> list[Labelled]:
+def _yolo(paths: Iterable[Path], root: Path, order: Sequence[str], model: _Model) -> list[Labelled]:
     """`order`: the classes that the labels' numbers mean."""
     listed = [(path, _label_file(path)) for path in paths]
     is_labelled = any(label is not None for _, label in listed)
@@ -107,7 +122,7 @@ def _yolo(
         verdict = _verdict_of(path, root)
         boxes: tuple[ExpectedBox, ...] | None = None
         if label is not None:
-            boxes = tuple(_yolo_boxes(label, path, order, classes))
+            boxes = tuple(_yolo_boxes(label, path, order, model))
         elif is_labelled and verdict is None:
             boxes = ()
         if boxes is None and verdict is None:
@@ -134,7 +149,7 @@ def _label_file(picture: Path) -> Path | None:
 
 
 def _yolo_boxes(
-    label: Path, picture: Path, order: Sequence[str], classes: Sequence[str]
+    label: Path, picture: Path, order: Sequence[str], model: _Model
 ) -> Iterable[ExpectedBox]:
     width, height = _size(picture)
     try:
@@ -146,11 +161,12 @@ def _yolo_boxes(
             continue
         try:
             index, *shares = (float(word) for word in line.split())
-            x1, y1, x2, y2 = _corners(shares)
+            # key points follow the box, as many as they are
+            x1, y1, x2, y2 = _corners(shares[:_FEWEST_NUMBERS] if model.task == "pose" else shares)
             name = order[int(index)] if index == int(index) >= 0 else ""
         except (ValueError, IndexError, OverflowError):
             raise _wrong(label, number, "is no label of one of these classes") from None
-        if name not in classes:
+        if name not in model.classes:
             raise _wrong(label, number, f"names {name!r}, which the model does not have")
         if not (0 <= x1 < x2 <= 1 + 1e-6 and 0 <= y1 < y2 <= 1 + 1e-6):
             raise _wrong(label, number, "lies outside its picture")
@@ -202,10 +218,34 @@ def _inner(path: Path, root: Path) -> tuple[str, ...]:
         return ()
 
 
+# --------------------------------------------------------------------------- classes
+
+
+def _sorted_by_class(folder: Path, classes: Sequence[str]) -> list[Labelled]:
+    """The class is the folder's name; a folder named ok or ng says the verdict where no class is
+    named so."""
+    root = next((folder / part for part in _PARTS if (folder / part).is_dir()), folder)
+    found = []
+    for path in pictures_in(root):
+        names = _inner(path, root)
+        named = [name for name in names if name in classes]
+        verdict = None if named else _verdict_of(path, root)
+        if len(named) != 1 and verdict is None:
+            raise SenderError(
+                f"No one class is named by the folders of {path}.",
+                hint=f"Sort the pictures into folders named {', '.join(classes)}, or ok and ng.",
+            )
+        boxes = (ExpectedBox(named[0], None),) if named else None
+        plain = {*classes, *_VERDICTS, *_PLAIN}
+        part = "/".join(name for name in names if name not in plain)
+        found.append(Labelled(path, part or "all", boxes, verdict))
+    return found
+
+
 # --------------------------------------------------------------------------- YOLO data sets
 
 
-def _dataset(file: Path, classes: Sequence[str]) -> list[Labelled]:
+def _dataset(file: Path, model: _Model) -> list[Labelled]:
     try:
         value = parse(read_text(file, MAX_LABEL_BYTES)).value
     except DocumentError as error:
@@ -228,7 +268,7 @@ def _dataset(file: Path, classes: Sequence[str]) -> list[Labelled]:
         else:
             raise SenderError(f"{place} is not there; {file} names it under {part}.")
     base = root / str(given[0]) if len(given) == 1 else root
-    return _yolo(paths, base if base.is_dir() else root, _names(file, value["names"]), classes)
+    return _yolo(paths, base if base.is_dir() else root, _names(file, value["names"]), model)
 
 
 def _root(file: Path, given: Any) -> Path:
@@ -283,6 +323,7 @@ def _coco(file: Path, classes: Sequence[str]) -> list[Labelled]:
         path = _picture(root, name)
         width, height = _size(path)
         for box in boxes[number]:
+            assert box.box is not None
             x1, y1, x2, y2 = box.box
             if not (0 <= x1 < x2 <= width + 1 and 0 <= y1 < y2 <= height + 1):
                 raise SenderError(f"{file}: a box of {name} lies outside the picture.")

@@ -18,9 +18,8 @@ from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.host.memory import Pixels
 from edge_daemon.models.engine import Engine, decode_image
 from edge_daemon.slots.kernel import private_bytes
+from edge_daemon.slots.sightings import DETECTIONS_LIMIT, bounded
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
-
-DETECTIONS_LIMIT = 1000
 
 
 @runtime_checkable
@@ -74,7 +73,7 @@ class Resident:
                 hint=f"At most {DETECTIONS_LIMIT} are taken; raise recipe.confidence.",
                 code=Code.GATE_FAILED,
             )
-        return Inference(sight.detections, took_ms, sight.finite)
+        return Inference(bounded(sight.detections), took_ms, sight.finite)
 
     def decode(self, path: Path) -> Pixels:
         """One image file; raises BundleError when it cannot be decoded."""

@@ -17,21 +17,17 @@ from typing import Annotated, Union
 
 import msgspec
 
-from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
-from edge_daemon.slots.resident import DETECTIONS_LIMIT
+from edge_daemon.slots.sightings import DETECTIONS_LIMIT, Label, Sighting
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 MESSAGE_LIMIT_BYTES = 128 * 1024
 TEXT_LIMIT = 2000
 
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
-Label = Annotated[str, msgspec.Meta(max_length=200)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
-Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]  # the bounds shut NaN out as well
-Pixel = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
-Area = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 _HEIGHT_AND_WIDTH = 2
@@ -200,52 +196,34 @@ def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
 
 
 class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
-    """One inference. A detection is (label, confidence, x1, y1, x2, y2, area of its mask)."""
+    """One inference."""
 
     inference_ms: Milliseconds
     finite: bool
-    detections: Annotated[
-        tuple[tuple[Label, Share, Pixel, Pixel, Pixel, Pixel, Union[Area, None]], ...],
-        msgspec.Meta(max_length=DETECTIONS_LIMIT),
-    ]
+    detections: Annotated[tuple[Sighting, ...], msgspec.Meta(max_length=DETECTIONS_LIMIT)]
 
     @classmethod
     def of(cls, inference: Inference) -> Inferred:
         return cls(
-            inference.inference_ms,
-            inference.finite,
-            tuple((d.label, d.confidence, *d.box, d.area_px) for d in inference.detections),
+            inference.inference_ms, inference.finite, tuple(map(Sighting.of, inference.detections))
         )
 
     def is_near(self, height: int, width: int) -> bool:
-        """Whether no box reaches further out of a picture than the picture is large, and no mask
-        is larger than the picture.
+        """Whether nothing lies further out of a picture than the picture is large, and no mask is
+        larger than the picture.
 
         A turned box may reach out of it a little. Nothing was seen far outside, and whatever runs
         in a worker could tell secrets in such numbers: detections are published.
         """
-        return all(
-            -width <= x1 <= 2 * width
-            and -width <= x2 <= 2 * width
-            and -height <= y1 <= 2 * height
-            and -height <= y2 <= 2 * height
-            and (area is None or area <= height * width)
-            for _, _, x1, y1, x2, y2, area in self.detections
-        )
+        return all(each.is_near(height, width) for each in self.detections)
 
     def inference(self, classes: Container[str]) -> Inference:
         """Raises SlotLost for a label that is none of the bundle's classes: whatever runs there
         may say anything, and what it says is published."""
-        if any(detection[0] not in classes for detection in self.detections):
+        if any(label not in classes for each in self.detections for label in each.labels()):
             raise SlotLost("The worker named a class that the bundle does not have.")
-        return Inference(
-            tuple(
-                Detection(label, confidence, (x1, y1, x2, y2), area)
-                for label, confidence, x1, y1, x2, y2, area in self.detections
-            ),
-            self.inference_ms,
-            self.finite,
-        )
+        found = tuple(each.detection() for each in self.detections)
+        return Inference(found, self.inference_ms, self.finite)
 
 
 class Blame(str, Enum):

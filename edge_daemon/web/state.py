@@ -175,6 +175,8 @@ class FoundLine(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "cla
     confidence: float
     box: tuple[float, float, float, float]
     rejects: bool = False
+    polygon: tuple[tuple[float, float], ...] = ()
+    keypoints: tuple[tuple[float, float, float], ...] = ()
 
 
 class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -113,7 +113,7 @@ REFUSALS: list[tuple[str, dict[str, object], str, Code]] = [
     ),
     (
         "a task without boxes",
-        {"compatibility": same(engine_task="classify", manifest_task="classify")},
+        {"compatibility": same(engine_task="depth", manifest_task="depth")},
         "compatibility.task",
         Code.INCOMPATIBLE,
     ),

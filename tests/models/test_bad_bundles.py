@@ -199,7 +199,7 @@ CASES: dict[str, tuple[Break, Code]] = {
     "another name": (put("name", value="can"), INVALID),
     "another version": (move, INVALID),
     "an unknown task": (put("task", value="dance"), INVALID),
-    "a task that is not supported": (put("task", value="obb"), INVALID),
+    "a task that is not supported": (put("task", value="depth"), INVALID),
     "no classes": (put("classes", value=[]), INVALID),
     "a class twice": (put("classes", value=["bottle", "dent", "dent"]), INVALID),
     "a class that YAML reads as false": (put("classes", value=["scratch", "dent", False]), INVALID),

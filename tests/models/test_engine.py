@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import subprocess
@@ -14,8 +15,11 @@ import numpy as np
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
-from edge_daemon.models.engine import Pixels, RawResult, UltralyticsEngine, areas_px, decode_image
-from tests.sim.weights import CLASSES, Canary, made_elsewhere
+from edge_daemon.models.engine import Pixels, RawResult, UltralyticsEngine, decode_image
+from edge_daemon.models.results import areas_px, detections_of
+from edge_daemon.slots import wire
+from edge_daemon.slots.slot import Inference
+from tests.sim.weights import CLASSES, OTHER_HEADS, Canary, made_elsewhere
 from tests.sim.words import assert_public
 
 # ultralytics and torch warn of their own affairs while they are imported
@@ -111,15 +115,10 @@ def test_a_class_without_a_name_is_incompatible(
 
 
 def test_the_area_of_a_mask_is_told_in_pixels_of_the_frame(
-    engine: UltralyticsEngine, weights: Path, tmp_path: Path, picture: Pixels
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
 ) -> None:
     """A network that segments, however little it knows; a mask lies within its box."""
-    engine.load(Order(weights / "tiny.pt"))
-    from ultralytics import YOLO  # noqa: PLC0415 - not before the engine made it safe
-
-    made = tmp_path / "segment.pt"
-    YOLO("yolo11n-seg.yaml", task="segment").save(str(made))
-    engine.load(Order(made, "segment", confidence=0.0))
+    engine.load(Order(weights / "segment.pt", "segment", confidence=0.0))
     found = engine.infer(picture).detections
     assert found
     for each in found:
@@ -294,12 +293,120 @@ def test_names_that_the_library_would_search_online_are_refused(
         engine.load(Order(other))
 
 
-def test_a_task_without_boxes_is_incompatible(engine: UltralyticsEngine, weights: Path) -> None:
-    """A classifier is refused, whether the manifest admits it or not."""
-    for order in (Order(weights / "classify.pt"), Order(weights / "tiny.pt", task="classify")):
-        with pytest.raises(BundleError) as refused:
-            engine.load(order)
-        assert refused.value.code is Code.INCOMPATIBLE
+def test_a_task_that_no_recipe_judges_is_incompatible(
+    engine: UltralyticsEngine, weights: Path
+) -> None:
+    """A map of depths is neither boxes nor a class."""
+    with pytest.raises(BundleError) as refused:
+        engine.load(Order(weights / "tiny.pt", task="depth"))
+    assert refused.value.code is Code.INCOMPATIBLE
+
+
+@pytest.mark.parametrize("ending", [".pt", ".onnx"])
+@pytest.mark.parametrize("task", OTHER_HEADS)
+def test_every_task_says_what_it_is_and_how_many_classes_its_head_has(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels, task: str, ending: str
+) -> None:
+    """Masks, angles, key points and probabilities are not taken for classes."""
+    facts = engine.load(Order(weights / f"{task}{ending}", task, confidence=0.2))
+    assert (facts.classes, facts.task, facts.head_classes) == (CLASSES, task, 3)
+    sight = engine.infer(picture)
+    assert sight.finite
+    assert sight.detections
+
+
+def test_an_oriented_box_keeps_its_corners_its_angle_and_its_area(
+    engine: UltralyticsEngine, weights: Path
+) -> None:
+    """Forty by twenty pixels, turned by thirty degrees, whichever side the network calls wide."""
+    engine.load(Order(weights / "tiny.pt"))
+    import torch  # noqa: PLC0415 - not before the engine made it safe
+    from ultralytics.engine.results import Results  # noqa: PLC0415
+
+    thirty, frame = math.pi / 6, np.zeros((96, 128, 3), np.uint8)
+    boxes = [
+        [64.0, 48.0, 40.0, 20.0, thirty, 0.9, 0.0],
+        [64.0, 48.0, 20.0, 40.0, thirty - math.pi / 2, 0.9, 1.0],
+        [0.0, 0.0, 40.0, 20.0, thirty, 0.9, 0.0],
+        [64.0, 48.0, 9000.0, 9000.0, thirty, 0.9, 0.0],
+        [float("nan"), 48.0, 20.0, 40.0, thirty, 0.9, 1.0],
+    ]
+    result = Results(frame, "", dict(enumerate("ab")), obb=torch.tensor(boxes))
+    (one, same, rim, huge), is_whole = detections_of(result, "ab".__getitem__, 0.25)
+    assert not is_whole
+    reach_x, reach_y = 20 * math.cos(thirty) + 5, 20 * math.sin(thirty) + 10 * math.cos(thirty)
+    for each, label in ((one, "a"), (same, "b")):
+        assert each.label == label
+        assert each.area_px == pytest.approx(800.0)
+        assert each.angle_deg == pytest.approx(30.0, abs=1e-3)
+        expected = (64 - reach_x, 48 - reach_y, 64 + reach_x, 48 + reach_y)
+        assert each.box == pytest.approx(expected, abs=1e-2)
+        assert each.polygon is not None
+        sides = zip(each.polygon, (*each.polygon[1:], each.polygon[0]), strict=True)
+        lengths = sorted(math.dist(*side) for side in sides)
+        assert lengths == pytest.approx([20.0, 20.0, 40.0, 40.0], abs=1e-2)
+    assert rim.box[:2] == (0.0, 0.0)  # upright boxes stay in the frame
+    assert rim.polygon is not None
+    assert min(x for x, _ in rim.polygon) < -10.0
+    assert huge.box == (0.0, 0.0, 128.0, 96.0)
+    assert huge.area_px == 128.0 * 96.0
+    assert wire.Inferred.of(Inference((one, same, rim, huge), 1.0)).is_near(96, 128)
+
+
+def test_key_points_are_kept_and_bad_ones_cost_their_detection(
+    engine: UltralyticsEngine, weights: Path
+) -> None:
+    """A model that tells no confidence is sure of them; one that is no number is no key point."""
+    engine.load(Order(weights / "tiny.pt"))
+    import torch  # noqa: PLC0415 - not before the engine made it safe
+    from ultralytics.engine.results import Results  # noqa: PLC0415
+
+    frame, names = np.zeros((96, 128, 3), np.uint8), {0: "a"}
+    boxes = torch.tensor([[1.0, 2.0, 30.0, 40.0, 0.9, 0.0]] * 2)
+    points = torch.tensor([[[5.0, 6.0, 0.5], [7.0, 8.0, 0.25]], [[float("inf"), 6.0, 0.5]] * 2])
+    told = Results(frame, "", names, boxes=boxes, keypoints=points)
+    (one,), is_whole = detections_of(told, lambda _: "a", 0.25)
+    assert not is_whole
+    assert one.keypoints == ((5.0, 6.0, 0.5), (7.0, 8.0, 0.25))
+    plain = Results(frame, "", names, boxes=boxes[:1], keypoints=points[:1, :, :2])
+    (one,), is_whole = detections_of(plain, lambda _: "a", 0.25)
+    assert is_whole
+    assert one.keypoints == ((5.0, 6.0, 1.0), (7.0, 8.0, 1.0))
+
+
+def test_a_classifier_finds_the_likeliest_class_in_the_whole_picture(
+    engine: UltralyticsEngine, weights: Path, picture: Pixels
+) -> None:
+    """One detection, with the others beside it; none where it is not sure enough."""
+    engine.load(Order(weights / "classify.pt", "classify", confidence=0.2))
+    (found,) = engine.infer(picture).detections
+    assert found.box == (0.0, 0.0, 128.0, 96.0)
+    assert found.top5 is not None
+    assert found.top5[0] == (found.label, found.confidence)
+    assert {label for label, _ in found.top5} == set(CLASSES)
+    shares = [share for _, share in found.top5]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1.0, abs=1e-4)
+    engine.load(Order(weights / "classify.pt", "classify", confidence=0.9))
+    unsure = engine.infer(picture)
+    assert (unsure.detections, unsure.finite) == ((), True)
+
+
+def test_a_classifier_without_its_softmax_is_incompatible(
+    engine: UltralyticsEngine, weights: Path
+) -> None:
+    """A confidence of seven would be above every threshold; NaN is above none."""
+    engine.load(Order(weights / "tiny.pt"))
+    import torch  # noqa: PLC0415 - not before the engine made it safe
+    from ultralytics.engine.results import Results  # noqa: PLC0415
+
+    frame, names = np.zeros((96, 128, 3), np.uint8), dict(enumerate("ab"))
+    raw = Results(frame, "", names, probs=torch.tensor([7.0, -2.0]))
+    with pytest.raises(BundleError, match="no shares") as refused:
+        detections_of(raw, "ab".__getitem__, 0.25)
+    assert refused.value.code is Code.INCOMPATIBLE
+    broken = Results(frame, "", names, probs=torch.tensor([float("nan"), 0.2]))
+    assert detections_of(broken, "ab".__getitem__, 0.25) == ((), False)
 
 
 def test_a_missing_gpu_is_told(engine: UltralyticsEngine, weights: Path) -> None:

@@ -13,7 +13,7 @@ from edge_daemon.errors import BundleError, SenderError
 from edge_daemon.models.bundle import verified_copy
 from edge_daemon.models.trust import Trust, generate_keypair
 from edge_daemon.packing.bundle import Packed, Wanted, pack
-from edge_daemon.packing.labels import Labelled
+from edge_daemon.packing.labels import Labelled, read_labelled
 from edge_daemon.slots.slot import Loaded
 from tests.sim.bundles import grey_png, noise
 
@@ -85,10 +85,29 @@ def test_a_refusal_leaves_nothing_behind(weights: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SenderError, match="no class 'lid' to reject"):
         pack(Wanted(REF, weights, ("lid",)), FACTS, (), tmp_path / "out")
-    with pytest.raises(BundleError, match="'obb', which is not supported"):
-        pack(Wanted(REF, weights, ()), Loaded(("a",), "obb", 1.0), (), tmp_path / "out")
+    with pytest.raises(BundleError, match="'depth', which is not supported"):
+        pack(Wanted(REF, weights, ()), Loaded(("a",), "depth", 1.0), (), tmp_path / "out")
     with pytest.raises(BundleError, match="multiple of 32"):
         pack(Wanted(REF, weights, (), imgsz=321), FACTS, (), tmp_path / "out")
     with pytest.raises(SenderError, match="is there already"):
         pack(Wanted(REF, weights, ()), FACTS, (), tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_pictures_sorted_by_class_prove_a_classifier(weights: Path, tmp_path: Path) -> None:
+    """The folder's name is the class, of the test pictures where there are some; the bundle that
+    is made of them says it in its golden images."""
+    for place in ("train/dent", "test/dent", "test/scratch", "test/dark/bottle"):
+        folder = tmp_path / "data" / place
+        folder.mkdir(parents=True)
+        (folder / "one.png").write_bytes(grey_png(64, 48, len(place)))
+    found = read_labelled(tmp_path / "data", FACTS.classes, "classify")
+    facts = Loaded(FACTS.classes, "classify", 1.0, imgsz=64)
+    made = pack(Wanted(REF, weights, ("dent",)), facts, found, tmp_path / "made")
+    assert made.manifest.task == "classify"
+    said = {(each.expectation.slice, each.expectation.boxes) for each in made.manifest.golden}
+    assert said == {
+        ("dark", (ExpectedBox("bottle", None),)),
+        ("all", (ExpectedBox("dent", None),)),
+        ("all", (ExpectedBox("scratch", None),)),
+    }

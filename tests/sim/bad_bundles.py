@@ -210,7 +210,7 @@ def _honest_mistakes() -> list[Case]:
     return [
         mistake("needs another torch", needs, "incompatible"),
         mistake("needs a GPU", gpu, "incompatible"),
-        mistake("a task without boxes", _only(put("task", value="classify")), "invalid_bundle"),
+        mistake("a task without boxes", _only(put("task", value="depth")), "invalid_bundle"),
         mistake("a manifest that runs a program", program, "invalid_bundle"),
         mistake("a golden image that is none", _bad_image, "invalid_bundle", heavy=True),
         mistake("an OpenVINO folder of nothing", _openvino, "load_failed", heavy=True),

@@ -16,6 +16,7 @@ from typing import Any
 
 TINY = """
 nc: 3
+kpt_shape: [4, 3]
 scales: {n: [0.33, 0.125, 1024]}
 backbone:
   - [-1, 1, Conv, [64, 3, 2]]
@@ -29,6 +30,14 @@ head:
   - [-1, 1, C2f, [128]]
   - [[4, 7], 1, Detect, [nc]]
 """
+DETECT = "[[4, 7], 1, Detect, [nc]]"
+OTHER_HEADS = {
+    "segment": "[[4, 7], 1, Segment, [nc, 8, 16]]",
+    "pose": "[[4, 7], 1, Pose, [nc, kpt_shape]]",
+    "obb": "[[4, 7], 1, OBB, [nc, 1]]",
+    "classify": "[-1, 1, Classify, [nc]]",
+}
+"""The same little network for the other tasks."""
 CLASSES = ("bottle", "scratch", "dent")
 MANY_NAMES = tuple(f"thing {number}" for number in range(80))
 
@@ -44,7 +53,7 @@ class Canary:
 
 
 def make(folder: Path, formats: list[str]) -> None:
-    """Write tiny.pt, nan.pt, classify.pt, three hostile .pt files, and exports of tiny.pt.
+    """Write tiny.pt, nan.pt, three hostile .pt files, a .pt of each other task, and exports.
 
     `two_names` and `many_names` are tiny with a table of names that is not its head's, in the same
     formats; suppressed.onnx has two names, sees class 2, and has the suppression inside the graph.
@@ -52,14 +61,7 @@ def make(folder: Path, formats: list[str]) -> None:
     import torch  # noqa: PLC0415 - only where it is run
     from ultralytics.models import YOLO  # noqa: PLC0415
 
-    torch.manual_seed(7)
-    recipe = folder / "tiny.yaml"
-    recipe.write_text(TINY, encoding="utf-8")
-    tiny = YOLO(str(recipe), task="detect")
-    tiny.model.names = dict(enumerate(CLASSES))
-    for part in tiny.model.modules():
-        if isinstance(part, torch.nn.Conv2d) and part.weight.requires_grad:
-            torch.nn.init.kaiming_normal_(part.weight)  # or the picture would not reach the head
+    tiny = _untrained(folder, "tiny", "detect", TINY)
     _favour(tiny, [1.0, 0.0, -1.0])
     tiny.save(str(folder / "tiny.pt"))
     for name in formats:
@@ -80,13 +82,35 @@ def make(folder: Path, formats: list[str]) -> None:
         _rename(folder / "suppressed.onnx", CLASSES[:2])
     tiny.model.model[0].conv.weight.data[0, 0, 0, 0] = float("nan")
     tiny.save(str(folder / "nan.pt"))
-    YOLO("yolov8n-cls.yaml", task="classify").save(str(folder / "classify.pt"))
+    for task, head in OTHER_HEADS.items():
+        other = _untrained(folder, task, task, TINY.replace(DETECT, head))
+        if task != "classify":
+            _favour(other, [1.0, 0.0, -1.0])
+        other.save(str(folder / f"{task}.pt"))
+        if "onnx" in formats:
+            YOLO(str(folder / f"{task}.pt")).export(format="onnx", imgsz=64, verbose=False)
 
     canary = Canary(folder / "canary")
     honest = torch.load(folder / "tiny.pt", weights_only=False)
     torch.save({**honest, "train_args": {"lr0": canary}}, folder / "hostile_zip.pt")
     torch.save(canary, folder / "hostile_bare.pt")
     (folder / "hostile_pickle.pt").write_bytes(pickle.dumps(canary))
+
+
+def _untrained(folder: Path, stem: str, task: str, network: str) -> Any:
+    """A network of this description; its first weights are always the same."""
+    import torch  # noqa: PLC0415
+    from ultralytics.models import YOLO  # noqa: PLC0415
+
+    torch.manual_seed(7)
+    recipe = folder / f"{stem}.yaml"
+    recipe.write_text(network, encoding="utf-8")
+    made = YOLO(str(recipe), task=task)
+    made.model.names = dict(enumerate(CLASSES))
+    for part in made.model.modules():
+        if isinstance(part, torch.nn.Conv2d) and part.weight.requires_grad:
+            torch.nn.init.kaiming_normal_(part.weight)  # or the picture would not reach the head
+    return made
 
 
 def _favour(tiny: Any, biases: list[float]) -> None:

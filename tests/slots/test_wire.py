@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_daemon.core.values import BundleRef, Detection
+from edge_daemon.core.values import BundleRef, Detection, Polygon
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.slots import wire
+from edge_daemon.slots.sightings import KEY_POINTS_LIMIT, Sighting, bounded
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 
@@ -190,16 +193,122 @@ def test_a_box_far_outside_of_the_picture_is_told(
     box: tuple[float, float, float, float], near: bool
 ) -> None:
     """A box may reach out of a frame by as much as the frame is large, on every side."""
-    usual = ("dent", 0.5, 1.0, 1.0, 2.0, 2.0, None)
-    found = wire.Inferred(1.0, True, (usual, ("dent", 0.5, *box, None)))
+    usual = Sighting("dent", 0.5, 1.0, 1.0, 2.0, 2.0)
+    found = wire.Inferred(1.0, True, (usual, Sighting("dent", 0.5, *box)))
     assert found.is_near(480, 640) is near
 
 
 def test_a_mask_larger_than_the_picture_is_told() -> None:
     """Its area is published too, and there is no such mask."""
     for area, near in ((0.0, True), (640.0 * 480, True), (640.0 * 480 + 1, False)):
-        found = wire.Inferred(1.0, True, (("dent", 0.5, 1.0, 1.0, 2.0, 2.0, area),))
+        found = wire.Inferred(1.0, True, (Sighting("dent", 0.5, 1.0, 1.0, 2.0, 2.0, area),))
         assert found.is_near(480, 640) is near
+
+
+PIXELS = st.floats(-1e6, 1e6, width=32)
+SHARES = st.floats(0.0, 1.0, width=32)
+CORNERS = st.tuples(PIXELS, PIXELS)
+DETECTIONS = st.builds(
+    Detection,
+    label=st.sampled_from(["dent", "scratch"]),
+    confidence=SHARES,
+    box=st.tuples(PIXELS, PIXELS, PIXELS, PIXELS),
+    area_px=st.none() | st.floats(0.0, 1e12),
+    keypoints=st.none() | st.lists(st.tuples(PIXELS, PIXELS, SHARES), max_size=20).map(tuple),
+    top5=st.none()
+    | st.lists(st.tuples(st.sampled_from(["dent", "scratch"]), SHARES), max_size=5).map(tuple),
+)
+TURNED = st.tuples(CORNERS, CORNERS, CORNERS, CORNERS), st.floats(0.0, 180.0, width=32)
+
+
+@settings(max_examples=100, deadline=None)
+@given(found=st.lists(DETECTIONS, max_size=10), polygon=TURNED[0], angle=TURNED[1])
+def test_whatever_was_found_arrives_as_it_was(
+    found: list[Detection], polygon: Polygon, angle: float
+) -> None:
+    """Boxes, masks, corners, key points and classes: not a bit of a float32 is lost."""
+    told = (*found, Detection("dent", 0.5, (0.0, 0.0, 1.0, 1.0), 1.0, polygon, angle))
+    inference = Inference(told, 8.25)
+    ours, theirs = wire.pair()
+    with ours, theirs:
+        wire.WorkerEnd(theirs).send(wire.Inferred.of(inference))
+        reply = wire.SlotEnd(ours).receive(1.0)
+    assert isinstance(reply, wire.Inferred)
+    assert reply.inference({"dent", "scratch"}) == inference
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+@pytest.mark.parametrize("field", range(12))
+def test_packed_numbers_are_held_to_the_same_bounds(
+    ends: tuple[wire.SlotEnd, socket.socket], field: int, value: float
+) -> None:
+    """A corner, an angle or a key point that is no number would spoil the result's JSON, too."""
+    slot_end, theirs = ends
+    numbers = [*(float(number) for number in range(1, 12)), 0.5]
+    numbers[field] = value
+    turned, points = struct.pack("<9f", *numbers[:9]), struct.pack("<3f", *numbers[9:])
+    line = ["dent", 0.5, 1.0, 2.0, 3.0, 4.0, 4.0, turned, points, None]
+    theirs.send(msgspec.msgpack.encode([0, ["found", 1.0, True, [line]]]))
+    with pytest.raises(SlotLost, match="malformed"):
+        slot_end.receive(1.0)
+
+
+@pytest.mark.parametrize(
+    "more", [{"turned": b"x" * 35}, {"points": b"x" * 13}, {"points": bytes(12 * 3001)}]
+)
+def test_packed_numbers_that_are_cut_off_lose_the_slot(
+    ends: tuple[wire.SlotEnd, socket.socket], more: dict[str, bytes]
+) -> None:
+    """Half a corner, half a key point, and more of them than a frame may have."""
+    slot_end, theirs = ends
+    line = ["dent", 0.5, 1.0, 2.0, 3.0, 4.0, None, more.get("turned"), more.get("points"), None]
+    theirs.send(msgspec.msgpack.encode([0, ["found", 1.0, True, [line]]]))
+    with pytest.raises(SlotLost, match="malformed"):
+        slot_end.receive(1.0)
+
+
+def test_corners_and_key_points_far_outside_of_the_picture_are_told() -> None:
+    """They are published as boxes are, and nothing was seen out there."""
+    box, near, far = (1.0, 2.0, 3.0, 4.0), (1280.0, 960.0), (1281.0, 0.0)
+    for corner, is_near in ((near, True), (far, False)):
+        corners = ((0.0, 0.0), (1.0, 0.0), corner, (0.0, 1.0))
+        turned = Detection("dent", 0.5, box, 4.0, corners, 30.0)
+        points = Detection("dent", 0.5, box, keypoints=((*corner, 1.0),))
+        for each in (turned, points):
+            found = wire.Inferred.of(Inference((each,), 1.0))
+            assert found.is_near(480, 640) is is_near
+
+
+def test_a_class_among_the_five_likeliest_must_be_one_of_the_bundles() -> None:
+    """They are published too."""
+    top5 = (("dent", 0.9), ("<script>", 0.1))
+    found = wire.Inferred.of(
+        Inference((Detection("dent", 0.9, (0.0, 0.0, 9.0, 9.0), top5=top5),), 1)
+    )
+    with pytest.raises(SlotLost, match="class that the bundle does not have"):
+        found.inference({"dent", "scratch"})
+
+
+def test_the_most_that_a_frame_may_hold_fits_into_one_message(
+    ends: tuple[wire.SlotEnd, socket.socket],
+) -> None:
+    """A thousand oriented boxes, or a thousand people of whom the surest keep their key points."""
+    slot_end, theirs = ends
+    box, label = (1.5, 2.5, 3.5, 4.5), "a class of twenty ch"
+    corners = ((1.5, 2.5), (3.5, 2.5), (3.5, 4.5), (1.5, 4.5))
+    turned = [Detection(label, 0.5, box, 4.0, corners, 45.0)] * 1000
+    person = [
+        Detection(label, n / 1000, box, keypoints=((1.5, 2.5, 0.5),) * 17) for n in range(1000)
+    ]
+    for found in (turned, person):
+        inference = Inference(bounded(found), 1.0)
+        wire.WorkerEnd(theirs).send(wire.Inferred.of(inference))
+        reply = slot_end.receive(1.0)
+        assert isinstance(reply, wire.Inferred)
+        assert reply.inference({label}) == inference
+    kept = [each.confidence for each in bounded(person) if each.keypoints]
+    assert kept == [n / 1000 for n in range(1000 - KEY_POINTS_LIMIT // 17, 1000)]
+    assert bounded(turned) == tuple(turned)
 
 
 def test_silence_is_told_from_an_end(ends: tuple[wire.SlotEnd, socket.socket]) -> None:

@@ -16,7 +16,7 @@ let state = null, history = null, answeredAt = Date.now(), isGone = false, strea
 
 /** An element with properties and children; strings become text. */
 function el(tag, props, ...children) {
-  const made = tag === "svg" || tag === "rect" || tag === "text"
+  const made = ["svg", "rect", "polygon", "circle", "text"].includes(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [key, value] of Object.entries(props || {})) {
     if (key === "on") made.addEventListener("click", value);
@@ -497,15 +497,18 @@ function checkTable(checks) {
       el("td", {}, said(check.name), check.accepted ? " (accepted)" : ""), el("td", {}, value(check.measured)), el("td", {}, value(check.limit)), el("td", { class: "quiet" }, check.note || ""))));
 }
 
-/** A rejected part with its boxes drawn over it. */
+/** A rejected part with what was found drawn over it. */
 function picture(part) {
   const image = el("img", { src: `ng/${part.file}`, alt: "" }), over = el("svg", {});
   const drawBoxes = () => {
     const width = image.naturalWidth, height = image.naturalHeight;
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    over.replaceChildren(...part.detections.map(({ box: [x1, y1, x2, y2], rejects }) => el("rect", {
-      x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1), fill: "none",
-      stroke: rejects ? "#ff5a46" : "#ffc100", "stroke-width": width / (rejects ? 90 : 220) })));
+    over.replaceChildren(...part.detections.flatMap(({ box: [x1, y1, x2, y2], polygon, keypoints, rejects }) => {
+      const colour = rejects ? "#ff5a46" : "#ffc100", line = width / (rejects ? 90 : 220);
+      const corners = polygon.length ? polygon : [[x1, y1], [x2, y1], [x2, y2], [x1, y2]];
+      return [el("polygon", { points: corners.join(" "), fill: "none", stroke: colour, "stroke-width": line }),
+        ...keypoints.filter(([, , sure]) => sure >= 0.5).map(([x, y]) => el("circle", { cx: x, cy: y, r: width / 120, fill: colour }))];
+    }));
   };
   if (image.complete && image.naturalWidth) drawBoxes(); else image.addEventListener("load", drawBoxes);
   return el("span", { class: "picture" }, image, over);
