@@ -13,7 +13,7 @@ from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.core.values import Instant
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.orders import compile_source
-from edge_daemon.slots.frame_control import Line
+from edge_daemon.slots.frame_control import FrameControl
 
 
 class Fences:
@@ -39,7 +39,7 @@ class Door:
         self.line = Fences()
         self.arrived: list[OrderArrived] = []
         readers = [compile_source(source), compile_source(other)]
-        self.intake = OrderIntake(readers, cast("Line", self.line), self.arrived.append)
+        self.intake = OrderIntake(readers, cast("FrameControl", self.line), self.arrived.append)
 
     def comes(self, payload: Any, source: int = 0, **more: Any) -> bool:
         """Whether frames wait for it."""

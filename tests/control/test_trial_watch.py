@@ -13,7 +13,7 @@ from edge_daemon.core.effects import StartTrial
 from edge_daemon.core.shares import Shift
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch, Window
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, StoredBundle
-from edge_daemon.slots.frame_control import Line
+from edge_daemon.slots.frame_control import FrameControl
 
 LIMITS = TrialLimits(frames=100, seconds=10.0)
 NOW = Instant(1_000.0, 1_795_000_000.0)
@@ -34,7 +34,7 @@ class Station:
         self.shift = Shift()
         self.recorded: list[BundleRef] = []
         self.asked: list[str] = []
-        self.watch = TrialWatch(LIMITS, cast("Line", self), cast("Receipts", self))
+        self.watch = TrialWatch(LIMITS, cast("FrameControl", self), cast("Receipts", self))
 
     def begin_record(self, ref: BundleRef) -> None:
         self.recorded.append(ref)
