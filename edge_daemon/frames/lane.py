@@ -77,7 +77,6 @@ class Lane:
         self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
-        self._passed_over = -1
         self._crossed_epoch = 0  # the assignment that the pointer was set for
         self._gave_way = 0  # frames that went before the idle task that waits
         self._last_at = 0.0  # when the last frame was judged
@@ -85,11 +84,6 @@ class Lane:
         self._giving_up = threading.Event()
 
     # ------------------------------------------------------------------ other threads
-
-    def pass_over(self, epoch: int) -> None:
-        """Frames of this epoch and older that the active model may not judge get no other."""
-        self._passed_over = max(self._passed_over, epoch)
-        self._ring.wake()
 
     def give_up(self) -> None:
         """What is left in the ring is `uninspected (stopped)` from now on."""
@@ -204,7 +198,7 @@ class Lane:
         if pointer.slot is None and not pointer.expecting:
             return Reason.NO_MODEL, False
         if pointer.slot is None or assignment.requires not in (None, pointer.name):
-            passed = assignment.epoch <= self._passed_over
+            passed = assignment.epoch <= self._ring.passed_over
             # Handed in late, after a cutover on a still line: no other model comes for it.
             late = assignment.epoch < self._crossed_epoch
             return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, not late)

@@ -14,7 +14,6 @@ from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged, Reason, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger, Mark
 from edge_daemon.frames.records import Records
 from edge_daemon.frames.ring import Ring
@@ -53,16 +52,11 @@ class LiveLine:
         self._clock = clock
         self._outlets = outlets
         self.crossed = outlets.crossed
-        self._lane: Lane | None = None
         self._failed = self._ng = self._detections = 0
         self._samples = Samples(ring)
         self._records = Records()
         self.failure: EdgeDaemonError | None = None
         """Why the model gave no verdict on the last frame that it failed at."""
-
-    def attach(self, lane: Lane) -> None:
-        """The lane whose listener this is."""
-        self._lane = lane
 
     # ------------------------------------------------------------------ the lane's side
 
@@ -131,8 +125,7 @@ class LiveLine:
         self._ring.lift(since_at)
 
     def pass_over(self, epoch: int) -> None:
-        assert self._lane is not None
-        self._lane.pass_over(epoch)
+        self._ring.pass_over(epoch)
 
     def open(self) -> None:
         self._ring.open()

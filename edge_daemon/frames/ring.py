@@ -52,6 +52,8 @@ class Ring:
         self._opened = opened
         self._preview: Lease | None = None
         self._previewed = 0
+        self.passed_over = -1
+        """The newest epoch whose frames wait for no model; see `pass_over`."""
         self.on_capture: Callable[[int, Instant, Assignment], None] = lambda *_: None
         """Told of each captured frame, in order, on the camera's thread; set before the first."""
 
@@ -174,6 +176,11 @@ class Ring:
             self._changed.notify_all()
 
     # ------------------------------------------------------------------- the orders' side
+
+    def pass_over(self, epoch: int) -> None:
+        """Frames of this epoch and older that the active model may not judge get no other."""
+        self.passed_over = max(self.passed_over, epoch)
+        self.wake()
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         """Frames captured from `since_at` (monotonic) on and not yet popped carry `assignment`."""

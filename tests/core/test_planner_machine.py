@@ -129,7 +129,7 @@ class Line:
         elif isinstance(action, Free):
             self.slots[action.slot].free()
         elif isinstance(action, PassOver):
-            self.lane.pass_over(action.epoch)
+            self.ring.pass_over(action.epoch)
         elif isinstance(action, Stamp) and action.from_frame is not None:
             self.ring.stamp_from(action.assignment, action.from_frame)
         elif isinstance(action, Stamp):

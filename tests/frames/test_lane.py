@@ -296,7 +296,7 @@ def test_a_product_passed_over_is_superseded(bench: Harness) -> None:
     bench.capture(1)
     bench.order(product("can", 3))
     bench.capture(1)
-    bench.lane.pass_over(2)
+    bench.ring.pass_over(2)
     bench.start()
     bench.until_it_waits()
     assert models(bench) == ["superseded", "superseded", "bottle@1"]
@@ -619,7 +619,7 @@ def play(bench: Harness, schedule: list[tuple[str, int]]) -> dict[int, BundleRef
             if pointer.slot is not None and pointer.known is not None:
                 bench.load(pointer.slot.name, pointer.known.ref, load)
         else:
-            bench.lane.pass_over(epoch)
+            bench.ring.pass_over(epoch)
     bench.stop()
     return targets
 

@@ -177,7 +177,6 @@ class Station:
         )
         self.line = LiveLine(self.ring, self.ledger, self.clock, outlets)
         self.lane = Lane(self.ring, self.active_slot, self.line, self.clock.now)
-        self.line.attach(self.lane)
         spec = SessionSpec(
             MqttSettings(protocol=self.plan.protocol), TOPICS, "cam1", ("mes/orders",)
         )
