@@ -8,8 +8,6 @@ is made durable in one transaction, and only then is anything done or told.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -25,14 +23,10 @@ from edge_daemon.control.arrivals import (
     Stop,
 )
 from edge_daemon.control.durable import encode_durable
-from edge_daemon.control.loader import Loader
 from edge_daemon.control.lookout import Lookout
 from edge_daemon.control.mailbox import Mailbox, Orders
-from edge_daemon.control.newcomers import Newcomers
-from edge_daemon.control.order_desk import OrderDesk
-from edge_daemon.control.receipts import Receipts, by_whom
-from edge_daemon.control.reception import Reception
-from edge_daemon.control.recorder import Recorder
+from edge_daemon.control.receipts import by_whom
+from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection, tuning
@@ -71,10 +65,8 @@ from edge_daemon.core.values import Instant, Recipe, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.boundary import end_of
-from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.slots.active import UNPLANNED, ActiveSlot, Crossed, Cutover, Pointer
-from edge_daemon.slots.frame_control import FrameControl
+from edge_daemon.slots.active import UNPLANNED, Crossed, Cutover, Pointer
 
 _log = structlog.get_logger(__name__)
 
@@ -83,29 +75,6 @@ TICK_S = 0.25
 
 USUAL_S = 5.0
 """How often the window moves that a swap's `before` is measured from."""
-
-
-@dataclass(frozen=True)
-class Rooms:
-    """What the driver acts on."""
-
-    reception: Reception
-    recorder: Recorder
-    loader: Loader
-    active_slot: ActiveSlot
-    line: FrameControl
-    receipts: Receipts
-    clock: Clock
-    orders: OrderDesk
-    newcomers: Newcomers
-    look_again: Callable[[], StoreChanged]
-    """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
-    publish: Callable[[State], None]
-    """Told each new state, for `model/state`."""
-    take_snapshot: Callable[[Request], None]
-    """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
-    quarantine_changed: Callable[[State], None]
-    """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
 
 
 class Driver:

@@ -1,0 +1,42 @@
+"""What the driver acts on, as it is handed over by whoever builds the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_daemon.control.loader import Loader
+from edge_daemon.control.newcomers import Newcomers
+from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.reception import Reception
+from edge_daemon.control.recorder import Recorder
+from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.state import State
+from edge_daemon.core.values import Request
+from edge_daemon.host.clock import Clock
+from edge_daemon.slots.active import ActiveSlot
+from edge_daemon.slots.frame_control import FrameControl
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What the driver acts on."""
+
+    reception: Reception
+    recorder: Recorder
+    loader: Loader
+    active_slot: ActiveSlot
+    line: FrameControl
+    receipts: Receipts
+    clock: Clock
+    orders: OrderDesk
+    newcomers: Newcomers
+    look_again: Callable[[], StoreChanged]
+    """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
+    publish: Callable[[State], None]
+    """Told each new state, for `model/state`."""
+    take_snapshot: Callable[[Request], None]
+    """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
+    quarantine_changed: Callable[[State], None]
+    """Told after a version was quarantined or freed; what the store offers reads otherwise now."""
