@@ -32,6 +32,9 @@ from edge_daemon.host.memory import Pixels
 _log = structlog.get_logger(__name__)
 
 _SAMPLED = 3600
+LEARNED_S = 2.0
+"""A picture that stood still for longer was frozen, and says nothing of what is usual."""
+
 _LEAST_PAIRS = 500
 """Of fewer pixels the likeness of neighbours says nothing."""
 
@@ -72,7 +75,8 @@ class PictureGauge:
         if rows is not None and self._rows in (None, rows):
             self._repeats += self._rows is not None
         else:
-            self._usual_repeats = max(self._usual_repeats, self._repeats)
+            if at - self._same_since < LEARNED_S:
+                self._usual_repeats = max(self._usual_repeats, self._repeats)
             self._repeats, self._same_since = 0, at
         self._sample, self._rows = sample, rows
 

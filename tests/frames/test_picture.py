@@ -107,14 +107,16 @@ def test_a_camera_that_repeats_pictures_may_do_so_as_often_as_before() -> None:
 
 def test_no_camera_may_repeat_a_picture_for_longer_than_the_limit() -> None:
     """Whatever it did before."""
-    gauge, still = PictureGauge(PictureLimits(frozen_s=5.0)), moving(1)
-    for number in range(1000):
-        gauge.look(still, number * 0.1)
-    assert gauge.look(moving(2), 100.0) is None
-    assert [gauge.look(still, at) is None for at in (200.0, 203.0, 204.9)] == [True] * 3
-    frozen = gauge.look(still, 205.0)
-    assert frozen is not None
-    assert frozen.kind == "frozen"
+    gauge = PictureGauge(PictureLimits(frozen_s=1.0))
+    is_judged(gauge, *[1] * 19, 2)
+    assert is_judged(gauge, *[3] * 12) == [True] * 10 + [False] * 2
+
+
+def test_a_camera_that_was_frozen_has_not_taught_that_this_is_usual() -> None:
+    """As a film of one still picture that begins anew every few seconds."""
+    gauge = PictureGauge(USUAL)
+    for _ in range(3):
+        assert sum(is_judged(gauge, *[7] * 40, 8)) <= 4
 
 
 def test_a_change_of_one_grey_level_is_a_new_picture() -> None:
