@@ -32,7 +32,7 @@ def hold(turn: StepDraft) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "fault"), [(FORGOTTEN, "Literal[Verb.SNAPSHOT]"), (MISSPELT, '"hold"')]
+    ("code", "fault"), [(FORGOTTEN, "Literal[Verb.SNAPSHOT, "), (MISSPELT, '"hold"')]
 )
 def test_the_type_checker_refuses(code: str, fault: str, tmp_path: Path) -> None:
     """A verb without a rule and a field that is not there are found before anything runs."""

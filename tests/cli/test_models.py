@@ -317,7 +317,7 @@ def test_verify_tells_the_digest_that_was_found_and_the_one_declared(
 def test_what_no_station_takes_is_not_signed(still: Device, tmp_path: Path) -> None:
     """The first door refuses a task that is not supported, and says which are."""
     private, _ = generate_keypair(tmp_path)
-    folder = make_bundle(tmp_path, "bottle@3.0.0", edit=lambda it: it.update(task="obb"))
+    folder = make_bundle(tmp_path, "bottle@3.0.0", edit=lambda it: it.update(task="depth"))
     for words in (
         ("sign", str(folder), "--key", str(private)),
         ("verify", str(folder)),
