@@ -13,7 +13,7 @@ from edge_daemon.core.events import SlotLost
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.collector import Collector
+from edge_daemon.frames.collector import PICTURES, Collector
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -102,7 +102,7 @@ class FrameWing:
         if self.part_pictures is None or settings is None:
             return None
         wants = partial(settings.choice.wants, resources.boot)
-        return Collector(self.ring, self.part_pictures, room=room, wants=wants, name="pictures")
+        return Collector(self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES)
 
     @property
     def _collectors(self) -> tuple[Collector, ...]:

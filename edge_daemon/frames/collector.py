@@ -72,6 +72,19 @@ class Tally:
     removed: int = 0  # the oldest, to keep to the quota
 
 
+@dataclass(frozen=True)
+class LogEvents:
+    """What its lines in the log are called."""
+
+    missed: str
+    failed: str
+    resumed: str
+
+
+NG_IMAGES = LogEvents("ng_images_missed", "ng_images_failed", "ng_images_resumed")
+PICTURES = LogEvents("pictures_missed", "pictures_failed", "pictures_resumed")
+
+
 class Collector:
     """Writes frames into the folder.
 
@@ -80,7 +93,7 @@ class Collector:
         folder: where they go.
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.
-        name: of the pictures, in log lines.
+        events: what is said of the pictures in the log.
     """
 
     def __init__(
@@ -90,11 +103,11 @@ class Collector:
         *,
         room: int = 1,
         wants: Callable[[Judged], bool] = is_rejected,
-        name: str = "ng_images",
+        events: LogEvents = NG_IMAGES,
     ) -> None:
         self._places = places
         self._folder = folder
-        self._wants, self._name = wants, name
+        self._wants, self._events = wants, events
         self._room = threading.Semaphore(room)
         self._jobs: deque[tuple[Judged, Captured]] = deque()
         self._work = threading.Semaphore(0)  # one for each job, and one more for each end
@@ -146,7 +159,7 @@ class Collector:
                 thread.join(max(0.0, deadline_at - time.monotonic()))
         if self._jobs:
             why = "the daemon stopped"
-            _log.warning(f"{self._name}_missed", pictures=len(self._jobs), why=why)
+            _log.warning(self._events.missed, pictures=len(self._jobs), why=why)
         if not any(thread.is_alive() for thread in self._threads):
             self._attempt("tend", self._folder.close)
 
@@ -188,14 +201,14 @@ class Collector:
         with self._writing:
             self._kept += what == "write"
             if self._faults.pop(what, None) is not None and not self._faults:
-                _log.info(f"{self._name}_resumed")
+                _log.info(self._events.resumed)
 
     def _failed_at(self, what: str, error: Exception) -> None:
         with self._writing:
             self._failed += what == "write"
             if not self._faults:
                 hint = "Is there room on the disk?"
-                _log.error(f"{self._name}_failed", error=str(error), hint=hint)
+                _log.error(self._events.failed, error=str(error), hint=hint)
             self._faults[what] = _without_path(error)
 
 

@@ -28,7 +28,7 @@ def test_a_daemon_follows_its_file(tmp_path: Path) -> None:
         assert daemon is not None
         wait_until(lambda: "desired.yaml:1: models.BTL" in str(daemon.monitor.problems()), "told")
         assert device.active == "bottle@1.1.0"
-        receipts = [json.loads(row.body) for row in daemon.ground.journal.history()]
+        receipts = [json.loads(row.body) for row in daemon.resources.journal.history()]
         swap = next(each for each in receipts if each["to"] == "bottle@1.1.0")
         assert (swap["by"], swap["reason"]) == ("desired-state", "rollout 7")
         lines = [json.loads(line) for line in device.log.read_text().splitlines()]

@@ -167,7 +167,7 @@ def test_by_frame_each_captured_frame_is_told_as_a_part() -> None:
         wait_until(lambda: len(plc.told("part")) > 50, "fifty parts")
         daemon = device.daemon
         assert daemon is not None
-        metrics = daemon.ground.metrics.render().decode()
+        metrics = daemon.resources.metrics.render().decode()
     assert 'edge_parts_total{reason="",verdict="ok"}' in metrics
     parts = plc.told("part")
     assert [each["part"] for each in parts] == list(range(len(parts)))
