@@ -117,7 +117,7 @@ class Collector:
         self._faults: dict[str, str] = {}  # why, by what could not be done
         self._missed = 0  # the lane's
         self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
+            threading.Thread(target=self._run, name=f"pictures-{number}", daemon=True)
             for number in range(min(_THREADS, room))
         ]
 
