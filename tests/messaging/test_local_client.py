@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ class Daemon:
         client, _ = self._server.accept()
         with client:
             self.asked = json.loads(client.makefile("rb").readline())
-            for line in self._says:
-                client.sendall(line)
+            with suppress(BrokenPipeError):  # a client that has its outcome leaves
+                for line in self._says:
+                    client.sendall(line)
             if not self._hangs_up:
                 self._end.wait(30.0)
 
