@@ -16,6 +16,7 @@ from pathlib import Path
 from edge_daemon.app import Daemon
 from edge_daemon.cli import run as command
 from edge_daemon.host.journal import Journal
+from tests.sim import belt
 
 ENGINE = "tests.sim.marked_engine:MarkedEngine"
 
@@ -30,6 +31,7 @@ def forget_requests() -> None:
 
 def live(path: Path, engine: str = ENGINE) -> None:
     """One life as `edge-daemon run` leads it, signals and all, with another engine."""
+    belt.register()
     command.Daemon = partial(Daemon, engine=engine)  # type: ignore[attr-defined]
     command.run(path)
 
