@@ -1,7 +1,8 @@
 """Triggers: the line says that a part is there, and is answered with the part's number.
 
-Read where they arrive and handed on at once: a trigger waits for no decision. Nothing here is
-durable: a part that was open at a power cut is told by nobody, and `boot` says so.
+Read where they arrive and handed on at once: a trigger waits for no decision. One that waited at
+the broker and brings no time opens a part without frames: nobody knows when it was there. Nothing
+here is durable: a part that was open at a power cut is told by nobody, and `boot` says so.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class TriggerDesk:
         """Hand it on; raises SenderError."""
         at = _instant(request, incoming.received)
         serial = request.serial or None
-        triggered = Triggered(given, at, incoming.received.at, self._making(), serial)
+        # The frames of now may show another part than the one that was there.
+        has_waited = incoming.waited and isinstance(request.at, AtNow)
+        now, making = incoming.received.at, self._making()
+        triggered = Triggered(given, at, now, making, serial, has_waited=has_waited)
 
         def answer(opened: Opened) -> None:
             payload = part_payloads.trigger_answer(request.id, opened)

@@ -70,20 +70,30 @@ def area_px(detection: Detection) -> float:
 def _holds(rule: Rule, detections: Sequence[Detection], size: Size | None) -> bool:
     sure = doubtful = 0
     for detection in detections:
-        if detection.label != rule.label:
-            continue
-        if detection.confidence < rule.confidence:
-            continue
-        area = area_px(detection)
-        if area < rule.min_area_px or area > rule.max_area_px:
-            continue
-        inside = _lies_in(rule, detection, size)
-        if inside is False:
-            continue
-        if inside is None or math.isnan(detection.confidence) or math.isnan(area):
-            doubtful += 1
-        else:
-            sure += 1
+        if detection.label == rule.label:
+            counted = counts(rule, detection, size)
+            sure += counted is True
+            doubtful += counted is None
+    return allows(rule, sure, doubtful)
+
+
+def counts(rule: Rule, detection: Detection, size: Size | None) -> bool | None:
+    """Whether a detection of the rule's class counts for it; None where that is in doubt."""
+    if detection.confidence < rule.confidence:
+        return False
+    area = area_px(detection)
+    if area < rule.min_area_px or area > rule.max_area_px:
+        return False
+    inside = _lies_in(rule, detection, size)
+    if inside is False:
+        return False
+    if inside is None or math.isnan(detection.confidence) or math.isnan(area):
+        return None
+    return True
+
+
+def allows(rule: Rule, sure: int, doubtful: int) -> bool:
+    """Whether the rule holds with so many; what is in doubt counts against the part."""
     too_many = rule.at_most is not None and sure + doubtful > rule.at_most
     return sure >= rule.at_least and not too_many
 

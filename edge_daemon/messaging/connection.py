@@ -233,6 +233,7 @@ class Connection:
         ___: Properties | None,
     ) -> None:
         with callbacks.turn(callback="subscribe"):
+            self._subscription.is_confirmed = True
             for name, reason in zip(self._subscription.filters, reasons, strict=False):
                 if reason.is_failure:
                     _log.error("subscription_refused", topic=name, error=str(reason))
@@ -259,6 +260,7 @@ class Connection:
         done = self._unacknowledged.add(message.mid) if message.qos else _nothing
         with _messages.turn(mid=message.mid) as attempt:
             properties = message.properties
+            numbers = getattr(properties, "SubscriptionIdentifier", ())
             incoming = Incoming(
                 topic=message.topic,
                 payload=bytes(message.payload),
@@ -270,9 +272,10 @@ class Connection:
                 done=done,
                 stored=self._subscription.is_stored(
                     message.topic,
-                    getattr(properties, "SubscriptionIdentifier", ()),
+                    numbers,
                     retain=message.retain,
                 ),
+                waited=self._subscription.has_waited(numbers),
             )
             self._dispatch(incoming)
         if attempt.fault is not None:

@@ -69,7 +69,8 @@ class Incoming:
     `done` acknowledges it to its carrier: call it, from any thread, once what must survive a
     power cut is in the journal. Without it the message comes again with the next connection.
     `stored` tells that the broker had it in keeping and sent it because we subscribed: it may
-    have been sent before. `content` is what it says where its sender has read it already: the
+    have been sent before. `waited` tells that it came to the broker while nobody was connected
+    here, and nobody knows when. `content` is what it says where its sender has read it already: the
     fields of a request, or a whole request of the daemon's own, which needs no check. `reply` takes
     the answers to a sender that waits in this process.
     """
@@ -83,6 +84,7 @@ class Incoming:
     message_expiry_s: int | None = None
     done: Callable[[], None] = _nothing
     stored: bool = False
+    waited: bool = False
     content: Mapping[str, Any] | Request | None = None
     reply: TakeAnswer = nobody
 

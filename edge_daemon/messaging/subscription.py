@@ -31,6 +31,8 @@ class Subscription:
         self._orders = orders
         self._is_v5 = is_v5
         self._number: int | None = None
+        self.is_confirmed = False
+        """Whether the broker has answered: it passes on what comes from here on."""
         self._came: dict[str, int] = {}
 
     @property
@@ -64,6 +66,16 @@ class Subscription:
         )
         options = [(self._requests, for_requests), *((name, for_orders) for name in self._orders)]
         client.subscribe(options, properties=properties)
+
+    def has_waited(self, numbers: Sequence[int]) -> bool:
+        """Whether a message came while nobody was connected here, so that its age is not known.
+
+        `numbers`: of the subscriptions that it was sent for. Where a broker names none, what comes
+        before its answer to ours has waited; of a long queue the rest may come after it.
+        """
+        if self._number is not None and numbers:
+            return self._number not in numbers
+        return not self.is_confirmed
 
     def is_stored(self, topic: str, numbers: Sequence[int], *, retain: bool) -> bool:
         """Whether the broker sends what it keeps, because we subscribed.

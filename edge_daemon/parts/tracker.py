@@ -10,6 +10,7 @@ SciPy is imported by the first `Tracker`, and by no station that follows nothing
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from edge_daemon.core.golden import iou
 from edge_daemon.core.parts.objects import Shown
 from edge_daemon.core.parts.values import Seen
-from edge_daemon.core.values import Size, Verdict
+from edge_daemon.core.values import Box, Size, Verdict
 from edge_daemon.core.zones import WHOLE, Zone
 from edge_daemon.errors import BoxError
 
@@ -49,6 +50,15 @@ SAME_IOU = 0.5
 _ALPHA, _BETA = 0.85, 0.4
 _FAR = 1e6
 
+_INTERVALS = 15
+"""Between the newest frames; their median is what usually lies between two."""
+_TRUST = 0.2
+"""How much of a frame's earliness or lateness counts, where it is less than a usual interval."""
+_LEAST = 0.25
+"""Of a usual interval: less does not lie between two frames, whatever their stamps say."""
+_FEW = 400
+"""Pairs of tracks and objects that are compared one by one faster than all at once."""
+
 
 @dataclass
 class _Track:
@@ -74,6 +84,33 @@ class _Track:
         return (WIDE_GATE if is_wide else GATE) * self.diagonal
 
 
+class _Beat:
+    """When frames were exposed, from when they were stamped: a busy machine stamps some late.
+
+    Stamps say it to within an interval; after a longer gap frames were lost, and the stamp counts.
+    """
+
+    def __init__(self) -> None:
+        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
+        self._stamped_at: float | None = None
+        self._at = 0.0
+
+    def next(self, stamped_at: float) -> float:
+        """Seconds of the next frame; they only grow."""
+        if self._stamped_at is None:
+            self._at = stamped_at
+        else:
+            self._intervals.append(max(0.0, stamped_at - self._stamped_at))
+            usual_s = sorted(self._intervals)[len(self._intervals) // 2]
+            off_s = stamped_at - (self._at + usual_s)
+            if abs(off_s) <= usual_s:
+                self._at += usual_s + _TRUST * off_s
+            else:
+                self._at = max(stamped_at, self._at + _LEAST * usual_s)
+        self._stamped_at = stamped_at
+        return self._at
+
+
 class Tracker:
     """One camera's objects; `zone` is where they are parts (None: the whole picture)."""
 
@@ -82,6 +119,7 @@ class Tracker:
         self._assign = _assignment()
         self._tracks: list[_Track] = []
         self._next = 0
+        self._beat = _Beat()
         self._at: float | None = None
 
     def look_in(self, zone: Zone | None) -> None:
@@ -100,7 +138,8 @@ class Tracker:
 
         Returns what was seen of each part in the zone, and the parts that left it.
         """
-        objects = sorted(objects, key=lambda each: (each.box, each.confidence))
+        objects = sorted(objects, key=_in_order)
+        at = self._beat.next(at)
         self._move(at)
         pairs = self._pairs(objects)
         seen: list[Seen] = []
@@ -141,6 +180,10 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
+        if len(self._tracks) * len(objects) <= _FEW:
+            found = self._sole_pairs(objects)
+            if found is not None:
+                return found
         places = np.array([(track.x, track.y) for track in self._tracks])
         gates = np.array([track.gate for track in self._tracks])
         diagonals = np.array([track.diagonal for track in self._tracks])
@@ -155,6 +198,23 @@ class Tracker:
             for row, column in zip(rows, columns, strict=True)
             if within[row, column]
         }
+
+    def _sole_pairs(self, objects: Sequence[Shown]) -> dict[int, int] | None:
+        """The pairs where no track has a choice, and no two want the same; None where one does."""
+        centres = [((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in _boxes(objects)]
+        pairs: dict[int, int] = {}
+        taken: set[int] = set()
+        for index, track in enumerate(self._tracks):
+            x, y, gate = track.x, track.y, track.gate
+            reach = gate * gate
+            for column, (cx, cy) in enumerate(centres):
+                dx = cx - x
+                if -gate <= dx <= gate and dx * dx + (cy - y) ** 2 <= reach:
+                    if index in pairs or column in taken:
+                        return None
+                    pairs[index] = column
+                    taken.add(column)
+        return pairs
 
     def _see(self, track: _Track, each: Shown, at: float) -> None:
         x, y, diagonal = _place(each)
@@ -215,6 +275,14 @@ class Tracker:
             left += [track.number for track in given_up if track.entered and not track.left]
             kept.sort(key=lambda track: track.number)
         self._tracks = kept
+
+
+def _in_order(each: Shown) -> tuple[Box, float]:
+    return each.box, each.confidence
+
+
+def _boxes(objects: Sequence[Shown]) -> list[Box]:
+    return [each.box for each in objects]
 
 
 def _place(each: Shown) -> tuple[float, float, float]:

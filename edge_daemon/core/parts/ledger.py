@@ -191,6 +191,12 @@ class PartLedger:
             self._ids[event.id] = part.number
             while len(self._ids) > MOST_IDS:
                 self._ids.popitem(last=False)
+        if not event.has_waited:
+            self._open_window(part, at)
+        told.append(Opened(part.number, part.id))
+
+    def _open_window(self, part: _Part, at: float) -> None:
+        """The frames that were captured in it, and those to come, are the part's."""
         first, last = self._rules.window_s
         part.start_at = at + first
         part.end_at = min([at + last, *(each for each in self._times if each > at)])
@@ -199,7 +205,6 @@ class PartLedger:
         for number in sorted(self._free):
             if self._takes(part, self._free[number].captured.at):
                 self._give(part, self._free.pop(number))
-        told.append(Opened(part.number, part.id))
 
     def _cut(self, new: _Part, at: float) -> None:
         """End the windows that the new trigger falls into; their later frames are free."""

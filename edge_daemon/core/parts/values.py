@@ -80,7 +80,8 @@ class Triggered:
     """The line says that a part is there; with the same `id` again it says so once more.
 
     One that is told for a later time than `now` counts as of now. `assignment`: what was being
-    made then, for a part of which no frame is captured.
+    made then, for a part of which no frame is captured. `has_waited`: it came late, and nobody
+    knows when the part was there, so no frame is its own.
     """
 
     id: str | None
@@ -88,6 +89,7 @@ class Triggered:
     now: float
     assignment: Assignment = UNASSIGNED
     serial: str | None = None
+    has_waited: bool = False
 
 
 @dataclass(frozen=True)
