@@ -56,7 +56,7 @@ _TRUST = 0.2
 """How much of a frame's earliness or lateness counts, where it is less than a usual interval."""
 _LEAST = 0.25
 """Of a usual interval: less does not lie between two frames, whatever their stamps say."""
-_FEW = 400
+FEW = 400
 """Pairs of tracks and objects that are compared one by one faster than all at once."""
 
 
@@ -180,7 +180,7 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
-        if len(self._tracks) * len(objects) <= _FEW:
+        if len(self._tracks) * len(objects) <= FEW:
             found = self._sole_pairs(objects)
             if found is not None:
                 return found

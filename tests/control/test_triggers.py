@@ -88,6 +88,15 @@ def test_the_time_of_the_trigger_is_the_senders_where_it_says_one() -> None:
     assert line.opened[0].triggered == Instant(99.75, NOW.utc - 0.25)
 
 
+def test_a_trigger_that_waited_at_the_broker_says_so_where_it_brings_no_time() -> None:
+    """With a time of its own it is as good as any."""
+    line = Line()
+    line.come(b'{"id": "a"}', waited=True)
+    line.come(b'{"id": "b", "at": "2026-05-28T20:26:39.750Z"}', waited=True)
+    line.come(b'{"id": "c"}')
+    assert [each.has_waited for each in line.opened] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("payload", "how", "code"),
     [

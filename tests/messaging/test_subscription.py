@@ -54,6 +54,27 @@ def test_a_retained_request_is_not_sent_and_known_if_it_is() -> None:
     assert (options.QoS, options.retainHandling, options.retainAsPublished) == (1, 2, True)
 
 
+def test_what_waited_at_the_broker_is_known_by_the_number_of_its_subscription() -> None:
+    """Whether it comes before the broker's answer or after it, in a long queue."""
+    subscription, wire = made()
+    assert wire.number is not None
+    for is_confirmed in (False, True):
+        subscription.is_confirmed = is_confirmed
+        assert subscription.has_waited((wire.number + 1,))
+        assert not subscription.has_waited((wire.number,))
+
+
+@pytest.mark.parametrize(("is_v5", "is_numbered"), [(False, False), (True, False), (True, True)])
+def test_what_names_no_subscription_has_waited_if_it_comes_before_the_answer(
+    is_v5: bool, is_numbered: bool
+) -> None:
+    """MQTT 3.1.1 has no numbers, and a broker may keep none."""
+    subscription, _ = made(is_v5=is_v5, is_numbered=is_numbered)
+    assert subscription.has_waited(())
+    subscription.is_confirmed = True
+    assert not subscription.has_waited(())
+
+
 @pytest.mark.parametrize(
     ("is_numbered", "was_taken_over", "handling"),
     [(True, False, 0), (True, True, 0), (False, True, 0), (False, False, 1)],

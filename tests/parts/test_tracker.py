@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from edge_daemon.core.parts.objects import Shown, shown
 from edge_daemon.core.parts.values import Seen
+from edge_daemon.core.recipe import broken_rules
 from edge_daemon.core.values import Box, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
+from edge_daemon.parts import tracker
 from edge_daemon.parts.tracker import MOST_MISSES, MOST_TRACKS, Tracker
 
 pytest.importorskip("scipy")
@@ -51,6 +53,7 @@ class Belt:
         self.seen: dict[int, list[Seen]] = {}
         self.left: list[int] = []
         self.frame = 0
+        self.stamp = -1.0
         self.shown_as: dict[int, set[Thing]] = {}
 
     def run(
@@ -61,7 +64,9 @@ class Belt:
         trembles: float = 0.0,
         missed: float = 0.0,
         stop_at: float = 1e9,
+        late: float = 0.0,
     ) -> None:
+        """`late`: intervals that one frame in ten is stamped late by, at most."""
         things = list(things)
         for _ in range(frames):
             at = min(self.frame, stop_at)
@@ -74,7 +79,9 @@ class Belt:
                 and self.chance.random() >= missed
             ]
             self.chance.shuffle(found)
-            seen, left = self.tracker.follow([s for _, s in found], SIZE, self.frame / FPS)
+            off = late * self.chance.random() * (self.chance.random() < 0.1)
+            self.stamp = max(self.stamp + 0.01, self.frame + off)
+            seen, left = self.tracker.follow([s for _, s in found], SIZE, self.stamp / FPS)
             for each in seen:
                 self.seen.setdefault(each.track, []).append(each)
             self.left += left
@@ -179,6 +186,41 @@ def test_the_same_frames_give_the_same_tracks(seed: int, speed: float, pitch: fl
     assert len(first.seen) == 12
 
 
+@pytest.mark.parametrize("late", [0.5, 1.5, 2.5])
+def test_a_frame_that_is_stamped_late_makes_no_second_part(late: float) -> None:
+    """One in ten, by up to so many intervals; the next ones come right after it."""
+    belt = Belt()
+    belt.run(row(40, 90.0, 9.0), int((640 + 40 * 90 + 100) / 9), late=late)
+    assert len(belt.seen) == 40
+
+
+def test_after_frames_that_were_lost_the_stamp_counts() -> None:
+    """Objects moved on meanwhile, by less than a pitch."""
+    belt = Belt()
+    things = row(20, 150.0, 6.0)
+    while belt.frame < (640 + 20 * 150 + 100) / 6:
+        belt.run(things, 20)
+        belt.frame += 8
+    assert len(belt.seen) == 20
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(3.0, 40.0), st.floats(42.0, 120.0))
+def test_pairs_found_one_by_one_are_those_of_the_solver(
+    seed: int, speed: float, pitch: float
+) -> None:
+    """Also where boxes come so close that there is a choice, tremble, and are missed."""
+    belts = [Belt(seed=seed), Belt(seed=seed)]
+    things = row(10, pitch, speed)
+    frames = int((640 + 10 * pitch) / speed)
+    with pytest.MonkeyPatch.context() as patch:
+        for belt, few in zip(belts, (tracker.FEW, 0), strict=True):
+            patch.setattr(tracker, "FEW", few)
+            belt.run(things, frames, trembles=3.0, missed=0.1)
+    assert belts[0].seen == belts[1].seen
+    assert belts[0].left == belts[1].left
+
+
 def test_memory_is_bounded() -> None:
     """A thousand objects in every frame, none where the last were."""
     belt = Belt(None)
@@ -218,3 +260,45 @@ def test_a_defect_belongs_to_the_smallest_box_that_holds_its_centre() -> None:
         whole, inner = shown(order, RECIPE, SIZE)
         assert (whole.box, whole.verdict) == (large, Verdict.OK)
         assert (inner.box, inner.causes) == (small, ("scratch", "cap"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_each_part_breaks_the_rules_that_its_own_detections_break(seed: int) -> None:
+    """Looked at once for all parts, or for each alone: with zones, areas and what is no number."""
+    chance = random.Random(seed)
+    labels = ("bottle", "scratch", "cap")
+    rules = tuple(
+        Rule(
+            f"rule-{number}",
+            chance.choice(labels),
+            chance.choice((0.3, 0.5)),
+            at_least=chance.randint(0, 1),
+            at_most=chance.choice((None, 1, 2)),
+            min_area_px=chance.choice((0.0, 150.0)),
+            zone=chance.choice((None, MIDDLE)),
+        )
+        for number in range(chance.randint(0, 4))
+    )
+    recipe = Recipe(0.4, rules, "bottle")
+    found = []
+    for place in range(4):
+        x = place * 150.0
+        found.append(Detection("bottle", chance.choice((0.3, 0.9)), (x, 0.0, x + 100.0, 100.0)))
+        for _ in range(3):
+            left, side = x + chance.uniform(0, 120), chance.choice((10.0, 20.0))
+            sure = chance.choice((0.2, 0.4, 0.9, float("nan")))
+            box = (left, 20.0, left + side, 20.0 + side)
+            found.append(Detection(chance.choice(labels[1:]), sure, box))
+    for part in shown(found, recipe, SIZE):
+        left, top, right, bottom = part.box
+        own = [
+            each
+            for each in found
+            if each.label != "bottle"
+            and left <= (each.box[0] + each.box[2]) / 2 <= right
+            and top <= (each.box[1] + each.box[3]) / 2 <= bottom
+        ]
+        own += [each for each in found if each.box == part.box]
+        assert part.causes == broken_rules(own, recipe, SIZE)
+        assert part.verdict is (Verdict.NG if part.causes else Verdict.OK)

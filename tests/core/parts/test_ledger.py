@@ -72,9 +72,12 @@ class Scenario:
         self.t += 0.1
         return results
 
-    def trigger(self, id_: str | None, at: float | None = None) -> list[PartTold]:
+    def trigger(
+        self, id_: str | None, at: float | None = None, *, has_waited: bool = False
+    ) -> list[PartTold]:
         when = self.t if at is None else at
-        return self.take(Triggered(id_, Instant(when, 1e9 + when), self.t, LINE))
+        triggered = Triggered(id_, Instant(when, 1e9 + when), self.t, LINE)
+        return self.take(replace(triggered, has_waited=has_waited))
 
     def capture(self, count: int = 1) -> None:
         for _ in range(count):
@@ -206,6 +209,21 @@ def test_a_trigger_without_a_frame_is_told_when_its_window_is_over() -> None:
     assert scenario.tick(4.0, until=2.9) == []
     told = only(scenario.tick(until=3.0))
     assert (told.reason, told.frames, told.assignment) == (PartReason.NO_FRAME, (), LINE)
+
+
+def test_a_trigger_that_has_waited_takes_no_frame_and_ends_no_window() -> None:
+    """Nobody knows when its part was there: the frames of now are another's."""
+    line = Scenario(BY_TRIGGER)
+    line.trigger("a")
+    line.capture()
+    line.trigger("late", has_waited=True)
+    line.capture()
+    line.judge(0)
+    line.judge(1)
+    assert [(each.id, each.frames, each.reason) for each in line.told] == [
+        ("a", (0, 1), None),
+        ("late", (), PartReason.NO_FRAME),
+    ]
 
 
 def test_a_trigger_ends_the_window_it_falls_into() -> None:
