@@ -103,14 +103,10 @@ class ControlWing:
 
     def _build_triggers(self) -> TriggerDesk | None:
         """Triggers open parts, where parts are counted by them."""
-        parts, settings, ring = (
-            self._frames.parts,
-            self._resources.settings.parts,
-            self._frames.ring,
-        )
+        parts, settings = self._frames.parts, self._resources.settings.parts
         if parts is None or settings is None or settings.by != "trigger":
             return None
-        return TriggerDesk(self.session, parts.trigger, lambda: ring.assignment)
+        return TriggerDesk(self.session, parts.trigger, self._frames.ring.upcoming)
 
     def _build_loader(self, slot_pool: SlotPool) -> Loader:
         resources, frames, settings = self._resources, self._frames, self._resources.settings

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from edge_daemon.core.parts.values import Opened, Triggered
 from edge_daemon.core.values import Assignment, AtNow, AtTime, Instant, Request
 from edge_daemon.core.verbs import Verb
-from edge_daemon.errors import Code, SenderError
+from edge_daemon.errors import SenderError
 from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import Answer, refused
 from edge_daemon.messaging.inbox import RefusedRequest, read_request
@@ -21,8 +21,8 @@ from edge_daemon.messaging.messages import Carrier, Incoming
 
 MAX_BYTES = 4096
 
-TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], bool]
-"""Hands a trigger to the parts, which call back with its number; False where they have no room."""
+TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], None]
+"""Hands a trigger to the parts, which call back with its number; SenderError: they cannot hear."""
 
 
 class TriggerDesk:
@@ -32,8 +32,9 @@ class TriggerDesk:
         self,
         carrier: Carrier,
         take: TakeTrigger,
-        making: Callable[[], Assignment],
+        making: Callable[[float], Assignment],
     ) -> None:
+        """`making`: what was being made at this monotonic second."""
         self._carrier = carrier
         self._take = take
         self._making = making
@@ -61,19 +62,14 @@ class TriggerDesk:
         serial = request.serial or None
         # The frames of now may show another part than the one that was there.
         has_waited = incoming.waited and isinstance(request.at, AtNow)
-        now, making = incoming.received.at, self._making()
+        now, making = incoming.received.at, self._making(at.at)
         triggered = Triggered(given, at, now, making, serial, has_waited=has_waited)
 
         def answer(opened: Opened) -> None:
             payload = part_payloads.trigger_answer(request.id, opened)
             self._answer(incoming, Answer(request.id, payload))
 
-        if not self._take(triggered, answer):
-            raise SenderError(
-                "More triggers came than can be heard.",
-                hint="Send one for each part, at the pace of the line.",
-                code=Code.PRECONDITION_FAILED,
-            )
+        self._take(triggered, answer)
 
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         self._carrier.respond(Verb.TRIGGER.value, answer.body, incoming.reply_to)

@@ -34,6 +34,7 @@ from edge_daemon.core.parts.values import (
 )
 from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
 from edge_daemon.core.zones import Zone
+from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.parts.tracker import Tracker
 
@@ -101,6 +102,7 @@ class PartLine:
         self._heard = threading.Condition()
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._is_behind = False
+        self._is_stopping = False
         self._judged_next = 0  # the frame whose outcome is due
         self._boundary = Boundary(_log, "parts_not_kept", is_rare=True)
         self._missed_told = 0
@@ -118,6 +120,7 @@ class PartLine:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Tell what is left, then end; a second call does nothing."""
+        self._is_stopping = True
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join(timeout_s)
@@ -151,12 +154,23 @@ class PartLine:
         """The lane's thread: a frame has its outcome."""
         self._put(judged)
 
-    def trigger(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
-        """The line says that a part is there; False where there is no room to hear it.
+    def trigger(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
+        """The line says that a part is there; raises SenderError where it is not heard.
 
         `answer` is called on the parts' thread with the number of the part.
         """
-        return self._put((triggered, answer))
+        if self._is_stopping:
+            raise SenderError(
+                "The station is stopping, and opens no part any more.",
+                hint="Send the trigger again once it is online, with the time of the part as `at`.",
+                code=Code.PRECONDITION_FAILED,
+            )
+        if not self._put((triggered, answer)):
+            raise SenderError(
+                "More triggers came than can be heard.",
+                hint="Send one for each part, at the pace of the line.",
+                code=Code.PRECONDITION_FAILED,
+            )
 
     def parts_of(self, frame: int, timeout_s: float = 0.05) -> tuple[int, ...] | None:
         """The parts that a frame which has its outcome belongs to; None where it is not known.
@@ -182,6 +196,10 @@ class PartLine:
     def _run(self) -> None:
         while self._turn():
             pass
+        while self._queue.qsize():  # a trigger that came beside the stop is answered, and told
+            word = self._queue.get_nowait()
+            if word is not None:
+                self._hear(word)
         self._take(Stopped(self._now().at))
         self._write()
         self._look()

@@ -12,6 +12,7 @@ from edge_daemon.control.triggers import MAX_BYTES, TriggerDesk
 from edge_daemon.core.parts.ledger import PartLedger
 from edge_daemon.core.parts.values import By, Opened, PartRules, Triggered
 from edge_daemon.core.values import Assignment, Instant
+from edge_daemon.errors import Code, SenderError
 from edge_daemon.messaging.messages import Incoming, ReplyTo
 
 NOW = Instant(100.0, 1_780_000_000.0)
@@ -29,15 +30,15 @@ class Line:
         self.opened: list[Triggered] = []
         self.answers: list[dict[str, Any]] = []
         self.done = 0
-        self.desk = TriggerDesk(self, self._take, lambda: MAKING)
+        self.desk = TriggerDesk(self, self._take, lambda _at: MAKING)
 
-    def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
-        if self.room:
-            self.opened.append(triggered)
-            for told in self.ledger.take(triggered):
-                if isinstance(told, Opened):
-                    answer(told)
-        return self.room
+    def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
+        if not self.room:
+            raise SenderError("More triggers came than can be heard.", code=Code.PRECONDITION_FAILED)
+        self.opened.append(triggered)
+        for told in self.ledger.take(triggered):
+            if isinstance(told, Opened):
+                answer(told)
 
     def publish(self, *_: object, **__: object) -> None:
         raise AssertionError("a trigger is answered, and nothing else")

@@ -6,7 +6,8 @@ import json
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from edge_daemon.cli.main import app
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.relay import FAIR, Relay, Weather
 
 pytestmark = pytest.mark.broker
 
@@ -121,6 +123,7 @@ def test_parts_are_counted_and_found_over_a_restart() -> None:
         plc.client.publish("mes/orders", json.dumps(order), 1)
         wait_until(lambda: _counted(plc)["job_order"] == "WO-1", "the order")
         plc.ask("trigger", id="SN-0", serial="A0")
+        wait_until(lambda: bool(plc.told("response/trigger")), "its answer")  # by another way
         assert "It is part 1." in command(device, "trigger", "--id", "SN-1", "--serial", "A1")
         assert post(port, "trigger", id="SN-2") in (200, 202)
         wait_until(lambda: _counted(plc)["parts"] == 3, "three parts")
@@ -139,6 +142,7 @@ def test_parts_are_counted_and_found_over_a_restart() -> None:
         device.await_active(OLD, online=True)
         plc.ask("trigger", id="SN-0")
         wait_until(lambda: _counted(plc)["parts"] == 4, "the fourth part")
+        wait_until(lambda: len(plc.told("part")) == 4, "its result")
         counts = json.loads(command(device, "parts", "counts", "--json"))
         assert (counts["order"]["job_order"], counts["order"]["parts"]) == ("WO-1", 4)
         assert counts["shift"]["parts"] >= 1
@@ -149,6 +153,51 @@ def test_parts_are_counted_and_found_over_a_restart() -> None:
 def _counted(plc: Plc) -> dict[str, Any]:
     told = plc.told("counts")
     return dict(told[-1]["order"]) if told else {"job_order": None, "parts": -1}
+
+
+def test_a_part_without_a_frame_is_of_the_order_that_runs() -> None:
+    """Also where no frame has come since the order."""
+    camera = {"source": "conveyor:", "fps": 0.1}
+    with station({"by": "trigger", "window_ms": [0, 50]}, camera=camera) as (_, plc):
+        order = {"workOrder": "WO-1", "productCode": "BTL", "status": "running"}
+        plc.client.publish("mes/orders", json.dumps(order), 1)
+        wait_until(lambda: _counted(plc)["job_order"] == "WO-1", "the order")
+        plc.ask("trigger", id="SN-0")
+        wait_until(lambda: _counted(plc)["parts"] == 1, "the count")
+        wait_until(lambda: len(plc.told("part")) == 1, "the part")
+    (part,) = plc.told("part")
+    assert (part["verdict"], part["reason"], part["frames"]) == ("uninspected", "no_frame", [])
+    assert (part["job_order"], part["product"]) == ("WO-1", "BTL")
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_a_trigger_that_waited_at_the_broker_gets_no_frame_of_now(protocol: int) -> None:
+    """It may be of a part that is long gone; one that brings its time gets the frames of then."""
+    with new_mosquitto() as broker, closing(Relay(broker.host, broker.port)) as cable:
+        plc = Plc(broker)
+        mqtt = {"host": cable.host, "port": cable.port, "protocol": protocol}
+        settings = {"parts": {"by": "trigger", "window_ms": [0, 50]}, "mqtt": mqtt}
+        with Device(OLD, broker=broker, settings=settings) as device:
+            device.await_active(OLD, online=True)
+            daemon = device.daemon
+            assert daemon is not None
+            cable.set(Weather(refuses=True))
+            cable.cut(abruptly=True)
+            wait_until(lambda: not daemon.control.session.online, "the end of the connection")
+            plc.ask("trigger", id="SN-0")
+            past = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            plc.ask("trigger", id="SN-1", at=past)
+            cable.set(FAIR)
+            wait_until(lambda: len(plc.told("part")) == 2, "both parts")
+            plc.ask("trigger", id="SN-2")
+            wait_until(lambda: len(plc.told("part")) == 3, "the third part")
+        plc.client.disconnect()
+        plc.client.loop_stop()
+    first, second, third = plc.told("part")
+    assert (first["id"], first["frames"], first["reason"]) == ("SN-0", [], "no_frame")
+    for part in (second, third):
+        assert part["captured_at"] >= part["triggered_at"]
+        assert (part["verdict"], part["reason"]) == ("ok", None)
 
 
 def test_a_trigger_where_none_opens_a_part() -> None:

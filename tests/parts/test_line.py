@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edge_daemon.core.parts.values import By, PartReason, PartRules, PartTold
+from edge_daemon.core.parts.values import (
+    By,
+    Opened,
+    PartReason,
+    PartRules,
+    PartTold,
+    Triggered,
+)
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -20,6 +27,7 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.core.zones import Zone
+from edge_daemon.errors import SenderError
 from edge_daemon.parts import line as room
 from edge_daemon.parts.line import PartLine
 from tests.sim.clock import SimClock
@@ -188,6 +196,36 @@ def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
     assert [each.verdict for each in station.told] == [Verdict.OK, Verdict.NG] * 3
     assert all(192 <= 9 * each.frames[0] - 100 * each.part <= 201 for each in station.told)
     assert [each.causes for each in station.told[:2]] == [(), ("scratch",)]
+
+
+def test_no_trigger_gets_lost_at_a_stop() -> None:
+    """It is answered and told, or refused in a sentence."""
+    station = Station(PartRules(By.TRIGGER))
+    answers: list[Opened] = []
+    now = station.clock.now()
+    station.line.trigger(Triggered("a", now, now.at), answers.append)
+    station.line.start(station)
+    station.line.stop()
+    assert [(each.part, each.id) for each in answers] == [(0, "a")]
+    assert [(each.part, each.reason) for each in station.told] == [(0, PartReason.STOPPED)]
+    with pytest.raises(SenderError, match="stopping"):
+        station.line.trigger(Triggered("b", now, now.at), answers.append)
+
+
+def test_triggers_that_come_too_fast_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aloud, and none that was heard gets lost."""
+    monkeypatch.setattr(room, "MOST_WAITING", 2)
+    station = Station(PartRules(By.TRIGGER))
+    answers: list[Opened] = []
+    now = station.clock.now()
+    for name in ("a", "b"):
+        station.line.trigger(Triggered(name, now, now.at), answers.append)
+    with pytest.raises(SenderError, match="More triggers"):
+        station.line.trigger(Triggered("c", now, now.at), answers.append)
+    station.line.start(station)
+    station.until(lambda: len(answers) == 2)
+    station.line.stop()
+    assert [each.id for each in station.told] == ["a", "b"]
 
 
 def test_a_frame_is_told_which_parts_it_shows() -> None:
