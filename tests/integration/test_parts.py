@@ -159,15 +159,16 @@ def test_a_part_without_a_frame_is_of_the_order_that_runs() -> None:
     """Also where no frame has come since the order."""
     camera = {"source": "conveyor:", "fps": 0.1}
     with station({"by": "trigger", "window_ms": [0, 50]}, camera=camera) as (_, plc):
-        order = {"workOrder": "WO-1", "productCode": "BTL", "status": "running"}
-        plc.client.publish("mes/orders", json.dumps(order), 1)
-        wait_until(lambda: _counted(plc)["job_order"] == "WO-1", "the order")
+        for name in ("WO-1", "WO-2"):
+            order = {"workOrder": name, "productCode": "BTL", "status": "running"}
+            plc.client.publish("mes/orders", json.dumps(order), 1)
+            wait_until(lambda n=name: _counted(plc)["job_order"] == n, "the order")
         plc.ask("trigger", id="SN-0")
         wait_until(lambda: _counted(plc)["parts"] == 1, "the count")
         wait_until(lambda: len(plc.told("part")) == 1, "the part")
     (part,) = plc.told("part")
     assert (part["verdict"], part["reason"], part["frames"]) == ("uninspected", "no_frame", [])
-    assert (part["job_order"], part["product"]) == ("WO-1", "BTL")
+    assert (part["job_order"], part["product"]) == ("WO-2", "BTL")
 
 
 @pytest.mark.parametrize("protocol", [5, 4])
