@@ -38,11 +38,23 @@ MOST_MISSES = 10
 MOST_OUTSIDE = 2
 """Frames in a row outside of the zone before an object has left it: boxes tremble."""
 
-GATE = 0.75
-"""How far from its expected place an object may be seen, in diagonals of its box."""
+GATE = 0.4
+"""How far from its expected place an object may be seen, in diagonals of its box.
+
+Narrow: an object that is overlooked once must not be taken for the one that follows it.
+"""
+
+MISSED_GATE = 0.2
+"""So much more for each frame in which it was missed, up to four."""
+
+NEW_GATE = 0.75
+"""The same for a newcomer, which is taken to move as the others do."""
 
 WIDE_GATE = 1.5
-"""The same for an object whose velocity is not known yet, or that was missed for a while."""
+"""The same for the first objects of all, whose velocity nobody knows."""
+
+STOP_GATE = 1.2
+"""A belt may stop or start: so many steps of an object may always lie between."""
 
 SAME_IOU = 0.5
 """A box that overlaps a followed object so much is that object once more, and no newcomer."""
@@ -77,11 +89,16 @@ class _Track:
     held: tuple[str, ...] | None = None  # causes of ng, seen before it counted as a part
     entered: bool = False
     left: bool = False
+    is_first: bool = False  # it came when nothing was known of how objects move here
 
-    @property
-    def gate(self) -> float:
-        is_wide = self.sights < SURE_SIGHTS or self.misses > 1
-        return (WIDE_GATE if is_wide else GATE) * self.diagonal
+    def gate(self, passed_s: float) -> float:
+        """How far from its expected place it may be, in pixels; `passed_s` after the last frame."""
+        if self.sights < SURE_SIGHTS:
+            share = WIDE_GATE if self.is_first else NEW_GATE
+        else:
+            share = GATE + MISSED_GATE * min(self.misses, 4)
+        step = (self.vx * self.vx + self.vy * self.vy) ** 0.5 * passed_s
+        return max(share * self.diagonal, STOP_GATE * step)
 
 
 class _Beat:
@@ -121,6 +138,7 @@ class Tracker:
         self._next = 0
         self._beat = _Beat()
         self._at: float | None = None
+        self._passed_s = 0.0
 
     def look_in(self, zone: Zone | None) -> None:
         """Where objects are parts from the next frame on."""
@@ -170,7 +188,7 @@ class Tracker:
     # ------------------------------------------------------------------ places
 
     def _move(self, at: float) -> None:
-        passed_s = 0.0 if self._at is None else max(0.0, at - self._at)
+        passed_s = self._passed_s = 0.0 if self._at is None else max(0.0, at - self._at)
         self._at = at
         for track in self._tracks:
             track.x += track.vx * passed_s
@@ -180,12 +198,13 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
+        gate_of = [track.gate(self._passed_s) for track in self._tracks]
         if len(self._tracks) * len(objects) <= FEW:
-            found = self._sole_pairs(objects)
+            found = self._sole_pairs(objects, gate_of)
             if found is not None:
                 return found
         places = np.array([(track.x, track.y) for track in self._tracks])
-        gates = np.array([track.gate for track in self._tracks])
+        gates = np.array(gate_of)
         diagonals = np.array([track.diagonal for track in self._tracks])
         boxes = np.array([each.box for each in objects])
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -199,13 +218,15 @@ class Tracker:
             if within[row, column]
         }
 
-    def _sole_pairs(self, objects: Sequence[Shown]) -> dict[int, int] | None:
+    def _sole_pairs(
+        self, objects: Sequence[Shown], gates: Sequence[float]
+    ) -> dict[int, int] | None:
         """The pairs where no track has a choice, and no two want the same; None where one does."""
         centres = [((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in _boxes(objects)]
         pairs: dict[int, int] = {}
         taken: set[int] = set()
         for index, track in enumerate(self._tracks):
-            x, y, gate = track.x, track.y, track.gate
+            x, y, gate = track.x, track.y, gates[index]
             reach = gate * gate
             for column, (cx, cy) in enumerate(centres):
                 dx = cx - x
@@ -238,7 +259,7 @@ class Tracker:
         vx = median(track.vx for track in known) if known else 0.0
         vy = median(track.vy for track in known) if known else 0.0
         self._next += 1
-        return _Track(self._next - 1, x, y, vx, vy, diagonal, at)
+        return _Track(self._next - 1, x, y, vx, vy, diagonal, at, is_first=not known)
 
     # ------------------------------------------------------------------ parts
 

@@ -194,6 +194,17 @@ def test_a_frame_that_is_stamped_late_makes_no_second_part(late: float) -> None:
     assert len(belt.seen) == 40
 
 
+def test_a_part_that_is_overlooked_is_not_taken_for_the_one_behind_it() -> None:
+    """In the very frame in which that one comes into view, closer than the length of a part."""
+    belt = Belt(None)
+    parts = [Thing(60.0, 200.0, 8.0, side=60.0), Thing(-2.0, 200.0, 8.0, side=60.0)]
+    belt.run(parts[:1], 2)
+    belt.run(parts[1:], 1)
+    belt.run(parts, 20)
+    assert len(belt.seen) == 2
+    assert sorted(len(each) for each in belt.seen.values()) == [20, 21]
+
+
 def test_after_frames_that_were_lost_the_stamp_counts() -> None:
     """Objects moved on meanwhile, by less than a pitch."""
     belt = Belt()

@@ -74,14 +74,14 @@ class Plan:
 class Plc:
     """Triggers, and hears every result at least once, wherever the broker has been meanwhile."""
 
-    def __init__(self, broker: Mosquitto, heard: Heard) -> None:
-        self.heard = heard
+    def __init__(self, broker: Mosquitto, heard: Heard, root: str = ROOT) -> None:
+        self.heard, self._root = heard, root
         self.changed = threading.Condition()
         self.boot = ""
         self.active: str | None = None
         self._subscribed = threading.Event()
         self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id="plc", clean_session=False
+            paho.CallbackAPIVersion.VERSION2, client_id=f"plc of {root}", clean_session=False
         )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
@@ -96,7 +96,10 @@ class Plc:
         return self._client.is_connected()
 
     def publish(self, topic: str, document: dict[str, Any]) -> None:
-        self._client.publish(topic, json.dumps(document), 1)
+        self._client.publish(f"{self._root}/{topic}", json.dumps(document), 1)
+
+    def order(self, document: dict[str, Any]) -> None:
+        self._client.publish("mes/orders", json.dumps(document), 1)
 
     def until(self, condition: Callable[[], bool], within_s: float = PATIENT_S) -> bool:
         with self.changed:
@@ -108,10 +111,10 @@ class Plc:
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         topics = (("part", 1), ("response/trigger", 1), ("model/state", 1), ("result", 0))
-        client.subscribe([(f"{ROOT}/{topic}", qos) for topic, qos in topics])
+        client.subscribe([(f"{self._root}/{topic}", qos) for topic, qos in topics])
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        body, topic = json.loads(message.payload), message.topic.removeprefix(f"{ROOT}/")
+        body, topic = json.loads(message.payload), message.topic.removeprefix(f"{self._root}/")
         with self.changed:
             if topic == "result":
                 self.heard.results[body["boot"], body["frame"]] = body
@@ -239,7 +242,7 @@ class Rig:
             at = datetime.fromtimestamp(self._belt.passes_at(number) + self._ahead_s, timezone.utc)
             body["at"] = at.isoformat(timespec="milliseconds")
         if self._plc.online and number % 5:
-            self._plc.publish(f"{ROOT}/request/trigger", body)
+            self._plc.publish("request/trigger", body)
         else:
             self._hands.submit(self._post, body)
 
@@ -286,12 +289,12 @@ class Rig:
         other = "bottle@2.0.0" if now == "bottle@1.0.0" else "bottle@1.0.0"
         if now.startswith("bottle"):
             document = {"id": uuid.uuid4().hex, "model": other}
-            self._plc.publish(f"{ROOT}/request/swap", document)
+            self._plc.publish("request/swap", document)
 
     def _order(self, number: int) -> None:
         product = tuple(LINKS)[self.done["order"] % 2]
         body = {"workOrder": f"WO-{number}", "productCode": product, "status": "running"}
-        self._plc.publish("mes/orders", body)
+        self._plc.order(body)
 
     def _worker(self, number: int) -> None:
         for pid in workers(self._life.pid)[:1]:
