@@ -31,9 +31,8 @@ class Heard:
     """Trigger id -> place on the belt."""
     answers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     """Trigger id -> numbers that it was answered with, in all boots."""
-    kills: list[float] = field(default_factory=list)
-    """When the daemon was killed, in seconds since the epoch."""
-    ended_utc: float = 0.0
+    away: list[tuple[float, float]] = field(default_factory=list)
+    """When the station may not have been connected, by the belt's clock: what came then waited."""
 
 
 @dataclass
@@ -152,6 +151,9 @@ class Reckoner:
             self._fault(part, "is past its deadline, and told as in time")
         if part["reason"] is None:
             self._check_judge(part)
+            if self._came_late(part, number):
+                found.late_triggers += 1
+                return
             self._check_frames(part, number)
             self._check_verdict(part, number)
 
@@ -168,6 +170,18 @@ class Reckoner:
             if result is not None and result["model"] not in (None, part["model"]):
                 self._fault(part, f"frame {frame} was judged by {result['model']}")
 
+    def _came_late(self, part: Message, number: int) -> bool:
+        """Whether its trigger was held up on its way, brought no time, and so meant another.
+
+        Not those that waited while the station was away: it knows, and gives them no frame.
+        """
+        if part["by"] != "trigger":
+            return False
+        passed_at = self._belt.passes_at(number)
+        lag_s = utc_of(part["triggered_at"]) - self._ahead_s - passed_at
+        has_waited = any(began <= passed_at <= ended for began, ended in self._heard.away)
+        return lag_s > LATE_TRIGGER * self._belt.pitch_s and not has_waited
+
     def _check_frames(self, part: Message, number: int) -> None:
         """They show it, and no other where there is room for one; and were judged in time."""
         triggered = part["triggered_at"] or part["captured_at"]
@@ -181,12 +195,7 @@ class Reckoner:
             if judged_utc > due_utc:
                 self._fault(part, f"frame {frame} was judged after the deadline, and is not late")
             shown = codes(result["detections"])
-            if not shown or number % CODES in shown:
-                continue
-            lag_s = utc_of(triggered) - self._ahead_s - self._belt.passes_at(number)
-            if part["by"] == "trigger" and LATE_TRIGGER < lag_s / self._belt.pitch_s < 1.0:
-                self.found.late_triggers += 1
-            else:
+            if shown and number % CODES not in shown:
                 self._fault(part, f"frame {frame} shows {shown}, not {number}")
 
     def _check_verdict(self, part: Message, number: int) -> None:

@@ -305,13 +305,15 @@ class Rig:
         """Dead, and born again at once."""
         self._dead_boots.add(self._plc.boot)
         self._life.end(signal.SIGKILL)
-        self.heard.kills.append(time.time())
+        self._is_away(3.0)
         self._life = self._start()
         told = {part["id"] for part in tuple(self.heard.parts)}
         self._owed |= {name for name in self.heard.announced if name not in told}
 
     def _cut(self, number: int) -> None:
         """The station loses the broker, and the PLC does not: what it sends waits there."""
+
+        self._is_away(2.5)
 
         def cut() -> None:
             self._relay.set(Weather(refuses=True))
@@ -324,12 +326,18 @@ class Rig:
     def _broker(self, number: int) -> None:
         """Away for a while, with all that it keeps; parts go on meanwhile."""
 
+        self._is_away(self._plan.broker_away_s + 3.0)
+
         def leave() -> None:
             self._broker_process.stop()
             time.sleep(self._plan.broker_away_s)
             self._broker_process.start()
 
         self._hands.submit(leave)
+
+    def _is_away(self, for_s: float) -> None:
+        now = time.monotonic()
+        self.heard.away.append((now - 0.1, now + for_s))
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
@@ -371,6 +379,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=6.0, help="parts a second, at least 4")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its daemon must not outlive it
     faults = 0
     for by, parts in (("trigger", given.triggered), ("track", given.tracked)):
         if parts:
