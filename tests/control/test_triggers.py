@@ -34,7 +34,9 @@ class Line:
 
     def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         if not self.room:
-            raise SenderError("More triggers came than can be heard.", code=Code.PRECONDITION_FAILED)
+            raise SenderError(
+                "More triggers came than can be heard.", code=Code.PRECONDITION_FAILED
+            )
         self.opened.append(triggered)
         for told in self.ledger.take(triggered):
             if isinstance(told, Opened):
