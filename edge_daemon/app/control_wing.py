@@ -49,6 +49,7 @@ from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.host.boundary import contained
 from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.local_socket import LocalSocket
@@ -106,7 +107,14 @@ class ControlWing:
         parts, settings = self._frames.parts, self._resources.settings.parts
         if parts is None or settings is None or settings.by != "trigger":
             return None
-        return TriggerDesk(self.session, parts.trigger, self._frames.ring.upcoming)
+        return TriggerDesk(self.session, parts.trigger, self._frames.ring.upcoming, self._told)
+
+    def _told(self, trigger_id: str, since_utc: float) -> int | None:
+        with contained():  # a journal that cannot be read knows of none
+            for row in self._resources.journal.parts(1, trigger_id):
+                if row.id == trigger_id and row.utc >= since_utc:
+                    return row.part
+        return None
 
     def _build_loader(self, slot_pool: SlotPool) -> Loader:
         resources, frames, settings = self._resources, self._frames, self._resources.settings

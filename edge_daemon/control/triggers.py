@@ -21,6 +21,9 @@ from edge_daemon.messaging.messages import Carrier, Incoming
 
 MAX_BYTES = 4096
 
+AGAIN_S = 3600.0
+"""So long the broker may deliver a trigger again that was heard; later its id is a new part's."""
+
 TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], None]
 """Hands a trigger to the parts, which call back with its number; SenderError: they cannot hear."""
 
@@ -33,11 +36,17 @@ class TriggerDesk:
         carrier: Carrier,
         take: TakeTrigger,
         making: Callable[[float], Assignment],
+        told: Callable[[str, float], int | None],
     ) -> None:
-        """`making`: what was being made at this monotonic second."""
+        """`making`: what was being made at this monotonic second.
+
+        `told`: the part of this trigger id that has a result since this moment (UTC), whichever
+        start of the daemon told it.
+        """
         self._carrier = carrier
         self._take = take
         self._making = making
+        self._told = told
 
     def arrived(self, incoming: Incoming) -> None:
         """One trigger as it came; it is acknowledged once it is handed on or refused."""
@@ -59,17 +68,21 @@ class TriggerDesk:
     def _open(self, request: Request, incoming: Incoming, given: str | None) -> None:
         """Hand it on; raises SenderError."""
         at = _instant(request, incoming.received)
-        serial = request.serial or None
-        # The frames of now may show another part than the one that was there.
-        has_waited = incoming.waited and isinstance(request.at, AtNow)
-        now, making = incoming.received.at, self._making(at.at)
-        triggered = Triggered(given, at, now, making, serial, has_waited=has_waited)
 
         def answer(opened: Opened) -> None:
             payload = part_payloads.trigger_answer(request.id, opened)
             self._answer(incoming, Answer(request.id, payload))
 
-        self._take(triggered, answer)
+        if incoming.waited and given is not None:
+            # Its acknowledgement may have got lost with the connection, and its part been told.
+            known = self._told(given, incoming.received.utc - AGAIN_S)
+            if known is not None:
+                answer(Opened(known, given, again=True))
+                return
+        # The frames of now may show another part than the one that was there.
+        has_waited = incoming.waited and isinstance(request.at, AtNow)
+        now, making, serial = incoming.received.at, self._making(at.at), request.serial or None
+        self._take(Triggered(given, at, now, making, serial, has_waited=has_waited), answer)
 
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         self._carrier.respond(Verb.TRIGGER.value, answer.body, incoming.reply_to)

@@ -10,6 +10,7 @@ SciPy is imported by the first `Tracker`, and by no station that follows nothing
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class _Track:
             share = WIDE_GATE if self.is_first else NEW_GATE
         else:
             share = GATE + MISSED_GATE * min(self.misses, 4)
-        step = (self.vx * self.vx + self.vy * self.vy) ** 0.5 * passed_s
+        step = math.hypot(self.vx, self.vy) * passed_s
         return max(share * self.diagonal, STOP_GATE * step)
 
 

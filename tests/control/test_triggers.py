@@ -30,7 +30,7 @@ class Line:
         self.opened: list[Triggered] = []
         self.answers: list[dict[str, Any]] = []
         self.done = 0
-        self.desk = TriggerDesk(self, self._take, lambda _at: MAKING)
+        self.desk = TriggerDesk(self, self._take, lambda _at: MAKING, self._told)
 
     def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         if not self.room:
@@ -41,6 +41,11 @@ class Line:
         for told in self.ledger.take(triggered):
             if isinstance(told, Opened):
                 answer(told)
+
+    def _told(self, trigger_id: str, since_utc: float) -> int | None:
+        known = {"known": (7, NOW.utc - 60.0), "old": (8, NOW.utc - 9_000.0)}
+        part, utc = known.get(trigger_id, (None, 0.0))
+        return part if utc >= since_utc else None
 
     def publish(self, *_: object, **__: object) -> None:
         raise AssertionError("a trigger is answered, and nothing else")
@@ -98,6 +103,16 @@ def test_a_trigger_that_waited_at_the_broker_says_so_where_it_brings_no_time() -
     line.come(b'{"id": "b", "at": "2026-05-28T20:26:39.750Z"}', waited=True)
     line.come(b'{"id": "c"}')
     assert [each.has_waited for each in line.opened] == [True, False, False]
+
+
+def test_a_trigger_that_is_delivered_again_after_a_restart_opens_no_second_part() -> None:
+    """Its acknowledgement was lost; an id that comes anew, or long after, is another part's."""
+    line = Line()
+    again = {"id": "known", "status": "succeeded", "part": 7, "again": True}
+    assert line.come(b'{"id": "known"}', waited=True) == again
+    assert line.opened == []
+    assert line.come(b'{"id": "old"}', waited=True)["part"] == 0
+    assert line.come(b'{"id": "known"}')["part"] == 1
 
 
 @pytest.mark.parametrize(
