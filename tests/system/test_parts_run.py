@@ -12,7 +12,7 @@ from tests.sim.belt import Belt
 from tests.sim.parts_reckoning import Heard, Reckoner
 from tests.sim.parts_run import Plan, run
 
-FEW = Plan(parts=36, rate=8.0, swap=5, order=9, worker=14, daemon=19, cut=7, broker=26)
+FEW = Plan(parts=26, rate=8.0, swap=4, order=7, worker=10, daemon=15, cut=5, broker=20)
 
 
 @pytest.mark.broker
@@ -20,7 +20,7 @@ FEW = Plan(parts=36, rate=8.0, swap=5, order=9, worker=14, daemon=19, cut=7, bro
 @pytest.mark.parametrize("by", ["trigger", "track"])
 def test_every_part_has_one_result_whatever_goes_wrong(by: str) -> None:
     """By one model, its own, and none that is late is told as in time."""
-    found = run(replace(FEW, by=by, broker_away_s=0.5))
+    found = run(replace(FEW, by=by, broker_away_s=0.3))
     assert found.faults == []
     assert found.parts >= FEW.parts
     assert found.done.keys() >= {"swap", "order", "worker", "daemon", "cut", "broker"}
