@@ -17,6 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
@@ -128,6 +129,7 @@ class Daemon:
             KeptPictures(collector, put, resources.metrics) if collector else None,
             KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
+            self._copied_pictures(),
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -152,6 +154,13 @@ class Daemon:
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
         page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
         self._window = PageServer(page, self.monitor, frames.pictures, control.take_request)
+
+    def _copied_pictures(self) -> CopiedPictures | None:
+        copies, pictures = self.frames.copies, self.frames.part_pictures
+        if copies is None or pictures is None:
+            return None
+        put, metrics = self.control.mailbox.put, self.resources.metrics
+        return CopiedPictures(copies, pictures, put, metrics)
 
     # ------------------------------------------------------------------ running
 

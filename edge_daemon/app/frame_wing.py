@@ -14,6 +14,7 @@ from edge_daemon.core.values import Judged
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import PICTURES, Collector
+from edge_daemon.frames.copy_places import place_of
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -181,9 +182,8 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
 
 def _copies(resources: Resources, pictures: PartPictures | None) -> PictureCopies | None:
     settings = resources.settings.results.pictures
-    if pictures is None or settings is None or settings.copy_to is None:
+    place = place_of(settings) if settings is not None else None
+    if pictures is None or settings is None or place is None:
         return None
     now = resources.clock.now
-    return PictureCopies(
-        settings.folder, settings.copy_to, lambda: pictures.is_open, lambda: now().utc
-    )
+    return PictureCopies(settings.folder, place, lambda: pictures.is_open, lambda: now().utc)

@@ -62,6 +62,8 @@ class PartPictures:
         self._told: OrderedDict[int, list[PartTold]] = OrderedDict()  # by frame
         self.removed = 0
         """Pictures that went for the quota or by their age, since the start."""
+        self.never_copied = 0
+        """Those of them that still waited to be copied."""
 
     @property
     def is_open(self) -> bool:
@@ -165,7 +167,7 @@ class PartPictures:
         path = self._folder / row.path
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
-        index.remove(row)
+        self.never_copied += index.remove(row)
         self.removed += 1
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):  # others lie there yet

@@ -65,7 +65,7 @@ def test_a_triggered_part_is_found_by_its_serial_number(tmp_path: Path) -> None:
         wait_until(lambda: find_pictures(tmp_path, "SN/77"), "its pictures")
         copies = daemon.frames.copies
         assert copies is not None
-        wait_until(copies.problems, "a word of the share that is not there")
+        wait_until(lambda: copies.trouble, "a word of the share that is not there")
         assert any("pictures are not copied" in each for each in daemon.monitor.problems())
     found = find_pictures(tmp_path, "SN/77")
     assert found == find_pictures(tmp_path, "t-1")
