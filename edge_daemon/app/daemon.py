@@ -101,13 +101,13 @@ class Daemon:
         self.control = ControlWing(
             resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
         )
-        control, pictures = self.control, self.frames.part_pictures
+        control = self.control
         self._part_results = PartResults(
             resources,
             control.wake_outbox,
             lambda: control.driver.state,
             control.reporter.counts,
-            pictures.told if pictures is not None else None,
+            self.frames.part_pictures,
         )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()

@@ -121,8 +121,9 @@ class FrameWing:
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collector is not None:
             self.collector.offer(judged, captured)
-        if self._archiver is not None:
-            self._archiver.offer(judged, captured)
+        if self._archiver is not None and self._archiver.offer(judged, captured):
+            assert self.part_pictures is not None
+            self.part_pictures.expect(judged)
         self.pictures.offer(judged, captured)
 
     def making(self) -> str | None:

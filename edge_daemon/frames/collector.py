@@ -121,19 +121,20 @@ class Collector:
             for number in range(min(_THREADS, room))
         ]
 
-    def offer(self, judged: Judged, captured: Captured) -> None:
+    def offer(self, judged: Judged, captured: Captured) -> bool:
         """Here is a judged frame, still leased to the caller: take it along if it is wanted.
 
-        Costs microseconds and never raises or waits.
+        Costs microseconds and never raises or waits. Whether it was taken.
         """
         if captured.address is None or self._stopping or not self._wants(judged):
-            return
+            return False
         if (self._jobs and self._places.tight) or not self._room.acquire(blocking=False):
             self._missed += 1
-            return
+            return False
         self._places.retain(captured)
         self._jobs.append((judged, captured))
         self._work.release()
+        return True
 
     @property
     def tally(self) -> Tally:

@@ -46,8 +46,8 @@ class Keeping:
 class PartPictures:
     """JPEG and JSON of frames, at most so many bytes and days of them.
 
-    `told` may be called by any thread and never waits; all else by one thread at a time. Raises
-    OSError or StateError.
+    `expect`, `told` and `names` never wait, and may be called by any thread; all else by one thread
+    at a time. Raises OSError or StateError.
 
     Args:
         boot: the daemon's start, by which frame numbers are told apart.
@@ -60,6 +60,7 @@ class PartPictures:
         self._index: PictureIndex | None = None
         self._inbox: deque[PartTold] = deque(maxlen=_MOST_TOLD)
         self._told: OrderedDict[int, list[PartTold]] = OrderedDict()  # by frame
+        self._expected: OrderedDict[int, Judged] = OrderedDict()  # the lane's
         self.removed = 0
         """Pictures that went for the quota or by their age, since the start."""
         self.never_copied = 0
@@ -69,6 +70,22 @@ class PartPictures:
     def is_open(self) -> bool:
         """Whether the index is ready; any thread."""
         return self._index is not None
+
+    def expect(self, judged: Judged) -> None:
+        """A frame whose picture was taken to be kept; before its verdict is told."""
+        self._expected[judged.frame] = judged
+        if len(self._expected) > _MOST_TOLD:
+            self._expected.popitem(last=False)
+
+    def names(self, part: PartTold) -> tuple[str, ...]:
+        """What the pictures of a part will be called below the folder, its serial included.
+
+        Nothing is waited for: a picture that the disk then refuses is counted as such, and one of
+        a frame that is judged after its part was told is found in the index only.
+        """
+        frames = (self._expected.get(frame) for frame in part.frames)
+        serial = _serial([part])
+        return tuple(str(_named(_place(each), serial)) for each in frames if each is not None)
 
     def told(self, parts: Iterable[PartTold]) -> None:
         """Results of parts; they are written beside their pictures later."""
@@ -81,7 +98,8 @@ class PartPictures:
         facts = _facts(self._boot, judged) | {"parts": [_part(each) for each in parts]}
         content = _json(facts)
         self._make_room(index, len(jpeg) + len(content))
-        path = self._free(_place(judged), _serial(parts))
+        path = self._folder / _named(_place(judged), _serial(parts))
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._put(path.with_suffix(".json"), content)
         self._put(path, jpeg)  # last: a picture that is there has its facts
         row = PictureRow(
@@ -147,7 +165,7 @@ class PartPictures:
         content = _json(facts | {"parts": [*others, _part(part)]})
         serial = _clean(part.serial) if part.serial else ""
         has_serial = re.match(r"\d{6}\.\d{3}-", old.name) is None
-        new = old.with_name(f"{serial}-{old.name}") if serial and not has_serial else old
+        new = old if has_serial else _named(old, serial)
         self._put(new.with_suffix(".json"), content)
         if new != old:
             os.replace(old, new)
@@ -172,12 +190,6 @@ class PartPictures:
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):  # others lie there yet
                 folder.rmdir()
-
-    def _free(self, place: Path, serial: str) -> Path:
-        name = f"{serial}-{place.name}" if serial else place.name
-        path = self._folder / place.parent / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
 
     def _put(self, path: Path, content: bytes) -> None:
         """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
@@ -265,6 +277,10 @@ def _place(judged: Judged) -> Path:
     stamp = f"{when:%H%M%S}.{when.microsecond // 1000:03d}"
     name = f"{stamp}-{judged.frame:09d}-{judged.verdict.value}.jpg"
     return Path(f"{when:%Y-%m-%d}", _clean(order) if order else NO_ORDER, name)
+
+
+def _named(place: Path, serial: str) -> Path:
+    return place.with_name(f"{serial}-{place.name}") if serial else place
 
 
 def _serial(parts: Iterable[PartTold]) -> str:

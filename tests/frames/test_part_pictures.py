@@ -110,6 +110,29 @@ def test_a_part_is_found_by_its_serial_number(tmp_path: Path, part_first: bool) 
     assert len(list(tmp_path.rglob("*.json"))) == 3, "a JSON was left under its old name"
 
 
+@pytest.mark.parametrize("part_first", [True, False])
+@pytest.mark.parametrize("serial", ["SN/1", None])
+def test_the_names_are_known_before_anything_is_written(
+    tmp_path: Path, part_first: bool, serial: str | None
+) -> None:
+    """A result names the files that will be there, and waits for no disk."""
+    pictures = kept(tmp_path)
+    part = told(812, 5, 6, 7, serial=serial)
+    for frame in (5, 7):
+        pictures.expect(framed(frame))
+    promised = pictures.names(part)
+    assert names(tmp_path) == []
+    assert len(promised) == 2, "frame 6 was not wanted, or there was no room"
+    for step in range(2):
+        if part_first == (step == 0):
+            pictures.told([part])
+            pictures.tend()
+        else:
+            for frame in (5, 7):
+                pictures.write(framed(frame), JPEG)
+    assert sorted(promised) == names(tmp_path)
+
+
 def test_a_frame_may_show_several_parts(tmp_path: Path) -> None:
     """Followed objects: each finds the picture, which is called by the first."""
     pictures = kept(tmp_path)
