@@ -11,6 +11,7 @@ import structlog
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.values import Judged
+from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import PICTURES, Collector
@@ -103,7 +104,10 @@ class FrameWing:
         if self.part_pictures is None or settings is None:
             return None
         wants = partial(settings.choice.wants, resources.boot)
-        return Collector(self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES)
+        draw = annotated if settings.drawn else None
+        return Collector(
+            self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES, draw=draw
+        )
 
     @property
     def _collectors(self) -> tuple[Collector, ...]:

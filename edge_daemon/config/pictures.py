@@ -100,6 +100,9 @@ class PicturesSettings(Group):
     """Frames without a verdict, where the camera gave a picture."""
     ok_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the others; by a hash of boot and frame, so that anybody can tell which."""
+    drawn: bool = False
+    """A second picture beside each, with zones, boxes and causes drawn: the first one stays as the
+    camera gave it, for training."""
     copy_to: FilePath | None = None
     """A folder that is there, a mounted share for example: every picture is copied to it, also
     after an outage. null: nothing is copied there."""

@@ -22,6 +22,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
 from edge_daemon.host.boundary import contained
+from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +50,8 @@ class Folder(Protocol):
     def removed(self) -> int:
         """Pictures that went to make room, since the start."""
 
-    def write(self, judged: Judged, jpeg: bytes) -> object: ...
+    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None, /) -> object:
+        """Keep a picture, and beside it one with what was found drawn, if there is one."""
 
     def tend(self) -> None:
         """Whatever is to be done now and then."""
@@ -94,6 +96,7 @@ class Collector:
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.
         events: what is said of the pictures in the log.
+        draw: makes the second picture; None: there is none.
     """
 
     def __init__(
@@ -104,10 +107,11 @@ class Collector:
         room: int = 1,
         wants: Callable[[Judged], bool] = is_rejected,
         events: LogEvents = NG_IMAGES,
+        draw: Callable[[Judged, Pixels], Pixels] | None = None,
     ) -> None:
         self._places = places
         self._folder = folder
-        self._wants, self._events = wants, events
+        self._wants, self._events, self._draw = wants, events, draw
         self._room = threading.Semaphore(room)
         self._jobs: deque[tuple[Judged, Captured]] = deque()
         self._work = threading.Semaphore(0)  # one for each job, and one more for each end
@@ -187,10 +191,11 @@ class Collector:
         pixels = captured.address.pixels
         with contained() as encoding:
             jpeg = encode(pixels, _QUALITY)
+            drawn = encode(self._draw(judged, pixels)) if self._draw is not None else None
         if encoding.fault is not None:
             self._failed_at("write", encoding.fault)
         else:
-            self._attempt("write", lambda: self._folder.write(judged, jpeg))
+            self._attempt("write", lambda: self._folder.write(judged, jpeg, drawn))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
         """`write` a picture, or `tend` the folder; told once where it fails, until it works."""

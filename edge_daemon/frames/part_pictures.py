@@ -1,6 +1,7 @@
 """The folder of traceability: pictures with what was said of them, by day, order and part.
 
-    <folder>/2026-11-28/WO-17/SN-1234-143001.123-000018230-ng.jpg, and .json beside it
+    <folder>/2026-11-28/WO-17/SN-1234-143001.123-000018230-ng.jpg, and beside it .json, and with
+    `drawn` a .drawn.jpg
 
 A picture lies on the disk before its part is told; then the JSON is written anew with the part, and
 both files are named by its serial number. Files that this room has not named are left alone.
@@ -25,10 +26,12 @@ from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import StateError
+from edge_daemon.frames.rejected import found_facts
 from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
 
 NO_ORDER = "no-order"
 _OURS = re.compile(r"(?:.{1,64}-)?\d{6}\.\d{3}-\d{9,}-(?:ok|ng|empty|uninspected)\.jpg")
+_DRAWN = ".drawn.jpg"
 _DAY_S = 86_400.0
 _MOST_TOLD = 8_192
 """Parts of frames whose pictures are still being written; the oldest are given up."""
@@ -91,16 +94,19 @@ class PartPictures:
         """Results of parts; they are written beside their pictures later."""
         self._inbox.extend(parts)
 
-    def write(self, judged: Judged, jpeg: bytes) -> None:
-        """Keep one frame's picture."""
+    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None = None) -> None:
+        """Keep one frame's picture, and beside it the one that is drawn on."""
         index = self._opened()
         parts = self._told.pop(judged.frame, [])
         facts = _facts(self._boot, judged) | {"parts": [_part(each) for each in parts]}
         content = _json(facts)
-        self._make_room(index, len(jpeg) + len(content))
+        size = len(jpeg) + len(content) + len(drawn or b"")
+        self._make_room(index, size)
         path = self._folder / _named(_place(judged), _serial(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._put(path.with_suffix(".json"), content)
+        if drawn is not None:
+            self._put(drawn_of(path), drawn)
         self._put(path, jpeg)  # last: a picture that is there has its facts
         row = PictureRow(
             str(path.relative_to(self._folder)),
@@ -108,7 +114,7 @@ class PartPictures:
             judged.frame,
             judged.captured_utc,
             judged.verdict.value,
-            len(jpeg) + len(content),
+            size,
         )
         index.add((row, self._rows(judged.frame, parts)))
 
@@ -168,9 +174,11 @@ class PartPictures:
         new = old if has_serial else _named(old, serial)
         self._put(new.with_suffix(".json"), content)
         if new != old:
+            with suppress(FileNotFoundError):  # there may be none
+                os.replace(drawn_of(old), drawn_of(new))
             os.replace(old, new)
             old.with_suffix(".json").unlink(missing_ok=True)
-        size = new.stat().st_size + len(content)
+        size = new.stat().st_size + len(content) + _size(drawn_of(new))
         relative = str(new.relative_to(self._folder))
         index.change(row, relative, size, self._rows(row.frame, [part]))
 
@@ -184,7 +192,8 @@ class PartPictures:
     def _remove(self, index: PictureIndex, row: PictureRow) -> None:
         path = self._folder / row.path
         path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        for beside in (path.with_suffix(".json"), drawn_of(path)):
+            beside.unlink(missing_ok=True)
         self.never_copied += index.remove(row)
         self.removed += 1
         for folder in (path.parent, path.parent.parent):
@@ -228,8 +237,10 @@ class PartPictures:
             picture = path.with_suffix(".jpg")
             if _OURS.fullmatch(picture.name) and not picture.exists():
                 path.unlink(missing_ok=True)
+                drawn_of(picture).unlink(missing_ok=True)
         for path in self._folder.glob("*/*/.*.part"):
-            name = Path(path.name[1:].removesuffix(".part")).with_suffix(".jpg").name
+            whole = path.name[1:].removesuffix(".part").replace(_DRAWN, ".jpg")
+            name = Path(whole).with_suffix(".jpg").name
             if _OURS.fullmatch(name):
                 path.unlink(missing_ok=True)
 
@@ -243,7 +254,7 @@ class PartPictures:
             utc = float(facts["utc"])
             if not math.isfinite(utc):
                 raise ValueError("no time")
-            size = path.stat().st_size + len(content)
+            size = path.stat().st_size + len(content) + _size(drawn_of(path))
             parts = [
                 PartRow(
                     boot, _number(each["part"]), frame, *map(_name, (each["id"], each["serial"]))
@@ -251,6 +262,18 @@ class PartPictures:
                 for each in facts["parts"]
             ]
             yield PictureRow(relative, boot, frame, utc, _text(facts["verdict"]), size), parts
+
+
+def drawn_of(path: Path) -> Path:
+    """Where the picture lies that is drawn on, beside the clean one."""
+    return path.with_suffix(_DRAWN)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _text(value: object) -> str:
@@ -308,7 +331,10 @@ def _part(told: PartTold) -> dict[str, Any]:
 
 
 def _facts(boot: str, judged: Judged) -> dict[str, Any]:
-    """The words of the result topic, and the digest of the recipe that judged."""
+    """The words of the result topic, with the digest and the zones of the recipe that judged.
+
+    All that a viewer needs to draw on the picture, which stays as the camera gave it.
+    """
     when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
     return {
         "boot": boot,
@@ -323,8 +349,7 @@ def _facts(boot: str, judged: Judged) -> dict[str, Any]:
         "verdict": judged.verdict.value,
         "reason": judged.reason.value if judged.reason else None,
         "causes": list(judged.causes),
-        "detections": [
-            {"class": each.label, "confidence": round(each.confidence, 4), "box": list(each.box)}
-            for each in judged.detections
-        ],
+        "size": judged.size,
+        "zones": {zone.name: zone.points for zone in judged.recipe.zones} if judged.recipe else {},
+        "detections": [found_facts(each) for each in judged.detections],
     }

@@ -18,6 +18,7 @@ import structlog
 
 from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
 from edge_daemon.frames.copy_places import Place
+from edge_daemon.frames.part_pictures import drawn_of
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
@@ -189,10 +190,12 @@ class PictureCopies:
         return sorted(rows, key=lambda row: self._tries.get(row.path, -1))
 
     def _copy(self, row: PictureRow) -> None:
-        """Both files, the picture last; one that has gone meanwhile is no fault."""
+        """Its files, the picture last; one that has gone meanwhile is no fault."""
         source = self._folder / row.path
+        drawn = drawn_of(source)
+        beside = (source.with_suffix(".json"), *([drawn] if drawn.exists() else []))
         try:
-            files = {path: path.read_bytes() for path in (source.with_suffix(".json"), source)}
+            files = {path: path.read_bytes() for path in (*beside, source)}
         except FileNotFoundError:
             return
         for path, content in files.items():

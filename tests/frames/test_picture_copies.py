@@ -171,3 +171,14 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path: Path) -> None
         (folder / name).with_suffix(".json").read_bytes()
     )
     assert each.tally.copied == 2
+
+
+def test_what_was_drawn_is_copied_too(tmp_path: Path) -> None:
+    """With the clean picture and its JSON, byte for byte."""
+    folder, share = tmp_path / "kept", tmp_path / "share"
+    share.mkdir()
+    kept(folder).write(judged(1), JPEG, JPEG[:-1])
+    each = copies(folder, share)
+    each.copy_all()
+    assert names(share) == names(folder)
+    assert [(share / name).read_bytes() for name in names(share)] == [JPEG[:-1], JPEG]
