@@ -260,6 +260,12 @@ PLANTED: list[tuple[str, Section, Plant, str]] = [
         lambda d, f: _copy_to(d, f, "copy_to_s3"),
         "The bucket pictures at 127.0.0.1:9 cannot be reached",
     ),
+    (
+        "track without a part",
+        Section.MODELS,
+        lambda d, _: change(d, parts={"by": "track"}),
+        "does not say what a part is, so parts.by: track counts none",
+    ),
     ("port taken", Section.SERVICE, _hold_port, "cannot be listened on"),
 ]
 
