@@ -181,7 +181,7 @@ class ControlWing:
             resources.clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
-                resources.journal, reporter.said, self.mailbox.put, resources.clock, self._preview
+                resources.journal, reporter.said, self.mailbox.put, resources.clock, self.preview
             ),
         )
 
@@ -278,7 +278,7 @@ class ControlWing:
 
     # ------------------------------------------------------------------ between the rooms
 
-    def _preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
+    def preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
         """What recent frames would have been judged; raises SenderError."""
         state = self.driver.state
         active = state.active_bundle

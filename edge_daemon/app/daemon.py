@@ -153,7 +153,9 @@ class Daemon:
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
         page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
-        self._window = PageServer(page, self.monitor, frames.pictures, control.take_request)
+        self._window = PageServer(
+            page, self.monitor, frames.pictures, control.take_request, control.preview
+        )
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures

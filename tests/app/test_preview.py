@@ -59,6 +59,8 @@ def test_both_counts_and_the_frames_that_change_are_told() -> None:
     weaker = preview.of(frames(0.35, 0.42, 0.9), PROOF, {"scratch.confidence": 0.5})
     assert weaker["before"] == {"ok": 1, "ng": 2, "empty": 0, "causes": {"scratch": 2}}
     assert weaker["after"] == {"ok": 2, "ng": 1, "empty": 0, "causes": {"scratch": 1}}
+    scratch = {"name": "scratch.confidence", "value": 0.4, "low": 0.3, "high": 0.6}
+    assert weaker["adjustable"] == [scratch], "from where it stands, within its bounds"
     assert weaker["newly"] == {"ok": [1], "ng": [], "empty": []}
     stricter = preview.of(frames(0.35, 0.42), PROOF, {"scratch.confidence": 0.3})
     assert stricter["newly"]["ng"] == [0]
