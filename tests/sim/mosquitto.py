@@ -16,7 +16,7 @@ _START_S = 10.0
 
 
 def free_port() -> int:
-    """Below those that the kernel gives to connections: nobody takes it before it is listened on."""
+    """Below those that the kernel gives to connections, so that nobody takes it meanwhile."""
     random = SystemRandom()
     while True:
         port = random.randrange(15_000, 32_000)
