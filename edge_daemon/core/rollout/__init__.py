@@ -6,5 +6,5 @@ values      the words: plan, stage, split, arm, pair, feedback
 plan        a plan from a mapping and back        bounds   what the station allows of it
 draw        which arm a part belongs to
 evidence    counts of pairs and labels            betting  sequential statistics of counts
-reading     the evidence of each slice, as the rule reads it
+reading     the evidence of each slice            rule     advance, stop, hold or wait
 """
