@@ -7,4 +7,5 @@ plan        a plan from a mapping and back        bounds   what the station allo
 draw        which arm a part belongs to
 evidence    counts of pairs and labels            betting  sequential statistics of counts
 reading     the evidence of each slice            rule     advance, stop, hold or wait
+estimate    how long it will take                 quality  precision, recall, people
 """

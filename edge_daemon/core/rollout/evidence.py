@@ -148,7 +148,10 @@ class Evidence:
         return replace(place, truth=truth)
 
     def lose(self, slices: Iterable[str] = ()) -> None:
-        """A part that was drawn to be judged by both models and was not: coverage falls."""
+        """A part that was drawn to be judged by both models and was not: coverage falls.
+
+        Parts that a draw left out beforehand are no loss: they are left out at random.
+        """
         for name in self._of(slices):
             self.slices[name].lost += 1
 

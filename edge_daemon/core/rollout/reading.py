@@ -188,19 +188,22 @@ class _Side:
     def read(self, blocks: Sequence[Table], worst: Counts, alpha: float, even: bool) -> Side:
         by_label = [self.by_label(block) for block in blocks]
         log10_e = _log10(log_e(by_label, self.delta))
-        at_best = [self.at_best(block) for block in blocks]
         by_reference = [self.by_reference(block) for block in blocks]
         labelled = total(by_label)
         return Side(
             limit=self.limit,
             log10_e=log10_e,
-            sure=even or _log10(log_e(at_best, self.delta)) >= self.limit,
+            sure=even or (log10_e >= self.limit and self._holds_at_best(blocks)),
             log10_reference=_log10(log_e(by_reference, self.reference_delta)),
             bound=upper_bound(worst, alpha),
             units=worst.units,
             plus=labelled.plus,
             minus=labelled.minus,
         )
+
+    def _holds_at_best(self, blocks: Sequence[Table]) -> bool:
+        at_best = [self.at_best(block) for block in blocks]
+        return _log10(log_e(at_best, self.delta)) >= self.limit
 
 
 def _missed_by_label(table: Table) -> Counts:
