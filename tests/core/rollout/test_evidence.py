@@ -274,3 +274,17 @@ def test_without_the_incumbents_word_only_labels_are_units() -> None:
         evidence.add(pair(Outcome.NEITHER, 1000 + part))
     strict = read(evidence, read_plan({"truth": ["verified"]}), 0.05).overall
     assert (strict.defects, strict.missed.bound, strict.false_rejects.bound) == (0, 1.0, 1.0)
+
+
+def test_false_rejects_of_both_models_do_not_hide_a_loss() -> None:
+    """Of 20 parts that both reject and that were looked at, 15 were good: so are 300 of 400."""
+    plain = shown((Outcome.BOTH, None, 400), (Outcome.ONLY_INCUMBENT, Verdict.NG, 8))
+    assert plain.overall.missed.bound < 0.06
+    looked_at = shown(
+        (Outcome.BOTH, None, 400),
+        (Outcome.BOTH, Verdict.OK, 15),
+        (Outcome.BOTH, Verdict.NG, 5),
+        (Outcome.ONLY_INCUMBENT, Verdict.NG, 8),
+    )
+    assert looked_at.overall.defects == 100 + 5 + 8
+    assert looked_at.overall.missed.bound > 8 / 113
