@@ -275,3 +275,26 @@ def test_a_share_of_a_fifth_where_a_tenth_was_declared_is_seen_within_some_hundr
     assert np.median([seen_after(0.15) for _ in range(20)]) <= 800
     assert [seen_after(0.1) for _ in range(20)] == [4001] * 20
     assert share_log_e({0.0: (1000, 0), 1.0: (1000, 1000)}) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("bet", BOUND_BETS)
+def test_no_unit_grows_the_evidence_against_a_mean_more_than_a_fair_bet(bet: float) -> None:
+    """Fan's inequality, on which the bound rests; with 1 % less of the squares it fails."""
+    units = np.linspace(-1.0, 1.0, 401)
+    penalty = math.log1p(-bet) + bet
+    assert (np.exp(-bet * units + penalty * units**2) <= 1.0 - bet * units + 1e-12).all()
+    assert (np.exp(-bet * units + 0.99 * penalty * units**2) > 1.0 - bet * units + 1e-9).any()
+
+
+@pytest.mark.parametrize("counts", [Counts(3, 80, 1), Counts(40, 900, 42), Counts(0, 500, 0)])
+def test_the_bound_is_where_the_evidence_against_it_reaches_one_in_alpha(counts: Counts) -> None:
+    def against(mean: float) -> float:
+        units = [1.0] * counts.plus + [0.0] * counts.zero + [-1.0] * counts.minus
+        grown = [
+            math.fsum(bet * (mean - x) + (math.log1p(-bet) + bet) * x * x for x in units)
+            for bet in BOUND_BETS
+        ]
+        return float(np.mean(np.exp(grown)))
+
+    bound = upper_bound(counts, 0.01)
+    assert against(bound) == pytest.approx(100.0, rel=1e-6)

@@ -288,3 +288,13 @@ def test_false_rejects_of_both_models_do_not_hide_a_loss() -> None:
     )
     assert looked_at.overall.defects == 100 + 5 + 8
     assert looked_at.overall.missed.bound > 8 / 113
+
+
+def test_one_sided_labels_of_good_parts_are_not_sure_either() -> None:
+    """Parts that only the incumbent rejects may all be false rejects that it alone makes."""
+    good = (Outcome.NEITHER, None, 500)
+    seen = shown(good, (Outcome.ONLY_CANDIDATE, Verdict.OK, 80), (Outcome.ONLY_INCUMBENT, None, 60))
+    assert seen.overall.false_rejects.log10_e > seen.overall.false_rejects.limit
+    assert not seen.overall.false_rejects.sure
+    few = shown(good, (Outcome.ONLY_CANDIDATE, Verdict.OK, 80), (Outcome.ONLY_INCUMBENT, None, 2))
+    assert few.overall.false_rejects.sure

@@ -274,3 +274,46 @@ def test_of_two_limits_the_narrower_one_counts(
     assert {rule.name for rule in result.slices} == {rule.name for rule in (*plan.slices, *own)}
     assert bounded(result, bounds) == result
     assert read_plan(as_mapping(result)) == plain(result)
+
+
+def test_each_bound_of_the_station_narrows_a_plan_and_never_widens_one() -> None:
+    plan = read_plan(
+        {
+            "margin": 0.05,
+            "false_reject_margin": 0.04,
+            "at_most_h": 10,
+            "alpha": {"advance": 0.02},
+            "slices": {"dark": {"brightness_below": 60, "min_defects": 5, "margin": 0.2}},
+            "stages": [
+                {"shadow": 1.0, "until": {"parts": 10, "minutes": 5}},
+                {"share": 0.2, "either": "none"},
+                {"share": 0.9, "either": "none"},
+            ],
+        }
+    )
+    dark = SliceRule("dark", brightness_below=80.0, critical=True, min_defects=3, margin=0.1)
+    narrow = Bounds(
+        share=0.6,
+        either_below=0.5,
+        parts=20,
+        minutes=6.0,
+        alpha_advance=0.01,
+        margin=0.03,
+        false_reject_margin=0.02,
+        slices=(dark,),
+        at_most_h=8.0,
+        on_inconclusive="stop",
+    )
+    result = bounded(plan, narrow)
+    assert [(stage.share, stage.either) for stage in result.stages] == [
+        (1.0, True),
+        (0.2, True),
+        (0.6, False),
+    ]
+    assert {stage.until.parts for stage in result.stages} == {20}
+    assert {stage.until.minutes for stage in result.stages} == {6.0}
+    assert (result.alpha_advance, result.margin, result.false_reject_margin) == (0.01, 0.03, 0.02)
+    assert (result.at_most_h, result.on_inconclusive) == (8.0, "stop")
+    assert result.slices == (replace(dark, min_defects=5),)
+    wide = Bounds(at_most_h=99.0, on_inconclusive="hold")
+    assert bounded(plan, wide) == plan
