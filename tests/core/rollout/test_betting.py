@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from ville import BettingTest, EmpiricalBernsteinCS
@@ -131,6 +131,7 @@ def test_a_unit_that_is_left_out_or_counted_as_lost_is_never_better_than_the_tru
         assert mean < 0 or gained >= 0.0
 
 
+@settings(deadline=None)
 @given(COUNTS, st.sampled_from([0.01, 0.001]))
 def test_a_label_never_raises_the_bound_of_what_was_taken_for_lost(
     counts: Counts, alpha: float
@@ -143,12 +144,14 @@ def test_a_label_never_raises_the_bound_of_what_was_taken_for_lost(
     assert upper_bound(found_by_both, alpha) <= before + 1e-9
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_the_bound_lies_above_the_mean_and_falls_with_alpha(counts: Counts) -> None:
     mean = (counts.plus - counts.minus) / max(1, counts.units)
     assert mean <= upper_bound(counts, 0.01) <= upper_bound(counts, 0.001) <= 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=5), st.floats(0.0, 0.2))
 def test_more_losses_are_more_evidence_and_more_gains_less(
     tables: list[Counts], delta: float

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.evidence import (
@@ -52,6 +52,7 @@ def fold(seen: list[tuple[Outcome, list[str], Verdict | None]]) -> tuple[Evidenc
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=30), st.randoms())
 def test_labels_come_in_any_order_and_at_any_time(seen: Any, order: random.Random) -> None:
     expected, _ = fold(seen)
@@ -67,6 +68,7 @@ def test_labels_come_in_any_order_and_at_any_time(seen: Any, order: random.Rando
     assert evidence.as_mapping() == expected.as_mapping()
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=20), st.lists(truths, min_size=20, max_size=20))
 def test_a_later_label_replaces_the_former_one(seen: Any, first_words: Any) -> None:
     expected, _ = fold(seen)
@@ -77,6 +79,7 @@ def test_a_later_label_replaces_the_former_one(seen: Any, first_words: Any) -> N
     assert evidence.as_mapping() == expected.as_mapping()
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=30), st.integers(0, 30))
 def test_a_restart_in_between_changes_no_digit(seen: Any, restart_at: int) -> None:
     straight, places = fold(seen)

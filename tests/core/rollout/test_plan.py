@@ -188,7 +188,7 @@ def plain(plan: Plan) -> Plan:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(plans())
 def test_a_plan_that_is_written_and_read_is_the_same(plan: Plan) -> None:
     written = json.loads(json.dumps(as_mapping(plan)))
@@ -222,7 +222,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(anything | st.dictionaries(keys, anything))
 def test_anything_is_a_plan_or_a_complaint(mapping: Any) -> None:
     try:
@@ -258,7 +258,7 @@ def test_a_station_may_keep_the_last_word_for_a_person() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(plans(), numbers, numbers, st.integers(0, 1000), st.lists(rules, max_size=2))
 def test_of_two_limits_the_narrower_one_counts(
     plan: Plan, share: float, margin: float, parts: int, slices: list[SliceRule]
