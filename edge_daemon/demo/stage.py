@@ -74,6 +74,7 @@ class Stage:
         self.fps = plan.fps
         self.deadline_ms = max(DEADLINE_MS, 5e3 / plan.fps)
         self.port = _free_port()
+        self.page = f"127.0.0.1:{_free_port()}"
         self.config: Path
         self._process: subprocess.Popen[bytes]
 
@@ -171,7 +172,7 @@ class Stage:
             "links": {"BTL-500": "bottle", "CAN-330": "can"},
             "orders": [{"topic": "mes/demo/work_orders", "preset": "flat"}],
             "trial": {"frames": 60, "seconds": 2.0},
-            "http": {"listen": f"127.0.0.1:{_free_port()}"},
+            "http": {"listen": self.page},
             "state_dir": str(folder / "state"),
         }
 

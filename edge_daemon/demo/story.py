@@ -61,6 +61,7 @@ class Story:
         say("The daemon starts: it verifies, loads and proves bottle@1.0.0 before a frame counts.")
         audience.wait(lambda: audience.last is not None, 180.0, "No frame was judged in 3 minutes.")
         say(f"{audience.active} judges bottles; a light barrier announces each with its serial.")
+        note(f"Its page shows the line: http://{self._stage.page}")
         self._watch("bottle@1.0.0")
         self._recall("bottle@1.0.0")
 
