@@ -176,7 +176,7 @@ class Story:
         """Let the line run for the length of a scene, and until the model named has met a part with
         a curved scratch, if one comes by in good time."""
         audience = self._audience
-        before, first = audience.counts.copy(), audience.frame
+        before, first, late = audience.counts.copy(), audience.frame, len(audience.late)
         began_at = time.monotonic()
         enough = not curved_by
         while (lasted_s := time.monotonic() - began_at) < self._scene_s or not enough:
@@ -190,6 +190,8 @@ class Story:
         told = audience.counts - before
         verdicts = ", ".join(f"{told[each]} {each}" for each in sorted(told)) or "none"
         note(f"{audience.frame - first} frames, {told.total()} parts: {verdicts}")
+        if len(audience.late) > late:
+            note(f"{len(audience.late) - late} of them late: this box has too much to do")
 
     def _recall(self, model: str) -> None:
         truth = self._audience.truth
