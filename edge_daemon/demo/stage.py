@@ -167,7 +167,10 @@ class Stage:
                 "frames": {"max": 3},
                 "window_ms": [0, WINDOW * 1e3 / self.fps],
             },
-            "results": {"pictures": {"folder": str(folder / "pictures"), "ok_share": 0.02}},
+            "results": {
+                "ng_images": {"folder": str(folder / "rejected")},
+                "pictures": {"folder": str(folder / "pictures"), "ok_share": 0.02},
+            },
             "slots": {"count": 3},
             "links": {"BTL-500": "bottle", "CAN-330": "can"},
             "orders": [{"topic": "mes/demo/work_orders", "preset": "flat"}],
