@@ -20,7 +20,8 @@ from edge_daemon.demo.barrier import STATION
 from edge_daemon.demo.conveyor import Conveyor, Light
 from edge_daemon.demo.stage import BELT, BUNDLES
 from edge_daemon.models.bundle import read_manifest
-from edge_daemon.models.engine import Pixels, UltralyticsEngine, decode_image
+from edge_daemon.models.decoding import decode_image
+from edge_daemon.models.engine import Pixels, UltralyticsEngine
 from edge_daemon.models.manifest import Manifest
 
 INCUMBENT, BETTER, BLIND, GOOD = (f"bottle/1.{minor}.0" for minor in (0, 1, 5, 6))
