@@ -3,8 +3,11 @@
 conveyor, conveyor_parts, conveyor_art   a drawn production line, and the truth about it
 conveyor_camera   the line as a camera: the source `conveyor:`, which a real daemon reads too
 stage             a broker, a store with signed bundles, the settings, and the daemon as a process
+barrier           the line's light barrier: a trigger with a serial number for each part
 story             what ops and the MES do to it, scene by scene, and what came of it
-truth             what the conveyor knows: which defects were there, and which were found
+audience          who hears all that is published, and counts frames and parts
+truth             what the conveyor knows: which parts were flawed, and which were found
+books, telling    what was counted, in the end; how it is said
 bundles           the trained models
 
 Nothing imports this room. The tables of commands and of camera sources name it.

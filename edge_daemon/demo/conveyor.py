@@ -35,21 +35,53 @@ KINDS: Final = {
 """The kinds of defect that a part of each scene may have."""
 
 _CLASS: Final = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
-_SPEED: Final = 5.0  # belt travel between two frames
-_PITCH: Final = 236.0  # between parts: with the jitter below, two never touch
-_JITTER: Final = 30.0
-_GAP_RATE: Final = 0.08  # places on the belt left empty
 _MARGIN: Final = 120.0  # beyond the frame's edges, where a part may still show
 _SEEN: Final = 0.35  # the share of a part in view from which it counts as seen
 _DEFECT_SEEN: Final = 0.5
-_STRETCH: Final = 60  # frames under one light
-_STRETCHES: Final = 5  # of which one is low
 
 _GLASS: Final = ((58, 96, 38), (30, 66, 112), (150, 128, 70), (178, 182, 176), (122, 66, 40))
 _CAPS: Final = ((40, 40, 200), (190, 120, 30), (60, 170, 220), (70, 70, 74), (70, 150, 60))
 _PAPER: Final = ((226, 232, 236), (186, 214, 232), (208, 196, 176))
 _PAINT: Final = ((40, 36, 186), (168, 92, 28), (64, 130, 44), (36, 136, 214), (132, 52, 104))
 _METAL: Final = (196, 196, 190)
+
+
+@dataclass(frozen=True)
+class Belt:
+    """How parts come by; lengths are in reference pixels, shares 0..1.
+
+    Usually a slow and crowded belt that shows every kind of defect soon, as training needs it.
+    """
+
+    speed: float = 5.0
+    """Travel between two frames."""
+    pitch: float = 236.0
+    """From one place for a part to the next: with this jitter, two parts never touch."""
+    jitter: float = 30.0
+    """How far from the middle of its place a part may stand, to either side."""
+    empty: float = 0.08
+    """The share of places that are left empty."""
+    defects: float = 0.35
+    """The share of parts that carry a defect."""
+    even: bool = False
+    """One part of every 1/defects has one defect, and the kinds take turns; else chance decides."""
+    stretch: int = 60
+    """Frames under one light."""
+    dim_every: int = 5
+    """Of so many stretches one is in low light."""
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "pitch", "stretch", "dim_every"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is above 0")
+        for name in ("empty", "defects"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1")
+        if not 0 <= self.jitter < self.pitch:
+            raise ValueError("jitter is from 0 to the pitch")
+
+
+USUAL_BELT: Final = Belt()
 
 
 @dataclass(frozen=True)
@@ -118,20 +150,38 @@ def _mark(chance: random.Random, kind: str, form: Form, taken: Sequence[Mark]) -
     return Mark(kind, rim)
 
 
-def _marks(chance: random.Random, scene: str, form: Form) -> tuple[Mark, ...]:
-    """One defect, or for one part in four two of different kinds."""
+def _marks(chance: random.Random, kinds: Iterable[str], form: Form) -> tuple[Mark, ...]:
+    """A defect of each kind that there is room for."""
     marks: list[Mark] = []
-    for kind in chance.sample(KINDS[scene], 2 if chance.random() < 0.25 else 1):
+    for kind in kinds:
         mark = _mark(chance, kind, form, marks)
         if mark is not None:
             marks.append(mark)
     return tuple(marks)
 
 
-def _plan(seed: int, scene: str, number: int, rate: float) -> Plan | None:
+def _kinds(chance: random.Random, scene: str, share: float) -> list[str]:
+    """One kind of defect on this share of the parts, or on one in four of them two."""
+    if chance.random() >= share:
+        return []
+    return chance.sample(KINDS[scene], 2 if chance.random() < 0.25 else 1)
+
+
+def _kind_in_turn(seed: int, scene: str, number: int, share: float) -> list[str]:
+    """The one kind of defect whose turn it is at this place, or none."""
+    if share == 0:
+        return []
+    block = max(1, round(1 / share))
+    turn, place = divmod(number, block)
+    if _chance(f"{seed}/{scene}/flaw/{turn}").randrange(block) != place:
+        return []
+    return [KINDS[scene][turn % len(KINDS[scene])]]
+
+
+def _plan(seed: int, scene: str, number: int, belt: Belt) -> Plan | None:
     """What the part at this place on the belt is like; None for an empty place."""
     chance = _chance(f"{seed}/{scene}/{number}")
-    if chance.random() < _GAP_RATE:
+    if chance.random() < belt.empty:
         return None
     shape = chance.randrange(len(FORMS[scene]))
     form = FORMS[scene][shape]
@@ -143,9 +193,13 @@ def _plan(seed: int, scene: str, number: int, rate: float) -> Plan | None:
     gain = chance.uniform(0.86, 1.12)
     tilt = math.radians(chance.uniform(-4.0, 4.0))
     scale = chance.uniform(0.92, 1.06)
-    dx, dy = chance.uniform(-_JITTER, _JITTER), chance.uniform(-5.0, 7.0)
+    dx, dy = chance.uniform(-belt.jitter, belt.jitter), chance.uniform(-5.0, 7.0)
     # last, so that a line of another rate carries the same parts
-    marks = _marks(chance, scene, form) if chance.random() < rate else ()
+    if belt.even:
+        kinds = _kind_in_turn(seed, scene, number, belt.defects)
+    else:
+        kinds = _kinds(chance, scene, belt.defects)
+    marks = _marks(chance, kinds, form)
     colours = tuple((float(b), float(g), float(r)) for b, g, r in zones)
     return Plan(scene, shape, colours, gain, tilt, scale, dx, dy, marks)
 
@@ -161,18 +215,15 @@ _planned = functools.lru_cache(maxsize=256)(_plan)
 
 
 class Conveyor:
-    """Frames of parts that travel from left to right, and the truth about them.
-
-    `defect_rate` is the share of parts that carry a defect.
-    """
+    """Frames of parts that travel from left to right, and the truth about them."""
 
     def __init__(
-        self, *, seed: int = 1, width: int = 640, height: int = 480, defect_rate: float = 0.35
+        self, *, seed: int = 1, width: int = 640, height: int = 480, belt: Belt = USUAL_BELT
     ) -> None:
         if width < 64 or height < 64:
             raise ValueError(f"A conveyor frame is at least 64x64 pixels, not {width}x{height}.")
         self.width, self.height = width, height
-        self._seed, self._rate, self._scale = seed, defect_rate, height / 480
+        self._seed, self._belt, self._scale = seed, belt, height / 480
         self._painter = Painter(width, height)
 
     def truth(self, index: int, scene: str) -> tuple[Part, ...]:
@@ -192,27 +243,46 @@ class Conveyor:
             found.append(Part(scene, box, tuple(defects)))
         return tuple(found)
 
-    def light(self, index: int, scene: str) -> Light:
-        """The light of a frame: one stretch of 60 frames in every five is low."""
-        _check(index, scene)
-        stretch = index // _STRETCH
-        chance = self._chance(scene, "light", stretch // _STRETCHES)
-        return "low_light" if stretch % _STRETCHES == chance.randrange(_STRETCHES) else "normal"
+    def flaws(self, number: int, scene: str) -> tuple[str, ...]:
+        """The kinds of defect of the part at this place on the belt; () for a good part."""
+        plan = _planned(self._seed, scene, number, self._belt)
+        return () if plan is None else tuple(mark.kind for mark in plan.marks)
 
-    def draw(self, index: int, scene: str, out: Image) -> None:
-        """Fills `out` (height, width, 3; uint8, BGR) with a frame."""
+    def reaches(self, number: int, share: float = 0.5) -> float:
+        """The frame, with its fraction, in which this place has come so far across the picture."""
+        across = share * self.width / self._scale
+        return (across + number * self._belt.pitch) / self._belt.speed
+
+    def stands_at(self, index: int, share: float = 0.5) -> int:
+        """The place on the belt that is nearest to there in this frame."""
+        across = share * self.width / self._scale
+        return round((self._belt.speed * index - across) / self._belt.pitch)
+
+    def light(self, index: int, scene: str) -> Light:
+        """The light of a frame: one stretch in every few is low."""
+        _check(index, scene)
+        every = self._belt.dim_every
+        stretch = index // self._belt.stretch
+        chance = self._chance(scene, "light", stretch // every)
+        return "low_light" if stretch % every == chance.randrange(every) else "normal"
+
+    def draw(self, index: int, scene: str, out: Image, *, covered: bool = False) -> None:
+        """Fills `out` (height, width, 3; uint8, BGR) with a frame; `covered`: the lens is, and all
+        that shows is the sensor's noise."""
         if out.shape != (self.height, self.width, 3) or out.dtype != np.uint8:
             want = f"({self.height}, {self.width}, 3) of uint8"
             raise ValueError(f"The picture to fill is {want}, not {out.shape} of {out.dtype}.")
         parts = self._in_view(index, scene)
-        self._painter.backdrop(out, _SPEED * index)
+        self._painter.backdrop(out, self._belt.speed * index)
         for number, plan, foot in parts:
             self._painter.part(out, number, plan, foot)
-        chance = self._chance(scene, "gain", index // _STRETCH)
+        chance = self._chance(scene, "gain", index // self._belt.stretch)
         if self.light(index, scene) == "low_light":
             gain, noise = chance.uniform(0.36, 0.48), 1.25
         else:
             gain, noise = chance.uniform(0.94, 1.06), 1.0
+        if covered:
+            gain = 0.0
         self._painter.expose(out, gain, noise, spin=index * 7919 + self._seed * 104729)
 
     def _chance(self, scene: str, what: str, number: int) -> random.Random:
@@ -221,14 +291,15 @@ class Conveyor:
     def _in_view(self, index: int, scene: str) -> list[tuple[int, Plan, tuple[int, int]]]:
         """(place on the belt, plan, foot in pixels) of each part in view, left to right."""
         _check(index, scene)
-        travel = _SPEED * index
-        first = math.ceil((travel - self.width / self._scale - _MARGIN) / _PITCH)
-        last = math.floor((travel + _MARGIN) / _PITCH)
+        belt = self._belt
+        travel = belt.speed * index
+        first = math.ceil((travel - self.width / self._scale - _MARGIN) / belt.pitch)
+        last = math.floor((travel + _MARGIN) / belt.pitch)
         found: list[tuple[int, Plan, tuple[int, int]]] = []
         for number in range(last, first - 1, -1):
-            plan = _planned(self._seed, scene, number, self._rate)
+            plan = _planned(self._seed, scene, number, belt)
             if plan is not None:
-                x = travel - number * _PITCH + plan.dx
+                x = travel - number * belt.pitch + plan.dx
                 foot = (round(x * self._scale), round((BELT_Y + plan.dy) * self._scale))
                 found.append((number, plan, foot))
         return found

@@ -6,17 +6,20 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from urllib.parse import parse_qsl
+from dataclasses import asdict, fields
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.demo.conveyor import SCENES, Conveyor
+from edge_daemon.demo.conveyor import SCENES, USUAL_BELT, Belt, Conveyor
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.camera import Making
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
-_KEYS = ("scene", "seed", "size", "fps", "defects")
+_BELT_KEYS = tuple(field.name for field in fields(Belt))
+_KEYS = ("scene", "seed", "size", "fps", "cover", *_BELT_KEYS)
 _USUAL_FPS = 30.0
 
 
@@ -45,6 +48,8 @@ class ConveyorCamera:
         self._conveyor = conveyor
         self._making = making
         self._fps = fps
+        self.cover: Path | None = None
+        """While this file is there, the lens is covered."""
         self._closing = threading.Event()
         self._now, self._wait = now, wait or self._closing.wait
         self._pace = Pace(fps, self._now, self._wait)
@@ -58,8 +63,8 @@ class ConveyorCamera:
     ) -> ConveyorCamera:
         """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30&defects=0.35`.
 
-        `defects` is the share of flawed parts; `fps` is used where the source has none. Raises
-        ConfigurationError.
+        Every field of `Belt` may be given, and `cover`; `fps` is used where the source has none.
+        Raises ConfigurationError.
         """
         _, _, query = source.partition("?")
         try:
@@ -74,9 +79,11 @@ class ConveyorCamera:
                 seed=int(given.get("seed", "1")),
                 width=int(width),
                 height=int(height),
-                defect_rate=float(given.get("defects", "0.35")),
+                belt=_belt(given),
             )
-            return cls(conveyor, scene=given.get("scene", "bottle"), making=making, fps=rate)
+            camera = cls(conveyor, scene=given.get("scene", "bottle"), making=making, fps=rate)
+            camera.cover = Path(given["cover"]) if given.get("cover") else None
+            return camera
         except ValueError as error:
             raise ConfigurationError(
                 f"The source {source!r} cannot be understood: {error}.",
@@ -101,7 +108,8 @@ class ConveyorCamera:
         with self._turn:
             index, scene = self._index, self._switches[-1][1]
             self._index += 1
-        self._conveyor.draw(index, scene, pixels)
+        is_covered = self.cover is not None and self.cover.exists()
+        self._conveyor.draw(index, scene, pixels, covered=is_covered)
         return pixels
 
     @property
@@ -144,6 +152,22 @@ def open_conveyor(settings: CameraSettings, making: Making) -> ConveyorCamera:
 def check_source(source: str) -> None:
     """Raises ConfigurationError for a source that cannot be understood."""
     ConveyorCamera.parse(source)
+
+
+def source_of(belt: Belt, *, fps: float, cover: Path) -> str:
+    """The source that `ConveyorCamera.parse` reads as this."""
+    given = {key: int(value) for key, value in asdict(belt).items() if isinstance(value, bool)}
+    query = asdict(belt) | given | {"fps": f"{fps:g}", "cover": str(cover)}
+    return f"conveyor:?{urlencode(query)}"
+
+
+def _belt(given: dict[str, str]) -> Belt:
+    """Raises ValueError."""
+    told: dict[str, float] = {}
+    for key in set(given) & set(_BELT_KEYS):
+        is_whole = isinstance(getattr(USUAL_BELT, key), int)
+        told[key] = int(given[key]) if is_whole else float(given[key])
+    return Belt(**told)  # type: ignore[arg-type]  # whole numbers stand where they belong
 
 
 def _known(scene: str) -> str:

@@ -21,14 +21,23 @@ from pathlib import Path
 from types import TracebackType
 
 from edge_daemon.config import dump, parse
+from edge_daemon.demo.barrier import WINDOW
+from edge_daemon.demo.conveyor import Belt
+from edge_daemon.demo.conveyor_camera import source_of
 from edge_daemon.errors import BoxError
 from edge_daemon.host import interpreter
 from edge_daemon.models.trust import generate_keypair, sign
 
 BUNDLES = Path(__file__).parent / "bundles"
 DEVICE = "demo"
-DEFECTS = 0.7
-"""Share of flawed parts on the demo's belt: a bad day, so that every kind comes by."""
+BELT = Belt(speed=36.0, pitch=270.0, jitter=12.0, empty=0.0, defects=0.06, even=True, stretch=150)
+"""Four parts a second at 30 frames a second, mostly good; every 25 s the light is low for 5 s."""
+
+AT_FIRST = ("bottle/1.0.0", "bottle/1.1.0", "can/1.0.0")
+"""The versions that are in the store from the start; others come in while the line runs."""
+
+DEADLINE_MS = 1000.0
+"""From the trigger to the part's verdict, or five frames' time where that is longer."""
 
 _BROKER = """
 id = 0
@@ -61,9 +70,11 @@ class Stage:
     """Everything that is set up, and taken down again in reverse order."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._stack = ExitStack()
+        self.fps = plan.fps
+        self.deadline_ms = max(DEADLINE_MS, 5e3 / plan.fps)
         self.port = _free_port()
+        self.page = f"127.0.0.1:{_free_port()}"
         self.config: Path
         self._process: subprocess.Popen[bytes]
 
@@ -88,8 +99,9 @@ class Stage:
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self.store = folder / "models"
         self.key, public = generate_keypair(folder)
-        for source in sorted(BUNDLES.glob("*/*/model.yaml")):
-            self.publish(source.parent)
+        self.cover = folder / "cover"
+        for each in AT_FIRST:
+            self.publish(BUNDLES / each)
         self._start_broker(folder)
         self.config = folder / "demo.yaml"
         self.config.write_text(dump(self._settings(folder, public)), encoding="utf-8")
@@ -141,7 +153,7 @@ class Stage:
             "device": DEVICE,
             "mqtt": {"port": self.port},
             "camera": {
-                "source": f"conveyor:?fps={self._plan.fps:g}&defects={DEFECTS}",
+                "source": source_of(BELT, fps=self.fps, cover=self.cover),
                 "buffer_frames": 256,
             },
             "models": {
@@ -149,11 +161,21 @@ class Stage:
                 "trust": {"public_keys": [str(public)], "required": True},
                 "initial": "bottle@1.0.0",
             },
+            "parts": {
+                "by": "trigger",
+                "deadline_ms": self.deadline_ms,
+                "frames": {"max": 3},
+                "window_ms": [0, WINDOW * 1e3 / self.fps],
+            },
+            "results": {
+                "ng_images": {"folder": str(folder / "rejected")},
+                "pictures": {"folder": str(folder / "pictures"), "ok_share": 0.02},
+            },
             "slots": {"count": 3},
             "links": {"BTL-500": "bottle", "CAN-330": "can"},
             "orders": [{"topic": "mes/demo/work_orders", "preset": "flat"}],
             "trial": {"frames": 60, "seconds": 2.0},
-            "http": {"listen": f"127.0.0.1:{_free_port()}"},
+            "http": {"listen": self.page},
             "state_dir": str(folder / "state"),
         }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,90 +12,36 @@ import typer
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.cli.output import tell
-from edge_daemon.core.event_names import EventName
-from edge_daemon.demo.conveyor import Conveyor
-from edge_daemon.demo.stage import BUNDLES, DEFECTS, DEVICE, Plan, Stage
+from edge_daemon.demo.audience import ROOT, TOPICS, Audience
+from edge_daemon.demo.barrier import STATION, Barrier
+from edge_daemon.demo.books import in_words, tell_books
+from edge_daemon.demo.conveyor import KINDS, Conveyor
+from edge_daemon.demo.stage import BELT, BUNDLES, Plan, Stage
+from edge_daemon.demo.telling import note, say
 from edge_daemon.demo.truth import Truth
 from edge_daemon.errors import BoxError
 from edge_daemon.messaging.client import Client
 
-ROOT = f"edge/{DEVICE}"
 ORDERS = "mes/demo/work_orders"
-CURVED_VIEWS, CURVED_S = 30, 25.0
-"""So many views of a curved scratch are waited for, so long at most."""
-SCENES = 6
+CURVED_S = 25.0
+"""So long at most a part with a curved scratch is waited for."""
+COVERED_S = 1.5
+"""So long the lens is covered."""
+SCENES = 7
 """Scenes that last: what is left of the time is shared out among them."""
-
-
-class Audience:
-    """Sees what any subscriber sees, and keeps the books."""
-
-    def __init__(self, ledger: SubscriberLedger, truth: Truth) -> None:
-        self.ledger = ledger
-        self.truth = truth
-        self.state: dict[str, Any] = {}
-        self.available: list[str] = []
-        self.last: dict[str, Any] | None = None
-        self.ok = self.ng = 0
-        self._early: list[dict[str, Any]] = []
-        self._changed = threading.Condition()
-
-    def hear(self, topic: str, payload: bytes) -> None:
-        """One message, on the client's thread."""
-        with self._changed:
-            self._take(topic.removeprefix(f"{ROOT}/"), json.loads(payload))
-            self._changed.notify_all()
-
-    def _take(self, topic: str, message: dict[str, Any]) -> None:
-        if topic == "result":
-            self._result(message)
-        elif topic == "model/state":
-            self.state = message
-        elif topic == "model/available":
-            self.available = [line["model"] for line in message["models"]]
-        elif topic == "camera/status" and message.get("previewed"):
-            self.truth.previewed = message["previewed"]
-            early, self._early = self._early, []
-            for result in early:
-                self.truth.take(result)
-        elif topic == "model/event" and message["type"] == EventName.SWAPPED:
-            self.ledger.take_event(message)
-
-    def _result(self, message: dict[str, Any]) -> None:
-        self.ledger.take_result(message)
-        self.last = message
-        self.ok += message["verdict"] == "ok"
-        self.ng += message["verdict"] == "ng"
-        if self.truth.previewed is None:
-            self._early.append(message)
-        else:
-            self.truth.take(message)
-
-    def wait(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
-        """Until what was heard makes it true; raises BoxError past the limit."""
-        with self._changed:
-            if not self._changed.wait_for(condition, timeout_s):
-                raise BoxError(failure, hint="Try again on a box that has less to do.")
-
-    @property
-    def frame(self) -> int:
-        return self.last["frame"] if self.last else -1
-
-    @property
-    def active(self) -> str | None:
-        active = self.state.get("active")
-        return active["model"] if active else None
 
 
 class Story:
     """The scenes in order; each tells what it shows, and shows it."""
 
-    def __init__(self, stage: Stage, client: Client, audience: Audience, scene_s: float) -> None:
+    def __init__(
+        self, stage: Stage, client: Client, audience: Audience, barrier: Barrier, scene_s: float
+    ) -> None:
         self._stage = stage
         self._client = client
         self._audience = audience
+        self._barrier = barrier
         self._scene_s = scene_s
-        self._began = time.monotonic()
 
     def tell(self) -> None:
         """All of it."""
@@ -105,6 +50,8 @@ class Story:
         self._work_order()
         self._bad_bundles()
         self._rollback()
+        self._covered_lens()
+        self._late_part()
         self._hold()
 
     # ------------------------------------------------------------------ scenes
@@ -113,7 +60,8 @@ class Story:
         audience = self._audience
         say("The daemon starts: it verifies, loads and proves bottle@1.0.0 before a frame counts.")
         audience.wait(lambda: audience.last is not None, 180.0, "No frame was judged in 3 minutes.")
-        say(f"{audience.active} judges bottles.")
+        say(f"{audience.active} judges bottles; a light barrier announces each with its serial.")
+        note(f"Its page shows the line: http://{self._stage.page}")
         self._watch("bottle@1.0.0")
         self._recall("bottle@1.0.0")
 
@@ -157,7 +105,7 @@ class Story:
         damage.write_bytes(content)
         self._ask("swap", {"model": broken, "by": "ops"}, expected="rejected")
         say("And the present weights as bottle@1.4.0, with a recipe that rejects nothing any more.")
-        blind = {"confidence": 0.35, "reject": []}
+        blind = {"confidence": 0.35, "part": "bottle", "reject": []}
         weaker = self._stage.publish(source, "1.4.0", recipe=blind)
         self._ask("swap", {"model": weaker, "by": "ops"}, expected="rejected")
         say(f"{self._audience.active} judged every frame meanwhile.")
@@ -170,6 +118,43 @@ class Story:
         frames = receipt["cutover_frame"] - before
         say(f"{receipt['to']} judges from frame {receipt['cutover_frame']}: {frames} after asking.")
         self._watch()
+
+    def _covered_lens(self) -> None:
+        audience = self._audience
+        say("Somebody covers the camera's lens. Who sees nothing finds no defect: nothing is ok.")
+        before, spell = audience.truth.unjudged["bad_picture"], len(audience.hidden)
+        self._stage.cover.touch()
+        enough = max(2, round(COVERED_S * self._stage.fps))
+        audience.wait(
+            lambda: len(audience.hidden) >= spell + enough, 60.0, "No frame was told as covered."
+        )
+        self._stage.cover.unlink()
+        audience.wait(
+            lambda: audience.frame > audience.hidden[-1], 60.0, "The lens stayed covered."
+        )
+        self._watch()
+        parts = audience.truth.unjudged["bad_picture"] - before
+        hidden = frozenset(audience.hidden)
+        passed = [
+            each for each, frames in audience.truth.ok_of.items() if hidden.issuperset(frames)
+        ]
+        note(f"{len(hidden) - spell} frames and {parts} parts were uninspected (bad_picture)")
+        if passed:
+            raise BoxError(f"{passed[0]} was called ok, and no frame of it shows anything.")
+
+    def _late_part(self) -> None:
+        audience, barrier, limit_ms = self._audience, self._barrier, self._stage.deadline_ms
+        say(f"The network holds up one trigger. A verdict after {limit_ms:.0f} ms is of no use.")
+        barrier.hold_up(limit_ms / 1e3 + 0.5)
+        audience.wait(
+            lambda: barrier.held is not None and barrier.held in audience.late,
+            60.0,
+            "No part was told as late.",
+        )
+        part = audience.late[str(barrier.held)]
+        note(
+            f"{part['serial']}: {part['verdict']}, late, {part['age_ms']:.0f} ms after its trigger"
+        )
 
     def _hold(self) -> None:
         audience = self._audience
@@ -188,10 +173,10 @@ class Story:
     # ------------------------------------------------------------------ parts
 
     def _watch(self, curved_by: str = "") -> None:
-        """Let the line run for the length of a scene, and until the model named has met a curved
-        scratch, if one comes by in good time."""
+        """Let the line run for the length of a scene, and until the model named has met a part with
+        a curved scratch, if one comes by in good time."""
         audience = self._audience
-        ok, ng, first = audience.ok, audience.ng, audience.frame
+        before, first, late = audience.counts.copy(), audience.frame, len(audience.late)
         began_at = time.monotonic()
         enough = not curved_by
         while (lasted_s := time.monotonic() - began_at) < self._scene_s or not enough:
@@ -199,17 +184,22 @@ class Story:
             enough = (
                 enough
                 or lasted_s > CURVED_S
-                or audience.truth.recall(curved_by, "scratch_curved")[1] >= CURVED_VIEWS
+                or audience.truth.score(curved_by, "scratch_curved").flawed > 0
             )
             time.sleep(0.1)
-        frames = audience.frame - first
-        note(f"{frames} frames: {audience.ok - ok} ok, {audience.ng - ng} ng")
+        told = audience.counts - before
+        verdicts = ", ".join(f"{told[each]} {each}" for each in sorted(told)) or "none"
+        note(f"{audience.frame - first} frames, {told.total()} parts: {verdicts}")
+        if len(audience.late) > late:
+            note(f"{len(audience.late) - late} of them late: this box has too much to do")
 
     def _recall(self, model: str) -> None:
-        for kind in ("scratch_straight", "scratch_curved", "dent"):
-            found, there = self._audience.truth.recall(model, kind)
-            share = f"{100 * found / there:.0f} %" if there else "none came by"
-            note(f"{model} finds {kind.replace('_', ' ')}: {share} of {there} views")
+        truth = self._audience.truth
+        note(f"{model}: {in_words(truth.score(model))}")
+        for kind in KINDS[model.partition("@")[0]]:
+            score = truth.score(model, kind)
+            if score.flawed:
+                note(f"   {kind.replace('_', ' ')}: found on {score.found} of {score.flawed} parts")
 
     def _first_frame_of(self, product: str) -> Callable[[], bool]:
         audience = self._audience
@@ -248,16 +238,6 @@ class Story:
         raise BoxError(f"The {verb} got no outcome.", hint="See the daemon's log.")
 
 
-def say(text: str) -> None:
-    """One step of the story."""
-    typer.secho(f"\n{text}", bold=True)
-
-
-def note(text: str) -> None:
-    """One fact below it."""
-    tell(f"   {text}")
-
-
 def demo(
     seconds: float = typer.Option(60.0, min=10.0, help="How long the scenes take, about."),
     fps: float = typer.Option(30.0, min=1.0, max=240.0, help="Frames a second of the conveyor."),
@@ -266,51 +246,24 @@ def demo(
     scene_s = max(1.0, (seconds - 20.0) / SCENES)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # its daemon must not outlive it
     ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
-    audience = Audience(ledger, Truth(Conveyor(defect_rate=DEFECTS)))
+    conveyor = Conveyor(belt=BELT)
     try:
         with Stage(Plan(fps)) as stage, Client.of(stage.config) as client:
-            for topic in ("result", "model/+", "camera/status"):
+            trigger = client.topics.request("trigger")
+            barrier = Barrier(conveyor, fps, lambda body: client.publish(trigger, body))
+            audience = Audience(ledger, Truth(conveyor, STATION), barrier.captured)
+            for topic in TOPICS:
                 client.listen(f"{ROOT}/{topic}", audience.hear)
-            Story(stage, client, audience, scene_s).tell()
+            barrier.start()
+            Story(stage, client, audience, barrier, scene_s).tell()
+            barrier.stop()
+            audience.wait(
+                lambda: audience.truth.serials.issuperset(barrier.sent),
+                20.0,
+                "A part was announced and has no result.",
+            )
             status = stage.stop_daemon()
     except KeyboardInterrupt:
         tell("\nStopped; the daemon was ended in order.")
         raise typer.Exit(1) from None
-    raise typer.Exit(_verdict(ledger, status))
-
-
-def _verdict(ledger: SubscriberLedger, status: int) -> int:
-    tally = ledger.tally()
-    say("The books, kept by a subscriber")
-    note(
-        f"{tally.frames} captured = {tally.inspected} inspected + {tally.dropped} dropped"
-        f" + {tally.uninspected} uninspected"
-    )
-    for model, frames in tally.by_model.items():
-        note(f"{model} judged {frames}")
-    for reason, frames in tally.by_reason.items():
-        note(f"not judged, {reason}: {frames}")
-    pauses = sorted(tally.pauses_ms)
-    if pauses:
-        note(f"{tally.cutovers} cutovers, pause at most {pauses[-1]:.2f} ms")
-    note(f"missing {ledger.missing}, doubled {ledger.doubled}, out of turn {ledger.reordered}")
-    for fault in ledger.faults[:10]:
-        typer.secho(f"   FAULT: {fault}", fg="red")
-    if status != 0:
-        typer.secho(f"   FAULT: the daemon ended with status {status}", fg="red")
-    if ledger.faults or status != 0:
-        typer.secho("\nFrames were lost, doubled or judged wrongly: this must not be.", fg="red")
-        return 1
-    if tally.dropped:
-        typer.secho(
-            f"\nThis box has too much to do: {tally.dropped} frames found no room and were not"
-            " judged. Try again with less beside it, or with --fps 10.",
-            fg="red",
-        )
-        return 1
-    typer.secho(
-        "\nEvery captured frame had exactly one verdict, by exactly one checked model.",
-        fg="green",
-        bold=True,
-    )
-    return 0
+    raise typer.Exit(tell_books(audience, barrier.sent, status))

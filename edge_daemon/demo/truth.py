@@ -1,47 +1,135 @@
-"""What was on the belt, held against what the models found."""
+"""What was on the belt, part by part, held against what the daemon said of each."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.core.golden import iou
 from edge_daemon.demo.conveyor import Conveyor
 
-MIN_IOU = 0.5
-KINDS = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
-"""The conveyor tells kinds apart that are one class to a model."""
+CLASSES = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
+"""The conveyor tells kinds apart that are one class, and one cause, to a model."""
+
+ALL = "all"
+
+
+@dataclass
+class Score:
+    """One model's verdicts on good and on flawed parts."""
+
+    good: int = 0
+    rejected: int = 0
+    """Good parts that it called ng."""
+    flawed: int = 0
+    found: int = 0
+    """Flawed parts that it called ng."""
+
+    @property
+    def parts(self) -> int:
+        return self.good + self.flawed
+
+    @property
+    def escapes(self) -> int:
+        """Flawed parts that it let pass."""
+        return self.flawed - self.found
 
 
 class Truth:
-    """Recall of each kind of defect by each model, counted as results come in.
+    """Counts parts as their results come in, and whether each one has exactly one.
 
     `previewed`: frames that the conveyor drew before the first one that was captured.
     """
 
-    def __init__(self, conveyor: Conveyor) -> None:
+    def __init__(self, conveyor: Conveyor, station: float) -> None:
+        """`station`: how far across the picture a part stands in its frames, as a share."""
         self._conveyor = conveyor
-        self.previewed: int | None = None
-        self._there: Counter[tuple[str, str]] = Counter()
-        self._found: Counter[tuple[str, str]] = Counter()
+        self._station = station
+        self._scores: defaultdict[tuple[str, str], Score] = defaultdict(Score)
+        self._told: dict[int, str] = {}  # part number -> serial
+        self._newest = -1
+        self.previewed = 0
+        self.unjudged: Counter[str] = Counter()
+        """Parts that no model judged, by reason."""
+        self.mispaired: list[str] = []
+        """Serials of parts whose frames show another part."""
+        self.doubled: list[str] = []
+        """Serials of which more than one part was told."""
+        self.ok_of: dict[str, tuple[int, ...]] = {}
+        """Serials of parts that came out ok, with their frames."""
 
-    def take(self, result: Mapping[str, Any]) -> None:
-        """One result as published; uninspected ones say nothing about a model."""
-        model = result["model"]
-        if model is None or self.previewed is None:
+    def take(self, part: Mapping[str, Any]) -> bool:
+        """One part as published; False for a message that is delivered again, which changes
+        nothing."""
+        if part["part"] in self._told:
+            return False
+        self._judge(part)
+        return True
+
+    def _judge(self, part: Mapping[str, Any]) -> None:
+        serial = part["serial"]
+        if serial in self._told.values():
+            self.doubled.append(serial)
+        self._told[part["part"]] = serial
+        self._newest = max(self._newest, part["part"])
+        model, number = part["model"], place_of(serial)
+        if model is None or part["late"] or part["verdict"] == "uninspected":
+            self.unjudged[part["reason"]] += 1
             return
-        scene = model.split("@")[0]
-        index = result["frame"] + self.previewed
-        for part in self._conveyor.truth(index, scene):
-            for defect in part.defects:
-                label = KINDS.get(defect.kind, defect.kind)
-                self._there[model, defect.kind] += 1
-                self._found[model, defect.kind] += any(
-                    seen["class"] == label and iou(tuple(seen["box"]), defect.box) >= MIN_IOU
-                    for seen in result["detections"]
-                )
+        indexes = [frame + self.previewed for frame in part["frames"]]
+        if any(self._conveyor.stands_at(index, self._station) != number for index in indexes):
+            self.mispaired.append(serial)
+        if part["verdict"] == "ok":
+            self.ok_of[serial] = tuple(part["frames"])
+        scene = model.partition("@")[0]
+        flaws = self._conveyor.flaws(number, scene)
+        light = self._conveyor.light(indexes[0], scene)
+        for group in (ALL, light):
+            _add(self._scores[model, group], bool(flaws), part["verdict"] == "ng")
+        for kind in flaws:
+            _add(self._scores[model, kind], True, CLASSES.get(kind, kind) in part["causes"])
 
-    def recall(self, model: str, kind: str) -> tuple[int, int]:
-        """(found, there) in frames in which the defect was in view."""
-        return self._found[model, kind], self._there[model, kind]
+    @property
+    def parts(self) -> int:
+        """Parts that have a result."""
+        return len(self._told)
+
+    @property
+    def missing(self) -> int:
+        """Parts below the newest one that have none."""
+        return self._newest + 1 - len(self._told)
+
+    @property
+    def serials(self) -> frozenset[str]:
+        """Of the parts that have a result."""
+        return frozenset(self._told.values())
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Those that judged a part, in order of their first one."""
+        return tuple(model for model, group in self._scores if group == ALL)
+
+    def score(self, model: str, group: str = ALL) -> Score:
+        """Of all parts, of those in one light, or of those with one kind of defect."""
+        return self._scores.get((model, group), Score())
+
+
+def _add(score: Score, is_flawed: bool, is_rejected: bool) -> None:
+    score.good += not is_flawed
+    score.rejected += is_rejected and not is_flawed
+    score.flawed += is_flawed
+    score.found += is_rejected and is_flawed
+
+
+_FIRST = 100_000
+
+
+def serial_of(place: int) -> str:
+    """The serial number of the part at this place on the belt."""
+    return f"SN-{_FIRST + place}"
+
+
+def place_of(serial: str) -> int:
+    """And back."""
+    return int(serial.removeprefix("SN-")) - _FIRST

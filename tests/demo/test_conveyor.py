@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_daemon.demo.conveyor import KINDS, SCENES, Box, Conveyor, Part, labels
+from edge_daemon.demo.conveyor import KINDS, SCENES, Belt, Box, Conveyor, Part, labels
 
 SIZES = ((640, 480), (1920, 1080), (1000, 480), (97, 64))
 
@@ -53,7 +53,7 @@ def test_seeds_scenes_and_indexes_differ() -> None:
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_truth_lies_within_the_picture(scene: str, width: int, height: int) -> None:
     """At any size every box is a box, and ends at the frame's edge."""
-    line = Conveyor(width=width, height=height, defect_rate=0.8)
+    line = Conveyor(width=width, height=height, belt=Belt(defects=0.8))
     for index in range(0, 900, 7):
         frame(line, index, scene)
         for _, (x1, y1, x2, y2) in labels(line.truth(index, scene)):
@@ -83,7 +83,7 @@ def test_every_kind_of_defect_comes_by(scene: str) -> None:
 
 def test_both_scratches_are_one_class_to_a_model() -> None:
     """Labels name a straight and a curved scratch alike, and keep each box with its name."""
-    line = Conveyor(defect_rate=1.0)
+    line = Conveyor(belt=Belt(defects=1.0))
     parts = [part for index in range(0, 6000, 60) for part in line.truth(index, "bottle")]
     assert {name for name, _ in labels(parts)} == {"bottle", "scratch", "dent"}
     boxes = [box for part in parts for box in (part.box, *(each.box for each in part.defects))]
@@ -93,7 +93,7 @@ def test_both_scratches_are_one_class_to_a_model() -> None:
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_defect_can_be_seen_where_the_truth_says(scene: str) -> None:
     """The same parts with and without flaws differ in the boxes of the flaws, nowhere else."""
-    flawed, flawless = Conveyor(defect_rate=1.0), Conveyor(defect_rate=0.0)
+    flawed, flawless = Conveyor(belt=Belt(defects=1.0)), Conveyor(belt=Belt(defects=0.0))
     shown = set()
     for index in range(0, 3000, 75):
         a, b = frame(flawed, index, scene), frame(flawless, index, scene)
@@ -115,7 +115,7 @@ def test_a_defect_can_be_seen_where_the_truth_says(scene: str) -> None:
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_defect_is_large_enough_to_be_learnt(scene: str) -> None:
     """At 640x480 a defect wholly in view is at least 24 pixels long."""
-    line = Conveyor(defect_rate=1.0)
+    line = Conveyor(belt=Belt(defects=1.0))
     for index in range(0, 6000, 50):
         for part in line.truth(index, scene):
             if part.box[0] > 0 and part.box[2] < line.width:
@@ -155,6 +155,47 @@ def test_the_light_is_low_a_fifth_of_the_time(scene: str) -> None:
     assert sum(a != b for a, b in itertools.pairwise(lights)) <= 21
     dark = frame(line, lights.index("low_light"), scene).mean()
     assert dark < 0.7 * frame(line, lights.index("normal"), scene).mean()
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_an_even_belt_has_few_flawed_parts_and_each_kind_in_its_turn(scene: str) -> None:
+    """One part of so many, at a place that chance decides, and every kind within a few of them."""
+    line = Conveyor(belt=Belt(defects=0.05, even=True, empty=0.0))
+    flaws = [line.flaws(place, scene) for place in range(2000)]
+    blocks = [flaws[start : start + 20] for start in range(0, 2000, 20)]
+    assert [sum(map(bool, block)) for block in blocks] == [1] * 100
+    found = [next(kinds for kinds in block if kinds) for block in blocks]
+    assert found == [(KINDS[scene][turn % len(KINDS[scene])],) for turn in range(100)]
+    assert len({tuple(map(bool, block)) for block in blocks}) > 10
+
+
+def test_a_part_is_where_its_place_on_the_belt_is() -> None:
+    """The place that reaches the middle of the picture has its part there, with its defects."""
+    line = Conveyor(belt=Belt(speed=36.0, pitch=270.0, jitter=10.0, empty=0.0, defects=0.5))
+    for place in range(30, 60):
+        index = round(line.reaches(place))
+        assert line.stands_at(index) == place
+        (part,) = [each for each in line.truth(index, "can") if abs(_middle(each) - 320) < 40]
+        assert {each.kind for each in part.defects} == set(line.flaws(place, "can"))
+
+
+def test_a_covered_lens_shows_nothing() -> None:
+    """No part, no belt: what is left of the picture is the noise of the sensor, below any limit."""
+    line = Conveyor()
+    out = np.empty((line.height, line.width, 3), np.uint8)
+    line.draw(7, "bottle", out, covered=True)
+    assert out.mean() < 4
+    assert not np.array_equal(out, np.zeros_like(out))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"speed": 0.0}, {"pitch": float("nan")}, {"stretch": 0}, {"defects": 1.1}, {"jitter": 300.0}],
+)
+def test_a_belt_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    """The sentence names the length or share that is wrong."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Belt(**wrong)  # type: ignore[arg-type]  # whole numbers stand where they belong
 
 
 def test_an_unknown_scene_is_refused() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.demo.conveyor import Conveyor
-from edge_daemon.demo.conveyor_camera import ConveyorCamera
+from edge_daemon.demo.conveyor import Belt, Conveyor
+from edge_daemon.demo.conveyor_camera import ConveyorCamera, source_of
 from edge_daemon.errors import CameraError, ConfigurationError
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameShape
@@ -111,6 +112,40 @@ def test_a_source_says_what_is_drawn() -> None:
     assert camera.describe() == "conveyor:?scene=can&size=96x64&fps=12"
 
 
+def test_a_source_says_how_parts_come_by() -> None:
+    """Every length and share of a belt can be given, and a source can be made of a belt."""
+    belt = Belt(speed=12.0, pitch=300.0, defects=0.05, even=True, stretch=90)
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    camera = open_camera(
+        CameraSettings(source=f"{source_of(belt, fps=240, cover=Path('none'))}&size=64x64")
+    )
+    assert camera.open() == FrameShape(64, 64)
+    assert camera.fps == 240
+    line = Conveyor(width=64, height=64, belt=belt)
+    for index in range(3):
+        camera.read_into(pixels)
+        line.draw(index, "bottle", drawn)
+        assert (pixels == drawn).all()
+
+
+def test_the_lens_is_covered_while_its_file_is_there(tmp_path: Path) -> None:
+    """Each frame asks anew; the belt moves on meanwhile."""
+    cover = tmp_path / "cover"
+    camera = unpaced()
+    camera.cover = cover
+    camera.open()
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    means = []
+    for is_covered in (False, True, True, False):
+        cover.touch() if is_covered else cover.unlink(missing_ok=True)
+        camera.read_into(pixels)
+        means.append(pixels.mean())
+    assert means[1] < 4 > means[2]
+    assert means[0] > 40 < means[3]
+    Conveyor(seed=3, width=64, height=64).draw(3, "bottle", drawn)
+    assert (pixels == drawn).all()
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -121,6 +156,9 @@ def test_a_source_says_what_is_drawn() -> None:
         "conveyor:?fps=nan",
         "conveyor:?colour=red",
         "conveyor:?scene",
+        "conveyor:?defects=2",
+        "conveyor:?speed=0",
+        "conveyor:?even=perhaps",
     ],
 )
 def test_a_wrong_conveyor_source_is_refused_with_an_example(source: str) -> None:
