@@ -27,17 +27,17 @@ from statistics import median
 import structlog
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
-from tests.sim.kills import DEMO
 from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
-BUNDLE = DEMO / "bottle" / "1.0.0"
+BUNDLE = BUNDLES / "bottle" / "1.0.0"
 CLASSES = ("bottle", "scratch", "dent")
 GENEROUS_S = 120.0
 LATER = 10
@@ -94,7 +94,7 @@ def kill_judges(folder: Path, broker: Mosquitto, start: Start, kills: int) -> li
     waited: list[float] = []
     for life in range(kills):  # a life each: after the second loss in a minute the daemon waits
         home = folder / f"{start.value}-{life}"
-        shutil.copytree(DEMO, home / "store")
+        shutil.copytree(BUNDLES, home / "store")
         settings = {
             "camera": {"source": "conveyor:?size=640x480&fps=5", "buffer_frames": 256},
             "slots": {"count": 2, "spare": "off", "threads": 1},
