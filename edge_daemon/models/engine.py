@@ -293,6 +293,7 @@ class UltralyticsEngine:
     def _predictor_for(self, weights: Path, order: ModelOrder) -> Any:
         """ultralytics' own predictor, set up once: `YOLO.predict` would read all settings anew
         for every frame (0.5 ms), and keep a second copy of the network."""
+        from torch.nn import Module  # noqa: PLC0415
         from ultralytics.models import YOLO  # noqa: PLC0415
 
         model = YOLO(str(weights), task=order.task)
@@ -314,7 +315,13 @@ class UltralyticsEngine:
                 **precision,
             }
         )
-        predictor.setup_model(model=model.model, verbose=False)
+        network = model.model
+        if isinstance(network, Module):
+            # It would judge with a copy, though nobody keeps the original: a sixth of the load.
+            network.__deepcopy__ = lambda _: network
+        predictor.setup_model(model=network, verbose=False)
+        if isinstance(network, Module):
+            del network.__deepcopy__
         told = model.overrides.get("imgsz") or getattr(predictor.model, "imgsz", None)
         self._trained_at = _side_or_sides(told)
         if predictor.device.type != order.device.partition(":")[0]:

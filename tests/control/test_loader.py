@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,20 @@ def test_a_worker_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
         station.script.wait_for("load", count=3)
         station.script.infer_faults.clear()
         station.script.load_errors.clear()
+        station.until_event("restored", model=B1)
+        station.until_frames(3)
+        assert station.models()[-1] == B1
+
+
+def test_a_worker_comes_back_though_the_store_is_gone(tmp_path: Path) -> None:
+    """It is loaded from the private copy that was verified when it was loaded first; once."""
+    with Station(tmp_path) as station:
+        station.run()
+        ref = BundleRef.parse(B1)
+        shutil.rmtree(station.folder / "store")
+        station.script.fail_infer(ref, SlotLost("The worker was killed."))
+        station.until_event("slot_lost", model=B1)
+        station.script.infer_faults.clear()
         station.until_event("restored", model=B1)
         station.until_frames(3)
         assert station.models()[-1] == B1
