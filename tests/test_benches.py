@@ -37,6 +37,19 @@ def test_the_bench_of_workers_measures_both_ways(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
+def test_the_bench_of_changeovers_measures_both_kinds(tmp_path: Path) -> None:
+    """Orders that nobody announced, of models that must be loaded and of resident ones."""
+    found = run("bench_changeovers", "--n", "1", figures=tmp_path / "figures.json")
+    figures = found["changeovers_ms"]
+    assert isinstance(figures, dict)
+    assert {kind: len(each["total"]) for kind, each in figures.items()} == {
+        "known": 1,
+        "resident": 1,
+    }
+    assert found["wrong"] == []
+
+
+@pytest.mark.broker
 def test_the_bench_of_swaps_measures_each_kind(tmp_path: Path) -> None:
     """Never proven, proven before and resident, and back to the version before."""
     options = ("--n", "1", "--restarts", "0")

@@ -220,9 +220,9 @@ class Loader:
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
-        disturbs_nobody = self._crossing.pointer.slot is None
+        urgent = job.urgent or self._crossing.pointer.slot is None
         order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
-        loaded = slot.load(replace(order, urgent=disturbs_nobody), gate.load_timeout_s)
+        loaded = slot.load(replace(order, urgent=urgent), gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         refuse_other(verified.manifest, loaded, proof)
         rival = self._rival(job.target)

@@ -264,6 +264,18 @@ def test_only_where_nothing_judges_a_load_has_the_priority_of_live_frames(tmp_pa
         assert urgent == {"A": True, "B": False}
 
 
+@pytest.mark.parametrize(("announced", "urgent"), [(False, True), (True, False)])
+def test_a_model_that_frames_wait_for_is_loaded_with_their_priority(
+    tmp_path: Path, *, announced: bool, urgent: bool
+) -> None:
+    """After an order that nobody announced no other model may judge; before one, the line does."""
+    with Station(tmp_path) as station:
+        station.run()
+        station.order("CAN", "dispatched" if announced else "running")
+        station.until_event("prepared", model="can@1.0.0")
+        assert station.active_slot.slots["B"].order.urgent is urgent  # type: ignore[attr-defined]
+
+
 def test_three_slots_keep_what_is_worth_most(tmp_path: Path) -> None:
     """With room for three, the confirmed version before stays when another is prepared."""
     with Station(tmp_path, Plan(slots=3)) as station:
