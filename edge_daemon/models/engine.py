@@ -24,6 +24,7 @@ from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
 from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
+from edge_daemon.models.quick_import import import_torchvision
 from edge_daemon.models.results import detections_of
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
@@ -249,6 +250,7 @@ class UltralyticsEngine:
             ULTRALYTICS_SAFE_LOAD="1",
             OMP_WAIT_POLICY="PASSIVE",  # idle threads must not spin on the live worker's cores
         )
+        import_torchvision()
         import torch  # noqa: PLC0415
         import ultralytics.utils  # noqa: PLC0415
 
