@@ -34,6 +34,7 @@ def test_the_bench_of_workers_measures_both_ways(tmp_path: Path) -> None:
     """A worker that is forked and one that is spawned are loaded with a model of the demo."""
     found = run("bench_workers", "--n", "1", figures=tmp_path / "figures.json")
     assert {"ready", "load", "first inference", "private"} <= set(found)
+    assert found["resident models"].keys() == {"1", "2", "4", "8"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.broker
