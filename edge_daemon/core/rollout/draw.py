@@ -1,0 +1,24 @@
+"""Which arm a part belongs to: a number that anybody can compute again, and nothing else.
+
+A larger share keeps every part that a smaller one had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from edge_daemon.core.rollout.values import Arm, Assigned
+
+
+def draw(rollout: str, boot: str, part: str | int) -> float:
+    """The part's number in [0, 1): the first 8 bytes of SHA-256 of `rollout:boot:part`."""
+    digest = hashlib.sha256(f"{rollout}:{boot}:{part}".encode()).digest()
+    number = int.from_bytes(digest[:8], "big") / 2.0**64
+    return min(number, 1.0 - 2.0**-53)  # the largest ones would round up to 1
+
+
+def assign(rollout: str, boot: str, part: str | int, share: float) -> Assigned:
+    """The arm of one part: `part` is its id where it has one, else its number."""
+    drawn = draw(rollout, boot, part)
+    arm = Arm.CANDIDATE if drawn < share else Arm.INCUMBENT
+    return Assigned(rollout, arm, share, drawn)
