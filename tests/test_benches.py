@@ -47,7 +47,6 @@ def test_the_bench_of_changeovers_measures_both_kinds(tmp_path: Path) -> None:
         "known": 1,
         "resident": 1,
     }
-    assert found["wrong"] == []
 
 
 @pytest.mark.broker
