@@ -292,9 +292,8 @@ class Loader:
             return
         slot = self._crossing.slots[job.slot]
         with contained() as attempt:
-            verified = self._copy_of(job.target, job.slot) or self._check(
-                job.target, job.slot, job.token
-            )
+            kept = self._copy_of(job.target, job.slot)
+            verified = kept or self._check(job.target, job.slot, job.token)
             order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
             loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
             deadline_at = self._bench.clock.now().at + self._bench.gate.timeout_s
@@ -357,11 +356,7 @@ class Loader:
         return verified
 
     def _copy_of(self, target: StoredBundle, slot: str) -> Verified | None:
-        """The private copy that this slot was loaded from, which nobody else writes to.
-
-        A frame waits for a restore: what was verified once is not copied and verified again, and
-        the store need not even be there.
-        """
+        """The verified copy that this slot was loaded from: a frame waits, and nobody wrote to it."""
         verified = self._copies.get(slot)
         if verified is None or not verified.weights.exists():
             return None
