@@ -356,7 +356,7 @@ class Loader:
         return verified
 
     def _copy_of(self, target: StoredBundle, slot: str) -> Verified | None:
-        """The verified copy that this slot was loaded from: a frame waits, and nobody wrote to it."""
+        """The verified copy that this slot was loaded from; nobody else writes to it."""
         verified = self._copies.get(slot)
         if verified is None or not verified.weights.exists():
             return None
