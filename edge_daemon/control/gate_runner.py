@@ -109,6 +109,12 @@ class GateRunner:
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
 
+    def wake(self, slot: Slot, deadline_at: float) -> None:
+        """The first inference alone, the slow one, of what was proven before; a frame waits."""
+        with self._line.sampler() as samples:
+            sample = samples.next(self._patience_s(slot))
+            self._in_time(deadline_at, partial(slot.infer, sample.frame))
+
     def _begin(self, slot: Slot, sample: Sample | None) -> None:
         """Return in a gap: the one after this sample, which comes right after its verdict."""
         if sample is None or sample.judged is None:

@@ -66,7 +66,6 @@ _log = structlog.get_logger(__name__)
 RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
 """Before the n-th restart of a worker in a row; the last one stays."""
 
-
 THINNER = ("spot", "latency.median", "golden.drop")
 """Checks that a spot proof makes on less than the gate has: what fails is left to the gate."""
 
@@ -139,7 +138,7 @@ class Loader:
         }
         self.proofs: dict[str, GateProof] = {}
         self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
-        self._folders: dict[str, Path] = {}
+        self._copies: dict[str, Verified] = {}  # by slot
         self._private = (str(bench.scratch), str(bench.store.root))
         self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
 
@@ -188,7 +187,7 @@ class Loader:
             desk.shutdown(wait=True, cancel_futures=True)
         for slot in self._crossing.slots.values():
             slot.close()
-        for name in list(self._folders):
+        for name in list(self._copies):
             self._clear(name)
 
     # ------------------------------------------------------------------ jobs
@@ -224,9 +223,9 @@ class Loader:
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
-        disturbs_nobody = self._crossing.pointer.slot is None
+        urgent = job.urgent or self._crossing.pointer.slot is None
         order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
-        loaded = slot.load(replace(order, urgent=disturbs_nobody), gate.load_timeout_s)
+        loaded = slot.load(replace(order, urgent=urgent), gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         refuse_other(verified.manifest, loaded, proof)
         rival = self._rival(job.target)
@@ -293,14 +292,17 @@ class Loader:
             return
         slot = self._crossing.slots[job.slot]
         with contained() as attempt:
-            verified = self._check(job.target, job.slot, job.token)
+            kept = self._copy_of(job.target, job.slot)
+            verified = kept or self._check(job.target, job.slot, job.token)
             order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
             loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
             deadline_at = self._bench.clock.now().at + self._bench.gate.timeout_s
-            self._bench.runner.warm(slot, 2, deadline_at)
+            self._bench.runner.wake(slot, deadline_at)
         if (error := attempt.fault) is not None:
             refusal = refusal_of(error, job.target, self._private)
             slot.free()
+            if isinstance(error, BundleError):  # was the copy damaged? The next one is made anew
+                self._clear(job.slot)
             log.error("restore_failed", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
@@ -347,11 +349,19 @@ class Loader:
             )
         self._clear(place)
         folder = self._bench.scratch / f"{place}-{token}"
-        self._folders[place] = folder
         source = self._bench.store.find(target.ref)
         verified = verified_copy(manifest, source, folder, self._bench.trust)
+        self._copies[place] = verified
         verified.leave_weights_and_images()
         return verified
+
+    def _copy_of(self, target: StoredBundle, slot: str) -> Verified | None:
+        """The verified copy that this slot was loaded from; nobody else writes to it."""
+        verified = self._copies.get(slot)
+        if verified is None or not verified.weights.exists():
+            return None
+        same = verified.manifest.ref == target.ref and verified.sha256 == target.sha256
+        return verified if same else None
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
         """Raise for what this box does not have: loading it would only fail less clearly."""
@@ -385,6 +395,6 @@ class Loader:
         )
 
     def _clear(self, place: str) -> None:
-        folder = self._folders.pop(place, None)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        copy = self._copies.pop(place, None)
+        if copy is not None:
+            shutil.rmtree(copy.folder, ignore_errors=True)

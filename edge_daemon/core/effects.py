@@ -26,6 +26,7 @@ class Prepare:
 
     `reference`: the version whose verdicts it is held against; None where there is none.
     `accepted`: checks that may fail, each for the reason `accepted_why`.
+    `urgent`: frames of the line wait for it, and no other model may judge them.
     """
 
     token: int
@@ -35,6 +36,7 @@ class Prepare:
     reference: BundleRef | None = None
     accepted: tuple[str, ...] = ()
     accepted_why: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,14 @@ def _prepare(draft: StepDraft, op: Operation, token: int, slot: str) -> Prepare:
     elif request is not None and request.accept:
         names = request.accept
         why = f"accepted by {request.by or 'the request'}: {request.reason}"
-    return Prepare(token, slot, op.target, op.swap_id, reference, names, why)
+    urgent = _is_waited_for(draft, op.target.ref.name)
+    return Prepare(token, slot, op.target, op.swap_id, reference, names, why, urgent)
+
+
+def _is_waited_for(draft: StepDraft, name: str) -> bool:
+    """Whether the line's frames may be judged by this model only, and another one is active."""
+    active = draft.state.active_bundle
+    return draft.state.line.requires == name and (active is None or active.ref.name != name)
 
 
 def _replace(draft: StepDraft, op: Operation) -> None:

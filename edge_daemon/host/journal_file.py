@@ -25,6 +25,9 @@ from edge_daemon.host.disk import (
 
 FILE = "journal.db"
 ANCHOR_FILE = "audit.anchor"
+LOG_BYTES = 4_300_000
+"""SQLite begins its log anew, in the same file, after a thousand pages."""
+ROOM_BYTES = 256 << 20
 MARK_FILE = "journal.recovering"
 """Says why the journal begins anew, until it says so itself: a power cut may come between."""
 
@@ -138,11 +141,13 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
 
 def _emptied(path: Path) -> str:
     """A journal has a header from its first moment on; what it committed may be in its log yet."""
-    sizes = [
-        os.path.getsize(f"{path}{suffix}") if os.path.exists(f"{path}{suffix}") else None
-        for suffix in ("", "-wal")
-    ]
-    return "is empty" if sizes[0] == 0 and not sizes[1] else ""
+    is_empty = path.exists() and path.stat().st_size == 0
+    return "is empty" if is_empty and not _begins(Path(f"{path}-wal")) else ""
+
+
+def _begins(log: Path) -> bool:
+    """Whether anything was committed to it: one that was only written out beforehand is zeros."""
+    return log.exists() and any(read_start(log, 4))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -157,9 +162,26 @@ def _connect(path: Path) -> sqlite3.Connection:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         migrate(connection, MIGRATIONS)
+        _write_log_out(path)
         sync_folder(path.parent)
         undo.pop_all()
     return connection
+
+
+def _write_log_out(path: Path) -> None:
+    """Give the log its usual size at once: a commit that makes the file longer has to wait for the
+    file system's own journal as well, which takes nearly twice as long beside other writers.
+
+    Zeros end a log, as everything does whose checksum is wrong. A disk with little room is left
+    as it is.
+    """
+    with suppress(OSError), open(f"{path}-wal", "r+b") as log:
+        disk = os.statvfs(path.parent)
+        missing = LOG_BYTES - log.seek(0, os.SEEK_END)
+        if missing > 0 and disk.f_bavail * disk.f_frsize >= ROOM_BYTES:
+            log.write(bytes(missing))
+            log.flush()
+            os.fsync(log.fileno())
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:

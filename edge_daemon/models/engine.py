@@ -24,6 +24,7 @@ from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
 from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
+from edge_daemon.models.quick_import import import_torchvision
 from edge_daemon.models.results import detections_of
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
@@ -231,6 +232,7 @@ class UltralyticsEngine:
             ULTRALYTICS_SAFE_LOAD="1",
             OMP_WAIT_POLICY="PASSIVE",  # idle threads must not spin on the live worker's cores
         )
+        import_torchvision()
         import torch  # noqa: PLC0415
         import ultralytics.utils  # noqa: PLC0415
 
@@ -275,6 +277,7 @@ class UltralyticsEngine:
     def _predictor_for(self, weights: Path, order: ModelOrder) -> Any:
         """ultralytics' own predictor, set up once: `YOLO.predict` would read all settings anew
         for every frame (0.5 ms), and keep a second copy of the network."""
+        from torch.nn import Module  # noqa: PLC0415
         from ultralytics.models import YOLO  # noqa: PLC0415
 
         model = YOLO(str(weights), task=order.task)
@@ -296,7 +299,13 @@ class UltralyticsEngine:
                 **precision,
             }
         )
-        predictor.setup_model(model=model.model, verbose=False)
+        network = model.model
+        if isinstance(network, Module):
+            # It would judge with a copy, though nobody keeps the original: a sixth of the load.
+            network.__deepcopy__ = lambda _: network
+        predictor.setup_model(model=network, verbose=False)
+        if isinstance(network, Module):
+            del network.__deepcopy__
         told = model.overrides.get("imgsz") or getattr(predictor.model, "imgsz", None)
         self._trained_at = _side_or_sides(told)
         if predictor.device.type != order.device.partition(":")[0]:

@@ -47,10 +47,13 @@ class Resident:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._empty_bytes: int | None = private_bytes()  # asked while nobody waits for a load
 
     def load(self, order: LoadOrder) -> Loaded:
         """Raises BundleError (load_failed, incompatible), BoxError (no_memory), SlotLost."""
-        before = private_bytes()
+        before, self._empty_bytes = self._empty_bytes, None
+        if before is None:
+            before = private_bytes()
         began = time.perf_counter()
         with _blamed("the model", "The weights cannot be loaded.", Code.LOAD_FAILED):
             facts = self._engine.load(order)

@@ -23,15 +23,19 @@ class DemoStore:
             self.publish(version, version)
 
     def publish(self, source: str, version: str) -> str:
-        """A signed copy of a version under another one; its `name@version`."""
-        incoming = self.folder / ".incoming" / version
-        shutil.copytree(BUNDLES / "bottle" / source, incoming)
+        """A signed copy of a version of bottle under another one; its `name@version`."""
+        return self.copy(BUNDLES / "bottle" / source, "bottle", version)
+
+    def copy(self, source: Path, name: str, version: str) -> str:
+        """A signed copy of a bundle under another name and version; its `name@version`."""
+        incoming = self.folder / ".incoming" / name / version
+        shutil.copytree(source, incoming)
         manifest = parse((incoming / "model.yaml").read_text(encoding="utf-8")).value
-        manifest |= {"version": version}
+        manifest |= {"name": name, "version": version}
         manifest["limits"] |= {"latency_ratio": 10.0}  # a busy box says nothing of the model
         (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
         sign(incoming, self.key)
-        place = self.folder / "bottle" / version
+        place = self.folder / name / version
         place.parent.mkdir(parents=True, exist_ok=True)
         incoming.rename(place)
-        return f"bottle@{version}"
+        return f"{name}@{version}"

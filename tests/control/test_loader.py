@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,20 @@ def test_a_worker_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
         assert station.models()[-1] == B1
 
 
+def test_a_worker_comes_back_though_the_store_is_gone(tmp_path: Path) -> None:
+    """It is loaded from the private copy that was verified when it was loaded first; once."""
+    with Station(tmp_path) as station:
+        station.run()
+        ref = BundleRef.parse(B1)
+        shutil.rmtree(station.folder / "store")
+        station.script.fail_infer(ref, SlotLost("The worker was killed."))
+        station.until_event("slot_lost", model=B1)
+        station.script.infer_faults.clear()
+        station.until_event("restored", model=B1)
+        station.until_frames(3)
+        assert station.models()[-1] == B1
+
+
 def test_only_where_nothing_judges_a_load_has_the_priority_of_live_frames(tmp_path: Path) -> None:
     """At the start there is nothing to disturb; later the line goes first."""
     with Station(tmp_path) as station:
@@ -247,6 +262,18 @@ def test_only_where_nothing_judges_a_load_has_the_priority_of_live_frames(tmp_pa
         assert station.ask("prepare", model=B2)["status"] == "succeeded"
         urgent = {name: slot.order.urgent for name, slot in station.active_slot.slots.items()}  # type: ignore[attr-defined]
         assert urgent == {"A": True, "B": False}
+
+
+@pytest.mark.parametrize(("announced", "urgent"), [(False, True), (True, False)])
+def test_a_model_that_frames_wait_for_is_loaded_with_their_priority(
+    tmp_path: Path, *, announced: bool, urgent: bool
+) -> None:
+    """After an order that nobody announced no other model may judge; before one, the line does."""
+    with Station(tmp_path) as station:
+        station.run()
+        station.order("CAN", "dispatched" if announced else "running")
+        station.until_event("prepared", model="can@1.0.0")
+        assert station.active_slot.slots["B"].order.urgent is urgent  # type: ignore[attr-defined]
 
 
 def test_three_slots_keep_what_is_worth_most(tmp_path: Path) -> None:

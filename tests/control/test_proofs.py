@@ -295,6 +295,10 @@ def other_bundle(record: dict[str, Any]) -> None:
     record["bundle"] = "0" * 64
 
 
+def other_device(record: dict[str, Any]) -> None:
+    record["conditions"]["device"] = "cuda:0"
+
+
 def moved(record: dict[str, Any]) -> None:
     for found in record["golden"]:
         found[0]["box"][0] += 3.0
@@ -313,7 +317,7 @@ def another_seen(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        *(no_proof, no_images, later_schema, other_rules, other_bundle),
+        *(no_proof, no_images, later_schema, other_rules, other_bundle, other_device),
         *(moved, other_label, another_seen),
     ],
 )

@@ -66,11 +66,12 @@ def test_a_checkpoint_says_its_classes_and_task(engine: UltralyticsEngine, weigh
 
 
 PREPARED = """
-import os, torch
+import os, sys, torch
 from edge_daemon.models.engine import UltralyticsEngine
 engine = UltralyticsEngine(threads=2)
 engine.prepare()
 print("parent", len(os.listdir("/proc/self/task")), torch.get_num_threads(), flush=True)
+print("compiler", "torch._dynamo" in sys.modules, flush=True)
 for _ in range(2):
     child = os.fork()
     if child == 0:
@@ -82,13 +83,18 @@ for _ in range(2):
 
 
 def test_what_is_prepared_before_a_fork_has_one_thread() -> None:
-    """Each child then has the threads that were asked for, and numbers of its own."""
+    """Each child then has the threads that were asked for, and numbers of its own.
+
+    torch's compiler, which nothing uses, is not imported.
+    """
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     environment = {**os.environ, **one, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
     command = [sys.executable, "-c", PREPARED]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    parent, *children = [line.split() for line in done.stdout.splitlines() if line[0] in "pc"]
+    said = [line.split() for line in done.stdout.splitlines() if line[0] in "pc"]
+    parent, compiler, *children = said
     assert parent == ["parent", "1", "1"]
+    assert compiler == ["compiler", "False"]
     assert [child[:2] for child in children] == [["child", "2"]] * 2
     assert children[0][2] != children[1][2]
 

@@ -27,19 +27,20 @@ from statistics import median
 import structlog
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
-from tests.sim.kills import DEMO
 from tests.sim.line import RunningDaemon
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
-BUNDLE = DEMO / "bottle" / "1.0.0"
+BUNDLE = BUNDLES / "bottle" / "1.0.0"
 CLASSES = ("bottle", "scratch", "dent")
 GENEROUS_S = 120.0
+RESIDENTS = (1, 2, 4, 8)
 LATER = 10
 """Inferences after the first one."""
 ORDER = LoadOrder(
@@ -82,8 +83,29 @@ def measure(pool: SparePool, slot: ProcessSlot, frame: FrameAddress, figures: Fi
     figures["ready, loaded and judged"].append((time.perf_counter() - began) * 1e3)
     figures["load"].append(loaded.load_ms)
     figures["first inference"].append(first.inference_ms)
-    if slot.pid is not None and (held := _private_mb(slot.pid)):
+    if slot.pid is not None and (held := _smaps_mb(slot.pid, "Private_")):
         figures["private"].append(held)
+
+
+def residents(pool: SparePool, frame: FrameAddress) -> dict[str, float]:
+    """What so many resident models take, their fork server included, in MB.
+
+    Shared pages count by their shares, so that the sum is what the box has less.
+    """
+    server = pool.fork_server
+    taken: dict[str, float] = {}
+    with ExitStack() as stack:
+        pids: list[int] = []
+        for number in range(1, max(RESIDENTS) + 1):
+            slot = ProcessSlot(f"R{number}", pool)
+            stack.callback(slot.close)
+            slot.load(ORDER, GENEROUS_S)
+            slot.infer(frame, GENEROUS_S)
+            pids.append(slot.pid or 0)
+            if number in RESIDENTS:
+                own = [server.pid] if server is not None and server.pid is not None else []
+                taken[str(number)] = sum(_smaps_mb(pid, "Pss:") for pid in [*own, *pids])
+    return taken
 
 
 def kill_judges(folder: Path, broker: Mosquitto, start: Start, kills: int) -> list[float]:
@@ -94,7 +116,7 @@ def kill_judges(folder: Path, broker: Mosquitto, start: Start, kills: int) -> li
     waited: list[float] = []
     for life in range(kills):  # a life each: after the second loss in a minute the daemon waits
         home = folder / f"{start.value}-{life}"
-        shutil.copytree(DEMO, home / "store")
+        shutil.copytree(BUNDLES, home / "store")
         settings = {
             "camera": {"source": "conveyor:?size=640x480&fps=5", "buffer_frames": 256},
             "slots": {"count": 2, "spare": "off", "threads": 1},
@@ -135,13 +157,13 @@ def _ready_ms(pool: SparePool) -> float:
     return took_ms
 
 
-def _private_mb(pid: int) -> float:
-    """What only this process holds; 0 where we may not ask."""
+def _smaps_mb(pid: int, kind: str) -> float:
+    """What a process holds of this kind, as `Private_` of its own; 0 where we may not ask."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
 def tell(figures: dict[Start, Figures]) -> dict[str, dict[str, float]]:
@@ -197,12 +219,16 @@ def main() -> int:
                 for start, (_, slot) in ((Start.FORK, forked), (Start.SPAWN, spawned)):
                     took_ms = slot.infer(frame, GENEROUS_S).inference_ms
                     figures[start]["later inference"].append(took_ms)
+        taken = residents(forked[0], frame)
     if given.kills:
         with tempfile.TemporaryDirectory(prefix="edb-") as folder, new_mosquitto() as broker:
             for start, found in figures.items():
                 kills = given.kills if start is Start.FORK else max(2, given.kills // 5)
                 found["judged again"] = kill_judges(Path(folder), broker, start, kills)
     plain = tell(figures)
+    shown = ", ".join(f"{count}: {megabytes:.0f} MB" for count, megabytes in taken.items())
+    _say(f"resident models with what they are forked from: {shown}")
+    plain["resident models"] = taken
     if given.json:
         given.json.write_text(json.dumps(plain, indent=1))
     return 0 if check(plain) else 1

@@ -32,6 +32,7 @@ import yaml
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.health import CALM_S
 from edge_daemon.core.state import Durable
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
@@ -41,7 +42,6 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 GENEROUS_S = CALM_S + 60.0
 """Three starts cut short, and a good version rests for a minute."""
-DEMO = Path(__file__).parents[2] / "edge_daemon" / "cli" / "demo" / "bundles"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Killer:
         if kind is LIGHT:
             make_store(folder)
         else:
-            shutil.copytree(DEMO, folder / "store")
+            shutil.copytree(BUNDLES, folder / "store")
         settings = settings_for(
             folder,
             broker,

@@ -32,12 +32,12 @@ from typing import Any
 
 import yaml
 
+from edge_daemon.demo.stage import BUNDLES
 from edge_daemon.messaging.local_client import LocalSocketError, ask
 from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
 from tests.sim.bundles import make_bundle
 from tests.sim.fork_parent import ForkParent, Life
-from tests.sim.kills import DEMO
 from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mjpeg import MjpegCamera
@@ -123,7 +123,7 @@ class Soak:
         """Three versions that take turns in two slots, so that each swap is a load; a bad one."""
         if self._plan.real:
             store = self._folder / "store"
-            shutil.copytree(DEMO, store)
+            shutil.copytree(BUNDLES, store)
             return ("bottle@1.0.0", "bottle@1.1.0", "can@1.0.0")
         make_store(self._folder)
         weights = marked_weights(0.59, ("bottle", "scratch", "dent"), pace_ms=2.0)
