@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from edge_daemon.errors import BoxError
 
@@ -44,12 +43,7 @@ class SharedFolder:
     def __enter__(self) -> SharedFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
     def lock_file(self, name: str) -> int:
@@ -86,9 +80,7 @@ class SharedFolder:
             empty(fd)
         finally:
             os.close(fd)
-            if taken != name:
-                with suppress(OSError):
-                    os.rmdir(taken, dir_fd=self._fd)
+            self._remove(taken, name)
 
     @contextmanager
     def resting_place(self, name: str) -> Iterator[int]:
@@ -111,9 +103,13 @@ class SharedFolder:
                 empty(fd)
             finally:
                 os.close(fd)
-            if entry != name:
-                with suppress(OSError):
-                    os.rmdir(entry, dir_fd=self._fd)
+            self._remove(entry, name)
+
+    def _remove(self, entry: str, name: str) -> None:
+        """The empty folder `entry`, unless it is the one called `name`, which stays."""
+        if entry != name:
+            with suppress(OSError):
+                os.rmdir(entry, dir_fd=self._fd)
 
     @contextmanager
     def inner(self, *names: str, create: bool = False) -> Iterator[int]:

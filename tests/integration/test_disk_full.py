@@ -54,13 +54,18 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitto) -> None:
-    """No request is accepted that could be forgotten; with room again, all is as before."""
+def settings_file(folder: Path, broker: Mosquitto) -> Path:
     slots = {"count": 2, "isolation": "thread", "spare": "off"}
-    config = folder / "cam1.yaml"
-    config.write_text(
+    file = folder / "cam1.yaml"
+    file.write_text(
         yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
     )
+    return file
+
+
+def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitto) -> None:
+    """No request is accepted that could be forgotten; with room again, all is as before."""
+    config = settings_file(folder, broker)
     ear, voice = Subscriber(broker), Voice(broker)
     with ForkParent(folder / "log") as fork_parent:
         fork_parent.start(config)
@@ -84,11 +89,7 @@ def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitt
 
 def test_it_starts_on_a_full_disk(folder: Path, broker: Mosquitto) -> None:
     """What was kept for it is enough to load the model, and to answer what was left open."""
-    slots = {"count": 2, "isolation": "thread", "spare": "off"}
-    config = folder / "cam1.yaml"
-    config.write_text(
-        yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
-    )
+    config = settings_file(folder, broker)
     ear, voice = Subscriber(broker), Voice(broker)
     with ForkParent(folder / "log") as fork_parent:
         life = fork_parent.start(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from edge_daemon.messaging.topics import Topics
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 TOPICS = Topics("acme/cam1")
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as served:
-        yield served
 
 
 def client(broker: Mosquitto, protocol: int = 5) -> Client:
