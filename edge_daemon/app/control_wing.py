@@ -55,6 +55,7 @@ from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Handlers, Incoming
 from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.orders import OrderReader, compile_source
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
@@ -205,7 +206,7 @@ class ControlWing:
             device=settings.device,
             version=__version__,
             boot=resources.boot,
-            started=payloads.iso_utc(resources.started.utc),
+            started=iso_utc(resources.started.utc),
             verbs=VERBS,
             slots=len(self._frames.active_slot.slots),
             hardware=resources.gpu.name if resources.gpu else settings.slots.device,

@@ -22,7 +22,7 @@ from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latenc
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.web.state import (
     BrokerLine,
     CameraLine,

@@ -13,7 +13,7 @@ from edge_daemon.errors import Code
 from edge_daemon.host.certificates import expiry_problems
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.host.health import BROKER_AWAY
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 
 Rule = Callable[[Status], Iterator[str]]
 

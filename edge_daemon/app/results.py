@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge_daemon.control.inquiries import MOST_PREVIEWED
 from edge_daemon.core.values import BundleRef, Judged, Verdict
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.topics import Topics
 
@@ -43,4 +43,4 @@ class Results:
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return
         parts = None if self.parts_of is None else self.parts_of(judged.frame)
-        self._carrier.publish(self._topic, payloads.result(self._boot, judged, parts))
+        self._carrier.publish(self._topic, result_payloads.result(self._boot, judged, parts))

@@ -15,7 +15,7 @@ from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.values import Status
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.web.state import SwapEntry, SwapLine, raw
 
 SHOWN = 40

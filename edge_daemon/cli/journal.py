@@ -25,8 +25,8 @@ from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
-from edge_daemon.messaging import payloads
 from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.times import iso_utc
 
 VERIFY_S = 600.0
 """A long trail is read for minutes on a small box that inspects meanwhile."""
@@ -83,7 +83,7 @@ class Records:
             return answer if "product" in answer else None
         with self._journal() as journal:
             row = journal.find_order(job_order)
-            return {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else None
+            return {"product": row.product, "time": iso_utc(row.utc)} if row else None
 
     def trust_clock(self, by: str) -> None:
         """Take times again that the clock says, though later ones are on record."""

@@ -20,7 +20,7 @@ from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import console
 from edge_daemon.errors import BoxError
 from edge_daemon.host.logs import SEVERITY
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 POLL_S = 0.2
 _STYLES = {"warning": "yellow", "error": "red", "critical": "red bold", "debug": "dim"}

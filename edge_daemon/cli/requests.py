@@ -23,7 +23,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
 from edge_daemon.core.verbs import Verb, about
 from edge_daemon.messaging.asks import REQUESTS, needed
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 USUAL_S = 300.0
 

@@ -21,7 +21,8 @@ from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.payloads import Event, ResultMessage
+from edge_daemon.messaging.payloads import Event
+from edge_daemon.messaging.result_payloads import ResultMessage
 
 REDRAW_S = 0.25
 POLL_S = 1.0

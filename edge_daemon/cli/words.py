@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edge_daemon.cli.output import BARS, fitting
 from edge_daemon.cli.tables import Column, FittedTable
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
 NOTHING = "–"  # noqa: RUF001 - a dash

@@ -22,10 +22,11 @@ from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
-from edge_daemon.messaging import part_payloads, payloads
+from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import outcome, refused
 from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.local_socket import Question
+from edge_daemon.messaging.times import iso_utc
 
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
@@ -108,7 +109,7 @@ class Inquiries:
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")
         row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
-        found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
+        found = {"product": row.product, "time": iso_utc(row.utc)} if row else {}
         question.answer(found)
 
     def _parts(self, question: Question) -> None:
@@ -176,7 +177,7 @@ def audit_report(
         "rows": [
             {
                 "seq": link.seq,
-                "time": payloads.iso_utc(link.row.utc),
+                "time": iso_utc(link.row.utc),
                 "kind": link.row.kind,
                 "body": json.loads(link.row.body),
                 "hash": link.hash,
@@ -188,7 +189,7 @@ def audit_report(
 
 def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:
     """What is put on record when an operator says that the clock is right."""
-    facts = {"by": by, "before": payloads.iso_utc(journal.newest_utc)}
+    facts = {"by": by, "before": iso_utc(journal.newest_utc)}
     return AuditRow(now.utc, "trust-clock", json.dumps(facts, sort_keys=True).encode())
 
 

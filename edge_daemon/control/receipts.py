@@ -23,9 +23,9 @@ from edge_daemon.messaging.payloads import (
     Receipt,
     Stages,
     check_lines,
-    iso_utc,
 )
 from edge_daemon.messaging.terms import CAUSES, AuditHead
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.slots.active import Crossed
 from edge_daemon.slots.frame_control import FrameControl
 

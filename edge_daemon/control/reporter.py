@@ -26,11 +26,11 @@ from edge_daemon.messaging.payloads import (
     Info,
     ModelAvailable,
     ModelState,
-    iso_utc,
     latency_line,
 )
 from edge_daemon.messaging.shorten import shortened
 from edge_daemon.messaging.terms import AuditHead
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Offer, Problem, Store
 

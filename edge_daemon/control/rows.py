@@ -17,7 +17,7 @@ from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import ReplyTo
 from edge_daemon.messaging.payloads import Event as EventMessage
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 
 

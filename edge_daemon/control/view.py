@@ -14,8 +14,8 @@ from edge_daemon.messaging.payloads import (
     PreparedModel,
     PreviousModel,
     TunedLine,
-    iso_utc,
 )
+from edge_daemon.messaging.times import iso_utc
 
 
 def model_state(state: State) -> ModelState:

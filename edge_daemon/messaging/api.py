@@ -21,6 +21,7 @@ from edge_daemon.messaging import api_examples, part_payloads, payloads
 from edge_daemon.messaging.api_examples import Ask, Order
 from edge_daemon.messaging.asks import REQUESTS
 from edge_daemon.messaging.orders import compile_source
+from edge_daemon.messaging.result_payloads import ResultMessage
 from edge_daemon.messaging.topics import Topics
 
 VERSION = "1.0.0"
@@ -66,7 +67,7 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
         _Told(
             "result",
             topics.result,
-            payloads.ResultMessage,
+            ResultMessage,
             "One for each captured frame, in order.",
             qos=0,
             retain=False,

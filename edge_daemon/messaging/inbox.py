@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -44,16 +43,13 @@ from edge_daemon.messaging.asks import (
 )
 from edge_daemon.messaging.document import read_json, text_of
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.times import parse_iso
 
 FARTHEST_S = 10 * 365.25 * 86_400.0
 RESERVED = "desired-"
 """How the ids of the desired state begin."""
 
 REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
-_ISO = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
-    r"(?:([Zz])|([+-])(\d{2}):?(\d{2})?)"
-)
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -229,11 +225,6 @@ def _id(document: Mapping[str, Any]) -> str | None:
     return given
 
 
-def request_id_of(document: Mapping[str, Any], incoming: Incoming) -> str | None:
-    """The id that a sender gave: in the message, else as Correlation Data; raises SenderError."""
-    return _id(document) or _correlation_id(incoming.correlation)
-
-
 def _correlation_id(correlation: bytes | None) -> str | None:
     """Correlation Data as an id: as text where it reads as such, else in hex."""
     if not correlation:
@@ -373,25 +364,6 @@ def refuse_steering(key: str, text: str) -> str:
 
 
 # --------------------------------------------------------------------------- words
-
-
-def parse_iso(text: str) -> float | None:
-    """ISO 8601 date and time with a zone -> POSIX seconds; None where it is not one.
-
-    Written out because `datetime.fromisoformat` learnt `Z` only with Python 3.11.
-    """
-    match = _ISO.fullmatch(text)
-    if match is None:
-        return None
-    date, minutes, seconds, fraction, _, sign, zone_h, zone_m = match.groups()
-    try:
-        moment = datetime.strptime(f"{date}T{minutes}:{seconds or '00'}", "%Y-%m-%dT%H:%M:%S")
-        offset = timedelta(hours=int(zone_h or 0), minutes=int(zone_m or 0))
-        zone = timezone(-offset if sign == "-" else offset)
-        whole = moment.replace(tzinfo=zone).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return whole + float(f"0.{fraction or 0}")
 
 
 def _kind(value: object) -> str:

@@ -15,7 +15,8 @@ from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import Minute, News
 from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
+from edge_daemon.messaging.result_payloads import ResultMessage
 from tests.sim.command import command
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
@@ -157,7 +158,7 @@ def test_a_minute_tells_rate_and_latency() -> None:
     """Ten results a second are ten frames a second, whatever second it is now."""
     minute = Minute()
     judged = Judged(1, 0.0, 0.0, UNASSIGNED, Verdict.OK, queue_ms=1.0, inference_ms=9.0)
-    result = msgspec.json.decode(payloads.result("boot", judged), type=payloads.ResultMessage)
+    result = msgspec.json.decode(result_payloads.result("boot", judged), type=ResultMessage)
     for second in range(100, 110):
         for _ in range(10):
             minute.take(result, second + 0.5)

@@ -19,7 +19,7 @@ from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import MOST_WAITING, Incoming
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from tests.sim.broker import Packet
 from tests.sim.station import TOPICS, Plan, Station
 

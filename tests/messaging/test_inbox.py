@@ -22,9 +22,9 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
-from edge_daemon.messaging.inbox import RefusedRequest, parse_iso, read_request
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc, parse_iso
 
 TEN = 1_795_341_600.0  # 2026-11-22T10:00:00Z
 

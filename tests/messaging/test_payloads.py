@@ -20,8 +20,9 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.errors import Code
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import payloads, result_payloads
 from edge_daemon.messaging.answer import accepted, outcome, progress
+from edge_daemon.messaging.times import iso_utc
 
 TEN = 1_795_341_600.0
 
@@ -45,7 +46,7 @@ def test_a_result_says_what_the_contract_says() -> None:
         causes=("scratch",),
         recipe=SCRATCH,
     )
-    assert json.loads(payloads.result("b7", judged)) == {
+    assert json.loads(result_payloads.result("b7", judged)) == {
         "boot": "b7",
         "frame": 18234,
         "time": "2026-11-22T10:00:00.250Z",
@@ -64,7 +65,7 @@ def test_a_result_says_what_the_contract_says() -> None:
 def test_an_uninspected_frame_has_a_reason_and_no_model() -> None:
     """Null, not absent: a reader sees that there was no model."""
     judged = Judged(1, TEN, 0.0, Assignment(), Verdict.UNINSPECTED, Reason.DROPPED_OVERFLOW)
-    read = json.loads(payloads.result("b7", judged))
+    read = json.loads(result_payloads.result("b7", judged))
     assert read["verdict"] == "uninspected"
     assert read["reason"] == "dropped_overflow"
     assert read["model"] is None
@@ -104,7 +105,7 @@ def test_a_receipt_has_every_field_of_the_contract() -> None:
         from_="bottle@1.3.0",
         to="bottle@1.4.0",
         sha256="9f",
-        requested_at=payloads.iso_utc(TEN),
+        requested_at=iso_utc(TEN),
         checks=payloads.check_lines((Check("latency", True, 1.1, 1.5),)),
     )
     read = json.loads(outcome("7", Status.SUCCEEDED, receipt=receipt).body)["receipt"]
@@ -132,7 +133,7 @@ def test_the_retained_state_names_everything() -> None:
         "held": False,
         "swap_id": None,
     }
-    active = payloads.ActiveModel("bottle@1.4.0", "9f", "A", payloads.iso_utc(TEN), True)
+    active = payloads.ActiveModel("bottle@1.4.0", "9f", "A", iso_utc(TEN), True)
     assert json.loads(payloads.encode(payloads.ModelState(active=active)))["active"] == {
         "model": "bottle@1.4.0",
         "sha256": "9f",
@@ -144,7 +145,7 @@ def test_the_retained_state_names_everything() -> None:
 
 def test_an_event_says_only_what_it_knows() -> None:
     """type, time and boot always; the rest where it applies."""
-    event = payloads.Event(type="activated", time=payloads.iso_utc(TEN), boot="b7", from_="a@1")
+    event = payloads.Event(type="activated", time=iso_utc(TEN), boot="b7", from_="a@1")
     assert json.loads(payloads.encode(event)) == {
         "type": "activated",
         "time": "2026-11-22T10:00:00.000Z",
@@ -171,4 +172,4 @@ def test_the_last_will_knows_no_time() -> None:
 )
 def test_any_time_can_be_written(utc: float, text: str) -> None:
     """A time that nobody lives to see must not keep the page from being shown."""
-    assert payloads.iso_utc(utc) == text
+    assert iso_utc(utc) == text
