@@ -1,4 +1,4 @@
-"""The witness: writes the audit trail's head into the log, and lets rows go that are too old."""
+"""Writes the head of the audit trail to the log, and deletes rows older than the setting allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera's news: told to the broker at once, and events of its pictures durably."""
+"""Publishes the camera's status at once, and records events about its pictures durably."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands' wing: broker, control socket and orders -> driver -> loader -> gate -> slots."""
+"""The command side: broker, control socket and orders -> driver -> loader -> gate -> slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: builds the resources and both wings of one device, and joins them.
+"""The composition root: builds the resources and both sides of one device, and connects them.
 
 Data: camera -> ring -> lane -> publisher. Commands: session -> driver -> loader -> slots.
 What starts later stops earlier.

@@ -1,4 +1,4 @@
-"""The desired state of this device, joined with its control room."""
+"""Connects the desired-state file of this device to the control room."""
 
 from __future__ import annotations
 

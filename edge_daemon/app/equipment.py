@@ -1,4 +1,4 @@
-"""What this box runs models with: its processor or graphics card, the driver, and the libraries."""
+"""What models run on here: the processor or graphics card, its driver, and the libraries."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Inferences that keep failing: a problem in `health` while they do, and an event at each end.
+"""Inferences that keep failing: a problem in `health` meanwhile, and an event at start and end.
 
-One frame that a model fails at is one `uninspected` frame, and counted; a model that fails again
-and again is left to people, for it may be the only one there is.
+A frame that the model fails on is `uninspected` and counted. If a model keeps failing, people
+decide what to do: it may be the only one there is.
 """
 
 from __future__ import annotations

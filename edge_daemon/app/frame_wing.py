@@ -1,4 +1,4 @@
-"""The data's wing: camera -> ring -> lane -> verdict, with the pictures and the books."""
+"""The data side: camera -> ring -> lane -> verdict, with the pictures and the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen to every second: the disk, the log's `line`, the allocator."""
+"""What is done every second: retry the disk, log a summary, return free memory to the kernel."""
 
 from __future__ import annotations
 

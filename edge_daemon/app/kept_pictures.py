@@ -1,4 +1,4 @@
-"""What is told of kept pictures: those that were not kept, and those that went."""
+"""Reports on kept pictures: which could not be kept, and which were deleted for space."""
 
 from __future__ import annotations
 

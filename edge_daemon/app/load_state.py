@@ -1,8 +1,8 @@
-"""What the daemon remembers at its start, also where the disk kept less than it was given.
+"""Loads the daemon's state at its start, even when the disk kept less than was written.
 
-A state that cannot be read must not keep a line from running: it is set aside and put on record,
-and the daemon starts from its configuration and the store. It then knows of no version that was
-confirmed, so that each one is proven by the gate before it judges a frame.
+A state that cannot be read must not stop the line: it is moved aside and recorded, and the daemon
+starts from its settings and the store. No version counts as confirmed then, so the gate checks
+each one before it judges a frame.
 """
 
 from __future__ import annotations

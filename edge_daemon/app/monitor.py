@@ -1,6 +1,6 @@
-"""The monitor: once a second it looks at the whole station, and tells whoever wants to know.
+"""The monitor: looks at the whole station once a second and tells its readers.
 
-Each look makes one `Status`. A scrape and the page ask for one of their own moment.
+Each look makes one `Status`. A scrape and a request of the page each make one of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page's document: everything of the house that the status page shows, as one value."""
+"""The document of the status page: everything that the page shows, as one value."""
 
 from __future__ import annotations
 

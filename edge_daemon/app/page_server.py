@@ -1,4 +1,4 @@
-"""The window: the status page's room joined to the others, and its threads in order."""
+"""Connects the HTTP server to the rest of the daemon; starts and stops its threads in order."""
 
 from __future__ import annotations
 

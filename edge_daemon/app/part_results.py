@@ -1,4 +1,4 @@
-"""Results of parts: durable on the parts' thread, then on their way to the broker."""
+"""Results of parts: stored on the thread of the parts, then sent to the broker."""
 
 from __future__ import annotations
 

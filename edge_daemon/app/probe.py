@@ -1,7 +1,7 @@
-"""While no frame comes: whether the model would judge one, asked between frames by an inference.
+"""While no frame comes, asks the model by an inference whether it would still judge one.
 
-A camera that is away must not let a hung worker go unnoticed until it is back, nor feed the
-service manager's watchdog with nothing but a timer.
+A hung worker must not go unnoticed until the camera is back, and the service manager's watchdog
+must not be fed by a timer alone.
 """
 
 from __future__ import annotations

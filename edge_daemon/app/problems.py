@@ -1,6 +1,6 @@
-"""What is not as it should be: one rule a problem, each a function of the station's status.
+"""The current problems: one rule for each, a function of the station's status.
 
-The sentences stand on the health topic, on the status page and in `systemctl status`.
+The sentences appear in the health topic, on the status page and in `systemctl status`.
 """
 
 from __future__ import annotations

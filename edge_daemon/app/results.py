@@ -1,4 +1,4 @@
-"""Verdicts on their way to the broker, those that are wanted there."""
+"""Publishes the verdicts that `results.publish` asks for."""
 
 from __future__ import annotations
 

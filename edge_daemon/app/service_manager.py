@@ -1,4 +1,4 @@
-"""What systemd is told: ready, a line of status, and that inference goes on."""
+"""What systemd is told: that the daemon is ready, a status line, and that inference is alive."""
 
 from __future__ import annotations
 

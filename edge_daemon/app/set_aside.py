@@ -1,7 +1,7 @@
-"""The files of the state folder, and what each must be; one that is not begins anew.
+"""The files of the state folder and what each must be; a damaged one is moved aside.
 
-A damaged file must not keep a line from running. It is set aside before whoever needs it looks, and
-told in the log, in health and in the audit trail. The journal looks after its own.
+A damaged file must not stop the line. It is moved aside before anything reads it, and reported in
+the log, in health and in the audit trail. The journal handles its own file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Signs of life: what two moments of the line, one after the other, say of it."""
+"""Signs of life, derived from two consecutive looks at the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This box's slots as its settings want them, with their spares and hot standbys."""
+"""The slots of this box as the settings want them, with their spares and hot standbys."""
 
 from __future__ import annotations
 

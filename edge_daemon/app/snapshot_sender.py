@@ -1,4 +1,4 @@
-"""Sends the picture that was asked for, as large as the broker takes it."""
+"""Sends a requested picture, as large as the broker accepts."""
 
 from __future__ import annotations
 

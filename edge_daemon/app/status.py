@@ -1,6 +1,6 @@
-"""How the station stands at one moment: one frozen value, and everybody tells of that one.
+"""The station at one moment, as one frozen value that all readers share.
 
-`/metrics`, the health topic, the service manager and the status page are all made of it.
+`/metrics`, the health topic, systemd's status and the status page are all made from it.
 """
 
 from __future__ import annotations

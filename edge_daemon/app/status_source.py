@@ -1,4 +1,4 @@
-"""Where the station's status comes from: every part is asked what it says of itself."""
+"""Makes the station's status by asking each part for its own."""
 
 from __future__ import annotations
 

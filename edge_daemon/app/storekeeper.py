@@ -1,4 +1,4 @@
-"""Keeps the store within its quota, puts on record what had to go, and tells when it is away."""
+"""Keeps the store within its quota, records what was deleted, and reports a missing store."""
 
 from __future__ import annotations
 

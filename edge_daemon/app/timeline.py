@@ -1,7 +1,7 @@
-"""The timeline: what the journal tells of swaps, orders and slots, newest first.
+"""The timeline: swaps, orders and slots as the journal has them, newest first.
 
-Events and outcomes of one swap are one entry that grows; its receipt, or the report of the gate
-that refused it, is read when somebody opens it.
+Events and outcomes of one swap form one entry. Its receipt, or the report of the gate that refused
+it, is read when somebody opens the entry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`edge-daemon audit`: the trail of what was done, and whether it is whole."""
+"""`edge-daemon audit`: shows the audit trail, and verifies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-daemon check`: is this machine ready to judge frames? Every doubt comes with a remedy."""
+"""`edge-daemon check`: is this machine ready to judge frames? Each finding has a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-daemon config …`: is the settings file right, what may stand in it, what does it mean."""
+"""`edge-daemon config …`: validates the settings file, and shows its schema and its meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-daemon drill`: swaps under load on the station itself, and the proof from outside."""
+"""`edge-daemon drill`: swaps under load on the station itself, verified from the outside."""
 
 # ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
 

@@ -1,4 +1,4 @@
-"""What a drill breaks on purpose between two swaps, and cleans up: the line must not notice."""
+"""Faults that a drill causes between two swaps, and cleans up; the line must not notice."""
 
 from __future__ import annotations
 

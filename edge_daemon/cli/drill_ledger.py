@@ -1,9 +1,9 @@
-"""The subscriber's own book: what a daemon publishes is held against what its receipts say.
+"""The subscriber's own ledger: compares published results with the receipts.
 
-Pure: fed with `result` payloads and receipts as they arrive, in any order to each other, it knows
-for each boot whether a frame is missing, doubled or out of turn, and whether every frame was
-judged by exactly the model that the receipts put in force at its number. It trusts nothing that
-the daemon counts itself. Runs of one model are kept, not frames, so it may listen for days.
+Pure: it takes `result` payloads and receipts in any order. For each boot it knows whether a frame
+is missing, doubled or out of order, and whether every frame was judged by the model that the
+receipts made active at its number. It trusts none of the daemon's own counts. It keeps runs of one
+model instead of frames, so it can listen for days.
 """
 
 from __future__ import annotations

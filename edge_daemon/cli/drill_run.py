@@ -1,4 +1,4 @@
-"""One drill: asks for swaps, listens to every result, and reckons up."""
+"""One drill: requests swaps, listens to every result, and sums up."""
 
 from __future__ import annotations
 

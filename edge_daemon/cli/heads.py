@@ -1,4 +1,4 @@
-"""Heads of the audit trail that somebody kept: typed, or out of a file of saved messages."""
+"""Saved heads of the audit trail: typed in, or from a file of saved messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-daemon init`: asks what a station needs to know, and writes its settings file."""
+"""`edge-daemon init`: asks a few questions and writes a station's settings file."""
 
 from __future__ import annotations
 

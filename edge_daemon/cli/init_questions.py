@@ -1,7 +1,7 @@
-"""The questions of `edge-daemon init`: what is asked, what may be answered, and why not.
+"""The questions of `edge-daemon init`, the answers that are valid, and why others are not.
 
-An answer is tried by putting it into the file and reading that as the daemon would, so that this
-room knows no rule of its own about settings.
+An answer is checked by writing it into the file and reading that as the daemon would, so this
+module has no rules of its own about settings.
 """
 
 from __future__ import annotations

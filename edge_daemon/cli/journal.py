@@ -1,7 +1,7 @@
-"""History, audit trail and quarantine: from the running daemon, else from its journal itself.
+"""History, audit trail and quarantine: from the running daemon, or else from its journal.
 
-The journal belongs to one process. While the daemon runs it answers through its control socket;
-when it does not, the journal is opened here, and what is changed is put on record as it would be.
+Only one process may open the journal. While the daemon runs, it answers through its control
+socket. Otherwise the journal is opened here, and changes are recorded as the daemon would.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`edge-daemon logs`: the daemon's JSON lines as people read them."""
+"""`edge-daemon logs`: the daemon's JSON log lines in readable form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short look through the camera, as the daemon would open it."""
+"""Opens the camera for a moment, as the daemon would."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Where commands write: what the reader cannot show costs a character, never the command.
+"""Output of commands: a character that cannot be shown never makes a command fail.
 
 Everything goes through two streams that `steady` puts in the place of stdout and stderr, and
 through `tell`, `tell_json` and `console`:
 
-encoding   a character that the terminal lacks becomes its plain spelling, or a question mark
-control    a character that would steer the terminal is shown, not obeyed
-loss       a full disk is one sentence, a reader that left a quiet end
+encoding   a character that the terminal lacks is replaced by a plain one, or a question mark
+control    a character that would control the terminal is shown instead
+loss       a full disk is one error message; a closed pipe ends the command quietly
 """
 
 from __future__ import annotations

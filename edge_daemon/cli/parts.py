@@ -1,4 +1,4 @@
-"""`edge-daemon parts`: what became of the parts of the last days, and how many there were."""
+"""`edge-daemon parts`: results and counts of the parts of the last days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far long work on a bundle is: a bar where somebody looks, nothing elsewhere."""
+"""Progress of long work on a bundle: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`edge-daemon swap` and its kin: ask, and hear the outcome.
+"""`edge-daemon swap` and the other verbs: send a request and wait for its outcome.
 
-Each verb is a command, with an option for each field that its request takes.
+Each verb is a command, with an option for each field of its request.
 """
 
 from __future__ import annotations

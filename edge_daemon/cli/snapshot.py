@@ -1,4 +1,4 @@
-"""`edge-daemon snapshot`: the picture of now."""
+"""`edge-daemon snapshot`: saves a picture of the line as it is now."""
 
 from __future__ import annotations
 

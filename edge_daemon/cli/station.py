@@ -1,7 +1,7 @@
-"""How commands reach a running daemon: through its broker, or the control socket beside it.
+"""How commands reach a running daemon: through its broker, or through its control socket.
 
-Without `--local` the broker comes first; where it does not answer, or the daemon has lost it, the
-control socket is asked instead, which works on the station itself only. It comes first where the
+Without `--local` the broker is tried first. If it does not answer, or the daemon has lost it, the
+control socket is used, which works on the station itself only. The socket comes first where the
 settings hold the daemon's own certificate.
 """
 

@@ -1,4 +1,4 @@
-"""`edge-daemon status`: one look at a station, or a calm view that goes on."""
+"""`edge-daemon status`: the station at a glance, once or continuously."""
 
 from __future__ import annotations
 

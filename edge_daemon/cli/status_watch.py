@@ -1,4 +1,4 @@
-"""`status --watch`: the same lines, kept up to date, with what the last minute looked like."""
+"""`status --watch`: the same lines, refreshed, with the last minute summed up."""
 
 from __future__ import annotations
 

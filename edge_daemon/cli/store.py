@@ -1,4 +1,4 @@
-"""The store of the device that is meant, where this user may read it."""
+"""The store of the chosen device, if this user may read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: words stay whole, and the least important columns go first."""
+"""Tables that fit the terminal: words stay whole; the least important columns are dropped first."""
 
 from __future__ import annotations
 

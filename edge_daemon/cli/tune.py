@@ -1,4 +1,4 @@
-"""`edge-daemon tune`: adjust a rule of the active model, or see first what it would change."""
+"""`edge-daemon tune`: adjusts a rule of the active model, or previews the effect."""
 
 # ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
 

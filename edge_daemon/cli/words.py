@@ -1,4 +1,4 @@
-"""Figures and proofs as people read them: durations, ages, receipts, failing checks."""
+"""Figures and receipts in readable form: durations, ages, receipts, failed checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of values that settings hold, each with its check and the sentence when it fails."""
+"""Types of settings, each with its check and its error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a file to `Settings`, or to findings that name file, line, key and what would be right."""
+"""From a file to `Settings`, or to findings with file, line, key and what is allowed."""
 
 from __future__ import annotations
 

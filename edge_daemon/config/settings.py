@@ -1,4 +1,4 @@
-"""The settings as frozen values: one class per group of the file, unit and reason at the field.
+"""The settings as frozen values: one class for each group, with unit and reason at the field.
 
 The docstrings below the fields are the descriptions in `edge-daemon config schema`.
 """

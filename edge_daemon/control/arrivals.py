@@ -1,4 +1,4 @@
-"""What reaches the driver beside the planner's own events: not yet read, not yet measured."""
+"""What reaches the driver besides the planner's own events, before it is read or measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidate and active model on the same frames of the line, in turns, as the frames come in."""
+"""Runs the candidate and the active model in turns on the same live frames."""
 
 from __future__ import annotations
 

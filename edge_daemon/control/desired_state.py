@@ -1,8 +1,8 @@
-"""Watches the desired-state file and asks for what differs, by the same door as everybody.
+"""Watches the desired-state file and requests what differs, like any other sender.
 
-A thread of its own looks when the file stirs, and once a second while something is still to come:
-a bundle that is not in the store yet, an answer, an order. `core.desired` decides; what it wants
-remembered is on disk before anything is asked.
+A thread of its own looks when the file changes, and once a second while something is pending: a
+bundle that is not in the store yet, an answer, an order. `core.desired` decides. What it must
+remember is on disk before anything is requested.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The driver: one thread that feeds the planner and performs what it decides.
 
-Everything that reaches the control room ends in its queue: requests and orders as they arrived,
-what came of jobs, the lane's word, trials, time. Each event is one step; what the step changed
-is made durable in one transaction, and only then is anything done or told.
+Everything ends in its queue: requests and orders, results of jobs, reports of the lane, trials,
+time. Each event is one step. What a step changed is committed in one transaction; only then is
+anything done or told.
 """
 
 from __future__ import annotations

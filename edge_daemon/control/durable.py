@@ -1,4 +1,4 @@
-"""What the planner must remember, as the journal keeps it, with the number of its schema."""
+"""The planner's durable state as the journal stores it, with the number of its schema."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What models saw on golden images, so that a model is asked once for each.
+"""What models saw on golden images, cached, so that each image is inferred once.
 
-Consecutive versions share most of their golden images. What a version saw when it was proven itself
-is what it sees as the active one: same weights, same box; asked again, it would cost the line time.
+Consecutive versions share most of their golden images. What a version saw when it was proven is
+what it sees as the active one: same weights, same box. Inferring it again would cost the line time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The time between two frames, for whoever proves a model beside the line.
+"""The time between two frames, for whatever proves a model beside the line.
 
-Two processes on one GPU take turns, however low the priority of one, and on a small box they share
-more than processors. What begins right after a verdict has the time until the next frame.
+Two processes on one GPU take turns whatever their priorities, and on a small box they compete for
+more than processors. Work that begins right after a verdict has the time until the next frame.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What may be asked at this machine only, beside the verbs that MQTT carries too.
+"""Requests that only this machine can make, besides the verbs that MQTT carries too.
 
 `status` is everything that is retained on the broker; `history`, `audit`, `order` and `parts` read
-the journal; `preview` looks at recent frames; `quarantine` and `unquarantine` are the operator's
-word on one version. These two are answered when what they changed is durable, an audit that
-verifies when it has read the trail, all else at once.
+the journal; `preview` evaluates recent frames; `quarantine` and `unquarantine` are an operator's
+decision on one version. Those two are answered when the change is durable, an audit that verifies
+when the trail has been read, all else at once.
 """
 
 from __future__ import annotations

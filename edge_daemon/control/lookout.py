@@ -1,8 +1,8 @@
-"""Looks at the whole store beside the driver, for a request that may mean what just came.
+"""Scans the whole store beside the driver, for a request that may name a bundle that just came.
 
-A store may be large, slow, or full of strangers' files: the driver's thread, for which frames may
-wait, never reads it. What was asked meanwhile waits too, so that requests keep their order; orders,
-the lane and the loader do not wait.
+A store may be large, slow, or full of foreign files, and frames may wait for the driver's thread:
+so that thread never reads the store. Requests that arrive meanwhile wait too, so that their order
+is kept. Orders, the lane and the loader do not wait.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Everything that the driver is told waits here: in order, but an order of the MES for no row of
-requests. It is built before all who put something in.
+"""The driver's queue: in order, except that orders of the MES overtake requests.
 
-Frames wait until an order was read. So orders that wait are taken together, and overtake all but
-one of the arrivals before them.
+It is built before everything that puts something in. Frames wait until an order has been read. So
+orders that wait are taken together, and overtake all but one of the arrivals before them.
 """
 
 from __future__ import annotations

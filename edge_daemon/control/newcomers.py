@@ -1,7 +1,7 @@
-"""Whether a request may mean a bundle that came to the store a moment ago.
+"""Whether a request may name a bundle that came to the store a moment ago.
 
-The store is watched, and a request can be faster than the news. But a look at the whole store is
-slow, and anybody may ask for what is not there: so one folder is looked for first.
+The store is watched, but a request can be faster. A scan of the whole store is slow, and anybody
+may ask for what is not there; so one folder is checked first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Work orders on their way in: read, put on record, handed to the planner one after the other."""
+"""Incoming work orders: read, recorded, and passed to the planner one after the other."""
 
 from __future__ import annotations
 

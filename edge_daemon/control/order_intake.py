@@ -1,4 +1,4 @@
-"""Orders of the MES as they arrive: frames are fenced before anything else is done."""
+"""Orders of the MES as they arrive: frames are fenced off before anything else is done."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What is remembered of a MES's orders beyond the one that runs; it survives a restart.
+"""What is remembered of a MES's orders besides the running one; it survives a restart.
 
-A broker sends what it keeps again whenever it forgot our session, and with MQTT 3.1.1 whenever we
-subscribe. So the digests of what came by each topic are kept: a payload that was acted on before
-is no new order when it comes out of the broker's keeping.
+A broker sends its retained messages again whenever it has lost our session, and with MQTT 3.1.1 at
+every subscription. So digests of the payloads of each topic are kept: a payload that was acted on
+before is no new order when the broker sends it as a retained one.
 """
 
 from __future__ import annotations

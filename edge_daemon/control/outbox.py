@@ -1,8 +1,8 @@
-"""What must be told though the broker is away: from the journal to the broker, in order.
+"""What must be told although the broker is away: from the journal to the broker, in order.
 
-A row leaves the journal only when the broker has acknowledged it, so a message may come twice
-after a crash and never gets lost; only what the broker itself refuses is given up, with an error
-in the log. Rows are written by whoever commits the fact that they tell, in the same transaction.
+A row leaves the journal only when the broker has acknowledged it. So a message may be sent twice
+after a crash, but is never lost; only what the broker itself refuses is given up, with an error in
+the log. A row is written in the same transaction as the fact that it tells.
 """
 
 from __future__ import annotations

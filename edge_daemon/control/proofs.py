@@ -1,8 +1,8 @@
-"""The memory of gates: what a bundle showed on this box, and whether that still holds.
+"""Stored proofs: what a bundle showed at the gate of this box, and whether that still holds.
 
-One proof a bundle, in the journal. It holds while everything that it depends on is as it was: the
-bytes, the device and its driver, the libraries, the gate's settings and the number of its rules.
-What cannot be read proves nothing, and the whole gate is run.
+One proof for each bundle, in the journal. It holds while everything that it depends on is
+unchanged: the bytes, the device and its driver, the libraries, the gate's settings and the number
+of its rules. A proof that cannot be read counts as none, and the whole gate runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The proof of each swap, gathered while it happens: who asked, what was measured, where it cut."""
+"""Receipts of swaps, collected as they happen: who asked, what was measured, when it switched."""
 
 from __future__ import annotations
 

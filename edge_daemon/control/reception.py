@@ -1,4 +1,4 @@
-"""Requests on their way in: read, checked, and matched with what was answered before."""
+"""Incoming requests: read, checked, and matched with earlier answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What has happened is put on record first, and told after.
+"""Records what has happened first, and tells it afterwards.
 
-The records of a step become one unit of work: rows for one transaction, and what the outside is
-told once that is on the disk. Outcomes and events go out through the journal's outbox.
+The records of a step become one unit of work: rows for one transaction, and what is told once that
+is on the disk. Outcomes and events go out through the journal's outbox.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Orders that cannot be read: told at once, then counted, so that no sensor fills the log.
+"""Orders that cannot be read: reported at once, then counted, so that no sensor fills the log.
 
-A wide topic filter takes in what was never meant as an order. The same refusal from the same topic
-is told once and then as a count each minute; so is all that comes when too much was told already.
+A wide topic filter also matches what was never meant as an order. The same refusal from the same
+topic is reported once, and then as a count each minute; so is everything once too much was
+reported.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is told of a bundle that is refused: who is to blame, the checks so far, and our own words.
+"""What is told about a refused bundle: who is to blame, the checks so far, and our own words.
 
-This is the one place where an error of the bundle's path becomes a refusal that leaves the box.
+Only here does an error of a bundle become a refusal that leaves the box.
 """
 
 from __future__ import annotations

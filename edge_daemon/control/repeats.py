@@ -1,4 +1,4 @@
-"""Is a request with a known id the same request again, or another one under a used id?"""
+"""Is a request with a known id a repeat, or another request under a used id?"""
 
 from __future__ import annotations
 

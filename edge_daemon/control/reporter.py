@@ -1,6 +1,6 @@
-"""What the device says of itself, retained: info, health, camera, what the store offers.
+"""What the device publishes about itself, retained: info, health, camera, the store's offer.
 
-Each is published when it changes, and again whenever a broker welcomes us.
+Each is published when it changes, and again whenever a broker accepts our connection.
 """
 
 from __future__ import annotations

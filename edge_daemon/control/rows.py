@@ -1,4 +1,4 @@
-"""Answers, events and the audit trail, worded as the rows that the journal keeps."""
+"""Answers, events and audit entries as rows of the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fault that comes again and again: told at once, then as a count each minute."""
+"""A fault that repeats: reported at once, then as a count each minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches the version that just became active, until its trial is judged."""
+"""Watches the version that just became active until its trial is decided."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Triggers: the line says that a part is there, and is answered with the part's number.
+"""Triggers: the line reports that a part is there, and is answered with the part's number.
 
-Read where they arrive and handed on at once: a trigger waits for no decision. Nothing here is
-durable: a part that was open at a power cut is told by nobody, and `boot` says so.
+They are read where they arrive and passed on at once: a trigger waits for no decision. Nothing here
+is durable: a part that was open at a power cut gets no result, and `boot` shows why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a request may be taken in: its target, or the refusal. Changes nothing."""
+"""Whether a request may be accepted: its target, or a refusal. Changes nothing."""
 
 from __future__ import annotations
 

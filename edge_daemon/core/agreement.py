@@ -1,4 +1,4 @@
-"""Do two engines of the same weights see the same? Box by box, on the same images.
+"""Do two engines of the same weights see the same? Compared box by box on the same images.
 
 Two detections are partners when class and place agree. What only one of them sees is a difference,
 unless its confidence is so close to the limit that rounding alone may decide it.

@@ -1,4 +1,4 @@
-"""What the lane's word means: the pointer names another slot now, or will not."""
+"""What a report of the lane means: the pointer has moved to another slot, or it will not."""
 
 from __future__ import annotations
 

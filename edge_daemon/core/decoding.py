@@ -1,8 +1,8 @@
 """Which decoded pictures are whole: what builds on a damaged one is damaged too.
 
 A decoder conceals what it could not read, and later pictures build on that until the next key
-frame. Packets and pictures do not come in the same order, so each picture is known by the number
-of its packet.
+frame. Packets and pictures come in different orders, so a picture is known by the number of its
+packet.
 """
 
 from __future__ import annotations

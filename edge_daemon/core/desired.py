@@ -1,8 +1,8 @@
-"""The desired state: what a file wishes for held against what is, and what to ask for next.
+"""The desired state: compares what a file asks for with what is, and decides what to request next.
 
-A wish becomes an ordinary request, once for each content of the file. What came of it is
-remembered, so that neither a repeat nor a restart asks twice, and nobody's later word is undone:
-the file counts again when it says something else.
+Each content of the file becomes an ordinary request once. Its outcome is remembered, so that
+neither a repeat nor a restart requests it twice, and nobody's later decision is undone: the file
+counts again when its content changes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What to do, in the imperative. The driver performs these and decides nothing.
+"""What to do, in the imperative. The driver performs effects and decides nothing.
 
-A step's change of `State.durable` and its records are on the disk before any of them is begun.
+A step's change of `State.durable` and its records are on the disk before any effect begins.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The gate: measured evidence in, a report of checks out. Nothing here measures anything.
+"""The gate: measured evidence in, a report of checks out. Nothing is measured here.
 
-A bundle passes when every check passes or was accepted and there is at least one: no evidence is
-no pass, and a number that is not a number passes no comparison. Checks stand in the order of the
-cheapest refusal first: compatibility, recipe, warm-up, golden images, recent frames, latency,
-memory.
+A bundle passes when there is at least one check and every check passes or was accepted. No evidence
+is not a pass, and a value that is not a number passes no comparison. The checks that are cheapest
+to fail come first: compatibility, recipe, warm-up, golden images, recent frames, latency, memory.
 """
 
 from __future__ import annotations

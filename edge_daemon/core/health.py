@@ -1,4 +1,4 @@
-"""Good, bad and unknown: trials, lost workers, quarantine."""
+"""Good, bad or unknown: trials, lost workers, quarantine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one operation gets on: find or make its bundle READY, then ask the lane to cross.
+"""How one operation proceeds: find or prepare its bundle, then ask the lane for the cutover.
 
 Each function looks at the slots as they are and asks for at most one next thing; the answer
 comes back as an event and leads here again.

@@ -1,4 +1,4 @@
-"""What a job order does: announced, its model is prepared; running, its frames need that model."""
+"""What an order does: once announced, its model is prepared; once running, its frames need it."""
 
 from __future__ import annotations
 

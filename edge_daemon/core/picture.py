@@ -1,4 +1,4 @@
-"""When a picture is no evidence: measures and limits in, what is wrong with it out.
+"""When a picture is no evidence: measurements and limits in, what is wrong with it out.
 
 A model that is shown nothing finds nothing, and a frame without findings would be `ok`.
 """

@@ -1,7 +1,7 @@
-"""The one planner: `step(state, event, now) -> (state, effects, records)`. No clock, no IO, no log.
+"""The planner: `step(state, event, now) -> (state, effects, records)`. No clock, no I/O, no log.
 
-Each step takes the event in, then settles: it looks at what is needed most (a model for frames
-that wait, an operation in hand, one that is queued, one that is due, one that an order will
+Each step takes the event in, then settles: it looks for what is needed most (a model for frames
+that wait, an operation under way, one that is queued, one that is due, one that an order will
 need) and asks for the next piece of work. The driver performs the effects.
 """
 

@@ -1,8 +1,8 @@
-"""A proof is what the gate measured of one bundle on this box, kept for the next time it is loaded.
+"""A proof is what the gate measured of one bundle on this box, kept for the bundle's next load.
 
-Under the same conditions the same bytes see the same on the same picture. So a bundle that passed
-the gate before needs only a spot proof: some of its golden images, whose detections must be those
-on record. They stand for all of them, and every verdict check is then made anew on all detections.
+Under the same conditions the same bytes see the same in the same picture. So a bundle that passed
+the gate before needs only a spot proof: on some of its golden images, its detections must be those
+on record. They stand for all of them, and each verdict check is then made anew on all detections.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Recent frames: what candidate and active model made of the same pictures of this camera.
+"""Recent frames: how candidate and active model judged the same pictures of this camera.
 
-Reported always; a bundle that wants it sets limits. There is no truth here, only a difference: a
-better model judges some parts otherwise, and a worse one does too.
+Always reported; a bundle may set limits. Nothing here is the truth, only a difference: a better
+model judges some parts differently, and so does a worse one.
 """
 
 from __future__ import annotations

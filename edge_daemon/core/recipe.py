@@ -1,4 +1,4 @@
-"""The recipe: which rules a frame breaks, and what one recipe lets pass that another did not."""
+"""The recipe: which rules a frame breaks, and what one recipe passes that another does not."""
 
 from __future__ import annotations
 

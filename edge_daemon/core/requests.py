@@ -1,4 +1,4 @@
-"""What each verb of ops does to the state."""
+"""What each verb does to the state."""
 
 from __future__ import annotations
 

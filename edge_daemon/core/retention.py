@@ -1,4 +1,4 @@
-"""Which versions must stay in the store, whatever its quota says. Changes nothing."""
+"""Which versions must stay in the store, whatever its quota. Changes nothing."""
 
 from __future__ import annotations
 

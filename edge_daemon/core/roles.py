@@ -1,7 +1,7 @@
-"""Who is what: the role of each slot, as the planner's state says, and nothing else does.
+"""The role of each slot, derived from the planner's state alone.
 
 Phase says what a slot holds, role what it is there for. Metrics, the page, `model/state` and the
-commands all ask here, so that one state has one answer.
+commands all ask here, so one state has one answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which version, and which slot: questions that a state answers without changing."""
+"""Which version and which slot to use: questions to a state that change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that the planner knows, as one frozen value.
+"""Everything that the planner knows, as one frozen value.
 
 Three things are kept apart: role (`core/roles.py`: what each slot is there for), phase (what
 each slot holds) and health (`Durable.confirmed`, `Durable.quarantined`, per version).

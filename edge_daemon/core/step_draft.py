@@ -1,6 +1,6 @@
-"""One step in the making: the state as it changes, and what it brings about so far.
+"""One step in the making: the state as it changes, and its effects and records so far.
 
-Lives only inside `planner.step`; what goes in and what comes out are frozen values.
+It lives only inside `planner.step`; input and output are frozen values.
 """
 
 from __future__ import annotations

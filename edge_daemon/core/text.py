@@ -1,4 +1,4 @@
-"""Text of strangers that people read: in it no character steers a terminal or a page."""
+"""Foreign text that people read: no character of it may control a terminal or a page."""
 
 from __future__ import annotations
 

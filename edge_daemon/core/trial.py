@@ -1,7 +1,7 @@
-"""The probation of a version that just became active: evidence in, pass, fail or not yet out.
+"""The probation of a version that just became active: evidence in; pass, fail or undecided out.
 
 No evidence is not a pass: a trial without enough frames stays open. Verdicts are compared once, at
-its end, so that looking often finds nothing by chance; what they could not tell is said.
+its end, because looking often would find something by chance. What they could not decide is said.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Numbers of the active recipe that an operator moved, within the bounds that it was signed with.
+"""Rule values that an operator changed, within the bounds that the recipe was signed with.
 
-They belong to one version: another one of the same name begins with its signed values, and so
+They belong to one version: another version of the same name starts with its signed values, and so
 does a version that is left and comes back. Another product's model in between changes nothing.
 """
 

@@ -1,4 +1,4 @@
-"""The nouns of the house: small frozen values that every room may hold.
+"""The basic types: small frozen values that every module may use.
 
 Units stand in the names: `_at` is monotonic seconds, `_utc` is POSIX seconds, `_ms` a duration.
 """

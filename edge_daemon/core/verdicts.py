@@ -1,7 +1,7 @@
-"""Verdicts on trial: does the candidate reject what must be rejected, and only that?
+"""Verdict checks: does the candidate reject what must be rejected, and nothing else?
 
 Boxes may be right and verdicts wrong: a recipe decides which boxes count. So golden images are
-judged by the candidate's own recipe and compared with what a person said they are, the recipe is
+judged by the candidate's own recipe and compared with what a person said they are. The recipe is
 compared with the one before, and so are verdicts on recent frames. A check without enough evidence
 says so; it fails only where the bundle's limits ask for that check.
 """

@@ -1,8 +1,8 @@
-"""Tells when a folder or a file changes; what became of it is for the caller to look at.
+"""Tells when a folder or a file changes; what it holds now is for the caller to look at.
 
 For a file its folder is watched: that is enough for one that is replaced by rename, and for a
-mounted ConfigMap, where the kubelet flips the link `..data` beside the files. What else happens in
-that folder does not count: a log beside the file may be written all day.
+mounted ConfigMap, where the kubelet flips the link `..data` beside the files. Other events in that
+folder do not count: a log beside the file may be written all day.
 """
 
 from __future__ import annotations

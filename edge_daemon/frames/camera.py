@@ -1,4 +1,4 @@
-"""What a camera is to the rest of the house."""
+"""The interface of a camera."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The camera's thread: frames into the ring for years, whatever the camera does.
 
-One thread supervises, another one reads. A read that blocks for ever cannot be ended from outside,
-so it is left behind: a fresh camera is read in a fresh thread, and what the old one may still
-deliver does not enter the ring. All reports to the listener come from the supervising thread, in
-order. Nothing here ever stops the daemon: a lost camera is tried again and again.
+One thread supervises, another one reads. A read that blocks for ever cannot be interrupted, so it
+is abandoned: a new camera is read in a new thread, and frames that the old one may still deliver do
+not enter the ring. The listener is called by the supervising thread only, in order. Nothing here
+stops the daemon: a lost camera is tried again and again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the settings ask of a V4L2 device: its controls are set, and what it took is compared."""
+"""Applies the settings to a V4L2 device, and compares them with what it accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each version made of each product: the record that the next version is held against."""
+"""How each version judged each product: the record that the next version is compared with."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """The audit trail's rules: each row carries the hash of the one before it.
 
-An edit, a deletion or a new order breaks the chain. A cut at its end does not, nor does a chain
-that somebody wrote anew. So now and then the newest link, the head, is written to a file of its
-own, and the daemon publishes it: in `health`, in each receipt, and once a minute in its log.
-Whoever kept one of those heads can tell whether the trail still contains it.
+An edit, a deletion or a new order breaks the chain. Cutting off its end does not, nor does writing
+the whole chain anew. So now and then the newest link, the head, is written to a file of its own,
+and the daemon publishes it: in `health`, in each receipt, and once a minute in its log. Whoever
+kept one of those heads can tell whether the trail still contains it.
 
-Rows that are older than they must be kept are cut off at the front. The cut is a row itself: it
-names the head that the rest of the trail goes on from.
+Rows that are older than they must be kept are deleted at the front. That is recorded as a row too:
+it names the head that the rest of the trail continues from.
 """
 
 from __future__ import annotations

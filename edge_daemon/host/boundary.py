@@ -1,4 +1,4 @@
-"""Where a fault ends that must not end a thread: caught, logged and counted in one place."""
+"""Where faults end before they end a thread: caught, logged and counted in one place."""
 
 from __future__ import annotations
 

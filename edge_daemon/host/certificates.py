@@ -1,4 +1,4 @@
-"""How long the certificates for the broker are good: one that ends takes the broker from the line.
+"""How long the certificates for the broker remain valid: an expired one cuts off the broker.
 
 The files are read again now and then, so that a renewed one ends its problem without a restart.
 """

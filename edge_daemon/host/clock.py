@@ -1,4 +1,4 @@
-"""The one room that asks what time it is; everybody else is told."""
+"""The only module that reads the clock; all others are given the time."""
 
 from __future__ import annotations
 

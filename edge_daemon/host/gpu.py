@@ -1,4 +1,4 @@
-"""What the GPU's driver says of its memory, asked through NVML without making a CUDA context."""
+"""The GPU's memory as its driver reports it, by NVML and without a CUDA context."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """When the daemon is healthy, and when it is ready: rules over a few signs, without a clock.
 
 Unhealthy means that a restart may help: a model is active, frames come in that it may judge, and
-no inference completes; or no frame comes, and the model does not answer a probe either. A camera
-or broker that is away is none of this, nor is a box without a model: no restart brings them.
+no inference completes; or no frame comes, and the model does not answer a probe either. A missing
+camera, broker or model is not unhealthy: a restart would not bring it.
 """
 
 from __future__ import annotations

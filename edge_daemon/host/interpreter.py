@@ -1,11 +1,11 @@
-"""How a child interpreter is started: it runs our code, never that of the folder we stand in.
+"""How a child interpreter is started: it runs our code, never code of the current folder.
 
-`python -m` and `python -c` look for modules in the current folder first, which anybody may have
-filled whom an operator only wanted to look at. So each child is isolated (`-I`: no current folder,
-no PYTHON* variables), is handed the import path explicitly, and stands in `FOLDER`. From Python
-3.11 on `-P` would do part of this; 3.10 lacks it.
+`python -m` and `python -c` look for modules in the current folder first, and anybody may have
+filled the folder that an operator happens to be in. So each child is isolated (`-I`: no current
+folder, no PYTHON* variables), is given the import path explicitly, and runs in `FOLDER`. From
+Python 3.11 on `-P` would do part of this; 3.10 lacks it.
 
-Nothing but what every interpreter has loaded at its start is imported here, for `__main__` uses it
+Only modules that every interpreter loads at its start are imported here, for `__main__` uses this
 before anything else.
 """
 

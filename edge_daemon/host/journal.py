@@ -1,4 +1,4 @@
-"""What must be known after a power cut: state, requests, outbox, receipts, audit trail.
+"""What must survive a power cut: state, requests, outbox, receipts, audit trail.
 
 One SQLite file with exactly one connection: two connections to one WAL can lose its content
 (SQLite's WAL-reset bug), so the folder is locked against a second daemon and the file against any

@@ -1,4 +1,4 @@
-"""The journal's file: its schema, its way forward, and what to do when it is damaged."""
+"""The journal's file: its schema, its migrations, and what to do when it is damaged."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One log for the whole daemon: JSON lines for machines, colours for people, no secrets.
 
-Everything that speaks ends in one handler on stdout: the daemon's own structlog events, the
-standard library's logging (uvicorn, paho), Python's warnings, and what workers write to stderr.
+All of it goes through one handler on stdout: the daemon's own structlog events, the standard
+library's logging (uvicorn, paho), Python's warnings, and what workers write to stderr.
 """
 
 from __future__ import annotations

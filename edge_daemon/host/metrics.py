@@ -1,4 +1,4 @@
-"""Every metric of the contract in one object with narrow methods; a frame costs nothing here."""
+"""Every metric of the contract in one object with narrow methods; none is set for each frame."""
 
 from __future__ import annotations
 

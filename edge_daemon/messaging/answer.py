@@ -1,8 +1,8 @@
-"""What a request is told: a value on its way back, made into bytes where it leaves the house.
+"""The answer to a request: a value until it leaves the daemon, where it becomes bytes.
 
-A sender that waits in this process (a program at the control socket, a browser) gives its way back
-with the request: a callable that takes each answer. MQTT's way back is an address, which the
-journal keeps over a restart.
+A sender that waits in this process (a program at the control socket, a browser) passes a callable
+with the request, which takes each answer. A sender by MQTT gives an address, which the journal
+keeps over a restart.
 """
 
 from __future__ import annotations

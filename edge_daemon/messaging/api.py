@@ -1,8 +1,8 @@
 """The API document: AsyncAPI 3, made from the types that the messages are made from.
 
-`document` is the whole of it: for one device with its topics, or, with the root left open, for
-all. `schema` is one message alone as JSON Schema (draft 7). The device keeps its own, in compact
-form, retained at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
+`document` is the whole of it, for one device with its topics or, with the root left open, for all.
+`schema` is one message as JSON Schema (draft 7). The device publishes its own, compact and
+retained, at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
 """
 
 from __future__ import annotations

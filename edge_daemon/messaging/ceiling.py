@@ -1,8 +1,9 @@
-"""How large a message the broker takes: as it announced, or as it showed by hanging up.
+"""How large a message the broker accepts: as it announced, or as it showed by closing connections.
 
-MQTT 3.1.1 knows no announcement: a broker ends the connection over a message that is too large,
-and would do so again with every connection, for what is retained is published with each. So the
-largest message that was under way when connections ended is found, and not sent again as it was.
+MQTT 3.1.1 has no such announcement: a broker closes the connection over a message that is too
+large, and would do so every time, for retained messages are published again on each connection. So
+the largest message that was being sent when connections ended is found, and not sent again as it
+was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The other side of the topics: what asks a daemon through its broker, and listens to it.
+"""The client side of the topics: asks a daemon through its broker, and listens to it.
 
-For the command line, the demo and whoever drives a station from a program. A request that is
-under way when the connection tears is sent again under its id, which makes it the same request.
+For the command line, the demo and programs that control a station. A request that is under way when
+the connection breaks is sent again under its id, which makes it the same request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One connection to an MQTT broker, from its first packet to its last.
 
-What paho does not do is done here: callbacks that cannot end the network thread, its death is
-noticed, and what came is acknowledged only when a handler says so. What is sent: `sending.py`.
+It adds what paho lacks: callbacks cannot end the network thread, the death of that thread is
+noticed, and a message is acknowledged only when a handler says so. `sending` has what is sent.
 """
 
 from __future__ import annotations

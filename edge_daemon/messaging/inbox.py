@@ -1,11 +1,11 @@
-"""Bytes -> a checked `Request`, at the door; inside the house there are only values.
+"""Bytes -> a checked `Request`, where they arrive; everything behind it handles values only.
 
 Whatever a stranger sends, the answer is a `Request` or a `RefusedRequest` (a SenderError that
 knows the id to answer). Unknown keys are tolerated, so that newer senders can talk to older
-boxes; the ones that are known are checked strictly, because a wrong guess changes a model.
+boxes. Known keys are checked strictly, because a wrong guess changes a model.
 
-`document` bounds the JSON, `asks` says which fields there are and of what kind, and what a field's
-text means is read here.
+`document` bounds the JSON, `asks` defines the fields and their types, and the meaning of a field's
+text is read here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How well the connection to the broker holds, and what is likely wrong where it does not."""
+"""How stable the connection to the broker is, and the likely cause where it is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking the daemon on this machine without a broker: the other end of the control socket."""
+"""The other end of the control socket: asks the daemon on this machine without a broker."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Commands on this machine when no broker is there: a Unix socket, one JSON object a line.
+"""Commands on this machine without a broker: a Unix socket, one JSON object a line.
 
 A client writes `{"verb": "swap", "model": "bottle@1.4.0"}` and reads its answers, the same ones
-that MQTT carries, until the outcome; `{"verb": "state"}` is answered at once. Requests go through
-the same door and the same driver as those of the broker. One thread serves all clients without
-ever waiting for one: a client that does not read is left behind.
+that MQTT carries, until the outcome; `{"verb": "state"}` is answered at once. Requests take the
+same way as those of the broker. One thread serves all clients without ever waiting for one: a
+client that does not read is disconnected.
 """
 
 from __future__ import annotations

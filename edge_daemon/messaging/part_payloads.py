@@ -1,4 +1,4 @@
-"""What is told of a part, as JSON."""
+"""Messages about parts, as JSON."""
 
 from __future__ import annotations
 

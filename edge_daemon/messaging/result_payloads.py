@@ -1,4 +1,4 @@
-"""The bytes of `<root>/result`: one message a frame, made in some ten microseconds."""
+"""The message `<root>/result`: one for each frame, made in some ten microseconds."""
 
 from __future__ import annotations
 

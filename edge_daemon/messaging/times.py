@@ -1,4 +1,4 @@
-"""Times as the wire has them: ISO 8601 with a zone in, and UTC with milliseconds and Z out."""
+"""Times in messages: any ISO 8601 with a zone is read; UTC with milliseconds and Z is written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whose fault it is that a network library raised: the bundle's, this box's, or the GPU's.
+"""Whose fault an error of a network library is: the bundle's, this box's, or the GPU's.
 
-The libraries raise whatever they like, and say some of it in words only. None is imported here.
-What is told is in our own words; theirs, which may name folders, are the error's `detail`.
+The libraries raise various errors, and some say the cause in words only. None of them is imported
+here. The message is ours; theirs, which may name folders, is the error's `detail`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A CUDA device as torch has it: is it there, how much of it may be taken, and not before a fork.
+"""A CUDA device as torch sees it: whether it is there, and how much of it may be used.
 
-torch is imported inside the functions, as in `engine`.
+Not before a fork. torch is imported inside the functions, as in `engine`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`model.yaml` from strangers: what it may hold, then read key by key with exact complaints.
+"""`model.yaml` from strangers: what it may hold, then read key by key with exact error messages.
 
 Anchors and aliases are refused outright, because nine lines of them make a gigabyte.
 """

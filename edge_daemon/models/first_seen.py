@@ -1,4 +1,4 @@
-"""What was first seen under each version, so that a changed bundle is known to be changed."""
+"""What was first seen under each version, so that a changed bundle is noticed."""
 
 from __future__ import annotations
 

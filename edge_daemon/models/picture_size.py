@@ -1,4 +1,4 @@
-"""How large a picture says it is, by its header alone: a small file may unfold to gigabytes."""
+"""The size of a picture by its header alone: a small file may decode to gigabytes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A folder that others write too: reached by descriptor, and no name in it is followed.
+"""A folder that others write too: reached by descriptor, and no link in it is followed.
 
-A sync tool, an operator or another program may put a link in the place of any name in a store, at
-any moment. So the store's folder is opened once; what is created, moved or removed in it is named
+A sync tool, an operator or another program may replace any name in a store by a link at any
+moment. So the store's folder is opened once. What is created, moved or removed in it is named
 relative to a descriptor, and unfinished work lies in folders that only this user can enter. Their
 path leads through `/proc/self/fd`: it stays the same folder, whatever is put in its place.
 """

@@ -1,8 +1,8 @@
-"""Who vouches for a bundle: OpenSSF model signatures with elliptic-curve keys.
+"""Who signed a bundle: OpenSSF model signatures with elliptic-curve keys.
 
 The signature is checked over a folder; for loading, that folder is the private copy, so what was
 signed and what is loaded are the same bytes. The signing library skips `.git*` and whatever the
-signer told it to ignore, therefore every file is looked up in the signed list as well.
+signer told it to ignore, so every file is looked up in the signed list as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tells when the store's offer changes, however bundles arrive: copied, synchronised, linked.
 
-File events only say "look again", after a moment of quiet; what counts is the look itself. A look
-now and then, which costs a few `stat` calls a bundle, catches what events miss: a network file
-system, a link flipped above the root, an event thread of watchdog that ended on a race.
+File events only say "look again", after a moment of quiet; what counts is the look itself. A
+regular look, which costs a few `stat` calls for each bundle, catches what events miss: a network
+file system, a link flipped above the root, an event thread of watchdog that ended on a race.
 """
 
 from __future__ import annotations

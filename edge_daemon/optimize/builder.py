@@ -1,4 +1,4 @@
-"""Builds engines of bundles for this box: from the store, proven, signed, and into the store."""
+"""Builds engines of bundles for this box: from the store, proven, signed, back into the store."""
 
 from __future__ import annotations
 

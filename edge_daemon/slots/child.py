@@ -1,7 +1,7 @@
-"""One worker process as the daemon holds it: start it, ask it, end it.
+"""One worker process as the daemon sees it: start it, ask it, end it.
 
-A worker may be killed from any thread while another waits for its answer; whoever waits gets
-`SlotLost` with the cause. What it writes to stderr is relayed to the daemon's log.
+A worker may be killed from any thread while another waits for its answer; the waiting thread gets
+`SlotLost` with the cause. What the worker writes to stderr goes to the daemon's log.
 """
 
 from __future__ import annotations

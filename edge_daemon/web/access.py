@@ -1,7 +1,7 @@
-"""Who may come in: the right host name, the right origin, the token; and what browsers are told.
+"""Who may call: the right host name, the right origin, the token; and what browsers are told.
 
 A page on the internet can make an operator's browser call this address, and with DNS rebinding
-read the answer: so the Host header must name this box where we listen on loopback only, nothing
+read the answer. So the Host header must name this box where we listen on loopback only, nothing
 is answered to other sites' requests, and what changes something needs a header that no form can
 send. With a token everything but the health checks needs it: as `Authorization: Bearer`, or as
 the cookie that `/?token=…` is exchanged for.

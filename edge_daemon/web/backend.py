@@ -1,4 +1,4 @@
-"""What the page may ask of the house: snapshots, each by a callable that any thread may call."""
+"""What the page may ask of the daemon, as callables that any thread may call."""
 
 from __future__ import annotations
 

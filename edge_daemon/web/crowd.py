@@ -1,9 +1,9 @@
-"""However many connect: requests must come whole in time, and the health checks have a place.
+"""Bounds on connections: requests must arrive whole in time, and health checks have a place.
 
-A connection without a complete request has a deadline, and only so many of them are kept: where
-one more comes, the address that has the most gives up its oldest. So nobody is kept out by others
-who say nothing, and no limit is needed for one address, behind which a whole proxy may stand.
-Complete requests have so many places too; health and metrics need none.
+A connection without a complete request has a deadline, and only a number of them are kept: when
+one more comes, the address that has the most gives up its oldest. So silent callers keep nobody
+else out, and one address needs no limit of its own: a whole proxy may stand behind it. Complete
+requests have a limit too; health and metrics are exempt from it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The last minutes, a row a second: what the plots are drawn from."""
+"""The last minutes, a row a second, for the plots."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One thread waits for pictures, all viewers share them, and nobody waits for a viewer.
 
 However many look, a picture is made once. Each viewer is sent the newest picture when he has taken
-the one before; one who takes none for long is parted from. All viewers together get so many
-pictures a second and no more: with many, each sees fewer.
+the one before; one who takes none for long is disconnected. All viewers together get a limited
+number of pictures a second: with many, each sees fewer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is answered at which path."""
+"""The answer at each path."""
 
 from __future__ import annotations
 

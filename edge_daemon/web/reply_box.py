@@ -1,4 +1,4 @@
-"""The answers to requests that came by HTTP: kept until the sender has asked for them."""
+"""Answers to requests that came by HTTP, kept until the sender asks for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP server on a thread of its own: the line goes on whether it runs or not."""
+"""The HTTP server on a thread of its own: frames are judged whether it runs or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joins the broker as the daemon's user, and tries what the daemon will do there."""
+"""Connects to the broker as the daemon's user, and tries what the daemon will do there."""
 
 from __future__ import annotations
 

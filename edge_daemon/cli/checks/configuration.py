@@ -1,4 +1,4 @@
-"""Is the settings file right, and are the files that it names readable by whom they should be?"""
+"""Is the settings file valid, and can the right users read the files that it names?"""
 
 from __future__ import annotations
 

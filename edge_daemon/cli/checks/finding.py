@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what to do about it."""
+"""One finding of a check, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The box: libraries and GPU that fit each other, memory, disk, clock, and the workers' cage."""
+"""The machine: libraries that match the GPU, memory, disk, clock, and the workers' cage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service around the daemon: systemd's unit and watchdog, the running one, the page's port."""
+"""The service: systemd's unit and watchdog, the running daemon, the port of the page."""
 
 from __future__ import annotations
 
