@@ -77,7 +77,7 @@ class Inquiries:
         return verb in self._answers
 
     def answer(self, question: Question) -> None:
-        """Answer it, now or later; raises EdgeDaemonError where that cannot be."""
+        """Answer it, now or later; raises EdgeDaemonError where that is impossible."""
         self._answers[question.verb](question)
 
     def _status(self, question: Question) -> None:
@@ -147,9 +147,9 @@ class Inquiries:
 
 
 def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
-    """`parts`: their results, newest first, with where a picture lies; `counts` or null.
+    """The answer to `parts`: results, newest first, with the place of a picture; `counts` or null.
 
-    `left_out`: how many of those asked for had no room.
+    `left_out`: how many of the requested results did not fit.
     """
     rows = journal.parts(limit, name)
     sizes = accumulate(len(row.body) for row in rows)
@@ -165,7 +165,7 @@ def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[
 def audit_report(
     journal: Journal, limit: int, heads: Iterable[Anchor] | None = None
 ) -> dict[str, Any]:
-    """`head`, the newest `rows`, and `faults`: null unless the trail is held against `heads`.
+    """`head`, the newest `rows`, and `faults`: null unless the trail is compared with `heads`.
 
     Raises StateError.
     """
@@ -188,7 +188,7 @@ def audit_report(
 
 
 def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:
-    """What is put on record when an operator says that the clock is right."""
+    """What is recorded when an operator confirms that the clock is right."""
     facts = {"by": by, "before": iso_utc(journal.newest_utc)}
     return AuditRow(now.utc, "trust-clock", json.dumps(facts, sort_keys=True).encode())
 

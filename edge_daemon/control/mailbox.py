@@ -44,11 +44,11 @@ class Mailbox:
         self.put(RequestArrived(verb, incoming))
 
     def call(self, work: Callable[[], None]) -> None:
-        """Have brief work on the records done between two steps."""
+        """Have short work on the records done between two steps."""
         self.put(Call(work))
 
     def take(self, timeout_s: float) -> Arrival | Orders | None:
-        """The next arrival, or all orders that are next; None after the timeout."""
+        """The next arrival, or all waiting orders; None after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: self._orders or self._others, timeout_s)
             if self._orders and not self._is_other_next():

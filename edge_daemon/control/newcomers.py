@@ -28,11 +28,11 @@ class Newcomers:
         self._looked_for: frozenset[BundleRef] = frozenset()
 
     def may_hide(self, choice: ModelChoice, state: State) -> bool:
-        """Whether the store is to be looked at before this choice is judged."""
+        """Whether to scan the store before this choice is judged."""
         usable = {known.ref for known in state.available if known.ref.name == choice.name}
         if choice.version:
             usable &= {BundleRef(choice.name, choice.version)}
-        # What came or went unseen; what was refused may have been mended since.
+        # What came or went unnoticed; what was refused may have been repaired since.
         unlike = self._there(choice) ^ usable
         now = self._clock.now().at
         is_due = now - self._looked_at >= AGAIN_S
@@ -45,8 +45,10 @@ class Newcomers:
         return True
 
     def _there(self, choice: ModelChoice) -> set[BundleRef]:
-        """The complete versions of this name; the one that is named also where it is not complete,
-        so that the answer says what it lacks."""
+        """The complete versions of this name.
+
+        The requested one is included even if incomplete, so that the answer says what it lacks.
+        """
         folder = self._store / choice.name
         if choice.version:
             there = (folder / choice.version).is_dir()

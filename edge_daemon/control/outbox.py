@@ -86,11 +86,11 @@ class Outbox:
         self._thread.start()
 
     def wake(self) -> None:
-        """Rows were written, or the broker is back; from any thread, without waiting."""
+        """There are rows to send, or the broker is back; from any thread, without waiting."""
         self._wakeup.set()
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop after the rows under way; what is left is sent after the next start."""
+        """Stop after the current rows; the rest is sent after the next start."""
         self._stopping.set()
         self._wakeup.set()
         if self._thread.is_alive():
@@ -135,7 +135,7 @@ class Outbox:
         )
 
     def _await(self) -> list[int]:
-        """The rows that are settled, up to the first that is not: the order stands."""
+        """The rows that are settled, up to the first that is not: the order is kept."""
         settled: list[int] = []
         under_way, self._under_way = self._under_way, []
         alone = len(under_way) == 1
@@ -153,7 +153,7 @@ class Outbox:
         return settled
 
     def _is_poison(self, row: Row, *, alone: bool) -> bool:
-        """Whether connections keep ending under this very row."""
+        """Whether connections keep ending at this very row."""
         if row.seq != self._first_seq:
             self._first_seq, self._losses = row.seq, 0
         self._losses += 1

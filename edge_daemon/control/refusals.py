@@ -58,7 +58,7 @@ class Refusals:
         self._counting_since: float | None = None
 
     def refused(self, topic: str, error: SenderError, now: Instant) -> Iterator[Told]:
-        """Take one refusal in; yields what is to be told now, often nothing."""
+        """One refusal; yields what is to be reported now, often nothing."""
         yield from self.tick(now)
         with self._lock:
             is_told = self._take(topic, error.message, now.at)
@@ -75,7 +75,7 @@ class Refusals:
             yield told
 
     def problems(self, now: Instant) -> tuple[str, ...]:
-        """One sentence that names the topics that cannot be read; none where all can be."""
+        """One sentence with the topics that cannot be read; none if all can be."""
         with self._lock:
             bad = [(t, s.last) for t, s in self._topics.items() if not _quiet(s, now)]
         if not bad:
@@ -88,7 +88,7 @@ class Refusals:
     # ------------------------------------------------------------------ parts
 
     def _take(self, topic: str, message: str, at: float) -> bool:
-        """Whether it is told at once; else it is counted."""
+        """Whether it is reported at once; otherwise it is counted."""
         self._told_at = [told for told in self._told_at if at - told < EVERY_S]
         seen = self._topics.pop(topic, None)
         if seen is None:

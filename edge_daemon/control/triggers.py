@@ -25,7 +25,7 @@ TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], bool]
 
 
 class TriggerDesk:
-    """Called on the carrier's network thread; answers from whichever thread has the number."""
+    """Called on the carrier's network thread; answers from the thread that has the number."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class TriggerDesk:
         self._making = making
 
     def arrived(self, incoming: Incoming) -> None:
-        """One trigger as it came; it is acknowledged once it is handed on or refused."""
+        """One trigger; it is acknowledged once it is passed on or refused."""
         if incoming.retained and not incoming.payload:  # somebody clears a retained one
             incoming.done()
             return
@@ -55,7 +55,7 @@ class TriggerDesk:
             incoming.done()
 
     def _open(self, request: Request, incoming: Incoming, given: str | None) -> None:
-        """Hand it on; raises SenderError."""
+        """Pass it on; raises SenderError."""
         at = _instant(request, incoming.received)
         serial = request.serial or None
         triggered = Triggered(given, at, incoming.received.at, self._making(), serial)
@@ -77,7 +77,7 @@ class TriggerDesk:
 
 
 def _refuse_large(incoming: Incoming) -> None:
-    """It is read on the network's thread."""
+    """It is read on the network thread."""
     if len(incoming.payload) > MAX_BYTES:
         raise SenderError(
             f"The trigger has {len(incoming.payload)} bytes.", hint=f"Send at most {MAX_BYTES}."
@@ -85,7 +85,7 @@ def _refuse_large(incoming: Incoming) -> None:
 
 
 def _instant(request: Request, received: Instant) -> Instant:
-    """When the part was there, by the sender's clock; as it arrived where nothing is said."""
+    """When the part was there, by the sender's clock; the time of arrival if none is given."""
     if isinstance(request.at, AtTime):
         return Instant(received.at - (received.utc - request.at.utc), request.at.utc)
     if isinstance(request.at, AtNow):

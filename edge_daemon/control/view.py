@@ -58,7 +58,7 @@ def _prepared(state: State) -> PreparedModel | None:
 
 
 def _previous(state: State) -> PreviousModel | None:
-    """Told without a slot once its slot was given up."""
+    """Without a slot once its slot was given to another bundle."""
     left = state.left
     if left is None or left == state.active_bundle:
         return None

@@ -22,10 +22,11 @@ class Verify:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Verify, load, warm and gate `target` in the empty `slot`, or spot-prove what passed before.
+    """Verify, load, warm up and gate `target` in the empty `slot`; a spot proof if it passed
+    before.
 
-    `reference`: the version whose verdicts it is held against; None where there is none.
-    `accepted`: checks that may fail, each for the reason `accepted_why`.
+    `reference`: the version whose verdicts it is compared with, if any. `accepted`: checks that may
+    fail, each for the reason `accepted_why`.
     """
 
     token: int
@@ -39,7 +40,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Restore:
-    """Load a bundle that this boot has proven once more, after its worker was lost."""
+    """Load a bundle again that was proven in this boot, after its worker was lost."""
 
     token: int
     slot: str
@@ -49,7 +50,7 @@ class Restore:
 
 @dataclass(frozen=True)
 class Free:
-    """Empty the slot, whatever is in it; kill what still works there."""
+    """Empty the slot, whatever it holds; kill what still runs there."""
 
     token: int
     slot: str
@@ -57,10 +58,10 @@ class Free:
 
 @dataclass(frozen=True)
 class AskCutover:
-    """Ask the lane to point at `slot` (None: at nothing) at the boundary described.
+    """Ask the lane to point at `slot` (None: at nothing) at the given boundary.
 
     `at_epoch`: not before the first frame of that assignment; `at_frame`: exactly at that frame.
-    `expecting` says of a pointer to nothing whether a model will follow, so that frames wait.
+    `expecting`: whether a model will follow a pointer to nothing, so that frames wait.
     """
 
     token: int
@@ -74,7 +75,7 @@ class AskCutover:
 
 @dataclass(frozen=True)
 class Withdraw:
-    """Take a cutover back if the lane has not crossed yet."""
+    """Cancel a cutover that the lane has not made yet."""
 
     token: int
 
@@ -90,7 +91,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class PassOver:
-    """Frames of this epoch and older ones get no other model: judge with what is active or not."""
+    """Frames of this epoch and older ones get no other model: the active one judges them, or none."""
 
     epoch: int
 
@@ -112,14 +113,14 @@ class StopTrial:
 
 @dataclass(frozen=True)
 class TakeSnapshot:
-    """Publish a picture of now; `SnapshotTaken` tells what came of it."""
+    """Publish a picture of now; `SnapshotTaken` tells the result."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Retune:
-    """Judge by the recipe as it is tuned now, from the next frame on, where `target` judges."""
+    """Judge by the tuned recipe from the next frame on, if `target` is active."""
 
     target: StoredBundle
 

@@ -69,7 +69,7 @@ def flaw_of(seen: Measures, limits: PictureLimits) -> Flaw | None:
 
 
 def _emptiness(seen: Measures, limits: PictureLimits) -> tuple[str, str] | None:
-    """The kind and the words of a picture that shows nothing at all."""
+    """The kind and the words for a picture that shows nothing."""
     low, high = limits.mean or (0.0, 255.0)
     if seen.mean < low:
         return "black", f"is black: mean {seen.mean:.1f}, limit {low:g}"
@@ -83,10 +83,11 @@ def _emptiness(seen: Measures, limits: PictureLimits) -> tuple[str, str] | None:
 
 
 def _is_frozen(seen: Measures, limit_s: float) -> bool:
-    """A sensor's noise never repeats, but an encoder repeats a still picture between key frames.
+    """Whether repeated pictures mean that the source is frozen.
 
-    How often in a row a camera does so is learned from when its pictures went on; until then, and
-    beyond it, a repeated picture shows nothing new.
+    The noise of a sensor never repeats, but an encoder repeats a still picture between key frames.
+    How often in a row a camera does so is learned when its pictures change again; until then, and
+    beyond that number, a repeated picture shows nothing new.
     """
     return seen.repeats > seen.usual_repeats or seen.same_s >= limit_s
 
@@ -116,7 +117,7 @@ class Spell:
 
 
 def next_spell(spell: Spell | None, flaw: Flaw | None, at: float) -> Spell | None:
-    """The spell after one more picture: begun, gone on, or over."""
+    """The spell after one more picture: begun, continued, or over."""
     if flaw is None:
         is_over = spell is not None and at - spell.bad_at >= GOOD_AFTER_S
         return None if is_over else spell

@@ -42,16 +42,16 @@ class Proof:
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of the conditions that are not what they were, sorted; new and lost ones too."""
+    """The names of the conditions that differ, sorted; new and missing ones too."""
     return tuple(sorted(name for name in {*then, *now} if then.get(name) != now.get(name)))
 
 
 def spots(
     images: Sequence[tuple[Expectation, Size | None]], recipe: Recipe, start: int = 0
 ) -> tuple[int, ...]:
-    """Which golden images to look at: one of every slice, and of every expected verdict.
+    """Which golden images to check: one of every slice, and of every expected verdict.
 
-    `start`: where to begin to look, so that another load looks at other images.
+    `start`: the index to begin at, so that another load checks other images.
     """
     chosen: list[int] = []
     seen: set[tuple[str, object]] = set()
@@ -69,7 +69,7 @@ def spots(
 
 
 def difference(recorded: Found, found: Found, recipe: Recipe, size: Size | None) -> str:
-    """How a picture is seen otherwise than on record, in words; empty where it is not."""
+    """How the detections in a picture differ from those on record, in words; empty if they do not."""
     causes = [broken_rules(each, recipe, size) for each in (recorded, found)]
     verdicts = [judge(each, recipe, size) for each in (recorded, found)]
     if causes[0] != causes[1] or verdicts[0] is not verdicts[1]:

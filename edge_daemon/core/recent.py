@@ -21,13 +21,13 @@ class Sightings:
     confidence_sum: float = 0.0
 
     def and_in(self, detections: Iterable[Detection], recipe: Recipe) -> Sightings:
-        """With one frame more."""
+        """The sums with one more frame."""
         sure = [each.confidence for each in detections if not each.confidence < recipe.confidence]
         return Sightings(self.detections + len(sure), self.confidence_sum + sum(sure))
 
     @property
     def confidence(self) -> float | None:
-        """The mean; None where nothing was found."""
+        """The mean; None if nothing was found."""
         return self.confidence_sum / self.detections if self.detections else None
 
 

@@ -121,7 +121,7 @@ def snapshot_taken(draft: StepDraft, event: SnapshotTaken) -> None:
 
 
 def _came_late(draft: StepDraft, request: Request) -> bool:
-    """Whether it came after its expiry; it is rejected then."""
+    """Whether it arrived after its expiry; it is rejected then."""
     if request.expires_utc is None or request.expires_utc > draft.now.utc:
         return False
     hint = "Check both clocks and send it anew."
@@ -134,7 +134,7 @@ def _reject(draft: StepDraft, request: Request, refusal: Refusal) -> None:
 
 
 def start(draft: StepDraft, op: Operation) -> None:
-    """Begin an operation that waited, if it may still be done."""
+    """Begin an operation that waited, if it is still allowed."""
     assert op.request is not None
     answer = admit(draft.state, op.request, draft.now)
     if isinstance(answer, Refusal):

@@ -24,7 +24,10 @@ class Role(str, Enum):
 
 
 def role(state: State, slot: SlotState) -> Role | None:
-    """The role of one slot. None: empty, at work, lost, or active longer ago than the previous."""
+    """The role of one slot.
+
+    None: it is empty, at work or lost, or was active longer ago than the previous one.
+    """
     if slot.name == state.active:
         return Role.ACTIVE
     if slot.phase is not Phase.READY:
