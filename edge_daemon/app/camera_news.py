@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CameraNews:
-    """Implements the camera's listener; on its own thread."""
+    """Implements `CameraListener`; called on the camera's thread."""
 
     def __init__(
         self,

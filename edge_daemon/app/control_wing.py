@@ -103,7 +103,7 @@ class ControlWing:
     # ------------------------------------------------------------------ building
 
     def _build_triggers(self) -> TriggerDesk | None:
-        """Triggers open parts, where parts are counted by them."""
+        """Triggers open parts, if the settings say so."""
         parts, settings, ring = (
             self._frames.parts,
             self._resources.settings.parts,
@@ -115,7 +115,7 @@ class ControlWing:
 
     def _build_loader(self, slot_pool: SlotPool) -> Loader:
         resources, frames, settings = self._resources, self._frames, self._resources.settings
-        bench = LoaderTools(
+        tools = LoaderTools(
             resources.store,
             resources.trust,
             settings.gate,
@@ -134,7 +134,7 @@ class ControlWing:
                 lambda: resources.clock.now().utc,
             ),
         )
-        return Loader(bench, frames.active_slot, self.mailbox.put, self._incumbent)
+        return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
 
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
         """Receipts, recorder, reporter, orders, driver."""
@@ -154,7 +154,7 @@ class ControlWing:
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
-        postman = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
+        snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
             reception=Reception(journal, recorder, carrier, metrics),
             recorder=recorder,
@@ -167,7 +167,7 @@ class ControlWing:
             newcomers=Newcomers(settings.models.store, resources.clock),
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
-            take_snapshot=postman.take,
+            take_snapshot=snapshots.take,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
@@ -217,21 +217,21 @@ class ControlWing:
     # ------------------------------------------------------------------ running
 
     def start_driver(self) -> None:
-        """Decisions from here on; what an earlier start left open is answered first."""
+        """Start deciding; requests that an earlier start left open are answered first."""
         self.recorder.interrupt_open()
         facts = {"boot": self._resources.boot, "version": __version__}
         self.recorder.note_settings({**facts, "sha256": digest(self._resources.settings)})
         self.driver.start()
 
     def stop_driver(self) -> None:
-        """No decision any more, and no job."""
+        """Stop deciding, and end all jobs."""
         self.driver.stop(2.0)
         self._loader.close()
 
     def start_edges(self, closing: ExitStack) -> None:
-        """News from the store, and requests and orders, from here on.
+        """Start the store watch, and accept requests and orders.
 
-        `closing` ends them in the order in which nobody asks for what is gone.
+        `closing` ends them in the order in which nothing asks for what is gone.
         """
         self._watch.start()
         closing.callback(self._watch.stop)
@@ -243,7 +243,9 @@ class ControlWing:
         closing.callback(self._socket.stop)
 
     def reload(self, settings: Settings, changes: Changes) -> None:
-        """What may change while frames are judged; raises ConfigurationError, changing nothing."""
+        """Apply what may change while frames are judged; raises ConfigurationError, changing
+        nothing.
+        """
         if any(key.startswith(TRUST) for key in changes.applied):
             models, resources = settings.models, self._resources
             resources.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
@@ -257,11 +259,11 @@ class ControlWing:
 
     @property
     def stages(self) -> dict[int, str]:
-        """How far each job on a slot is, by its token; any thread."""
+        """The stage of each job on a slot, by its token; any thread."""
         return self._loader.stages
 
     def take_request(self, verb: str, incoming: Incoming) -> None:
-        """A request, unread; from any thread. A trigger waits for no decision."""
+        """A request, not yet read; from any thread. A trigger waits for no decision."""
         if verb == Verb.TRIGGER.value and self._triggers is not None:
             self._triggers.arrived(incoming)
         else:
@@ -272,14 +274,14 @@ class ControlWing:
         self._outbox.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
-        """Something about the model that judges; from any thread."""
+        """Report an event about the active model; from any thread."""
         active = self.driver.state.active_bundle
         self.mailbox.put(Noticed(kind, message, model=active.ref if active else None))
 
     # ------------------------------------------------------------------ between the rooms
 
     def _preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
-        """What recent frames would have been judged; raises SenderError."""
+        """How recent frames would have been judged; raises SenderError."""
         active = self.driver.state.active_bundle
         signed = self._loader.recipe_of(active.ref) if active is not None else None
         if active is None or signed is None:
@@ -307,7 +309,7 @@ class ControlWing:
         self.storekeeper.look()
 
     def _retell_offer(self, state: State) -> None:
-        """The store is as it was, but a version of it may no longer, or again, be used."""
+        """Publish the offer again: the store is unchanged, but a quarantine began or ended."""
         store = self._resources.store
 
         def tell() -> None:

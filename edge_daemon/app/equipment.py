@@ -17,9 +17,9 @@ LIBRARIES = (
 
 
 def equipment(slots: SlotsSettings, gpu: Gpu | None) -> dict[str, str]:
-    """As text by name; what is not there has an empty one.
+    """Texts by name; empty for what is not there.
 
-    Versions are those on the disk now: a worker that is started from here on imports them.
+    Versions are those on disk now: a worker that starts from here on imports them.
     """
     return {
         "device": slots.device,

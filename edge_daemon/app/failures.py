@@ -48,7 +48,7 @@ class Failures:
         """While inferences keep failing; any thread may read it."""
 
     def look(self, now: Instant) -> None:
-        """Count what was added since the last look."""
+        """Count the failures since the last look."""
         count = self._count()
         if count > self._seen:
             self._recent.append((now.at, count - self._seen))

@@ -94,7 +94,7 @@ class FrameWing:
 
     @property
     def archiver(self) -> Collector | None:
-        """What keeps pictures of parts; None where the settings do not ask for it."""
+        """Keeps pictures of parts; None if the settings do not ask for it."""
         return self._archiver
 
     def _archive(self, resources: Resources, room: int) -> Collector | None:
@@ -131,7 +131,7 @@ class FrameWing:
     # ------------------------------------------------------------------ running
 
     def start_lane(self) -> None:
-        """Verdicts from here on, for frames that come."""
+        """Judge frames from here on."""
         self.pictures.start()
         for collector in self._collectors:
             collector.start()
@@ -141,16 +141,16 @@ class FrameWing:
         self._lane_thread.start()
 
     def start_camera(self, listener: CameraListener) -> None:
-        """Frames from here on."""
+        """Capture frames from here on."""
         self._capture.start(listener)
 
     def stop_camera(self) -> None:
-        """No more frames."""
+        """Capture no more frames."""
         self._capture.stop()
         self.ring.close()
 
     def stop_lane(self) -> None:
-        """Judge what was captured; what cannot be judged soon is `uninspected (stopped)`."""
+        """Judge the captured frames; what cannot be judged soon is `uninspected (stopped)`."""
         self.ring.close()
         if self._lane_thread.is_alive():
             self._lane_thread.join(DRAIN_S)
@@ -160,7 +160,7 @@ class FrameWing:
         self._publisher.stop(5.0)
 
     def close(self) -> None:
-        """After the last verdict is told."""
+        """End the pictures, after the last verdict was told."""
         self.pictures.stop()
         for collector in self._collectors:
             collector.stop()

@@ -22,7 +22,7 @@ TELL_AGAIN_S = 60.0
 
 
 class DiskWatch:
-    """A disk that refused is tried again; an outbox that overflows is told once a minute."""
+    """Retries a disk that refused a write; reports a full outbox once a minute."""
 
     def __init__(self, journal: Journal, reserve: Reserve) -> None:
         self._journal = journal
@@ -44,7 +44,7 @@ class DiskWatch:
 
 
 class Summary:
-    """A line of the log now and then, and memory that is not needed goes back to the system."""
+    """Logs a summary now and then, and returns free memory to the system."""
 
     def __init__(self, started_at: float) -> None:
         self._told_at = started_at

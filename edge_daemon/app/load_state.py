@@ -27,12 +27,11 @@ _log = structlog.get_logger(__name__)
 def load_state(
     journal: Journal, folder: Path, now: Instant, aside: Iterable[SetAside] = ()
 ) -> Durable:
-    """The state that the journal kept; where it cannot be read, a new one.
+    """The state from the journal; a new one if it cannot be read.
 
-    `aside`: other files of the folder that begin anew, to be put on record.
-
-    Raises StateError only where the journal itself cannot be read or written, and NewerState for
-    the state of a later version, which is not ours to set aside.
+    `aside`: other damaged files of the folder, to be recorded. Raises StateError only if the
+    journal itself cannot be read or written, and NewerState for the state of a later version, which
+    is left alone.
     """
     if journal.recovered is not None:
         recovery = journal.recovered

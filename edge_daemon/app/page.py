@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Page:
-    """Puts the page's document together. `state` is called by one thread at a time."""
+    """Makes the page's document. `state` is called by one thread at a time."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ def slot_lines(
 
 
 def _coming(state: State, slots: tuple[SlotLine, ...]) -> ComingLine | None:
-    """What will judge next: pursued, asked, waiting for its time, prepared, or announced."""
+    """What will judge next: under way, requested, scheduled, prepared, or announced."""
     for op in (state.op, state.queued, state.parked):
         if op is not None and op.target != state.active_bundle:
             return _operation(op, state, slots)

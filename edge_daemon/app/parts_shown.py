@@ -20,7 +20,7 @@ class PartsShown:
         self._results, self._line = results, line
 
     def lines(self) -> PartsLine:
-        """As it stands now."""
+        """The current state."""
         return PartsLine(
             by=self._by,
             opened=self._line.opened,

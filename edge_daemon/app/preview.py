@@ -16,7 +16,7 @@ def of(
 ) -> dict[str, Any]:
     """Both counts by verdict and cause, and which frames change; raises SenderError.
 
-    The detections are those that the model reported then: what it never reported is not found now.
+    Only detections that the model reported then are considered.
     """
     if fault := fault_of_tuning(signed, changes):
         raise SenderError(

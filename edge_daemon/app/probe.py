@@ -21,7 +21,7 @@ TIMEOUT_S = 5.0
 
 
 class Probe:
-    """Asks the active model through the lane, so that nobody else touches its slot."""
+    """Asks the active model through the lane, so that nothing else touches its slot."""
 
     def __init__(self, active_slot: ActiveSlot, clock: Clock) -> None:
         self._crossing = active_slot
@@ -33,7 +33,7 @@ class Probe:
         """When the model answered last, in monotonic seconds."""
 
     def look(self, now: Instant, frame_at: float | None) -> None:
-        """Ask, where no frame came for a while; returns at once. `frame_at`: the last one."""
+        """Ask, if no frame came for a while; returns at once. `frame_at`: time of the last one."""
         heard_at = max(self._asked_at, frame_at or 0.0)
         if now.at - heard_at >= EVERY_S and self._crossing.pointer.slot is not None:
             self._asked_at = now.at

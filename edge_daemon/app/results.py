@@ -13,9 +13,9 @@ from edge_daemon.messaging.topics import Topics
 
 
 class Results:
-    """Told each verdict, on the publisher's thread.
+    """Called with each verdict on the publisher's thread.
 
-    `publish` is the setting: all, ng or none; it may be set by any thread.
+    `publish` is the setting: all, ng or none; any thread may set it.
     """
 
     def __init__(self, carrier: Carrier, topics: Topics, boot: str, publish: str) -> None:

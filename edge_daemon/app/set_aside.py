@@ -24,7 +24,7 @@ _FILES = (RESERVE_FILE, SOCKET)
 
 
 def clear_out(folder: Path) -> tuple[SetAside, ...]:
-    """Set aside what is not as it must be; raises StateError where it cannot be moved."""
+    """Move damaged files aside; raises StateError if one cannot be moved."""
     unread = [set_aside_unless(folder / name, _PARSERS[name], _LIMIT_BYTES) for name in _PARSERS]
     found = [each for several in unread for each in several]
     folders = [folder / name for name in _FILES if (folder / name).is_dir()]

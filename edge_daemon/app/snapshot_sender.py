@@ -21,10 +21,7 @@ _LOOK_S = 0.1
 
 
 class SnapshotSender:
-    """Takes a picture for each request, on a thread of its own.
-
-    `put` takes the word of what became of it.
-    """
+    """Takes a picture for each request, on a thread of its own; `put` gets the result."""
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class SnapshotSender:
 
 
 def send_picture(session: Session, topic: str, jpeg: bytes) -> None:
-    """Publish the picture and wait until the broker has it; raises BrokerError where it has not."""
+    """Publish the picture and wait until the broker has it; raises BrokerError if it does not."""
     for _ in range(TRIES):
         _wait_for(session)
         room = session.room_for(topic)
@@ -80,7 +77,7 @@ def send_picture(session: Session, topic: str, jpeg: bytes) -> None:
 
 
 def _wait_for(session: Session) -> None:
-    """A broker that hung up is back within seconds."""
+    """A broker that closed the connection is back within seconds."""
     pause = threading.Event()
     for _ in range(round(RETURN_S / _LOOK_S)):
         if session.online:

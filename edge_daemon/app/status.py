@@ -20,7 +20,7 @@ from edge_daemon.messaging.payloads import ModelState
 
 @dataclass(frozen=True)
 class LineStatus:
-    """What health depends on; it costs microseconds. `totals` are of one moment, and balance."""
+    """What health depends on; made in microseconds. `totals` are of one moment, and balance."""
 
     now: Instant
     state: State
@@ -74,7 +74,7 @@ class BoxStatus:
 
 @dataclass(frozen=True)
 class Failing:
-    """Inferences that keep failing: so many in the last minute, and why the last one did."""
+    """Inferences that keep failing: how many in the last minute, and the reason of the last one."""
 
     frames: int
     why: str
@@ -95,7 +95,7 @@ class PicturesLost:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What parts say of themselves, a sentence each; empty where all is well."""
+    """What the parts report of themselves, a sentence each; empty if all is well."""
 
     store: str = ""
     desired: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Remarks:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that is told of the station."""
+    """Everything known about the station."""
 
     line: LineStatus
     signs: Signs

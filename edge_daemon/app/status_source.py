@@ -39,7 +39,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Watches:
-    """What the monitor looks after, and what is to be told of it."""
+    """What the monitor looks at, and what it reports of it."""
 
     probe: Probe
     failures: Failures
@@ -49,7 +49,7 @@ class Watches:
 
     @property
     def each(self) -> tuple[Watch, ...]:
-        """Those that are looked at once a second."""
+        """The watches that look once a second."""
         pictures = (each for each in (self.pictures, self.part_pictures) if each is not None)
         return (self.failures, self.certificates, *pictures)
 
@@ -81,7 +81,7 @@ class StatusSource:
         )
 
     def status(self, line: LineStatus, signs: Signs) -> Status:
-        """All the rest, with these."""
+        """Everything else, together with these."""
         control, watches = self._control, self._watches
         pictures, part_pictures = watches.pictures, watches.part_pictures
         return Status(

@@ -98,7 +98,7 @@ class _Entry:
     checks: Sequence[Mapping[str, Any]] = ()
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
-        """The next thing that happened to it."""
+        """The next row of this swap."""
         self.status = event
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code
@@ -183,7 +183,7 @@ def _hear_outcome(
 
 
 def _refusal(events: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """What the daemon did by itself has no outcome: the event that ended it tells as much."""
+    """What the daemon does by itself has no outcome; the event that ended it has the reason."""
     ended = next((facts for facts in reversed(events) if facts.get("checks")), None)
     if ended is None:
         return None
@@ -200,7 +200,7 @@ def _facts(link: AuditLink) -> Mapping[str, Any]:
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
-    """What we wrote ourselves; what cannot be read tells nothing."""
+    """JSON that we wrote ourselves; empty if it cannot be read."""
     try:
         found = json.loads(body)
     except ValueError:

@@ -46,10 +46,10 @@ def drill(
     file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Swap N times while the line runs, and check every frame from the subscriber's side.
+    """Swap N times while the line runs, and check every frame as a subscriber.
 
-    Frames must be consecutive, none missing, doubled or out of turn, each judged by the model that
-    the receipts put in force at its number. Exits with 1 where anything was lost.
+    Frames must be consecutive, none missing, doubled or out of order, each judged by the model that
+    the receipts made active at its number. Exits with 1 if anything was lost.
     """
     settings = read_settings(file)
     if settings.results.publish != "all":
@@ -100,7 +100,7 @@ def _swap_often(run: DrillRun, swaps: int, injector: FaultInjector | None) -> No
 
 
 def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:
-    """Back to the model from before; a rollback leaves a quarantine that only this box can lift."""
+    """Return to the model from before; a quarantine after a rollback can be lifted here only."""
     on_the_box = station.socket() is not None
     run.go_home(by_rollback=on_the_box)
     if on_the_box:
@@ -131,7 +131,7 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
 
 
 def show_report(report: Report) -> None:
-    """The receipt of a drill, for the terminal."""
+    """The report of a drill, for the terminal."""
     out = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

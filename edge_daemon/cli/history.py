@@ -40,7 +40,7 @@ def history(
     refused: Annotated[bool, typer.Option("--refused", help="What was refused, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The receipts of past swaps, newest first; or with --refused, what never came so far."""
+    """The receipts of past swaps, newest first; with --refused, what was refused instead."""
     records = Records(Station(read_settings(file)))
     kind = _REFUSALS if refused else _RECEIPTS
     rows = kind.read(records, MOST if swap else limit)

@@ -33,7 +33,7 @@ VERIFY_S = 600.0
 
 
 class Records:
-    """What one device has on record."""
+    """The records of one device."""
 
     def __init__(self, station: Station) -> None:
         self._station = station
@@ -86,7 +86,7 @@ class Records:
             return {"product": row.product, "time": iso_utc(row.utc)} if row else None
 
     def trust_clock(self, by: str) -> None:
-        """Take times again that the clock says, though later ones are on record."""
+        """Accept the times of the clock again, although later ones are on record."""
         if self._is_running:
             self._station.inquire("trust-clock", {"by": by} if by else {})
             return

@@ -74,7 +74,7 @@ def judge(
 
 
 def _labelled(source: Path, manifest: Manifest) -> tuple[Labelled, ...]:
-    """With their labels; a folder of plain pictures has none, and is judged all the same."""
+    """With their labels; a folder of plain pictures has none and is judged anyway."""
     try:
         return read_labelled(source, manifest.classes, manifest.task)
     except SenderError:

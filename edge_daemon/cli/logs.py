@@ -51,7 +51,7 @@ def logs(
 
 
 def pretty(line: str, swap: str = "", level: str = "debug") -> Text | None:
-    """One line of the log for a person; None where it is not wanted."""
+    """One line of the log for a person; None if it is filtered out."""
     fields = _fields(line)
     if fields is None:
         wanted = line.strip() and not swap and SEVERITY["info"] <= SEVERITY[level]

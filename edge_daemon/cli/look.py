@@ -17,7 +17,7 @@ _GRACE_S = 2.0
 
 @dataclass
 class Look:
-    """What was seen; written by the thread that reads, complete once `done` is set."""
+    """What was seen; written by the reading thread, complete once `done` is set."""
 
     source: str
     done: threading.Event = field(default_factory=threading.Event)

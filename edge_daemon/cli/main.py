@@ -28,7 +28,7 @@ _AS_JSON = "edge_daemon.as_json"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command lives (a function, or a Typer with commands of its own) and what it does."""
+    """Where a command is (a function, or a Typer with subcommands) and what it does."""
 
     module: str
     attribute: str
@@ -101,7 +101,7 @@ class Commands(TyperGroup):
         except CannotWriteError:
             raise
         except Exception as error:
-            # The boundary: whatever else goes wrong is a fault of ours, told in one sentence.
+            # The boundary: anything else is a bug of ours, reported in one sentence.
             if (
                 type(error).__module__.partition(".")[0] in {"typer", "click"}
                 or TRACE in os.environ
@@ -112,7 +112,7 @@ class Commands(TyperGroup):
 
 
 def _plain(error: EdgeDaemonError) -> dict[str, Any]:
-    """The error for a program that reads stdout."""
+    """The error as JSON, for a program that reads stdout."""
     told = {"code": str(error.code), "message": error.message, "hint": error.hint}
     return {"error": told, "exit": exit_code(error)}
 

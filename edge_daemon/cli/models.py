@@ -231,7 +231,7 @@ app.command("judge")(judge)
 
 
 def _roles(settings: Settings) -> Roles:
-    """From the daemon where it answers, else from its journal, else nothing."""
+    """From the daemon if it answers, else from its journal, else none."""
     station = Station(settings)
     try:
         seen = station.retained()
@@ -292,7 +292,7 @@ def _cells(line: dict[str, Any]) -> tuple[Text | str, ...]:
 
 
 def _some(words: list[str]) -> str:
-    """A model may know hundreds; `show` and `--json` have them all."""
+    """A model may have hundreds; `show` and `--json` have them all."""
     shown = ", ".join(words[:SHOWN])
     return f"{shown} and {len(words) - SHOWN} more" if len(words) > SHOWN else shown
 

@@ -61,7 +61,7 @@ def find(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """A part by its trigger's id or its serial: what it was judged, when, and by which model."""
+    """Find a part by its trigger's id or its serial: its verdict, time and model."""
     _one_form(as_json, as_csv)
     settings = read_settings(file)
     found = _pictured(Records(Station(settings)).parts(MOST, name)["parts"], name, settings)

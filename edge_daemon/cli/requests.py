@@ -142,7 +142,7 @@ def _body(**given: Any) -> dict[str, Any]:
 
 
 def user() -> str | None:
-    """Who is typing, as this machine knows them."""
+    """The user who is typing, as this machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -183,7 +183,7 @@ def _expiry(expires: str | None, within_s: float | None) -> str | None:
 def ask(
     station: Station, verb: str, body: Mapping[str, Any], timeout_s: float, as_json: bool
 ) -> None:
-    """Send it, show how it goes, and exit as the outcome says, whether or not anybody reads it."""
+    """Send it, show its progress, and exit by its outcome, whether or not anybody reads it."""
     with unbroken():
         outcome = show_answers(station.request(verb, body, timeout_s), verb, as_json=as_json)
     if outcome.get("status") != "succeeded":
@@ -213,7 +213,7 @@ def show_answers(
 
 
 def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
-    """The outcome in words: the receipt, or why not and what to do."""
+    """The outcome in words: the receipt, or the reason and the next step."""
     status = outcome.get("status")
     if status == "succeeded":
         receipt = outcome.get("receipt")

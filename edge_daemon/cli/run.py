@@ -47,7 +47,7 @@ def run(file: ConfigFile = None) -> None:
 
 
 def reload(daemon: Daemon, path: Path) -> None:
-    """Read the file anew; a bad one changes nothing."""
+    """Read the settings again; a bad file changes nothing."""
     try:
         daemon.reload(config.load(path))
     except Exception as error:  # the boundary: what somebody edits must never end the line

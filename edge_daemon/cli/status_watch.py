@@ -32,7 +32,7 @@ _TOLD = WITH_RECEIPT | {EventName.REJECTED, EventName.FAILED}
 
 
 class Minute:
-    """The last minute of results, a bucket a second; fed on one thread, read on another."""
+    """The last minute of results in buckets of a second; written by one thread, read by another."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ def _p99(values: list[float]) -> float:
 
 
 class News:
-    """What was heard since the watch began: retained words, results, swaps."""
+    """What was received since the watch began: retained messages, results, swaps."""
 
     def __init__(self, root: str) -> None:
         self._below = len(root) + 1

@@ -53,7 +53,7 @@ def tune(
 ) -> None:
     """Adjust rules of the active model's recipe, within the bounds that it was signed with.
 
-    It counts from the next frame on, also after a restart, until it is reset or another version
+    It takes effect at the next frame and lasts over a restart, until it is reset or another version
     of the model becomes active.
     """
     changes = _changes(values or [])

@@ -44,7 +44,7 @@ def withdrawn(draft: StepDraft, event: CutoverWithdrawn) -> None:
 
 
 def _restore_line(draft: StepDraft, op: Operation) -> None:
-    """The assignment that the cutover would have ended continues, unless an order came meanwhile."""
+    """The assignment before the cutover continues, unless an order came meanwhile."""
     left, line = op.left, draft.state.line
     if left is None or line.epoch != left.epoch + 1:
         return

@@ -91,7 +91,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class PassOver:
-    """Frames of this epoch and older ones get no other model: the active one judges them, or none."""
+    """Frames of this epoch and older ones get no other model than the active one."""
 
     epoch: int
 

@@ -256,7 +256,7 @@ def _incumbent_tally(images: Sequence[Golden], part: str) -> Tally:
 
 
 def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[Check, ...]:
-    """A check on the smallest of several shares, which the note lists; none if there are no shares."""
+    """A check on the smallest of several shares, which the note lists; none without shares."""
     shares = {where: share for where, share in measured.items() if share is not None}
     if not shares:
         return ()

@@ -125,7 +125,7 @@ def slot_lost(draft: StepDraft, event: SlotLost) -> None:
 
 
 def stood_in(draft: StepDraft, event: FailedOver) -> None:
-    """The standby continues as if nothing had happened; the loss still counts against the bundle."""
+    """The standby continues seamlessly; the loss still counts against the bundle."""
     slot = draft.state.slot_of_job(event.token)
     if slot is None or slot.phase is not Phase.READY or slot.name != draft.state.active:
         return

@@ -69,7 +69,7 @@ def spots(
 
 
 def difference(recorded: Found, found: Found, recipe: Recipe, size: Size | None) -> str:
-    """How the detections in a picture differ from those on record, in words; empty if they do not."""
+    """How the detections in a picture differ from those on record, in words; empty if equal."""
     causes = [broken_rules(each, recipe, size) for each in (recorded, found)]
     verdicts = [judge(each, recipe, size) for each in (recorded, found)]
     if causes[0] != causes[1] or verdicts[0] is not verdicts[1]:

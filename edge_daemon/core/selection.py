@@ -59,7 +59,7 @@ def rollback_target(state: State) -> StoredBundle | None:
 
 
 def wanted(state: State) -> list[StoredBundle]:
-    """What should be judging now, best first, without what is quarantined, skipped or backing off."""
+    """What should judge now, best first, without what is quarantined, skipped or backing off."""
     name = state.line.requires or _habitual_name(state)
     if name is None or not state.line.linked:
         return []

@@ -21,13 +21,15 @@ def of(durable: Durable, known: StoredBundle | None) -> Tuning | None:
 
 
 def recipe_of(durable: Durable, known: StoredBundle, signed: Recipe) -> Recipe:
-    """What judges: the signed recipe with its tuning."""
+    """The recipe that judges: the signed one with its tuning."""
     tuning = of(durable, known)
     return signed if tuning is None else tuned(signed, dict(tuning.changes))
 
 
 def asked(state: State, request: Request, signed: Recipe | None, now: Instant) -> Tuning | Refusal:
-    """How the active version would be tuned; without `changes` where nothing of it would be."""
+    """The active version's tuning as requested; without `changes` if it would equal the signed
+    values.
+    """
     active, choice = state.active_bundle, request.model
     is_meant = active is not None and choice is not None and choice.name == active.ref.name
     if active is None or not is_meant or str(choice) not in (active.ref.name, str(active.ref)):
@@ -54,13 +56,13 @@ def asked(state: State, request: Request, signed: Recipe | None, now: Instant) -
 
 
 def put(durable: Durable, tuning: Tuning) -> Durable:
-    """The same with this tuning of its version."""
+    """The list with this tuning of its version."""
     others = tuple(each for each in durable.tunings if each.target != tuning.target)
     return replace(durable, tunings=(*others, tuning) if tuning.changes else others)
 
 
 def kept(durable: Durable, active: StoredBundle) -> Durable:
-    """The same once `active` judges: other versions of its name begin anew."""
+    """The list once `active` judges: other versions of its name start with their signed values."""
     tunings = tuple(
         each
         for each in durable.tunings
@@ -70,7 +72,7 @@ def kept(durable: Durable, active: StoredBundle) -> Durable:
 
 
 def told(before: Mapping[str, float], after: Tuning, signed: Recipe) -> str:
-    """In words: what was moved from where to where, by whom and why."""
+    """What was changed from which value to which, by whom and why, in words."""
     usual, now = tunable(signed), dict(after.changes)
     moves = []
     for name in sorted({*before, *now}):

@@ -121,7 +121,7 @@ class Recipe:
 
     @property
     def lowest_confidence(self) -> float:
-        """Below it no detection matters: what the engine need not tell."""
+        """Detections below it never matter, so the engine need not report them."""
         asked = [rule.confidence for rule in self.rules]
         asked += [each.low for each in self.adjustable if each.name.endswith(".confidence")]
         if self.part is not None or not asked:

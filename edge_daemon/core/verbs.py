@@ -13,7 +13,7 @@ from typing import NoReturn
 
 
 class Verb(str, Enum):
-    """What ops may ask."""
+    """What may be requested."""
 
     PREPARE = "prepare"
     SWAP = "swap"

@@ -170,7 +170,7 @@ def _escapes(image: Golden, recipe: Recipe) -> bool:
 
 
 def _dreamt(images: Sequence[Golden], recipe: Recipe) -> str:
-    """Images of which a person said that they show no part, and that come out ok all the same."""
+    """Images that a person says show no part, and that still come out ok."""
     wrong = sum(
         image.expectation.verdict is Verdict.EMPTY
         and judge(image.candidate, recipe, image.size) is Verdict.OK
@@ -299,7 +299,7 @@ def blind_check(pictures: Iterable[Picture], recipe: Recipe) -> tuple[Check, ...
 
 
 def accept(checks: Iterable[Check], names: Iterable[str], why: str) -> tuple[Check, ...]:
-    """The checks with those of these names accepted where they failed."""
+    """The checks; those of these names are accepted if they failed."""
     chosen = set(names) & set(ACCEPTABLE)
     return tuple(
         replace(check, accepted=True, note="; ".join(filter(None, (check.note, why))))

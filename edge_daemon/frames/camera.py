@@ -38,7 +38,7 @@ class Camera(Protocol):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """A sentence for each setting that the source did not take; known once it is open."""
+        """A sentence for each setting that the source did not accept; known once it is open."""
 
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""

@@ -66,7 +66,7 @@ class CameraState:
 
 
 class CameraListener(Protocol):
-    """Whoever wants to know; called by the supervising thread, one call at a time."""
+    """Receives reports of the supervising thread, one call at a time."""
 
     def camera_up(self, shape: FrameShape, fps: float | None) -> None:
         """The first frame came in, or the first of another shape; `fps` is the nominal rate."""
@@ -78,15 +78,15 @@ class CameraListener(Protocol):
         """The source came to its end, and there will be no more frames."""
 
     def picture_bad(self, flaw: Flaw) -> None:
-        """Frames come in that are no evidence from now on; told once a spell."""
+        """Frames are no evidence from now on; told once for each spell."""
 
     def picture_good(self, spell: Spell) -> None:
-        """That spell is over."""
+        """That spell of bad pictures is over."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds."""
+    """Time limits in seconds."""
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
@@ -389,7 +389,7 @@ class Capture:
     # ---------------------------------------------------------------------- the reading thread
 
     def _deliver(self, reader: _Reader, lease: Lease, captured: Instant, flaw: Flaw | None) -> bool:
-        """Into the ring, unless this reader was left behind meanwhile."""
+        """Put it into the ring, unless this reader was abandoned meanwhile."""
         with self._turn:
             if self._reader is not reader:
                 self._ring.abandon(lease)

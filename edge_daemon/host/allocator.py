@@ -27,5 +27,5 @@ def share_arenas() -> bool:
 
 
 def give_back() -> bool:
-    """Hand free memory to the kernel; any thread. Returns whether there was any."""
+    """Return free memory to the kernel; any thread. Returns whether there was any."""
     return _LIBC is not None and bool(_LIBC.malloc_trim(0))

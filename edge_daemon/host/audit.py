@@ -70,13 +70,13 @@ def chain(last: Anchor, row: AuditRow) -> AuditLink:
 
 
 def digest(seq: int, row: AuditRow, prev_hash: str) -> str:
-    """SHA-256 over a JSON list: no two rows read the same."""
+    """SHA-256 over a JSON list, so that no two rows have the same text."""
     fields = [seq, repr(row.utc), row.kind, row.body.hex(), prev_hash]
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 def cut_row(utc: float, last: Anchor) -> AuditRow:
-    """The row that says that all up to `last` were cut off."""
+    """The row that records the deletion of all rows up to `last`."""
     body = {"seq": last.seq, "hash": last.hash}
     return AuditRow(utc, CUT, json.dumps(body, sort_keys=True).encode())
 
@@ -103,7 +103,7 @@ def is_whole(links: Iterable[AuditLink]) -> bool:
 
 
 class _Walk:
-    """Goes along the chain once."""
+    """Walks along the chain once."""
 
     def __init__(self, heads: Iterable[Anchor] = ()) -> None:
         self._heads = set(heads)

@@ -35,7 +35,7 @@ class Certificates:
         """POSIX seconds, by the key of the setting: `ca` and `certificate`."""
 
     def look(self, now: Instant) -> None:
-        """Read the files, where it is time."""
+        """Read the files again if it is time."""
         if now.at - self._looked_at < AGAIN_S:
             return
         self._looked_at = now.at
@@ -48,7 +48,7 @@ class Certificates:
 
 
 def expiry_problems(ends: Mapping[str, float], utc: float) -> Iterator[str]:
-    """A sentence for each that has ended, or will soon; `ends` as in `Certificates`."""
+    """A sentence for each that has expired or soon will; `ends` as in `Certificates`."""
     for key, end in ends.items():
         days = int((end - utc) // _DAY_S)
         if end <= utc:
@@ -59,7 +59,7 @@ def expiry_problems(ends: Mapping[str, float], utc: float) -> Iterator[str]:
 
 
 def _ends(path: Path | None) -> list[float]:
-    """Of each certificate in the file; none where it cannot be read, which the session tells."""
+    """When each certificate in the file ends; none if unreadable, which the session reports."""
     try:
         found = path and x509.load_pem_x509_certificates(read_bytes(path, MAX_BYTES))
     except (DocumentError, ValueError):

@@ -12,13 +12,13 @@ SET_BACK_S = 60.0
 
 
 def set_back_s(now: Instant, newest_utc: float) -> float:
-    """How far the clock is behind the newest time on record; 0.0 where it was not set back."""
+    """How far the clock is behind the newest time on record; 0.0 if it was not set back."""
     behind_s = newest_utc - now.utc
     return behind_s if behind_s > SET_BACK_S else 0.0
 
 
 class Clock(Protocol):
-    """Where an `Instant` comes from: the system, or a test that turns the hands itself."""
+    """The source of an `Instant`: the system clock, or a clock that a test sets."""
 
     def now(self) -> Instant:
         """Both clocks, read together."""

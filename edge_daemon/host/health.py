@@ -46,14 +46,14 @@ class Signs:
 
 @dataclass(frozen=True)
 class Health:
-    """The answer, and why; reasons are for people. What is good may have a remark."""
+    """The answer with its reasons, for people. A good answer may have a remark."""
 
     good: bool
     reasons: tuple[str, ...] = ()
 
     @property
     def in_brief(self) -> Health:
-        """The same without details, which may name addresses: what anybody may read."""
+        """The reasons without details, which may name addresses: what anybody may read."""
         return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
 
 
@@ -73,7 +73,7 @@ def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
 
 
 def _answers(signs: Signs, at: float, limit_s: float) -> Health:
-    """No frame comes: whether the active model would judge one, by what it said to a probe."""
+    """No frame comes: whether the active model would judge one, by its last answer to a probe."""
     if not signs.is_probed:
         return Health(good=True)
     heard = (signs.frame_at, signs.inference_at, signs.answered_at, signs.excused_at)

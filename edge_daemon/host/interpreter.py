@@ -20,7 +20,7 @@ _RUN = "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alt
 
 
 def leave_current_folder() -> None:
-    """Look for modules there no longer, neither here nor in what a library starts.
+    """Remove the current folder from the import path, here and in child processes.
 
     `python -m` has put it first on the import path, and an empty entry of PYTHONPATH means it.
     """

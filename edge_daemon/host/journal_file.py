@@ -137,7 +137,9 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
 
 
 def _emptied(path: Path) -> str:
-    """A journal has a header from its first moment on; what it committed may be in its log yet."""
+    """Whether the file lost its header; a journal has one from the start, with commits perhaps
+    still in its log.
+    """
     sizes = [
         os.path.getsize(f"{path}{suffix}") if os.path.exists(f"{path}{suffix}") else None
         for suffix in ("", "-wal")
@@ -193,7 +195,7 @@ def _refuse_newer(version: int, known: int) -> None:
 
 
 def recovery_told(folder: Path) -> None:
-    """The new journal names its recovery: the next start need not begin anew once more."""
+    """The new journal records its recovery, so that the next start need not recover again."""
     (folder / MARK_FILE).unlink(missing_ok=True)
     sync_folder(folder)
 
@@ -216,7 +218,7 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
 
 
 def _salvaged_state(path: Path) -> bytes | None:
-    """The state out of a damaged file, if it is there and whole."""
+    """The state out of a damaged file, if it is there and intact."""
     if _fault(path) or not path.exists():
         return None
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
@@ -228,7 +230,7 @@ def _salvaged_state(path: Path) -> bytes | None:
 
 @contextmanager
 def clearly(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say into one sentence and the next step."""
+    """Turn errors of SQLite and the system into one sentence and the next step."""
     try:
         yield
     except sqlite3.Error as error:

@@ -168,7 +168,7 @@ def parse_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, dict[str, A
 
 
 def printable(text: str) -> str:
-    """Without what would steer a terminal, or cannot be written at all (lone surrogates)."""
+    """The text without control characters and lone surrogates."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 

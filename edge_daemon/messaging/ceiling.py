@@ -94,7 +94,7 @@ class Ceiling:
     # ------------------------------------------------------------------ learning
 
     def joined(self, announced: int | None) -> None:
-        """A broker welcomed us, perhaps another one than before, or with other settings."""
+        """A broker accepted us, perhaps another one than before, or with other settings."""
         with self._lock:
             is_old = self._clock.now().at - self._refused_at > TRY_AGAIN_S
             if (announced or MOST_BYTES) != self._announced or (self._culprits and is_old):
@@ -139,7 +139,7 @@ class Ceiling:
     # ------------------------------------------------------------------ using
 
     def fit(self, message: Outgoing) -> Outgoing | None:
-        """The message as the broker takes it: whole or shortened; None: it is left out."""
+        """The message as the broker takes it: whole or shortened; None if it must be left out."""
         size = message.size_bytes
         aim = self.aim_bytes
         if size <= aim:

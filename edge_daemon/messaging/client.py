@@ -40,11 +40,11 @@ Take = Callable[[str, bytes], None]
 
 
 class UnansweredError(BrokerError):
-    """The broker took the request, and no daemon said a word."""
+    """The broker took the request, but no daemon answered."""
 
 
 class UnfinishedError(BoxError):
-    """The request was accepted, and goes on; its outcome did not come in time."""
+    """The request was accepted and continues; its outcome did not come in time."""
 
 
 class Client:
@@ -92,7 +92,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Part from the broker in order."""
+        """Disconnect properly."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
@@ -181,9 +181,9 @@ class Client:
     # ------------------------------------------------------------------ listening
 
     def listen(self, topic_filter: str, take: Take) -> tuple[str, Take]:
-        """Hand on every message of the filter, retained ones first; returns what to forget later.
+        """Pass on every message of the filter, retained ones first; returns what to forget later.
 
-        Raises BrokerError where the broker does not allow it.
+        Raises BrokerError if the broker does not allow it.
         """
         taker = (topic_filter, take)
         with self._lock:
@@ -225,14 +225,14 @@ class Client:
     # ------------------------------------------------------------------ single packets
 
     def subscribe(self, topic_filter: str) -> str:
-        """Subscribe; "" where the broker agreed, else its reason."""
+        """Subscribe; "" if the broker agreed, else its reason."""
         result, mid = self._client.subscribe(topic_filter, 1)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             return paho.error_string(result)
         return self._await_ack("subscribe", mid)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> str:
-        """Publish and wait for the broker; "" where it took the message, else its reason."""
+        """Publish and wait for the broker; "" if it took the message, else its reason."""
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
             return paho.error_string(info.rc)

@@ -134,7 +134,7 @@ def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
 
 
 def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Request:
-    """Every field that its type has, each as a value of the core."""
+    """All fields of the request as values of the core."""
     given = {key: value for key, value in document.items() if value is not None and key != "id"}
     try:
         ask = msgspec.convert(given, REQUESTS[verb])
@@ -168,7 +168,7 @@ def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
 
 
 def _refuse_reserved(request_id: str) -> None:
-    """The daemon's own ids can be computed: nobody may use them up before it does."""
+    """The ids of the daemon can be predicted: nobody else may use them first."""
     if request_id.startswith(RESERVED):
         raise SenderError(
             f"Ids that begin with {RESERVED} are the station's own.",
@@ -177,9 +177,9 @@ def _refuse_reserved(request_id: str) -> None:
 
 
 def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
-    """Times that this station's clock cannot judge, or at which nobody will be there to see.
+    """Refuse times that this station's clock cannot judge, or that are too far away.
 
-    What never expires is harmless, and some senders say it with a year far ahead.
+    What never expires is harmless, and some senders write a year far ahead for it.
     """
     times = {"at": request.at.utc if isinstance(request.at, AtTime) else None}
     times["expires"] = request.expires_utc
@@ -239,7 +239,7 @@ def _correlation_id(correlation: bytes | None) -> str | None:
 
 
 def _read(key: str, given: Any) -> Any:
-    """What a field of the right kind means; text that has no reader of its own is one line."""
+    """The meaning of a field of the right kind; text without a reader of its own is one line."""
     try:
         if key in _READERS:
             return _READERS[key](given)
@@ -278,7 +278,7 @@ def _time(given: str) -> float:
 
 
 def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Checks that may fail, each by its name."""
+    """The names of checks that may fail."""
     unknown = next((name for name in given if name not in ACCEPTABLE), None)
     if unknown is not None:
         raise SenderError(
@@ -334,7 +334,7 @@ _PLACE = re.compile(r" - at `\$\.(\w+)(.*)`")
 
 
 def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
-    """What the decoder found, in our words: the key, where within it, and what stands there."""
+    """The decoder's complaint in our words: the key, the place within it, and its value."""
     if missing := _MISSING.search(fault):
         key, where = missing.groups()
         if where is None:
@@ -355,7 +355,7 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
 
 
 def refuse_steering(key: str, text: str) -> str:
-    """The text of one line as it is; SenderError where a character would steer a terminal."""
+    """The text of one line as it is; SenderError if it has control characters."""
     if not is_line(text):
         raise SenderError(
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
@@ -375,7 +375,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A stranger's value, short enough for a sentence."""
+    """A stranger's value, shortened for a sentence."""
     if isinstance(value, (dict, list)):
         return _kind(value)
     if value is None or isinstance(value, bool):

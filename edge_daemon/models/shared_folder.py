@@ -71,7 +71,7 @@ class SharedFolder:
     def workplace(self, name: str) -> Iterator[int]:
         """A folder for unfinished work that no other user can enter or change; empty at first.
 
-        It is called `name`; where that is taken by something else, by a name that nobody guesses.
+        It is called `name`, or a random name if that is taken by something else.
         """
         self.sweep(name)  # what a crash left, under whichever of these names
         taken, fd = self._own(name)
@@ -84,7 +84,7 @@ class SharedFolder:
 
     @contextmanager
     def resting_place(self, name: str) -> Iterator[int]:
-        """The same for what is removed later, by `sweep`: it keeps what it holds."""
+        """The same for what `sweep` removes later: it keeps its content."""
         _, fd = self._own(name)
         try:
             yield fd
@@ -92,7 +92,7 @@ class SharedFolder:
             os.close(fd)
 
     def sweep(self, name: str) -> None:
-        """Delete what lies in those folders of this name that are ours."""
+        """Delete the content of our own folders of this name."""
         for entry in os.listdir(self._fd):
             if entry != name and not entry.startswith(f"{name}-"):
                 continue
@@ -174,7 +174,7 @@ class SharedFolder:
 
 
 def hand_over(fd: int, like: int) -> None:
-    """Where this is root, what is open belongs to the owner of the folder `like` from now on."""
+    """If this is root: make the owner of the folder `like` the owner of what is open."""
     if os.geteuid() == 0 and os.fstat(fd).st_uid == 0:
         owner = os.fstat(like)
         with suppress(OSError):  # a share may not know who root is
@@ -213,17 +213,17 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
     under a name that nobody guesses, forced to the disk and renamed."""
     beside = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        aside = f".{secrets.token_hex(8)}.new"
-        fd = os.open(aside, _NEW_FILE, 0o644, dir_fd=beside)
+        temporary = f".{secrets.token_hex(8)}.new"
+        fd = os.open(temporary, _NEW_FILE, 0o644, dir_fd=beside)
         with ExitStack() as undo:
-            undo.callback(_forget, aside, beside)
+            undo.callback(_forget, temporary, beside)
             with os.fdopen(fd, "wb") as file:
                 os.fchmod(fd, 0o644)
                 hand_over(fd, folder)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            move(aside, beside, name, folder)
+            move(temporary, beside, name, folder)
             undo.pop_all()
     finally:
         os.close(beside)

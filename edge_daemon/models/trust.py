@@ -45,7 +45,7 @@ class Signer:
 
 
 class Trust:
-    """The keys this box believes, and whether a bundle must be signed by one of them.
+    """The keys this box trusts, and whether a bundle must be signed by one of them.
 
     Raises ConfigurationError for a key that cannot be read, and for `required` without a key.
     """
@@ -59,7 +59,7 @@ class Trust:
         self.take(public_keys, required, revoked)
 
     def take(self, public_keys: Sequence[Path], required: bool, revoked: Sequence[str]) -> None:
-        """Believe these from now on; raises as the constructor, and changes nothing then.
+        """Trust these keys from now on; raises as the constructor, and then changes nothing.
 
         `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
         """

@@ -50,7 +50,9 @@ class StoreWatch:
         self.stop()
 
     def start(self) -> None:
-        """Begin to watch; without file events (too many watches, say) only the slow look stays."""
+        """Begin to watch; without file events (too many watches, for example) only the regular look
+        remains.
+        """
         try:
             self._store.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -90,6 +92,6 @@ class StoreWatch:
 
 
 def _shown(offer: Offer) -> object:
-    """Errors compare by what they say, not by which object they are."""
+    """Errors are compared by their text, not by identity."""
     problems = tuple((each.folder, str(each.error)) for each in offer.problems)
     return offer.known, problems, offer.trouble

@@ -64,7 +64,7 @@ class Rules:
 
 
 class AccessMiddleware:
-    """ASGI middleware; nothing behind it sees a caller who may not come in."""
+    """ASGI middleware: callers who are not allowed reach nothing behind it."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
@@ -119,7 +119,7 @@ class AccessMiddleware:
         )
 
     def _is_known(self, headers: Headers) -> bool:
-        """Whether the token, or the cookie that stands for it, was brought."""
+        """Whether the caller has the token, or its cookie."""
         given = headers.get("authorization", "")
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
         return _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge)
@@ -153,9 +153,9 @@ def _host_name(host: str) -> str:
 
 
 def _is_foreign(headers: Headers, names: frozenset[str]) -> bool:
-    """Whether another site's page asks; a link that a person follows is welcome.
+    """Whether another site's page asks; a link that a person follows is allowed.
 
-    A proxy may say another host than the browser did: then the browser's must be known by name.
+    Behind a proxy the Host may differ from the browser's: then that one must be a known name.
     """
     origin = headers.get("origin", "").partition("://")[2]
     if "origin" in headers and origin != headers.get("host") and _host_name(origin) not in names:

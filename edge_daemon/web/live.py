@@ -134,7 +134,7 @@ class Live:
 
 
 def _part(jpeg: bytes) -> bytes:
-    """The boundary comes after the picture: browsers show a part when they see the next one."""
+    """The boundary comes after the picture: browsers show a part when the next one begins."""
     head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
     return head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
 

@@ -18,7 +18,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 
 def check_file(path: Path) -> tuple[Settings | None, list[Finding]]:
-    """The settings, and how the file stands; None with at least one error."""
+    """The settings and the findings about the file; None with at least one error."""
     settings, faults = config.examine(path)
     if settings is None:
         return None, [
