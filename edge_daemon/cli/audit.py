@@ -50,7 +50,7 @@ def audit(
 ) -> None:
     """Who requested what, and the result; each row carries the hash of the one before."""
     if head is not None and action is not Action.VERIFY:
-        raise WrongUsage("--head goes with verify.", hint="edge-daemon audit verify --head ...")
+        raise WrongUsage("--head goes with verify.", hint="Type: edge-daemon audit verify --head …")
     heads = read_heads(head) if head is not None else ()
     records = Records(Station(read_settings(file)))
     if action is Action.TRUST_CLOCK:

@@ -145,7 +145,9 @@ def preview(
         camera = camera.model_copy(update=usual)
     look = _looked(camera)
     if look.picture is None:
-        raise BoxError(f"{look.source} opens, and no frame comes.", hint="Is it the right stream?")
+        raise BoxError(
+            f"{look.source} opens, but no frame comes.", hint="Check the path in camera.source."
+        )
     try:
         coded = encode_as(picture.suffix, look.picture)
     except ValueError as error:

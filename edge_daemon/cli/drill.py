@@ -87,7 +87,7 @@ def _connected(settings: Settings) -> Iterator[Client]:
             yield client
     except BrokerError as error:
         raise BrokerError(
-            error.message, hint="A drill counts the results that the broker carries: start it."
+            error.message, hint="A drill counts results at the broker: start it."
         ) from error
 
 
@@ -114,7 +114,8 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
     active = seen.active
     if active is None or not seen.is_online:
         raise SenderError(
-            "No model is active, so there is nothing to swap from.", hint="edge-daemon status"
+            "No model is active, so there is nothing to swap from.",
+            hint="See why: edge-daemon status",
         )
     name = BundleRef.parse(active).name
     others = [

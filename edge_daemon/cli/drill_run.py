@@ -236,7 +236,7 @@ class DrillRun:
             wanted = self._frames + count
             if not self._changed.wait_for(lambda: self._frames >= wanted, FLOW_S):
                 raise BoxError(
-                    f"No {count} results came within {FLOW_S:.0f} s: the line stands.",
+                    f"No {count} results came within {FLOW_S:.0f} s: the line has stopped.",
                     hint="See the camera and problems in: edge-daemon status",
                 )
 

@@ -53,7 +53,7 @@ def _in_file(path: Path) -> Iterator[Anchor]:
         content = read_text(path, MOST_BYTES)
     except DocumentError as error:
         raise WrongUsage(
-            f"{path} is no SEQ:HASH, and as a file it {error.message}.",
+            f"{path} is not SEQ:HASH, and as a file it {error.message}.",
             hint="SEQ is a number and HASH has 64 hexadecimal digits.",
         ) from error
     try:

@@ -203,7 +203,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
 
 def _nobody_answers(question: Question) -> WrongUsage:
     return WrongUsage(
-        f"Nobody answers: {question.asks}?",
+        f"There is no answer to: {question.asks}?",
         hint=f"Give --{question.name}, or --yes for the defaults.",
     )
 

@@ -163,7 +163,7 @@ def _boundary(at: str) -> Any:
 def _time(option: str, given: str, others: str = "") -> str:
     if parse_iso(given) is None:
         raise WrongUsage(
-            f"{option} {given!r} is no time with its zone.",
+            f"{option} {given!r} is not a time with a zone.",
             hint=f"Write {others}2026-11-22T10:00:00Z.",
         )
     return given

@@ -69,7 +69,7 @@ def _by_mqtt(settings: Settings, timeout_s: float) -> bytes:
             return pictures.get(timeout=PICTURE_S)
         except queue.Empty:
             raise BoxError(
-                "The picture was made, but did not come.",
+                "The picture was made, but did not arrive.",
                 hint=f"May this user read {client.topics.snapshot} at the broker?",
             ) from None
 

@@ -113,7 +113,7 @@ class Station:
         if seen.is_online or self.socket() is None:
             if not seen.parts:
                 raise NotReachable(
-                    f"No daemon has ever said a word below {self.settings.root}.",
+                    f"Nothing was ever published below {self.settings.root}.",
                     hint="Is it running, and on this broker? Compare mqtt.host and mqtt.root.",
                 )
             return seen

@@ -384,6 +384,6 @@ class Driver:
 
 def _not_saved() -> StateError:
     return StateError(
-        "It counts from now on, but the journal could not be written.",
-        hint="Free the disk: without it, a restart forgets this.",
+        "It takes effect now, but could not be written to the journal.",
+        hint="Free space on the disk: until then a restart forgets it.",
     )

@@ -115,7 +115,7 @@ class Inquiries:
     def _parts(self, question: Question) -> None:
         name = question.fields.get("name")
         if name is not None and not isinstance(name, str):
-            raise SenderError("`name` is no text.", hint="Send an id or a serial.")
+            raise SenderError("`name` is not text.", hint="Send an id or a serial.")
         question.answer(parts_report(self._journal, _limit(question, 20, MOST_PARTS), name))
 
     def _previewed(self, question: Question) -> None:
@@ -124,7 +124,7 @@ class Inquiries:
             wanted = msgspec.convert(changes, dict[str, float])
         except msgspec.ValidationError:
             raise SenderError(
-                "`set` is no list of numbers by their names.",
+                "`set` is not an object of numbers by name.",
                 hint='Send {"scratch.confidence": 0.45}.',
             ) from None
         question.answer(self._preview(wanted, _limit(question, 100, MOST_PREVIEWED)))

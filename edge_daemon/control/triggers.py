@@ -66,7 +66,7 @@ class TriggerDesk:
 
         if not self._take(triggered, answer):
             raise SenderError(
-                "More triggers came than can be heard.",
+                "Too many triggers came at once.",
                 hint="Send one for each part, at the pace of the line.",
                 code=Code.PRECONDITION_FAILED,
             )
@@ -91,6 +91,6 @@ def _instant(request: Request, received: Instant) -> Instant:
     if isinstance(request.at, AtNow):
         return received
     raise SenderError(
-        "`at` is no time with a zone.",
+        "`at` is not a time with a zone.",
         hint="Write 2026-11-22T10:00:00.250Z, or leave it out for the moment of arrival.",
     )

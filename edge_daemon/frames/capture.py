@@ -149,7 +149,7 @@ class _Reader:
         except Exception as error:  # the boundary to drivers: whatever they raise is a lost camera
             self.error = CameraError(
                 f"The camera driver failed with {type(error).__name__}: {redact(str(error))}.",
-                hint="If it stays so, restart the camera.",
+                hint="If it does not recover, restart the camera.",
             )
         finally:
             self.done.set()  # before the close: saying goodbye to a silent server takes seconds
@@ -294,7 +294,7 @@ class Capture:
             return SourceError(
                 Fault.TIMEOUT,
                 f"{len(self._left_behind)} reads of the camera hang in its driver.",
-                hint="Reconnect the camera; if it stays so, restart the daemon.",
+                hint="Reconnect the camera; if that does not help, restart the daemon.",
             )
         gauge = PictureGauge(self._picture) if self._picture is not None else None
         reader = _Reader(self._make_camera, self._ring, self._now, self._deliver, gauge)
@@ -338,7 +338,7 @@ class Capture:
         return SourceError(
             Fault.TIMEOUT,
             f"The camera neither {what} nor reports an error: its driver hangs.",
-            hint="It is tried anew; if that does not help, reconnect the camera.",
+            hint="It is retried; if that does not help, reconnect the camera.",
         )
 
     def _show(self, reader: _Reader, shown: FrameShape | None) -> FrameShape | None:

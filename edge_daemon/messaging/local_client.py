@@ -47,5 +47,6 @@ def ask(
             error
         )
     raise LocalSocketError(
-        f"The daemon closed {path} before the outcome.", hint="Ask again for the state."
+        f"The daemon closed {path} before the outcome.",
+        hint="See what became of it: edge-daemon status",
     )

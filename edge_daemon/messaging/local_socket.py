@@ -210,7 +210,10 @@ class LocalSocket:
             if line.strip():
                 self._request(client, bytes(line))
         if len(client.read) > MAX_BYTES:
-            error = SenderError("The line is too long.", hint="Send less.")
+            error = SenderError(
+                f"The line has more than {MAX_BYTES} bytes.",
+                hint="Send only the fields that are needed.",
+            )
             self._way_back(client)(refused("", error))
             client.is_leaving = True
 

@@ -185,5 +185,6 @@ def _copy(source: Path, destination: Path) -> None:
             shutil.copyfile(source, destination)
     except OSError as error:
         raise SenderError(
-            f"{source} cannot be copied: {error.strerror or error}.", hint="See its permissions."
+            f"{source} cannot be copied: {error.strerror or error}.",
+            hint="Check its permissions and the space on the disk.",
         ) from error

@@ -96,7 +96,11 @@ class StatusPage:
         try:
             asyncio.run(self._serve())
         except BaseException as error:  # the thread's end: the daemon goes on without the page
-            _log.error("status_page_failed", error=repr(error), hint="The line goes on.")
+            _log.error(
+                "status_page_failed",
+                error=repr(error),
+                hint="Frames are judged all the same; restart the daemon to have the page again.",
+            )
         finally:
             self._started.set()
 
