@@ -14,3 +14,10 @@ def broker() -> Iterator[Mosquitto]:
     """One mosquitto for all the tests of a file; where each needs its own, the file says so."""
     with new_mosquitto() as started:
         yield started
+
+
+@pytest.fixture
+def fresh_broker() -> Iterator[Mosquitto]:
+    """One for this test alone."""
+    with new_mosquitto() as started:
+        yield started

@@ -16,20 +16,8 @@ from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import Counts, Instant, Latency
 from edge_daemon.frames.capture import CameraPhase
 from edge_daemon.host.audit import Anchor
-from edge_daemon.messaging.payloads import Info
 from edge_daemon.messaging.topics import Topics
-from tests.sim.status import NOW, ONLINE, station
-
-INFO = Info(
-    device="cam1",
-    version="1",
-    boot="b",
-    started="then",
-    verbs=("swap",),
-    slots=1,
-    hardware="cpu",
-    camera="conveyor:",
-)
+from tests.sim.status import INFO, NOW, ONLINE, station
 
 
 @dataclass

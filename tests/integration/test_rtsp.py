@@ -97,6 +97,18 @@ def consecutive(numbers: list[int]) -> bool:
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+@pytest.fixture
+def streaming(
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+) -> tuple[RtspServer, Station]:
+    """A server and a station that has read its first frames."""
+    server = serve(long_film)
+    line = station(server.url)
+    line.take(10)
+    assert line.next()[0] == "up"
+    return server, line
+
+
 def test_every_frame_of_the_stream_arrives_once_in_order(
     serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
@@ -118,13 +130,10 @@ def test_a_stream_over_udp_is_read_too(
 
 
 def test_a_camera_that_goes_away_is_lost_and_comes_back(
-    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+    streaming: tuple[RtspServer, Station],
 ) -> None:
     """A loss is reported and retried, and frames go on by themselves when it is there again."""
-    server = serve(long_film)
-    line = station(server.url)
-    line.take(10)
-    assert line.next()[0] == "up"
+    server, line = streaming
     server.kill()
     kind, error = line.next()
     assert kind == "lost"
@@ -141,13 +150,10 @@ def test_a_camera_that_goes_away_is_lost_and_comes_back(
 
 
 def test_a_camera_that_falls_silent_is_lost_although_it_stays_connected(
-    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+    streaming: tuple[RtspServer, Station],
 ) -> None:
     """A read does not block for ever: after the read timeout the camera counts as lost."""
-    server = serve(long_film)
-    line = station(server.url)
-    line.take(10)
-    assert line.next()[0] == "up"
+    server, line = streaming
     server.freeze()
     kind, error = line.next()
     assert kind == "lost"
