@@ -62,7 +62,7 @@ class Daemon:
         self, settings: Settings, clock: Clock | None = None, engine: str = ENGINE
     ) -> None:
         self.settings = settings
-        """Those that count now; `reload` replaces them."""
+        """The settings in force; `reload` replaces them."""
         self._settings_file = SettingsFile()
         self._closing = ExitStack()
         with self._undone_on_error():

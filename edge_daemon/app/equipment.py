@@ -13,7 +13,7 @@ LIBRARIES = (
     *("ultralytics", "torch", "torchvision", "numpy", "opencv-python-headless"),
     *("tensorrt", "openvino", "onnxruntime", "onnxruntime-gpu"),
 )
-"""All that has a part in what a model sees."""
+"""All libraries that influence what a model sees."""
 
 
 def equipment(slots: SlotsSettings, gpu: Gpu | None) -> dict[str, str]:

@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
 LEAST = 3
-"""Failures within the window that are no accident."""
+"""Failures within the window before they are reported."""
 
 
 class Failures:

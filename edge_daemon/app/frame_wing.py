@@ -85,7 +85,7 @@ class FrameWing:
             settings.camera.picture.limits,
         )
         self.failure: BaseException | None = None
-        """What ended the lane; without a lane there is no daemon."""
+        """The error that ended the lane; without a lane the daemon ends."""
 
     @property
     def camera(self) -> CameraState:

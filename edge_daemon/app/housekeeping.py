@@ -16,7 +16,7 @@ from edge_daemon.host.journal import Journal
 _log = structlog.get_logger(__name__)
 
 SUMMARY_S = 10.0
-"""Between two lines of the log that say how the line runs."""
+"""Between two summaries in the log."""
 TELL_AGAIN_S = 60.0
 """Between two lines of the log about messages that were given up."""
 

@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 MISSED_AGAIN_S = 60.0
 """Between two events that pictures were not kept, and how long health names it."""
 REMOVED_AGAIN_S = 3600.0
-"""Between two events that the quota removed pictures: it is what the settings ask for."""
+"""Between two events about pictures that the quota removed: this is expected, so rarely."""
 
 
 @dataclass(frozen=True)

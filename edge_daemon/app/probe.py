@@ -15,7 +15,7 @@ from edge_daemon.slots.active import ActiveSlot, Pointer
 
 SHAPE = FrameShape(480, 640)
 EVERY_S = 2.0
-"""So long without a frame, or since the last probe."""
+"""Time without a frame, or since the last probe, before the next one."""
 TIMEOUT_S = 5.0
 """As long as a frame may take on the lane."""
 

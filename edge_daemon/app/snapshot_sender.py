@@ -14,7 +14,7 @@ from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.topics import Topics
 
 TRIES = 4
-"""A broker that announces no limit shows it by hanging up: twice, then smaller pictures follow."""
+"""A broker without an announced limit closes the connection twice; then pictures get smaller."""
 ACKNOWLEDGE_S = 10.0
 RETURN_S = 10.0
 _LOOK_S = 0.1

@@ -35,7 +35,7 @@ _NOTES: Mapping[str, str] = {
     EventName.RESTORED: "slot",
 }
 _UNTOLD: frozenset[str] = frozenset({EventName.ORDER_COMPLETED, EventName.RESTORED})
-"""The line goes on as it was."""
+"""They change nothing on the line."""
 _STEPS: frozenset[str] = frozenset(
     {EventName.REQUESTED, EventName.PREPARED, EventName.REJECTED, EventName.FAILED, *WITH_RECEIPT}
 )

@@ -20,7 +20,7 @@ from edge_daemon.messaging.client import Client
 SETTLE_S = 5.0
 """How long results and receipts may be on their way after the last swap."""
 FLOW_S = 30.0
-"""Without a frame for so long the line stands, and a drill proves nothing."""
+"""Without a frame for this long the line has stopped, and a drill proves nothing."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.host.audit import Anchor
 
 MOST_HEADS = 1000
-"""Held against the trail at once; a question to the daemon must stay small."""
+"""Compared with the trail at once; a request to the daemon must stay small."""
 
 MOST_BYTES = 16 << 20
 

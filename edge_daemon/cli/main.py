@@ -37,7 +37,7 @@ class Entry:
 
 _ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
 _OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot", Verb.TUNE: f"{_ROOM}.tune"}
-"""Verbs whose command does more than ask."""
+"""Verbs with a command of their own: it does more than send the request."""
 _ASKED = {
     verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)
     for verb in Verb

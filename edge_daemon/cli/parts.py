@@ -21,7 +21,7 @@ from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.picture_index import find_pictures
 
 MOST = 1000
-"""Parts that are told at once."""
+"""Parts in one answer."""
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="For spreadsheets.")]
 

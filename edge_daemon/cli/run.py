@@ -14,7 +14,7 @@ from edge_daemon.host import allocator, logs
 from edge_daemon.slots.kernel import hide_from_others
 
 POLL_S = 0.5
-"""How often it is looked whether a part of the daemon broke."""
+"""How often the parts of the daemon are checked for failure."""
 
 
 def run(file: ConfigFile = None) -> None:

@@ -20,7 +20,7 @@ from edge_daemon.messaging.client import Client
 
 USUAL_S = 20.0
 PICTURE_S = 5.0
-"""The picture comes before the outcome; this is for a broker that takes its time."""
+"""The picture comes before the outcome; this is for a slow broker."""
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what it means is asked at loopback
 
 

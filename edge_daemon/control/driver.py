@@ -74,7 +74,7 @@ TICK_S = 0.25
 """How often time itself is an event, while something waits for it."""
 
 USUAL_S = 5.0
-"""How often the window moves that a swap's `before` is measured from."""
+"""How often the window moves from which a swap's `before` is measured."""
 
 
 class Driver:

@@ -18,7 +18,7 @@ from edge_daemon.slots.active import ActiveSlot, IdleTask, Pointer
 from edge_daemon.slots.slot import Inference, Slot
 
 GAP_WAIT_S = 0.5
-"""Longer than this without a gap, and what wants one begins all the same."""
+"""After this long without a gap, the waiting work begins anyway."""
 
 ANSWER_WAIT_S = 5.0
 """How long the lane may take to let the active model look; only one that hangs takes longer."""
@@ -26,7 +26,7 @@ SPARE_S = 0.002
 """What the lane itself needs of each frame's time."""
 
 LONGER = 1.2
-"""An inference may take so many times as long as the one before it."""
+"""An inference may take this many times as long as the one before it."""
 
 
 @dataclass

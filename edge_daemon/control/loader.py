@@ -67,7 +67,7 @@ RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
 
 
 THINNER = ("spot", "latency.median", "golden.drop")
-"""Checks that a spot proof makes on less than the gate has: what fails is left to the gate."""
+"""Checks with less evidence in a spot proof than in the gate: if they fail, the gate decides."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 Work = Callable[[], None]
 Then = Callable[["StoreChanged | None"], None]
-"""What goes on with the news; None: the store could not be looked at."""
+"""Called with the news; None: the store could not be scanned."""
 
 
 class Lookout:

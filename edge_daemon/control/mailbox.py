@@ -15,7 +15,7 @@ from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArr
 from edge_daemon.messaging.messages import Incoming
 
 TOGETHER = 64
-"""Orders that are taken at once, at most: the ones behind them wait for their one commit."""
+"""Most orders that are taken at once: later ones wait for their commit."""
 
 Orders = tuple[OrderArrived, ...]
 

@@ -15,7 +15,7 @@ from edge_daemon.host.clock import Clock
 from edge_daemon.models.manifest import MANIFEST_FILE
 
 AGAIN_S = 1.0
-"""Between two looks at the store for the sake of what was looked at already."""
+"""Between two scans of the store for a folder that was checked already."""
 
 
 class Newcomers:

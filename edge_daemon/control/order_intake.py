@@ -29,7 +29,7 @@ class OrderIntake:
         self._line = line
         self._put = put
         self._runs: _Running | None = None
-        """What the newest message said that runs: said again it changes nothing."""
+        """The running order of the newest message: a repetition changes nothing."""
 
     def came(self, source: int, incoming: Incoming) -> None:
         """Fence off frames captured from now on until the order is read: they may belong to it.

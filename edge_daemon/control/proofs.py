@@ -29,7 +29,7 @@ SCHEMA = 1
 """Of the body in the journal; one of another schema proves nothing, and is written anew."""
 
 _UNMEASURED = {"spot_proof"}
-"""Settings of the gate that change nothing of what it measures or asks for."""
+"""Settings of the gate that influence neither its measurements nor its limits."""
 
 
 class Proofs:

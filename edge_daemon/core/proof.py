@@ -19,7 +19,7 @@ from edge_daemon.core.verdicts import Picture, expected_verdict
 BOX_TOLERANCE_PX = 1.0
 CONFIDENCE_TOLERANCE = 0.01
 AREA_TOLERANCE = 0.02  # share of the larger one
-"""Another number of threads adds in another order; that moves the last digits, and no more."""
+"""Another number of threads adds in another order, which changes the last digits only."""
 
 Found = tuple[Detection, ...]
 

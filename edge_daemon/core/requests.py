@@ -48,7 +48,7 @@ NO_TRIGGERS = Refusal(
     "On this station no trigger opens a part.",
     "Set parts.by: trigger in the settings, and restart the daemon.",
 )
-"""Where triggers do, the parts answer them, and none comes here."""
+"""Where triggers open parts, they are answered elsewhere."""
 
 
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:

@@ -24,7 +24,7 @@ _READING = frozenset({"opened", "closed_no_write"})
 """Events that a look causes; answering them would never end."""
 
 MOST_ROUNDS = 10
-"""How many times a wait for quiet begins anew before it ends all the same."""
+"""How often a wait for quiet is restarted before it ends anyway."""
 
 _MOST_LINKS = 8
 

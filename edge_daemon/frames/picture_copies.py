@@ -21,7 +21,7 @@ from edge_daemon.host.picture_index import PictureIndex, PictureRow
 _log = structlog.get_logger(__name__)
 
 SETTLE_S = 5.0
-"""A part is told within this of its pictures, mostly: they are copied with it, under its name."""
+"""Most parts are told within this time of their pictures, which then have its name."""
 _LOOK_S = 1.0
 _AGAIN_S = 10.0
 _HANGS_S = 60.0

@@ -16,7 +16,7 @@ from edge_daemon.documents import DocumentError, read_bytes
 AGAIN_S = 60.0
 MAX_BYTES = 1 << 20  # the authorities of a whole system take a quarter of it
 SOON_S = 14 * 86_400.0
-"""From so long before its end a certificate is a problem in health."""
+"""How long before its end a certificate becomes a problem in health."""
 _DAY_S = 86_400.0
 
 

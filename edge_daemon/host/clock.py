@@ -8,7 +8,7 @@ from typing import Protocol
 from edge_daemon.core.values import Instant
 
 SET_BACK_S = 60.0
-"""So far behind what was recorded already, a clock was set back; less is a correction."""
+"""A clock further behind the newest record was set back; less is a correction."""
 
 
 def set_back_s(now: Instant, newest_utc: float) -> float:

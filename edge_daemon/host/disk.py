@@ -159,7 +159,7 @@ class FolderLock:
         """Take the folder, creating it where needed; raises StateError when another holds it."""
         self.folder = folder
         self.aside: tuple[SetAside, ...] = ()
-        """What lay in the lock's place and was no file; nobody can hold that."""
+        """What lay in the place of the lock file and was no file: it cannot be locked."""
         path = folder / "lock"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -13,7 +13,7 @@ import os
 import sys
 
 FOLDER = "/"
-"""Where children stand; nobody but root can write there."""
+"""The working folder of children; only root can write there."""
 
 _PATH = "import sys; sys.path[:] = sys.argv.pop(1).split(':')"
 _RUN = "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
