@@ -68,7 +68,7 @@ class ControlWing:
     Args:
         mailbox: where everything for the driver goes.
         session: the broker's; it is started here.
-        recent: the newest frames that a version judged, so many at most.
+        recent: the newest frames that a version judged, up to a number.
     """
 
     def __init__(

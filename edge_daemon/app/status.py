@@ -129,7 +129,7 @@ class Status:
 
     @property
     def healthy(self) -> Health:
-        """Whether inference goes on wherever there is something to infer.
+        """Whether inference continues whenever there is something to infer.
 
         The service manager's watchdog and `/healthz` are both told this.
         """

@@ -45,7 +45,7 @@ def audit(
         ),
     ] = None,
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many rows.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest rows.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Who requested what, and the result; each row carries the hash of the one before."""

@@ -193,7 +193,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
         return True
     tell(why, err=True)
     try:
-        taken = typer.confirm("Take it all the same?", err=True)
+        taken = typer.confirm("Use it anyway?", err=True)
     except Abort:
         raise _nobody_answers(question) from None
     if taken:

@@ -36,7 +36,7 @@ class Look:
 
 
 def look_through(settings: CameraSettings, seconds: float) -> Look:
-    """Open the camera, read for so long, and close it; a driver that hangs is a fault as well.
+    """Open the camera, read for a while, and close it; a driver that hangs is a fault too.
 
     Raises ConfigurationError for a source that cannot be understood.
     """

@@ -197,7 +197,7 @@ app.command("history")(history)
 def quarantine(
     ref: Ref,
     file: ConfigFile = None,
-    reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody who requests it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Keep a version from becoming active until it is lifted."""

@@ -42,7 +42,7 @@ _Row = Mapping[str, Any]
 @app.command("list")
 def list_parts(
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many of the newest.")] = 20,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:

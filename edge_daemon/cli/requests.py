@@ -55,7 +55,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "within": (
         Optional[float],  # noqa: UP045
-        typer.Option(None, min=0.1, help="Give up when it was not done after so many seconds."),
+        typer.Option(None, min=0.1, help="Give up if it is not done after this many seconds."),
     ),
     "by": (_Text, typer.Option(None, help="Who asks; your user name.")),
     "reason": (str, typer.Option("", help="Why; it stays in the receipt and the audit trail.")),

@@ -21,7 +21,7 @@ def status(
     as_json: AsJson = False,
     seconds: Annotated[
         Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(hidden=True, help="End the watch after so long."),
+        typer.Option(hidden=True, help="End the watch after this many seconds."),
     ] = None,
 ) -> None:
     """Slots, product, order, camera, latency: the station at a glance.

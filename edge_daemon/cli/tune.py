@@ -35,7 +35,7 @@ def tune(
         typer.Option(
             min=1,
             max=500,
-            help="Change nothing: tell what the last so many frames would have been judged. "
+            help="Change nothing: show how this many recent frames would have been judged. "
             "Asks the daemon of this machine.",
             metavar="N",
         ),

@@ -78,7 +78,7 @@ USUAL_S = 5.0
 
 
 class Driver:
-    """Owns the planner's state; nobody else steps it."""
+    """Owns the planner's state; nothing else steps it."""
 
     def __init__(self, mailbox: Mailbox, rooms: Rooms, state: State, trial: TrialLimits) -> None:
         self._mailbox = mailbox

@@ -19,7 +19,7 @@ EVERY_S = 60.0
 AT_ONCE = 4
 """Refusals that are told at once within `EVERY_S`, from whichever topics."""
 QUIET_S = 180.0
-"""After so long without a refusal a topic is readable, or silent: the next one is news."""
+"""After this long without a refusal a topic counts as readable: the next refusal is reported."""
 TOPICS = 64
 """Topics that are told apart; what comes from others is counted together."""
 KNOWN = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EVERY_S = 60.0
-"""Between two lines of the log about the same fault."""
+"""Between two log lines about the same fault."""
 
 
 class Storm:

@@ -45,7 +45,7 @@ def apply(draft: StepDraft, order: JobOrder) -> None:
     if name is None and order.state is not OrderState.COMPLETED and not _is_known(draft, order):
         reason = f"No link names a model for product {order.product}."
         if order.product is None:
-            reason = f"Job order {order.id} runs, and nobody told its product."
+            reason = f"Job order {order.id} runs, but its product is not known."
         draft.record(Announce(EventName.UNKNOWN_PRODUCT, code=Code.UNKNOWN_PRODUCT, reason=reason))
     if order.state is OrderState.DISPATCHED and _is_awaited(draft, order):
         _run(draft, order, name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from edge_daemon.core.values import Reason
 
 GOOD_AFTER_S = 5.0
-"""Pictures must be good for so long before a bad spell is over: one that flickers is one spell."""
+"""A bad spell ends when pictures were good for this long: flickering is one spell."""
 
 
 NOISE_CONTRAST = 20.0

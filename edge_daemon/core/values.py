@@ -326,7 +326,7 @@ class Status(str, Enum):
 class Check:
     """One line of a gate report. `measured` and `limit` are for people and machines alike.
 
-    `accepted`: it failed, and refuses nothing all the same; `note` says by whose word.
+    `accepted`: it failed but does not refuse the bundle; `note` says who accepted it.
     """
 
     name: str

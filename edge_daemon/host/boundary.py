@@ -28,7 +28,7 @@ def contained() -> Iterator[Attempt]:
 
 
 class Boundary:
-    """Around one turn of a loop: whatever is raised in it is told, and the loop goes on.
+    """Around one turn of a loop: whatever is raised in it is logged, and the loop continues.
 
     Args:
         log: the room's own, so that the line bears its name.

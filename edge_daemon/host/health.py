@@ -58,7 +58,7 @@ class Health:
 
 
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
-    """Whether inference goes on wherever there is something to infer (`/healthz`)."""
+    """Whether inference continues whenever there is something to infer (`/healthz`)."""
     frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s
     if not signs.has_active:
         return Health(True, (NO_MODEL,))

@@ -24,7 +24,7 @@ LEAST_BYTES = 1024
 MOST_BYTES = 64 * 1024 * 1024
 """Where the broker announces nothing."""
 TRY_AGAIN_S = 3600.0
-"""A limit that was found by hang-ups is tried again with the first connection after so long."""
+"""A limit found by closed connections is tried again on the first connection after this time."""
 
 _log = structlog.get_logger(__name__)
 

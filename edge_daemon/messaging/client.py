@@ -157,7 +157,7 @@ class Client:
                 return
         if is_heard:
             raise UnfinishedError(
-                f"The {verb} is not done after {timeout_s:g} s; the daemon goes on with it.",
+                f"The {verb} is not done after {timeout_s:g} s; the daemon continues with it.",
                 hint="See: edge-daemon status",
             )
         raise UnansweredError(

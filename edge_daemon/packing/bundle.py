@@ -99,7 +99,7 @@ def _refuse(wanted: Wanted, facts: Loaded, destination: Path) -> None:
 
 
 def _choose(pictures: Sequence[Labelled], reject: Sequence[str], most: int) -> tuple[Labelled, ...]:
-    """At most so many, evenly from every slice, of defects and good parts."""
+    """At most this many, evenly from every slice, of defects and good parts."""
     if len(pictures) <= most:
         return tuple(pictures)
     groups: list[list[Labelled]] = []

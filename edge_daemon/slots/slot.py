@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_daemon.models.bundle import Verified
 
 INFER_TIMEOUT_S = 5.0
-"""After so long without an answer the model that judges the line counts as hung, and is ended."""
+"""After this long without an answer the active model counts as hung, and is killed."""
 
 HUNG_S = 10.0
 """One that was glanced at, and still says nothing after so long, is hung on whatever it does.

@@ -20,7 +20,7 @@ MOST_VIEWERS = 24
 SENT_PER_S = 40.0
 """Pictures a second for all viewers together."""
 STALLED_S = 20.0
-"""A viewer who takes nothing for so long has gone."""
+"""A viewer who takes nothing for this long has left."""
 _WAIT_S = 1.0
 
 _BOUNDARY = b"picture"

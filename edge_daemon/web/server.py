@@ -68,7 +68,7 @@ class StatusPage:
                 "status_page_missing",
                 listen=where,
                 error=error.strerror or str(error),
-                hint="Choose another http.listen, or end what listens there; the line goes on.",
+                hint="Choose another http.listen, or stop the program that listens there.",
             )
             return False
         self._thread.start()
@@ -99,7 +99,7 @@ class StatusPage:
             _log.error(
                 "status_page_failed",
                 error=repr(error),
-                hint="Frames are judged all the same; restart the daemon to have the page again.",
+                hint="Frames are still judged; restart the daemon to get the page back.",
             )
         finally:
             self._started.set()

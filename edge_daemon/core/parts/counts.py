@@ -68,7 +68,7 @@ class OrderTally:
 
 @dataclass(frozen=True)
 class Counts:
-    """What is durable: it goes on after a restart."""
+    """The durable counts: they continue after a restart."""
 
     order: OrderTally
     shift: Tally | None = None
