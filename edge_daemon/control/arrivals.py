@@ -11,6 +11,7 @@ from edge_daemon.core.events import Event
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.orders import Reading
 from edge_daemon.slots.active import Crossed
 
 
@@ -27,12 +28,14 @@ class OrderArrived:
     """A payload of the MES.
 
     `source`: the index of its entry under `orders`. `is_fenced`: frames captured since then wait
-    until it has been read.
+    until it has been taken in. `readings`: its orders; None where they cannot be told without
+    what came before.
     """
 
     source: int
     incoming: Incoming
     is_fenced: bool = True
+    readings: tuple[Reading, ...] | None = None
 
 
 @dataclass(frozen=True)
