@@ -42,6 +42,7 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
+from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
@@ -181,7 +182,7 @@ class ControlWing:
             resources.clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
-                resources.journal, reporter.said, self.mailbox.put, resources.clock, self._preview
+                resources.journal, reporter.said, self.mailbox.put, resources.clock, self.preview
             ),
         )
 
@@ -280,15 +281,18 @@ class ControlWing:
 
     # ------------------------------------------------------------------ between the rooms
 
-    def _preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
-        """How recent frames would have been judged; raises SenderError."""
-        active = self.driver.state.active_bundle
-        signed = self._loader.recipe_of(active.ref) if active is not None else None
-        if active is None or signed is None:
+    def preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
+        """What recent frames would have been judged; raises SenderError."""
+        state = self.driver.state
+        active = state.active_bundle
+        proof = self._loader.proof_of(active) if active is not None else None
+        if active is None or proof is None:
             raise SenderError(
                 "No model judges now.", hint="Ask again when one is active: edge-daemon status."
             )
-        return preview.of(self._recent(active.ref, limit), signed, active.ref, changes)
+        held = tuning.of(state.durable, active)
+        frames, before = self._recent(active.ref, limit), dict(held.changes) if held else {}
+        return preview.of(frames, proof, changes, before)
 
     def _incumbent(self) -> Manifest | None:
         known = self._frames.active_slot.pointer.known

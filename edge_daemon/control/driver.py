@@ -8,6 +8,7 @@ anything done or told.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -61,7 +62,7 @@ from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Recipe, Request
+from edge_daemon.core.values import Instant, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.boundary import end_of
@@ -196,15 +197,14 @@ class Driver:
         self, request: Request, incoming: Incoming, seen: StoreChanged | None = None
     ) -> None:
         self._note(seen)
-        signed = self._signed_recipe() if request.verb is Verb.TUNE else None
-        received = RequestReceived(request, self._rooms.line.next_frame, signed)
+        received = RequestReceived(request, self._rooms.line.next_frame)
+        active = self._state.active_bundle if request.verb is Verb.TUNE else None
+        proof = self._rooms.loader.proof_of(active) if active is not None else None
+        if proof is not None:  # the signed recipe, and what bounds it
+            received = replace(
+                received, recipe=proof.recipe, golden=proof.golden, limits=proof.limits
+            )
         self._step(received, incoming=incoming)
-
-    def _signed_recipe(self) -> Recipe | None:
-        """The recipe of the active bundle, as signed."""
-        active = self._state.active_bundle
-        gate_proof = self._rooms.loader.proof_of(active) if active is not None else None
-        return gate_proof.recipe if gate_proof is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)

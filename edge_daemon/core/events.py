@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from edge_daemon.core.gate import Limits
+from edge_daemon.core.golden import Golden
 from edge_daemon.core.values import BundleRef, JobOrder, Recipe, Refusal, Request, StoredBundle
 
 
@@ -17,13 +19,15 @@ class Started:
 class RequestReceived:
     """A checked request arrived.
 
-    `next_frame` is the number to be captured next; `recipe` the signed one of the active model, if
-    the request would tune it.
+    `next_frame` is the number to be captured next. Where the request would tune what judges:
+    `recipe` is its signed one, `golden` what it found on its golden images, under these limits.
     """
 
     request: Request
     next_frame: int = 0
     recipe: Recipe | None = None
+    golden: tuple[Golden, ...] = ()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,11 @@ PartReasonWord = Annotated[str, one_of(PartReason)]
 
 
 class PartMessage(msgspec.Struct, frozen=True):
-    """The one result of one part; a model and a recipe are named where one judged all of it."""
+    """The one result of one part; a model and a recipe are named where one judged all of it.
+
+    `pictures` are the files of its frames below the folder of `results.pictures`, as far as they
+    were being kept when it was told; one that the disk refused is told by `pictures_missed`.
+    """
 
     boot: str
     part: int
@@ -50,6 +54,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     age_ms: float
     late: bool
     trial: bool
+    pictures: tuple[str, ...] = ()
 
 
 class TriggerAnswer(msgspec.Struct, frozen=True):
@@ -121,8 +126,8 @@ def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
     return TriggerAnswer(request_id, Status.SUCCEEDED.value, opened.part, opened.again)
 
 
-def part(boot: str, told: PartTold) -> bytes:
-    """The bytes of `<root>/part` for one part."""
+def part(boot: str, told: PartTold, pictures: tuple[str, ...] = ()) -> bytes:
+    """The bytes of `<root>/part` for one part, with the names of its pictures."""
     return encode(
         PartMessage(
             boot=boot,
@@ -144,5 +149,6 @@ def part(boot: str, told: PartTold) -> bytes:
             age_ms=round(told.age_ms, 1),
             late=told.late,
             trial=told.trial,
+            pictures=pictures,
         )
     )
