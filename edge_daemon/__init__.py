@@ -3,24 +3,28 @@
 The promise: every captured frame has exactly one verdict, by exactly one checked model, and a
 receipt that proves it.
 
-Two ways through the house, which meet in one place:
+Two paths lead through the code and meet in one place:
 
-    frames/   DATA      camera -> ring -> lane -> (slots) -> judged -> publisher, pictures
-    control/  COMMANDS  mqtt -> inbox -> driver (planner) -> loader -> gate runner -> (slots)
-    parts/    PARTS     judged frames -> followed objects -> one result for each part
-    slots/    where they meet: N slots, one active, a cutover at a frame boundary
+    frames/    DATA      camera -> ring -> lane -> (slots) -> verdict -> publisher, pictures
+    control/   COMMANDS  mqtt -> inbox -> driver (planner) -> loader -> gate runner -> (slots)
+    slots/     where they meet: N slots, one active, a cutover at a frame boundary
+    parts/     PARTS     judged frames -> tracked objects -> one result for each part
 
-    core/     what is decided, pure: values, events, actions, the planner, the gate, the trial
-    models/   a bundle on disk -> an engine in memory: manifest, trust, store, engine
-    host/     clock, journal, logs, metrics, systemd, GPU
-    config/   the settings file as frozen values
-    documents/ files that people hand over, read whole or refused in one sentence
-    web/      the status page, reads and decides nothing
-    demo/     a drawn line, and a story told on it: nothing imports it, two tables name it
-    cli/      what people type          app  builds everything, starts and stops it in order
+    core/      decisions, pure: values, events, effects, the planner, the gate, the trial
+    messaging/ topics, payloads, MQTT and the control socket: bytes become values and back
+    models/    a bundle on disk -> an engine in memory: manifest, trust, store, engine
+    host/      clock, journal, logs, metrics, systemd, GPU
+    config/    the settings file as frozen values
+    documents/ files that people provide, read whole or refused in one sentence
+    web/       the status page: reads, decides nothing
+    packing/   weights and labelled pictures -> a bundle; its verdicts on labelled pictures
+    optimize/  this box's own engine of a bundle
+    app/       builds everything, starts and stops it in order
+    cli/       the command line
+    demo/      a drawn production line and a story; nothing imports it, two tables name it
 
-Imports run downward only: __main__ > demo > cli > app > (frames | control | web | parts) > slots
-> (models | host | config) > documents > core > errors.
+Imports run downward only: __main__ > demo > cli > app > (frames | control | web | optimize |
+packing | parts) > (messaging | slots) > (models | host | config) > documents > core > errors.
 """
 
 __version__ = "0.1.0"

@@ -49,6 +49,15 @@ def test_every_link_leads_somewhere(name: str) -> None:
         assert not anchor or anchor in _anchors(there), target
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_a_page_names_is_there(name: str) -> None:
+    """Tests, scripts and the product's own modules: a reader may want to look."""
+    for path in re.findall(
+        r"`((?:tests|scripts|edge_daemon)/[\w./-]+)", (ROOT / f"{name}.md").read_text()
+    ):
+        assert (ROOT / path).exists(), path
+
+
 def test_the_front_page_has_two_commands() -> None:
     """A stranger types one to see it, and one to trust it."""
     blocks = BLOCK.findall((ROOT / "README.md").read_text())

@@ -1,4 +1,4 @@
-"""FakePage rules that no linter knows: counted here, so that they hold."""
+"""House rules that no linter checks: they are counted here, so that they hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The witness: writes the audit trail's head into the log, and lets rows go that are too old."""
+"""Writes the head of the audit trail to the log, and deletes rows older than the setting allows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class AuditAnchors:
         self._told = Anchor()
 
     def hear(self, status: Status) -> None:
-        """Told each second's status."""
+        """Called with each second's status."""
         self.look(status.line.now)
 
     def look(self, now: Instant) -> None:
-        """Once a minute: tell the head where it is a new one, cut where there is something."""
+        """Once a minute: log the head if it is new, and delete rows that are too old."""
         if now.at < self._due_at:
             return
         self._due_at = now.at + EVERY_S

@@ -1,4 +1,4 @@
-"""The camera's news: told to the broker at once, and events of its pictures durably."""
+"""Publishes the camera's status at once, and records events about its pictures durably."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CameraNews:
-    """Implements the camera's listener; on its own thread."""
+    """Implements `CameraListener`; called on the camera's thread."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The commands' wing: broker, control socket and orders -> driver -> loader -> gate -> slots."""
+"""The command side: broker, control socket and orders -> driver -> loader -> gate -> slots."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Handlers, Incoming
 from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.orders import OrderReader, compile_source
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
@@ -69,7 +70,7 @@ class ControlWing:
     Args:
         mailbox: where everything for the driver goes.
         session: the broker's; it is started here.
-        recent: the newest frames that a version judged, so many at most.
+        recent: the newest frames that a version judged, up to a number.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class ControlWing:
 
     def _build_loader(self, slot_pool: SlotPool) -> Loader:
         resources, frames, settings = self._resources, self._frames, self._resources.settings
-        bench = LoaderTools(
+        tools = LoaderTools(
             resources.store,
             resources.trust,
             settings.gate,
@@ -138,7 +139,7 @@ class ControlWing:
                 lambda: resources.clock.now().utc,
             ),
         )
-        return Loader(bench, frames.active_slot, self.mailbox.put, self._incumbent)
+        return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
 
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
         """Receipts, recorder, reporter, orders, driver."""
@@ -158,7 +159,7 @@ class ControlWing:
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
-        postman = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
+        snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
             reception=Reception(journal, recorder, carrier, metrics),
             recorder=recorder,
@@ -171,7 +172,7 @@ class ControlWing:
             newcomers=Newcomers(settings.models.store, resources.clock),
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
-            take_snapshot=postman.take,
+            take_snapshot=snapshots.take,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
@@ -210,7 +211,7 @@ class ControlWing:
             device=settings.device,
             version=__version__,
             boot=resources.boot,
-            started=payloads.iso_utc(resources.started.utc),
+            started=iso_utc(resources.started.utc),
             verbs=VERBS,
             slots=len(self._frames.active_slot.slots),
             hardware=resources.gpu.name if resources.gpu else settings.slots.device,
@@ -221,21 +222,21 @@ class ControlWing:
     # ------------------------------------------------------------------ running
 
     def start_driver(self) -> None:
-        """Decisions from here on; what an earlier start left open is answered first."""
+        """Start deciding; requests that an earlier start left open are answered first."""
         self.recorder.interrupt_open()
         facts = {"boot": self._resources.boot, "version": __version__}
         self.recorder.note_settings({**facts, "sha256": digest(self._resources.settings)})
         self.driver.start()
 
     def stop_driver(self) -> None:
-        """No decision any more, and no job."""
+        """Stop deciding, and end all jobs."""
         self.driver.stop(2.0)
         self._loader.close()
 
     def start_edges(self, closing: ExitStack) -> None:
-        """News from the store, and requests and orders, from here on.
+        """Start the store watch, and accept requests and orders.
 
-        `closing` ends them in the order in which nobody asks for what is gone.
+        `closing` ends them in the order in which nothing asks for what is gone.
         """
         self._watch.start()
         closing.callback(self._watch.stop)
@@ -247,7 +248,9 @@ class ControlWing:
         closing.callback(self._socket.stop)
 
     def reload(self, settings: Settings, changes: Changes) -> None:
-        """What may change while frames are judged; raises ConfigurationError, changing nothing."""
+        """Apply what may change while frames are judged; raises ConfigurationError, changing
+        nothing.
+        """
         if any(key.startswith(TRUST) for key in changes.applied):
             models, resources = settings.models, self._resources
             resources.trust.take(models.trust.public_keys, models.trust.required, models.revoked)
@@ -261,11 +264,11 @@ class ControlWing:
 
     @property
     def stages(self) -> dict[int, str]:
-        """How far each job on a slot is, by its token; any thread."""
+        """The stage of each job on a slot, by its token; any thread."""
         return self._loader.stages
 
     def take_request(self, verb: str, incoming: Incoming) -> None:
-        """A request, unread; from any thread. A trigger waits for no decision."""
+        """A request, not yet read; from any thread. A trigger waits for no decision."""
         if verb == Verb.TRIGGER.value and self._triggers is not None:
             self._triggers.arrived(incoming)
         else:
@@ -276,7 +279,7 @@ class ControlWing:
         self._outbox.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
-        """Something about the model that judges; from any thread."""
+        """Report an event about the active model; from any thread."""
         active = self.driver.state.active_bundle
         self.mailbox.put(Noticed(kind, message, model=active.ref if active else None))
 
@@ -314,7 +317,7 @@ class ControlWing:
         self.storekeeper.look()
 
     def _retell_offer(self, state: State) -> None:
-        """The store is as it was, but a version of it may no longer, or again, be used."""
+        """Publish the offer again: the store is unchanged, but a quarantine began or ended."""
         store = self._resources.store
 
         def tell() -> None:

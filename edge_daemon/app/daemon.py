@@ -1,4 +1,4 @@
-"""The composition root: builds the resources and both wings of one device, and joins them.
+"""The composition root: builds the resources and both sides of one device, and connects them.
 
 Data: camera -> ring -> lane -> publisher. Commands: session -> driver -> loader -> slots.
 What starts later stops earlier.
@@ -63,14 +63,14 @@ class Daemon:
         self, settings: Settings, clock: Clock | None = None, engine: str = ENGINE
     ) -> None:
         self.settings = settings
-        """Those that count now; `reload` replaces them."""
+        """The settings in force; `reload` replaces them."""
         self._settings_file = SettingsFile()
         self._closing = ExitStack()
         with self._undone_on_error():
             self._build(Resources.lay(settings, clock or SystemClock()), engine)
 
     def _undone_on_error(self) -> ExitStack:
-        """What was opened is closed again when the block fails, and only then."""
+        """Closes what was opened if the block fails, and only then."""
         guard = ExitStack()
         guard.push(lambda kind, *_: self._closing.close() if kind else None)
         return guard
@@ -78,7 +78,7 @@ class Daemon:
     # ------------------------------------------------------------------ building
 
     def _build(self, resources: Resources, engine: str) -> None:
-        """The mailbox first: everybody has something to tell the driver."""
+        """Build the mailbox first: every part has something to tell the driver."""
         self.resources = resources
         settings, mailbox = resources.settings, Mailbox()
         self._closing.callback(resources.journal.close)
@@ -113,11 +113,11 @@ class Daemon:
         self._build_monitor()
 
     def _build_monitor(self) -> None:
-        """Those who look at the whole: the monitor, and whoever is told what it saw."""
+        """The monitor, what it watches, and its readers."""
         resources, frames, control = self.resources, self.frames, self.control
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
-        self._wishes = DesiredSource(resources, control)
+        self._desired = DesiredSource(resources, control)
         self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
             self.probe,
@@ -136,7 +136,7 @@ class Daemon:
             StatusSource(
                 Parts(resources, frames, control, self._results),
                 watches,
-                self._wishes,
+                self._desired,
                 self._settings_file,
             ),
             frames.ledger,
@@ -153,7 +153,7 @@ class Daemon:
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
         page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
-        self._window = PageServer(
+        self._page = PageServer(
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
 
@@ -167,7 +167,7 @@ class Daemon:
     # ------------------------------------------------------------------ running
 
     def start(self) -> None:
-        """Everything, in order. Frames count from the first model on."""
+        """Start everything in order. Frames count from the first model on."""
         sys.setswitchinterval(SWITCH_S)
         with self._undone_on_error():
             self._start()
@@ -193,15 +193,15 @@ class Daemon:
         frames.start_camera(self._camera_news)
         closing.callback(frames.stop_camera)
         control.start_edges(closing)
-        self._wishes.start()
-        closing.callback(self._wishes.stop)
+        self._desired.start()
+        closing.callback(self._desired.stop)
         self.monitor.start()
         closing.callback(self.monitor.stop)
-        self._window.start()
-        closing.callback(self._window.stop)
+        self._page.start()
+        closing.callback(self._page.stop)
 
     def stop(self) -> None:
-        """Let the line run dry, tell what is to be told, and end every part."""
+        """Judge the frames that are left, publish what must be published, and end every part."""
         self._notifier.stopping("Stopping")
         self.frames.stop_camera()
         self.frames.stop_lane()
@@ -212,7 +212,7 @@ class Daemon:
         _log.info("stopped", balanced=counts.balanced, **vars(counts))
 
     def reload(self, settings: Settings) -> None:
-        """Take over what may change while frames are judged; name what waits for a restart."""
+        """Apply what may change while frames are judged; report what needs a restart."""
         self._notifier.reloading(self.resources.clock.now())
         try:
             changes = compare(self.settings, settings)
@@ -227,17 +227,17 @@ class Daemon:
             self._notifier.ready()
 
     def refuse_reload(self, error: Exception) -> None:
-        """The settings that count stay; why is told in the log, and in health until a good file."""
+        """Keep the current settings; the log says why, and health until a good file is read."""
         self._settings_file.refuse(error)
 
     def broken(self) -> BaseException | None:
-        """What ended a part that the daemon cannot go on without."""
+        """The error that ended a part without which the daemon cannot continue."""
         return self.frames.failure or self.control.driver.failure
 
     @property
     def http_port(self) -> int:
-        """Where the status page is; 0 where there is none."""
-        return self._window.port
+        """The port of the status page; 0 if there is none."""
+        return self._page.port
 
     # ------------------------------------------------------------------ between the wings
 

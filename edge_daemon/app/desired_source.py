@@ -1,4 +1,4 @@
-"""The desired state of this device, joined with its control room."""
+"""Connects the desired-state file of this device to the control room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_daemon.control.desired_state import DesiredContext, DesiredState
 
 
 class DesiredSource:
-    """What a fleet's file wants of this station; nothing where no file is named."""
+    """What a fleet's file asks of this station; nothing if no file is configured."""
 
     def __init__(self, resources: Resources, control: ControlWing) -> None:
         self._control = control
@@ -35,5 +35,5 @@ class DesiredSource:
             self._followed.stop()
 
     def remarks(self) -> tuple[str, ...]:
-        """What is not as the file wishes, a sentence each."""
+        """What differs from the file, a sentence each."""
         return self._followed.remarks() if self._followed is not None else ()

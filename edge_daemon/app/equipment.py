@@ -1,4 +1,4 @@
-"""What this box runs models with: its processor or graphics card, the driver, and the libraries."""
+"""What models run on here: the processor or graphics card, its driver, and the libraries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LIBRARIES = (
     *("ultralytics", "torch", "torchvision", "numpy", "opencv-python-headless"),
     *("tensorrt", "openvino", "onnxruntime", "onnxruntime-gpu"),
 )
-"""All that has a part in what a model sees."""
+"""All libraries that influence what a model sees."""
 
 
 def equipment(slots: SlotsSettings, gpu: Gpu | None) -> dict[str, str]:
-    """As text by name; what is not there has an empty one.
+    """Texts by name; empty for what is not there.
 
-    Versions are those on the disk now: a worker that is started from here on imports them.
+    Versions are those on disk now: a worker that starts from here on imports them.
     """
     return {
         "device": slots.device,

@@ -1,7 +1,7 @@
-"""Inferences that keep failing: a problem in `health` while they do, and an event at each end.
+"""Inferences that keep failing: a problem in `health` meanwhile, and an event at start and end.
 
-One frame that a model fails at is one `uninspected` frame, and counted; a model that fails again
-and again is left to people, for it may be the only one there is.
+A frame that the model fails on is `uninspected` and counted. If a model keeps failing, people
+decide what to do: it may be the only one there is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
 LEAST = 3
-"""Failures within the window that are no accident."""
+"""Failures within the window before they are reported."""
 
 
 class Failures:
@@ -48,7 +48,7 @@ class Failures:
         """While inferences keep failing; any thread may read it."""
 
     def look(self, now: Instant) -> None:
-        """Count what was added since the last look."""
+        """Count the failures since the last look."""
         count = self._count()
         if count > self._seen:
             self._recent.append((now.at, count - self._seen))

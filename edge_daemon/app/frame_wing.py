@@ -1,4 +1,4 @@
-"""The data's wing: camera -> ring -> lane -> verdict, with the pictures and the books."""
+"""The data side: camera -> ring -> lane -> verdict, with the pictures and the ledger."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class FrameWing:
             settings.camera.picture.limits,
         )
         self.failure: BaseException | None = None
-        """What ended the lane; without a lane there is no daemon."""
+        """The error that ended the lane; without a lane the daemon ends."""
 
     @property
     def camera(self) -> CameraState:
@@ -96,7 +96,7 @@ class FrameWing:
 
     @property
     def archiver(self) -> Collector | None:
-        """What keeps pictures of parts; None where the settings do not ask for it."""
+        """Keeps pictures of parts; None if the settings do not ask for it."""
         return self._archiver
 
     def _archive(self, resources: Resources, room: int) -> Collector | None:
@@ -137,7 +137,7 @@ class FrameWing:
     # ------------------------------------------------------------------ running
 
     def start_lane(self) -> None:
-        """Verdicts from here on, for frames that come."""
+        """Judge frames from here on."""
         self.pictures.start()
         for collector in self._collectors:
             collector.start()
@@ -147,16 +147,16 @@ class FrameWing:
         self._lane_thread.start()
 
     def start_camera(self, listener: CameraListener) -> None:
-        """Frames from here on."""
+        """Capture frames from here on."""
         self._capture.start(listener)
 
     def stop_camera(self) -> None:
-        """No more frames."""
+        """Capture no more frames."""
         self._capture.stop()
         self.ring.close()
 
     def stop_lane(self) -> None:
-        """Judge what was captured; what cannot be judged soon is `uninspected (stopped)`."""
+        """Judge the captured frames; what cannot be judged soon is `uninspected (stopped)`."""
         self.ring.close()
         if self._lane_thread.is_alive():
             self._lane_thread.join(DRAIN_S)
@@ -166,7 +166,7 @@ class FrameWing:
         self._publisher.stop(5.0)
 
     def close(self) -> None:
-        """After the last verdict is told."""
+        """End the pictures, after the last verdict was told."""
         self.pictures.stop()
         for collector in self._collectors:
             collector.stop()

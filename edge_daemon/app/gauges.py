@@ -11,7 +11,7 @@ from edge_daemon.host.metrics import Metrics, ModelRole
 
 
 def set_gauges(metrics: Metrics, status: Status) -> None:
-    """Everything that is a value of the moment; what happened is counted where it happens."""
+    """Set every gauge; counters are counted where things happen."""
     metrics.camera(status.line.camera_online)
     metrics.mqtt(status.line.broker_online)
     metrics.store(not status.remarks.store)
@@ -25,7 +25,7 @@ def set_gauges(metrics: Metrics, status: Status) -> None:
 
 
 def resident(state: State) -> Iterator[ModelRole]:
-    """What the slots hold, and what for, as the metrics say it."""
+    """The content and the role of each slot, for the metrics."""
     for slot in state.slots:
         if slot.bundle is not None:
             yield ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role(state, slot))

@@ -1,4 +1,4 @@
-"""What is seen to every second: the disk, the log's `line`, the allocator."""
+"""What is done every second: retry the disk, log a summary, return free memory to the kernel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edge_daemon.host.journal import Journal
 _log = structlog.get_logger(__name__)
 
 SUMMARY_S = 10.0
-"""Between two lines of the log that say how the line runs."""
+"""Between two summaries in the log."""
 TELL_AGAIN_S = 60.0
 """Between two lines of the log about messages that were given up."""
 
 
 class DiskWatch:
-    """A disk that refused is tried again; an outbox that overflows is told once a minute."""
+    """Retries a disk that refused a write; reports a full outbox once a minute."""
 
     def __init__(self, journal: Journal, reserve: Reserve) -> None:
         self._journal = journal
@@ -44,7 +44,7 @@ class DiskWatch:
 
 
 class Summary:
-    """A line of the log now and then, and memory that is not needed goes back to the system."""
+    """Logs a summary now and then, and returns free memory to the system."""
 
     def __init__(self, started_at: float) -> None:
         self._told_at = started_at

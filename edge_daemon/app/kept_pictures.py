@@ -1,4 +1,4 @@
-"""What is told of kept pictures: those that were not kept, and those that went."""
+"""Reports on kept pictures: which could not be kept, and which were deleted for space."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _log = structlog.get_logger(__name__)
 MISSED_AGAIN_S = 60.0
 """Between two events that pictures were not kept, and how long health names it."""
 REMOVED_AGAIN_S = 3600.0
-"""Between two events that the quota removed pictures: it is what the settings ask for."""
+"""Between two events about pictures that the quota removed: this is expected, so rarely."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """What is said of one folder of pictures, and where it is counted."""
+    """The words for one folder of pictures, and its counter."""
 
     what: str
     went: str
@@ -50,7 +50,7 @@ PICTURES = Wording(
 
 
 class KeptPictures:
-    """Looks once a second; the first loss is told at once, then a count at a time."""
+    """Looks once a second; the first loss is reported at once, then a count now and then."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class KeptPictures:
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
-        """Count and tell what is new."""
+        """Count and report what is new."""
         tally, seen = self._collector.tally, self._seen
         self._seen = tally
         for outcome, count in vars(tally).items():

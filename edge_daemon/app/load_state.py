@@ -1,8 +1,8 @@
-"""What the daemon remembers at its start, also where the disk kept less than it was given.
+"""Loads the daemon's state at its start, even when the disk kept less than was written.
 
-A state that cannot be read must not keep a line from running: it is set aside and put on record,
-and the daemon starts from its configuration and the store. It then knows of no version that was
-confirmed, so that each one is proven by the gate before it judges a frame.
+A state that cannot be read must not stop the line: it is moved aside and recorded, and the daemon
+starts from its settings and the store. No version counts as confirmed then, so the gate checks
+each one before it judges a frame.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ _log = structlog.get_logger(__name__)
 def load_state(
     journal: Journal, folder: Path, now: Instant, aside: Iterable[SetAside] = ()
 ) -> Durable:
-    """The state that the journal kept; where it cannot be read, a new one.
+    """The state from the journal; a new one if it cannot be read.
 
-    `aside`: other files of the folder that begin anew, to be put on record.
-
-    Raises StateError only where the journal itself cannot be read or written, and NewerState for
-    the state of a later version, which is not ours to set aside.
+    `aside`: other damaged files of the folder, to be recorded. Raises StateError only if the
+    journal itself cannot be read or written, and NewerState for the state of a later version, which
+    is left alone.
     """
     if journal.recovered is not None:
         recovery = journal.recovered

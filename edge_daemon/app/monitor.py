@@ -1,6 +1,6 @@
-"""The monitor: once a second it looks at the whole station, and tells whoever wants to know.
+"""The monitor: looks at the whole station once a second and tells its readers.
 
-Each look makes one `Status`. A scrape and the page ask for one of their own moment.
+Each look makes one `Status`. A scrape and a request of the page each make one of their own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LOOK_S = 1.0
 
 
 class Sources(Protocol):
-    """Where a status comes from; any thread may ask, and nothing here waits."""
+    """The sources of a status; any thread may ask, and nothing here waits."""
 
     def line(self) -> LineStatus:
         """What health depends on, now."""
         ...
 
     def status(self, line: LineStatus, signs: Signs) -> Status:
-        """All the rest, with these."""
+        """Everything else, together with these."""
         ...
 
 
@@ -85,7 +85,7 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the look in hand."""
+        """End after the current look."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(2 * LOOK_S)
@@ -97,7 +97,7 @@ class Monitor:
         return self._sources.status(*self._line_now())
 
     def problems(self) -> tuple[str, ...]:
-        """What is not as it should be, a sentence each."""
+        """The current problems, a sentence each."""
         return problems(self.now())
 
     def health(self) -> Health:
@@ -111,7 +111,7 @@ class Monitor:
         return ready(signs, line.now.at)
 
     def scrape(self) -> bytes:
-        """`/metrics`: all of one moment."""
+        """The text of `/metrics`, all of one moment."""
         with self._scraping:
             status = self.now()
             set_gauges(self._metrics, status)
@@ -129,7 +129,7 @@ class Monitor:
             self.look()
 
     def look(self) -> None:
-        """One second has passed; one that fails is a gap in a plot."""
+        """One look, each second; one that fails is a gap in a plot."""
         with self._boundary.turn():
             self._look()
 

@@ -1,4 +1,4 @@
-"""The page's document: everything of the house that the status page shows, as one value."""
+"""The document of the status page: everything that the page shows, as one value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latenc
 from edge_daemon.errors import StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.web.state import (
     BrokerLine,
     CameraLine,
@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Page:
-    """Puts the page's document together. `state` is called by one thread at a time."""
+    """Makes the page's document. `state` is called by one thread at a time."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ def slot_lines(
 
 
 def _coming(state: State, slots: tuple[SlotLine, ...]) -> ComingLine | None:
-    """What will judge next: pursued, asked, waiting for its time, prepared, or announced."""
+    """What will judge next: under way, requested, scheduled, prepared, or announced."""
     for op in (state.op, state.queued, state.parked):
         if op is not None and op.target != state.active_bundle:
             return _operation(op, state, slots)

@@ -1,4 +1,4 @@
-"""The window: the status page's room joined to the others, and its threads in order."""
+"""Connects the HTTP server to the rest of the daemon; starts and stops its threads in order."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PageServer:
         self._page: StatusPage | None = None
 
     def start(self) -> None:
-        """Listen; what cannot be had is told in the log, and the line goes on."""
+        """Listen; if that is impossible, the log says why and the daemon continues."""
         settings = self._settings
         if settings.http.address is None:
             return
@@ -72,17 +72,17 @@ class PageServer:
         self._page.start()
 
     def stop(self) -> None:
-        """Part from the viewers; bounded."""
+        """Disconnect the viewers, within a time limit."""
         if self._page is not None:
             self._page.stop()
 
     @property
     def port(self) -> int:
-        """Where the page is; 0 where there is none."""
+        """The port of the page; 0 if there is none."""
         return self._page.port if self._page else 0
 
     def _ask(self, verb: str, payload: bytes, fresh_id: str, reply: TakeAnswer) -> None:
-        """The same door as everybody's: read, checked and answered by the driver."""
+        """Requests by HTTP go the same way as all others: the driver reads and answers them."""
         self._hand_in(
             verb,
             Incoming(

@@ -1,4 +1,4 @@
-"""Results of parts: durable on the parts' thread, then on their way to the broker."""
+"""Results of parts: stored on the thread of the parts, then sent to the broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_SHOWN = 12
 
 
 def part_line(resources: Resources) -> PartLine | None:
-    """What counts parts by the settings; None where they say nothing of parts."""
+    """What counts parts, by the settings; None if parts are not configured."""
     settings = resources.settings.parts
     if settings is None:
         return None
@@ -79,11 +79,11 @@ class PartResults:
 
     @property
     def counts(self) -> Counts:
-        """As they stand; any thread."""
+        """The current counts; any thread."""
         return self._saved
 
     def tell(self, parts: Sequence[PartTold]) -> None:
-        """Durable when it returns; raises StateError, and nothing is counted."""
+        """Record them; durable when it returns. Raises StateError, and then nothing is counted."""
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
         names = [self._names(each) for each in parts]
@@ -99,7 +99,7 @@ class PartResults:
             self._pictures.told(parts)
 
     def look(self) -> None:
-        """An order or a shift may have begun without a part; raises StateError."""
+        """Check whether an order or a shift began without a part; raises StateError."""
         counter = copy.copy(self._counter)
         counter.look(self._state().line, self._clock.now().utc)
         if counter.counts == self._saved:
@@ -109,7 +109,7 @@ class PartResults:
         self._say(payloads.encode(part_payloads.counts(self._saved)))
 
     def is_trial(self) -> bool:
-        """Whether what judges is on trial."""
+        """Whether the active version is on trial."""
         return self._state().durable.trial is not None
 
     def _names(self, part: PartTold) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from edge_daemon.app.part_results import PartResults
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.messaging import part_payloads, payloads
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.parts.line import PartLine as Line
 from edge_daemon.web.state import PartLine, PartsLine, raw
 
@@ -20,7 +20,7 @@ class PartsShown:
         self._results, self._line = results, line
 
     def lines(self) -> PartsLine:
-        """As it stands now."""
+        """The current state."""
         return PartsLine(
             by=self._by,
             opened=self._line.opened,

@@ -1,4 +1,4 @@
-"""What recent frames would have been judged, had the recipe been tuned so: before it counts."""
+"""How recent frames would have been judged with a tuned recipe, before it takes effect."""
 
 from __future__ import annotations
 

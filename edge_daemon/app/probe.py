@@ -1,7 +1,7 @@
-"""While no frame comes: whether the model would judge one, asked between frames by an inference.
+"""While no frame comes, asks the model by an inference whether it would still judge one.
 
-A camera that is away must not let a hung worker go unnoticed until it is back, nor feed the
-service manager's watchdog with nothing but a timer.
+A hung worker must not go unnoticed until the camera is back, and the service manager's watchdog
+must not be fed by a timer alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from edge_daemon.slots.active import ActiveSlot, Pointer
 
 SHAPE = FrameShape(480, 640)
 EVERY_S = 2.0
-"""So long without a frame, or since the last probe."""
+"""Time without a frame, or since the last probe, before the next one."""
 TIMEOUT_S = 5.0
 """As long as a frame may take on the lane."""
 
 
 class Probe:
-    """Asks the active model through the lane, so that nobody else touches its slot."""
+    """Asks the active model through the lane, so that nothing else touches its slot."""
 
     def __init__(self, active_slot: ActiveSlot, clock: Clock) -> None:
         self._crossing = active_slot
@@ -33,7 +33,7 @@ class Probe:
         """When the model answered last, in monotonic seconds."""
 
     def look(self, now: Instant, frame_at: float | None) -> None:
-        """Ask, where no frame came for a while; returns at once. `frame_at`: the last one."""
+        """Ask, if no frame came for a while; returns at once. `frame_at`: time of the last one."""
         heard_at = max(self._asked_at, frame_at or 0.0)
         if now.at - heard_at >= EVERY_S and self._crossing.pointer.slot is not None:
             self._asked_at = now.at

@@ -1,6 +1,6 @@
-"""What is not as it should be: one rule a problem, each a function of the station's status.
+"""The current problems: one rule for each, a function of the station's status.
 
-The sentences stand on the health topic, on the status page and in `systemctl status`.
+The sentences appear in the health topic, on the status page and in `systemctl status`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from edge_daemon.errors import Code
 from edge_daemon.host.certificates import expiry_problems
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.host.health import BROKER_AWAY
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 
 Rule = Callable[[Status], Iterator[str]]
 
 
 def problems(status: Status) -> tuple[str, ...]:
-    """All of them, a sentence each, the gravest first."""
+    """All of them, a sentence each, the most serious first."""
     return tuple(sentence for rule in RULES for sentence in rule(status))
 
 
@@ -30,12 +30,12 @@ def ledger(status: Status) -> Iterator[str]:
 
 
 def not_ready(status: Status) -> Iterator[str]:
-    """Each reason of `/readyz` but the broker."""
+    """Each reason of `/readyz` except the broker."""
     yield from (each for each in status.ready.reasons if each != BROKER_AWAY)
 
 
 def not_trusted(status: Status) -> Iterator[str]:
-    """What judges may not be loaded again; it is not torn off the line."""
+    """The active bundle may not be loaded again; it keeps judging."""
     state = status.line.state
     active = state.active_bundle
     for ref, why in state.refused:
@@ -44,7 +44,7 @@ def not_trusted(status: Status) -> Iterator[str]:
 
 
 def bad_picture(status: Status) -> Iterator[str]:
-    """Frames come in that are no evidence."""
+    """The frames are no evidence."""
     yield from (f"the camera's picture {flaw.words}" for flaw in status.line.camera.flaws)
 
 
@@ -63,24 +63,24 @@ def pictures_lost(status: Status) -> Iterator[str]:
 
 
 def inference_failing(status: Status) -> Iterator[str]:
-    """The model fails at frame after frame."""
+    """The model keeps failing."""
     if (failing := status.failing) is not None:
         yield f"the model failed at {failing.frames} frames in the last minute: {failing.why}"
 
 
 def store_away(status: Status) -> Iterator[str]:
-    """The store's folder is missing, unreadable or suddenly empty."""
+    """The store is missing, unreadable or suddenly empty."""
     if status.remarks.store:
         yield status.remarks.store
 
 
 def certificates(status: Status) -> Iterator[str]:
-    """One has ended, or will soon."""
+    """A certificate has expired, or soon will."""
     yield from expiry_problems(status.box.certificates, status.line.now.utc)
 
 
 def clock_set_back(status: Status) -> Iterator[str]:
-    """The clock says an earlier time than what is on record."""
+    """The clock is behind the newest time on record."""
     now, newest_utc = status.line.now, status.journal.newest_utc
     if set_back_s(now, newest_utc):
         yield (
@@ -101,13 +101,13 @@ def disk(status: Status) -> Iterator[str]:
 
 
 def remarks(status: Status) -> Iterator[str]:
-    """What the parts say of themselves."""
+    """What the parts report of themselves."""
     told = status.remarks
     yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
 
 
 def broker_away(status: Status) -> Iterator[str]:
-    """Last: the line runs without a broker, and what else is amiss may not."""
+    """Last, because the line runs without a broker."""
     yield from (each for each in status.ready.reasons if each == BROKER_AWAY)
 
 

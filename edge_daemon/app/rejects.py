@@ -39,7 +39,7 @@ class Rejects:
 
     @property
     def are_kept(self) -> bool:
-        """Whether there is a folder at all."""
+        """Whether pictures are kept at all."""
         return self._folder is not None
 
     def lines(self) -> tuple[RejectedLine, ...]:

@@ -29,18 +29,18 @@ class Changes:
 
 
 class SettingsFile:
-    """Remembers why the settings file was not taken over last, until a good one is."""
+    """Remembers why the settings file was last refused, until a good one is read."""
 
     def __init__(self) -> None:
         self.problems: tuple[str, ...] = ()
         """A sentence while it is so; any thread may read it."""
 
     def taken(self) -> None:
-        """A good one was read."""
+        """A good file was read."""
         self.problems = ()
 
     def refuse(self, error: Exception) -> None:
-        """Tell why in the log, and in health."""
+        """Report why, in the log and in health."""
         known = isinstance(error, EdgeDaemonError)
         told = str(error) if known else repr(error)
         _log.error("reload_refused", error=told, exc_info=not known)
@@ -50,7 +50,7 @@ class SettingsFile:
 
 
 def compare(old: Settings, new: Settings) -> Changes:
-    """Every key that changed, by when it counts."""
+    """Every key that changed, by when it takes effect."""
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     applied = tuple(key for key in changed if key.startswith(AT_ONCE))
@@ -58,13 +58,13 @@ def compare(old: Settings, new: Settings) -> Changes:
 
 
 def digest(settings: Settings) -> str:
-    """SHA-256 (hex) of the settings as they count; names of secret files, never their contents."""
+    """SHA-256 (hex) of the settings in force; of secret files the names, never the contents."""
     plain = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def merge(old: Settings, new: Settings) -> Settings:
-    """The running settings with what may change at once taken from the new ones."""
+    """The running settings, with what may change at once taken from the new ones."""
     results = old.results.model_copy(update={"publish": new.results.publish})
     models = {"trust": new.models.trust, "revoked": new.models.revoked}
     taken = {

@@ -8,6 +8,7 @@ from edge_daemon.control.reporter import Reporter, Vitals
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.messaging import payloads
+from edge_daemon.messaging.times import iso_utc
 
 
 class Reports:
@@ -37,7 +38,7 @@ def camera_status(camera: CameraState, previewed: int) -> payloads.CameraStatus:
     """The camera as the wire names it."""
     return payloads.CameraStatus(
         state=str(camera.state),
-        since=payloads.iso_utc(camera.since.utc),
+        since=iso_utc(camera.since.utc),
         source=camera.source,
         width=camera.width,
         height=camera.height,

@@ -1,4 +1,4 @@
-"""What both wings stand on: settings, clock, journal, store, trust, figures, the graphics card."""
+"""What both sides need: settings, clock, journal, store, trust, metrics, graphics card."""
 
 from __future__ import annotations
 

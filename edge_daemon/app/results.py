@@ -1,4 +1,4 @@
-"""Verdicts on their way to the broker, those that are wanted there."""
+"""Publishes the verdicts that `results.publish` asks for."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from edge_daemon.control.inquiries import MOST_PREVIEWED
 from edge_daemon.core.values import BundleRef, Judged, Verdict
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.topics import Topics
 
 
 class Results:
-    """Told each verdict, on the publisher's thread.
+    """Called with each verdict on the publisher's thread.
 
-    `publish` is the setting: all, ng or none; it may be set by any thread.
+    `publish` is the setting: all, ng or none; any thread may set it.
     """
 
     def __init__(self, carrier: Carrier, topics: Topics, boot: str, publish: str) -> None:
@@ -43,4 +43,4 @@ class Results:
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return
         parts = None if self.parts_of is None else self.parts_of(judged.frame)
-        self._carrier.publish(self._topic, payloads.result(self._boot, judged, parts))
+        self._carrier.publish(self._topic, result_payloads.result(self._boot, judged, parts))

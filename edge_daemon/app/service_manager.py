@@ -1,4 +1,4 @@
-"""What systemd is told: ready, a line of status, and that inference goes on."""
+"""What systemd is told: that the daemon is ready, a status line, and that inference is alive."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge_daemon.host.systemd import Notifier
 
 
 class ServiceManager:
-    """Told each second's status."""
+    """Called with each second's status."""
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._is_ready = False
 
     def hear(self, status: Status) -> None:
-        """Ready once frames are judged; the watchdog is fed by completed inferences."""
+        """Ready once frames are judged; only completed inferences feed the watchdog."""
         line = status.line
         away = not line.camera_online
         if not self._is_ready and (line.totals.counts.inspected or away or status.frames.is_open):

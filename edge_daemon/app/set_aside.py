@@ -1,7 +1,7 @@
-"""The files of the state folder, and what each must be; one that is not begins anew.
+"""The files of the state folder and what each must be; a damaged one is moved aside.
 
-A damaged file must not keep a line from running. It is set aside before whoever needs it looks, and
-told in the log, in health and in the audit trail. The journal looks after its own.
+A damaged file must not stop the line. It is moved aside before anything reads it, and reported in
+the log, in health and in the audit trail. The journal handles its own file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILES = (RESERVE_FILE, SOCKET)
 
 
 def clear_out(folder: Path) -> tuple[SetAside, ...]:
-    """Set aside what is not as it must be; raises StateError where it cannot be moved."""
+    """Move damaged files aside; raises StateError if one cannot be moved."""
     unread = [set_aside_unless(folder / name, _PARSERS[name], _LIMIT_BYTES) for name in _PARSERS]
     found = [each for several in unread for each in several]
     folders = [folder / name for name in _FILES if (folder / name).is_dir()]

@@ -1,4 +1,4 @@
-"""Signs of life: what two moments of the line, one after the other, say of it."""
+"""Signs of life, derived from two consecutive looks at the line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_daemon.web.history import Second
 
 
 def signs_of_life(signs: Signs, before: LineStatus, after: LineStatus) -> Signs:
-    """What was known at `before`, with what happened until `after`."""
+    """The signs at `before`, updated by what happened until `after`."""
     at = after.now.at
     counts = after.totals.counts - before.totals.counts
     is_excused = _excused(after.totals) > _excused(before.totals) or after.state.active is None
@@ -51,12 +51,12 @@ def second(before: LineStatus, after: LineStatus, latency: Latency) -> Second:
 
 
 def judged(totals: Totals, verdict: Verdict) -> int:
-    """Frames that were judged so."""
+    """The number of frames with this verdict."""
     return sum(model.verdicts.get(verdict, 0) for model in totals.models.values())
 
 
 def rounded(value: float | None) -> float | None:
-    """To hundredths, as people are shown it."""
+    """To hundredths, for people."""
     return None if value is None else round(value, 2)
 
 
@@ -65,14 +65,14 @@ def _excused(totals: Totals) -> int:
 
 
 def _camera_fault(line: LineStatus) -> str | None:
-    """Why no frame can come; None where it can."""
+    """Why no frame can come; None if one can."""
     if line.camera_online:
         return None
     return f"the camera is {line.camera.state}: {line.camera.error or 'no frame yet'}"
 
 
 def _is_changing_over(state: State) -> bool:
-    """Frames wait for a model that is being brought; its load has a limit of its own."""
+    """Frames wait for a model that is being loaded; its load has a time limit of its own."""
     active = state.active_bundle
     if state.active is not None and state.slot(state.active).phase is Phase.RESTORING:
         return True

@@ -1,4 +1,4 @@
-"""This box's slots as its settings want them, with their spares and hot standbys."""
+"""The slots of this box as the settings want them, with their spares and hot standbys."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class SlotPool:
             self.slots = {name: ProcessSlot(name, spares) for name in names}
 
     def keep_standby(self, judging: Callable[[], Slot | None]) -> Callable[[], None]:
-        """Keep a standby beside the slot that judges, where the settings want one, until called."""
+        """Keep a standby beside the active slot, if the settings want one; the result ends it."""
         if not self._twins:
             return lambda: None
         standbys = Standbys(self._twins, judging)
@@ -92,12 +92,12 @@ class SlotPool:
         self._put(StandbyTookOver(slot.name, why))
 
     def close(self) -> None:
-        """End what stands by; a slot is ended by whoever loaded it."""
+        """End what stands by; each slot is ended by the loader."""
         self._closing.close()
 
 
 def slot_count(settings: SlotsSettings) -> int:
-    """As many as the settings say, or as this box has room for at this moment."""
+    """As many as the settings say, or as fit into this box now."""
     if settings.count is not None:
         return settings.count
     if settings.isolation == "thread":  # chosen where memory is short

@@ -1,4 +1,4 @@
-"""Sends the picture that was asked for, as large as the broker takes it."""
+"""Sends a requested picture, as large as the broker accepts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.topics import Topics
 
 TRIES = 4
-"""A broker that announces no limit shows it by hanging up: twice, then smaller pictures follow."""
+"""A broker without an announced limit closes the connection twice; then pictures get smaller."""
 ACKNOWLEDGE_S = 10.0
 RETURN_S = 10.0
 _LOOK_S = 0.1
 
 
 class SnapshotSender:
-    """Takes a picture for each request, on a thread of its own.
-
-    `put` takes the word of what became of it.
-    """
+    """Takes a picture for each request, on a thread of its own; `put` gets the result."""
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class SnapshotSender:
 
 
 def send_picture(session: Session, topic: str, jpeg: bytes) -> None:
-    """Publish the picture and wait until the broker has it; raises BrokerError where it has not."""
+    """Publish the picture and wait until the broker has it; raises BrokerError if it does not."""
     for _ in range(TRIES):
         _wait_for(session)
         room = session.room_for(topic)
@@ -80,7 +77,7 @@ def send_picture(session: Session, topic: str, jpeg: bytes) -> None:
 
 
 def _wait_for(session: Session) -> None:
-    """A broker that hung up is back within seconds."""
+    """A broker that closed the connection is back within seconds."""
     pause = threading.Event()
     for _ in range(round(RETURN_S / _LOOK_S)):
         if session.online:

@@ -1,6 +1,6 @@
-"""How the station stands at one moment: one frozen value, and everybody tells of that one.
+"""The station at one moment, as one frozen value that all readers share.
 
-`/metrics`, the health topic, the service manager and the status page are all made of it.
+`/metrics`, the health topic, systemd's status and the status page are all made from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edge_daemon.messaging.payloads import ModelState
 
 @dataclass(frozen=True)
 class LineStatus:
-    """What health depends on; it costs microseconds. `totals` are of one moment, and balance."""
+    """What health depends on; made in microseconds. `totals` are of one moment, and balance."""
 
     now: Instant
     state: State
@@ -74,7 +74,7 @@ class BoxStatus:
 
 @dataclass(frozen=True)
 class Failing:
-    """Inferences that keep failing: so many in the last minute, and why the last one did."""
+    """Inferences that keep failing: how many in the last minute, and the reason of the last one."""
 
     frames: int
     why: str
@@ -95,7 +95,7 @@ class PicturesLost:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What parts say of themselves, a sentence each; empty where all is well."""
+    """What the parts report of themselves, a sentence each; empty if all is well."""
 
     store: str = ""
     desired: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Remarks:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that is told of the station."""
+    """Everything known about the station."""
 
     line: LineStatus
     signs: Signs
@@ -129,7 +129,7 @@ class Status:
 
     @property
     def healthy(self) -> Health:
-        """Whether inference goes on wherever there is something to infer.
+        """Whether inference continues whenever there is something to infer.
 
         The service manager's watchdog and `/healthz` are both told this.
         """

@@ -1,4 +1,4 @@
-"""Where the station's status comes from: every part is asked what it says of itself."""
+"""Makes the station's status by asking each part for its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Watches:
-    """What the monitor looks after, and what is to be told of it."""
+    """What the monitor looks at, and what it reports of it."""
 
     probe: Probe
     failures: Failures
@@ -84,7 +84,7 @@ class StatusSource:
         )
 
     def status(self, line: LineStatus, signs: Signs) -> Status:
-        """All the rest, with these."""
+        """Everything else, together with these."""
         control, watches = self._control, self._watches
         pictures, part_pictures = watches.pictures, watches.part_pictures
         return Status(

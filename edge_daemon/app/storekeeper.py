@@ -1,4 +1,4 @@
-"""Keeps the store within its quota, puts on record what had to go, and tells when it is away."""
+"""Keeps the store within its quota, records what was deleted, and reports a missing store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class Storekeeper:
-    """Told of every change of the store. Without a quota nothing ever goes."""
+    """Called with every change of the store. Without a quota nothing is ever deleted."""
 
     store: Store
     quota_bytes: int | None
@@ -30,7 +30,7 @@ class Storekeeper:
     _is_short: bool = False
 
     def note(self, offer: Offer) -> None:
-        """The store was looked at; what is resident goes on without it."""
+        """The store was scanned; resident bundles are not affected."""
         before = self.problem
         self.problem = f"the store {self.store.root} {offer.trouble}" if offer.trouble else ""
         if self.problem and self.problem != before:
@@ -44,9 +44,9 @@ class Storekeeper:
             _log.info("store_back", store=str(self.store.root), bundles=len(offer.known))
 
     def look(self) -> None:
-        """Take out the oldest bundles that nothing needs, where there are too many; any thread.
+        """Remove the oldest bundles that nothing needs, if there are too many; any thread.
 
-        What was taken out is deleted by the look that follows, off the driver's thread.
+        They are deleted by the following look, off the driver's thread.
         """
         self.store.sweep()
         if self.quota_bytes is not None and self.store.size_bytes() > self.quota_bytes:
@@ -55,7 +55,7 @@ class Storekeeper:
             self._is_short = False
 
     def _collect(self) -> None:
-        """Between two steps of the driver: nobody asks for a bundle while it goes."""
+        """Between two steps of the driver, so that nobody requests a bundle while it is removed."""
         assert self.quota_bytes is not None
         try:
             removed = self.store.collect(kept(self.driver.state), self.quota_bytes)

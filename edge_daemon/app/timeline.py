@@ -1,7 +1,7 @@
-"""The timeline: what the journal tells of swaps, orders and slots, newest first.
+"""The timeline: swaps, orders and slots as the journal has them, newest first.
 
-Events and outcomes of one swap are one entry that grows; its receipt, or the report of the gate
-that refused it, is read when somebody opens it.
+Events and outcomes of one swap form one entry. Its receipt, or the report of the gate that refused
+it, is read when somebody opens the entry.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.values import Status
 from edge_daemon.host.audit import AuditLink
 from edge_daemon.host.journal import Journal, ReceiptRow
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.web.state import SwapEntry, SwapLine, raw
 
 SHOWN = 40
@@ -35,7 +35,7 @@ _NOTES: Mapping[str, str] = {
     EventName.RESTORED: "slot",
 }
 _UNTOLD: frozenset[str] = frozenset({EventName.ORDER_COMPLETED, EventName.RESTORED})
-"""The line goes on as it was."""
+"""They change nothing on the line."""
 _STEPS: frozenset[str] = frozenset(
     {EventName.REQUESTED, EventName.PREPARED, EventName.REJECTED, EventName.FAILED, *WITH_RECEIPT}
 )
@@ -98,7 +98,7 @@ class _Entry:
     checks: Sequence[Mapping[str, Any]] = ()
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
-        """The next thing that happened to it."""
+        """The next row of this swap."""
         self.status = event
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code
@@ -183,7 +183,7 @@ def _hear_outcome(
 
 
 def _refusal(events: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """What the daemon did by itself has no outcome: the event that ended it tells as much."""
+    """What the daemon does by itself has no outcome; the event that ended it has the reason."""
     ended = next((facts for facts in reversed(events) if facts.get("checks")), None)
     if ended is None:
         return None
@@ -200,7 +200,7 @@ def _facts(link: AuditLink) -> Mapping[str, Any]:
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
-    """What we wrote ourselves; what cannot be read tells nothing."""
+    """JSON that we wrote ourselves; empty if it cannot be read."""
     try:
         found = json.loads(body)
     except ValueError:

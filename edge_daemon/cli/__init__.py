@@ -1,1 +1,1 @@
-"""What people type: one module a group of commands."""
+"""The command line: one module for each group of commands."""

@@ -1,4 +1,4 @@
-"""`edge-daemon api`: what may be sent and what is said, for programs: AsyncAPI and JSON Schema."""
+"""`edge-daemon api`: the messages in and out, for programs, as AsyncAPI and JSON Schema."""
 
 from __future__ import annotations
 

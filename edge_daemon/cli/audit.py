@@ -1,4 +1,4 @@
-"""`edge-daemon audit`: the trail of what was done, and whether it is whole."""
+"""`edge-daemon audit`: shows the audit trail, and verifies it."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def audit(
         ),
     ] = None,
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many rows.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest rows.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Who asked for what, and what came of it; each row carries the hash of the one before."""
+    """Who requested what, and the result; each row carries the hash of the one before."""
     if head is not None and action is not Action.VERIFY:
-        raise WrongUsage("--head goes with verify.", hint="edge-daemon audit verify --head ...")
+        raise WrongUsage("--head goes with verify.", hint="Type: edge-daemon audit verify --head …")
     heads = read_heads(head) if head is not None else ()
     records = Records(Station(read_settings(file)))
     if action is Action.TRUST_CLOCK:
@@ -84,7 +84,7 @@ def _tell_verdict(trail: dict[str, Any], heads: int) -> None:
 
 
 def _typed(trail: dict[str, Any]) -> str:
-    """The head as `--head` takes it."""
+    """The head in the form that `--head` takes."""
     return f"{trail['head']['seq']}:{trail['head']['hash']}"
 
 
@@ -100,7 +100,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _brief(fact: Any) -> str:
-    """A gate report is too long for a line: how much of it passed says enough."""
+    """A gate report is too long for a line: only the number of passed checks is shown."""
     if isinstance(fact, (list, tuple)) and not all(isinstance(part, dict) for part in fact):
         return " ".join(map(str, fact))
     if isinstance(fact, list):

@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="The camera: what it offers, what i
 def show_camera(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What the device offers and what is set, also while the daemon reads it.
 
-    A source that cannot be asked is opened, and shows its size and rate.
+    A source that cannot be queried is opened, and its size and rate are shown.
     """
     settings = read_settings(file)
     source = kind_of(settings.camera.source).public(settings.camera.source)
@@ -133,7 +133,7 @@ def preview(
 ) -> None:
     """Take one picture as it would be judged, without a model and without the daemon.
 
-    `--whole` shows what the source gives: to choose a region in it, for example.
+    `--whole` shows the full picture of the source, for example to choose a region in it.
     """
     if not picture.parent.is_dir():
         raise WrongUsage(f"The folder {picture.parent} is not there.", hint="Give another FILE.")
@@ -145,7 +145,9 @@ def preview(
         camera = camera.model_copy(update=usual)
     look = _looked(camera)
     if look.picture is None:
-        raise BoxError(f"{look.source} opens, and no frame comes.", hint="Is it the right stream?")
+        raise BoxError(
+            f"{look.source} opens, but no frame comes.", hint="Check the path in camera.source."
+        )
     try:
         coded = encode_as(picture.suffix, look.picture)
     except ValueError as error:
@@ -158,7 +160,7 @@ def preview(
 
 
 def _refuse_busy(settings: Settings) -> None:
-    """A device that the daemon reads cannot be opened a second time."""
+    """A device that the daemon reads cannot be opened twice."""
     if not kind_of(settings.camera.source).is_exclusive:
         return
     seen = Station(settings).seen()
@@ -171,7 +173,7 @@ def _refuse_busy(settings: Settings) -> None:
 
 
 def _looked(camera: CameraSettings) -> Look:
-    """A look through the camera; raises what went wrong."""
+    """A short look through the camera; raises what went wrong."""
     with busy("Looking through the camera"):
         look = look_through(camera, LOOK_S)
     if look.fault is not None:

@@ -1,4 +1,4 @@
-"""`edge-daemon check`: is this machine ready to judge frames? Every doubt comes with a remedy."""
+"""`edge-daemon check`: is this machine ready to judge frames? Each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check(
 ) -> None:
     """Settings, machine, camera, broker, models, pictures, service: fine, a warning or an error.
 
-    Exits with 0 where nothing is wrong (warnings may be), 1 with errors, 78 where the settings
+    Exits with 0 if nothing is wrong (warnings are allowed), 1 with errors, 78 if the settings
     cannot be used.
     """
     path = config_file(file)
@@ -93,9 +93,9 @@ def examine(
     sections: Sequence[Section] | None = None,
     tell: Callable[[str, Sequence[Finding]], None] = lambda _, __: None,
 ) -> tuple[dict[str, Sequence[Finding]], Settings | None]:
-    """Look at each section in turn; `tell` hears of each as soon as it is done.
+    """Check each section in turn; `tell` is called after each.
 
-    The settings are None where they cannot be used; then nothing else was looked at.
+    The settings are None if they cannot be used; then nothing else was checked.
     """
     wanted = list(sections or Section)
     settings, remarks = check_file(path)
@@ -122,7 +122,7 @@ def examine(
 
 
 def plain(found: Found) -> dict[str, object]:
-    """The findings for machines."""
+    """The findings as JSON."""
     return {
         "ok": not _count(found, Level.ERROR),
         "errors": _count(found, Level.ERROR),
@@ -137,7 +137,7 @@ def plain(found: Found) -> dict[str, object]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the rooms that are tried out would log is not for this command's reader."""
+    """The log of the code that is tried out is not for this command's reader."""
     usual = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:

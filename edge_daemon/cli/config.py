@@ -1,4 +1,4 @@
-"""`edge-daemon config …`: is the settings file right, what may stand in it, what does it mean."""
+"""`edge-daemon config …`: validates the settings file, and shows its schema and its meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 @app.command("validate")
 def validate_file(file: _File, as_json: _Json = False) -> None:
-    """Check FILE as `run` does: each fault with its line, its key and what would be right."""
+    """Check FILE as `run` does: each fault with its line, its key and the correct form."""
     settings, findings = config.examine(file)
     if settings is not None:
         findings = list(refusals(file, settings))

@@ -1,4 +1,4 @@
-"""`edge-daemon drill`: swaps under load on the station itself, and the proof from outside."""
+"""`edge-daemon drill`: swaps under load on the station itself, verified from the outside."""
 
 # ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
 
@@ -46,10 +46,10 @@ def drill(
     file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Swap N times while the line runs, and check every frame from the subscriber's side.
+    """Swap N times while the line runs, and check every frame as a subscriber.
 
-    Frames must be consecutive, none missing, doubled or out of turn, each judged by the model that
-    the receipts put in force at its number. Exits with 1 where anything was lost.
+    Frames must be consecutive, none missing, doubled or out of order, each judged by the model that
+    the receipts made active at its number. Exits with 1 if anything was lost.
     """
     settings = read_settings(file)
     if settings.results.publish != "all":
@@ -87,7 +87,7 @@ def _connected(settings: Settings) -> Iterator[Client]:
             yield client
     except BrokerError as error:
         raise BrokerError(
-            error.message, hint="A drill counts the results that the broker carries: start it."
+            error.message, hint="A drill counts results at the broker: start it."
         ) from error
 
 
@@ -100,7 +100,7 @@ def _swap_often(run: DrillRun, swaps: int, injector: FaultInjector | None) -> No
 
 
 def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:
-    """Back to the model from before; a rollback leaves a quarantine that only this box can lift."""
+    """Return to the model from before; a quarantine after a rollback can be lifted here only."""
     on_the_box = station.socket() is not None
     run.go_home(by_rollback=on_the_box)
     if on_the_box:
@@ -114,7 +114,8 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
     active = seen.active
     if active is None or not seen.is_online:
         raise SenderError(
-            "No model is active, so there is nothing to swap from.", hint="edge-daemon status"
+            "No model is active, so there is nothing to swap from.",
+            hint="See why: edge-daemon status",
         )
     name = BundleRef.parse(active).name
     others = [
@@ -131,7 +132,7 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
 
 
 def show_report(report: Report) -> None:
-    """The receipt of a drill, for the terminal."""
+    """The report of a drill, for the terminal."""
     out = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

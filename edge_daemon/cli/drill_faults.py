@@ -1,4 +1,4 @@
-"""What a drill breaks on purpose between two swaps, and cleans up: the line must not notice."""
+"""Faults that a drill causes between two swaps, and cleans up; the line must not notice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORKER = b"edge_daemon.slots.worker"
 
 
 class FaultInjector:
-    """Takes turns: a request for a corrupt bundle, the death of a worker that stands by.
+    """Takes turns: a request for a corrupt bundle, and the death of a standby worker.
 
     `victim` is the bundle whose copy is corrupted; the bundle itself is not touched.
     """
@@ -42,7 +42,7 @@ class FaultInjector:
         self._made: list[BundleRef] = []
 
     def act(self, number: int) -> tuple[str, str]:
-        """What was done, and what is wrong about what came of it ("" where all is well)."""
+        """What was done, and what went wrong ("" if all is well)."""
         if number % 2 == 0 and (killed := self._kill_standby()):
             return killed, ""
         try:
@@ -52,7 +52,7 @@ class FaultInjector:
         return self._ask_for(corrupt)
 
     def clean_up(self) -> None:
-        """Take away what was made, and lift what was quarantined because of it."""
+        """Remove what was made, and lift the quarantines that it caused."""
         for ref in self._made:
             self._take_away(ref)
             with suppress(EdgeDaemonError):

@@ -1,9 +1,9 @@
-"""The subscriber's own book: what a daemon publishes is held against what its receipts say.
+"""The subscriber's own ledger: compares published results with the receipts.
 
-Pure: fed with `result` payloads and receipts as they arrive, in any order to each other, it knows
-for each boot whether a frame is missing, doubled or out of turn, and whether every frame was
-judged by exactly the model that the receipts put in force at its number. It trusts nothing that
-the daemon counts itself. Runs of one model are kept, not frames, so it may listen for days.
+Pure: it takes `result` payloads and receipts in any order. For each boot it knows whether a frame
+is missing, doubled or out of order, and whether every frame was judged by the model that the
+receipts made active at its number. It trusts none of the daemon's own counts. It keeps runs of one
+model instead of frames, so it can listen for days.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Cut:
 
 @dataclass
 class _Boot:
-    """One life of the daemon: its numbers begin anew."""
+    """One boot of the daemon: its numbers start anew."""
 
     first: int | None = None
     last: int = -1
@@ -123,7 +123,7 @@ class SubscriberLedger:
         self._check_content(frame, verdict, result)
 
     def take_receipt(self, receipt: Payload) -> None:
-        """A receipt, wherever it came from; one without a cutover says nothing here."""
+        """A receipt from anywhere; one without a cutover is ignored."""
         plain = _document(receipt)
         frame = plain.get("cutover_frame")
         if frame is None:
@@ -273,7 +273,7 @@ def _document(payload: Payload) -> Mapping[str, Any]:
 
 
 def _against_receipts(life: _Boot) -> Iterator[str]:
-    """Every run must lie within the reign of its model, as the receipts tell it."""
+    """Every run must lie where the receipts make its model active."""
     cuts = sorted(life.cuts.values(), key=lambda cut: (cut.frame, cut.at))
     frames = [cut.frame for cut in cuts]
     if not life.runs:
@@ -296,7 +296,7 @@ def _against_receipts(life: _Boot) -> Iterator[str]:
 
 
 def _ends_reign(within: list[_Cut], run: _Run) -> bool:
-    """Whether a cut within the run leads away from its model for at least one frame."""
+    """Whether a cutover within the run leaves its model for at least one frame."""
     ends = [cut.frame for cut in within[1:]] + [run.last + 1]
     return any(
         cut.to != run.model and end > cut.frame

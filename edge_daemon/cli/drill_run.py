@@ -1,4 +1,4 @@
-"""One drill: asks for swaps, listens to every result, and reckons up."""
+"""One drill: requests swaps, listens to every result, and sums up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edge_daemon.messaging.client import Client
 SETTLE_S = 5.0
 """How long results and receipts may be on their way after the last swap."""
 FLOW_S = 30.0
-"""Without a frame for so long the line stands, and a drill proves nothing."""
+"""Without a frame for this long the line has stopped, and a drill proves nothing."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The receipt of the whole run."""
+    """The report of the whole run."""
 
     pair: tuple[str, str]
     asked: int
@@ -44,7 +44,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Nothing lost, and every swap did as asked."""
+        """Nothing was lost, and every swap succeeded."""
         return not self.faults and self.succeeded == self.asked and self.asked > 0
 
     @property
@@ -52,7 +52,7 @@ class Report:
         return quantile(self.tally.pauses_ms, 0.99)
 
     def plain(self) -> dict[str, Any]:
-        """For machines."""
+        """As JSON."""
         tally = self.tally
         return {
             "good": self.good,
@@ -161,7 +161,7 @@ class DrillRun:
         return f"{target} from frame {receipt.get('cutover_frame')} on, pause {pause}"
 
     def go_home(self, *, by_rollback: bool) -> None:
-        """Leave the station with the model that it had; a rollback is measured on the way."""
+        """Return the station to the model that it had; a rollback is measured on the way."""
         at_home = self._asked % 2 == 0
         if by_rollback:
             if at_home:
@@ -177,19 +177,19 @@ class DrillRun:
             self.swap(self._asked + 1)
 
     def note_fault(self, planted: str, complaint: str) -> None:
-        """Something was broken on purpose between two swaps; what came of it, where it is wrong."""
+        """Record a fault that was caused on purpose between two swaps, and what went wrong."""
         self._planted[planted] += 1
         if complaint:
             self._wrong.append(complaint)
 
     def settle(self) -> None:
-        """Let the frames around the last cutover come in, and what else is on its way."""
+        """Wait for the frames around the last cutover, and for what else is on its way."""
         self._await_frames(max(self._between, 5))
         with self._changed:
             self._changed.wait_for(lambda: not self._ledger.faults, SETTLE_S)
 
     def report(self) -> Report:
-        """The receipt of the run as of now."""
+        """The report of the run so far."""
         with self._changed:
             return Report(
                 self._pair,
@@ -207,7 +207,7 @@ class DrillRun:
     # ------------------------------------------------------------------ parts
 
     def _ask(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask, measure, and hold what comes back against what was asked."""
+        """Send a request, measure it, and compare the answer with the request."""
         began = time.perf_counter()
         self._asked += 1
         last: dict[str, Any] = {}
@@ -236,7 +236,7 @@ class DrillRun:
             wanted = self._frames + count
             if not self._changed.wait_for(lambda: self._frames >= wanted, FLOW_S):
                 raise BoxError(
-                    f"No {count} results came within {FLOW_S:.0f} s: the line stands.",
+                    f"No {count} results came within {FLOW_S:.0f} s: the line has stopped.",
                     hint="See the camera and problems in: edge-daemon status",
                 )
 

@@ -20,17 +20,17 @@ READER_LEFT = 141  # as the shell says it of a program that SIGPIPE ended
 
 
 class NotReachable(BoxError):  # noqa: N818 - named as the exit code that it becomes
-    """Neither the broker nor the control socket leads to a daemon."""
+    """No daemon can be reached, neither by the broker nor by the control socket."""
 
 
 class WrongUsage(SenderError):  # noqa: N818 - likewise
-    """What was typed cannot be meant; nothing was read or asked."""
+    """What was typed makes no sense; nothing was read or requested."""
 
 
 def exit_code(error: EdgeDaemonError) -> int:
-    """The exit code that an error becomes.
+    """The exit code of an error.
 
-    A state that is too new is for a person too: the service manager must not try it for ever.
+    A state that is too new needs a person too: the service manager must not retry it for ever.
     """
     if isinstance(error, (ConfigurationError, NewerState)):
         return BAD_CONFIGURATION

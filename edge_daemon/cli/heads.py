@@ -1,4 +1,4 @@
-"""Heads of the audit trail that somebody kept: typed, or out of a file of saved messages."""
+"""Saved heads of the audit trail: typed in, or from a file of saved messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.host.audit import Anchor
 
 MOST_HEADS = 1000
-"""Held against the trail at once; a question to the daemon must stay small."""
+"""Compared with the trail at once; a request to the daemon must stay small."""
 
 MOST_BYTES = 16 << 20
 
@@ -53,7 +53,7 @@ def _in_file(path: Path) -> Iterator[Anchor]:
         content = read_text(path, MOST_BYTES)
     except DocumentError as error:
         raise WrongUsage(
-            f"{path} is no SEQ:HASH, and as a file it {error.message}.",
+            f"{path} is not SEQ:HASH, and as a file it {error.message}.",
             hint="SEQ is a number and HASH has 64 hexadecimal digits.",
         ) from error
     try:

@@ -35,12 +35,12 @@ class _Kind:
 
 def history(
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest.")] = 20,
     swap: Annotated[str, typer.Option(help="Only this swap, in full.", show_default=False)] = "",
     refused: Annotated[bool, typer.Option("--refused", help="What was refused, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The receipts of past swaps, newest first; or with --refused, what never came so far."""
+    """The receipts of past swaps, newest first; with --refused, what was refused instead."""
     records = Records(Station(read_settings(file)))
     kind = _REFUSALS if refused else _RECEIPTS
     rows = kind.read(records, MOST if swap else limit)

@@ -1,4 +1,4 @@
-"""`edge-daemon init`: asks what a station needs to know, and writes its settings file."""
+"""`edge-daemon init`: asks a few questions and writes a station's settings file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TO = Annotated[
 
 @dataclass(frozen=True)
 class _Way:
-    """How answers come: the flags that were given, and whether anybody may be asked."""
+    """How answers come: the flags that were given, and whether questions may be asked."""
 
     given: dict[str, str | None]
     asks: bool
@@ -78,7 +78,7 @@ def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
 ) -> None:
     """Write a station's settings file: asks for the camera, the broker and the models.
 
-    Whatever is given by an option is not asked. The file is checked as `config validate` does.
+    What an option gives is not asked. The file is checked as `config validate` does.
     """
     given = {
         "device": device,
@@ -107,7 +107,7 @@ def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
 
 
 def _beginning(to: Path | None, http: str | None, state: str | None) -> Answers:
-    """What is taken where nothing is said: of the system, or beside a file of one's own."""
+    """The defaults: for the whole system, or for a file in one's own folder."""
     answers = Answers()
     folder = _folder(to)
     if folder != config.FOLDER:
@@ -141,7 +141,7 @@ def _asked_device(answers: Answers, way: _Way) -> tuple[Answers, list[str]]:
 
 
 def _asked(question: Question, answers: Answers, way: _Way, warnings: list[str]) -> Answers:
-    """The answers with this one, asked again until it can be taken."""
+    """The answers with this one, asked again until it is valid."""
     text = way.given[question.name]
     if question.name == "product" and text is None and not answers.model:
         return answers
@@ -178,7 +178,7 @@ def _prompted(question: Question, answers: Answers, way: _Way) -> str:
 
 
 def _works(question: Question, answers: Answers, way: _Way, warnings: list[str]) -> bool:
-    """Whether the answer is taken: it works here, or is wanted all the same."""
+    """Whether the answer is accepted: it works here, or the user keeps it anyway."""
     if question.attempt is None:
         return True
     settings, _ = faults_of(settings_text(replace(answers, key="")))
@@ -193,7 +193,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
         return True
     tell(why, err=True)
     try:
-        taken = typer.confirm("Take it all the same?", err=True)
+        taken = typer.confirm("Use it anyway?", err=True)
     except Abort:
         raise _nobody_answers(question) from None
     if taken:
@@ -203,7 +203,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
 
 def _nobody_answers(question: Question) -> WrongUsage:
     return WrongUsage(
-        f"Nobody answers: {question.asks}?",
+        f"There is no answer to: {question.asks}?",
         hint=f"Give --{question.name}, or --yes for the defaults.",
     )
 
@@ -220,7 +220,7 @@ class _Made:
 
 
 def _write(answers: Answers, target: Path) -> _Made:
-    """Check the file as it will be, then put it there whole."""
+    """Check the complete file, then write it in one step."""
     private: Path | None = None
     public = target.parent / f"{answers.device}.pub"
     wants_new = answers.key == NEW

@@ -1,7 +1,7 @@
-"""The questions of `edge-daemon init`: what is asked, what may be answered, and why not.
+"""The questions of `edge-daemon init`, the answers that are valid, and why others are not.
 
-An answer is tried by putting it into the file and reading that as the daemon would, so that this
-room knows no rule of its own about settings.
+An answer is checked by writing it into the file and reading that as the daemon would, so this
+module has no rules of its own about settings.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ QUESTIONS = (
 
 
 def default(name: str, answers: Answers, cameras: list[tuple[str, str]]) -> str:
-    """What is taken where nothing else is said."""
+    """The value if nothing else is given."""
     if name == "camera":
         return cameras[0][0] if cameras else answers.camera
     if name == "key":
@@ -108,7 +108,7 @@ def stored(store: Path) -> list[str]:
 
 
 def cameras_here(folder: Path = Path("/dev")) -> list[tuple[str, str]]:
-    """Each camera of this machine as its path and what it says of itself."""
+    """Each camera of this machine: its path and its name."""
     found = []
     for path in sorted(folder.glob("video*")):
         try:
@@ -149,7 +149,7 @@ def faults_of(text: str, file: Path | None = None) -> tuple[Settings | None, lis
 
 
 def why_not(question: Question, answers: Answers) -> str:
-    """Why this answer cannot be taken, as the end of a sentence; "" where it can."""
+    """Why this answer is not valid, as the end of a sentence; "" if it is."""
     text = answers.answer(question.name)
     try:
         question.check(text)

@@ -1,4 +1,4 @@
-"""The settings file that `edge-daemon init` writes: what was answered, with comments."""
+"""The settings file that `edge-daemon init` writes: the answers, with comments."""
 
 from __future__ import annotations
 

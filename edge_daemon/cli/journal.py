@@ -1,7 +1,7 @@
-"""History, audit trail and quarantine: from the running daemon, else from its journal itself.
+"""History, audit trail and quarantine: from the running daemon, or else from its journal.
 
-The journal belongs to one process. While the daemon runs it answers through its control socket;
-when it does not, the journal is opened here, and what is changed is put on record as it would be.
+Only one process may open the journal. While the daemon runs, it answers through its control
+socket. Otherwise the journal is opened here, and changes are recorded as the daemon would.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
-from edge_daemon.messaging import payloads
 from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.times import iso_utc
 
 VERIFY_S = 600.0
 """A long trail is read for minutes on a small box that inspects meanwhile."""
 
 
 class Records:
-    """What one device has on record."""
+    """The records of one device."""
 
     def __init__(self, station: Station) -> None:
         self._station = station
@@ -83,10 +83,10 @@ class Records:
             return answer if "product" in answer else None
         with self._journal() as journal:
             row = journal.find_order(job_order)
-            return {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else None
+            return {"product": row.product, "time": iso_utc(row.utc)} if row else None
 
     def trust_clock(self, by: str) -> None:
-        """Take times again that the clock says, though later ones are on record."""
+        """Accept the times of the clock again, although later ones are on record."""
         if self._is_running:
             self._station.inquire("trust-clock", {"by": by} if by else {})
             return

@@ -15,13 +15,13 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.progress import counting
 from edge_daemon.cli.references import RefOrFolder
-from edge_daemon.cli.store import open_store, trust_of
+from edge_daemon.cli.store import find_bundle, trust_of
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.core.recipe import broken_rules
-from edge_daemon.core.values import BundleRef, Recipe
+from edge_daemon.core.values import Recipe
 from edge_daemon.errors import SenderError
 from edge_daemon.host import logs
-from edge_daemon.models.bundle import Manifest, read_manifest, verified_copy
+from edge_daemon.models.bundle import Manifest, verified_copy
 from edge_daemon.packing import drawing, judging
 from edge_daemon.packing.judging import Score, Seen
 from edge_daemon.packing.labels import Labelled, pictures_in, read_labelled
@@ -55,12 +55,7 @@ def judge(
         raise SenderError(f"{to} is there already.", hint="Name a new folder.")
     logs.configure("warning")  # the worker's own words are for a daemon's log
     settings = read_settings(file)
-    place = Path(ref)
-    if place.is_dir():
-        manifest = read_manifest(place, placed=False)
-    else:
-        store, parsed = open_store(settings), BundleRef.parse(ref)
-        manifest, place = store.manifest(parsed), store.find(parsed)
+    manifest, place = find_bundle(ref, settings)
     labelled = _labelled(pictures, manifest)
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
@@ -86,7 +81,7 @@ def judge(
 
 
 def _labelled(source: Path, manifest: Manifest) -> tuple[Labelled, ...]:
-    """With their labels; a folder of plain pictures has none, and is judged all the same."""
+    """With their labels; a folder of plain pictures has none and is judged anyway."""
     try:
         return read_labelled(source, manifest.classes, manifest.task)
     except SenderError:

@@ -1,4 +1,4 @@
-"""`edge-daemon logs`: the daemon's JSON lines as people read them."""
+"""`edge-daemon logs`: the daemon's JSON log lines in readable form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import console
 from edge_daemon.errors import BoxError
 from edge_daemon.host.logs import SEVERITY
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 POLL_S = 0.2
 _STYLES = {"warning": "yellow", "error": "red", "critical": "red bold", "debug": "dim"}
@@ -51,7 +51,7 @@ def logs(
 
 
 def pretty(line: str, swap: str = "", level: str = "debug") -> Text | None:
-    """One line of the log for a person; None where it is not wanted."""
+    """One line of the log for a person; None if it is filtered out."""
     fields = _fields(line)
     if fields is None:
         wanted = line.strip() and not swap and SEVERITY["info"] <= SEVERITY[level]

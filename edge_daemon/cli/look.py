@@ -1,4 +1,4 @@
-"""A short look through the camera, as the daemon would open it."""
+"""Opens the camera for a moment, as the daemon would."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GRACE_S = 2.0
 
 @dataclass
 class Look:
-    """What was seen; written by the thread that reads, complete once `done` is set."""
+    """What was seen; written by the reading thread, complete once `done` is set."""
 
     source: str
     done: threading.Event = field(default_factory=threading.Event)
@@ -36,7 +36,7 @@ class Look:
 
 
 def look_through(settings: CameraSettings, seconds: float) -> Look:
-    """Open the camera, read for so long, and close it; a driver that hangs is a fault as well.
+    """Open the camera, read for a while, and close it; a driver that hangs is a fault too.
 
     Raises ConfigurationError for a source that cannot be understood.
     """

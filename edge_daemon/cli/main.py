@@ -28,7 +28,7 @@ _AS_JSON = "edge_daemon.as_json"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command lives (a function, or a Typer with commands of its own) and what it does."""
+    """Where a command is (a function, or a Typer with subcommands) and what it does."""
 
     module: str
     attribute: str
@@ -37,7 +37,7 @@ class Entry:
 
 _ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
 _OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot", Verb.TUNE: f"{_ROOM}.tune"}
-"""Verbs whose command does more than ask."""
+"""Verbs with a command of their own: it does more than send the request."""
 _ASKED = {
     verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)
     for verb in Verb
@@ -101,7 +101,7 @@ class Commands(TyperGroup):
         except CannotWriteError:
             raise
         except Exception as error:
-            # The boundary: whatever else goes wrong is a fault of ours, told in one sentence.
+            # The boundary: anything else is a bug of ours, reported in one sentence.
             if (
                 type(error).__module__.partition(".")[0] in {"typer", "click"}
                 or TRACE in os.environ
@@ -112,7 +112,7 @@ class Commands(TyperGroup):
 
 
 def _plain(error: EdgeDaemonError) -> dict[str, Any]:
-    """The error for a program that reads stdout."""
+    """The error as JSON, for a program that reads stdout."""
     told = {"code": str(error.code), "message": error.message, "hint": error.hint}
     return {"error": told, "exit": exit_code(error)}
 

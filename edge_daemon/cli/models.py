@@ -25,7 +25,7 @@ from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import RetainedStatus, Station
-from edge_daemon.cli.store import open_store, trust_of
+from edge_daemon.cli.store import find_bundle, open_store, trust_of
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
@@ -128,12 +128,7 @@ def add(
 def verify(ref: RefOrFolder, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check every byte of a bundle against its digests, and its signature against the keys."""
     settings = read_settings(file)
-    place = Path(ref)
-    if place.is_dir():
-        manifest = read_manifest(place, placed=False)
-    else:
-        store, parsed = open_store(settings), BundleRef.parse(ref)
-        manifest, place = store.manifest(parsed), store.find(parsed)
+    manifest, place = find_bundle(ref, settings)
     trust = trust_of(settings)
     name = str(manifest.ref)
     with (
@@ -202,7 +197,7 @@ app.command("history")(history)
 def quarantine(
     ref: Ref,
     file: ConfigFile = None,
-    reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody who requests it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Keep a version from becoming active until it is lifted."""
@@ -236,7 +231,7 @@ app.command("judge")(judge)
 
 
 def _roles(settings: Settings) -> Roles:
-    """From the daemon where it answers, else from its journal, else nothing."""
+    """From the daemon if it answers, else from its journal, else none."""
     station = Station(settings)
     try:
         seen = station.retained()
@@ -297,7 +292,7 @@ def _cells(line: dict[str, Any]) -> tuple[Text | str, ...]:
 
 
 def _some(words: list[str]) -> str:
-    """A model may know hundreds; `show` and `--json` have them all."""
+    """A model may have hundreds; `show` and `--json` have them all."""
     shown = ", ".join(words[:SHOWN])
     return f"{shown} and {len(words) - SHOWN} more" if len(words) > SHOWN else shown
 

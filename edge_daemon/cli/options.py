@@ -29,7 +29,7 @@ TimeoutS = Annotated[
 
 
 def config_file(file: Path | None) -> Path:
-    """The settings file that is meant; a bare NAME means /etc/edge-daemon/NAME.yaml.
+    """The chosen settings file; a bare NAME means /etc/edge-daemon/NAME.yaml.
 
     Raises ConfigurationError.
     """
@@ -39,5 +39,5 @@ def config_file(file: Path | None) -> Path:
 
 
 def read_settings(file: Path | None) -> Settings:
-    """The settings of the device that is meant; raises ConfigurationError."""
+    """The settings of the chosen device; raises ConfigurationError."""
     return config.load(config_file(file))

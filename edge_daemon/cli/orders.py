@@ -60,7 +60,7 @@ def try_payload(
 ) -> None:
     """Read FILE as if it had come by TOPIC: order, product, model, and what would happen.
 
-    Exits with 1 where an order of it cannot be read, or would leave frames without a model.
+    Exits with 1 if an order in it cannot be read, or would leave frames without a model.
     """
     settings = read_settings(file)
     source, number = _source(settings, topic)
@@ -97,7 +97,7 @@ def _content(name: str) -> bytes:
 
 
 class _Choice:
-    """Which version of a name an order would use: the daemon's word, else the store's newest."""
+    """The version that an order for a name would use: by the daemon, else the store's newest."""
 
     def __init__(self, settings: Settings) -> None:
         self._available = Store(settings.models.store).available()
@@ -127,7 +127,7 @@ class _Choice:
 
 
 class _Told:
-    """What the station knows of orders that came before with their product."""
+    """What the station knows of earlier orders and their products."""
 
     def __init__(self, settings: Settings) -> None:
         self._records = Records(Station(settings))

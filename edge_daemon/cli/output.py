@@ -1,11 +1,11 @@
-"""Where commands write: what the reader cannot show costs a character, never the command.
+"""Output of commands: a character that cannot be shown never makes a command fail.
 
 Everything goes through two streams that `steady` puts in the place of stdout and stderr, and
 through `tell`, `tell_json` and `console`:
 
-encoding   a character that the terminal lacks becomes its plain spelling, or a question mark
-control    a character that would steer the terminal is shown, not obeyed
-loss       a full disk is one sentence, a reader that left a quiet end
+encoding   a character that the terminal lacks is replaced by a plain one, or a question mark
+control    a character that would control the terminal is shown instead
+loss       a full disk is one error message; a closed pipe ends the command quietly
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _SPELLING = "edge_daemon.spelling"
 
 
 class CannotWriteError(Exception):
-    """Nobody will read what stdout was told; the OSError is its cause.
+    """stdout cannot be written; the OSError is its cause.
 
-    No OSError itself: a broken pipe to a broker or a worker must not be taken for it.
+    It is no OSError itself: a broken pipe to a broker or a worker must not be taken for it.
     """
 
     def __init__(self, cause: OSError) -> None:
@@ -61,10 +61,10 @@ class CannotWriteError(Exception):
 
 @contextmanager
 def steady() -> Iterator[None]:
-    """Put streams that bear every text in the place of stdout and stderr.
+    """Replace stdout and stderr by streams that accept any text.
 
-    Within it a write to stdout that fails raises CannotWriteError, once; what is written after
-    that, and what stderr does not take, is dropped.
+    A failed write to stdout raises CannotWriteError once; later writes, and what stderr does not
+    take, are dropped.
     """
     usual = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _steady(sys.stdout, raises=True), _steady(sys.stderr, raises=False)
@@ -78,7 +78,7 @@ def steady() -> Iterator[None]:
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Work whose outcome counts, whether or not anybody reads of it: nothing raises within."""
+    """For work that must complete whether or not its output can be written: no write raises."""
     sink = _sink(sys.stdout)
     if sink is None:
         yield
@@ -93,7 +93,7 @@ def unbroken() -> Iterator[None]:
 
 
 class _Sink(io.FileIO):
-    """A descriptor of this process that may be full, or read by nobody any more."""
+    """A descriptor of this process that may be full or closed."""
 
     def __init__(self, descriptor: int, *, raises: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
@@ -166,7 +166,7 @@ def _echo(text: str, stream: TextIO | None) -> None:
 
 
 def harmless(text: str) -> str:
-    """The text with what would steer a terminal made visible, a cell each."""
+    """The text with control characters made visible."""
     return STEERING.sub(lambda found: _picture(ord(found[0])), text)
 
 
@@ -184,7 +184,7 @@ def fitting(sign: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where styled lines go; plain text, as wide as it likes, where nobody looks."""
+    """Where styled lines go; plain text of any width if stdout is not a terminal."""
     made = _Console(stderr=stderr, highlight=False, soft_wrap=True)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED
@@ -192,14 +192,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show(*parts: RenderableType, err: bool = False) -> None:
-    """Tables and text that keep to the terminal's width."""
+    """Tables and text within the terminal's width."""
     out = console(stderr=err)
     for part in parts:
         out.print(part, soft_wrap=False)
 
 
 def busy(words: str) -> Status:
-    """A spinner on stderr where somebody looks, for work that takes a while."""
+    """A spinner on stderr, if it is a terminal, for work that takes a while."""
     spinner = "dots" if _is_unicode(sys.stderr) else "line"
     return console(stderr=True).status(words, spinner=spinner)
 

@@ -1,4 +1,4 @@
-"""`edge-daemon parts`: what became of the parts of the last days, and how many there were."""
+"""`edge-daemon parts`: results and counts of the parts of the last days."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.picture_index import find_pictures
 
 MOST = 1000
-"""Parts that are told at once."""
+"""Parts in one answer."""
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="For spreadsheets.")]
 
@@ -42,7 +42,7 @@ _Row = Mapping[str, Any]
 @app.command("list")
 def list_parts(
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many of the newest.")] = 20,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -61,7 +61,7 @@ def find(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """A part by its trigger's id or its serial: what it was judged, when, and by which model."""
+    """Find a part by its trigger's id or its serial: its verdict, time and model."""
     _one_form(as_json, as_csv)
     settings = read_settings(file)
     found = _pictured(Records(Station(settings)).parts(MOST, name)["parts"], name, settings)

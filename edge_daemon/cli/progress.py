@@ -1,4 +1,4 @@
-"""How far long work on a bundle is: a bar where somebody looks, nothing elsewhere."""
+"""Progress of long work on a bundle: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from edge_daemon.cli.output import console
 
 @contextmanager
 def reading(folder: Path, words: str) -> Iterator[Callable[[int], None]]:
-    """Tell it of bytes that were read of the folder's files; on stderr, so that pipes stay clean.
+    """Call it with the number of bytes read; shown on stderr, so that pipes stay clean.
 
-    Once all are read the words stay until the work is done: a signature is checked, say.
+    After the last byte the text stays until the work is done, for example while a signature is
+    checked.
     """
     total = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
     with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
@@ -33,7 +34,7 @@ def reading(folder: Path, words: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def counting(total: int, words: str) -> Iterator[Callable[[int], None]]:
-    """Tell it of pieces that were done, of so many in all."""
+    """Call it with the number of finished pieces out of a total."""
     with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task(words, total=total)
         yield lambda count: bar.advance(task, count)
@@ -41,7 +42,7 @@ def counting(total: int, words: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """For work that does not say how far it is."""
+    """For work without known progress."""
     with _bar() as bar:
         bar.add_task(words, total=None)
         yield

@@ -1,4 +1,4 @@
-"""Models as people type them, checked before a settings file is read or anything is connected."""
+"""Models as typed on the command line, checked before anything is read or connected."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`edge-daemon swap` and its kin: ask, and hear the outcome.
+"""`edge-daemon swap` and the other verbs: send a request and wait for its outcome.
 
-Each verb is a command, with an option for each field that its request takes.
+Each verb is a command, with an option for each field of its request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import checks_table, milliseconds, receipt_lines
 from edge_daemon.core.verbs import Verb, about
 from edge_daemon.messaging.asks import REQUESTS, needed
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 USUAL_S = 300.0
 
@@ -55,7 +55,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "within": (
         Optional[float],  # noqa: UP045
-        typer.Option(None, min=0.1, help="Give up when it was not done after so many seconds."),
+        typer.Option(None, min=0.1, help="Give up if it is not done after this many seconds."),
     ),
     "by": (_Text, typer.Option(None, help="Who asks; your user name.")),
     "reason": (str, typer.Option("", help="Why; it stays in the receipt and the audit trail.")),
@@ -142,7 +142,7 @@ def _body(**given: Any) -> dict[str, Any]:
 
 
 def user() -> str | None:
-    """Who is typing, as this machine knows them."""
+    """The user who is typing, as this machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -163,7 +163,7 @@ def _boundary(at: str) -> Any:
 def _time(option: str, given: str, others: str = "") -> str:
     if parse_iso(given) is None:
         raise WrongUsage(
-            f"{option} {given!r} is no time with its zone.",
+            f"{option} {given!r} is not a time with a zone.",
             hint=f"Write {others}2026-11-22T10:00:00Z.",
         )
     return given
@@ -183,7 +183,7 @@ def _expiry(expires: str | None, within_s: float | None) -> str | None:
 def ask(
     station: Station, verb: str, body: Mapping[str, Any], timeout_s: float, as_json: bool
 ) -> None:
-    """Send it, show how it goes, and exit as the outcome says, whether or not anybody reads it."""
+    """Send it, show its progress, and exit by its outcome, whether or not anybody reads it."""
     with unbroken():
         outcome = show_answers(station.request(verb, body, timeout_s), verb, as_json=as_json)
     if outcome.get("status") != "succeeded":
@@ -213,7 +213,7 @@ def show_answers(
 
 
 def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
-    """The outcome in words: the receipt, or why not and what to do."""
+    """The outcome in words: the receipt, or the reason and the next step."""
     status = outcome.get("status")
     if status == "succeeded":
         receipt = outcome.get("receipt")

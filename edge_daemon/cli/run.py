@@ -14,7 +14,7 @@ from edge_daemon.host import allocator, logs
 from edge_daemon.slots.kernel import hide_from_others
 
 POLL_S = 0.5
-"""How often it is looked whether a part of the daemon broke."""
+"""How often the parts of the daemon are checked for failure."""
 
 
 def run(file: ConfigFile = None) -> None:
@@ -47,7 +47,7 @@ def run(file: ConfigFile = None) -> None:
 
 
 def reload(daemon: Daemon, path: Path) -> None:
-    """Read the file anew; a bad one changes nothing."""
+    """Read the settings again; a bad file changes nothing."""
     try:
         daemon.reload(config.load(path))
     except Exception as error:  # the boundary: what somebody edits must never end the line

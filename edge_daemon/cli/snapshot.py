@@ -1,4 +1,4 @@
-"""`edge-daemon snapshot`: the picture of now."""
+"""`edge-daemon snapshot`: saves a picture of the line as it is now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_daemon.messaging.client import Client
 
 USUAL_S = 20.0
 PICTURE_S = 5.0
-"""The picture comes before the outcome; this is for a broker that takes its time."""
+"""The picture comes before the outcome; this is for a slow broker."""
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what it means is asked at loopback
 
 
@@ -69,7 +69,7 @@ def _by_mqtt(settings: Settings, timeout_s: float) -> bytes:
             return pictures.get(timeout=PICTURE_S)
         except queue.Empty:
             raise BoxError(
-                "The picture was made, but did not come.",
+                "The picture was made, but did not arrive.",
                 hint=f"May this user read {client.topics.snapshot} at the broker?",
             ) from None
 

@@ -1,7 +1,7 @@
-"""How commands reach a running daemon: through its broker, or the control socket beside it.
+"""How commands reach a running daemon: through its broker, or through its control socket.
 
-Without `--local` the broker comes first; where it does not answer, or the daemon has lost it, the
-control socket is asked instead, which works on the station itself only. It comes first where the
+Without `--local` the broker is tried first. If it does not answer, or the daemon has lost it, the
+control socket is used, which works on the station itself only. The socket comes first where the
 settings hold the daemon's own certificate.
 """
 
@@ -40,14 +40,14 @@ _Message = TypeVar("_Message", bound=msgspec.Struct)
 
 @dataclass(frozen=True)
 class RetainedStatus:
-    """All that the daemon says of itself now, by topic below the root, and by which way."""
+    """Everything the daemon has published, by topic below the root, and how it was read."""
 
     via: str
     parts: Mapping[str, Any]
 
     @property
     def is_online(self) -> bool:
-        """Whether the daemon runs now; retained words outlive it."""
+        """Whether the daemon runs now; retained messages outlive it."""
         return self.via == "socket" or (self.status is not None and self.status.state == "online")
 
     @property
@@ -92,7 +92,7 @@ class RetainedStatus:
 
 
 class Station:
-    """One device, as the settings name it; nothing is connected before it is asked."""
+    """One device of the settings; nothing is connected before it is needed."""
 
     def __init__(self, settings: Settings, *, local: bool = False) -> None:
         self.settings = settings
@@ -114,7 +114,7 @@ class Station:
         if seen.is_online or self.socket() is None:
             if not seen.parts:
                 raise NotReachable(
-                    f"No daemon has ever said a word below {self.settings.root}.",
+                    f"Nothing was ever published below {self.settings.root}.",
                     hint="Is it running, and on this broker? Compare mqtt.host and mqtt.root.",
                 )
             return seen
@@ -133,9 +133,9 @@ class Station:
     def request(
         self, verb: str, body: Mapping[str, Any], timeout_s: float
     ) -> Iterator[dict[str, Any]]:
-        """Ask for something, and yield the answers up to the outcome.
+        """Send a request and yield the answers up to the outcome.
 
-        Raises NotReachable; UnfinishedError when there is no outcome in time.
+        Raises NotReachable; UnfinishedError if there is no outcome in time.
         """
         if self.is_local:
             yield from self._request_locally(verb, body, timeout_s)
@@ -222,7 +222,7 @@ def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedS
 
 
 def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxError | SenderError:
-    """An error as the daemon told it."""
+    """An error as the daemon reported it."""
     kind = BoxError if blames_box else SenderError
     known = {code.value: code for code in Code}
     return kind(
@@ -233,7 +233,7 @@ def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxErro
 
 
 def _refuse_absent(seen: RetainedStatus, root: str) -> None:
-    """A broker would keep the request for a daemon that is away, and do it who knows when."""
+    """A broker would keep the request for an absent daemon, and deliver it at some later time."""
     status = seen.status
     if seen.is_online:
         return

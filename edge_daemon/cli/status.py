@@ -1,4 +1,4 @@
-"""`edge-daemon status`: one look at a station, or a calm view that goes on."""
+"""`edge-daemon status`: the station at a glance, once or continuously."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def status(
     as_json: AsJson = False,
     seconds: Annotated[
         Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(hidden=True, help="End the watch after so long."),
+        typer.Option(hidden=True, help="End the watch after this many seconds."),
     ] = None,
 ) -> None:
-    """Slots, product, order, camera, latency: what the station says of itself.
+    """Slots, product, order, camera, latency: the station at a glance.
 
-    Exits with 69 where no daemon is running, after showing its last words if there are any.
+    Exits with 69 if no daemon is running, after showing its last status if there is one.
     """
     station = Station(read_settings(file), local=local)
     if watch:
@@ -42,7 +42,7 @@ def status(
 
 
 def plain(station: Station, seen: RetainedStatus) -> dict[str, Any]:
-    """The whole status under short names, for machines."""
+    """The whole status under short names, as JSON."""
     return {
         "device": station.settings.device,
         "via": seen.via,

@@ -1,4 +1,4 @@
-"""The station on a terminal: a few quiet lines, colour only where something needs a person."""
+"""The station on a terminal: a few lines, coloured only where somebody must act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status --watch`: the same lines, kept up to date, with what the last minute looked like."""
+"""`status --watch`: the same lines, refreshed, with the last minute summed up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.payloads import Event, ResultMessage
+from edge_daemon.messaging.payloads import Event
+from edge_daemon.messaging.result_payloads import ResultMessage
 
 REDRAW_S = 0.25
 POLL_S = 1.0
@@ -31,7 +32,7 @@ _TOLD = WITH_RECEIPT | {EventName.REJECTED, EventName.FAILED}
 
 
 class Minute:
-    """The last minute of results, a bucket a second; fed on one thread, read on another."""
+    """The last minute of results in buckets of a second; written by one thread, read by another."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +75,7 @@ def _p99(values: list[float]) -> float:
 
 
 class News:
-    """What was heard since the watch began: retained words, results, swaps."""
+    """What was received since the watch began: retained messages, results, swaps."""
 
     def __init__(self, root: str) -> None:
         self._below = len(root) + 1

@@ -1,12 +1,14 @@
-"""The store of the device that is meant, where this user may read it."""
+"""The store of the chosen device, if this user may read it."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from edge_daemon.config import Settings
+from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, SenderError
-from edge_daemon.models.bundle import read_manifest, vouched_reader
+from edge_daemon.models.bundle import Manifest, read_manifest, vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 
@@ -35,3 +37,12 @@ def open_store(settings: Settings, *, as_offered: bool = False) -> Store:
         )
     read = vouched_reader(trust_of(settings)) if as_offered else read_manifest
     return Store(root, floor=settings.models.floor, read=read)
+
+
+def find_bundle(ref: str, settings: Settings) -> tuple[Manifest, Path]:
+    """A bundle's manifest and folder, by its folder or by its NAME@VERSION in the store."""
+    folder = Path(ref)
+    if folder.is_dir():
+        return read_manifest(folder, placed=False), folder
+    store, parsed = open_store(settings), BundleRef.parse(ref)
+    return store.manifest(parsed), store.find(parsed)

@@ -55,9 +55,9 @@ def support_bundle(
     ] = None,
     file: ConfigFile = None,
 ) -> None:
-    """Settings, check, status, versions, log, history and audit trail; secrets are taken out.
+    """Settings, check, status, versions, log, history and audit trail, without secrets.
 
-    A part that cannot be had is left out, and says why in its place.
+    A part that cannot be read is left out, with the reason in its place.
     """
     path = config_file(file)
     settings, _ = config.examine(path)
@@ -128,7 +128,7 @@ def _settings_file(path: Path) -> str:
 
 
 def known_settings(written: Any) -> Any:
-    """Settings without what is not known to be harmless: values of unknown keys, user names."""
+    """Settings without anything that may be confidential: values of unknown keys, user names."""
     schema = config.schema()
     return _known(written, [schema], schema["$defs"])
 

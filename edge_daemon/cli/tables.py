@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: words stay whole, and the least important columns go first."""
+"""Tables that fit the terminal: words stay whole; the least important columns are dropped first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class FittedTable:
         return [self._columns[index].heading, *(row[index].plain for row in self._rows)]
 
     def _widths(self, shown: list[int], least: dict[int, int], width: int) -> list[int]:
-        """What is left beyond whole words goes to the columns that lack least, then to the next."""
+        """Space beyond whole words goes to the columns that lack least, then to the next."""
         given = {i: least[i] for i in shown}
         left = width - _sum(least, shown)
         while left < 0:  # words that are longer than the terminal: the longest is broken

@@ -1,4 +1,4 @@
-"""`edge-daemon tune`: adjust a rule of the active model, or see first what it would change."""
+"""`edge-daemon tune`: adjusts a rule of the active model, or previews the effect."""
 
 # ruff: noqa: PLR0913, PLR0917 - an option of a command is an argument of its function
 
@@ -35,7 +35,7 @@ def tune(
         typer.Option(
             min=1,
             max=500,
-            help="Change nothing: tell what the last so many frames would have been judged. "
+            help="Change nothing: show how this many recent frames would have been judged. "
             "Asks the daemon of this machine.",
             metavar="N",
         ),
@@ -53,7 +53,7 @@ def tune(
 ) -> None:
     """Adjust rules of the active model's recipe, within the bounds that it was signed with.
 
-    It counts from the next frame on, also after a restart, until it is reset or another version
+    It takes effect at the next frame and lasts over a restart, until it is reset or another version
     of the model becomes active.
     """
     changes = _changes(values or [])

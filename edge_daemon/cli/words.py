@@ -1,4 +1,4 @@
-"""Figures and proofs as people read them: durations, ages, receipts, failing checks."""
+"""Figures and receipts in readable form: durations, ages, receipts, failed checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edge_daemon.cli.output import BARS, fitting
 from edge_daemon.cli.tables import Column, FittedTable
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
 NOTHING = "–"  # noqa: RUF001 - a dash
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(iso: Any, now_utc: float | None = None, *, ago: bool = True) -> str:
-    """A time of the wire in this machine's zone, and how long ago."""
+    """A time of a message in this machine's zone, and how long ago it was."""
     utc = parse_iso(iso) if isinstance(iso, str) else None
     if utc is None:
         return NOTHING
@@ -68,7 +68,7 @@ def size(count_bytes: float) -> str:
 
 
 def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
-    """The proof of one swap in words."""
+    """A receipt in words."""
     left, to = receipt.get("from"), receipt.get("to")
     frame = receipt.get("cutover_frame")
     if frame is None:

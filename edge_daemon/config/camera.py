@@ -1,4 +1,4 @@
-"""The camera's part of the settings: where frames come from, and when a picture is evidence."""
+"""Settings of the camera: where frames come from, and when a picture counts as evidence."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class _File(BaseModel):
 def read_desired(
     path: Path, links: Mapping[str, str]
 ) -> tuple[Desired | None, tuple[Finding, ...]]:
-    """What the file wishes and no findings, or None and at least one finding.
+    """The content of the file and no findings, or None and at least one finding.
 
     `links`: product -> bundle name, of the settings.
     """
@@ -84,7 +84,7 @@ def read_desired(
 def _resolve(
     path: Path, document: Document, models: Mapping[str, BundleRef], links: Mapping[str, str]
 ) -> tuple[tuple[BundleRef, ...], tuple[Finding, ...]]:
-    """One version for each bundle name, or what stands against it."""
+    """One version for each bundle name, or why there is none."""
     wishes: dict[str, BundleRef] = {}
     findings = []
     for key, ref in models.items():
@@ -118,6 +118,6 @@ def _known(links: Mapping[str, str]) -> str:
 
 
 def _digest(wishes: tuple[BundleRef, ...], read: _File) -> str:
-    """Of what it says, not of how: a comment or another order of keys is no change."""
+    """Of the meaning, not of the text: a comment or another order of keys is no change."""
     said = [sorted(str(ref) for ref in wishes), read.hold, read.reason]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

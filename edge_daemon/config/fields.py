@@ -1,4 +1,4 @@
-"""The kinds of values that settings hold, each with its check and the sentence when it fails."""
+"""Types of settings, each with its check and its error message."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_TOPIC_BYTES = 1024
 
 
 class Group(BaseModel):
-    """A frozen group of settings; a key that nobody reads is an error, not a comment."""
+    """A frozen group of settings; an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
@@ -45,7 +45,7 @@ class Group(BaseModel):
 
 
 def printable(text: str) -> str:
-    """The text as it is; raises ValueError where a character of it cannot be seen."""
+    """The text; raises ValueError if a character of it is invisible."""
     for character in text:
         if not character.isprintable():
             raise ValueError(f"should have no control characters, but has U+{ord(character):04X}")
@@ -70,7 +70,7 @@ def model_choice(value: Any) -> ModelChoice:
 
 
 def _fits(pattern: str, text: str) -> bool:
-    """Whether all of it fits: `$` alone lets a line break stand at the end."""
+    """Whether the whole text matches: `$` alone allows a line break at the end."""
     return re.fullmatch(pattern, text) is not None
 
 

@@ -1,4 +1,4 @@
-"""From a file to `Settings`, or to findings that name file, line, key and what would be right."""
+"""From a file to `Settings`, or to findings with file, line, key and what is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a settings file: where, what, and what would be right."""
+    """One fault of a settings file: where, what, and the correct form."""
 
     file: Path
     line: int
@@ -45,9 +45,9 @@ def find_config(
     environ: Mapping[str, str] = os.environ,
     folder: Path = FOLDER,
 ) -> Path:
-    """The file to read: the one given, else EDGE_DAEMON_CONFIG, else /etc/edge-daemon/NAME.yaml.
+    """The file to read: the given one, else EDGE_DAEMON_CONFIG, else /etc/edge-daemon/NAME.yaml.
 
-    Without a name the folder's only file is meant. Raises ConfigurationError when none is meant.
+    Without a name, the folder's only file. Raises ConfigurationError if there is none.
     """
     if given is not None:
         return given
@@ -95,7 +95,7 @@ def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
 
 
 def read_document(path: Path) -> Document | Finding:
-    """The file as plain values with lines, or why it cannot be had."""
+    """The file as plain values with lines, or why it cannot be read."""
     try:
         return parse(read_text(path, MAX_BYTES))
     except DocumentError as error:
@@ -118,7 +118,7 @@ def schema() -> dict[str, Any]:
 
 
 def _contradictions(path: Path, document: Document, settings: Settings) -> Iterator[Finding]:
-    """What is wrong between groups that are each right."""
+    """Contradictions between groups that are each valid."""
     trust = settings.models.trust
     if trust.required and not trust.public_keys:
         yield _at(

@@ -1,4 +1,4 @@
-"""Files that the settings name: secrets and keys, read at use and never kept."""
+"""Files that the settings name: secrets and keys, read when they are used and never stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of parts: what makes a part of frames, and until when it must be judged."""
+"""Settings of parts: how frames form a part, and by when it must be judged."""
 
 from __future__ import annotations
 

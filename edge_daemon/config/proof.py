@@ -1,4 +1,4 @@
-"""Settings of the proof: what a model must show before its cutover, and after it."""
+"""Settings of the proof: what a model must show before and after its cutover."""
 
 from __future__ import annotations
 

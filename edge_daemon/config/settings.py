@@ -1,4 +1,4 @@
-"""The settings as frozen values: one class per group of the file, unit and reason at the field.
+"""The settings as frozen values: one class for each group, with unit and reason at the field.
 
 The docstrings below the fields are the descriptions in `edge-daemon config schema`.
 """
@@ -125,7 +125,7 @@ class TrustSettings(Group):
 
 
 class ModelsSettings(Group):
-    """Where bundles lie, whose they may be, and which one starts."""
+    """Where bundles lie, whose are accepted, and which one starts."""
 
     store: FilePath = Path("/var/lib/edge-daemon/models")
     """Folder with `<name>/<version>/model.yaml`; new bundles are noticed as they arrive."""
@@ -160,7 +160,7 @@ class SlotsSettings(Group):
 
 
 class WorkersSettings(Group):
-    """How the processes begin that models run in."""
+    """How the worker processes are started."""
 
     start: Literal["auto", "fork", "spawn"] = "auto"
     """fork: from one process that has imported everything, in a tenth of a second; spawn: each
@@ -227,7 +227,7 @@ class OrderSource(Group):
 
 
 class ResultsSettings(Group):
-    """What is told of each frame."""
+    """What is published of each frame."""
 
     publish: Literal["all", "ng", "none"] = "all"
     """all: each captured frame; ng: rejected and uninspected ones; none: nothing on MQTT."""
@@ -277,21 +277,21 @@ class HttpSettings(Group):
 
 
 class DesiredSettings(Group):
-    """Where a fleet says what it wants of this station."""
+    """Where a fleet says which models it wants on this station."""
 
     file: FilePath
     """The desired-state file: a version for each model, and a hold; its changes are noticed."""
 
 
 class AuditSettings(Group):
-    """What was done, and by whom, as a chain of hashes."""
+    """Who did what, as a chain of hashes."""
 
     keep_years: int | None = Field(default=None, ge=1, le=100)
     """Years that rows are kept; older ones are cut off, on record. null: all are kept."""
 
 
 class LogSettings(Group):
-    """How much is said."""
+    """How much is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severity that is written."""

@@ -1,7 +1,7 @@
-"""The table of camera sources: all that depends on what `camera.source` begins with.
+"""The table of camera sources, by how `camera.source` begins.
 
 A new kind of source is one line here, one module with its camera, and that module's import
-contract. Cameras are named as text and imported when one is opened, so that settings are read
+contract. Cameras are named as text and imported when one is opened. So settings can be read
 without a video library, and the drawn line of the demo is a source like any other.
 """
 

@@ -1,4 +1,4 @@
-"""What reaches the driver beside the planner's own events: not yet read, not yet measured."""
+"""What reaches the driver besides the planner's own events, before it is read or measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_daemon.slots.active import Crossed
 
 @dataclass(frozen=True)
 class RequestArrived:
-    """A request as it came by MQTT or through the socket."""
+    """A request as it came by MQTT or through the control socket."""
 
     verb: str
     incoming: Incoming
@@ -25,10 +25,11 @@ class RequestArrived:
 
 @dataclass(frozen=True)
 class OrderArrived:
-    """A payload of the MES; `source` is the place of its entry under `orders`.
+    """A payload of the MES.
 
-    `is_fenced`: frames captured since then wait until it was taken in. `readings`: its orders;
-    None where they cannot be told without what came before.
+    `source`: the index of its entry under `orders`. `is_fenced`: frames captured since then wait
+    until it has been taken in. `readings`: its orders; None where they cannot be told without
+    what came before.
     """
 
     source: int
@@ -47,7 +48,7 @@ class StandbyTookOver:
 
 @dataclass(frozen=True)
 class Noticed:
-    """Something that the box noticed of itself, for `model/event`; `reason`: its frames'."""
+    """Something that the box noticed by itself, for `model/event`; `reason`: that of its frames."""
 
     event: EventName
     message: str
@@ -57,9 +58,9 @@ class Noticed:
 
 @dataclass(frozen=True)
 class QuarantineOrdered:
-    """An operator's word on one version, given at this machine; `reason` None lifts it.
+    """An operator's decision on one version, made at this machine; `reason` None lifts it.
 
-    `answered` is told None once it is durable, or why it was not done; it must not block.
+    `answered` is called with None once the change is durable, or with the error. It must not block.
     """
 
     ref: BundleRef
@@ -70,7 +71,7 @@ class QuarantineOrdered:
 
 @dataclass(frozen=True)
 class Call:
-    """Brief work on the records, to be done between two steps."""
+    """Short work on the records, to be done between two steps."""
 
     work: Callable[[], None]
 

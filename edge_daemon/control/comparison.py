@@ -1,4 +1,4 @@
-"""Candidate and active model on the same frames of the line, in turns, as the frames come in."""
+"""Runs the candidate and the active model in turns on the same live frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPOT_FRAMES = 5
 """The same for a bundle that was proven before, unless its limits ask for recent frames."""
 
 LOOKS = 3
-"""So many times as many, before a candidate is refused that was a little too slow."""
+"""How often the measurement is repeated before a slightly slow candidate is refused."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Incumbent:
     manifest: Manifest
 
     def judged(self, sample: Sample) -> Judged | None:
-        """What it made of the frame; None where the frame had no verdict, or another's."""
+        """What it found on the frame; None if it has no verdict, or that of another model."""
         judged = sample.judged
         if judged is None or judged.model != self.manifest.ref:
             return None
@@ -38,7 +38,7 @@ class Incumbent:
 
 
 class Comparison:
-    """What both models made of the same frames, as they come in."""
+    """What both models found on the same live frames."""
 
     def __init__(
         self, recipe: Recipe, incumbent: Incumbent | None, reference: Reference | None
@@ -56,7 +56,7 @@ class Comparison:
         return Timing(tuple(self.new_ms), tuple(self.usual_ms) if self._incumbent else None)
 
     def note(self, found: Inference, judged: Judged | None, size: Size) -> None:
-        """One frame more; `judged` by the active version of the same name, or None."""
+        """One more frame; `judged` by the active version of the same name, or None."""
         self.new_ms.append(found.inference_ms)
         if judged is None or self._incumbent is None:
             return
@@ -74,9 +74,10 @@ class Comparison:
             self.missed = Missed(self.missed.rejected + 1, self.missed.missed + passed)
 
     def is_enough(self, frames: int, limits: Limits, look: int) -> bool:
-        """Whether more frames would tell nothing more.
+        """Whether more frames would add nothing.
 
-        Latency is looked at again in doubt; a line with many defects soon shows enough of them.
+        Latency is measured longer when in doubt; a line with many defects shows enough of them
+        soon.
         """
         if frames % look == 0 and is_doubtful(self.timing, limits):
             return False

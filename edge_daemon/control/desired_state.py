@@ -1,8 +1,8 @@
-"""Watches the desired-state file and asks for what differs, by the same door as everybody.
+"""Watches the desired-state file and requests what differs, like any other sender.
 
-A thread of its own looks when the file stirs, and once a second while something is still to come:
-a bundle that is not in the store yet, an answer, an order. `core.desired` decides; what it wants
-remembered is on disk before anything is asked.
+A thread of its own looks when the file changes, and once a second while something is pending: a
+bundle that is not in the store yet, an answer, an order. `core.desired` decides. What it must
+remember is on disk before anything is requested.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class DesiredState:
         self._thread.start()
 
     def begin(self) -> None:
-        """The planner has started: what it says from now on can be compared."""
+        """The planner has started: from now on its state can be compared."""
         self._may_begin.set()
 
     def stop(self) -> None:
-        """End the watch and wait for the look in hand."""
+        """End the watch, and wait for the current look."""
         self._stopped.set()
         self._may_begin.set()
         self._stirred.set()
@@ -95,7 +95,7 @@ class DesiredState:
         self._watch.stop()
 
     def remarks(self) -> tuple[str, ...]:
-        """What is not as the file wishes, a sentence each."""
+        """What differs from the file, a sentence each."""
         return self._remarks
 
     # ------------------------------------------------------------------ the thread
@@ -120,7 +120,7 @@ class DesiredState:
         return True
 
     def _look(self) -> bool:
-        """Read, compare, remember, ask; True while something is still to come."""
+        """Read, compare, remember, request; True while something is still pending."""
         state = self._with.state()
         wished, findings = read_desired(self._file, dict(state.links))
         if wished is None:
@@ -146,7 +146,7 @@ class DesiredState:
         return plan.waits
 
     def _refuse(self, findings: tuple[Finding, ...]) -> None:
-        """A bad file changes nothing; each fault is told once."""
+        """A bad file changes nothing; each fault is reported once."""
         said = tuple(str(finding) for finding in findings)
         if said != self._said:
             for finding in findings:

@@ -1,8 +1,8 @@
 """The driver: one thread that feeds the planner and performs what it decides.
 
-Everything that reaches the control room ends in its queue: requests and orders as they arrived,
-what came of jobs, the lane's word, trials, time. Each event is one step; what the step changed
-is made durable in one transaction, and only then is anything done or told.
+Everything ends in its queue: requests and orders, results of jobs, reports of the lane, trials,
+time. Each event is one step. What a step changed is committed in one transaction; only then is
+anything done or told.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ TICK_S = 0.25
 """How often time itself is an event, while something waits for it."""
 
 USUAL_S = 5.0
-"""How often the window moves that a swap's `before` is measured from."""
+"""How often the window moves from which a swap's `before` is measured."""
 
 
 class Driver:
-    """Owns the planner's state; nobody else steps it."""
+    """Owns the planner's state; nothing else steps it."""
 
     def __init__(self, mailbox: Mailbox, rooms: Rooms, state: State, trial: TrialLimits) -> None:
         self._mailbox = mailbox
@@ -101,7 +101,7 @@ class Driver:
         return self._state
 
     def set_trial_limits(self, limits: TrialLimits) -> None:
-        """Judge trials by these from now on; on the driver's own thread."""
+        """Use these limits for trials from now on; on the driver's own thread."""
         self._trial.limits = limits
 
     def start(self) -> None:
@@ -168,9 +168,9 @@ class Driver:
         self._look_at_trial()
 
     def _look_after_slots(self) -> None:
-        """A bundle that only stands by is asked nothing: its worker's death is looked for.
+        """Look for dead workers in slots that only stand by: nothing else would notice.
 
-        The lane itself finds out about the slot that judges, and about the one that is next.
+        The lane itself notices in the slot that judges, and in the one that is next.
         """
         op = self._state.op
         next_one = op.slot if op is not None else None
@@ -234,7 +234,7 @@ class Driver:
         self._step(CutoverDone(crossed.token, crossed.frame))
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
-        """Do as an operator says, put it on record, and answer once it is durable."""
+        """Do what an operator decided, record it, and answer once it is durable."""
         ref = order.ref
         held_back = self._state.quarantine_reason(ref) is not None
         if order.reason is None and not held_back:
@@ -261,9 +261,9 @@ class Driver:
     # ------------------------------------------------------------------ a step
 
     def _step(self, *events: Event, incoming: Incoming | None = None) -> None:
-        """Let the planner take them in, one after the other, and make all of it durable at once.
+        """Pass events to the planner one after the other, and make all of it durable at once.
 
-        A request comes alone, with its `incoming`: it is refused where the journal cannot take it.
+        A request comes alone, with its `incoming`: it is refused if the journal cannot take it.
         """
         rooms = self._rooms
         now = rooms.clock.now()
@@ -293,7 +293,7 @@ class Driver:
         self._open_line(new)
 
     def _is_on_record(self, unit: UnitOfWork, now: Instant, incoming: Incoming | None) -> bool:
-        """Whether to go on. Only a request that cannot be put on record never came."""
+        """Whether to go on. A request that could not be recorded counts as never received."""
         rooms = self._rooms
         try:
             rooms.recorder.save(unit, incoming)
@@ -310,7 +310,7 @@ class Driver:
         return [op.swap_id for op in ops if receipts.open(op, now, by_whom(op, new), left)]
 
     def _open_line(self, state: State) -> None:
-        """Frames count from the first model on, or from when it is clear that there is none."""
+        """Count frames from the first model on, or once it is clear that there is none."""
         idle = state.op is None and not any(s.phase in BUSY for s in state.slots)
         if state.active is not None:
             self._hopeless = False
@@ -384,6 +384,6 @@ class Driver:
 
 def _not_saved() -> StateError:
     return StateError(
-        "It counts from now on, but the journal could not be written.",
-        hint="Free the disk: without it, a restart forgets this.",
+        "It takes effect now, but could not be written to the journal.",
+        hint="Free space on the disk: until then a restart forgets it.",
     )

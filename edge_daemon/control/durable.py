@@ -1,4 +1,4 @@
-"""What the planner must remember, as the journal keeps it, with the number of its schema."""
+"""The planner's durable state as the journal stores it, with the number of its schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Plain = Mapping[str, Any]
 
 
 def _with_number(first: Plain) -> Plain:
-    """1 -> 2: the same, and the number stands beside it."""
+    """1 -> 2: the same content, with the schema number beside it."""
     return first
 
 
@@ -25,9 +25,9 @@ SCHEMA = len(UPGRADES) + 1
 
 
 def decode_durable(body: bytes | None) -> Durable:
-    """What the journal kept, brought forward from whatever version wrote it.
+    """The state from the journal, migrated from whatever version wrote it.
 
-    Raises NewerState where a later version did, StateError when it cannot be read.
+    Raises NewerState where a later version wrote it, StateError when it cannot be read.
     """
     if body is None:
         return Durable()
@@ -51,5 +51,5 @@ def decode_durable(body: bytes | None) -> Durable:
 
 
 def encode_durable(durable: Durable) -> bytes:
-    """The same, for the journal."""
+    """The state for the journal."""
     return msgspec.json.encode({"schema": SCHEMA, **msgspec.to_builtins(durable)})

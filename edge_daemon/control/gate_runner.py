@@ -66,7 +66,7 @@ _NOTHING: Mapping[int, Detected] = {}
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be proven, where it is loaded, and what it is held against."""
+    """What is to be proven, where it is loaded, and what it is compared with."""
 
     slot: Slot
     verified: Verified
@@ -95,7 +95,7 @@ class GateRunner:
         self._clock = clock
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
-        """The first inferences, on a frame of this camera; one that raises refuses the bundle."""
+        """The first inferences, on a frame of this camera; an error refuses the bundle."""
         results = []
         with self._line.sampler() as samples:
             sample = samples.next(self._patience_s(slot))
@@ -116,7 +116,7 @@ class GateRunner:
             self._in_time(deadline_at, partial(slot.infer, sample.frame))
 
     def _begin(self, slot: Slot, sample: Sample | None) -> None:
-        """Return in a gap: the one after this sample, which comes right after its verdict."""
+        """Return when a gap begins: the one right after the verdict on this sample."""
         if sample is None or sample.judged is None:
             self._gaps.begin(slot)
             return
@@ -126,7 +126,7 @@ class GateRunner:
     def evidence(
         self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
     ) -> Evidence:
-        """Everything the gate judges, measured now."""
+        """Everything that the gate judges, measured now."""
         golden = self.golden(candidate, deadline_at)
         seen = self.interleaved(candidate, deadline_at)
         nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
@@ -140,10 +140,10 @@ class GateRunner:
         start: int,
         deadline_at: float,
     ) -> tuple[Check, Evidence | None]:
-        """Whether some golden images are seen as on record, and then the evidence that follows.
+        """Check some golden images against the record, then return the evidence.
 
-        What is on record stands for the other images. What depends on the version before is
-        measured now, on recent frames and on these images. `start`: at which image to begin.
+        The record stands for the other images. What depends on the version before is measured now,
+        on recent frames and on these images. `start`: the index of the first image.
         """
         check, golden = self._spots(candidate, proof, start, deadline_at)
         if not check.passed:
@@ -194,9 +194,10 @@ class GateRunner:
     def golden(
         self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = _NOTHING
     ) -> tuple[Golden, ...]:
-        """What both see on each golden image.
+        """What both models see on each golden image.
 
-        `on_record`: what the candidate saw on these. Of them the incumbent is asked nothing new.
+        `on_record`: what the candidate saw on these images earlier; for them the active model is
+        not asked anew.
         """
         verified = candidate.verified
         results = []
@@ -241,10 +242,11 @@ class GateRunner:
     def _both(
         self, candidate: Candidate, image: GoldenImage, path: Path, deadline_at: float
     ) -> tuple[Detected | None, Detected]:
-        """What the incumbent, if there is one, and the candidate see; in one gap of the line.
+        """What the candidate and the active model, if there is one, see; within one gap of the
+        line.
 
-        A stranger's file is decoded by the candidate's worker. Where the incumbent must be asked,
-        it gets the pixels, as it gets frames.
+        A foreign file is decoded by the candidate's worker. Where the active model must be asked,
+        it gets pixels, as for a frame.
         """
         incumbent, slot = candidate.incumbent, candidate.slot
         usual = self._album.recall(incumbent.manifest, image) if incumbent else None
@@ -267,7 +269,7 @@ class GateRunner:
             picture.close()
 
     def _ask(self, incumbent: Incumbent | None, picture: FrameAddress) -> Inference | None:
-        """The active model's answer between two frames; None: there is none, or it came late."""
+        """The active model's answer between two frames; None if there is none, or it came late."""
         if incumbent is None:
             return None
         return self._gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
@@ -275,8 +277,7 @@ class GateRunner:
     def interleaved(
         self, candidate: Candidate, deadline_at: float, look: int = TIMED_FRAMES
     ) -> Comparison:
-        """Both models on the same frames, in turns; on so many, and more where they tell too
-        little."""
+        """Both models on the same frames in turns; on more frames where the result is in doubt."""
         candidate.slot.promote()  # measured under the priority that it will have
         manifest, incumbent = candidate.verified.manifest, candidate.incumbent
         limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
@@ -303,7 +304,7 @@ class GateRunner:
     def _pictures_of_nothing(
         self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
     ) -> tuple[Picture, ...]:
-        """What the candidate finds where nothing is, if its recipe requires something."""
+        """What the candidate finds in pictures without a part, if its recipe requires something."""
         if not needs_a_part(candidate.verified.manifest.recipe) or not warm_ups:
             return ()
         memory = FrameMemory.allocate(FrameShape(warm_ups[0].height, warm_ups[0].width), 1)
@@ -320,7 +321,7 @@ class GateRunner:
         return tuple(found)
 
     def _in_time(self, deadline_at: float, work: Callable[[float], _R]) -> _R:
-        """One call of a slot in what is left of the time; a model that hangs is ended there."""
+        """One call to a slot within the time that is left; a model that hangs is killed."""
         left_s = deadline_at - self._clock.now().at
         if left_s <= 0:
             raise _late()
@@ -332,7 +333,7 @@ class GateRunner:
             raise _late() from lost
 
     def _patience_s(self, slot: Slot) -> float:
-        """How long the next judged frame may take; none comes while no other slot judges."""
+        """How long to wait for the next judged frame; none comes while no other slot judges."""
         judging = self._crossing.pointer.slot
         return SAMPLE_TIMEOUT_S if judging is not None and judging is not slot else 0.0
 
@@ -346,13 +347,13 @@ class GateRunner:
 
 
 def _asks_for_frames(candidate: Candidate) -> bool:
-    """Whether the bundle limits what recent frames may show: then as many count as ever."""
+    """Whether the bundle sets limits for recent frames: then as many as possible are taken."""
     limits = candidate.verified.manifest.limits
     return limits.recent != RecentLimits() or "max_missed" in limits.verdicts.asked
 
 
 def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
-    """Pictures without a part: black, white, and noise, which is always the same noise."""
+    """Pictures without a part: black, white, and noise, always the same."""
     yield "black", np.zeros(shape, np.uint8)
     yield "white", np.full(shape, 255, np.uint8)
     yield "noise", np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -1,7 +1,7 @@
-"""What models saw on golden images, so that a model is asked once for each.
+"""What models saw on golden images, cached, so that each image is inferred once.
 
-Consecutive versions share most of their golden images. What a version saw when it was proven itself
-is what it sees as the active one: same weights, same box; asked again, it would cost the line time.
+Consecutive versions share most of their golden images. What a version saw when it was proven is
+what it sees as the active one: same weights, same box. Inferring it again would cost the line time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Detected = tuple[Detection, ...]
 
 
 class GoldenCache:
-    """By model and image, each told by its digest; of this boot only."""
+    """By model and image, each identified by its digest; for this boot only."""
 
     def __init__(self, most_detections: int = MOST_DETECTIONS) -> None:
         self._most = most_detections
@@ -26,7 +26,7 @@ class GoldenCache:
         self._models: dict[str, dict[str, Detected]] = {}
 
     def keep(self, model: Manifest, image: GoldenImage, found: Detected) -> None:
-        """An image without a digest of its own is not kept."""
+        """Remember it; an image without a digest of its own is not kept."""
         if image.sha256 is None:
             return
         with self._lock:
@@ -35,7 +35,7 @@ class GoldenCache:
                 del self._models[next(iter(self._models))]
 
     def recall(self, model: Manifest, image: GoldenImage) -> Detected | None:
-        """None: it was not asked, or that is forgotten."""
+        """What the model saw; None if it was not asked, or that was dropped."""
         with self._lock:
             return self._models.get(model.sha256, {}).get(image.sha256 or "")
 

@@ -1,7 +1,7 @@
-"""The time between two frames, for whoever proves a model beside the line.
+"""The time between two frames, for whatever proves a model beside the line.
 
-Two processes on one GPU take turns, however low the priority of one, and on a small box they share
-more than processors. What begins right after a verdict has the time until the next frame.
+Two processes on one GPU take turns whatever their priorities, and on a small box they compete for
+more than processors. Work that begins right after a verdict has the time until the next frame.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge_daemon.slots.active import ActiveSlot, IdleTask, Pointer
 from edge_daemon.slots.slot import Inference, Slot
 
 GAP_WAIT_S = 0.5
-"""Longer than this without a gap, and what wants one begins all the same."""
+"""After this long without a gap, the waiting work begins anyway."""
 
 ANSWER_WAIT_S = 5.0
 """How long the lane may take to let the active model look; only one that hangs takes longer."""
@@ -26,12 +26,12 @@ SPARE_S = 0.002
 """What the lane itself needs of each frame's time."""
 
 LONGER = 1.2
-"""An inference may take so many times as long as the one before it."""
+"""An inference may take this many times as long as the one before it."""
 
 
 @dataclass
 class _Turn:
-    """What one slot does in the gap that it was given."""
+    """What one slot does in the gap that was given to it."""
 
     began_at: float
     ends_at: float
@@ -48,7 +48,7 @@ class IdleTime:
         self._turns: dict[str, _Turn] = {}
 
     def learn(self, judged: Judged | None) -> None:
-        """A frame of the line, as it is judged: two of them tell how long a gap is."""
+        """Called with each judged frame: two of them tell how long a gap is."""
         seen, self._seen = self._seen, judged or self._seen
         if judged is None or seen is None or judged.frame <= seen.frame:
             return
@@ -56,8 +56,11 @@ class IdleTime:
         self._room_s = frame_s - (judged.queue_ms + judged.inference_ms) / 1e3 - SPARE_S
 
     def begin(self, slot: Slot) -> None:
-        """Return where this slot, not the judging one, may infer: in a gap that begins, or still
-        in the one before, where there is time for another inference as long as the last one."""
+        """Return when this slot, which does not judge, may infer.
+
+        That is when a gap begins, or within the current one if there is time for another inference
+        as long as the last one.
+        """
         judging = self._crossing.pointer.slot
         if judging is None or judging is slot:
             return
@@ -74,9 +77,9 @@ class IdleTime:
         self._turns[slot.name] = _Turn(now, now + self._room_s)
 
     def ask(self, active: BundleRef, look: Callable[[Slot], Inference | None]) -> Inference | None:
-        """What this bundle, while it is the active one, sees in a gap; None: it gave no answer.
+        """What this bundle, while it is active, sees within a gap; None if it gave no answer.
 
-        Another active one, one that is lost, and one that is late give none.
+        There is none from another active bundle, a lost one, or one that is late.
         """
         answer: list[Inference | None] = []
 
@@ -89,7 +92,7 @@ class IdleTime:
         return answer[0] if answer else None
 
     def _run(self, work: IdleTask, wait_s: float) -> None:
-        """Have the lane do it within this time, or not at all."""
+        """Run it on the lane within this time, or not at all."""
         running, done, given_up = threading.Lock(), threading.Event(), threading.Event()
 
         def idle_task(pointer: Pointer) -> None:

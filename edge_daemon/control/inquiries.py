@@ -1,9 +1,9 @@
-"""What may be asked at this machine only, beside the verbs that MQTT carries too.
+"""Requests that only this machine can make, besides the verbs that MQTT carries too.
 
 `status` is everything that is retained on the broker; `history`, `audit`, `order` and `parts` read
-the journal; `preview` looks at recent frames; `quarantine` and `unquarantine` are the operator's
-word on one version. These two are answered when what they changed is durable, an audit that
-verifies when it has read the trail, all else at once.
+the journal; `preview` evaluates recent frames; `quarantine` and `unquarantine` are an operator's
+decision on one version. Those two are answered when the change is durable, an audit that verifies
+when the trail has been read, all else at once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
-from edge_daemon.messaging import part_payloads, payloads
+from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import outcome, refused
 from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.local_socket import Question
+from edge_daemon.messaging.times import iso_utc
 
 MOST_RECEIPTS = 200
 MOST_AUDIT_ROWS = 1000
@@ -76,7 +77,7 @@ class Inquiries:
         return verb in self._answers
 
     def answer(self, question: Question) -> None:
-        """Answer it, now or later; raises EdgeDaemonError where that cannot be."""
+        """Answer it, now or later; raises EdgeDaemonError where that is impossible."""
         self._answers[question.verb](question)
 
     def _status(self, question: Question) -> None:
@@ -108,13 +109,13 @@ class Inquiries:
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")
         row = self._journal.find_order(job_order) if isinstance(job_order, str) else None
-        found = {"product": row.product, "time": payloads.iso_utc(row.utc)} if row else {}
+        found = {"product": row.product, "time": iso_utc(row.utc)} if row else {}
         question.answer(found)
 
     def _parts(self, question: Question) -> None:
         name = question.fields.get("name")
         if name is not None and not isinstance(name, str):
-            raise SenderError("`name` is no text.", hint="Send an id or a serial.")
+            raise SenderError("`name` is not text.", hint="Send an id or a serial.")
         question.answer(parts_report(self._journal, _limit(question, 20, MOST_PARTS), name))
 
     def _previewed(self, question: Question) -> None:
@@ -123,7 +124,7 @@ class Inquiries:
             wanted = msgspec.convert(changes, dict[str, float])
         except msgspec.ValidationError:
             raise SenderError(
-                "`set` is no list of numbers by their names.",
+                "`set` is not an object of numbers by name.",
                 hint='Send {"scratch.confidence": 0.45}.',
             ) from None
         question.answer(self._preview(wanted, _limit(question, 100, MOST_PREVIEWED)))
@@ -146,9 +147,9 @@ class Inquiries:
 
 
 def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
-    """`parts`: their results, newest first, with where a picture lies; `counts` or null.
+    """The answer to `parts`: results, newest first, with the place of a picture; `counts` or null.
 
-    `left_out`: how many of those asked for had no room.
+    `left_out`: how many of the requested results did not fit.
     """
     rows = journal.parts(limit, name)
     sizes = accumulate(len(row.body) for row in rows)
@@ -164,7 +165,7 @@ def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[
 def audit_report(
     journal: Journal, limit: int, heads: Iterable[Anchor] | None = None
 ) -> dict[str, Any]:
-    """`head`, the newest `rows`, and `faults`: null unless the trail is held against `heads`.
+    """`head`, the newest `rows`, and `faults`: null unless the trail is compared with `heads`.
 
     Raises StateError.
     """
@@ -176,7 +177,7 @@ def audit_report(
         "rows": [
             {
                 "seq": link.seq,
-                "time": payloads.iso_utc(link.row.utc),
+                "time": iso_utc(link.row.utc),
                 "kind": link.row.kind,
                 "body": json.loads(link.row.body),
                 "hash": link.hash,
@@ -187,8 +188,8 @@ def audit_report(
 
 
 def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:
-    """What is put on record when an operator says that the clock is right."""
-    facts = {"by": by, "before": payloads.iso_utc(journal.newest_utc)}
+    """What is recorded when an operator confirms that the clock is right."""
+    facts = {"by": by, "before": iso_utc(journal.newest_utc)}
     return AuditRow(now.utc, "trust-clock", json.dumps(facts, sort_keys=True).encode())
 
 

@@ -67,12 +67,12 @@ RESTORE_BACKOFF_S = (0.0, 0.0, 0.5, 2.0, 5.0, 10.0)
 """Before the n-th restart of a worker in a row; the last one stays."""
 
 THINNER = ("spot", "latency.median", "golden.drop")
-"""Checks that a spot proof makes on less than the gate has: what fails is left to the gate."""
+"""Checks with less evidence in a spot proof than in the gate: if they fail, the gate decides."""
 
 
 @dataclass(frozen=True)
 class GateProof:
-    """What is known of a bundle that is READY: the proof that goes into receipts."""
+    """What is known of a READY bundle: the proof that goes into receipts."""
 
     known: StoredBundle
     recipe: Recipe
@@ -110,7 +110,9 @@ class LoaderTools:
 
 @dataclass(frozen=True)
 class _Examined:
-    """How a bundle did: by the whole gate, or by a spot proof that relies on one of before."""
+    """The result of an examination: by the whole gate, or by a spot proof that relies on an earlier
+    one.
+    """
 
     report: Report
     evidence: Evidence
@@ -118,7 +120,7 @@ class _Examined:
 
 
 class Loader:
-    """Performs the planner's Prepare, Verify, Restore and Free; posts what came of them."""
+    """Performs the effects Prepare, Verify, Restore and Free, and posts their results."""
 
     def __init__(
         self,
@@ -155,7 +157,7 @@ class Loader:
 
     @property
     def stages(self) -> dict[int, str]:
-        """How far the newest job of each desk is, by its token; any thread."""
+        """The stage of the newest job of each slot, by its token; any thread."""
         return {each.token: each.stage for each in tuple(self._reached.values())}
 
     # ------------------------------------------------------------------ actions
@@ -165,7 +167,7 @@ class Loader:
         self._desks[action.slot].submit(self._prepare, action)
 
     def restore(self, action: Restore) -> None:
-        """Load once more what this boot has proven already."""
+        """Load a bundle again that was proven in this boot."""
         self._desks[action.slot].submit(self._restore, action)
 
     def verify(self, action: Verify) -> None:
@@ -173,13 +175,13 @@ class Loader:
         self._desks[""].submit(self._verify, action)
 
     def free(self, action: Free) -> None:
-        """End what works in the slot now, then empty it."""
+        """End what runs in the slot, then empty it."""
         self._given_up.add(action.slot)
         self._crossing.slots[action.slot].kill()
         self._desks[action.slot].submit(self._free, action)
 
     def close(self) -> None:
-        """Kill every worker and wait for the desks; nothing is posted any more."""
+        """Kill every worker and wait for the executors; nothing is posted any more."""
         self._stopping.set()
         for slot in self._crossing.slots.values():
             slot.kill()
@@ -216,7 +218,7 @@ class Loader:
         self._post(BundleProven(job.token))
 
     def _prove(self, job: Prepare, slot: Slot, stages: Stages, proof: list[Check]) -> GateProof:
-        """`proof` gets the checks as they are passed, for the answer when a later one fails."""
+        """`proof` collects the checks that passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")
         verified = self._check(job.target, job.slot, job.token)
@@ -252,8 +254,11 @@ class Loader:
     def _examine(
         self, job: Prepare, candidate: Candidate, stages: Stages, proof: list[Check]
     ) -> _Examined:
-        """A spot proof, where the bundle was proven before; else, or where it is not as on record,
-        the gate. What fails on as much evidence as the gate has is not given a second chance."""
+        """A spot proof where the bundle was proven before; otherwise, or if it differs from the
+        record, the gate.
+
+        What fails on as much evidence as the gate has gets no second chance.
+        """
         settings, runner, slot = self._bench.gate, self._bench.runner, candidate.slot
         proofs, verified = self._bench.proofs, candidate.verified
         deadline_at = self._bench.clock.now().at + settings.timeout_s
@@ -280,7 +285,7 @@ class Loader:
     def _judge(
         self, job: Prepare, manifest: Manifest, evidence: Evidence | None, proof: Iterable[Check]
     ) -> Report:
-        """The checks so far with those that the evidence gives; some may be accepted."""
+        """The checks so far and those of the evidence; some may be accepted."""
         limits = manifest.limits.no_looser_than(self._bench.gate.latency_ratio)
         measured = assess(evidence, limits).checks if evidence else ()
         return Report((*proof, *accept(measured, job.accepted, job.accepted_why)))
@@ -339,7 +344,7 @@ class Loader:
         self._post(reached)
 
     def _check(self, target: StoredBundle, place: str, token: int) -> Verified:
-        """A private copy whose bytes were verified, of what a worker may read."""
+        """A verified private copy of the files that a worker may read."""
         manifest = self._bench.store.manifest(target.ref)
         if manifest.weights.sha256 != target.sha256:
             raise BundleError(
@@ -364,7 +369,7 @@ class Loader:
         return verified if same else None
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
-        """Raise for what this box does not have: loading it would only fail less clearly."""
+        """Refuse what this box lacks: loading it would fail with a worse message."""
         check = requirements(unmet(manifest.requires, provisions(self._bench.gpu)))
         proof.append(check)
         if check.passed:
@@ -379,7 +384,7 @@ class Loader:
         return Incumbent(manifest) if manifest is not None and same else None
 
     def _reference(self, ref: BundleRef | None, candidate: Manifest) -> Reference | None:
-        """The version to hold verdicts against; None also where the store has lost it."""
+        """The version to compare verdicts with; None also where the store has lost it."""
         if ref is None:
             return None
         try:

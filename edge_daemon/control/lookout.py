@@ -1,8 +1,8 @@
-"""Looks at the whole store beside the driver, for a request that may mean what just came.
+"""Scans the whole store beside the driver, for a request that may name a bundle that just came.
 
-A store may be large, slow, or full of strangers' files: the driver's thread, for which frames may
-wait, never reads it. What was asked meanwhile waits too, so that requests keep their order; orders,
-the lane and the loader do not wait.
+A store may be large, slow, or full of foreign files, and frames may wait for the driver's thread:
+so that thread never reads the store. Requests that arrive meanwhile wait too, so that their order
+is kept. Orders, the lane and the loader do not wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 Work = Callable[[], None]
 Then = Callable[["StoreChanged | None"], None]
-"""What goes on with the news; None: the store could not be looked at."""
+"""Called with the news; None: the store could not be scanned."""
 
 
 class Lookout:
@@ -51,25 +51,25 @@ class Lookout:
         self._waiting: deque[Work] = deque()
 
     def ask(self, work: Work) -> None:
-        """Do it now, or when what was asked before is done."""
+        """Do it now, or when earlier requests are done."""
         if self._is_out or self._waiting:
             self._waiting.append(work)
         else:
             work()
 
     def may_find(self, choice: ModelChoice | None, state: State) -> bool:
-        """Whether this model, or a newer version of it, may be there without being known yet."""
+        """Whether this model, or a newer version of it, may be in the store unknown to us."""
         if choice is None or (choice.version and selection.choose(state, choice) is not None):
             return False
         return self._newcomers.may_hide(choice, state)
 
     def look(self, then: Then) -> None:
-        """Go on with `then` when the store was looked at; returns at once."""
+        """Call `then` once the store has been scanned; returns at once."""
         self._is_out = True
         self._scout.submit(self._run, then)
 
     def close(self) -> None:
-        """A look in hand ends by itself, and nothing comes of it."""
+        """A scan under way ends by itself, and its result is ignored."""
         self._scout.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, then: Then) -> None:
@@ -84,7 +84,7 @@ class Lookout:
         self._call(self._next)
 
     def _next(self) -> None:
-        """One at a time: an order of the MES waits for no row of requests."""
+        """One at a time: an order of the MES must not wait for a queue of requests."""
         if self._waiting and not self._is_out:
             self._waiting.popleft()()
             self._call(self._next)

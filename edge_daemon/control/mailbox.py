@@ -1,8 +1,7 @@
-"""Everything that the driver is told waits here: in order, but an order of the MES for no row of
-requests. It is built before all who put something in.
+"""The driver's queue: in order, except that orders of the MES overtake requests.
 
-Frames wait until an order was read. So orders that wait are taken together, and overtake all but
-one of the arrivals before them.
+It is built before everything that puts something in. Frames wait until an order has been read. So
+orders that wait are taken together, and overtake all but one of the arrivals before them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArr
 from edge_daemon.messaging.messages import Incoming
 
 TOGETHER = 64
-"""Orders that are taken at once, at most: the ones behind them wait for their one commit."""
+"""Most orders that are taken at once: later ones wait for their commit."""
 
 Orders = tuple[OrderArrived, ...]
 
@@ -45,11 +44,11 @@ class Mailbox:
         self.put(RequestArrived(verb, incoming))
 
     def call(self, work: Callable[[], None]) -> None:
-        """Have brief work on the records done between two steps."""
+        """Have short work on the records done between two steps."""
         self.put(Call(work))
 
     def take(self, timeout_s: float) -> Arrival | Orders | None:
-        """The next arrival, or all orders that are next; None after the timeout."""
+        """The next arrival, or all waiting orders; None after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: self._orders or self._others, timeout_s)
             if self._orders and not self._is_other_next():

@@ -1,7 +1,7 @@
-"""Whether a request may mean a bundle that came to the store a moment ago.
+"""Whether a request may name a bundle that came to the store a moment ago.
 
-The store is watched, and a request can be faster than the news. But a look at the whole store is
-slow, and anybody may ask for what is not there: so one folder is looked for first.
+The store is watched, but a request can be faster. A scan of the whole store is slow, and anybody
+may ask for what is not there; so one folder is checked first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edge_daemon.host.clock import Clock
 from edge_daemon.models.manifest import MANIFEST_FILE
 
 AGAIN_S = 1.0
-"""Between two looks at the store for the sake of what was looked at already."""
+"""Between two scans of the store for a folder that was checked already."""
 
 
 class Newcomers:
@@ -28,11 +28,11 @@ class Newcomers:
         self._looked_for: frozenset[BundleRef] = frozenset()
 
     def may_hide(self, choice: ModelChoice, state: State) -> bool:
-        """Whether the store is to be looked at before this choice is judged."""
+        """Whether to scan the store before this choice is judged."""
         usable = {known.ref for known in state.available if known.ref.name == choice.name}
         if choice.version:
             usable &= {BundleRef(choice.name, choice.version)}
-        # What came or went unseen; what was refused may have been mended since.
+        # What came or went unnoticed; what was refused may have been repaired since.
         unlike = self._there(choice) ^ usable
         now = self._clock.now().at
         is_due = now - self._looked_at >= AGAIN_S
@@ -45,8 +45,10 @@ class Newcomers:
         return True
 
     def _there(self, choice: ModelChoice) -> set[BundleRef]:
-        """The complete versions of this name; the one that is named also where it is not complete,
-        so that the answer says what it lacks."""
+        """The complete versions of this name.
+
+        The requested one is included even if incomplete, so that the answer says what it lacks.
+        """
         folder = self._store / choice.name
         if choice.version:
             there = (folder / choice.version).is_dir()

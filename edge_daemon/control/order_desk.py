@@ -1,4 +1,4 @@
-"""Work orders on their way in: read, put on record, handed to the planner one after the other."""
+"""Incoming work orders: read, recorded, and passed to the planner one after the other."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class OrderDesk:
         return self._refusals.problems(self._clock.now())
 
     def tick(self) -> None:
-        """Tell how many more could not be read, once a minute."""
+        """Report once a minute how many more could not be read."""
         self._tell(self._refusals.tick(self._clock.now()))
 
     def read(self, arrivals: Iterable[OrderArrived]) -> list[OrderReceived]:
-        """Messages of a MES, one after the other: what the planner is told of them.
+        """The planner's events for messages of a MES, one after the other.
 
-        What is put on record for them is written with the step that follows.
+        Their records are written with the step that follows.
         """
         events: list[OrderReceived] = []
         for arrival in arrivals:
@@ -53,12 +53,12 @@ class OrderDesk:
                 orders = self._read(arrival)
             if orders is not None:
                 events += map(OrderReceived, orders)
-                # With what it brings about: a power cut before forgets both, one after neither.
+                # In one transaction with its effects: a power cut loses both or neither.
                 self._recorder.note_topic(self._memory.came(arrival.incoming))
         return events
 
     def _read(self, arrival: OrderArrived) -> list[JobOrder] | None:
-        """None where nothing could be read: corrected settings may read it when it comes again."""
+        """None if it cannot be read: with corrected settings it may be read when it comes again."""
         incoming = arrival.incoming
         reader = self._readers[arrival.source]
         readings = arrival.readings

@@ -1,4 +1,4 @@
-"""Orders of the MES as they arrive: frames are fenced before anything else is done."""
+"""Orders of the MES as they arrive: frames are fenced off before anything else is done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Running = tuple[int, str | None, str | None]
 
 
 class OrderIntake:
-    """Called on the network's thread; the driver reads what it puts into the mailbox."""
+    """Called on the network thread; the driver reads what it puts into the mailbox."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class OrderIntake:
         self._line = line
         self._put = put
         self._runs: _Running | None = None
-        """What the newest message said that runs: said again it changes nothing."""
+        """The running order of the newest message: a repetition changes nothing."""
 
     def came(self, source: int, incoming: Incoming) -> None:
-        """No frame captured from now on is judged before the order was read: it may be its own.
+        """Fence off frames captured from now on until the order is read: they may belong to it.
 
-        It is read so far that the fence is lifted at once where no frame can be of another order:
-        a word that means nothing or that an order is done, and what runs already.
+        The fence is lifted at once if no frame can belong to another order: the status means
+        nothing or that an order is done, or the order runs already.
         """
         arrived = replace(incoming, received=self._line.fence())
         readings, is_whole = self._read(source, arrived)

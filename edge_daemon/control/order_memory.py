@@ -1,8 +1,8 @@
-"""What is remembered of a MES's orders beyond the one that runs; it survives a restart.
+"""What is remembered of a MES's orders besides the running one; it survives a restart.
 
-A broker sends what it keeps again whenever it forgot our session, and with MQTT 3.1.1 whenever we
-subscribe. So the digests of what came by each topic are kept: a payload that was acted on before
-is no new order when it comes out of the broker's keeping.
+A broker sends its retained messages again whenever it has lost our session, and with MQTT 3.1.1 at
+every subscription. So digests of the payloads of each topic are kept: a payload that was acted on
+before is no new order when the broker sends it as a retained one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Row = TypeVar("_Row")
 
 
 class OrderMemory:
-    """Reads at the start what the journal holds; returns rows for whoever writes the journal."""
+    """Reads the journal at the start; returns rows for whoever writes the journal."""
 
     def __init__(self, told: Told) -> None:
         self._topics = {row.topic: row for row in told.topics}
@@ -33,17 +33,17 @@ class OrderMemory:
     # ------------------------------------------------------------------ messages
 
     def is_again(self, incoming: Incoming) -> bool:
-        """Whether the broker only delivers again what it keeps and what came before."""
+        """Whether the broker only resends what it retains and what was acted on before."""
         row = self._topics.get(incoming.topic)
         if not incoming.stored or row is None:
             return False
         return _digest(incoming.payload) in (row.kept, *_split(row.live))
 
     def came(self, incoming: Incoming) -> TopicRow | None:
-        """Remember a message that was acted on; the row to write, None where nothing changed.
+        """Remember a message that was acted on; the row to write, or None if nothing changed.
 
-        The flag of a retained message says what the broker keeps. Without it a live message may
-        still be kept: MQTT 3.1.1 does not tell, and some brokers of MQTT 5 do not either.
+        A retained message shows what the broker retains. A live message may be retained too: MQTT
+        3.1.1 does not tell, and some brokers of MQTT 5 do not either.
         """
         old = self._topics.get(incoming.topic, TopicRow(incoming.topic))
         digest = _digest(incoming.payload)
@@ -62,12 +62,12 @@ class OrderMemory:
     # ------------------------------------------------------------------ products
 
     def product_of(self, job_order: str) -> str | None:
-        """What an order makes that was told before."""
+        """The product of an order that was announced before."""
         row = self._products.get(job_order)
         return row.product if row else None
 
     def told(self, order: JobOrder) -> ProductRow | None:
-        """Remember what an order makes; the row to write, None where it does not say."""
+        """Remember the product of an order; the row to write, or None if it names none."""
         if order.id is None or order.product is None:
             return None
         row = ProductRow(order.id, order.product, order.arrived.utc)
@@ -76,7 +76,7 @@ class OrderMemory:
 
 
 def _put(rows: dict[str, _Row], key: str, row: _Row, limit: int) -> None:
-    """As the newest; beyond the limit the oldest goes."""
+    """As the newest; beyond the limit the oldest is dropped."""
     rows.pop(key, None)
     rows[key] = row
     while len(rows) > limit:

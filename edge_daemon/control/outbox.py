@@ -1,8 +1,8 @@
-"""What must be told though the broker is away: from the journal to the broker, in order.
+"""What must be told although the broker is away: from the journal to the broker, in order.
 
-A row leaves the journal only when the broker has acknowledged it, so a message may come twice
-after a crash and never gets lost; only what the broker itself refuses is given up, with an error
-in the log. Rows are written by whoever commits the fact that they tell, in the same transaction.
+A row leaves the journal only when the broker has acknowledged it. So a message may be sent twice
+after a crash, but is never lost; only what the broker itself refuses is given up, with an error in
+the log. A row is written in the same transaction as the fact that it tells.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class Outbox:
         self._thread.start()
 
     def wake(self) -> None:
-        """Rows were written, or the broker is back; from any thread, without waiting."""
+        """There are rows to send, or the broker is back; from any thread, without waiting."""
         self._wakeup.set()
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop after the rows under way; what is left is sent after the next start."""
+        """Stop after the current rows; the rest is sent after the next start."""
         self._stopping.set()
         self._wakeup.set()
         if self._thread.is_alive():
@@ -135,7 +135,7 @@ class Outbox:
         )
 
     def _await(self) -> list[int]:
-        """The rows that are settled, up to the first that is not: the order stands."""
+        """The rows that are settled, up to the first that is not: the order is kept."""
         settled: list[int] = []
         under_way, self._under_way = self._under_way, []
         alone = len(under_way) == 1
@@ -153,7 +153,7 @@ class Outbox:
         return settled
 
     def _is_poison(self, row: Row, *, alone: bool) -> bool:
-        """Whether connections keep ending under this very row."""
+        """Whether connections keep ending at this very row."""
         if row.seq != self._first_seq:
             self._first_seq, self._losses = row.seq, 0
         self._losses += 1

@@ -1,8 +1,8 @@
-"""The memory of gates: what a bundle showed on this box, and whether that still holds.
+"""Stored proofs: what a bundle showed at the gate of this box, and whether that still holds.
 
-One proof a bundle, in the journal. It holds while everything that it depends on is as it was: the
-bytes, the device and its driver, the libraries, the gate's settings and the number of its rules.
-What cannot be read proves nothing, and the whole gate is run.
+One proof for each bundle, in the journal. It holds while everything that it depends on is
+unchanged: the bytes, the device and its driver, the libraries, the gate's settings and the number
+of its rules. A proof that cannot be read counts as none, and the whole gate runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEMA = 1
 """Of the body in the journal; one of another schema proves nothing, and is written anew."""
 
 _UNMEASURED = {"spot_proof"}
-"""Settings of the gate that change nothing of what it measures or asks for."""
+"""Settings of the gate that influence neither its measurements nor its limits."""
 
 
 class Proofs:
@@ -70,8 +70,11 @@ class Proofs:
         return proof if proof is not None and self._holds(proof, verified) else None
 
     def keep(self, verified: Verified, evidence: Evidence, report: Report) -> Proof:
-        """What the whole gate has just measured. It is not recorded where it proves too little:
-        where something failed and was accepted, or no golden image was seen."""
+        """Store what the whole gate has just measured.
+
+        Not where it proves too little: where a failed check was accepted, or no golden image was
+        seen.
+        """
         proof = Proof(
             bundle=verified.manifest.sha256,
             conditions=self._conditions(verified),
@@ -85,7 +88,7 @@ class Proofs:
         return proof
 
     def forget(self, target: StoredBundle, proof: Proof) -> None:
-        """It does not hold any more."""
+        """It no longer holds."""
         _log.info("proof_forgotten", model=str(target.ref))
         self._write(ProofRow(proof.bundle, b""))
 
@@ -113,7 +116,7 @@ class Proofs:
         }
 
     def _write(self, row: ProofRow) -> None:
-        """A full disk costs the next load its short way, and nothing else."""
+        """If the disk is full, the next load only takes longer."""
         try:
             self._journal.commit(Entry(proofs=(row,)))
         except StateError as error:
@@ -125,7 +128,7 @@ def _encoded(proof: Proof) -> bytes:
 
 
 def _decoded(body: bytes) -> Proof | None:
-    """None for one of another schema; raises ValueError for what is none at all."""
+    """None for another schema; raises ValueError for what is no proof at all."""
     if not body:
         raise ValueError("its digest is not that of its content")
     try:

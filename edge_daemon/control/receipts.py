@@ -1,4 +1,4 @@
-"""The proof of each swap, gathered while it happens: who asked, what was measured, where it cut."""
+"""Receipts of swaps, collected as they happen: who asked, what was measured, when it switched."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from edge_daemon.messaging.payloads import (
     Receipt,
     Stages,
     check_lines,
-    iso_utc,
 )
 from edge_daemon.messaging.terms import CAUSES, AuditHead
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.slots.active import Crossed
 from edge_daemon.slots.frame_control import FrameControl
 
@@ -73,7 +73,7 @@ class Receipts:
         self._usual, self._usual_next = self._usual_next, self._line.mark()
 
     def open(self, op: Operation, now: Instant, by: str, left: StoredBundle | None) -> bool:
-        """A swap begins; a second call for the same one changes nothing, and says False."""
+        """A swap begins; a second call for the same one changes nothing and returns False."""
         if op.swap_id in self._swaps:
             return False
         before = self._line.since(self._usual)
@@ -83,15 +83,15 @@ class Receipts:
         return True
 
     def discard(self, swap_ids: Iterable[str]) -> None:
-        """These never began: what follows may have the same id."""
+        """These never began: a later swap may get the same id."""
         for swap_id in swap_ids:
             self._swaps.pop(swap_id, None)
 
     def crossed(self, swap_id: str, crossed: Crossed, left: StoredBundle | None = None) -> None:
-        """The lane crossed: what `succeeded` will say is known now.
+        """The cutover happened: the content of `succeeded` is known now.
 
-        `left` is what was judging until then: another bundle than at the request, where the swap
-        had to wait.
+        `left`: what judged until then; a different bundle than at the request, if the swap had to
+        wait.
         """
         swap = self._swaps.get(swap_id)
         if swap is not None:
@@ -101,7 +101,7 @@ class Receipts:
             swap.crossed_mark = self._line.mark()
 
     def checks(self, swap_id: str) -> tuple[CheckLine, ...]:
-        """The gate's report on the bundle of a swap, as far as it is proven."""
+        """The gate's report on the bundle of a swap, as far as it has got."""
         swap = self._swaps.get(swap_id)
         gate_proof = self._dossier_of(swap.op.target) if swap else None
         return check_lines(gate_proof.checks) if gate_proof else ()
@@ -205,7 +205,9 @@ class Receipts:
         )
 
     def _audit(self) -> AuditHead:
-        """The trail as it was before this receipt: its own row follows, and names its digest."""
+        """The audit trail before this receipt; the next row belongs to the receipt and holds its
+        digest.
+        """
         head = self._audit_head()
         return AuditHead(head.seq, head.hash)
 
@@ -214,7 +216,7 @@ _STAGES = frozenset({"verify", "load", "warm", "gate"})
 
 
 def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
-    """The gate that a spot proof relies on; where it is the proof itself its checks are told."""
+    """The gate run that a spot proof relies on; otherwise its own checks are in the receipt."""
     relied_on = gate_proof.relied_on if gate_proof else None
     if relied_on is None:
         return msgspec.UNSET
@@ -239,7 +241,7 @@ def encoded(receipt: Receipt) -> bytes:
 
 
 def by_whom(op: Operation, state: State) -> str:
-    """Who wants it: a sender, an order, or the daemon itself."""
+    """Who asked: a sender, an order, or the daemon itself."""
     if op.request is not None:
         return op.request.by
     order = state.durable.job_order

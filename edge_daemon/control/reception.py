@@ -1,4 +1,4 @@
-"""Requests on their way in: read, checked, and matched with what was answered before."""
+"""Incoming requests: read, checked, and matched with earlier answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reception:
         self._metrics = metrics
 
     def read(self, verb: str, incoming: Incoming) -> Request | None:
-        """The request, or None when it was answered here: refused, or one that is known."""
+        """The request, or None if it was answered here: refused, or a repeat."""
         if incoming.retained and not incoming.payload:  # somebody clears a retained request
             incoming.done()
             return None
@@ -50,7 +50,7 @@ class Reception:
             return None
 
     def cannot_accept(self, row: RequestRow, incoming: Incoming, error: StateError) -> None:
-        """What cannot be journalled is not accepted, and not kept by the broker either."""
+        """Refuse what cannot be journalled; the broker does not keep it either."""
         self._recorder.forget(row.id)
         self._fail(row.verb, row.id, incoming, error)
 
@@ -59,7 +59,7 @@ class Reception:
         incoming.done()
 
     def _known(self, row: RequestRow, request: Request, incoming: Incoming) -> Request | None:
-        """Answer a repeat with the first outcome; None. Another sender's request goes on."""
+        """Answer a repeat with the first outcome and return None; other requests go on."""
         if not is_repeat(row, request, incoming):
             if not has_own_id(incoming):
                 return self._under_another_id(request, incoming)

@@ -1,7 +1,7 @@
-"""What has happened is put on record first, and told after.
+"""Records what has happened first, and tells it afterwards.
 
-The records of a step become one unit of work: rows for one transaction, and what the outside is
-told once that is on the disk. Outcomes and events go out through the journal's outbox.
+The records of a step become one unit of work: rows for one transaction, and what is told once that
+is on the disk. Outcomes and events go out through the journal's outbox.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ class Recorder:
         return unit
 
     def save(self, unit: UnitOfWork, incoming: Incoming | None = None) -> None:
-        """Make it durable, with what was gathered and what is owed, in one transaction.
+        """Make it durable in one transaction, with what was noted and what is owed.
 
-        `incoming` is acknowledged with the request that the unit accepts. Raises StateError: a
-        request is not accepted then; anything else has happened all the same, and is kept for the
-        next time.
+        `incoming` is acknowledged with the request that the unit accepts. Raises StateError: then a
+        request is not accepted; anything else has happened all the same and is kept for the next
+        time.
         """
         before = self._gathered.entry(self._owed)
         entry = unit.entry(before)
@@ -119,20 +119,20 @@ class Recorder:
 
     @property
     def is_saved(self) -> bool:
-        """Whether all that has happened is in the journal."""
+        """Whether everything that happened is in the journal."""
         return self._owed == NOTHING
 
     def settle(self) -> None:
-        """Try once more to write what the journal could not take."""
+        """Try again to write what the journal could not take."""
         if not self.is_saved:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was noted, where no step follows."""
+        """Write what was noted, if no step follows."""
         self._note(UnitOfWork())
 
     def tell_not_saved(self, error: StateError, now: Instant) -> None:
-        """The journal took nothing: each step of a full disk finds out again."""
+        """Report that the journal took nothing; called at each step of a full disk."""
         count = self._unsaved.comes(now.at)
         if count is not None:
             _log.error("state_not_saved", error=error.message, hint=error.hint, count=count)
@@ -140,7 +140,7 @@ class Recorder:
     # ------------------------------------------------------------------ requests
 
     def wait_too(self, request_id: str, reply: TakeAnswer) -> None:
-        """Somebody asks the same once more, and is told the outcome too."""
+        """The same request came again; this sender gets the outcome too."""
         if request_id in self._open:
             self._open[request_id].add(reply)
 
@@ -191,7 +191,7 @@ class Recorder:
         unit.then.append(tell)
 
     def _conclude(self, unit: UnitOfWork, reply: Reply) -> None:
-        """The outcome, for the sender, for a repeat of the request, and for the audit trail."""
+        """Record the outcome: for the sender, for repeats, and for the audit trail."""
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
         shown = receipt if status is Status.SUCCEEDED else None
@@ -216,9 +216,9 @@ class Recorder:
         unit.then.append(tell)
 
     def interrupt_open(self) -> None:
-        """At the start: what was accepted before and has no outcome was interrupted.
+        """At the start: mark as interrupted what was accepted before and has no outcome.
 
-        A disk that takes no write now must not keep the line from running: it is told later.
+        A full disk must not stop the line: then it is recorded later.
         """
         for row in self._journal.open_requests():
             answer = outcome(row.id, Status.INTERRUPTED)
@@ -232,7 +232,7 @@ class Recorder:
     # ------------------------------------------------------------------ events
 
     def _announce(self, unit: UnitOfWork, record: Announce, now: Instant) -> None:
-        """What happened, with its receipt where it has one."""
+        """Record an event, with its receipt if it has one."""
         receipt = self._receipt_of(record)
         body = encoded(receipt) if receipt is not None else None
         if body is not None:
@@ -300,13 +300,13 @@ class Recorder:
     # ------------------------------------------------------------------ notes
 
     def refuse_order(self, told: Told) -> None:
-        """An order that cannot be read changes nothing, and is told."""
+        """An unreadable order changes nothing, and is reported."""
         message = told.error if told.count else f"{told.topic}: {told.error}"
         name, code = EventName.ORDER_REFUSED, Code.MALFORMED
         self._note(UnitOfWork(outbox=[self._rows.event(name, code=code, message=message)]))
 
     def note_event(self, noticed: Noticed) -> None:
-        """Something that the box noticed of itself, for `model/event`."""
+        """Record something that the box noticed by itself, for `model/event`."""
         row = self._rows.event(
             noticed.event,
             reason=noticed.reason,
@@ -316,28 +316,28 @@ class Recorder:
         self._note(UnitOfWork(outbox=[row]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
-        """Every order is on record, also one whose word means nothing here; with the next step."""
+        """Record every order, also one whose status means nothing here; with the next step."""
         body = {"order": order.id, "product": order.product, "word": order.word}
         self._gathered.audit.append(self._rows.audit("order", body))
         if told is not None:
             self._gathered.products.append(told)
 
     def note_topic(self, row: TopicRow | None) -> None:
-        """What came by a topic of orders is remembered with the next step."""
+        """Remember what came by a topic of orders; with the next step."""
         if row is not None:
             self._gathered.topics.append(row)
 
     def note_quarantine(self, ref: BundleRef, reason: str | None, by: str) -> None:
-        """Who changed by hand what may become active; the event beside it says what changed."""
+        """Record who changed a quarantine by hand; the event beside it says what changed."""
         kind = "unquarantine" if reason is None else "quarantine"
         self._audit(kind, {"model": str(ref), "by": by, "reason": reason})
 
     def note_settings(self, facts: Mapping[str, object]) -> None:
-        """The settings that count from now on, by their digest: at each start and reload."""
+        """Record the digest of the settings that apply from now on: at each start and reload."""
         self._audit("settings", facts)
 
     def note_removal(self, ref: BundleRef, facts: Mapping[str, object]) -> None:
-        """A bundle was taken out of the store, for want of room."""
+        """Record that a bundle was deleted from the store for lack of room."""
         self._audit("removal", {"model": str(ref), "by": "quota", **facts})
 
     def _audit(self, kind: str, facts: Mapping[str, object]) -> None:
@@ -351,7 +351,7 @@ class Recorder:
 
 
 def _ended_at_once(records: Iterable[Record]) -> set[str]:
-    """Requests whose outcome is in the same step as their acceptance."""
+    """Requests that are accepted and finished in the same step."""
     replies = [record for record in records if isinstance(record, Reply)]
     accepted = {reply.request.id for reply in replies if reply.status is Status.ACCEPTED}
     return accepted & {reply.request.id for reply in replies if reply.status in FINAL}

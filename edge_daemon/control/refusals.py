@@ -1,7 +1,8 @@
-"""Orders that cannot be read: told at once, then counted, so that no sensor fills the log.
+"""Orders that cannot be read: reported at once, then counted, so that no sensor fills the log.
 
-A wide topic filter takes in what was never meant as an order. The same refusal from the same topic
-is told once and then as a count each minute; so is all that comes when too much was told already.
+A wide topic filter also matches what was never meant as an order. The same refusal from the same
+topic is reported once, and then as a count each minute; so is everything once too much was
+reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ EVERY_S = 60.0
 AT_ONCE = 4
 """Refusals that are told at once within `EVERY_S`, from whichever topics."""
 QUIET_S = 180.0
-"""After so long without a refusal a topic is readable, or silent: the next one is news."""
+"""After this long without a refusal a topic counts as readable: the next refusal is reported."""
 TOPICS = 64
 """Topics that are told apart; what comes from others is counted together."""
 KNOWN = 16
@@ -57,7 +58,7 @@ class Refusals:
         self._counting_since: float | None = None
 
     def refused(self, topic: str, error: SenderError, now: Instant) -> Iterator[Told]:
-        """Take one refusal in; yields what is to be told now, often nothing."""
+        """One refusal; yields what is to be reported now, often nothing."""
         yield from self.tick(now)
         with self._lock:
             is_told = self._take(topic, error.message, now.at)
@@ -74,7 +75,7 @@ class Refusals:
             yield told
 
     def problems(self, now: Instant) -> tuple[str, ...]:
-        """One sentence that names the topics that cannot be read; none where all can be."""
+        """One sentence with the topics that cannot be read; none if all can be."""
         with self._lock:
             bad = [(t, s.last) for t, s in self._topics.items() if not _quiet(s, now)]
         if not bad:
@@ -87,7 +88,7 @@ class Refusals:
     # ------------------------------------------------------------------ parts
 
     def _take(self, topic: str, message: str, at: float) -> bool:
-        """Whether it is told at once; else it is counted."""
+        """Whether it is reported at once; otherwise it is counted."""
         self._told_at = [told for told in self._told_at if at - told < EVERY_S]
         seen = self._topics.pop(topic, None)
         if seen is None:

@@ -1,6 +1,6 @@
-"""What is told of a bundle that is refused: who is to blame, the checks so far, and our own words.
+"""What is told about a refused bundle: who is to blame, the checks so far, and our own words.
 
-This is the one place where an error of the bundle's path becomes a refusal that leaves the box.
+Only here does an error of a bundle become a refusal that leaves the box.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Refused(Exception):  # noqa: N818 - carries a value from a job's depth to its end
-    """A refusal that is worded already."""
+    """A refusal with its final wording."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -47,7 +47,7 @@ def facts_of(error: Exception, refusal: Refusal) -> dict[str, str]:
 
 
 def provenance(verified: Verified) -> tuple[Check, ...]:
-    """What a private copy proves by being there."""
+    """What the existence of a private copy proves."""
     signer = verified.signer.key.name if verified.signer else None
     note = "" if signer else "nobody signed it, and no signature is required here"
     return (
@@ -57,7 +57,7 @@ def provenance(verified: Verified) -> tuple[Check, ...]:
 
 
 def refuse_other(manifest: Manifest, loaded: Loaded, proof: list[Check]) -> None:
-    """Raise for weights that are not what the manifest says, before they see a frame."""
+    """Refuse weights that are not what the manifest says, before they see a frame."""
     report = assess_compatibility(
         Compatibility(
             manifest.task,
@@ -85,7 +85,7 @@ def with_checks(refusal: Refusal, proof: Sequence[Check], stage: str) -> Refusal
 
 
 def failed(report: Report) -> Refusal:
-    """What is told of a report that has a failed check."""
+    """The refusal for a report with a failed check."""
     code = report.code or Code.GATE_FAILED
     hint = "The checks say what was measured; a better version has a new number."
     if is_acceptable(report.checks):

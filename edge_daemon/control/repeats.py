@@ -1,4 +1,4 @@
-"""Is a request with a known id the same request again, or another one under a used id?"""
+"""Is a request with a known id a repeat, or another request under a used id?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PASSING = ("id", "expires_utc")
 
 
 def is_repeat(row: RequestRow, request: Request, incoming: Incoming) -> bool:
-    """Whether the journal's request and this one ask for the same.
+    """Whether the journal's request and this one are the same.
 
     One that is known by its Correlation Data alone must also want its answer at the same address,
     and come soon after the first.
@@ -37,7 +37,7 @@ def is_repeat(row: RequestRow, request: Request, incoming: Incoming) -> bool:
 
 
 def scoped_id(request: Request, incoming: Incoming) -> str:
-    """An id for a request that has Correlation Data only: its sender's address and content too."""
+    """An id for a request with Correlation Data only; its sender's address and content count."""
     fields = {key: value for key, value in _fields(encode(request)).items() if key not in _PASSING}
     scope = (incoming.response_topic, (incoming.correlation or b"").hex(), fields)
     return hashlib.sha256(json.dumps(scope, sort_keys=True).encode()).hexdigest()[:32]
@@ -55,7 +55,7 @@ def used_id(request: Request) -> RefusedRequest:
 
 
 def encode(request: Request) -> bytes:
-    """The request as the journal keeps it."""
+    """The request as the journal stores it."""
     return msgspec.json.encode(request)
 
 

@@ -1,6 +1,6 @@
-"""What the device says of itself, retained: info, health, camera, what the store offers.
+"""What the device publishes about itself, retained: info, health, camera, the store's offer.
 
-Each is published when it changes, and again whenever a broker welcomes us.
+Each is published when it changes, and again whenever a broker accepts our connection.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from edge_daemon.messaging.payloads import (
     Info,
     ModelAvailable,
     ModelState,
-    iso_utc,
     latency_line,
 )
 from edge_daemon.messaging.shorten import shortened
 from edge_daemon.messaging.terms import AuditHead
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Offer, Problem, Store
 
@@ -42,7 +42,7 @@ MOST_OFFER_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Vitals:
-    """What health is made of."""
+    """The content of health."""
 
     counts: Counts
     latency: Latency
@@ -74,7 +74,7 @@ class Reporter:
         self._problems: tuple[str, ...] = ()
 
     def online(self) -> None:
-        """A broker welcomed us: it may have forgotten everything."""
+        """A broker accepted our connection: it may have forgotten everything."""
         self._publish(self._topics.info, payloads.encode(self._info))
         self._publish(self._topics.model_state, payloads.encode(self.model_state))
         with self._lock:
@@ -116,7 +116,7 @@ class Reporter:
         self._say(self._topics.counts, body)
 
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
-        """One glance, every `HEALTH_S`, or at once when a problem comes or goes."""
+        """Publish health every `HEALTH_S`, or at once when a problem comes or goes."""
         due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems
         if not due:
             return
@@ -163,7 +163,7 @@ def stock(offer: Offer) -> StoreChanged:
 
 
 def _of_place(problem: Problem) -> str:
-    """The message, with the place where it does not say it itself."""
+    """The message, with the place if it does not name it."""
     message = problem.error.message
     return message if problem.place in message else f"{problem.place}: {message}"
 

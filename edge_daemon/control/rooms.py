@@ -1,4 +1,4 @@
-"""What the driver acts on, as it is handed over by whoever builds the house."""
+"""The parts that the driver acts on, as the composition root passes them in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers, events and the audit trail, worded as the rows that the journal keeps."""
+"""Answers, events and audit entries as rows of the journal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import ReplyTo
 from edge_daemon.messaging.payloads import Event as EventMessage
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 
 

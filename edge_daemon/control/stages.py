@@ -1,4 +1,4 @@
-"""How long each stage of a proof takes."""
+"""Measures how long each stage of a proof takes."""
 
 from __future__ import annotations
 

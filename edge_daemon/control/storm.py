@@ -1,9 +1,9 @@
-"""A fault that comes again and again: told at once, then as a count each minute."""
+"""A fault that repeats: reported at once, then as a count each minute."""
 
 from __future__ import annotations
 
 EVERY_S = 60.0
-"""Between two lines of the log about the same fault."""
+"""Between two log lines about the same fault."""
 
 
 class Storm:
@@ -14,7 +14,7 @@ class Storm:
         self._untold = 0
 
     def comes(self, at: float) -> int | None:
-        """It came once more: how often it came since it was told last; None: do not tell it now."""
+        """One more; the count since the last report, or None if it should not be reported now."""
         self._untold += 1
         if at - self._told_at < EVERY_S:
             return None

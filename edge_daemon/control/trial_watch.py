@@ -1,4 +1,4 @@
-"""Watches the version that just became active, until its trial is judged."""
+"""Watches the version that just became active until its trial is decided."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TrialWatch:
         self._swap_id: str | None = None
 
     def start(self, action: StartTrial) -> None:
-        """Measure from here on; what was watched before is given up."""
+        """Measure from here on; an earlier watch ends."""
         self._swap_id = action.swap_id
         self._line.begin_record(action.target.ref)
 
@@ -30,7 +30,7 @@ class TrialWatch:
         self._swap_id = None
 
     def look(self, now: Instant) -> TrialJudged | None:
-        """The judgement, once there is evidence for it; the trial is over then."""
+        """The judgement, once there is enough evidence; the trial ends with it."""
         if self._swap_id is None:
             return None
         during, before, elapsed_s = self._receipts.trial_windows(self._swap_id, now)

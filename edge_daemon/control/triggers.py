@@ -1,4 +1,4 @@
-"""Triggers: the line says that a part is there, and is answered with the part's number.
+"""Triggers: the line reports that a part is there, and is answered with the part's number.
 
 Read where they arrive and handed on at once: a trigger waits for no decision. One that waited at
 the broker and brings no time opens a part without frames: nobody knows when it was there. Nothing
@@ -29,7 +29,7 @@ TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], None]
 
 
 class TriggerDesk:
-    """Called on the carrier's network thread; answers from whichever thread has the number."""
+    """Called on the carrier's network thread; answers from the thread that has the number."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class TriggerDesk:
         self._told = told
 
     def arrived(self, incoming: Incoming) -> None:
-        """One trigger as it came; it is acknowledged once it is handed on or refused."""
+        """One trigger; it is acknowledged once it is passed on or refused."""
         if incoming.retained and not incoming.payload:  # somebody clears a retained one
             incoming.done()
             return
@@ -66,7 +66,7 @@ class TriggerDesk:
             incoming.done()
 
     def _open(self, request: Request, incoming: Incoming, given: str | None) -> None:
-        """Hand it on; raises SenderError."""
+        """Pass it on; raises SenderError."""
         at = _instant(request, incoming.received)
 
         def answer(opened: Opened) -> None:
@@ -90,7 +90,7 @@ class TriggerDesk:
 
 
 def _refuse_large(incoming: Incoming) -> None:
-    """It is read on the network's thread."""
+    """It is read on the network thread."""
     if len(incoming.payload) > MAX_BYTES:
         raise SenderError(
             f"The trigger has {len(incoming.payload)} bytes.", hint=f"Send at most {MAX_BYTES}."
@@ -98,12 +98,12 @@ def _refuse_large(incoming: Incoming) -> None:
 
 
 def _instant(request: Request, received: Instant) -> Instant:
-    """When the part was there, by the sender's clock; as it arrived where nothing is said."""
+    """When the part was there, by the sender's clock; the time of arrival if none is given."""
     if isinstance(request.at, AtTime):
         return Instant(received.at - (received.utc - request.at.utc), request.at.utc)
     if isinstance(request.at, AtNow):
         return received
     raise SenderError(
-        "`at` is no time with a zone.",
+        "`at` is not a time with a zone.",
         hint="Write 2026-11-22T10:00:00.250Z, or leave it out for the moment of arrival.",
     )

@@ -28,7 +28,7 @@ class UnitOfWork:
     """What the outside is told of it, in order."""
 
     def entry(self, owed: Entry = NOTHING) -> Entry:
-        """The rows, with what the journal could not take before in front of them."""
+        """The rows, after those that the journal could not take before."""
         return Entry(
             owed.state if self.state is None else self.state,
             (*owed.accepted, *self.accepted),

@@ -14,8 +14,8 @@ from edge_daemon.messaging.payloads import (
     PreparedModel,
     PreviousModel,
     TunedLine,
-    iso_utc,
 )
+from edge_daemon.messaging.times import iso_utc
 
 
 def model_state(state: State) -> ModelState:
@@ -58,7 +58,7 @@ def _prepared(state: State) -> PreparedModel | None:
 
 
 def _previous(state: State) -> PreviousModel | None:
-    """Told without a slot once its slot was given up."""
+    """Without a slot once its slot was given to another bundle."""
     left = state.left
     if left is None or left == state.active_bundle:
         return None

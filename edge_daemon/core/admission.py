@@ -1,4 +1,4 @@
-"""Whether a request may be taken in: its target, or the refusal. Changes nothing."""
+"""Whether a request may be accepted: its target, or a refusal. Changes nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _quarantine(state: State, target: StoredBundle) -> Refusal | None:
 
 
 def _floor(state: State, request: Request, ref: BundleRef) -> Refusal | None:
-    """A downgrade is refused; going back to what was confirmed here is none."""
+    """Refuse a downgrade; going back to a version that was confirmed here is none."""
     floor = state.floor_above(ref)
     if floor is None or (request.verb is Verb.ROLLBACK and not selection.below_floor(state, ref)):
         return None

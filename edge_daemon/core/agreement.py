@@ -1,4 +1,4 @@
-"""Do two engines of the same weights see the same? Box by box, on the same images.
+"""Do two engines of the same weights see the same? Compared box by box on the same images.
 
 Two detections are partners when class and place agree. What only one of them sees is a difference,
 unless its confidence is so close to the limit that rounding alone may decide it.
@@ -37,15 +37,16 @@ class Agreement:
 
     @property
     def is_proof(self) -> bool:
-        """Something was seen, and both saw it alike; nothing seen proves nothing."""
+        """Whether something was seen and both agreed; seeing nothing proves nothing."""
         alike = self.worst_iou >= MIN_IOU and self.worst_drift <= MAX_DRIFT
         return self.partners > 0 and self.differences == 0 and alike
 
 
 def agree(ours: Sequence[Detection], theirs: Sequence[Detection], confidence: float) -> Agreement:
-    """One image. `confidence` is the recipe's limit, below which neither tells what it sees.
+    """Compare one image.
 
-    Each detection, the surest first, takes the partner of its class that overlaps it most.
+    `confidence` is the recipe's limit; detections below it are not reported by either. Each
+    detection, the most confident first, takes the partner of its class that overlaps it most.
     """
     left = list(theirs)
     partners, worst_iou, worst_drift = 0, 1.0, 0.0

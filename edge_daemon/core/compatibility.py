@@ -42,7 +42,7 @@ def compare(facts: Compatibility) -> tuple[Check, ...]:
 
 
 def requirements(unmet: tuple[str, ...]) -> Check:
-    """Whether this box has what a bundle needs; `unmet` has a sentence for each lack."""
+    """Whether this box has what a bundle requires; `unmet` has a sentence for each lack."""
     return Check("compatibility.requires", not unmet, note="; ".join(unmet))
 
 
@@ -60,7 +60,7 @@ def _task(facts: Compatibility) -> Check:
 
 
 def _classes(facts: Compatibility) -> Check:
-    """Three witnesses must agree: the head, the names in the weights, and the manifest."""
+    """Three sources must agree: the head, the names in the weights, and the manifest."""
     declared, real, head = facts.manifest_classes, facts.engine_classes, facts.head_classes
     passed = bool(declared) and declared == real and head in (None, len(real))
     note = "" if passed else _class_difference(declared, real, head)
@@ -93,7 +93,7 @@ def _class_difference(declared: tuple[str, ...], real: tuple[str, ...], head: in
 
 
 def _are_made_up(names: tuple[str, ...]) -> bool:
-    """Whether a library named the classes because the file does not: `class0`, `class1`, …"""
+    """Whether a library invented the names because the file has none: `class0`, `class1`, …"""
     return names in (
         tuple(f"class{number}" for number in range(len(names))),
         tuple(f"{number}" for number in range(len(names))),
@@ -101,7 +101,7 @@ def _are_made_up(names: tuple[str, ...]) -> bool:
 
 
 def _incumbent_classes(facts: Compatibility) -> tuple[Check, ...]:
-    """A lost class that the incumbent rejects would let its defects pass in silence."""
+    """If a class is missing that the active model rejects, its defects would pass unnoticed."""
     if facts.incumbent_classes is None:
         return ()
     new, old = facts.manifest_classes, facts.incumbent_classes

@@ -32,9 +32,10 @@ _SECRET_KEY = re.compile(rf"(?:{_WORD}|authorization|credentials)$", re.IGNORECA
 
 
 def redact(text: str) -> str:
-    """The same text without what is secret by its form.
+    """The text without anything that looks like a secret.
 
-    user:password in URLs, `password=…`, `token: …`, Bearer, Basic and Digest values, PEM blocks.
+    That is user:password in URLs, `password=…`, `token: …`, Bearer, Basic and Digest values, PEM
+    blocks.
     """
     text = _PEM.sub(rf"{HIDDEN} \g<what> {HIDDEN}", text)
     text = _URL.sub(_without_user, text)
@@ -49,10 +50,10 @@ def is_secret_key(key: str) -> bool:
 
 
 def public_source(source: str) -> str:
-    """What may be told of a camera's source: scheme, host and path of a URL, a device, a file.
+    """What may be shown of a camera's source: scheme, host and path of a URL, a device, a file.
 
-    Nothing is told that may be a part of a password, as one with `/`, `?` or `#` in it may be
-    where others have their path: then the scheme stands alone.
+    Nothing is shown that may be part of a password. If one contains `/`, `?` or `#`, it may be
+    where other URLs have their path: then only the scheme is shown.
     """
     scheme, colon, rest = source.partition("://")
     if not colon:

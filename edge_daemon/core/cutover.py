@@ -1,4 +1,4 @@
-"""What the lane's word means: the pointer names another slot now, or will not."""
+"""What a report of the lane means: the pointer has moved to another slot, or it will not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_daemon.errors import Code
 
 
 def done(draft: StepDraft, event: CutoverDone) -> None:
-    """The lane crossed; only now is the new version active, selected, on trial."""
+    """The cutover happened; only now is the new version active, selected, on trial."""
     op = draft.state.op
     if op is None or op.token != event.token:
         return
@@ -28,7 +28,7 @@ def done(draft: StepDraft, event: CutoverDone) -> None:
 
 
 def withdrawn(draft: StepDraft, event: CutoverWithdrawn) -> None:
-    """The lane had not crossed: the request ends without having changed anything."""
+    """The cutover had not happened: the request ends without having changed anything."""
     op = draft.state.op
     if op is None or op.token != event.token or op.stage is not Stage.WITHDRAWING:
         return
@@ -44,7 +44,7 @@ def withdrawn(draft: StepDraft, event: CutoverWithdrawn) -> None:
 
 
 def _restore_line(draft: StepDraft, op: Operation) -> None:
-    """The assignment that the cutover would have ended goes on, unless an order came meanwhile."""
+    """The assignment before the cutover continues, unless an order came meanwhile."""
     left, line = op.left, draft.state.line
     if left is None or line.epoch != left.epoch + 1:
         return
@@ -104,7 +104,7 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
 
 
 def _turn_away(draft: StepDraft) -> None:
-    """An operator quarantined it while the lane was about to cross: away from it again."""
+    """An operator quarantined it just before the cutover: leave it again."""
     if draft.durable.trial is not None:
         draft.act(StopTrial(draft.durable.trial))
     draft.durable = replace(draft.durable, trial=None, tries=TRIES)
@@ -119,7 +119,7 @@ def _leave_behind(draft: StepDraft, op: Operation, left: StoredBundle) -> None:
 
 
 def _judge_provenance(draft: StepDraft, op: Operation) -> bool:
-    """Whether the version starts a trial: not when confirmed before, nor when configured."""
+    """Whether the version starts a trial: not if it was confirmed before or is configured."""
     ref = op.target.ref
     initial = draft.state.initial
     configured = initial is not None and selection.choose(draft.state, initial) == op.target

@@ -1,8 +1,8 @@
 """Which decoded pictures are whole: what builds on a damaged one is damaged too.
 
 A decoder conceals what it could not read, and later pictures build on that until the next key
-frame. Packets and pictures do not come in the same order, so each picture is known by the number
-of its packet.
+frame. Packets and pictures come in different orders, so a picture is known by the number of its
+packet.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Decoding:
 
     @property
     def remembered(self) -> int:
-        """How many groups are kept in mind; bounded, whatever the stream brings."""
+        """How many groups are remembered; bounded, whatever the stream brings."""
         return max(len(self._starts), len(self._damage))
 
     def send(self, *, is_key: bool) -> int:
-        """A packet goes to the decoder; gives its number."""
+        """A packet goes to the decoder; returns its number."""
         number, self._next = self._next, self._next + 1
         if is_key and number:
             self._starts.append(number)
@@ -50,7 +50,7 @@ class Decoding:
             self._damage[start] = _Damage(number, words)
 
     def show(self, number: int) -> str | None:
-        """The picture of this packet is shown: what is wrong with it, None where it is whole."""
+        """The picture of this packet is shown; what is wrong with it, or None."""
         start = self._start_of(number)
         if number == start:  # a key frame: nothing shown from here on builds on older groups
             self._forget_before(start)

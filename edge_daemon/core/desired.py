@@ -1,8 +1,8 @@
-"""The desired state: what a file wishes for held against what is, and what to ask for next.
+"""The desired state: compares what a file asks for with what is, and decides what to request next.
 
-A wish becomes an ordinary request, once for each content of the file. What came of it is
-remembered, so that neither a repeat nor a restart asks twice, and nobody's later word is undone:
-the file counts again when it says something else.
+Each content of the file becomes an ordinary request once. Its outcome is remembered, so that
+neither a repeat nor a restart requests it twice, and nobody's later decision is undone: the file
+counts again when its content changes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ MET = "met"
 
 @dataclass(frozen=True)
 class Desired:
-    """What the file says: one version for each bundle name, in its order; `hold` None: no word."""
+    """The content of the file: one version for each bundle name, in order; `hold` None: not
+    mentioned.
+    """
 
     models: tuple[BundleRef, ...] = ()
     hold: bool | None = None
@@ -37,9 +39,9 @@ class Desired:
 class Memory:
     """What must survive a restart.
 
-    `turn` counts the contents, so that one that comes back asks anew. `settled` says what became
-    of a wish, `tries` how often it was asked in vain through nobody's will, `last` which one was
-    asked last. DesiredSource go by their key: a bundle name with `model ` before it, or `hold`.
+    `turn` counts the contents, so that one that comes back is requested anew. `settled` says what
+    became of each wish, `tries` how often it failed through nobody's decision, `last` which one was
+    requested last. Wishes go by their key: a bundle name after `model `, or `hold`.
     """
 
     turn: int = 0
@@ -51,7 +53,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request of ours was answered; `status` None while it is open."""
+    """The answer to one of our requests; `status` None while it is open."""
 
     status: Status | None
     why: str = ""
@@ -68,10 +70,11 @@ class Open:
 
 @dataclass(frozen=True)
 class Situation:
-    """What is. `line` is the bundle name that the line makes or would go on with.
+    """The current state.
 
-    `bound`: an order runs, and only `line` may judge. `linked`: names that orders select.
-    `announced`: names of the orders to come, next one first.
+    `line` is the bundle name that the line makes, or would continue with. `bound`: an order runs,
+    and only `line` may judge. `linked`: names that orders select. `announced`: names of the coming
+    orders, the next one first.
     """
 
     line: str | None = None
@@ -100,7 +103,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to remember before anything is asked, what to ask, and what is not as desired."""
+    """What to remember before anything is requested, what to request, and what differs from the
+    file.
+    """
 
     memory: Memory
     ask: Ask | None = None
@@ -150,7 +155,7 @@ def plan(
 
 
 def situation_of(state: State) -> Situation:
-    """What the planner knows, as this room needs it."""
+    """The planner's state as this module needs it."""
     durable, line = state.durable, state.line
     active = state.active_bundle
     operations = [state.op, state.queued, state.parked]
@@ -192,7 +197,9 @@ def _wishes(memory: Memory, desired: Desired, situation: Situation) -> Iterator[
 
 
 def _withdrawals(memory: Memory, desired: Desired, situation: Situation) -> Iterator[BundleRef]:
-    """An earlier content's wish still waits, and this one has none: what is selected stays."""
+    """Withdraw wishes of an earlier content that still wait, where this one has none; the selection
+    stays.
+    """
     named = {ref.name for ref in desired.models}
     for each in situation.open:
         kept = situation.selected_of(each.ref.name)
@@ -232,7 +239,7 @@ def _is_foreign(each: Open) -> bool:
 def _look(
     memory: Memory, wish: Wish, situation: Situation, answers: Mapping[str, Answer]
 ) -> tuple[Memory, bool]:
-    """The memory with what became of the wish, and whether it is still to be asked."""
+    """The memory with the result of the wish, and whether it must still be requested."""
     key = _key(wish)
     if key in dict(memory.settled):
         return memory, False
@@ -270,7 +277,9 @@ def _is_met(memory: Memory, wish: Wish, situation: Situation) -> bool:
 
 
 def _is_overruled(memory: Memory, wish: Wish, situation: Situation) -> bool:
-    """Somebody asked for another version of this very model; an order, or we, did not."""
+    """Whether somebody requested another version of this model; orders and our own requests do not
+    count.
+    """
     if isinstance(wish, bool):
         return True
     rivals = {each.ref.name for each in situation.open if _is_foreign(each)}
@@ -319,7 +328,7 @@ def _turn_of(name: str, situation: Situation) -> int:
 def _remarks(
     memory: Memory, desired: Desired, situation: Situation, answers: Mapping[str, Answer]
 ) -> Iterator[str]:
-    """What is not as desired, a sentence each."""
+    """What differs from the file, a sentence each."""
     settled = dict(memory.settled)
     for ref in desired.models:
         how = settled.get(_key(ref))

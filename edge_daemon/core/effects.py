@@ -1,6 +1,6 @@
-"""What to do, in the imperative. The driver performs these and decides nothing.
+"""What to do, in the imperative. The driver performs effects and decides nothing.
 
-A step's change of `State.durable` and its records are on the disk before any of them is begun.
+A step's change of `State.durable` and its records are on the disk before any effect begins.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Verify:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Verify, load, warm and gate `target` in the empty `slot`, or spot-prove what passed before.
+    """Verify, load, warm up and gate `target` in the empty `slot`; a spot proof if it passed
+    before.
 
     `reference`: the version whose verdicts it is held against; None where there is none.
     `accepted`: checks that may fail, each for the reason `accepted_why`.
@@ -41,7 +42,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Restore:
-    """Load a bundle that this boot has proven once more, after its worker was lost."""
+    """Load a bundle again that was proven in this boot, after its worker was lost."""
 
     token: int
     slot: str
@@ -51,7 +52,7 @@ class Restore:
 
 @dataclass(frozen=True)
 class Free:
-    """Empty the slot, whatever is in it; kill what still works there."""
+    """Empty the slot, whatever it holds; kill what still runs there."""
 
     token: int
     slot: str
@@ -59,10 +60,10 @@ class Free:
 
 @dataclass(frozen=True)
 class AskCutover:
-    """Ask the lane to point at `slot` (None: at nothing) at the boundary described.
+    """Ask the lane to point at `slot` (None: at nothing) at the given boundary.
 
     `at_epoch`: not before the first frame of that assignment; `at_frame`: exactly at that frame.
-    `expecting` says of a pointer to nothing whether a model will follow, so that frames wait.
+    `expecting`: whether a model will follow a pointer to nothing, so that frames wait.
     """
 
     token: int
@@ -76,7 +77,7 @@ class AskCutover:
 
 @dataclass(frozen=True)
 class Withdraw:
-    """Take a cutover back if the lane has not crossed yet."""
+    """Cancel a cutover that the lane has not made yet."""
 
     token: int
 
@@ -92,7 +93,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class PassOver:
-    """Frames of this epoch and older ones get no other model: judge with what is active or not."""
+    """Frames of this epoch and older ones get no other model than the active one."""
 
     epoch: int
 
@@ -114,14 +115,14 @@ class StopTrial:
 
 @dataclass(frozen=True)
 class TakeSnapshot:
-    """Publish a picture of now; `SnapshotTaken` tells what came of it."""
+    """Publish a picture of now; `SnapshotTaken` tells the result."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Retune:
-    """Judge by the recipe as it is tuned now, from the next frame on, where `target` judges."""
+    """Judge by the tuned recipe from the next frame on, if `target` is active."""
 
     target: StoredBundle
 

@@ -1,4 +1,4 @@
-"""The words of `model/event`: everything that is announced, by the planner or by the box itself."""
+"""The names of events on `model/event`, whether the planner announces them or the box itself."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Started:
 
 @dataclass(frozen=True)
 class RequestReceived:
-    """A checked request came through the door.
+    """A checked request arrived.
 
     `next_frame` is the number to be captured next. Where the request would tune what judges:
     `recipe` is its signed one, `golden` what it found on its golden images, under these limits.
@@ -41,8 +41,8 @@ class OrderReceived:
 class StoreChanged:
     """The set of complete bundles is now this, oldest to newest within each name.
 
-    `refused`: what lies in the store and cannot be used, each with the reason; `below`: what is
-    older than the floor of its name, each with that floor.
+    `refused`: what cannot be used, each with the reason; `below`: what is older than the floor of
+    its name, each with that floor.
     """
 
     available: tuple[StoredBundle, ...]
@@ -52,7 +52,7 @@ class StoreChanged:
 
 @dataclass(frozen=True)
 class StageReached:
-    """A job in a slot went on to its next stage: verify, load, warm, gate."""
+    """A job in a slot reached its next stage: verify, load, warm, gate."""
 
     token: int
     stage: str
@@ -60,7 +60,7 @@ class StageReached:
 
 @dataclass(frozen=True)
 class BundleVerified:
-    """A bundle's integrity and signature hold, though nothing was loaded yet."""
+    """A bundle's integrity and signature are good; nothing was loaded yet."""
 
     token: int
 
@@ -74,7 +74,7 @@ class BundleProven:
 
 @dataclass(frozen=True)
 class BundleRefused:
-    """The bundle, or this box, failed on the way; the slot was emptied."""
+    """The bundle or this box failed; the slot was emptied."""
 
     token: int
     refusal: Refusal
@@ -82,7 +82,7 @@ class BundleRefused:
 
 @dataclass(frozen=True)
 class SlotFreed:
-    """The slot is empty, and its memory given back."""
+    """The slot is empty and its memory released."""
 
     token: int
 
@@ -105,7 +105,7 @@ class FailedOver:
 
 @dataclass(frozen=True)
 class CutoverDone:
-    """The lane crossed: `frame` is the first that the slot asked for judges."""
+    """The cutover happened: `frame` is the first that the requested slot judges."""
 
     token: int
     frame: int
@@ -113,7 +113,7 @@ class CutoverDone:
 
 @dataclass(frozen=True)
 class CutoverWithdrawn:
-    """The lane had not crossed yet, and will not."""
+    """The cutover had not happened, and will not."""
 
     token: int
 
@@ -138,7 +138,7 @@ class QuarantineChanged:
 
 @dataclass(frozen=True)
 class SnapshotTaken:
-    """The picture that was asked for is published; `refusal` where it could not be made."""
+    """The requested picture is published; `refusal` if it could not be made."""
 
     request: Request
     refusal: Refusal | None = None
@@ -146,14 +146,14 @@ class SnapshotTaken:
 
 @dataclass(frozen=True)
 class LinksChanged:
-    """The operator's file says anew which bundle judges which product."""
+    """The settings now say that other bundles judge these products."""
 
     links: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class TimePassed:
-    """Time to look at what is due."""
+    """Check what is due."""
 
 
 Event = Union[

@@ -1,9 +1,8 @@
-"""The gate: measured evidence in, a report of checks out. Nothing here measures anything.
+"""The gate: measured evidence in, a report of checks out. Nothing is measured here.
 
-A bundle passes when every check passes or was accepted and there is at least one: no evidence is
-no pass, and a number that is not a number passes no comparison. Checks stand in the order of the
-cheapest refusal first: compatibility, recipe, warm-up, golden images, recent frames, latency,
-memory.
+A bundle passes when there is at least one check and every check passes or was accepted. No evidence
+is not a pass, and a value that is not a number passes no comparison. The checks that are cheapest
+to fail come first: compatibility, recipe, warm-up, golden images, recent frames, latency, memory.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ RULES = 2
 measured, or of how it is judged."""
 
 MIN_WARM_UPS = 1
-DOUBT = 1.5  # a ratio of latencies that is so many times its limit is no accident
+DOUBT = 1.5  # beyond this multiple of the latency limit, measure no more
 MIN_TIMED = 5  # samples a side for the ratio of medians
 
 _EDGE_PX = 1.0  # rounding in letterbox and back may put a box this far outside the image
@@ -67,7 +66,7 @@ class Limits:
     verdicts: VerdictLimits = VerdictLimits()
 
     def no_looser_than(self, latency_ratio: float) -> Limits:
-        """These limits, with the latency ratio of the box where that one is stricter."""
+        """These limits, with the box's latency ratio if that is stricter."""
         return replace(self, latency_ratio=min(self.latency_ratio, latency_ratio))
 
 
@@ -90,10 +89,9 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of inferences, candidate and incumbent in turns on the same frames.
+    """Milliseconds of inferences, candidate and active model in turns on the same frames.
 
-    `incumbent_ms` is None when there is no incumbent to compare with, and short when the one there
-    is did not answer.
+    `incumbent_ms` is None when there is no model to compare with, and short when it did not answer.
     """
 
     candidate_ms: tuple[float, ...]
@@ -144,7 +142,7 @@ class Report:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """What refuses the bundle: a check that failed and that nobody accepted."""
+        """The checks that refuse the bundle: failed, and accepted by nobody."""
         return tuple(check for check in self.checks if not (check.passed or check.accepted))
 
     @property
@@ -279,7 +277,7 @@ def _incumbent_tally(images: Sequence[Golden], part: str) -> Tally:
 
 
 def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[Check, ...]:
-    """One check on the worst of several shares, which the note lists; none where none is."""
+    """A check on the smallest of several shares, which the note lists; none without shares."""
     shares = {where: share for where, share in measured.items() if share is not None}
     if not shares:
         return ()
@@ -340,7 +338,7 @@ def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
 
 
 def is_doubtful(timing: Timing, limits: Limits) -> bool:
-    """Whether more frames may tell otherwise: too slow, though not by far.
+    """Whether more frames may change the result: too slow, but not by much.
 
     On a box that is busy for a moment twenty frames are few.
     """
@@ -369,5 +367,5 @@ def _memory(memory: Memory) -> Check:
 
 
 def _shown(value: float) -> float | str:
-    """A number as it may stand in JSON, which knows neither NaN nor infinity."""
+    """A number that JSON can hold: no NaN and no infinity."""
     return round(value, 4) if math.isfinite(value) else str(value)

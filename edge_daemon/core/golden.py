@@ -43,7 +43,7 @@ class Expectation:
 
     @property
     def expected_count(self) -> int | None:
-        """How many objects it shows; None where boxes say more, or nothing is said."""
+        """How many objects the image shows; None if boxes say it, or nothing does."""
         return 0 if self.boxes == () else self.count
 
 
@@ -115,7 +115,7 @@ def overlap(wanted: ExpectedBox, box: Box) -> float:
 
 
 def found_boxes(expected: Sequence[ExpectedBox], detections: Sequence[Detection]) -> int:
-    """How many expected boxes have a detection of their own: the largest matching there is."""
+    """How many expected boxes have a detection of their own: the size of a maximum matching."""
     near = [
         [
             index
@@ -132,9 +132,9 @@ def found_boxes(expected: Sequence[ExpectedBox], detections: Sequence[Detection]
 def _augment(
     start: int, near: Sequence[Sequence[int]], owner: dict[int, int], owned: dict[int, int]
 ) -> bool:
-    """Give `start` a detection, letting others move to another one of theirs where that helps.
+    """Find a detection for `start`, moving others to another one of theirs where that helps.
 
-    An augmenting path without recursion: a crowded image must not reach the stack's limit.
+    An augmenting path without recursion: a crowded image must not reach the stack limit.
     """
     came_from: dict[int, int] = {}
     waiting = [start]
@@ -155,7 +155,7 @@ def _augment(
 def _hand_over(
     free: int, came_from: dict[int, int], owner: dict[int, int], owned: dict[int, int]
 ) -> None:
-    """Walk the path back: each box takes the next detection and leaves its own behind."""
+    """Walk the path back: each box takes the next detection and leaves its own."""
     taken: int | None = free
     while taken is not None:
         taker = came_from[taken]

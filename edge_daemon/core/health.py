@@ -1,4 +1,4 @@
-"""Good, bad and unknown: trials, lost workers, quarantine."""
+"""Good, bad or unknown: trials, lost workers, quarantine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALM_S = 60.0
 
 
 def confirm(draft: StepDraft, reason: str) -> None:
-    """End the trial of the active version well: it is what a rollback returns to later."""
+    """End the trial of the active version well: a rollback returns to it later."""
     durable = draft.durable
     active = draft.state.active_bundle
     if durable.trial is None or active is None:
@@ -34,7 +34,7 @@ def confirm(draft: StepDraft, reason: str) -> None:
 
 
 def trial_judged(draft: StepDraft, event: TrialJudged) -> None:
-    """Take the verdict of the trial that is on; an older one's changes nothing."""
+    """Apply the result of the current trial; that of an older one changes nothing."""
     if event.swap_id != draft.durable.trial:
         return
     if event.passed:
@@ -50,7 +50,7 @@ def trial_judged(draft: StepDraft, event: TrialJudged) -> None:
 
 
 def condemn(draft: StepDraft, reason: str) -> None:
-    """The version on trial is bad: quarantine it, and leave it as soon as another is ready."""
+    """The version on trial is bad: quarantine it, and leave it as soon as another one is ready."""
     durable = draft.durable
     bad = draft.state.active_bundle or durable.active
     if bad is None:
@@ -65,7 +65,7 @@ def condemn(draft: StepDraft, reason: str) -> None:
 
 
 def unselect(draft: StepDraft, ref: BundleRef) -> None:
-    """Orders must not ask for a bad version: they go back to the last confirmed one."""
+    """Orders must not select a bad version: they return to the last confirmed one."""
     if selection.selected(draft.state, ref.name) != ref:
         return
     kept = tuple((n, v) for n, v in draft.durable.selected if n != ref.name)
@@ -76,7 +76,7 @@ def unselect(draft: StepDraft, ref: BundleRef) -> None:
 
 
 def started(draft: StepDraft) -> None:
-    """Count a start against the version on trial; one that was started too often is left."""
+    """Count a start against the version on trial; after too many it is left."""
     if draft.durable.trial is not None and not _spend_try(draft):
         condemn(draft, f"It did not end its trial within {TRIES} starts.")
     for ref, starts in draft.durable.begun:
@@ -85,16 +85,16 @@ def started(draft: StepDraft) -> None:
 
 
 def _spend_try(draft: StepDraft) -> bool:
-    """One start of the version on trial came to nothing; whether it has another one."""
+    """One start of the version on trial failed; whether it has another one."""
     left = draft.durable.tries - 1
     draft.durable = replace(draft.durable, tries=left)
     return left > 0
 
 
 def _leave_alone(draft: StepDraft, ref: BundleRef) -> None:
-    """The daemon died each time that it brought this version by itself.
+    """The daemon died each time that it started this version by itself.
 
-    A good one rests for a while, for the power may have failed as well; any other one is bad.
+    A good version rests for a while, because the power may have failed too; any other one is bad.
     """
     state = draft.state
     configured = selection.choose(state, state.initial) if state.initial else None
@@ -125,7 +125,7 @@ def slot_lost(draft: StepDraft, event: SlotLost) -> None:
 
 
 def stood_in(draft: StepDraft, event: FailedOver) -> None:
-    """The standby goes on as if nothing was; the loss speaks against the bundle all the same."""
+    """The standby continues seamlessly; the loss still counts against the bundle."""
     slot = draft.state.slot_of_job(event.token)
     if slot is None or slot.phase is not Phase.READY or slot.name != draft.state.active:
         return
@@ -141,7 +141,7 @@ def count_loss(draft: StepDraft, slot: SlotState, why: str) -> None:
 
 
 def _weigh_loss(draft: StepDraft, slot: SlotState, why: str) -> bool:
-    """One more loss of the active slot; True when another bundle is to take its place."""
+    """One more loss of the active slot; True when another bundle is to replace it."""
     state = draft.state
     losses = state.losses + 1 if draft.now.at - state.lost_at < CALM_S else 1
     draft.state = replace(draft.state, losses=losses, lost_at=draft.now.at)
@@ -159,7 +159,7 @@ def _weigh_loss(draft: StepDraft, slot: SlotState, why: str) -> bool:
 
 
 def restore(draft: StepDraft, slot: SlotState) -> None:
-    """Ask for the same bundle in the same slot."""
+    """Load the same bundle into the same slot."""
     assert slot.bundle is not None
     token = draft.new_token()
     draft.move(replace(slot, token=token), Move.RESTORE)
@@ -167,7 +167,7 @@ def restore(draft: StepDraft, slot: SlotState) -> None:
 
 
 def quarantine_changed(draft: StepDraft, event: QuarantineChanged) -> None:
-    """An operator's word: a version may not, or may again, become active."""
+    """An operator's decision: a version may not become active, or may again."""
     if event.reason is not None:
         _end_trial_of(draft, event.ref, event.reason)
         draft.quarantine(event.ref, event.reason)
@@ -181,7 +181,7 @@ def quarantine_changed(draft: StepDraft, event: QuarantineChanged) -> None:
 
 
 def _end_trial_of(draft: StepDraft, ref: BundleRef, reason: str) -> None:
-    """What an operator quarantined must not be confirmed by the trial that it is on."""
+    """A version that an operator quarantined must not be confirmed by its trial."""
     trial, last = draft.durable.trial, draft.state.last_bundle
     if trial is not None and last is not None and last.ref == ref:
         draft.act(StopTrial(trial))
@@ -220,7 +220,7 @@ def reconfirmed(draft: StepDraft, ref: BundleRef) -> None:
 
 
 def forget_given_up(draft: StepDraft) -> None:
-    """Try again what failed for this box's own fault, some time later."""
+    """Try again, after some time, what failed through this box's own fault."""
     state = draft.state
     if state.retry_at is not None and draft.now.at >= state.retry_at:
         draft.state = replace(state, skipped=frozenset(), backing_off=frozenset(), retry_at=None)

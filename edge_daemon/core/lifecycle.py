@@ -112,4 +112,4 @@ OPERATIONS: dict[tuple[Stage, Step], Stage] = {
 }
 
 WITH_LANE = frozenset({Stage.VACATING, Stage.CUTTING, Stage.WITHDRAWING})
-"""Stages in which the lane was asked: only its word ends them."""
+"""Stages in which the lane was asked: only its report ends them."""

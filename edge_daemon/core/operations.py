@@ -1,4 +1,4 @@
-"""How one operation gets on: find or make its bundle READY, then ask the lane to cross.
+"""How one operation proceeds: find or prepare its bundle, then ask the lane for the cutover.
 
 Each function looks at the slots as they are and asks for at most one next thing; the answer
 comes back as an event and leads here again.
@@ -29,7 +29,7 @@ from edge_daemon.errors import Code
 
 
 def pursue(draft: StepDraft, op: Operation) -> None:
-    """Do the next thing for the operation in hand; nothing while an answer is awaited."""
+    """Do the next thing for the current operation; nothing while an answer is awaited."""
     if op.stage is not Stage.PREPARING:
         return
     slot = selection.resident(draft.state, op.target)
@@ -75,7 +75,7 @@ def _make_room(draft: StepDraft, op: Operation) -> None:
 
 
 def _prepare(draft: StepDraft, op: Operation, token: int, slot: str) -> Prepare:
-    """With what a person accepts of it, or what was confirmed here before."""
+    """Prepare it with what a person accepts, or what was confirmed here before."""
     state, request = draft.state, op.request
     reference = selection.reference(state, op.target)
     names: tuple[str, ...] = ()
@@ -97,7 +97,9 @@ def _is_waited_for(draft: StepDraft, name: str) -> bool:
 
 
 def _replace(draft: StepDraft, op: Operation) -> None:
-    """No place beside the active bundle: check the new one on disk, then let the active one go."""
+    """There is no slot beside the active bundle: check the new one on disk, then free the active
+    one.
+    """
     if op.kind in (Kind.PREPARE, Kind.PREFETCH):
         refusal = Refusal(
             Code.PRECONDITION_FAILED,
@@ -116,7 +118,7 @@ def _replace(draft: StepDraft, op: Operation) -> None:
 
 
 def _verify(draft: StepDraft, op: Operation) -> None:
-    """Have the bundle checked on disk; what it needs of the slots comes after."""
+    """Have the bundle checked on disk; what it needs of the slots comes later."""
     token = draft.new_token()
     draft.advance(replace(op, token=token), Step.VERIFY)
     draft.act(Verify(token, op.target, op.swap_id))
@@ -131,7 +133,7 @@ def vacate(draft: StepDraft, op: Operation, *, expecting: bool = True) -> None:
 
 
 def _use(draft: StepDraft, op: Operation, slot: SlotState) -> None:
-    """The bundle is READY in `slot`: do with it what the operation is for."""
+    """The bundle is READY in `slot`: continue with the purpose of the operation."""
     reason = draft.state.quarantine_reason(op.target.ref)
     if reason is not None:
         hint = f"Lift it with: edge-daemon models unquarantine {op.target.ref}"
@@ -154,7 +156,7 @@ def _use(draft: StepDraft, op: Operation, slot: SlotState) -> None:
 
 
 def _distrust(draft: StepDraft, ref: BundleRef) -> Refusal | None:
-    """Resident from before its key or its digest was revoked: it must not come (back) to judge."""
+    """Resident since before its key or digest was revoked: it must not judge (again)."""
     refused = (why for each, why in draft.state.refused if each == ref)
     return next((why for why in refused if why.code is Code.NOT_TRUSTED), None)
 
@@ -166,7 +168,7 @@ def _must_wait(draft: StepDraft, op: Operation) -> bool:
 
 
 def is_due(draft: StepDraft, op: Operation) -> bool:
-    """Whether a parked operation's time has come; orders wake the others themselves."""
+    """Whether a parked operation's time has come; orders wake the others."""
     return isinstance(op.at, AtTime) and not _must_wait(draft, op)
 
 
@@ -179,10 +181,10 @@ def _cut(draft: StepDraft, op: Operation, slot: SlotState) -> None:
 
 
 def _boundary(draft: StepDraft, op: Operation) -> tuple[Operation, int, int | None]:
-    """Not before which assignment, and at which frame, the lane may cross for the operation.
+    """The earliest assignment and the exact frame for the operation's cutover.
 
-    A model for another product than the line's last one ends that assignment: its frames must
-    not be labelled with a product that they are not judged for.
+    A model for another product than the line's last one ends that assignment: its frames must not
+    be labelled with a product that they are not judged for.
     """
     frame = op.at.number if isinstance(op.at, AtFrame) else None
     line = draft.state.line
@@ -199,7 +201,7 @@ def _boundary(draft: StepDraft, op: Operation) -> tuple[Operation, int, int | No
 
 
 def take_place(draft: StepDraft, op: Operation) -> None:
-    """A newer request: what it supersedes ends, and it is next as soon as that can be."""
+    """A newer request: it ends what it supersedes, and comes next as soon as possible."""
     draft.state = replace(
         draft.state,
         skipped=frozenset(),
@@ -229,7 +231,7 @@ def take_place(draft: StepDraft, op: Operation) -> None:
 
 
 def withdraw(draft: StepDraft, op: Operation) -> None:
-    """Take back a cutover that waits for a frame far ahead; one for now is as good as done."""
+    """Cancel a cutover that waits for a distant frame; one for now is as good as done."""
     if op.stage is Stage.CUTTING and isinstance(op.at, AtFrame):
         draft.advance(op, Step.WITHDRAW)
         draft.act(Withdraw(op.token))

@@ -1,4 +1,4 @@
-"""What a job order does: announced, its model is prepared; running, its frames need that model."""
+"""What an order does: once announced, its model is prepared; once running, its frames need it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANNOUNCED = 8
 
 
 def received(draft: StepDraft, order: JobOrder) -> None:
-    """Apply an order now, or keep it for the release."""
+    """Apply an order now, or keep it until the hold is released."""
     if order.state is None:
         return
     if not draft.durable.held:
@@ -40,12 +40,12 @@ def received(draft: StepDraft, order: JobOrder) -> None:
 
 
 def apply(draft: StepDraft, order: JobOrder) -> None:
-    """Change what the line is making, or what it will make next."""
+    """Change what the line makes, or what it will make next."""
     name = None if order.product is None else draft.state.link(order.product)
     if name is None and order.state is not OrderState.COMPLETED and not _is_known(draft, order):
         reason = f"No link names a model for product {order.product}."
         if order.product is None:
-            reason = f"Job order {order.id} runs, and nobody told its product."
+            reason = f"Job order {order.id} runs, but its product is not known."
         draft.record(Announce(EventName.UNKNOWN_PRODUCT, code=Code.UNKNOWN_PRODUCT, reason=reason))
     if order.state is OrderState.DISPATCHED and _is_awaited(draft, order):
         _run(draft, order, name)
@@ -58,21 +58,21 @@ def apply(draft: StepDraft, order: JobOrder) -> None:
 
 
 def _is_known(draft: StepDraft, order: JobOrder) -> bool:
-    """Whether the MES said so before: this very order runs."""
+    """Whether this very order runs already."""
     line, is_running = draft.state.line, order.state is OrderState.RUNNING
     same = (line.product, line.job_order) == (order.product, order.id)
     return is_running and draft.durable.running and same
 
 
 def _is_awaited(draft: StepDraft, order: JobOrder) -> bool:
-    """Whether this order runs already, and only now its product is told."""
+    """Whether this order runs already, and only its product is new."""
     durable = draft.durable
     is_open = durable.running and durable.product is None and durable.job_order is not None
     return is_open and order.id == durable.job_order
 
 
 def relink(draft: StepDraft, links: tuple[tuple[str, str], ...]) -> None:
-    """Other links from now on; frames of the product that is made need its new model at once."""
+    """Other links from now on; frames of the current product need its new model at once."""
     draft.state = replace(draft.state, links=links)
     durable, line = draft.durable, draft.state.line
     if durable.product is None:
@@ -124,10 +124,10 @@ def _run(draft: StepDraft, order: JobOrder, name: str | None) -> None:
 
 
 def _pass_over(draft: StepDraft) -> None:
-    """Frames that still wait for a model get none, unless the lane is about to cross for them."""
+    """Frames that still wait get no model, unless the lane is about to switch for them."""
     state = draft.state
     active = state.active_bundle
-    # Without a product any model would do for them; the one that comes now is for later ones.
+    # Frames without a product accept any model; the one that comes now is for later frames.
     waits = active is None or state.line.requires not in (None, active.ref.name)
     op = state.op
     crossing = (
@@ -140,7 +140,7 @@ def _pass_over(draft: StepDraft) -> None:
 
 
 def _wake_parked(draft: StepDraft, name: str | None) -> None:
-    """A swap that waited for the next order of this product is due now, and selects its version."""
+    """A swap that waited for the next order of this product is due, and selects its version."""
     parked = draft.state.parked
     if parked is not None and isinstance(parked.at, AtNextOrder) and parked.target.ref.name == name:
         current, queued = draft.state.op, draft.state.queued
@@ -153,7 +153,7 @@ def _wake_parked(draft: StepDraft, name: str | None) -> None:
 
 
 def _supersede(draft: StepDraft, name: str | None) -> None:
-    """An asked change that this order makes wrong ends here."""
+    """A requested change that this order makes wrong ends here."""
     for op in (draft.state.op, draft.state.queued):
         if op is None or op.request is None or not op.kind.is_asked:
             continue

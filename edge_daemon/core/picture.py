@@ -1,4 +1,4 @@
-"""When a picture is no evidence: measures and limits in, what is wrong with it out.
+"""When a picture is no evidence: measurements and limits in, what is wrong with it out.
 
 A model that is shown nothing finds nothing, and a frame without findings would be `ok`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from edge_daemon.core.values import Reason
 
 GOOD_AFTER_S = 5.0
-"""Pictures must be good for so long before a bad spell is over: one that flickers is one spell."""
+"""A bad spell ends when pictures were good for this long: flickering is one spell."""
 
 
 NOISE_CONTRAST = 20.0
@@ -73,7 +73,7 @@ def flaw_of(seen: Measures, limits: PictureLimits) -> Flaw | None:
 
 
 def _emptiness(seen: Measures, limits: PictureLimits) -> tuple[str, str] | None:
-    """The kind and the words of a picture that shows nothing at all."""
+    """The kind and the words for a picture that shows nothing."""
     low, high = limits.mean or (0.0, 255.0)
     if seen.mean < low:
         return "black", f"is black: mean {seen.mean:.1f}, limit {low:g}"
@@ -87,11 +87,12 @@ def _emptiness(seen: Measures, limits: PictureLimits) -> tuple[str, str] | None:
 
 
 def _is_frozen(seen: Measures, limit_s: float) -> bool:
-    """A sensor's noise never repeats, but an encoder repeats a still picture between key frames.
+    """Whether repeated pictures mean that the source is frozen.
 
-    How often in a row a camera does so is learned from when its pictures went on; until then, and
-    beyond it, a repeated picture shows nothing new. Nor does one that an encoder only redraws: a
-    camera that has shown nothing else since it was opened is not known to work.
+    The noise of a sensor never repeats, but an encoder repeats a still picture between key frames.
+    How often in a row a camera does so is learned when its pictures change again; until then, and
+    beyond that number, a repeated picture shows nothing new. Nor does one that an encoder only
+    redraws: a camera that has shown nothing else since it was opened is not known to work.
     """
     if seen.repeats > seen.usual_repeats or seen.same_s >= limit_s:
         return True
@@ -123,7 +124,7 @@ class Spell:
 
 
 def next_spell(spell: Spell | None, flaw: Flaw | None, at: float) -> Spell | None:
-    """The spell after one more picture: begun, gone on, or over."""
+    """The spell after one more picture: begun, continued, or over."""
     if flaw is None:
         is_over = spell is not None and at - spell.bad_at >= GOOD_AFTER_S
         return None if is_over else spell

@@ -1,7 +1,7 @@
-"""The one planner: `step(state, event, now) -> (state, effects, records)`. No clock, no IO, no log.
+"""The planner: `step(state, event, now) -> (state, effects, records)`. No clock, no I/O, no log.
 
-Each step takes the event in, then settles: it looks at what is needed most (a model for frames
-that wait, an operation in hand, one that is queued, one that is due, one that an order will
+Each step takes the event in, then settles: it looks for what is needed most (a model for frames
+that wait, an operation under way, one that is queued, one that is due, one that an order will
 need) and asks for the next piece of work. The driver performs the effects.
 """
 
@@ -52,7 +52,7 @@ RETRY_S = 30.0
 def step(
     state: State, event: Event, now: Instant
 ) -> tuple[State, tuple[Effect, ...], tuple[Record, ...]]:
-    """Decide. The same inputs give the same answer for ever."""
+    """Decide. The same inputs always give the same answer."""
     draft = StepDraft(state, now)
     _take_in(draft, event)
     _expire(draft)
@@ -190,13 +190,13 @@ def _refused(draft: StepDraft, event: BundleRefused) -> None:
 
 
 def _is_proved_bad(refusal: Refusal) -> bool:
-    """What a person may still accept by name is doubted, not proved."""
+    """Whether it is proved bad; what a person may still accept by name is only in doubt."""
     tried = refusal.code in PROVED_BAD and not refusal.blames_box
     return tried and not is_acceptable(refusal.checks)
 
 
 def _give_up(draft: StepDraft, op: Operation, refusal: Refusal) -> None:
-    """The operation's bundle was refused; the daemon's own choice is not made again at once."""
+    """The operation's bundle was refused; the daemon does not choose it again at once."""
     draft.finish(op, refusal.status, refusal)
     draft.state = replace(
         draft.state,
@@ -220,7 +220,7 @@ def _freed(draft: StepDraft, event: SlotFreed) -> None:
 
 
 def _expire(draft: StepDraft) -> None:
-    """End what was accepted and whose time is over before its cutover."""
+    """End accepted requests whose time is over before their cutover."""
     for op in (draft.state.op, draft.state.queued, draft.state.parked):
         request = op.request if op else None
         if op is None or request is None or request.expires_utc is None:
@@ -242,7 +242,7 @@ EXPIRED = Refusal(
 
 
 def _settle(draft: StepDraft) -> None:
-    """Go on until nothing more can be asked for; each round ends or starts one operation."""
+    """Continue until nothing more can be requested; each round ends or starts one operation."""
     for _ in range(16):
         before = draft.state
         _advance(draft)
@@ -276,7 +276,7 @@ def _is_needed(state: State) -> bool:
 
 
 def _fulfils(state: State, op: Operation | None) -> bool:
-    """Whether an asked change meets the need as well as the daemon's own would."""
+    """Whether a requested change meets the need as well as the daemon's own choice would."""
     if op is None or op.kind not in (Kind.SWAP, Kind.ROLLBACK) or not isinstance(op.at, AtNow):
         return False
     if op.request is not None and op.request.dry_run:
@@ -326,7 +326,7 @@ def _own_kind(state: State) -> Kind:
 
 
 def _requeue(draft: StepDraft, op: Operation) -> None:
-    """What was asked goes on after what is needed more."""
+    """The request continues after what is needed more."""
     if draft.state.queued is None:
         draft.advance(op, Step.QUEUE)
     else:
@@ -344,7 +344,7 @@ def _leave(draft: StepDraft, early: Operation | None) -> None:
 
 
 def _drop_own(draft: StepDraft) -> None:
-    """The need is gone: so is the daemon's own operation, unless the lane was asked already."""
+    """The need is gone: so is the daemon's own operation, unless its cutover is under way."""
     op = draft.state.op
     if op is None or op.kind.is_asked or op.kind is Kind.PREFETCH:
         return
@@ -368,7 +368,9 @@ def _choose_next(draft: StepDraft) -> None:
 
 
 def _prefetch(draft: StepDraft) -> None:
-    """Prepare the next announced order's bundle once, where there is room beside the active one."""
+    """Prepare the bundle of the next announced order once, if there is a slot beside the active
+    one.
+    """
     state = draft.state
     order = next((u for u in state.upcoming if not u.done), None)
     if order is None or len(state.slots) == 1:

@@ -1,8 +1,8 @@
-"""A proof is what the gate measured of one bundle on this box, kept for the next time it is loaded.
+"""A proof is what the gate measured of one bundle on this box, kept for the bundle's next load.
 
-Under the same conditions the same bytes see the same on the same picture. So a bundle that passed
-the gate before needs only a spot proof: some of its golden images, whose detections must be those
-on record. They stand for all of them, and every verdict check is then made anew on all detections.
+Under the same conditions the same bytes see the same in the same picture. So a bundle that passed
+the gate before needs only a spot proof: on some of its golden images, its detections must be those
+on record. They stand for all of them, and each verdict check is then made anew on all detections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_daemon.core.verdicts import Picture, expected_verdict
 BOX_TOLERANCE_PX = 1.0
 CONFIDENCE_TOLERANCE = 0.01
 AREA_TOLERANCE = 0.02  # share of the larger one
-"""Another number of threads adds in another order; that moves the last digits, and no more."""
+"""Another number of threads adds in another order, which changes the last digits only."""
 
 Found = tuple[Detection, ...]
 
@@ -42,16 +42,16 @@ class Proof:
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of the conditions that are not what they were, sorted; new and lost ones too."""
+    """The names of the conditions that differ, sorted; new and missing ones too."""
     return tuple(sorted(name for name in {*then, *now} if then.get(name) != now.get(name)))
 
 
 def spots(
     images: Sequence[tuple[Expectation, Size | None]], recipe: Recipe, start: int = 0
 ) -> tuple[int, ...]:
-    """Which golden images to look at: one of every slice, and of every expected verdict.
+    """Which golden images to check: one of every slice, and of every expected verdict.
 
-    `start`: where to begin to look, so that another load looks at other images.
+    `start`: the index to begin at, so that another load checks other images.
     """
     chosen: list[int] = []
     seen: set[tuple[str, object]] = set()
@@ -69,7 +69,7 @@ def spots(
 
 
 def difference(recorded: Found, found: Found, recipe: Recipe, size: Size | None) -> str:
-    """How a picture is seen otherwise than on record, in words; empty where it is not."""
+    """How the detections in a picture differ from those on record, in words; empty if equal."""
     causes = [broken_rules(each, recipe, size) for each in (recorded, found)]
     verdicts = [judge(each, recipe, size) for each in (recorded, found)]
     if causes[0] != causes[1] or verdicts[0] is not verdicts[1]:

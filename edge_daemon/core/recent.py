@@ -1,7 +1,7 @@
-"""Recent frames: what candidate and active model made of the same pictures of this camera.
+"""Recent frames: how candidate and active model judged the same pictures of this camera.
 
-Reported always; a bundle that wants it sets limits. There is no truth here, only a difference: a
-better model judges some parts otherwise, and a worse one does too.
+Always reported; a bundle may set limits. Nothing here is the truth, only a difference: a better
+model judges some parts differently, and so does a worse one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Sightings:
     confidence_sum: float = 0.0
 
     def and_in(self, detections: Iterable[Detection], recipe: Recipe) -> Sightings:
-        """With one frame more."""
+        """The sums with one more frame."""
         sure = [each.confidence for each in detections if not each.confidence < recipe.confidence]
         return Sightings(self.detections + len(sure), self.confidence_sum + sum(sure))
 
     @property
     def confidence(self) -> float | None:
-        """The mean; None where nothing was found."""
+        """The mean; None if nothing was found."""
         return self.confidence_sum / self.detections if self.detections else None
 
 

@@ -1,4 +1,4 @@
-"""The recipe: which rules a frame breaks, and what one recipe lets pass that another did not."""
+"""The recipe: which rules a frame breaks, and what one recipe passes that another does not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def broken_rules(
 ) -> tuple[str, ...]:
     """The ids of the rules that these detections break, in the recipe's order: the causes of ng.
 
-    A confidence or an area that is not a number counts against the part: in doubt it is taken out.
-    So does a place that is not known, where a rule has a zone and the picture no `size`.
+    A confidence or an area that is not a number counts against the part: in doubt it is rejected.
+    So does an unknown place, if a rule has a zone and the picture no `size`.
     """
     if not is_judged(detections, recipe):
         return ()
@@ -41,7 +41,7 @@ def verdict_of(causes: Sequence[str], detections: Sequence[Detection], recipe: R
 
 
 def is_judged(detections: Sequence[Detection], recipe: Recipe) -> bool:
-    """Whether there is anything to judge: the recipe's part, where it names one."""
+    """Whether there is anything to judge: the recipe's part, if it names one."""
     return recipe.part is None or any(
         detection.label == recipe.part and detection.confidence >= recipe.confidence
         for detection in detections
@@ -72,7 +72,7 @@ def counted(detections: Sequence[Detection], recipe: Recipe) -> tuple[Detection,
 
 
 def area_px(detection: Detection) -> float:
-    """Of its mask or its oriented box where there is one, else of its box."""
+    """The area of its mask or its oriented box if there is one, else of its box."""
     if detection.area_px is not None:
         return detection.area_px
     x1, y1, x2, y2 = detection.box
@@ -111,7 +111,7 @@ def allows(rule: Rule, sure: int, doubtful: int) -> bool:
 
 
 def _lies_in(rule: Rule, detection: Detection, size: Size | None) -> bool | None:
-    """Whether its centre lies in the rule's zone; None where that is not known."""
+    """Whether its centre lies in the rule's zone; None if that is not known."""
     if rule.zone is None:
         return True
     if size is None:
@@ -125,9 +125,9 @@ def _lies_in(rule: Rule, detection: Detection, size: Size | None) -> bool | None
 
 
 def digest(recipe: Recipe) -> str:
-    """SHA-256 (hex) of what judges, with its tuning; how far it may be tuned is no part of it.
+    """SHA-256 (hex) of what judges, with its tuning but without the bounds of tuning.
 
-    Values that stand at their defaults are left out: a field that is added later changes no digest.
+    Default values are left out: a field that is added later changes no digest.
     """
     usual = asdict(Rule("", ""))
     rules = []
@@ -144,7 +144,7 @@ def digest(recipe: Recipe) -> str:
 
 
 def tunable(recipe: Recipe) -> dict[str, float]:
-    """Every number of the rules that may be made adjustable, by its name, as it stands."""
+    """Every number of the rules that may be made adjustable, by its name."""
     found: dict[str, float] = {}
     for rule in recipe.rules:
         for field, attribute in _FIELDS.items():
@@ -164,7 +164,7 @@ _FIELDS = {
 
 
 def fault_of_tuning(recipe: Recipe, changes: Mapping[str, float]) -> str:
-    """Why the recipe may not be tuned so, as a sentence; empty where it may."""
+    """Why the recipe may not be tuned like this, as a sentence; empty if it may."""
     bounds = {each.name: each for each in recipe.adjustable}
     for name, value in changes.items():
         bound = bounds.get(name)
@@ -184,7 +184,7 @@ def fault_of_tuning(recipe: Recipe, changes: Mapping[str, float]) -> str:
 
 
 def tuned(recipe: Recipe, changes: Mapping[str, float]) -> Recipe:
-    """The recipe with these numbers in place of its own; `fault_of_tuning` says if it may be."""
+    """The recipe with these numbers; ask `fault_of_tuning` first."""
     return replace(recipe, rules=tuple(_tuned(rule, changes) for rule in recipe.rules))
 
 
@@ -260,10 +260,11 @@ def _covers(new: Rule, old: Rule, same_weights: bool) -> bool:
 
 
 def weakened_part(new: Recipe, old: Recipe, *, same_weights: bool = False) -> str:
-    """Which frames the new recipe leaves unjudged, or passes unseen, that the old one did not.
+    """Which frames the new recipe leaves unjudged, or passes unseen, that the old one did not; in
+    words.
 
-    In words; empty for none. A part that is added or changed leaves frames without it unjudged.
-    One that is given up lets frames that show nothing come out ok, unless a rule asks for it.
+    Empty for none. A part that is added or changed leaves frames without it unjudged. One that is
+    dropped lets frames that show nothing come out ok, unless a rule asks for it.
     """
     if new.part == old.part:
         if new.part is None or new.confidence <= old.confidence:
@@ -280,7 +281,7 @@ def weakened_part(new: Recipe, old: Recipe, *, same_weights: bool = False) -> st
 
 
 def _softening(new: Recipe, old: Rule) -> str:
-    """In words: why no rule of the new recipe stands for this one."""
+    """Why no rule of the new recipe replaces this one, in words."""
     same = [rule for rule in new.rules if rule.label == old.label]
     if not same:
         return f"{old.label} is no longer judged"

@@ -1,7 +1,7 @@
-"""What a step puts on record: answers to requests, and events.
+"""What a step records: answers to requests, and events.
 
-They become durable in one transaction with the state that they tell of, and are told after it, so
-that nothing is told which a power cut could take back.
+They become durable in one transaction with the state, and are told after it: nothing is told that a
+power cut could undo.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each verb of ops does to the state."""
+"""What each verb does to the state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NO_TRIGGERS = Refusal(
     "On this station no trigger opens a part.",
     "Set parts.by: trigger in the settings, and restart the daemon.",
 )
-"""Where triggers do, the parts answer them, and none comes here."""
+"""Where triggers open parts, they are answered elsewhere."""
 
 
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
@@ -121,7 +121,7 @@ def snapshot_taken(draft: StepDraft, event: SnapshotTaken) -> None:
 
 
 def _came_late(draft: StepDraft, request: Request) -> bool:
-    """Whether it came after its expiry; it is rejected then."""
+    """Whether it arrived after its expiry; it is rejected then."""
     if request.expires_utc is None or request.expires_utc > draft.now.utc:
         return False
     hint = "Check both clocks and send it anew."
@@ -134,7 +134,7 @@ def _reject(draft: StepDraft, request: Request, refusal: Refusal) -> None:
 
 
 def start(draft: StepDraft, op: Operation) -> None:
-    """Begin an operation that waited, if it may still be done."""
+    """Begin an operation that waited, if it is still allowed."""
     assert op.request is not None
     answer = admit(draft.state, op.request, draft.now)
     if isinstance(answer, Refusal):

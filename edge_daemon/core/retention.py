@@ -1,4 +1,4 @@
-"""Which versions must stay in the store, whatever its quota says. Changes nothing."""
+"""Which versions must stay in the store, whatever its quota. Changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONFIRMED = 2
 
 
 def kept(state: State) -> frozenset[BundleRef]:
-    """Everything that judges, is resident or on its way, and what may be wanted next."""
+    """Everything that judges, is resident or on its way, and what may be needed next."""
     return frozenset((*_in_use(state), *_on_record(state), *_next(state)))
 
 
@@ -28,7 +28,7 @@ def _in_use(state: State) -> Iterator[BundleRef]:
 
 
 def _on_record(state: State) -> Iterator[BundleRef]:
-    """What the next start, a rollback or an order would go to."""
+    """What the next start, a rollback or an order would use."""
     durable = state.durable
     if durable.active is not None:
         yield durable.active.ref
@@ -41,8 +41,10 @@ def _on_record(state: State) -> Iterator[BundleRef]:
 
 
 def _next(state: State) -> Iterator[BundleRef]:
-    """What the daemon would take by itself, for an order or for want of a model; and what is new:
-    a bundle must not go before anybody could ask for it."""
+    """What the daemon would choose by itself for an order or for lack of a model, and what is new.
+
+    A bundle must not be deleted before anybody could request it.
+    """
     wanted: list[StoredBundle | None] = (
         [selection.choose(state, state.initial)] if state.initial else []
     )

@@ -1,7 +1,7 @@
-"""Who is what: the role of each slot, as the planner's state says, and nothing else does.
+"""The role of each slot, derived from the planner's state alone.
 
 Phase says what a slot holds, role what it is there for. Metrics, the page, `model/state` and the
-commands all ask here, so that one state has one answer.
+commands all ask here, so one state has one answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ class Role(str, Enum):
 
 
 def role(state: State, slot: SlotState) -> Role | None:
-    """The role of one slot. None: empty, at work, lost, or active longer ago than the previous."""
+    """The role of one slot.
+
+    None: it is empty, at work or lost, or was active longer ago than the previous one.
+    """
     if slot.name == state.active:
         return Role.ACTIVE
     if slot.phase is not Phase.READY:

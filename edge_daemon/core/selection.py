@@ -1,4 +1,4 @@
-"""Which version, and which slot: questions that a state answers without changing."""
+"""Which version and which slot to use: questions to a state that change nothing."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def selected(state: State, name: str) -> BundleRef | None:
 
 
 def reference(state: State, target: StoredBundle) -> BundleRef | None:
-    """The other version of the name that judges, or that was confirmed last: what it must equal.
+    """The other version of the name that is active, or else was confirmed last: verdicts are
+    compared with it.
 
-    Another product's model may be active meanwhile; the line comes back to this name all the same.
+    The active model may be that of another product; the line returns to this name all the same.
     """
     active = state.active_bundle
     if active is not None and active.ref.name == target.ref.name:
@@ -58,7 +59,7 @@ def rollback_target(state: State) -> StoredBundle | None:
 
 
 def wanted(state: State) -> list[StoredBundle]:
-    """What should be judging now, best first, but nothing quarantined, skipped or backed off."""
+    """What should judge now, best first, without what is quarantined, skipped or backing off."""
     name = state.line.requires or _habitual_name(state)
     if name is None or not state.line.linked:
         return []
@@ -66,7 +67,7 @@ def wanted(state: State) -> list[StoredBundle]:
 
 
 def for_name(state: State, name: str) -> list[StoredBundle]:
-    """The versions of a name that may become active by themselves, best first."""
+    """The versions of a name that the daemon may activate by itself, best first."""
     seen: dict[BundleRef, StoredBundle] = {}
     for known in _preferences(state, name):
         left = known.ref in state.skipped or known.ref in state.backing_off
@@ -112,7 +113,9 @@ def _preferences(state: State, name: str) -> Iterator[StoredBundle]:
 
 
 def _newest_to_try(state: State, name: str) -> StoredBundle | None:
-    """One that is broken hides no older one; what failed for this box's own fault is awaited."""
+    """A broken version hides no older one; one that failed through this box's own fault is waited
+    for.
+    """
     fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
     if state.retry_at is None:
         fit = [k for k in fit if k.ref not in state.skipped]
@@ -133,9 +136,9 @@ def resident(state: State, target: StoredBundle) -> SlotState | None:
 
 
 def victim(state: State) -> SlotState | None:
-    """The resident bundle to give up first: active > confirmed before > next order's > last used.
+    """The resident bundle to free first; the active one never.
 
-    The active one is never offered.
+    They are kept in this order: confirmed before, next order's, last used.
     """
     back = rollback_target(state)
     parked = state.parked.target if state.parked else None

@@ -35,7 +35,7 @@ CAUTION = 1.25
 
 @dataclass(frozen=True)
 class Count:
-    """How many frames were so, and how often a frame differed from the one before it."""
+    """How many frames had a property, and how often a frame differed from the one before it."""
 
     frames: int = 0
     changes: int = 0
@@ -72,7 +72,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Shift:
-    """What differs beyond chance, as sentences, and what could not be told."""
+    """What differs beyond chance, as sentences, and what could not be decided."""
 
     low: tuple[str, ...] = ()
     high: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ def _unclear(
     asked: Sequence[tuple[str, _Pick, _Pick]],
     level: float,
 ) -> str:
-    """Whether even a version that rejects nothing any more would not have been noticed."""
+    """Whether even a version that rejects nothing any more could not have been noticed."""
     if sum(window.frames for window in old) < WINDOW:
         few = f"the version before judged fewer than {WINDOW} {unit} of this product"
         return f"{few}: verdicts were not compared"

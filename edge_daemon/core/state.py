@@ -1,4 +1,4 @@
-"""All that the planner knows, as one frozen value.
+"""Everything that the planner knows, as one frozen value.
 
 Three things are kept apart: role (`core/roles.py`: what each slot is there for), phase (what
 each slot holds) and health (`Durable.confirmed`, `Durable.quarantined`, per version).
@@ -76,7 +76,7 @@ class Durable:
 
 
 class Kind(str, Enum):
-    """Who wants it, and what for."""
+    """Who wants it, and why."""
 
     PREPARE = "prepare"
     SWAP = "swap"
@@ -93,7 +93,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that is being pursued. `request` is None for the daemon's own."""
+    """One operation. `request` is None for one of the daemon itself."""
 
     kind: Kind
     swap_id: str
@@ -112,7 +112,9 @@ class Operation:
 
     @property
     def may_be_checked_first(self) -> bool:
-        """No frame waits for it, so that a check on disk before anything is freed costs nothing."""
+        """Whether no frame waits for it, so that a check on disk before anything is freed costs
+        nothing.
+        """
         return self.kind.is_asked or self.kind is Kind.PREFETCH
 
 
@@ -127,7 +129,7 @@ class Upcoming:
 
 @dataclass(frozen=True)
 class State:
-    """The planner's whole world. `step` maps one of these and an event to the next."""
+    """Everything the planner knows. `step` maps a state and an event to the next state."""
 
     boot: str
     slots: tuple[SlotState, ...]
@@ -172,7 +174,7 @@ class State:
 
     @property
     def last_bundle(self) -> StoredBundle | None:
-        """What judges; while nothing does, as at a start, what judged last."""
+        """The active bundle; if none is active, as at a start, the last one."""
         return self.active_bundle or self.durable.active
 
     def quarantine_reason(self, ref: BundleRef) -> str | None:

@@ -1,6 +1,6 @@
-"""One step in the making: the state as it changes, and what it brings about so far.
+"""One step in the making: the state as it changes, and its effects and records so far.
 
-Lives only inside `planner.step`; what goes in and what comes out are frozen values.
+It lives only inside `planner.step`; input and output are frozen values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StepDraft:
 
     @property
     def durable(self) -> Durable:
-        """The driver saves what is changed of it before it performs anything."""
+        """The driver saves changes of it before it performs anything."""
         return self.state.durable
 
     @durable.setter
@@ -53,7 +53,7 @@ class StepDraft:
         return self.state.token
 
     def move(self, slot: SlotState, move: Move) -> SlotState:
-        """Take the slot through the table, with what else of it was changed."""
+        """Apply a move of the slot's table, and other changes of the slot."""
         moved = slot.moved(move)
         self.state = self.state.with_slot(moved)
         return moved
@@ -63,16 +63,16 @@ class StepDraft:
     def operation(
         self, kind: Kind, target: StoredBundle, request: Request | None = None, at: At = NOW
     ) -> Operation:
-        """A new operation with a `swap_id` of its own."""
+        """A new operation with its own `swap_id`."""
         self.state = replace(self.state, swaps=self.state.swaps + 1)
         return Operation(kind, f"{self.state.boot}-{self.state.swaps}", target, request, at)
 
     def advance(self, op: Operation, step: Step) -> Operation:
-        """Take the operation through the table, and to the place of its new stage."""
+        """Apply a step of the operation's table, and move it to the place of its new stage."""
         return self.amend(op.moved(step))
 
     def amend(self, op: Operation) -> Operation:
-        """Keep it with what was changed of it; it is known by its `swap_id`."""
+        """Replace it by the changed one; its `swap_id` identifies it."""
         state = self.state
         waits = op.stage in (Stage.QUEUED, Stage.PARKED)
         gone = op.stage is Stage.ENDED
@@ -87,7 +87,7 @@ class StepDraft:
     def finish(
         self, op: Operation, status: Status, refusal: Refusal | None = None, step: Step = Step.END
     ) -> None:
-        """Let the operation go, and answer its request, once."""
+        """Remove the operation, and answer its request once."""
         self.advance(op, step)
         if op.request is not None:
             self.record(Reply(op.request, status, op.swap_id, refusal=refusal))
@@ -106,7 +106,7 @@ class StepDraft:
     # ------------------------------------------------------------------ slots and health
 
     def free(self, slot: SlotState, move: Move = Move.FREE) -> None:
-        """Empty a slot; nothing is put there before `SlotFreed` came."""
+        """Empty a slot; nothing is put there before `SlotFreed` comes."""
         drained = self.move(replace(slot, token=self.new_token()), move)
         self.act(Free(drained.token, drained.name))
 
@@ -123,21 +123,21 @@ class StepDraft:
         self.record(Announce(EventName.QUARANTINED, model=ref, reason=reason))
 
     def begin(self, op: Operation) -> None:
-        """Count a start of what the daemon brings by itself, before it is begun.
+        """Count a start of what the daemon starts by itself, before it begins.
 
-        Whether it ends is known only while the daemon lives: a count that is left tells the next
-        boot that it died under this version. What was asked for is never repeated by itself.
+        Whether it ends well is known only if the daemon survives: a remaining count tells the next
+        boot that it died under this version. What was requested is never repeated by itself.
         """
         if not op.kind.is_asked:
             self._count(op.target.ref, 1)
 
     def ended(self, bundle: StoredBundle | None) -> None:
-        """What was begun with it last came to an end, and the daemon lives."""
+        """The last start that was counted has ended, and the daemon is alive."""
         if bundle is not None:
             self._count(bundle.ref, -1)
 
     def forget_starts(self, ref: BundleRef) -> None:
-        """Its starts count no more: it judges, or it was refused."""
+        """Its starts no longer count: it judges, or it was refused."""
         self._count(ref, None)
 
     def _count(self, ref: BundleRef, change: int | None) -> None:
@@ -158,7 +158,7 @@ class StepDraft:
 
 
 def _kept(held: Operation | None, op: Operation, *, here: bool) -> Operation | None:
-    """What a place holds once `op` is `here`, or is not here any more."""
+    """The content of a place once `op` is in it, or no longer."""
     others = held if held is not None and held.swap_id != op.swap_id else None
     if not here:
         return others

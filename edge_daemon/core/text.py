@@ -1,4 +1,4 @@
-"""Text of strangers that people read: in it no character steers a terminal or a page."""
+"""Foreign text that people read: no character of it may control a terminal or a page."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ a character (surrogates), which no encoding has."""
 
 
 def is_line(text: str) -> bool:
-    """Whether it is one line, and steers nothing."""
+    """Whether it is one line without control characters."""
     return not STEERING.search(text) and "\n" not in text and "\t" not in text

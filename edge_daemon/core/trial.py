@@ -1,7 +1,7 @@
-"""The probation of a version that just became active: evidence in, pass, fail or not yet out.
+"""The probation of a version that just became active: evidence in; pass, fail or undecided out.
 
 No evidence is not a pass: a trial without enough frames stays open. Verdicts are compared once, at
-its end, so that looking often finds nothing by chance; what they could not tell is said.
+its end, because looking often would find something by chance. What they could not decide is said.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Window:
 
 
 class Response(str, Enum):
-    """What follows from a shift of verdicts."""
+    """What to do about a shift of verdicts."""
 
     FAIL = "fail"
     WARN = "warn"
@@ -53,7 +53,7 @@ class VerdictWatch:
 
 @dataclass(frozen=True)
 class TrialLimits:
-    """What the probation asks for."""
+    """What the probation requires."""
 
     frames: int = 300
     seconds: float = 10.0
@@ -92,7 +92,7 @@ def judge(
 
 
 def with_verdicts(passed: Judgement, watch: VerdictWatch, shift: Shift) -> Judgement:
-    """A trial that passed so far, with what its verdicts say."""
+    """The judgement of a trial that passed so far, with the result of the verdict comparison."""
     found = ((watch.low, shift.low), (watch.high, shift.high))
     failing = [each for response, said in found if response is Response.FAIL for each in said]
     if failing:
@@ -120,7 +120,7 @@ def _slower(limits: TrialLimits, during: Window, before: Window) -> str:
 
 
 def _blind(during: Window, before: Window) -> str:
-    """It sees nothing at all where the version before it saw plenty."""
+    """Whether it sees nothing at all where the version before saw plenty."""
     usual = before.detections / before.counts.inspected
     if during.detections == 0 and usual * during.counts.inspected >= MIN_COMPARED:
         return f"It found nothing in {during.counts.inspected} frames; before, {usual:.1f} a frame."

@@ -1,6 +1,6 @@
-"""Numbers of the active recipe that an operator moved, within the bounds that it was signed with.
+"""Rule values that an operator changed, within the bounds that the recipe was signed with.
 
-They belong to one version: another one of the same name begins with its signed values, and so
+They belong to one version: another version of the same name starts with its signed values, and so
 does a version that is left and comes back. Another product's model in between changes nothing.
 """
 
@@ -24,7 +24,7 @@ def of(durable: Durable, known: StoredBundle | None) -> Tuning | None:
 
 
 def recipe_of(durable: Durable, known: StoredBundle, signed: Recipe) -> Recipe:
-    """What judges: the signed recipe with its tuning."""
+    """The recipe that judges: the signed one with its tuning."""
     tuning = of(durable, known)
     return signed if tuning is None else tuned(signed, dict(tuning.changes))
 
@@ -76,13 +76,13 @@ def fault_on_golden(
 
 
 def put(durable: Durable, tuning: Tuning) -> Durable:
-    """The same with this tuning of its version."""
+    """The list with this tuning of its version."""
     others = tuple(each for each in durable.tunings if each.target != tuning.target)
     return replace(durable, tunings=(*others, tuning) if tuning.changes else others)
 
 
 def kept(durable: Durable, active: StoredBundle) -> Durable:
-    """The same once `active` judges: other versions of its name begin anew."""
+    """The list once `active` judges: other versions of its name start with their signed values."""
     tunings = tuple(
         each
         for each in durable.tunings
@@ -92,7 +92,7 @@ def kept(durable: Durable, active: StoredBundle) -> Durable:
 
 
 def told(before: Mapping[str, float], after: Tuning, signed: Recipe) -> str:
-    """In words: what was moved from where to where, by whom and why."""
+    """What was changed from which value to which, by whom and why, in words."""
     usual, now = tunable(signed), dict(after.changes)
     moves = []
     for name in sorted({*before, *now}):

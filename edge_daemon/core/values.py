@@ -1,4 +1,4 @@
-"""The nouns of the house: small frozen values that every room may hold.
+"""The basic types: small frozen values that every module may use.
 
 Units stand in the names: `_at` is monotonic seconds, `_utc` is POSIX seconds, `_ms` a duration.
 """
@@ -121,7 +121,7 @@ class Recipe:
 
     @property
     def lowest_confidence(self) -> float:
-        """Below it no detection matters: what the engine need not tell."""
+        """Detections below it never matter, so the engine need not report them."""
         asked = [rule.confidence for rule in self.rules]
         asked += [each.low for each in self.adjustable if each.name.endswith(".confidence")]
         if self.part is not None or not asked:
@@ -326,7 +326,7 @@ class Status(str, Enum):
 class Check:
     """One line of a gate report. `measured` and `limit` are for people and machines alike.
 
-    `accepted`: it failed, and refuses nothing all the same; `note` says by whose word.
+    `accepted`: it failed but does not refuse the bundle; `note` says who accepted it.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""What ops may ask: one line for each verb, for lists, answers and the broker's access list.
+"""The verbs of requests: one line each, for lists, answers and the broker's access list.
 
-A verb has three parts more: its rule in `core.requests`, its fields in `control.asks` and its
-examples in `control.api_examples`. The type checker names each verb that lacks a line, a rule or
-fields, and nothing is done for it. The command line is made from all of these.
+A verb also has a rule in `core.requests`, fields in `messaging.asks` and examples in
+`messaging.api_examples`. The type checker names a verb that lacks a line, a rule or fields. The
+command line is made from all of these.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 
 class Verb(str, Enum):
-    """What ops may ask."""
+    """What may be requested."""
 
     PREPARE = "prepare"
     SWAP = "swap"

@@ -1,7 +1,7 @@
-"""Verdicts on trial: does the candidate reject what must be rejected, and only that?
+"""Verdict checks: does the candidate reject what must be rejected, and nothing else?
 
 Boxes may be right and verdicts wrong: a recipe decides which boxes count. So golden images are
-judged by the candidate's own recipe and compared with what a person said they are, the recipe is
+judged by the candidate's own recipe and compared with what a person said they are. The recipe is
 compared with the one before, and so are verdicts on recent frames. A check without enough evidence
 says so; it fails only where the bundle's limits ask for that check.
 """
@@ -170,7 +170,7 @@ def _escapes(image: Golden, recipe: Recipe) -> bool:
 
 
 def _dreamt(images: Sequence[Golden], recipe: Recipe) -> str:
-    """Images of which a person said that they show no part, and that come out ok all the same."""
+    """Images that a person says show no part, and that still come out ok."""
     wrong = sum(
         image.expectation.verdict is Verdict.EMPTY
         and judge(image.candidate, recipe, image.size) is Verdict.OK
@@ -299,7 +299,7 @@ def blind_check(pictures: Iterable[Picture], recipe: Recipe) -> tuple[Check, ...
 
 
 def accept(checks: Iterable[Check], names: Iterable[str], why: str) -> tuple[Check, ...]:
-    """The checks with those of these names accepted where they failed."""
+    """The checks; those of these names are accepted if they failed."""
     chosen = set(names) & set(ACCEPTABLE)
     return tuple(
         replace(check, accepted=True, note="; ".join(filter(None, (check.note, why))))

@@ -1,4 +1,4 @@
-"""Sentences of a bounded length: what a bundle brings may be long, what people read is not."""
+"""Sentences of bounded length: a bundle may bring long text, and people get a short one."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from edge_daemon.core.values import Reason
 from edge_daemon.demo.stage import DEVICE
 from edge_daemon.demo.truth import Truth
 from edge_daemon.errors import BoxError
-from edge_daemon.messaging.inbox import parse_iso
+from edge_daemon.messaging.times import parse_iso
 
 ROOT = f"edge/{DEVICE}"
 TOPICS = ("result", "part", "model/+", "camera/status")

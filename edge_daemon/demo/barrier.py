@@ -17,7 +17,7 @@ from statistics import median
 
 from edge_daemon.demo.conveyor import Conveyor
 from edge_daemon.demo.truth import serial_of
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 
 STATION = 0.45
 """How far across the picture a part is when the barrier sees it: the next frames show it whole."""

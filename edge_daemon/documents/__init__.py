@@ -1,8 +1,8 @@
-"""Files that people hand over, read whole or refused in one sentence with its line.
+"""Files that people provide: read whole, or refused in one sentence with the line.
 
 `file` reads bytes and text from a path, whatever lies there; `text` reads YAML as plain values;
 `watch` tells when a file or a folder changes.
-Settings, desired states, manifests of bundles, keys, passwords and payloads come in here.
+Settings, desired states, manifests of bundles, keys, passwords and payloads are read here.
 """
 
 from edge_daemon.documents.fault import DocumentError

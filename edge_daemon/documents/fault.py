@@ -1,4 +1,4 @@
-"""Why a file that was handed over cannot be used."""
+"""Why a file cannot be used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The bytes or the text of a file that a person named, whatever lies there.
 
 A folder, a pipe that nobody writes to, a disk image, a file in another encoding: each ends as a
-`DocumentError`, none blocks the reader, and none is read further than its limit.
+`DocumentError`. None blocks the reader, and none is read beyond its limit.
 """
 
 from __future__ import annotations

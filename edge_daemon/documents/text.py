@@ -52,7 +52,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _USUAL = Limits()
 _DIRECTIVE = re.compile(r"^%TAG\b", re.MULTILINE)
-"""Of no use where tags mean nothing; thousands take the parser the square of their number."""
+"""Useless without tags; for thousands of them the parser needs quadratic time."""
 
 
 def parse(text: str, limits: Limits = _USUAL) -> Document:

@@ -1,8 +1,8 @@
-"""Tells when a folder or a file changes; what became of it is for the caller to look at.
+"""Tells when a folder or a file changes; what it holds now is for the caller to look at.
 
 For a file its folder is watched: that is enough for one that is replaced by rename, and for a
-mounted ConfigMap, where the kubelet flips the link `..data` beside the files. What else happens in
-that folder does not count: a log beside the file may be written all day.
+mounted ConfigMap, where the kubelet flips the link `..data` beside the files. Other events in that
+folder do not count: a log beside the file may be written all day.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READING = frozenset({"opened", "closed_no_write"})
 """Events that a look causes; answering them would never end."""
 
 MOST_ROUNDS = 10
-"""How many times a wait for quiet begins anew before it ends all the same."""
+"""How often a wait for quiet is restarted before it ends anyway."""
 
 _MOST_LINKS = 8
 

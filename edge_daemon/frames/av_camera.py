@@ -39,7 +39,7 @@ _HARMLESS = ("APP fields", "deprecated pixel format")
 _HARMFUL = ("EOI missing",)
 """Warnings that do: a JPEG that ends before its end."""
 _LOSSY = ("RTP: missed", "corrupt", "EBML")
-"""What demuxers say when data was lost; their other complaints are about the camera's manners."""
+"""What demuxers say when data was lost; their other complaints are harmless."""
 
 
 class AvCamera:

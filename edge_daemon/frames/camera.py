@@ -1,4 +1,4 @@
-"""What a camera is to the rest of the house."""
+"""The interface of a camera."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Camera(Protocol):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """A sentence for each setting that the source did not take; known once it is open."""
+        """A sentence for each setting that the source did not accept; known once it is open."""
 
     def close(self) -> None:
         """Disconnect; a read in progress ends soon where the driver allows it. Never waits."""

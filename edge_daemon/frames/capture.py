@@ -1,9 +1,9 @@
 """The camera's thread: frames into the ring for years, whatever the camera does.
 
-One thread supervises, another one reads. A read that blocks for ever cannot be ended from outside,
-so it is left behind: a fresh camera is read in a fresh thread, and what the old one may still
-deliver does not enter the ring. All reports to the listener come from the supervising thread, in
-order. Nothing here ever stops the daemon: a lost camera is tried again and again.
+One thread supervises, another one reads. A read that blocks for ever cannot be interrupted, so it
+is abandoned: a new camera is read in a new thread, and frames that the old one may still deliver do
+not enter the ring. The listener is called by the supervising thread only, in order. Nothing here
+stops the daemon: a lost camera is tried again and again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CameraState:
 
 
 class CameraListener(Protocol):
-    """Whoever wants to know; called by the supervising thread, one call at a time."""
+    """Receives reports of the supervising thread, one call at a time."""
 
     def camera_up(self, shape: FrameShape, fps: float | None) -> None:
         """The first frame came in, or the first of another shape; `fps` is the nominal rate."""
@@ -78,15 +78,15 @@ class CameraListener(Protocol):
         """The source came to its end, and there will be no more frames."""
 
     def picture_bad(self, flaw: Flaw) -> None:
-        """Frames come in that are no evidence from now on; told once a spell."""
+        """Frames are no evidence from now on; told once for each spell."""
 
     def picture_good(self, spell: Spell) -> None:
-        """That spell is over."""
+        """That spell of bad pictures is over."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds."""
+    """Time limits in seconds."""
 
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
@@ -149,7 +149,7 @@ class _Reader:
         except Exception as error:  # the boundary to drivers: whatever they raise is a lost camera
             self.error = CameraError(
                 f"The camera driver failed with {type(error).__name__}: {redact(str(error))}.",
-                hint="If it stays so, restart the camera.",
+                hint="If it does not recover, restart the camera.",
             )
         finally:
             self.done.set()  # before the close: saying goodbye to a silent server takes seconds
@@ -294,7 +294,7 @@ class Capture:
             return SourceError(
                 Fault.TIMEOUT,
                 f"{len(self._left_behind)} reads of the camera hang in its driver.",
-                hint="Reconnect the camera; if it stays so, restart the daemon.",
+                hint="Reconnect the camera; if that does not help, restart the daemon.",
             )
         gauge = PictureGauge(self._picture) if self._picture is not None else None
         reader = _Reader(self._make_camera, self._ring, self._now, self._deliver, gauge)
@@ -338,7 +338,7 @@ class Capture:
         return SourceError(
             Fault.TIMEOUT,
             f"The camera neither {what} nor reports an error: its driver hangs.",
-            hint="It is tried anew; if that does not help, reconnect the camera.",
+            hint="It is retried; if that does not help, reconnect the camera.",
         )
 
     def _show(self, reader: _Reader, shown: FrameShape | None) -> FrameShape | None:
@@ -389,7 +389,7 @@ class Capture:
     # ---------------------------------------------------------------------- the reading thread
 
     def _deliver(self, reader: _Reader, lease: Lease, captured: Instant, flaw: Flaw | None) -> bool:
-        """Into the ring, unless this reader was left behind meanwhile."""
+        """Put it into the ring, unless this reader was abandoned meanwhile."""
         with self._turn:
             if self._reader is not reader:
                 self._ring.abandon(lease)

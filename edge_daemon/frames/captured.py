@@ -1,4 +1,4 @@
-"""One frame of the camera: the right to write it, while it waits, and in its turn."""
+"""One captured frame: while it is written, while it waits, and while it is judged."""
 
 from __future__ import annotations
 

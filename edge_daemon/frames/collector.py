@@ -1,7 +1,8 @@
-"""Keeps pictures of judged frames: the lane offers, threads of their own encode and write.
+"""Keeps pictures of judged frames: the lane offers, other threads encode and write.
 
-Frames that wait to be written keep their places in the ring, so only a part of it may wait, and one
-where the ring is tight: a slow disk costs pictures, never frames. What was not kept is counted.
+Frames that wait to be written keep their places in the ring. So only a few may wait, and only one
+when the ring is short of places: a slow disk costs pictures, never frames. What was not kept is
+counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the settings ask of a V4L2 device: its controls are set, and what it took is compared."""
+"""Applies the settings to a V4L2 device, and compares them with what it accepted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RATE_SLACK = 0.02
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Wanted:
     """One control as the settings want it; a step of its value is `unit` of the setting."""
 
     setting: str
@@ -44,19 +44,19 @@ def set_controls(device: V4L2Device, settings: CameraSettings) -> Refused:
 
     Each is looked up anew, as one that is set may free or bind others.
     """
-    wishes = list(_wishes(device.controls(), settings))
-    reasons = {wish.setting: _set(device, wish) for wish in wishes}
+    all_wanted = list(_all_wanted(device.controls(), settings))
+    reasons = {wanted.setting: _set(device, wanted) for wanted in all_wanted}
     return {setting: reason for setting, reason in reasons.items() if reason}
 
 
-def _set(device: V4L2Device, wish: _Wish) -> str:
+def _set(device: V4L2Device, wanted: _Wanted) -> str:
     """Why it was not taken; "" where it was."""
-    control = _named(device.controls(), wish.control)
+    control = _named(device.controls(), wanted.control)
     if control is None:
-        return _no_such(device.controls(), wish.control)
+        return _no_such(device.controls(), wanted.control)
     if not control.is_settable:
         return "the device lets it be read only"
-    value = control.number(wish.value)
+    value = control.number(wanted.value)
     if value is None:
         return f"the device takes {control.range}"
     try:
@@ -91,41 +91,41 @@ def _of_mode(mode: Mode, settings: CameraSettings) -> Iterator[str]:
 def _of_controls(
     controls: list[Control], settings: CameraSettings, refused: Refused
 ) -> Iterator[str]:
-    for wish in _wishes(controls, settings):
-        control = _named(controls, wish.control)
+    for wanted in _all_wanted(controls, settings):
+        control = _named(controls, wanted.control)
         value = control.value if control else None
-        has = "" if value is None else f", and the device has {value * wish.unit}"
-        if wish.setting in refused:
-            reason = refused[wish.setting]
-            yield f"{wish.setting} is {wish.words}{has}: {reason}"
-        elif control is not None and value not in (None, control.number(wish.value)):
+        has = "" if value is None else f", and the device has {value * wanted.unit}"
+        if wanted.setting in refused:
+            reason = refused[wanted.setting]
+            yield f"{wanted.setting} is {wanted.words}{has}: {reason}"
+        elif control is not None and value not in (None, control.number(wanted.value)):
             why = ": an automatic mode has it" if control.is_inactive else ""
-            yield f"{wish.setting} is {wish.words}{has}{why}"
+            yield f"{wanted.setting} is {wanted.words}{has}{why}"
 
 
-def _wishes(controls: list[Control], settings: CameraSettings) -> Iterator[_Wish]:
+def _all_wanted(controls: list[Control], settings: CameraSettings) -> Iterator[_Wanted]:
     """In the order in which they are set."""
     for name, value in settings.controls.items():
-        yield _Wish(f"camera.controls.{name}", name, value)
+        yield _Wanted(f"camera.controls.{name}", name, value)
     if settings.exposure_us is not None:
         manual = layout.MANUAL_EXPOSURE
         yield from _by_hand(controls, settings, "exposure_us", layout.AUTO_EXPOSURE, manual)
         steps = max(1, round(settings.exposure_us / layout.EXPOSURE_UNIT_US))
         name = _name(controls, layout.EXPOSURE_TIME)
-        yield _Wish("camera.exposure_us", name, steps, layout.EXPOSURE_UNIT_US)
+        yield _Wanted("camera.exposure_us", name, steps, layout.EXPOSURE_UNIT_US)
     if settings.gain is not None:
         yield from _by_hand(controls, settings, "gain", layout.AUTO_GAIN, 0)
         name = _name(controls, layout.GAIN, layout.ANALOGUE_GAIN)
-        yield _Wish("camera.gain", name, settings.gain)
+        yield _Wanted("camera.gain", name, settings.gain)
 
 
 def _by_hand(
     controls: list[Control], settings: CameraSettings, key: str, control_id: int, manual: int
-) -> Iterator[_Wish]:
+) -> Iterator[_Wanted]:
     """Its automatic mode goes off, unless `controls` say how it should be."""
     name = _name(controls, control_id)
     if name and name not in settings.controls:
-        yield _Wish(f"{name}, as camera.{key} wants it,", name, manual)
+        yield _Wanted(f"{name}, as camera.{key} wants it,", name, manual)
 
 
 def _name(controls: list[Control], *ids: int) -> str:

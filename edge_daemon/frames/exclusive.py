@@ -1,4 +1,4 @@
-"""A library's handle that two threads must not use at a time."""
+"""A library's handle that only one thread may use at a time."""
 
 from __future__ import annotations
 

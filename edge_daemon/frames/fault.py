@@ -1,7 +1,7 @@
 """What can be wrong with a camera, in words that a technician can act on.
 
-A video library says only "not opened". `diagnose` then asks the network and the device file what
-the matter is, within a short time of its own, and never with the credentials.
+A video library says only "not opened". `diagnose` then asks the network and the device file for the
+cause, with a short time limit of its own, and never shows the credentials.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What of a source's picture is captured, and how it lies: cut, turned, mirrored, masked, grey.
+"""What part of a source's picture is captured, and how: cropped, turned, mirrored, masked, grey.
 
 Done once, between the camera and the ring, so that models, pictures and the page see the same
-frame. Without such a setting there is nothing between them, and no copy more.
+frame. Without such a setting nothing stands between them, and nothing is copied.
 """
 
 from __future__ import annotations

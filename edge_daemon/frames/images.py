@@ -1,7 +1,7 @@
 """Pictures for people: the live view with boxes.
 
-The lane only offers; drawing and encoding happen in a thread of their own, on one frame at a time.
-Nobody watching costs nothing; a slow viewer costs pictures, never frames.
+The lane only offers frames; a thread of their own draws and encodes them, one at a time. While
+nobody watches, it costs nothing; a slow viewer costs pictures, never frames.
 """
 
 from __future__ import annotations

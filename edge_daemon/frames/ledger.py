@@ -1,8 +1,8 @@
-"""The ledger: every captured frame has exactly one outcome, in order, and here is the proof.
+"""The ledger: proves that every captured frame has exactly one outcome, in order.
 
-`captured` follows from the frame numbers and the outcomes are counted one by one, so that a frame
-that is missing, told twice or out of turn leaves the two sides unequal, and is a violation with
-its example. The lane records, anybody reads; a record is O(1) and keeps no frame.
+`captured` follows from the frame numbers, and the outcomes are counted one by one. So a frame that
+is missing, told twice or out of order leaves the two sides unequal, and is a violation with its
+example. The lane records, anybody reads; a record is O(1) and keeps no frame.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The live line: where the lane's facts go, and what control may ask of the frames.
+"""The live line: where the lane reports to, and what control may ask about the frames.
 
 Everything here that the lane calls takes microseconds: counting, and putting a verdict where the
 publisher and the pictures find it.

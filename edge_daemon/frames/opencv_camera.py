@@ -1,11 +1,12 @@
 """Cameras that OpenCV reads: V4L2 devices.
 
-The read timeout is told to the driver before it is opened, because a read that has none can block
+The driver gets the read timeout before the device is opened, because a read without one can block
 for ever (opencv #24393). Frames are decoded straight into the place that the caller gives; OpenCV
-makes grey, 16-bit and Bayer pictures BGR.
+converts grey, 16-bit and Bayer pictures to BGR.
 
-Size, format and rate are set after the opening: as parameters of it, one that the device does not
-take would end it (opencv #24551), and a device that does the next best thing says nothing.
+Size, format and rate are set after opening. As parameters of `open`, one value that the device does
+not take would make it fail (opencv #24551); and a device that takes the next best value does not
+say so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rate of a source that has none of its own: files, and the drawn line."""
+"""The frame rate of sources that have none of their own: files, and the drawn line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ring's parts: the places of one memory, and the boundary from which a stamp holds."""
+"""Parts of the ring: the places in memory, and the boundary from which a stamp applies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publisher: verdicts leave the lane here, in order, on a thread of their own."""
+"""The publisher: passes verdicts on from the lane, in order, on a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each version made of each product: the record that the next version is held against."""
+"""How each version judged each product: the record that the next version is compared with."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class _Streams:
 
 
 class Records:
-    """Fed by the lane, one inspected frame at a time; read by whoever judges a trial."""
+    """Fed by the lane, one inspected frame at a time; read when a trial is judged."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

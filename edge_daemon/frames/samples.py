@@ -1,4 +1,4 @@
-"""Samples: copies of judged frames, for whoever proves a model beside the line."""
+"""Samples: copies of judged frames, for whatever proves a model beside the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which camera a source means, by the table of `config.sources`."""
+"""The camera of a source, by the table of `config.sources`."""
 
 from __future__ import annotations
 

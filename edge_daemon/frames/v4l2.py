@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import TracebackType
 from typing import TypeVar, Union
 
 from edge_daemon.frames import v4l2_layout as layout
@@ -142,12 +141,7 @@ class V4L2Device:
     def __enter__(self) -> V4L2Device:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
     # ------------------------------------------------------------------ what it is

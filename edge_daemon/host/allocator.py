@@ -1,9 +1,8 @@
-"""The C allocator's habits, set for a process that lives for years.
+"""The settings of the C allocator, for a process that runs for years.
 
-glibc gives each thread an arena of its own and keeps what was freed in it: after thousands of
-bundles and requests, tens of megabytes that nobody uses. Two arenas are enough under one
-interpreter lock, and what is free goes back to the kernel now and then. Another C library is left
-as it is.
+glibc gives each thread an arena of its own and keeps freed memory in it: after thousands of bundles
+and requests, tens of megabytes that nobody uses. Under one interpreter lock two arenas are enough,
+and free memory is returned to the kernel now and then. Another C library is left as it is.
 """
 
 from __future__ import annotations
@@ -28,5 +27,5 @@ def share_arenas() -> bool:
 
 
 def give_back() -> bool:
-    """Hand free memory to the kernel; any thread. Returns whether there was any."""
+    """Return free memory to the kernel; any thread. Returns whether there was any."""
     return _LIBC is not None and bool(_LIBC.malloc_trim(0))

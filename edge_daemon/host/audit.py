@@ -1,12 +1,12 @@
 """The audit trail's rules: each row carries the hash of the one before it.
 
-An edit, a deletion or a new order breaks the chain. A cut at its end does not, nor does a chain
-that somebody wrote anew. So now and then the newest link, the head, is written to a file of its
-own, and the daemon publishes it: in `health`, in each receipt, and once a minute in its log.
-Whoever kept one of those heads can tell whether the trail still contains it.
+An edit, a deletion or a new order breaks the chain. Cutting off its end does not, nor does writing
+the whole chain anew. So now and then the newest link, the head, is written to a file of its own,
+and the daemon publishes it: in `health`, in each receipt, and once a minute in its log. Whoever
+kept one of those heads can tell whether the trail still contains it.
 
-Rows that are older than they must be kept are cut off at the front. The cut is a row itself: it
-names the head that the rest of the trail goes on from.
+Rows that are older than they must be kept are deleted at the front. That is recorded as a row too:
+it names the head that the rest of the trail continues from.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def chain(last: Anchor, row: AuditRow) -> AuditLink:
 
 
 def digest(seq: int, row: AuditRow, prev_hash: str) -> str:
-    """SHA-256 over a JSON list: no two rows read the same."""
+    """SHA-256 over a JSON list, so that no two rows have the same text."""
     fields = [seq, repr(row.utc), row.kind, row.body.hex(), prev_hash]
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 def cut_row(utc: float, last: Anchor) -> AuditRow:
-    """The row that says that all up to `last` were cut off."""
+    """The row that records the deletion of all rows up to `last`."""
     body = {"seq": last.seq, "hash": last.hash}
     return AuditRow(utc, CUT, json.dumps(body, sort_keys=True).encode())
 
@@ -103,7 +103,7 @@ def is_whole(links: Iterable[AuditLink]) -> bool:
 
 
 class _Walk:
-    """Goes along the chain once."""
+    """Walks along the chain once."""
 
     def __init__(self, heads: Iterable[Anchor] = ()) -> None:
         self._heads = set(heads)

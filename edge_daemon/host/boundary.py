@@ -1,4 +1,4 @@
-"""Where a fault ends that must not end a thread: caught, logged and counted in one place."""
+"""Where faults end before they end a thread: caught, logged and counted in one place."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edge_daemon.errors import EdgeDaemonError
 
 @dataclass
 class Attempt:
-    """What came of the body of a `with`: `fault` is what it raised, None where it ended."""
+    """The result of the body of a `with`: `fault` is what it raised, or None."""
 
     fault: Exception | None = None
 
 
 @contextmanager
 def contained() -> Iterator[Attempt]:
-    """Whatever is raised in the body ends here; it is for the caller to tell."""
+    """Catches whatever the body raises; the caller reports it."""
     attempt = Attempt()
     try:
         yield attempt
@@ -28,7 +28,7 @@ def contained() -> Iterator[Attempt]:
 
 
 class Boundary:
-    """Around one turn of a loop: whatever is raised in it is told, and the loop goes on.
+    """Around one turn of a loop: whatever is raised in it is logged, and the loop continues.
 
     Args:
         log: the room's own, so that the line bears its name.
@@ -45,7 +45,7 @@ class Boundary:
 
     @contextmanager
     def turn(self, **facts: object) -> Iterator[Attempt]:
-        """One turn; `facts` stand in the log line, such as what happens next (`retry_s`)."""
+        """One turn; `facts` are added to the log line, such as what happens next (`retry_s`)."""
         with contained() as attempt:
             yield attempt
         if attempt.fault is not None:
@@ -67,7 +67,7 @@ class Boundary:
 def end_of(loop: Callable[[], object], log: Any, event: str) -> BaseException | None:
     """Run the loop of a thread that the daemon cannot do without.
 
-    Returns what ended it, for whoever then ends the daemon; None where it returned.
+    Returns what ended it, so that the daemon can end too; None if the loop returned.
     """
     try:
         loop()

@@ -1,4 +1,4 @@
-"""The box in figures: processors and memory."""
+"""The size of the box: processors and memory."""
 
 from __future__ import annotations
 

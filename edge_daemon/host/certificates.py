@@ -1,4 +1,4 @@
-"""How long the certificates for the broker are good: one that ends takes the broker from the line.
+"""How long the certificates for the broker remain valid: an expired one cuts off the broker.
 
 The files are read again now and then, so that a renewed one ends its problem without a restart.
 """
@@ -16,7 +16,7 @@ from edge_daemon.documents import DocumentError, read_bytes
 AGAIN_S = 60.0
 MAX_BYTES = 1 << 20  # the authorities of a whole system take a quarter of it
 SOON_S = 14 * 86_400.0
-"""From so long before its end a certificate is a problem in health."""
+"""How long before its end a certificate becomes a problem in health."""
 _DAY_S = 86_400.0
 
 
@@ -35,7 +35,7 @@ class Certificates:
         """POSIX seconds, by the key of the setting: `ca` and `certificate`."""
 
     def look(self, now: Instant) -> None:
-        """Read the files, where it is time."""
+        """Read the files again if it is time."""
         if now.at - self._looked_at < AGAIN_S:
             return
         self._looked_at = now.at
@@ -48,7 +48,7 @@ class Certificates:
 
 
 def expiry_problems(ends: Mapping[str, float], utc: float) -> Iterator[str]:
-    """A sentence for each that has ended, or will soon; `ends` as in `Certificates`."""
+    """A sentence for each that has expired or soon will; `ends` as in `Certificates`."""
     for key, end in ends.items():
         days = int((end - utc) // _DAY_S)
         if end <= utc:
@@ -59,7 +59,7 @@ def expiry_problems(ends: Mapping[str, float], utc: float) -> Iterator[str]:
 
 
 def _ends(path: Path | None) -> list[float]:
-    """Of each certificate in the file; none where it cannot be read, which the session tells."""
+    """When each certificate in the file ends; none if unreadable, which the session reports."""
     try:
         found = path and x509.load_pem_x509_certificates(read_bytes(path, MAX_BYTES))
     except (DocumentError, ValueError):

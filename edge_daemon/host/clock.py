@@ -1,4 +1,4 @@
-"""The one room that asks what time it is; everybody else is told."""
+"""The only module that reads the clock; all others are given the time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Protocol
 from edge_daemon.core.values import Instant
 
 SET_BACK_S = 60.0
-"""So far behind what was recorded already, a clock was set back; less is a correction."""
+"""A clock further behind the newest record was set back; less is a correction."""
 
 
 def set_back_s(now: Instant, newest_utc: float) -> float:
-    """How far the clock is behind the newest time on record; 0.0 where it was not set back."""
+    """How far the clock is behind the newest time on record; 0.0 if it was not set back."""
     behind_s = newest_utc - now.utc
     return behind_s if behind_s > SET_BACK_S else 0.0
 
 
 class Clock(Protocol):
-    """Where an `Instant` comes from: the system, or a test that turns the hands itself."""
+    """The source of an `Instant`: the system clock, or a clock that a test sets."""
 
     def now(self) -> Instant:
         """Both clocks, read together."""

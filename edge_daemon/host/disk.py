@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import structlog
 
@@ -54,7 +53,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def unusable(path: Path, error: OSError) -> StateError:
-    """The sentence for a file or folder that the system refuses."""
+    """The sentence for a file or folder that cannot be used."""
     return StateError(
         f"{path} cannot be used: {error.strerror or error}.",
         hint="Check that the disk has room and that the daemon's user may write there.",
@@ -63,7 +62,7 @@ def unusable(path: Path, error: OSError) -> StateError:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A file of the state folder that was damaged and begins anew; `kept` is where it went."""
+    """A damaged file of the state folder that starts anew; `kept` is where the old one is."""
 
     file: Path
     kept: Path
@@ -104,7 +103,7 @@ def set_aside_unless(
 
 
 def free_name(path: Path) -> Path:
-    """Where a broken file goes: named for the moment it was last written."""
+    """The new name of a broken file: with the time it was last written."""
     written = path.stat().st_mtime if path.exists() else time.time()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(written))
     name = path.with_name(f"{path.name}.broken-{stamp}")
@@ -116,11 +115,11 @@ def free_name(path: Path) -> Path:
 
 
 class Reserve:
-    """Room on the disk that is kept for the next start.
+    """Disk space that is kept for the next start.
 
-    A start on a full disk must write a little before a model can be loaded: answers to what was
-    open, and the private copy of the bundle, whose old one is removed. So a file of some size lies
-    there while all is well, and is given up first thing.
+    A start on a full disk must write a little before a model can be loaded: answers to open
+    requests, and the private copy of the bundle, whose old one is removed. So a file of some size
+    exists while all is well, and is deleted first.
     """
 
     def __init__(self, folder: Path, size_bytes: int = RESERVE_BYTES) -> None:
@@ -128,12 +127,12 @@ class Reserve:
         self._size_bytes = size_bytes
 
     def give_up(self) -> None:
-        """Its room is free for whoever writes next. Never raises."""
+        """Free its space for other writes. Never raises."""
         with suppress(OSError):
             self._path.unlink()
 
     def keep(self) -> bool:
-        """See to it that the room is taken; False where there is none to take."""
+        """Make sure that the space is reserved; False if there is none."""
         with suppress(OSError):
             if self._path.stat().st_size >= self._size_bytes:
                 return True
@@ -160,7 +159,7 @@ class FolderLock:
         """Take the folder, creating it where needed; raises StateError when another holds it."""
         self.folder = folder
         self.aside: tuple[SetAside, ...] = ()
-        """What lay in the lock's place and was no file; nobody can hold that."""
+        """What lay in the place of the lock file and was no file: it cannot be locked."""
         path = folder / "lock"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -184,16 +183,11 @@ class FolderLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Let the next one in. Never raises."""
+        """Release the folder. Never raises."""
         self._file.close()
 
     def __enter__(self) -> FolderLock:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()

@@ -1,4 +1,4 @@
-"""What the GPU's driver says of its memory, asked through NVML without making a CUDA context."""
+"""The GPU's memory as its driver reports it, by NVML and without a CUDA context."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Gpu(Protocol):
         """Its compute capability, such as `8.7`; None where the driver does not say."""
 
     def memory(self) -> GpuMemory | None:
-        """Now; None where the device shares the host's memory, or the driver is lost."""
+        """Current memory; None if the device shares the host's memory, or the driver is gone."""
 
     def close(self) -> None:
-        """Let the driver go. Never raises."""
+        """Release the driver. Never raises."""
 
 
 class NvmlGpu:

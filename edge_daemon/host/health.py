@@ -1,8 +1,8 @@
 """When the daemon is healthy, and when it is ready: rules over a few signs, without a clock.
 
 Unhealthy means that a restart may help: a model is active, frames come in that it may judge, and
-no inference completes; or no frame comes, and the model does not answer a probe either. A camera
-or broker that is away is none of this, nor is a box without a model: no restart brings them.
+no inference completes; or no frame comes, and the model does not answer a probe either. A missing
+camera, broker or model is not unhealthy: a restart would not bring it.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ class Signs:
 
 @dataclass(frozen=True)
 class Health:
-    """The answer, and why; reasons are for people. What is good may have a remark."""
+    """The answer with its reasons, for people. A good answer may have a remark."""
 
     good: bool
     reasons: tuple[str, ...] = ()
 
     @property
     def in_brief(self) -> Health:
-        """The same without details, which may name addresses: what anybody may read."""
+        """The reasons without details, which may name addresses: what anybody may read."""
         return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
 
 
 def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
-    """Whether inference goes on wherever there is something to infer (`/healthz`)."""
+    """Whether inference continues whenever there is something to infer (`/healthz`)."""
     frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s
     if not signs.has_active:
         return Health(True, (NO_MODEL,))
@@ -73,7 +73,7 @@ def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
 
 
 def _answers(signs: Signs, at: float, limit_s: float) -> Health:
-    """No frame comes: whether the active model would judge one, by what it said to a probe."""
+    """No frame comes: whether the active model would judge one, by its last answer to a probe."""
     if not signs.is_probed:
         return Health(good=True)
     heard = (signs.frame_at, signs.inference_at, signs.answered_at, signs.excused_at)

@@ -1,11 +1,11 @@
-"""How a child interpreter is started: it runs our code, never that of the folder we stand in.
+"""How a child interpreter is started: it runs our code, never code of the current folder.
 
-`python -m` and `python -c` look for modules in the current folder first, which anybody may have
-filled whom an operator only wanted to look at. So each child is isolated (`-I`: no current folder,
-no PYTHON* variables), is handed the import path explicitly, and stands in `FOLDER`. From Python
-3.11 on `-P` would do part of this; 3.10 lacks it.
+`python -m` and `python -c` look for modules in the current folder first, and anybody may have
+filled the folder that an operator happens to be in. So each child is isolated (`-I`: no current
+folder, no PYTHON* variables), is given the import path explicitly, and runs in `FOLDER`. From
+Python 3.11 on `-P` would do part of this; 3.10 lacks it.
 
-Nothing but what every interpreter has loaded at its start is imported here, for `__main__` uses it
+Only modules that every interpreter loads at its start are imported here, for `__main__` uses this
 before anything else.
 """
 
@@ -13,14 +13,14 @@ import os
 import sys
 
 FOLDER = "/"
-"""Where children stand; nobody but root can write there."""
+"""The working folder of children; only root can write there."""
 
 _PATH = "import sys; sys.path[:] = sys.argv.pop(1).split(':')"
 _RUN = "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 
 
 def leave_current_folder() -> None:
-    """Look for modules there no longer, neither here nor in what a library starts.
+    """Remove the current folder from the import path, here and in child processes.
 
     `python -m` has put it first on the import path, and an empty entry of PYTHONPATH means it.
     """

@@ -1,4 +1,4 @@
-"""What must be known after a power cut: state, requests, outbox, receipts, audit trail.
+"""What must survive a power cut: state, requests, outbox, receipts, audit trail.
 
 One SQLite file with exactly one connection: two connections to one WAL can lose its content
 (SQLite's WAL-reset bug), so the folder is locked against a second daemon and the file against any
@@ -175,7 +175,7 @@ class Journal:
             self._trail.anchor()
 
     def close(self) -> None:
-        """Anchor, close, and let the folder go. A second call does nothing."""
+        """Write the anchor, close, and release the folder. A second call does nothing."""
         with self._lock:
             try:
                 with suppress(StateError):
@@ -209,7 +209,7 @@ class Journal:
         )
 
     def outbox_depth(self) -> int:
-        """Messages waiting; asks no disk."""
+        """Messages waiting; without access to the disk."""
         return self._outbox.messages
 
     def outbox_dropped(self) -> int:
@@ -227,11 +227,11 @@ class Journal:
         return ReceiptRow(*rows[0]) if rows else None
 
     def orders(self) -> journal_orders.Told:
-        """What a MES told of its orders, the oldest first."""
+        """What is kept of the orders of a MES, oldest first."""
         return journal_orders.read(self._rows)
 
     def find_order(self, job_order: str) -> journal_orders.ProductRow | None:
-        """What one order makes; None where no message told it."""
+        """The product of one order; None if no message named it."""
         return journal_orders.find(self._rows, job_order)
 
     def parts(self, limit: int, name: str | None = None) -> tuple[PartRow, ...]:
@@ -241,7 +241,7 @@ class Journal:
         return journal_parts.find(self._rows, name, limit)
 
     def part_counts(self) -> bytes | None:
-        """The counts as they were kept last; None where no part was ever counted."""
+        """The last stored counts; None if no part was ever counted."""
         return journal_parts.counts(self._rows)
 
     def proof(self, bundle: str) -> bytes | None:
@@ -265,7 +265,7 @@ class Journal:
             return audit.verify(journal_audit.links(self._rows), (self._trail.kept(), *heads))
 
     def trust_clock(self, row: AuditRow) -> None:
-        """The row's time is the newest from now on: an operator says that the clock is right."""
+        """The row's time becomes the newest on record: an operator confirms the clock."""
         with self._lock:
             with self._transaction():
                 head = self._trail.write([row])
@@ -302,7 +302,7 @@ class Journal:
 
     @contextmanager
     def _troubled(self) -> Iterator[None]:
-        """Whatever the disk refuses is told in one sentence, and is trouble from then on."""
+        """Turn a refusal of the disk into one sentence, and remember it as trouble."""
         try:
             with clearly(self._path):
                 yield
@@ -312,7 +312,7 @@ class Journal:
 
     @contextmanager
     def _unsynced(self) -> Iterator[None]:
-        """No wait for the disk, and so none for a request that comes meanwhile."""
+        """Do not wait for the disk, so that no request waits either."""
         with self._troubled():
             self._db.execute("PRAGMA synchronous=NORMAL")
         try:

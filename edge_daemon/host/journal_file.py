@@ -1,4 +1,4 @@
-"""The journal's file: its schema, its way forward, and what to do when it is damaged."""
+"""The journal's file: its schema, its migrations, and what to do when it is damaged."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _refuse_newer(version: int, known: int) -> None:
 
 
 def recovery_told(folder: Path) -> None:
-    """The new journal names its recovery: the next start need not begin anew once more."""
+    """The new journal records its recovery, so that the next start need not recover again."""
     (folder / MARK_FILE).unlink(missing_ok=True)
     sync_folder(folder)
 
@@ -238,7 +238,7 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
 
 
 def _salvaged_state(path: Path) -> bytes | None:
-    """The state out of a damaged file, if it is there and whole."""
+    """The state out of a damaged file, if it is there and intact."""
     if _fault(path) or not path.exists():
         return None
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
@@ -250,7 +250,7 @@ def _salvaged_state(path: Path) -> bytes | None:
 
 @contextmanager
 def clearly(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say into one sentence and the next step."""
+    """Turn errors of SQLite and the system into one sentence and the next step."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""What the journal keeps of a MES's orders: which ones came by a topic, and what each makes."""
+"""A MES's orders in the journal: which ones came by a topic, and the product of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the last days, and their counts: written with the results that are on their way."""
+"""The parts of the last days and their counts, written with the results that will be sent."""
 
 from __future__ import annotations
 

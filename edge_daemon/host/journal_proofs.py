@@ -1,6 +1,6 @@
-"""What the journal keeps of gates that were passed: one body for each bundle, the newest ones.
+"""Proofs in the journal: one for each bundle that passed the gate, the newest ones only.
 
-A body has its digest beside it. One that is not whole is forgotten, and proves nothing.
+Each has its digest beside it. A damaged one is deleted, and proves nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The journal's requests: each accepted once, answered once, and remembered for its repeats."""
+"""Requests in the journal: accepted once, answered once, and remembered for their repeats."""
 
 # ruff: noqa: S608 - the SQL is put together from this file's own column list only
 

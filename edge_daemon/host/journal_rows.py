@@ -1,4 +1,4 @@
-"""What the journal takes and gives: rows as frozen values, JSON as bytes that it never reads."""
+"""Rows of the journal as frozen values; JSON is bytes that it never reads."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The journal's native protocol: a line of the log with fields, one datagram, without a library.
+"""The journal's native protocol: a log line with fields in one datagram, without a library.
 
-What is written to stdout has a text and a severity only. Sent here, every event has a MESSAGE_ID,
-so that `journalctl -x` prints beside it what it means and what to do (systemd/edge-daemon.catalog),
-and its values are fields: `journalctl EDGE_SWAP_ID=…` finds one swap.
+A line on stdout has a text and a severity only. Sent here, every event has a MESSAGE_ID, so that
+`journalctl -x` explains it and says what to do (systemd/edge-daemon.catalog). Its values are
+fields: `journalctl EDGE_SWAP_ID=…` finds one swap.
 """
 
 from __future__ import annotations

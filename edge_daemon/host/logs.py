@@ -1,7 +1,7 @@
 """One log for the whole daemon: JSON lines for machines, colours for people, no secrets.
 
-Everything that speaks ends in one handler on stdout: the daemon's own structlog events, the
-standard library's logging (uvicorn, paho), Python's warnings, and what workers write to stderr.
+All of it goes through one handler on stdout: the daemon's own structlog events, the standard
+library's logging (uvicorn, paho), Python's warnings, and what workers write to stderr.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def parse_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, dict[str, A
 
 
 def printable(text: str) -> str:
-    """Without what would steer a terminal, or cannot be written at all (lone surrogates)."""
+    """The text without control characters and lone surrogates."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 

@@ -1,7 +1,7 @@
 """Frame memory: one memfd that the camera writes and every worker maps read-only.
 
-No name to leak, no lock to be left held by a killed process; the descriptor is the right to see
-the frames. Whoever holds the `FrameMemory` keeps the pages alive.
+There is no name to leak and no lock that a killed process could leave held; the descriptor is the
+right to see the frames. Whoever holds the `FrameMemory` keeps the pages alive.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every metric of the contract in one object with narrow methods; a frame costs nothing here."""
+"""Every metric of the contract in one object with narrow methods; none is set for each frame."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Metrics:
         self._pause.observe(seconds)
 
     def models(self, resident: Iterable[ModelRole]) -> None:
-        """What the slots hold now; what was said before is gone."""
+        """The current content of the slots; earlier content is removed."""
         self._model_info.clear()
         for model in resident:
             role = model.role.value if model.role else ""
@@ -170,7 +170,7 @@ class Metrics:
     # -------------------------------------------------------------------------- box
 
     def slot_restarted(self, reason: str) -> None:
-        """A worker died, hung or was ended; `reason` is one word."""
+        """A worker died, hung or was stopped; `reason` is one word."""
         self._restarts.labels(reason).inc()
 
     def slot_memory(self, slot: str, kind: str, size_bytes: int) -> None:
@@ -217,7 +217,7 @@ class Metrics:
             self._certificates.labels(file).set(end)
 
     def gpu(self, memory: GpuMemory) -> None:
-        """What the driver says, of all processes together."""
+        """Memory as the driver reports it, of all processes together."""
         for kind, size in (("free", memory.free), ("used", memory.used), ("total", memory.total)):
             self._gpu.labels(kind).set(size)
 

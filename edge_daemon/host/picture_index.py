@@ -1,7 +1,7 @@
-"""Which pictures lie in a folder, and which parts they show: found by serial number in a moment.
+"""Which pictures lie in a folder and which parts they show: found quickly by serial number.
 
-The pictures and the JSON beside them are the truth; this file is made anew from them where it is
-damaged or gone, and needs no fsync. Other processes may read it at any time.
+The pictures and the JSON beside them are the truth. Where this file is damaged or gone, it is made
+anew from them, so it needs no fsync. Other processes may read it at any time.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from edge_daemon.core.values import Instant
 
 
 class Notifier:
-    """The service manager's ear; every method says whether it heard. None raises."""
+    """Sends messages to the service manager; a method returns if it was sent, and never raises."""
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
         self._address = address
@@ -30,7 +30,7 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET") or None, watchdog_s)
 
     def ready(self, status: str = "") -> bool:
-        """Started, or reloaded; units that wait for this one go on."""
+        """Started, or reloaded; units that wait for this one may start."""
         return self._send("READY=1", *self._status_line(status))
 
     def status(self, text: str) -> bool:
@@ -45,7 +45,7 @@ class Notifier:
         return self._send("STOPPING=1", *self._status_line(status))
 
     def reloading(self, now: Instant) -> bool:
-        """The settings are read anew; `ready` ends it. `now.at` is CLOCK_MONOTONIC seconds."""
+        """The settings are read again; `ready` ends it. `now.at` is CLOCK_MONOTONIC seconds."""
         return self._send("RELOADING=1", f"MONOTONIC_USEC={int(now.at * 1e6)}")
 
     def extend(self, seconds: float) -> bool:
@@ -63,10 +63,10 @@ class Notifier:
         if address.startswith("@"):  # Linux's abstract namespace begins with a zero byte
             address = "\0" + address[1:]
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as ear:
-                ear.settimeout(1.0)
-                ear.connect(address)
-                ear.sendall("\n".join(lines).encode())
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+                manager.settimeout(1.0)
+                manager.connect(address)
+                manager.sendall("\n".join(lines).encode())
         except OSError:
             return False
         return True

@@ -1,8 +1,9 @@
-"""MESSAGES: what crosses the edge of the daemon, as values, and the ways it comes and goes.
+"""MESSAGES: what enters and leaves the daemon, as values, and the ways it takes.
 
-Words: topics, terms, payloads (what is said), asks (what may be asked), answer; api shows them.
-In: mqtt (connection, sending, link, ceiling) and local_socket hand over `Incoming`; inbox, orders
+Words: topics, terms, payloads and result_payloads (what is published), asks (what may be
+requested), answer; api documents them.
+In: mqtt (connection, sending, link, ceiling) and local_socket deliver `Incoming`; inbox and orders
 make values of it, and document bounds what a stranger sends.
 The other ends, for the command line: client (of a broker), local_client (on this machine).
-Nothing is decided here, and nothing is kept.
+Nothing is decided here, and nothing is stored.
 """

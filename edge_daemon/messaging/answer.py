@@ -1,8 +1,8 @@
-"""What a request is told: a value on its way back, made into bytes where it leaves the house.
+"""The answer to a request: a value until it leaves the daemon, where it becomes bytes.
 
-A sender that waits in this process (a program at the control socket, a browser) gives its way back
-with the request: a callable that takes each answer. MQTT's way back is an address, which the
-journal keeps over a restart.
+A sender that waits in this process (a program at the control socket, a browser) passes a callable
+with the request, which takes each answer. A sender by MQTT gives an address, which the journal
+keeps over a restart.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Answer:
 
     @cached_property
     def body(self) -> bytes:
-        """The payload as JSON, the same bytes on every way."""
+        """The payload as JSON, the same bytes for every carrier."""
         return encode(self.payload)
 
 
@@ -50,7 +50,7 @@ TakeAnswer = Callable[[Answer], None]
 
 
 def nobody(_: Answer) -> None:
-    """The way back of a sender that does not wait here."""
+    """For a sender that does not wait here."""
 
 
 def accepted(request_id: str) -> Answer:
@@ -59,7 +59,7 @@ def accepted(request_id: str) -> Answer:
 
 
 def progress(request_id: str, stage: str, elapsed_ms: float) -> Answer:
-    """An answer on the way; `elapsed_ms` since the request was accepted."""
+    """A progress report; `elapsed_ms` since the request was accepted."""
     payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms))
     return Answer(request_id, payload, is_final=False)
 
@@ -95,7 +95,7 @@ class KeptError(msgspec.Struct, frozen=True):
 
 
 class KeptOutcome(msgspec.Struct, frozen=True):
-    """What must be known of an outcome in the journal, whichever version wrote it."""
+    """What must be readable of a stored outcome, whichever version wrote it."""
 
     status: Status
     error: KeptError = KeptError()
@@ -110,5 +110,5 @@ def read_outcome(body: bytes) -> KeptOutcome:
 
 
 def kept(request_id: str, body: bytes) -> Answer:
-    """The outcome in the journal once more, byte by byte; raises StateError for anything else."""
+    """The stored outcome again, byte by byte; raises StateError for anything else."""
     return Answer(request_id, msgspec.Raw(body), code=read_outcome(body).error.code)

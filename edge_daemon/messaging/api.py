@@ -1,8 +1,8 @@
 """The API document: AsyncAPI 3, made from the types that the messages are made from.
 
-`document` is the whole of it: for one device with its topics, or, with the root left open, for
-all. `schema` is one message alone as JSON Schema (draft 7). The device keeps its own, in compact
-form, retained at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
+`document` is the whole of it, for one device with its topics or, with the root left open, for all.
+`schema` is one message as JSON Schema (draft 7). The device publishes its own, compact and
+retained, at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edge_daemon.messaging import api_examples, part_payloads, payloads
 from edge_daemon.messaging.api_examples import Ask, Order
 from edge_daemon.messaging.asks import REQUESTS
 from edge_daemon.messaging.orders import compile_source
+from edge_daemon.messaging.result_payloads import ResultMessage
 from edge_daemon.messaging.topics import Topics
 
 VERSION = "1.0.0"
@@ -66,7 +67,7 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
         _Told(
             "result",
             topics.result,
-            payloads.ResultMessage,
+            ResultMessage,
             "One for each captured frame, in order.",
             qos=0,
             retain=False,

@@ -1,6 +1,6 @@
-"""What may be sent to `request/<verb>`, as types: decoded at the door, shown in the API document.
+"""What may be sent to `request/<verb>`, as types: decoded on arrival, shown in the API document.
 
-The command line is made from the same fields. How the text of a field is read is `inbox`'s.
+The command line is made from the same fields. `inbox` reads the text of a field.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""How large a message the broker takes: as it announced, or as it showed by hanging up.
+"""How large a message the broker accepts: as it announced, or as it showed by closing connections.
 
-MQTT 3.1.1 knows no announcement: a broker ends the connection over a message that is too large,
-and would do so again with every connection, for what is retained is published with each. So the
-largest message that was under way when connections ended is found, and not sent again as it was.
+MQTT 3.1.1 has no such announcement: a broker closes the connection over a message that is too
+large, and would do so every time, for retained messages are published again on each connection. So
+the largest message that was being sent when connections ended is found, and not sent again as it
+was.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LEAST_BYTES = 1024
 MOST_BYTES = 64 * 1024 * 1024
 """Where the broker announces nothing."""
 TRY_AGAIN_S = 3600.0
-"""A limit that was found by hang-ups is tried again with the first connection after so long."""
+"""A limit found by closed connections is tried again on the first connection after this time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ class Ceiling:
     # ------------------------------------------------------------------ learning
 
     def joined(self, announced: int | None) -> None:
-        """A broker welcomed us, perhaps another one than before, or with other settings."""
+        """A broker accepted us, perhaps another one than before, or with other settings."""
         with self._lock:
             is_old = self._clock.now().at - self._refused_at > TRY_AGAIN_S
             if (announced or MOST_BYTES) != self._announced or (self._culprits and is_old):
@@ -138,7 +139,7 @@ class Ceiling:
     # ------------------------------------------------------------------ using
 
     def fit(self, message: Outgoing) -> Outgoing | None:
-        """The message as the broker takes it: whole or shortened; None: it is left out."""
+        """The message as the broker takes it: whole or shortened; None if it must be left out."""
         size = message.size_bytes
         aim = self.aim_bytes
         if size <= aim:

@@ -1,7 +1,7 @@
-"""The other side of the topics: what asks a daemon through its broker, and listens to it.
+"""The client side of the topics: asks a daemon through its broker, and listens to it.
 
-For the command line, the demo and whoever drives a station from a program. A request that is
-under way when the connection tears is sent again under its id, which makes it the same request.
+For the command line, the demo and programs that control a station. A request that is under way when
+the connection breaks is sent again under its id, which makes it the same request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -41,11 +40,11 @@ Take = Callable[[str, bytes], None]
 
 
 class UnansweredError(BrokerError):
-    """The broker took the request, and no daemon said a word."""
+    """The broker took the request, but no daemon answered."""
 
 
 class UnfinishedError(BoxError):
-    """The request was accepted, and goes on; its outcome did not come in time."""
+    """The request was accepted and continues; its outcome did not come in time."""
 
 
 class Client:
@@ -89,16 +88,11 @@ class Client:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Part from the broker in order."""
+        """Disconnect properly."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
@@ -163,7 +157,7 @@ class Client:
                 return
         if is_heard:
             raise UnfinishedError(
-                f"The {verb} is not done after {timeout_s:g} s; the daemon goes on with it.",
+                f"The {verb} is not done after {timeout_s:g} s; the daemon continues with it.",
                 hint="See: edge-daemon status",
             )
         raise UnansweredError(
@@ -187,9 +181,9 @@ class Client:
     # ------------------------------------------------------------------ listening
 
     def listen(self, topic_filter: str, take: Take) -> tuple[str, Take]:
-        """Hand on every message of the filter, retained ones first; returns what to forget later.
+        """Pass on every message of the filter, retained ones first; returns what to forget later.
 
-        Raises BrokerError where the broker does not allow it.
+        Raises BrokerError if the broker does not allow it.
         """
         taker = (topic_filter, take)
         with self._lock:
@@ -231,14 +225,14 @@ class Client:
     # ------------------------------------------------------------------ single packets
 
     def subscribe(self, topic_filter: str) -> str:
-        """Subscribe; "" where the broker agreed, else its reason."""
+        """Subscribe; "" if the broker agreed, else its reason."""
         result, mid = self._client.subscribe(topic_filter, 1)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             return paho.error_string(result)
         return self._await_ack("subscribe", mid)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> str:
-        """Publish and wait for the broker; "" where it took the message, else its reason."""
+        """Publish and wait for the broker; "" if it took the message, else its reason."""
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
             return paho.error_string(info.rc)

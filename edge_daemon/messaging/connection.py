@@ -1,7 +1,7 @@
 """One connection to an MQTT broker, from its first packet to its last.
 
-What paho does not do is done here: callbacks that cannot end the network thread, its death is
-noticed, and what came is acknowledged only when a handler says so. What is sent: `sending.py`.
+It adds what paho lacks: callbacks cannot end the network thread, the death of that thread is
+noticed, and a message is acknowledged only when a handler says so. `sending` has what is sent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _messages = Boundary(_log, "message_failed")
 
 @dataclass(frozen=True)
 class SessionSpec:
-    """Whom to connect to, and as whom; `order_filters` in the order of the configuration."""
+    """The broker to connect to, and our identity; `order_filters` in the order of the settings."""
 
     settings: MqttSettings
     topics: Topics
@@ -66,7 +66,7 @@ class SessionSpec:
 
 @dataclass(frozen=True)
 class Past:
-    """What a session learns of its broker, from one connection to the next."""
+    """What a session remembers of its broker from one connection to the next."""
 
     ceiling: Ceiling
     link: Link
@@ -103,7 +103,7 @@ class Connection:
 
     @property
     def was_welcomed(self) -> bool:
-        """Whether the broker let us in, at any time."""
+        """Whether the broker ever accepted this connection."""
         return self._welcomed.is_set()
 
     @property
@@ -165,15 +165,15 @@ class Connection:
                 return
 
     def _has_died(self) -> bool:
-        """Whether the network thread ended without a word.
+        """Whether the network thread ended unexpectedly.
 
-        One that ends in order sets `_ended` before it does, perhaps only after we looked there.
+        One that ends properly sets `_ended` first, perhaps only after we looked.
         """
         network = self._network
         return network is not None and not network.is_alive() and not self._ended.is_set()
 
     def part(self, timeout_s: float) -> None:
-        """Leave in order, so that the broker does not publish the last will."""
+        """Disconnect properly, so that the broker does not publish the last will."""
         self._client.disconnect()
         self._ended.wait(timeout_s)
         self._end()
@@ -186,7 +186,7 @@ class Connection:
         self._sending.close()
 
     def publish(self, message: Outgoing) -> Sent | None:
-        """Hand over without waiting; None where there is no room."""
+        """Hand over without waiting; None if there is no room."""
         return self._sending.publish(message)
 
     def _make_client(self) -> BoundedClient:
@@ -282,16 +282,17 @@ class Connection:
             self._once_more(message, done)
 
     def _reply_topic(self, asked: str | None) -> str | None:
-        """The sender's own address, where it may have answers; the fixed one has them always."""
+        """The sender's own address, if it may have answers; the fixed topic always gets them."""
         if asked is None or self._spec.topics.may_answer_at(asked, self._spec.order_filters):
             return asked
         _log.warning("response_topic_ignored", response_topic=asked[:200])
         return None
 
     def _once_more(self, message: paho.MQTTMessage, done: Callable[[], None]) -> None:
-        """A handler failed, perhaps on a full disk: let the broker send it again, but not for ever.
+        """A handler failed, perhaps on a full disk: have the broker send it again, but not for
+        ever.
 
-        It does so with the next connection only, so this one is left, in order.
+        It does so only on the next connection, so this one is closed.
         """
         key = hash((message.topic, bytes(message.payload)))
         if message.qos and key not in self._past.failed:
@@ -325,7 +326,7 @@ class Connection:
         incoming.done()  # our own words, seen by a wide filter, or nobody's
 
     def _count_unclaimed(self, topic: str) -> None:
-        """The broker sent what no filter of ours matches: told at the 1st, 10th, 100th ..."""
+        """The broker sent what matches none of our filters: logged at the 1st, 10th, 100th …"""
         self._unclaimed += 1
         if self._unclaimed == self._unclaimed_told:
             self._unclaimed_told *= 10
@@ -333,4 +334,4 @@ class Connection:
 
 
 def _nothing() -> None:
-    """Nothing to acknowledge: QoS 0."""
+    """QoS 0 needs no acknowledgement."""

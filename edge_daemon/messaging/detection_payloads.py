@@ -1,4 +1,4 @@
-"""What a model found, in the words of a result: a box and, by the model's task, what is more."""
+"""What a model found, as a result names it: a box and, depending on the model's task, more."""
 
 from __future__ import annotations
 

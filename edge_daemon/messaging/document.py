@@ -1,8 +1,8 @@
 """Bytes from outside -> a JSON document, bounded before and after it is read.
 
-Everything that a stranger can send ends here as a `SenderError`: what is too long or too deep,
-what is not UTF-8 or not JSON, NaN, numbers without end, doubled keys (two readers would see two
-different requests) and lone surrogates (they cannot be sent on).
+Anything bad that a stranger sends becomes a `SenderError`: what is too long or too deep, what is
+not UTF-8 or not JSON, NaN, infinite numbers, doubled keys (two readers would see two different
+requests) and lone surrogates (they cannot be sent on).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Bytes -> a checked `Request`, at the door; inside the house there are only values.
+"""Bytes -> a checked `Request`, where they arrive; everything behind it handles values only.
 
 Whatever a stranger sends, the answer is a `Request` or a `RefusedRequest` (a SenderError that
 knows the id to answer). Unknown keys are tolerated, so that newer senders can talk to older
-boxes; the ones that are known are checked strictly, because a wrong guess changes a model.
+boxes. Known keys are checked strictly, because a wrong guess changes a model.
 
-`document` bounds the JSON, `asks` says which fields there are and of what kind, and what a field's
-text means is read here.
+`document` bounds the JSON, `asks` defines the fields and their types, and the meaning of a field's
+text is read here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -44,16 +43,13 @@ from edge_daemon.messaging.asks import (
 )
 from edge_daemon.messaging.document import read_json, text_of
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.times import parse_iso
 
 FARTHEST_S = 10 * 365.25 * 86_400.0
 RESERVED = "desired-"
 """How the ids of the desired state begin."""
 
 REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
-_ISO = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
-    r"(?:([Zz])|([+-])(\d{2}):?(\d{2})?)"
-)
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -138,7 +134,7 @@ def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
 
 
 def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Request:
-    """Every field that its type has, each as a value of the core."""
+    """All fields of the request as values of the core."""
     given = {key: value for key, value in document.items() if value is not None and key != "id"}
     try:
         ask = msgspec.convert(given, REQUESTS[verb])
@@ -172,7 +168,7 @@ def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
 
 
 def _refuse_reserved(request_id: str) -> None:
-    """The daemon's own ids can be computed: nobody may use them up before it does."""
+    """The ids of the daemon can be predicted: nobody else may use them first."""
     if request_id.startswith(RESERVED):
         raise SenderError(
             f"Ids that begin with {RESERVED} are the station's own.",
@@ -181,9 +177,9 @@ def _refuse_reserved(request_id: str) -> None:
 
 
 def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
-    """Times that this station's clock cannot judge, or at which nobody will be there to see.
+    """Refuse times that this station's clock cannot judge, or that are too far away.
 
-    What never expires is harmless, and some senders say it with a year far ahead.
+    What never expires is harmless, and some senders write a year far ahead for it.
     """
     times = {"at": request.at.utc if isinstance(request.at, AtTime) else None}
     times["expires"] = request.expires_utc
@@ -229,11 +225,6 @@ def _id(document: Mapping[str, Any]) -> str | None:
     return given
 
 
-def request_id_of(document: Mapping[str, Any], incoming: Incoming) -> str | None:
-    """The id that a sender gave: in the message, else as Correlation Data; raises SenderError."""
-    return _id(document) or _correlation_id(incoming.correlation)
-
-
 def _correlation_id(correlation: bytes | None) -> str | None:
     """Correlation Data as an id: as text where it reads as such, else in hex."""
     if not correlation:
@@ -248,7 +239,7 @@ def _correlation_id(correlation: bytes | None) -> str | None:
 
 
 def _read(key: str, given: Any) -> Any:
-    """What a field of the right kind means; text that has no reader of its own is one line."""
+    """The meaning of a field of the right kind; text without a reader of its own is one line."""
     try:
         if key in _READERS:
             return _READERS[key](given)
@@ -287,7 +278,7 @@ def _time(given: str) -> float:
 
 
 def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Checks that may fail, each by its name."""
+    """The names of checks that may fail."""
     unknown = next((name for name in given if name not in ACCEPTABLE), None)
     if unknown is not None:
         raise SenderError(
@@ -343,7 +334,7 @@ _PLACE = re.compile(r" - at `\$\.(\w+)(.*)`")
 
 
 def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
-    """What the decoder found, in our words: the key, where within it, and what stands there."""
+    """The decoder's complaint in our words: the key, the place within it, and its value."""
     if missing := _MISSING.search(fault):
         key, where = missing.groups()
         if where is None:
@@ -364,7 +355,7 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
 
 
 def refuse_steering(key: str, text: str) -> str:
-    """The text of one line as it is; SenderError where a character would steer a terminal."""
+    """The text of one line as it is; SenderError if it has control characters."""
     if not is_line(text):
         raise SenderError(
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
@@ -373,25 +364,6 @@ def refuse_steering(key: str, text: str) -> str:
 
 
 # --------------------------------------------------------------------------- words
-
-
-def parse_iso(text: str) -> float | None:
-    """ISO 8601 date and time with a zone -> POSIX seconds; None where it is not one.
-
-    Written out because `datetime.fromisoformat` learnt `Z` only with Python 3.11.
-    """
-    match = _ISO.fullmatch(text)
-    if match is None:
-        return None
-    date, minutes, seconds, fraction, _, sign, zone_h, zone_m = match.groups()
-    try:
-        moment = datetime.strptime(f"{date}T{minutes}:{seconds or '00'}", "%Y-%m-%dT%H:%M:%S")
-        offset = timedelta(hours=int(zone_h or 0), minutes=int(zone_m or 0))
-        zone = timezone(-offset if sign == "-" else offset)
-        whole = moment.replace(tzinfo=zone).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return whole + float(f"0.{fraction or 0}")
 
 
 def _kind(value: object) -> str:
@@ -403,7 +375,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A stranger's value, short enough for a sentence."""
+    """A stranger's value, shortened for a sentence."""
     if isinstance(value, (dict, list)):
         return _kind(value)
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""How well the connection to the broker holds, and what is likely wrong where it does not."""
+"""How stable the connection to the broker is, and the likely cause where it is not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_LOSSES = 4
 """Within the window, each soon after a join: more than a poor cable or a restart explains."""
 SOON_S = 30.0
 HELD_S = 180.0
-"""A connection that stood so long ends the problem."""
+"""A connection that lasted this long ends the problem."""
 
 _log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Asking the daemon on this machine without a broker: the other end of the control socket."""
+"""The other end of the control socket: asks the daemon on this machine without a broker."""
 
 from __future__ import annotations
 
@@ -48,5 +48,6 @@ def ask(
             error
         )
     raise LocalSocketError(
-        f"The daemon closed {path} before the outcome.", hint="Ask again for the state."
+        f"The daemon closed {path} before the outcome.",
+        hint="See what became of it: edge-daemon status",
     )

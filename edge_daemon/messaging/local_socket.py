@@ -1,9 +1,9 @@
-"""Commands on this machine when no broker is there: a Unix socket, one JSON object a line.
+"""Commands on this machine without a broker: a Unix socket, one JSON object a line.
 
 A client writes `{"verb": "swap", "model": "bottle@1.4.0"}` and reads its answers, the same ones
-that MQTT carries, until the outcome; `{"verb": "state"}` is answered at once. Requests go through
-the same door and the same driver as those of the broker. One thread serves all clients without
-ever waiting for one: a client that does not read is left behind.
+that MQTT carries, until the outcome; `{"verb": "state"}` is answered at once. Requests take the
+same way as those of the broker. One thread serves all clients without ever waiting for one: a
+client that does not read is disconnected.
 """
 
 from __future__ import annotations
@@ -211,7 +211,10 @@ class LocalSocket:
             if line.strip():
                 self._request(client, bytes(line))
         if len(client.read) > MAX_BYTES:
-            error = SenderError("The line is too long.", hint="Send less.")
+            error = SenderError(
+                f"The line has more than {MAX_BYTES} bytes.",
+                hint="Send only the fields that are needed.",
+            )
             self._way_back(client)(refused("", error))
             client.is_leaving = True
 

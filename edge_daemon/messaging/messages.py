@@ -1,4 +1,4 @@
-"""What crosses the edge of the control room, whichever way it came: MQTT, socket, simulator."""
+"""What passes between the control room and its carriers: MQTT, socket, simulator."""
 
 from __future__ import annotations
 

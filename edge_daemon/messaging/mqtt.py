@@ -1,4 +1,4 @@
-"""The session with the MQTT broker: it comes back, whatever happens to a connection.
+"""The session with the MQTT broker: it is restored whatever happens to a connection.
 
 One connection has one client of the library (`connection.py`). When it ends, for whatever reason,
 it is thrown away and the next one starts clean: nothing that waited in the library's memory can

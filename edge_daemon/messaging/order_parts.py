@@ -1,6 +1,6 @@
-"""Where the known shapes keep the parts of an order: id, product, state.
+"""Where the known formats keep the parts of an order: id, product, state.
 
-Liberal in the shape: prefixes, one object for a list, ids as text or as `{"$": …}`, and what
+Tolerant of the form: prefixes, one object for a list, ids as text or as `{"$": …}`, and what
 OPC UA wraps around its values.
 """
 

@@ -1,9 +1,9 @@
-"""What a MES publishes -> job orders: presets for the known shapes, JMESPath for all others.
+"""What a MES publishes -> job orders: presets for known formats, JMESPath for all others.
 
-A reader is liberal in the shape (`order_parts`) and strict in the meaning: without a product
-nothing is ordered, and an error says where it looked. An order that was told with its product
+A reader is tolerant of the form (`order_parts`) and strict about the meaning: without a product
+nothing is ordered, and an error says where it looked. An order that was sent with its product
 before is known by its id. Words are compared without case; those that are not mapped change
-nothing. Each order of a message is read on its own.
+nothing. Each order of a message is read separately.
 """
 
 from __future__ import annotations

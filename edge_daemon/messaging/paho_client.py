@@ -1,9 +1,9 @@
 """The library's client, configured; the daemon's own is bounded in what it reads.
 
-paho takes a packet of any length into memory before anybody is asked, and MQTT 3.1.1 knows no limit
-that a client could announce: one request of 200 MB would cost half a gigabyte. Here the end of such
-a packet is read and dropped. The connection is kept: a broker would send what was not acknowledged
-again with the next one.
+paho reads a packet of any length into memory before it calls anybody, and MQTT 3.1.1 has no limit
+that a client could announce: one request of 200 MB would cost half a gigabyte. Here the rest of
+such a packet is read and dropped. The connection is kept: otherwise a broker would send the packet
+again on the next one.
 """
 
 from __future__ import annotations

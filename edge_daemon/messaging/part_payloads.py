@@ -1,4 +1,4 @@
-"""What is told of a part, as JSON."""
+"""Messages about parts, as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 from edge_daemon.core.parts.counts import Counts, Tally
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.values import Status
-from edge_daemon.messaging.payloads import encode, iso_utc, recipe_digest
+from edge_daemon.messaging.payloads import encode
+from edge_daemon.messaging.result_payloads import recipe_digest
 from edge_daemon.messaging.terms import (
     Digest,
     Model,
@@ -21,6 +22,7 @@ from edge_daemon.messaging.terms import (
     VerdictWord,
     one_of,
 )
+from edge_daemon.messaging.times import iso_utc
 
 ByWord = Annotated[str, one_of(By)]
 PartReasonWord = Annotated[str, one_of(PartReason)]

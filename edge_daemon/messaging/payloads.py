@@ -2,22 +2,19 @@
 
 Each message is a frozen Struct that carries the wire's names; `encode` makes the bytes. Times
 are ISO 8601 in UTC with milliseconds and Z, boxes in pixels rounded to 0.1, confidences to four
-digits, durations in milliseconds. A result costs some ten microseconds: it is made every frame.
+digits, durations in milliseconds. The message of a frame is in `result_payloads`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any, Union
 
 import msgspec
 
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.recipe import digest
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Recipe, Refusal
-from edge_daemon.messaging.detection_payloads import DetectionLine
+from edge_daemon.core.values import Check, Latency, Refusal
 from edge_daemon.messaging.terms import (
     AuditHead,
     CauseWord,
@@ -28,103 +25,18 @@ from edge_daemon.messaging.terms import (
     PresenceWord,
     ProofWord,
     ReasonWord,
-    RecipeDigest,
     StageWord,
     StatusWord,
     Time,
-    VerdictWord,
 )
+from edge_daemon.messaging.times import iso_utc
 
-_UTC = timezone.utc
 _encoder = msgspec.json.Encoder()
-
-
-def iso_utc(utc: float) -> str:
-    """POSIX seconds -> `2026-11-22T10:00:00.250Z`; the nearest that can be written."""
-    try:
-        when = datetime.fromtimestamp(utc, _UTC)
-    except (OverflowError, ValueError, OSError):  # before the year 1, after 9999, or no number
-        when = (datetime.max if utc > 0 else datetime.min).replace(tzinfo=_UTC)
-    return when.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def encode(message: msgspec.Struct | msgspec.Raw | Mapping[str, Any]) -> bytes:
     """The message as JSON bytes."""
     return _encoder.encode(message)
-
-
-# --------------------------------------------------------------------------- results
-
-
-class FrameLatency(msgspec.Struct, frozen=True):
-    """Milliseconds in the buffer, and in the model."""
-
-    queue: float
-    inference: float
-
-
-class ResultMessage(msgspec.Struct, frozen=True):
-    """The verdict of one frame; `reason` is there where no model judged it.
-
-    `parts`: the numbers of the parts that it shows, where parts are counted and this is known.
-    """
-
-    boot: str
-    frame: int
-    time: Time
-    model: Model | None
-    sha256: Digest | None
-    product: str | None
-    job_order: str | None
-    verdict: VerdictWord
-    detections: list[DetectionLine]
-    causes: tuple[str, ...]
-    latency_ms: FrameLatency
-    recipe: RecipeDigest | None
-    reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
-    parts: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
-    left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _LastRecipe:
-    """The digest of the recipe that judged last: it is asked for with every frame."""
-
-    known: tuple[Recipe, str] = Recipe(), digest(Recipe())
-
-
-def recipe_digest(recipe: Recipe | None) -> str | None:
-    """SHA-256 of what judged, with its tuning; None where nothing did."""
-    if recipe is None:
-        return None
-    known = _LastRecipe.known
-    if recipe is not known[0]:
-        known = _LastRecipe.known = recipe, digest(recipe)
-    return known[1]
-
-
-def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> bytes:
-    """The bytes of `<root>/result` for one frame; `parts` None: they are not known."""
-    lines = [DetectionLine.of(found) for found in judged.detections]
-    made = judged.assignment
-    model = judged.model
-    return _encoder.encode(
-        ResultMessage(
-            boot,
-            judged.frame,
-            iso_utc(judged.captured_utc),
-            None if model is None else f"{model.name}@{model.version}",
-            judged.sha256,
-            made.product,
-            made.job_order,
-            judged.verdict.value,
-            lines,
-            judged.causes,
-            FrameLatency(round(judged.queue_ms, 2), round(judged.inference_ms, 2)),
-            recipe_digest(judged.recipe),
-            msgspec.UNSET if judged.reason is None else judged.reason.value,
-            msgspec.UNSET if parts is None else parts,
-        )
-    )
 
 
 # --------------------------------------------------------------------------- receipts

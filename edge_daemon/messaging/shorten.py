@@ -1,7 +1,7 @@
-"""What a message leaves out where the broker does not take it whole, least important part first.
+"""What a message leaves out where the broker does not take all of it, least important part first.
 
-A shortened message says so in `left_out`. It is still the message: an outcome keeps its status and
-its code, a result its verdict, an offer its models.
+A shortened message says so in `left_out`. It is still the same message: an outcome keeps its status
+and its code, a result its verdict, an offer its models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one connection subscribes to, and which retained order is what the broker keeps."""
+"""What one connection subscribes to, and which orders are the broker's retained ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The words of the wire as types: what a JSON Schema can say of a field beyond its kind.
+"""Types of the words in messages: what a JSON Schema says of a field beyond its kind.
 
-Nothing is checked by them at run time; they are what `edge-daemon api` is generated from.
+They check nothing at run time; `edge-daemon api` is generated from them.
 """
 
 from __future__ import annotations

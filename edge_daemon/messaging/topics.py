@@ -1,4 +1,4 @@
-"""Every topic of the public contract, below one root; nobody else writes a topic as text."""
+"""Every topic of the public contract, below one root; no other module writes a topic as text."""
 
 from __future__ import annotations
 

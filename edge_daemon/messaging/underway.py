@@ -1,4 +1,4 @@
-"""What is under way on one connection: the fate of what we sent, the order of what came."""
+"""What is under way on one connection: results of what was sent, and the order of what came."""
 
 from __future__ import annotations
 

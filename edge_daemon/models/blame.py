@@ -1,7 +1,7 @@
-"""Whose fault it is that a network library raised: the bundle's, this box's, or the GPU's.
+"""Whose fault an error of a network library is: the bundle's, this box's, or the GPU's.
 
-The libraries raise whatever they like, and say some of it in words only. None is imported here.
-What is told is in our own words; theirs, which may name folders, are the error's `detail`.
+The libraries raise various errors, and some say the cause in words only. None of them is imported
+here. The message is ours; theirs, which may name folders, is the error's `detail`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, Slo
 
 
 def load_fault(error: Exception, file: str) -> EdgeDaemonError:
-    """What was raised while the weights in `file` were loaded."""
+    """The error for what was raised while the weights in `file` were loaded."""
     if _is_out_of_memory(error):
         return BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
@@ -32,7 +32,7 @@ def load_fault(error: Exception, file: str) -> EdgeDaemonError:
 
 
 def inference_fault(error: Exception) -> EdgeDaemonError:
-    """What was raised while a frame was judged."""
+    """The error for what was raised while a frame was judged."""
     if _is_out_of_memory(error):
         return BoxError("There is no memory for an inference.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
@@ -91,7 +91,7 @@ _OUT_OF_MEMORY = (
 
 
 def _is_broken_gpu(error: Exception) -> bool:
-    """After a fault of the GPU its context is lost: every later call of the process fails."""
+    """After a fault of the GPU its context is lost: every later call in the process fails."""
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 

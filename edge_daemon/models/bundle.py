@@ -59,7 +59,7 @@ class Verified:
         return self.manifest.weights.sha256
 
     def leave_weights_and_images(self) -> None:
-        """Take away what a model must not read: the answers that it is examined for."""
+        """Remove what a model must not read: the answers that it is tested for."""
         for name in (MANIFEST_FILE, SIGNATURE_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -149,7 +149,7 @@ def _copy(
 
 
 def _refuse_sparse(ref: BundleRef, folder: Folder, files: tuple[Entry, ...]) -> None:
-    """Weights are noise: a file that is mostly holes holds none, and would grow when copied."""
+    """Refuse a file that is mostly holes: weights are not, and a copy would grow."""
     for entry in files:
         if entry.size < SPARSE_BYTES:
             continue
@@ -165,7 +165,7 @@ def _refuse_sparse(ref: BundleRef, folder: Folder, files: tuple[Entry, ...]) -> 
 
 
 def _holds_little(fd: int, size: int) -> bool:
-    """Whether less than a sixteenth was ever written; False where no holes are known."""
+    """Whether less than a sixteenth was ever written; False if holes cannot be seen."""
     written = at = 0
     try:
         while at < size and written < size // 16:
@@ -178,7 +178,7 @@ def _holds_little(fd: int, size: int) -> bool:
 
 
 def _refuse_without_room(destination: Path, size_bytes: int) -> None:
-    """A copy that cannot be finished is not begun: the disk holds the daemon's journal as well."""
+    """Refuse a copy that does not fit: the disk holds the daemon's journal too."""
     disk = os.statvfs(destination)
     blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
     if blocks * disk.f_frsize < size_bytes:
@@ -209,7 +209,7 @@ def _check(
 
 
 def _refuse_huge(image: str, path: Path) -> None:
-    """Every model that is compared decodes it; one that fills the memory would end them all."""
+    """Refuse images that fill the memory when decoded: every compared model decodes them."""
     width, height = picture_size(path) or (0, 0)
     if width * height > MAX_PIXELS:
         raise BundleError(

@@ -1,6 +1,6 @@
-"""A CUDA device as torch has it: is it there, how much of it may be taken, and not before a fork.
+"""A CUDA device as torch sees it: whether it is there, and how much of it may be used.
 
-torch is imported inside the functions, as in `engine`.
+Not before a fork. torch is imported inside the functions, as in `engine`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def untouched_devices() -> Iterator[None]:
 
 
 def reseed() -> None:
-    """Draw other numbers than the process that this one was forked from."""
+    """Draw different random numbers than the process that this one was forked from."""
     import torch  # noqa: PLC0415
 
     torch.seed()
@@ -49,7 +49,7 @@ def require_device(device: str) -> None:
 
 
 def leave_free(device: str, headroom_bytes: int) -> None:
-    """Bound torch to what is free now without the headroom: the active model needs its own."""
+    """Limit torch to the free memory without the headroom: the active model needs its own."""
     import torch  # noqa: PLC0415
 
     free, total = torch.cuda.mem_get_info(device)

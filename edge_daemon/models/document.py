@@ -1,4 +1,4 @@
-"""`model.yaml` from strangers: what it may hold, then read key by key with exact complaints.
+"""`model.yaml` from strangers: what it may hold, then read key by key with exact error messages.
 
 Anchors and aliases are refused outright, because nine lines of them make a gigabyte.
 """
@@ -80,7 +80,7 @@ class Table:
             raise self.wrong(key, f"is not known here; known are {', '.join(known)}")
 
     def wrong(self, key: str, what: str, index: int | None = None) -> BundleError:
-        """The complaint about one key, or one entry of its list, to be raised."""
+        """The error for one key, or one entry of its list, to be raised."""
         inner: KeyPath = (key,) if index is None else (key, index)
         place: KeyPath = (*self._place, *inner)
         line = self._document.line(place)
@@ -161,7 +161,7 @@ class Table:
             yield Table(value, self._name, self._document, (*self._place, key, index))
 
     def plain(self, key: str) -> dict[str, Any]:
-        """A mapping that is only shown to people, as it stands; {} when absent."""
+        """A mapping that is only shown to people; {} when absent."""
         return dict(self.table(key)._values)
 
     def keys(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ _MOST_THREADS = 4  # more bring a small network little, and cost the rest of the
 
 
 class ModelOrder(Protocol):
-    """What an engine must know to load; a slot's `LoadOrder` is one."""
+    """What an engine needs to load; a slot's `LoadOrder` is one."""
 
     @property
     def weights(self) -> Path: ...
@@ -69,7 +69,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class RawResult:
-    """What the network made of one frame; `finite` False: its raw output held NaN or infinity."""
+    """What the network found in one frame; `finite` False: its raw output had NaN or infinity."""
 
     detections: tuple[Detection, ...]
     finite: bool = True
@@ -96,7 +96,7 @@ class Engine(Protocol):
 
 
 def half_precision() -> dict[str, object]:
-    """The option for it: newer releases of ultralytics have another name."""
+    """The option for half precision: newer releases of ultralytics renamed it."""
     from ultralytics.utils import DEFAULT_CFG_DICT  # noqa: PLC0415
 
     return {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}

@@ -1,7 +1,8 @@
-"""The outside of an OpenSSF model signature: which key made it, whatever it says of the files.
+"""The envelope of an OpenSSF model signature: which key made it, whatever it says of the files.
 
-The signing library checks a signature together with every file that it covers. A store asks before
-any weights are read, of every bundle and on every start, what the library takes a second for.
+The signing library checks a signature together with every file that it covers, which takes a second
+for each bundle. A store asks for the key of every bundle at every start, before any weights are
+read.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from edge_daemon.errors import BundleError, Code
 
@@ -51,7 +50,7 @@ def is_inner_path(text: str) -> bool:
 
 
 def _untold(_: int) -> None:
-    """Nobody wants to know how far it is."""
+    """No progress is reported."""
 
 
 class Folder:
@@ -74,12 +73,7 @@ class Folder:
     def __enter__(self) -> Folder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
     def entries(self) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
@@ -229,14 +223,16 @@ def sync_folder(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file of the daemon's own folder in one step: written aside, to the disk,
-    renamed, folder to the disk."""
-    aside = path.parent / f".{path.name}.new"
-    with aside.open("wb") as file:
+    """Replace a small file of the daemon's own folder in one step.
+
+    It is written beside the old one, synced and renamed; then the folder is synced.
+    """
+    temporary = path.parent / f".{path.name}.new"
+    with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)
     sync_folder(path.parent)
 
 

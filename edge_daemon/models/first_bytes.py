@@ -1,8 +1,8 @@
-"""What a file of weights is by its first bytes: said before a library trips over it.
+"""What a file of weights is by its first bytes: said before a library fails on it.
 
-Only what is known for certain is refused here: a pointer of Git LFS, a web page, one format under
-the name of another, a checkpoint of a repository that ultralytics cannot read. Nothing is unpacked
-or unpickled, and little is read.
+Only what is certain is refused here: a pointer of Git LFS, a web page, one format under the name of
+another, a checkpoint of a repository that ultralytics cannot read. Nothing is unpacked or
+unpickled, and little is read.
 """
 
 from __future__ import annotations

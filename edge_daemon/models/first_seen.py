@@ -1,4 +1,4 @@
-"""What was first seen under each version, so that a changed bundle is known to be changed."""
+"""What was first seen under each version, so that a changed bundle is noticed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FirstSeen:
         return len({key.removesuffix(_SIGNED) for key in self._seen})
 
     def refuse_change(self, manifest: Manifest) -> None:
-        """Raise BundleError(digest_mismatch) when another bundle was seen under this version."""
+        """Raise BundleError(digest_mismatch) if another bundle was seen under this version."""
         if self._seen.get(self._key(manifest.ref), manifest.sha256) != manifest.sha256:
             raise BundleError(
                 f"{manifest.ref} is not the bundle that was first seen under this version.",
@@ -50,7 +50,7 @@ class FirstSeen:
         return self._key(ref) in self._seen
 
     def remember(self, manifest: Manifest) -> None:
-        """Take it for the one and only bundle of this version, unless another one is."""
+        """Take it as the one bundle of this version, unless another one is."""
         self._seen.setdefault(self._key(manifest.ref), manifest.sha256)
 
     def _key(self, ref: BundleRef) -> str:

@@ -1,6 +1,6 @@
 """What ultralytics found in one frame, as detections: boxes, masks, key points, or a class.
 
-Torch is at work already wherever this is called.
+torch is loaded already wherever this is called.
 """
 
 from __future__ import annotations

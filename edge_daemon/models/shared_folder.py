@@ -1,7 +1,7 @@
-"""A folder that others write too: reached by descriptor, and no name in it is followed.
+"""A folder that others write too: reached by descriptor, and no link in it is followed.
 
-A sync tool, an operator or another program may put a link in the place of any name in a store, at
-any moment. So the store's folder is opened once; what is created, moved or removed in it is named
+A sync tool, an operator or another program may replace any name in a store by a link at any
+moment. So the store's folder is opened once. What is created, moved or removed in it is named
 relative to a descriptor, and unfinished work lies in folders that only this user can enter. Their
 path leads through `/proc/self/fd`: it stays the same folder, whatever is put in its place.
 """
@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from edge_daemon.errors import BoxError
 
@@ -44,12 +43,7 @@ class SharedFolder:
     def __enter__(self) -> SharedFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
     def lock_file(self, name: str) -> int:
@@ -77,7 +71,7 @@ class SharedFolder:
     def workplace(self, name: str) -> Iterator[int]:
         """A folder for unfinished work that no other user can enter or change; empty at first.
 
-        It is called `name`; where that is taken by something else, by a name that nobody guesses.
+        It is called `name`, or a random name if that is taken by something else.
         """
         self.sweep(name)  # what a crash left, under whichever of these names
         taken, fd = self._own(name)
@@ -86,13 +80,11 @@ class SharedFolder:
             empty(fd)
         finally:
             os.close(fd)
-            if taken != name:
-                with suppress(OSError):
-                    os.rmdir(taken, dir_fd=self._fd)
+            self._remove(taken, name)
 
     @contextmanager
     def resting_place(self, name: str) -> Iterator[int]:
-        """The same for what is removed later, by `sweep`: it keeps what it holds."""
+        """The same for what `sweep` removes later: it keeps its content."""
         _, fd = self._own(name)
         try:
             yield fd
@@ -100,7 +92,7 @@ class SharedFolder:
             os.close(fd)
 
     def sweep(self, name: str) -> None:
-        """Delete what lies in those folders of this name that are ours."""
+        """Delete the content of our own folders of this name."""
         for entry in os.listdir(self._fd):
             if entry != name and not entry.startswith(f"{name}-"):
                 continue
@@ -111,9 +103,13 @@ class SharedFolder:
                 empty(fd)
             finally:
                 os.close(fd)
-            if entry != name:
-                with suppress(OSError):
-                    os.rmdir(entry, dir_fd=self._fd)
+            self._remove(entry, name)
+
+    def _remove(self, entry: str, name: str) -> None:
+        """The empty folder `entry`, unless it is the one called `name`, which stays."""
+        if entry != name:
+            with suppress(OSError):
+                os.rmdir(entry, dir_fd=self._fd)
 
     @contextmanager
     def inner(self, *names: str, create: bool = False) -> Iterator[int]:
@@ -178,7 +174,7 @@ class SharedFolder:
 
 
 def hand_over(fd: int, like: int) -> None:
-    """Where this is root, what is open belongs to the owner of the folder `like` from now on."""
+    """If this is root: make the owner of the folder `like` the owner of what is open."""
     if os.geteuid() == 0 and os.fstat(fd).st_uid == 0:
         owner = os.fstat(like)
         with suppress(OSError):  # a share may not know who root is
@@ -217,17 +213,17 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
     under a name that nobody guesses, forced to the disk and renamed."""
     beside = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        aside = f".{secrets.token_hex(8)}.new"
-        fd = os.open(aside, _NEW_FILE, 0o644, dir_fd=beside)
+        temporary = f".{secrets.token_hex(8)}.new"
+        fd = os.open(temporary, _NEW_FILE, 0o644, dir_fd=beside)
         with ExitStack() as undo:
-            undo.callback(_forget, aside, beside)
+            undo.callback(_forget, temporary, beside)
             with os.fdopen(fd, "wb") as file:
                 os.fchmod(fd, 0o644)
                 hand_over(fd, folder)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            move(aside, beside, name, folder)
+            move(temporary, beside, name, folder)
             undo.pop_all()
     finally:
         os.close(beside)

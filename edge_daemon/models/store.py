@@ -119,7 +119,7 @@ class Store:
         return Offer(tuple(found), tuple(problems), tuple(self._below(found)), trouble)
 
     def read_again(self) -> None:
-        """Read every folder anew at the next look: what is believed has changed, not the files."""
+        """Read every folder anew at the next look: the trusted keys changed, not the files."""
         with self._lock:
             self._looks.clear()
 
@@ -239,7 +239,7 @@ class Store:
             yield from visible_folders(name)
 
     def _trouble(self) -> str:
-        """Why no bundle is there: an unmounted volume leaves nothing, or an empty folder."""
+        """Why there is no bundle: an unmounted volume leaves nothing, or an empty folder."""
         try:
             with os.scandir(self.root):
                 pass
@@ -276,7 +276,7 @@ class Store:
         return look
 
     def _read_once(self, folder: Path, entries: tuple[Entry, ...]) -> _Look:
-        """What stands in the folder; read where its files changed, and with the lock free."""
+        """The content of the folder; read where its files changed, without the lock."""
         with self._lock:
             before = self._looks.get(folder)
         if before is not None and before[0] == entries:

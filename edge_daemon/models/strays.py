@@ -1,4 +1,4 @@
-"""What lies in the store where no bundle does: named, so that nothing is passed over in silence."""
+"""What lies in the store but not where a bundle belongs: reported, so nothing is overlooked."""
 
 from __future__ import annotations
 

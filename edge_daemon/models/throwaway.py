@@ -1,4 +1,4 @@
-"""A little network of no use, run once when a worker warms up."""
+"""A tiny untrained network, run once while a worker warms up."""
 
 from __future__ import annotations
 

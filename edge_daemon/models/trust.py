@@ -1,8 +1,8 @@
-"""Who vouches for a bundle: OpenSSF model signatures with elliptic-curve keys.
+"""Who signed a bundle: OpenSSF model signatures with elliptic-curve keys.
 
 The signature is checked over a folder; for loading, that folder is the private copy, so what was
 signed and what is loaded are the same bytes. The signing library skips `.git*` and whatever the
-signer told it to ignore, therefore every file is looked up in the signed list as well.
+signer told it to ignore, so every file is looked up in the signed list as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Signer:
 
 
 class Trust:
-    """The keys this box believes, and whether a bundle must be signed by one of them.
+    """The keys this box trusts, and whether a bundle must be signed by one of them.
 
     Raises ConfigurationError for a key that cannot be read, and for `required` without a key.
     """
@@ -59,7 +59,7 @@ class Trust:
         self.take(public_keys, required, revoked)
 
     def take(self, public_keys: Sequence[Path], required: bool, revoked: Sequence[str]) -> None:
-        """Believe these from now on; raises as the constructor, and changes nothing then.
+        """Trust these keys from now on; raises as the constructor, and then changes nothing.
 
         `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
         """

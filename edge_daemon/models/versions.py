@@ -142,7 +142,7 @@ def _installed(library: str) -> str | None:
 
 
 def _places() -> tuple[tuple[str, int], ...]:
-    """Where packages are, with the moment of the last change: an installation is one."""
+    """The folders of packages with their time of change: an installation changes it."""
     places = []
     for path in sys.path:
         with suppress(OSError):
@@ -152,7 +152,7 @@ def _places() -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=64)
 def _found(library: str, _places: tuple[tuple[str, int], ...]) -> str | None:
-    """To look for a package takes milliseconds, and each proof asks for several."""
+    """Looking for a package takes milliseconds, and each proof asks for several."""
     wanted = _DISTRIBUTIONS.get(library, (library,))
     found = {each.name.lower(): each.version for each in _distributions(wanted)}
     return next((found[name] for name in wanted if name in found), None)

@@ -1,8 +1,8 @@
 """Tells when the store's offer changes, however bundles arrive: copied, synchronised, linked.
 
-File events only say "look again", after a moment of quiet; what counts is the look itself. A look
-now and then, which costs a few `stat` calls a bundle, catches what events miss: a network file
-system, a link flipped above the root, an event thread of watchdog that ended on a race.
+File events only say "look again", after a moment of quiet; what counts is the look itself. A
+regular look, which costs a few `stat` calls for each bundle, catches what events miss: a network
+file system, a link flipped above the root, an event thread of watchdog that ended on a race.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class StoreWatch:
         self.stop()
 
     def start(self) -> None:
-        """Begin to watch; without file events (too many watches, say) only the slow look stays."""
+        """Begin to watch; without file events (too many watches, for example) only the regular look
+        remains.
+        """
         try:
             self._store.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -90,6 +92,6 @@ class StoreWatch:
 
 
 def _shown(offer: Offer) -> object:
-    """Errors compare by what they say, not by which object they are."""
+    """Errors are compared by their text, not by identity."""
     problems = tuple((each.folder, str(each.error)) for each in offer.problems)
     return offer.known, problems, offer.trouble

@@ -1,4 +1,4 @@
-"""Builds engines of bundles for this box: from the store, proven, signed, and into the store."""
+"""Builds engines of bundles for this box: from the store, proven, signed, back into the store."""
 
 from __future__ import annotations
 
@@ -165,6 +165,6 @@ def _refuse_unproven(built: Built, proof: Proof, anyway: bool) -> None:
         raise BundleError(
             f"{built.ref} is not faster than {built.parent}: "
             f"{proof.engine_ms:.1f} ms instead of {proof.original_ms:.1f} ms.",
-            hint="Nothing was stored. Keep it all the same with --anyway.",
+            hint="Nothing was stored. To keep it anyway: --anyway",
             code=Code.GATE_FAILED,
         )

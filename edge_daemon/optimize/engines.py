@@ -1,4 +1,4 @@
-"""Builds an engine out of a bundle's weights, and proves it against them; all in caged workers.
+"""Builds an engine from a bundle's weights, and proves it against them, in caged workers.
 
 Whoever is to trust the result sees both engines, the original and the new one, judge the same
 images in turns, as two slots of the daemon would.

@@ -1,6 +1,6 @@
-"""Makes an engine of this box out of `.pt` weights; runs in a caged worker, like any foreign file.
+"""Makes an engine for this box from `.pt` weights, in a caged worker like any foreign file.
 
-It takes the place of an engine in the worker: `load` does not bring weights into memory, it writes
+It takes the place of an engine in the worker: `load` does not bring weights into memory but writes
 them in another format into the worker's scratch folder, below `EXPORT_FOLDER`.
 """
 

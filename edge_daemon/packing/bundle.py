@@ -105,7 +105,7 @@ def _refuse(wanted: Wanted, facts: Loaded, destination: Path) -> None:
 
 
 def _choose(pictures: Sequence[Labelled], reject: Sequence[str], most: int) -> tuple[Labelled, ...]:
-    """At most so many, evenly from every slice, of defects and good parts."""
+    """At most this many, evenly from every slice, of defects and good parts."""
     if len(pictures) <= most:
         return tuple(pictures)
     groups: list[list[Labelled]] = []
@@ -195,5 +195,6 @@ def _copy(source: Path, destination: Path) -> None:
             shutil.copyfile(source, destination)
     except OSError as error:
         raise SenderError(
-            f"{source} cannot be copied: {error.strerror or error}.", hint="See its permissions."
+            f"{source} cannot be copied: {error.strerror or error}.",
+            hint="Check its permissions and the space on the disk.",
         ) from error

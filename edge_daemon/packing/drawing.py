@@ -1,4 +1,4 @@
-"""What was seen, for people: boxes on a picture, and the sweep of thresholds as a plot."""
+"""Plots and pictures for people: boxes on a picture, and the sweep of thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every picture of a folder through a model and its recipe, compared with what its label says."""
+"""Judges every picture of a folder with a model and its recipe, and compares it with its label."""
 
 from __future__ import annotations
 

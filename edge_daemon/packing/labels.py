@@ -251,7 +251,10 @@ def _dataset(file: Path, model: _Model) -> list[Labelled]:
     except DocumentError as error:
         raise _wrong(file, error.line, error.message) from error
     if not isinstance(value, dict) or "names" not in value:
-        raise SenderError(f"{file} is no YOLO data set: it has no names.", hint="Add them.")
+        raise SenderError(
+            f"{file} is no YOLO data set: it has no names.",
+            hint="Add `names`, the classes in their order.",
+        )
     root = _root(file, value.get("path"))
     part = next((part for part in _PARTS if value.get(part)), None)
     if part is None:

@@ -1,4 +1,4 @@
-"""What weights say of themselves, asked in a caged worker: a stranger's file may do anything."""
+"""What weights say of themselves, read in a caged worker: foreign files may do anything."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The parts' own thread: captures and verdicts come in, results of parts go out in batches.
 
-The lane and the camera only put a word into a bounded queue. What does not fit is counted, and the
-frame counts as `dropped_overflow` for its part: no part is ever left without a result.
+The lane and the camera only put an event into a bounded queue. What does not fit is counted, and
+the frame counts as `dropped_overflow` for its part: no part is ever left without a result.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from edge_daemon.parts.tracker import Tracker
 _log = structlog.get_logger(__name__)
 
 MOST_WAITING = 8192
-"""Words from camera and lane that wait; a thread that is held up so long is seen in the count."""
+"""Events from camera and lane that may wait; what does not fit is counted."""
 
 MOST_KEPT = 4096
 """Results that wait for the disk."""

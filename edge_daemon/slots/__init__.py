@@ -1,1 +1,1 @@
-"""Where the two wings meet: places where bundles are resident, and the active one."""
+"""Slots: the places where bundles are resident, and the one that is active."""

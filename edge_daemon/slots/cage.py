@@ -137,7 +137,7 @@ def code_roots(path: Iterable[str], private: Iterable[str]) -> tuple[str, ...]:
 
 
 def facilities() -> tuple[Facility, ...]:
-    """What this kernel and this container offer to keep a worker in."""
+    """What this kernel and this container offer to confine a worker."""
     try:
         version, why = landlock.abi(), ""
     except OSError as error:
@@ -157,7 +157,7 @@ _OPEN_CALLS = "a model's code could open sockets and start programs"
 
 
 def enter(cage: Cage) -> tuple[Facility, ...]:
-    """The layers that hold for everything that this process loads, its libraries included."""
+    """Apply the layers that hold for everything that this process loads, its libraries included."""
     os.umask(0o077)
     one = len(os.listdir("/proc/self/task")) == 1
     layers = [
@@ -174,10 +174,10 @@ def enter(cage: Cage) -> tuple[Facility, ...]:
 
 
 def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tuple[Facility, ...]:
-    """The layers that only a warm worker bears; from here on foreign files may run.
+    """Apply the layers that only a warm worker can bear; from here on foreign files may run.
 
-    Returns them with those that were `entered`. Where Landlock is not among them, the filter
-    lets nothing be written at all.
+    Returns them with those that were `entered`. Where Landlock is not among them, the filter lets
+    nothing be written at all.
     """
     confined = any(layer.name == "landlock" and layer.available for layer in entered)
     own = seccomp.Own(
@@ -204,7 +204,7 @@ def close_parent(cage: Cage, entered: tuple[Facility, ...] = ()) -> tuple[Facili
 
 
 def isolate_network() -> None:
-    """Leave every network behind; raises OSError where the box does not let us."""
+    """Leave every network; raises OSError if the box does not allow it."""
     if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         _raise()
 
@@ -233,7 +233,7 @@ def _rules(cage: Cage) -> list[Rule]:
 
 
 def _die_first() -> None:
-    """A forked worker has it of its parent, and may not write there if it is hidden from others."""
+    """A forked worker inherits it, and may not be able to write there."""
     score = Path("/proc/self/oom_score_adj")
     if int(score.read_text(encoding="ascii")) != _DIES_FIRST:
         score.write_text(str(_DIES_FIRST), encoding="ascii")
@@ -261,9 +261,9 @@ def _drop_capabilities(confined: bool) -> None:
 
 
 def _limit(cage: Cage) -> None:
-    """Bounds from where the warm worker stands.
+    """Limits relative to the warm worker's use.
 
-    Address space is bounded on a CPU only: a GPU's driver reserves far more than there is.
+    Address space is limited on a CPU only: a GPU's driver reserves far more than there is.
     """
     grown = cage.memory_bytes or max(_LEAST_MEMORY, _box_bytes() // 2)
     _limit_files(cage)

@@ -1,7 +1,7 @@
-"""One worker process as the daemon holds it: start it, ask it, end it.
+"""One worker process as the daemon sees it: start it, ask it, end it.
 
-A worker may be killed from any thread while another waits for its answer; whoever waits gets
-`SlotLost` with the cause. What it writes to stderr is relayed to the daemon's log.
+A worker may be killed from any thread while another waits for its answer; the waiting thread gets
+`SlotLost` with the cause. What the worker writes to stderr goes to the daemon's log.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class WorkerProcess:
             self._starting.release()
 
     def tell(self, request: wire.Request, timeout_s: float, fds: tuple[int, ...] = ()) -> None:
-        """Send. Raises SlotLost, and ends the worker, when it does not take it."""
+        """Send. Raises SlotLost, and ends the worker, if it does not take it."""
         self._settle()
         try:
             self._end.send(request, timeout_s, fds)
@@ -228,12 +228,12 @@ class WorkerProcess:
         return self._expect(reply, HUNG_S)
 
     def kill(self) -> None:
-        """End it now; from any thread, at any time, as often as one likes."""
+        """End it now; from any thread, at any time, repeatedly."""
         with suppress(OSError):
             self._process.kill()
 
     def end(self) -> None:
-        """Kill it, and wait for nothing: the lane does this. Not while another thread asks it."""
+        """Kill it without waiting: for the lane. Not while another thread asks it."""
         self.kill()
         self._end.close()
 
@@ -242,7 +242,7 @@ class WorkerProcess:
         self._watcher.join(timeout_s)
 
     def _settle(self) -> None:
-        """Drop the answer that is owed; the next question's time begins with it."""
+        """Drop the answer that is owed; only then does the next question's time begin."""
         if self._owed_until is None:
             return
         left_s, self._owed_until = self._owed_until - time.monotonic(), None
@@ -291,7 +291,7 @@ class WorkerProcess:
             clear(self._scratch)
 
     def _guard(self) -> None:
-        """End the worker when it writes too much: nothing else bounds a folder for a plain user."""
+        """End the worker if it writes too much: nothing else limits a folder for a plain user."""
         while not self._gone.wait(_LOOK_S):
             self._overrun = excess(self._scratch, self._allowed)
             if self._overrun:
@@ -360,7 +360,7 @@ def _home() -> tuple[str, ...]:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """What a worker may know of the daemon's, and a home of its own.
+    """The part of the daemon's environment that a worker may have, and a home of its own.
 
     Libraries keep caches in the home of a user with a name; a worker has both, whoever runs it.
     """

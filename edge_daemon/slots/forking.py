@@ -87,7 +87,7 @@ class _Reaper:
         self._early: dict[int, int] = {}  # a worker may end before anybody expects it
 
     def next_end(self) -> int | None:
-        """Wait for one more end, and give the process's number; None when there are no more."""
+        """Wait for the next end, and return the number of that process; None if none is left."""
         try:
             found = os.waitid(os.P_PGID, self._group, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
@@ -175,7 +175,7 @@ class ForkServer:
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be forked at the moment; "" where it can, or may soon."""
+        """Why nothing can be forked now; "" if it can, or soon may."""
         return self._why
 
     def fork(self, cage: str, environment: Mapping[str, str], end: int) -> ForkedProcess:
@@ -207,7 +207,7 @@ class ForkServer:
                 running.reaper.wait(running.process, ANSWER_S)
 
     def _drop(self, running: _Running) -> None:
-        """End a server; whoever waits for one gets the next."""
+        """End a server; waiting callers get the next one."""
         running.reaper.kill(running.process)
         with self._changed:
             if self._running is running:
@@ -345,7 +345,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def _relay(process: subprocess.Popen[bytes]) -> None:
-    """What it says is the log's, as a worker's words are."""
+    """Its output goes to the log, as that of a worker."""
     stream = process.stdout
     assert stream is not None
     with suppress(OSError, ValueError), stream:

@@ -1,6 +1,6 @@
-"""What control may know of the frames' way, and the little it may ask of it.
+"""What control may know about frames, and the little it may ask for.
 
-The frames wing offers this, the control wing uses it; they meet here and nowhere else.
+The data side offers this, the command side uses it; they meet here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One slot for a command: a caged worker outside any daemon."""
+"""One slot for a command: a caged worker without a daemon."""
 
 from __future__ import annotations
 

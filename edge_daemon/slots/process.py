@@ -1,8 +1,8 @@
 """A slot whose bundle lives in a worker process of its own.
 
-Only a process can be killed while its loader hangs, survives the fault of a GPU, and gives all its
+Only a process can be killed while its loader hangs, survives a fault of the GPU, and gives all its
 memory back. A frame costs one small message each way: the worker maps the frame memory once, and
-then it is told places.
+then gets only the number of a place.
 """
 
 from __future__ import annotations

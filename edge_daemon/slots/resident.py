@@ -1,4 +1,4 @@
-"""An engine with the bundle in it, and the blame put right: what runs inside a slot.
+"""What runs inside a slot: an engine with its bundle, and errors assigned to their cause.
 
 A model's code may raise anything; here it becomes the bundle's fault, the box's, or the end of
 the slot. The worker process and the thread slot both run this.

@@ -1,4 +1,4 @@
-"""Where workers may write: whose folder it is, how much lies in it, and what the dead left.
+"""Where workers may write: whose folder it is, how much lies in it, and what dead ones left.
 
 A worker writes what it likes there, so nothing here trusts names, depth or permissions.
 """

@@ -1,6 +1,6 @@
 """What a worker answers: one request at a time, until the slot closes its end.
 
-Apart from `worker`, because this imports numpy, which starts threads: the cage is entered first.
+It is apart from `worker` because it imports numpy, which starts threads: the cage comes first.
 """
 
 from __future__ import annotations

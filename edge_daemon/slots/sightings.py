@@ -1,4 +1,4 @@
-"""A detection as it travels from a worker: every number bounded, and what is long packed.
+"""A detection as a worker sends it: every number bounded, long parts packed.
 
 A thousand of them fit into one message. Corners and key points travel as packed float32, which is
 what a network computes in.

@@ -1,9 +1,9 @@
-"""What a slot is to the rest of the house: a place where one bundle can be resident.
+"""The interface of a slot: a place where one bundle can be resident.
 
 `ProcessSlot` (a worker of its own) and `ThreadSlot` (this process) implement the protocol, and so
-does the simulator that the tests use. Every call is bounded by its time limit; one thread at a
-time may call a slot, except `kill`, `is_lost` and `memory_bytes`, which any thread may ask at any
-moment.
+does the simulator that the tests use. Every call is bounded by its time limit. One thread at a
+time may call a slot, except for `kill`, `is_lost` and `memory_bytes`, which any thread may call at
+any moment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_daemon.models.bundle import Verified
 
 INFER_TIMEOUT_S = 5.0
-"""After so long without an answer the model that judges the line counts as hung, and is ended."""
+"""After this long without an answer the active model counts as hung, and is killed."""
 
 HUNG_S = 10.0
 """One that was glanced at, and still says nothing after so long, is hung on whatever it does.

@@ -1,8 +1,8 @@
-"""Pre-warmed workers that stand by, so that no load waits for torch to be imported.
+"""Pre-warmed workers that stand by, so that no load waits for the import of torch.
 
-A worker that is forked costs next to nothing, so a new spare is made at once. One that is spawned
-is warmed when the slots have been quiet for a while (its imports would compete with a load or a
-gate for the processors). Both at low priority, and ever more rarely while workers die at their
+A forked worker costs next to nothing, so a new spare is made at once. A spawned one is warmed when
+the slots have been quiet for a while (its imports would compete with a load or a gate for the
+processors). Both are made at low priority, and ever more rarely while workers die at their
 start.
 """
 

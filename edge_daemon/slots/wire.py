@@ -1,8 +1,8 @@
-"""The words between a slot and its worker, and the socket that carries them.
+"""The messages between a slot and its worker, and the socket that carries them.
 
-msgpack in one packet a message over a SOCK_SEQPACKET pair; the descriptor of frame memory travels
-beside `Attach`. Nothing is unpickled on either side, every field is bounded, and whatever does not
-parse is a worker that broke its protocol: `SlotLost`.
+msgpack in one packet for each message over a SOCK_SEQPACKET pair; the descriptor of frame memory
+travels beside `Attach`. Nothing is unpickled on either side, every field is bounded, and what does
+not parse is a worker that broke its protocol: `SlotLost`.
 """
 
 from __future__ import annotations

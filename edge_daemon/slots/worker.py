@@ -78,7 +78,9 @@ def live(fd: int, bars: cage.Cage, make: Callable[[], Engine]) -> int:
         engine = make()
         engine.warm()
     except Exception as error:  # the boundary of the start: reported, then the process ends
-        lost = SlotLost("The engine did not start.", hint="See the log.", detail=brief(error))
+        lost = SlotLost(
+            "The engine did not start.", hint="See why: edge-daemon logs", detail=brief(error)
+        )
         end.send(wire.Fault.of(lost))
         return EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3

@@ -1,7 +1,7 @@
-"""Who may come in: the right host name, the right origin, the token; and what browsers are told.
+"""Who may call: the right host name, the right origin, the token; and what browsers are told.
 
 A page on the internet can make an operator's browser call this address, and with DNS rebinding
-read the answer: so the Host header must name this box where we listen on loopback only, nothing
+read the answer. So the Host header must name this box where we listen on loopback only, nothing
 is answered to other sites' requests, and what changes something needs a header that no form can
 send. With a token everything but the health checks needs it: as `Authorization: Bearer`, or as
 the cookie that `/?token=…` is exchanged for.
@@ -64,7 +64,7 @@ class Rules:
 
 
 class AccessMiddleware:
-    """ASGI middleware; nothing behind it sees a caller who may not come in."""
+    """ASGI middleware: callers who are not allowed reach nothing behind it."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
@@ -119,7 +119,7 @@ class AccessMiddleware:
         )
 
     def _is_known(self, headers: Headers) -> bool:
-        """Whether the token, or the cookie that stands for it, was brought."""
+        """Whether the caller has the token, or its cookie."""
         given = headers.get("authorization", "")
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
         return _same(given, f"Bearer {self._rules.token}") or _same(cookie, self._badge)
@@ -153,9 +153,9 @@ def _host_name(host: str) -> str:
 
 
 def _is_foreign(headers: Headers, names: frozenset[str]) -> bool:
-    """Whether another site's page asks; a link that a person follows is welcome.
+    """Whether another site's page asks; a link that a person follows is allowed.
 
-    A proxy may say another host than the browser did: then the browser's must be known by name.
+    Behind a proxy the Host may differ from the browser's: then that one must be a known name.
     """
     origin = headers.get("origin", "").partition("://")[2]
     if "origin" in headers and origin != headers.get("host") and _host_name(origin) not in names:

@@ -1,4 +1,4 @@
-"""What the page may ask of the house: snapshots, each by a callable that any thread may call."""
+"""What the page may ask of the daemon, as callables that any thread may call."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PageBackend:
     ready: Callable[[], Health]
     metrics: Callable[[], bytes]
     watch: Callable[[int, float], Picture | None]
-    """The newest picture after this serial, waiting so many seconds for it."""
+    """The newest picture after this serial, waiting up to this many seconds for it."""
     snapshot: Callable[[], bytes]
     """The next judged frame as JPEG; raises EdgeDaemonError where none comes."""
     swap: Callable[[str], SwapEntry | None]

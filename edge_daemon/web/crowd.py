@@ -1,9 +1,9 @@
-"""However many connect: requests must come whole in time, and the health checks have a place.
+"""Bounds on connections: requests must arrive whole in time, and health checks have a place.
 
-A connection without a complete request has a deadline, and only so many of them are kept: where
-one more comes, the address that has the most gives up its oldest. So nobody is kept out by others
-who say nothing, and no limit is needed for one address, behind which a whole proxy may stand.
-Complete requests have so many places too; health and metrics need none.
+A connection without a complete request has a deadline, and only a number of them are kept: when
+one more comes, the address that has the most gives up its oldest. So silent callers keep nobody
+else out, and one address needs no limit of its own: a whole proxy may stand behind it. Complete
+requests have a limit too; health and metrics are exempt from it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Limits:
 
 
 class Crowd:
-    """Everybody who is connected; lives on the event loop's thread."""
+    """All connections; used on the event loop's thread only."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -51,7 +51,7 @@ class Crowd:
         self._telling: asyncio.TimerHandle | None = None
 
     def waits(self, connection: PatientProtocol) -> None:
-        """It has no complete request."""
+        """The connection has no complete request."""
         self._waiting.setdefault(connection)
         if len(self._waiting) > self.limits.waiting:
             most = Counter(each.address for each in self._waiting).most_common(1)[0][0]
@@ -61,11 +61,11 @@ class Crowd:
             oldest.transport.abort()
 
     def goes_on(self, connection: PatientProtocol) -> None:
-        """Its request is complete, or it has ended."""
+        """Its request is complete, or the connection has ended."""
         self._waiting.pop(connection, None)
 
     def limited(self, app: ASGIApp) -> ASGIApp:
-        """The same application for so many requests at a time; the health checks come beside."""
+        """The application, for a limited number of requests at a time; health checks are exempt."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             if scope.get("path") in VITAL_PATHS:
@@ -87,17 +87,17 @@ class Crowd:
     # ------------------------------------------------------------------ the log
 
     def refused(self, why: str) -> None:
-        """Somebody was sent away: `late`, `gave_way` or `busy`."""
+        """A caller was refused: `late`, `gave_way` or `busy`."""
         self._refused[why] += 1
         if self._telling is None:
             self._tell()
 
     def _tell(self) -> None:
-        """At once, and then what came together in a minute."""
+        """Log it at once, and then the count of a minute."""
         self._telling = None
         if not self._refused:
             return
-        # A browser that connects ahead of need, and is late, is no reason to worry.
+        # Browsers open spare connections; one that stays silent is not worth a log line.
         level = "info" if set(self._refused) == {"late"} else "warning"
         getattr(_log, level)("connections_refused", **self._refused)
         self._refused.clear()
@@ -136,7 +136,7 @@ class PatientProtocol(H11Protocol):
         self._crowd.goes_on(self)
 
     def _look(self) -> None:
-        """What the peer owes: a head, the rest of a body, or nothing for now."""
+        """What the client owes: a head, the rest of a body, or nothing."""
         limits, owes = self._crowd.limits, self.conn.their_state
         if self.transport.is_closing():
             return
@@ -152,7 +152,7 @@ class PatientProtocol(H11Protocol):
             self._crowd.goes_on(self)
 
     def _await(self, awaited: tuple[float, object] | None) -> None:
-        """A deadline that runs goes on, whatever trickles in meanwhile."""
+        """A running deadline is not extended by bytes that trickle in."""
         if awaited == self._awaited:
             return
         self._awaited = awaited

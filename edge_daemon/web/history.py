@@ -1,4 +1,4 @@
-"""The last minutes, a row a second: what the plots are drawn from."""
+"""The last minutes, a row a second, for the plots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT_S = 600
 
 @dataclass(frozen=True)
 class Second:
-    """What one second brought: `at` POSIX seconds at its end, frames by outcome, milliseconds."""
+    """One second: `at` POSIX seconds at its end, frames by outcome, milliseconds."""
 
     at: int
     ok: int = 0
@@ -54,7 +54,7 @@ class History:
 
 
 def newest(columns: HistoryColumns, seconds: int) -> HistoryColumns:
-    """The last rows only, for those who have the older ones."""
+    """Only the last rows, for readers that have the older ones."""
     if seconds <= 0:
         return HistoryColumns()
     return HistoryColumns(

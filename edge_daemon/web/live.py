@@ -1,8 +1,8 @@
 """One thread waits for pictures, all viewers share them, and nobody waits for a viewer.
 
 However many look, a picture is made once. Each viewer is sent the newest picture when he has taken
-the one before; one who takes none for long is parted from. All viewers together get so many
-pictures a second and no more: with many, each sees fewer.
+the one before; one who takes none for long is disconnected. All viewers together get a limited
+number of pictures a second: with many, each sees fewer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_VIEWERS = 24
 SENT_PER_S = 40.0
 """Pictures a second for all viewers together."""
 STALLED_S = 20.0
-"""A viewer who takes nothing for so long has gone."""
+"""A viewer who takes nothing for this long has left."""
 _WAIT_S = 1.0
 
 _BOUNDARY = b"picture"
@@ -134,7 +134,7 @@ class Live:
 
 
 def _part(jpeg: bytes) -> bytes:
-    """The boundary comes after the picture: browsers show a part when they see the next one."""
+    """The boundary comes after the picture: browsers show a part when the next one begins."""
     head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
     return head + jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
 

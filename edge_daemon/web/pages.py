@@ -1,4 +1,4 @@
-"""What is answered at which path."""
+"""The answer at each path."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pages:
         self._sources = sources
         self._answers = answers
         self._pool = ThreadPoolExecutor(MOST_SNAPSHOTS + 3, thread_name_prefix="status-page")
-        # Nothing that waits in the pool, a picture or an answer, keeps these from answering.
+        # These must answer although the thread pool is busy with pictures and answers.
         self._probes = ThreadPoolExecutor(1, thread_name_prefix="status-health")
         self._scrapes = ThreadPoolExecutor(1, thread_name_prefix="status-metrics")
         self._state: PageState | None = None

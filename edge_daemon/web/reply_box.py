@@ -1,4 +1,4 @@
-"""The answers to requests that came by HTTP: kept until the sender has asked for them."""
+"""Answers to requests that came by HTTP, kept until the sender asks for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = 64
 
 
 class ReplyBox:
-    """By id, the newest answer of each; any thread may call."""
+    """The newest answer of each request, by id; any thread may call."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
@@ -20,7 +20,7 @@ class ReplyBox:
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()
 
     def expect(self, fresh_id: str) -> TakeAnswer:
-        """The way back of one request: its answers are found under this id, and under their own."""
+        """The callback of one request: its answers are stored under this id and under their own."""
         with self._news:
             self._keep(fresh_id, None)
 
@@ -39,7 +39,7 @@ class ReplyBox:
             self._answers.popitem(last=False)
 
     def get(self, each: str) -> Answer | None:
-        """The newest answer; None where there is none."""
+        """The newest answer; None if there is none."""
         with self._news:
             return self._answers.get(each)
 

@@ -1,4 +1,4 @@
-"""The HTTP server on a thread of its own: the line goes on whether it runs or not."""
+"""The HTTP server on a thread of its own: frames are judged whether it runs or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Listen:
-    """Where; port 0 takes a free one."""
+    """The address; port 0 takes a free one."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Listen:
 
 
 class StatusPage:
-    """Starts and stops within bounds; a page that cannot be is one error in the log."""
+    """Starts and stops within time limits; a page that cannot start is one error in the log."""
 
     def __init__(self, listen: Listen, sources: PageBackend) -> None:
         self._listen = listen
@@ -59,7 +59,7 @@ class StatusPage:
         return host, port
 
     def start(self) -> bool:
-        """Listen. False, and a line in the log, where the address cannot be had."""
+        """Listen. False, and a line in the log, if the address is not available."""
         where = f"{self._listen.host}:{self._listen.port}"
         try:
             self._socket = _listening(self._listen.host, self._listen.port)
@@ -68,7 +68,7 @@ class StatusPage:
                 "status_page_missing",
                 listen=where,
                 error=error.strerror or str(error),
-                hint="Choose another http.listen, or end what listens there; the line goes on.",
+                hint="Choose another http.listen, or stop the program that listens there.",
             )
             return False
         self._thread.start()
@@ -82,7 +82,7 @@ class StatusPage:
         return self.address[1] if self.address else 0
 
     def stop(self, timeout_s: float = 3.0) -> None:
-        """Part from every viewer. Bounded; what does not end by then ends with the process."""
+        """Disconnect every viewer, within a time limit; the rest ends with the process."""
         if self._loop is not None and self._thread.is_alive():
             with suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._end)
@@ -96,7 +96,11 @@ class StatusPage:
         try:
             asyncio.run(self._serve())
         except BaseException as error:  # the thread's end: the daemon goes on without the page
-            _log.error("status_page_failed", error=repr(error), hint="The line goes on.")
+            _log.error(
+                "status_page_failed",
+                error=repr(error),
+                hint="Frames are still judged; restart the daemon to get the page back.",
+            )
         finally:
             self._started.set()
 

@@ -1,4 +1,4 @@
-"""The words of `/api/state`: everything that the page shows, as one value.
+"""The content of `/api/state`: everything that the page shows, as one value.
 
 Fields are added, never renamed. Times are ISO 8601 in UTC; `_ms` are milliseconds.
 """

@@ -20,7 +20,7 @@ from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameShape
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
@@ -145,7 +145,7 @@ class CostLine:
         self.crossing.ask(Cutover(self._token, pointer, ""))
 
     def _published(self, judged: Judged) -> None:
-        payloads.result("bench", judged)
+        result_payloads.result("bench", judged)
         self._judged = judged
         self._done.set()
 

@@ -5,18 +5,78 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import pytest
 
+from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.daemon import Daemon
+from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.monitor import Monitor
+from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.config import load
+from edge_daemon.control.outbox import Outbox
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.journal import Journal
+from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Incoming
-from tests.sim.device import Device, wait_until
+from edge_daemon.messaging.mqtt import Session
+from edge_daemon.models.watch import StoreWatch
+from tests.sim.device import ENGINE, Device, wait_until
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 PARTS = {"lane", "driver", "monitor", "mqtt-session", "outbox", "local-socket", "publisher"}
+
+
+STARTS: list[tuple[type, str]] = [
+    (FrameWing, "start_lane"),
+    (ControlWing, "start_driver"),
+    (FrameWing, "start_camera"),
+    (StoreWatch, "start"),
+    (Session, "start"),
+    (Outbox, "start"),
+    (LocalSocket, "start"),
+    (Monitor, "start"),
+    (PageServer, "start"),
+]
+"""In this order: whoever is asked is there before anybody asks."""
+
+STOPS: list[tuple[type, str]] = [
+    (FrameWing, "stop_camera"),
+    (FrameWing, "stop_lane"),
+    (PageServer, "stop"),
+    (Monitor, "stop"),
+    (LocalSocket, "stop"),
+    (Outbox, "stop"),
+    (Session, "stop"),
+    (StoreWatch, "stop"),
+    (ControlWing, "stop_driver"),
+    (FrameWing, "close"),
+    (SlotPool, "close"),
+    (Journal, "close"),
+]
+"""No more frames, the verdicts of those that came, then all the rest from the outside in."""
+
+
+def name(place: tuple[type, str]) -> str:
+    return f"{place[0].__name__}.{place[1]}"
+
+
+def noted(place: tuple[type, str], calls: list[str]) -> Callable[..., Any]:
+    """The method as it is; each call is written down."""
+    method = getattr(*place)
+
+    @wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        calls.append(name(place))
+        return method(*given, **named)
+
+    return call
 
 
 def parts() -> set[str]:
@@ -55,6 +115,58 @@ def test_a_start_that_fails_leaves_nothing_behind() -> None:
     device.start()
     device.await_active(B1)
     device.__exit__(None, None, None)
+
+
+def test_what_starts_later_stops_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is started once, in its place; of what is stopped twice the first time counts."""
+    calls: list[str] = []
+    for place in (*STARTS, *STOPS):
+        monkeypatch.setattr(*place, noted(place, calls))
+    with Device(B1) as device:
+        device.await_active(B1)
+        assert calls == [name(place) for place in STARTS]
+        calls.clear()
+        device.stop()
+        assert list(dict.fromkeys(calls)) == [name(place) for place in STOPS]
+
+
+@pytest.mark.parametrize("place", STARTS, ids=name)
+def test_whichever_part_does_not_start_what_was_started_ends(
+    monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
+) -> None:
+    """Its error comes out; no thread, no lock and no socket is left, and a new start is a start."""
+
+    def fail(*_: object) -> None:
+        raise BoxError("It does not start.")
+
+    device = Device(B1)
+    with monkeypatch.context() as planted:
+        planted.setattr(*place, fail)
+        daemon = Daemon(load(device.config), engine=ENGINE)
+        with pytest.raises(BoxError, match="It does not start"):
+            daemon.start()
+    assert parts() == set()
+    assert list((device.folder / "state" / "cam1").glob("*.sock")) == []
+    with device:
+        device.await_active(B1)
+
+
+def test_a_part_that_cannot_be_built_closes_what_was_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The journal is open by then, and locked: it would keep the next daemon out."""
+    device = Device(B1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise BoxError("It is not built.")
+
+    for kind in (SlotPool, FrameWing, ControlWing, Monitor, PageServer):
+        with monkeypatch.context() as planted:
+            planted.setattr(kind, "__init__", fail)
+            with pytest.raises(BoxError, match="It is not built"):
+                Daemon(load(device.config), engine=ENGINE)
+    with device:
+        device.await_active(B1)
 
 
 def test_a_command_passes_every_part() -> None:

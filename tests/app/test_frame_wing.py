@@ -97,6 +97,8 @@ def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
         frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
         frames.stop_camera()
         frames.close()
+        assert (wing.news, wing.judged) == ([], [])
+        assert frames.ledger.counts().captured == 0
 
 
 BOTTLE, CAN = "bottle@1.0.0", "can@1.0.0"

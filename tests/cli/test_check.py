@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from edge_daemon.cli.check import Section, examine
 from edge_daemon.cli.checks import camera as camera_room
@@ -21,21 +20,15 @@ from edge_daemon.cli.checks import machine
 from edge_daemon.cli.checks.certificates import check_certificates
 from edge_daemon.cli.checks.finding import Finding, Level
 from edge_daemon.cli.checks.service import judge_unit
-from edge_daemon.cli.main import app
 from edge_daemon.config import TlsSettings, load
 from edge_daemon.models.trust import generate_keypair
 from edge_daemon.slots.starter import Start
+from tests.sim.command import command
 from tests.sim.device import Device, sim_bundle
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 
 B1 = "bottle@1.0.0"
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as served:
-        yield served
 
 
 @pytest.fixture
@@ -469,10 +462,7 @@ def test_a_unit_that_is_not_as_it_should_be_is_named(unit: dict[str, str], said:
 
 
 def run(device: Device, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["check", *arguments, "--config", str(device.config)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+    return command("check", *arguments, config=device.config)
 
 
 @pytest.mark.broker

@@ -19,15 +19,9 @@ from edge_daemon.cli.main import app
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.topics import Topics
 from tests.sim.device import Device
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 B1, B2 = "bottle@1.0.0", "bottle@1.1.0"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as served:
-        yield served
 
 
 @pytest.fixture

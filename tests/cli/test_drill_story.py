@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
 from tests.sim.station import Station
 
 B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"
@@ -15,7 +15,7 @@ B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"
 def book_of(station: Station) -> SubscriberLedger:
     ledger = SubscriberLedger({"BTL": "bottle", "CAN": "can"})
     for judged in tuple(station.results):
-        ledger.take_result(payloads.result(station.boot, judged))
+        ledger.take_result(result_payloads.result(station.boot, judged))
     for event in station.events("swapped", "confirmed", "rolled_back"):
         ledger.take_event(event)
     return ledger

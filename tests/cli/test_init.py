@@ -138,7 +138,7 @@ def test_a_wrong_answer_is_asked_again(here: Path, broker: EmbeddedBroker) -> No
     for said in (
         "--device 'cam 1' should begin with",
         "/nowhere.mp4",
-        "Take it all the same?",
+        "Use it anyway?",
         "No broker answers",
         "--key 'elsewhere.pub' names no file",
         "bottle is in the store",

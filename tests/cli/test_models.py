@@ -26,6 +26,7 @@ from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.bundles import make_bundle
+from tests.sim.command import command
 from tests.sim.device import Device, sim_bundle, wait_until
 from tests.sim.journals import by_hand
 
@@ -48,10 +49,7 @@ def device() -> Iterator[Device]:
 
 
 def run(device: Device, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [*arguments, "--config", str(device.config)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+    return command(*arguments, config=device.config)
 
 
 def as_json(device: Device, *arguments: str) -> Any:

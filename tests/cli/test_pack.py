@@ -9,21 +9,17 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from edge_daemon.cli.main import app
 from edge_daemon.models.manifest import parse_manifest
 from edge_daemon.models.picture_size import picture_size
+from tests.sim.command import command
 
 BUNDLE = Path("edge_daemon/demo/bundles/bottle/1.1.0")
 NAMES = ("dent", "scratch", "bottle")
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["models", *arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+    return command("models", *arguments)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging import part_payloads
 from tests.frames.test_images import judged
+from tests.sim.command import command
 from tests.sim.device import Device
 
 MADE = Assignment(1, "BTL-500", "WO-17")
@@ -79,10 +80,7 @@ def counted(config: Path) -> Path:
 
 
 def run(config: Path, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["parts", *arguments, "--config", str(config)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+    return command("parts", *arguments, config=config)
 
 
 def test_the_newest_parts_are_listed_first(counted: Path) -> None:

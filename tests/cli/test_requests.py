@@ -16,17 +16,12 @@ from edge_daemon.cli import requests
 from edge_daemon.cli.main import COMMANDS, app, loaded
 from edge_daemon.core.verbs import Verb
 from edge_daemon.messaging.asks import REQUESTS
+from tests.sim.command import command
 from tests.sim.device import Device, sim_bundle, wait_until
 from tests.sim.engine import Behaviour
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 B1, B2, BAD = "bottle@1.0.0", "bottle@1.1.0", "bottle@2.0.0"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as served:
-        yield served
 
 
 @pytest.fixture
@@ -46,10 +41,7 @@ def lonely() -> Iterator[Device]:
 
 
 def run(device: Device, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [*arguments, "--config", str(device.config)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
+    return command(*arguments, config=device.config)
 
 
 @pytest.mark.broker

@@ -10,24 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from edge_daemon.cli.main import app
 from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import Minute, News
 from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
+from edge_daemon.messaging.result_payloads import ResultMessage
+from tests.sim.command import command
 from tests.sim.device import Device, wait_until
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 B1 = "bottle@1.0.0"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as served:
-        yield served
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +31,15 @@ def device(broker: Mosquitto) -> Iterator[Device]:
         yield device
 
 
-def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
-
-
 def retained(device: Device) -> dict[str, object]:
-    return json.loads(run("status", "--json", "--config", str(device.config))[1])
+    return json.loads(command("status", "--json", "--config", str(device.config))[1])
 
 
 @pytest.mark.broker
 def test_status_reads_what_is_retained(device: Device) -> None:
     """One look through the broker: what is active, the camera, the frames."""
     wait_until(lambda: retained(device)["health"], "the first health message")
-    code, output = run("status", "--config", str(device.config))
+    code, output = command("status", "--config", str(device.config))
     assert code == 0
     assert B1 in output
     assert "online" in output
@@ -72,7 +59,7 @@ def test_status_as_json_holds_every_part(device: Device) -> None:
 @pytest.mark.broker
 def test_status_local_asks_the_control_socket(device: Device) -> None:
     """The same parts without a broker's help."""
-    code, output = run("status", "--local", "--json", "--config", str(device.config))
+    code, output = command("status", "--local", "--json", "--config", str(device.config))
     seen = json.loads(output)
     assert code == 0
     assert seen["via"] == "socket"
@@ -83,18 +70,18 @@ def test_status_falls_back_to_the_socket() -> None:
     """No broker at the configured port: the station itself is asked."""
     with Device(B1) as device:
         device.await_active(B1)
-        code, output = run("status", "--json", "--config", str(device.config))
+        code, output = command("status", "--json", "--config", str(device.config))
         assert (code, json.loads(output)["via"]) == (0, "socket")
 
 
 def test_status_is_69_when_nobody_answers() -> None:
     """Neither broker nor daemon: one sentence with the next step, and the exit code says so."""
     device = Device(B1)
-    code, output = run("status", "--config", str(device.config))
+    code, output = command("status", "--config", str(device.config))
     assert code == 69
     assert output.startswith("No broker answers")
     assert "--local" in output
-    code, output = run("status", "--local", "--config", str(device.config))
+    code, output = command("status", "--local", "--config", str(device.config))
     assert code == 69
     assert "systemctl start" in output
 
@@ -106,7 +93,7 @@ def test_a_stopped_daemon_is_shown_with_its_last_words_and_69() -> None:
         device = Device(B1, broker=broker).start()
         device.await_active(B1, online=True)
         device.stop()
-        code, output = run("status", "--config", str(device.config))
+        code, output = command("status", "--config", str(device.config))
     assert code == 69
     assert "stopped" in output
 
@@ -114,7 +101,7 @@ def test_a_stopped_daemon_is_shown_with_its_last_words_and_69() -> None:
 @pytest.mark.broker
 def test_watch_keeps_showing(device: Device) -> None:
     """The view goes on with rate, latency and what is active."""
-    code, output = run("status", "--watch", "--seconds", "2.2", "--config", str(device.config))
+    code, output = command("status", "--watch", "--seconds", "2.2", "--config", str(device.config))
     assert code == 0
     assert "frames a second" in output
     assert B1 in output
@@ -171,7 +158,7 @@ def test_a_minute_tells_rate_and_latency() -> None:
     """Ten results a second are ten frames a second, whatever second it is now."""
     minute = Minute()
     judged = Judged(1, 0.0, 0.0, UNASSIGNED, Verdict.OK, queue_ms=1.0, inference_ms=9.0)
-    result = msgspec.json.decode(payloads.result("boot", judged), type=payloads.ResultMessage)
+    result = msgspec.json.decode(result_payloads.result("boot", judged), type=ResultMessage)
     for second in range(100, 110):
         for _ in range(10):
             minute.take(result, second + 0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_daemon.cli.words import NOTHING, duration, milliseconds, moment, size, sparkline
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 
 NOON = 1_795_348_800.0
 

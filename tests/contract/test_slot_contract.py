@@ -337,6 +337,7 @@ def test_free_and_close_never_raise(bench: Harness) -> None:
     bench.slot.kill()
     bench.slot.free()
     bench.slot.free()
+    assert bench.slot.memory_bytes() == 0
     bench.slot.close()
     bench.slot.close()
 

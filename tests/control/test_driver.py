@@ -12,7 +12,7 @@ import pytest
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, SlotLost
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from tests.sim.bundles import make_bundle
 from tests.sim.station import Plan, Station
 

@@ -19,7 +19,7 @@ from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import Entry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import MOST_WAITING, Incoming
-from edge_daemon.messaging.payloads import iso_utc
+from edge_daemon.messaging.times import iso_utc
 from tests.sim.broker import Packet
 from tests.sim.station import TOPICS, Plan, Station
 
@@ -185,6 +185,34 @@ def test_nothing_is_told_before_it_is_on_the_disk(station: Station) -> None:
         assert told == []
         unit.tell()
     assert told == ["r-1", "r-1"]
+
+
+def test_a_step_is_one_transaction(station: Station) -> None:
+    """Request, outcome, state, event and audit row stand or fall together in a power cut."""
+    written: list[Entry] = []
+    commit = station.journal.commit
+    station.journal.commit = lambda entry: (written.append(entry), commit(entry))[1]  # type: ignore[method-assign]
+    station.ask("hold", id="r-1")
+    (entry,) = [each for each in written if each.accepted]
+    assert [row.id for row in entry.accepted] == ["r-1"]
+    assert [(row.id, row.status) for row in entry.outcomes] == [("r-1", "succeeded")]
+    assert entry.state is not None
+    assert b'"held"' in b"".join(row.payload for row in entry.outbox)
+    assert "request" in [row.kind for row in entry.audit]
+
+
+def test_what_the_disk_did_not_take_is_told_to_nobody(station: Station) -> None:
+    """Only that it failed: no event, no state, and nothing of it comes when there is room again."""
+    station.journal.is_full = True
+    assert station.ask("hold", id="r-1")["status"] == "failed"
+    assert statuses(station, "r-1") == ["failed"]
+    assert station.events("held") == []
+    station.until(lambda: station.session.unacknowledged == [])  # else it would come again
+    station.journal.is_full = False
+    assert station.ask("release", id="r-2")["status"] == "succeeded"
+    assert station.journal.find_request("r-1") is None
+    assert station.events("held") == []
+    assert not station.model_state["held"]
 
 
 def test_what_has_happened_waits_for_the_disk_and_a_request_does_not(station: Station) -> None:

@@ -13,22 +13,13 @@ from edge_daemon.control.reporter import HEALTH_S, Reporter, Vitals, available
 from edge_daemon.core.state import Durable, State
 from edge_daemon.core.values import BundleRef, Counts, Instant, Latency
 from edge_daemon.host.audit import Anchor
-from edge_daemon.messaging.payloads import CameraStatus, Info
+from edge_daemon.messaging.payloads import CameraStatus
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Store
 from tests.sim.bundles import make_bundle
+from tests.sim.status import INFO
 
 TOPICS = Topics("edge/cam1")
-INFO = Info(
-    device="cam1",
-    version="1",
-    boot="b",
-    started="then",
-    verbs=("swap",),
-    slots=2,
-    hardware="cpu",
-    camera="conveyor:",
-)
 ONLINE = CameraStatus(state="online", since="then", source="conveyor:")
 
 

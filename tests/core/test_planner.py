@@ -98,8 +98,10 @@ def swap(model: str, number: int = 1) -> RequestReceived:
 
 def test_the_same_step_gives_the_same_answer() -> None:
     """No clock, no chance, no memory: state, event and moment are all."""
-    scenario = Scenario().running()
-    assert step(scenario.state, swap("b@2"), NOW) == step(scenario.state, swap("b@2"), NOW)
+    one, other = Scenario().running(), Scenario().running()
+    answer = step(one.state, swap("b@2"), NOW)
+    assert answer == step(other.state, swap("b@2"), NOW)
+    assert any(isinstance(effect, Prepare) for effect in answer[1])
 
 
 def test_the_configured_version_needs_no_trial() -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.recipe import (
@@ -166,6 +166,7 @@ def test_a_place_that_is_not_known_never_makes_a_part_good(
     assert set(broken_rules(found, recipe, SIZE)) <= set(broken_rules(found, recipe))
 
 
+@settings(max_examples=500)  # few pairs of recipes share a rule
 @given(detections, recipes, recipes)
 def test_what_a_kept_rule_rejected_is_still_rejected(
     found: list[Detection], old: Recipe, new: Recipe

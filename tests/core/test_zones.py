@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.zones import MOST_POINTS, WHOLE, Point, Zone, fault_of
@@ -62,13 +62,15 @@ def test_a_box_covers_another_exactly_when_its_bounds_do(one: Zone, other: Zone)
     assert one.covers(other) is within
 
 
+@settings(max_examples=400)
 @given(boxes(), shares, shares)
 def test_what_lies_in_a_covered_zone_lies_in_the_one_that_covers_it(
-    box: Zone, x: float, y: float
+    box: Zone, across: float, down: float
 ) -> None:
-    """With a border that is not straight."""
-    if NOTCHED.covers(box) and box.holds(x, y):
-        assert NOTCHED.holds(x, y)
+    """With a border that is not straight: any point of a box, if the box is covered."""
+    (left, *_, right), (top, *_, bottom) = (sorted(each) for each in zip(*box.points, strict=True))
+    if NOTCHED.covers(box):
+        assert NOTCHED.holds(left + across * (right - left), top + down * (bottom - top))
 
 
 def test_a_box_over_a_notch_is_not_covered() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from edge_daemon.core.picture import Flaw, PictureLimits, Spell
+from edge_daemon.core.picture import PictureLimits
 from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
@@ -28,8 +26,8 @@ from tests.sim.camera import (
     Stall,
     number_in,
 )
+from tests.sim.reports import GENEROUS_S, Reports
 
-GENEROUS_S = 60.0
 CALM = Patience(first_retry_s=0.001, longest_retry_s=0.002)
 HASTY = Patience(
     open_timeout_s=0.05,
@@ -39,31 +37,6 @@ HASTY = Patience(
     longest_retry_s=0.002,
     most_left_behind=2,
 )
-
-
-class Reports:
-    """A listener that remembers what it was told, in order."""
-
-    def __init__(self) -> None:
-        self.told: queue.Queue[tuple[str, Any]] = queue.Queue()
-
-    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
-        self.told.put(("up", shape))
-
-    def camera_lost(self, error: CameraError) -> None:
-        self.told.put(("lost", error))
-
-    def camera_ended(self) -> None:
-        self.told.put(("ended", None))
-
-    def picture_bad(self, flaw: Flaw) -> None:
-        self.told.put(("bad", flaw))
-
-    def picture_good(self, spell: Spell) -> None:
-        self.told.put(("good", spell))
-
-    def next(self) -> tuple[str, Any]:
-        return self.told.get(timeout=GENEROUS_S)
 
 
 class Station:

@@ -97,7 +97,9 @@ def test_a_box_at_the_rim_of_the_frame_is_no_fault() -> None:
     frame = np.zeros((120, 160, 3), np.uint8)
     outside = Detection("dent", 1.0, (-50.0, -50.0, 400.0, 400.0))
     told = judged()
-    annotate(frame, Judged(**{**vars(told), "detections": (outside,)}))
+    picture = annotate(frame, Judged(**{**vars(told), "detections": (outside,)}))
+    assert picture.shape == frame.shape
+    assert not frame.any()
 
 
 def test_nothing_is_held_when_nobody_asks(lane: Lane) -> None:

@@ -13,7 +13,7 @@ from jsonschema.exceptions import best_match
 from edge_daemon.messaging import api
 from edge_daemon.messaging.client import Client
 from tests.sim.device import Device, wait_until
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.broker
 
@@ -48,12 +48,6 @@ def _ordered() -> Iterator[tuple[str, str]]:
 
 def _request(verb: str) -> Any:
     return MESSAGES[f"{verb}Request"]
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as broker:
-        yield broker
 
 
 class Ear:

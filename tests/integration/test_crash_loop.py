@@ -27,19 +27,13 @@ from tests.sim.line import (
     settings_for,
 )
 from tests.sim.marked_engine import DOOMED
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 LIVES = 150
 """Inferences before it dies: the gate needs fewer, its trial more."""
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture
@@ -116,11 +110,11 @@ class Unit:
 
 
 def test_a_version_that_kills_the_daemon_is_left_after_three_starts(
-    folder: Path, broker: Mosquitto
+    folder: Path, fresh_broker: Mosquitto
 ) -> None:
     """The third death is the last; then the confirmed version judges, at any later start too."""
     with ForkParent(folder / "log") as fork_parent:
-        unit = Unit(folder, broker, fork_parent)
+        unit = Unit(folder, fresh_broker, fork_parent)
         unit.start()
         wait_until(lambda: unit.ear.results, "frames")
         unit.ask("swap", model=MORTAL)
@@ -135,11 +129,11 @@ def test_a_version_that_kills_the_daemon_is_left_after_three_starts(
 
 
 def test_both_bad_the_golden_one_judges_and_without_it_the_frames_are_uninspected(
-    folder: Path, broker: Mosquitto
+    folder: Path, fresh_broker: Mosquitto
 ) -> None:
     """The confirmed version kills the daemon too: the configured one; and that too: no verdict."""
     with ForkParent(folder / "log") as fork_parent:
-        unit = Unit(folder, broker, fork_parent)
+        unit = Unit(folder, fresh_broker, fork_parent)
         unit.start()
         wait_until(lambda: unit.ear.results, "frames")
         unit.ask("swap", model=B2)
@@ -157,11 +151,11 @@ def test_both_bad_the_golden_one_judges_and_without_it_the_frames_are_uninspecte
 
 
 def test_a_version_that_kills_its_worker_is_left_after_three_starts(
-    folder: Path, broker: Mosquitto
+    folder: Path, fresh_broker: Mosquitto
 ) -> None:
     """Each of its workers dies on trial; after the third the one before it judges again."""
     slow = {"frames": 10_000, "seconds": 60.0, "latency_ratio": 100.0, "max_error_rate": 1.0}
-    with RunningDaemon(folder, broker, trial=slow) as mill:
+    with RunningDaemon(folder, fresh_broker, trial=slow) as mill:
         mill.start()
         assert mill.ask("swap", model=MORTAL)["status"] == "succeeded"
         mill.until_event("rolled_back", model=B1)

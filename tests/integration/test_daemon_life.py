@@ -15,17 +15,11 @@ from edge_daemon.app.daemon import Daemon
 from edge_daemon.slots.process import ProcessSlot
 from tests.sim.brokers import wait_for
 from tests.sim.line import RunningDaemon
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.broker
 
 B1, B2, B3, CAN = "bottle@1.0.0", "bottle@2.0.0", "bottle@3.0.0", "can@1.0.0"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture

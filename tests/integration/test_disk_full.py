@@ -15,18 +15,12 @@ import yaml
 from tests.sim.device import wait_until
 from tests.sim.fork_parent import ForkParent
 from tests.sim.line import ROOT, Subscriber, make_store, settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 from tests.sim.voice import Voice
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture
@@ -54,14 +48,19 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitto) -> None:
-    """No request is accepted that could be forgotten; with room again, all is as before."""
+def settings_file(folder: Path, broker: Mosquitto) -> Path:
     slots = {"count": 2, "isolation": "thread", "spare": "off"}
-    config = folder / "cam1.yaml"
-    config.write_text(
+    file = folder / "cam1.yaml"
+    file.write_text(
         yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
     )
-    ear, voice = Subscriber(broker), Voice(broker)
+    return file
+
+
+def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, fresh_broker: Mosquitto) -> None:
+    """No request is accepted that could be forgotten; with room again, all is as before."""
+    config = settings_file(folder, fresh_broker)
+    ear, voice = Subscriber(fresh_broker), Voice(fresh_broker)
     with ForkParent(folder / "log") as fork_parent:
         fork_parent.start(config)
         ear.until(lambda: bool(ear.results))
@@ -82,14 +81,10 @@ def test_a_full_disk_costs_no_verdict_and_is_told(folder: Path, broker: Mosquitt
     assert ear.marks_wrong == []
 
 
-def test_it_starts_on_a_full_disk(folder: Path, broker: Mosquitto) -> None:
+def test_it_starts_on_a_full_disk(folder: Path, fresh_broker: Mosquitto) -> None:
     """What was kept for it is enough to load the model, and to answer what was left open."""
-    slots = {"count": 2, "isolation": "thread", "spare": "off"}
-    config = folder / "cam1.yaml"
-    config.write_text(
-        yaml.safe_dump(settings_for(folder, broker, slots=slots).model_dump(mode="json"))
-    )
-    ear, voice = Subscriber(broker), Voice(broker)
+    config = settings_file(folder, fresh_broker)
+    ear, voice = Subscriber(fresh_broker), Voice(fresh_broker)
     with ForkParent(folder / "log") as fork_parent:
         life = fork_parent.start(config)
         ear.until(lambda: bool(ear.results))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 from tests.sim.bundles import make_bundle
 from tests.sim.line import RunningDaemon, make_store
 from tests.sim.marked_engine import marked_weights
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.broker
 
@@ -24,12 +24,6 @@ CLASSES = ("bottle", "scratch", "dent")
 SLOW, NEXT = "bottle@5.0.0", "bottle@6.0.0"
 SIZES = ((4000, 3900), (8000, 7900), (64, 48))
 """Width and height: the largest that the active model is asked about, and the largest of all."""
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 def add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from edge_daemon.config import CameraSettings
-from edge_daemon.core.picture import Flaw, Spell
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.av_camera import AvCamera
 from edge_daemon.frames.capture import CameraPhase, Capture, Patience
@@ -19,9 +17,9 @@ from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
+from tests.sim.reports import GENEROUS_S, Reports
 from tests.sim.rtsp import HEIGHT, WIDTH, RtspServer, film, number_of
 
-GENEROUS_S = 60.0
 RATE = 50
 LONG = 3000  # frames: no test sees the end of it
 
@@ -44,14 +42,14 @@ def serve() -> Iterator[Callable[..., RtspServer]]:
         server.kill()
 
 
-class Station:
+class Station(Reports):
     """The daemon's data path as far as the ring, and a lane that reads the numbers."""
 
     def __init__(self, source: str, **camera: Any) -> None:
+        super().__init__()
         limits = {"open_timeout_s": 5.0, "read_timeout_s": 1.0}
         self.settings = CameraSettings(source=source, **limits, **camera)
         self.ring = Ring(64)
-        self.told: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.capture = Capture(
             lambda: open_camera(self.settings),
             self.ring,
@@ -61,21 +59,6 @@ class Station:
             ),
         )
         self.capture.start(self)
-
-    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
-        self.told.put(("up", shape))
-
-    def camera_lost(self, error: CameraError) -> None:
-        self.told.put(("lost", error))
-
-    def camera_ended(self) -> None:
-        self.told.put(("ended", None))
-
-    def picture_bad(self, flaw: Flaw) -> None:
-        self.told.put(("bad", flaw))
-
-    def picture_good(self, spell: Spell) -> None:
-        self.told.put(("good", spell))
 
     def take(self, frames: int) -> list[int]:
         """The numbers in the next frames; each was captured in its turn, and none was dropped."""
@@ -87,9 +70,6 @@ class Station:
             numbers.append(number_of(frame.address.pixels))
             self.ring.release(frame)
         return numbers
-
-    def next(self) -> tuple[str, Any]:
-        return self.told.get(timeout=GENEROUS_S)
 
     def drain(self) -> None:
         while self.ring.head(0) is not None:
@@ -117,6 +97,18 @@ def consecutive(numbers: list[int]) -> bool:
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+@pytest.fixture
+def streaming(
+    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+) -> tuple[RtspServer, Station]:
+    """A server and a station that has read its first frames."""
+    server = serve(long_film)
+    line = station(server.url)
+    line.take(10)
+    assert line.next()[0] == "up"
+    return server, line
+
+
 def test_every_frame_of_the_stream_arrives_once_in_order(
     serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
 ) -> None:
@@ -138,13 +130,10 @@ def test_a_stream_over_udp_is_read_too(
 
 
 def test_a_camera_that_goes_away_is_lost_and_comes_back(
-    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+    streaming: tuple[RtspServer, Station],
 ) -> None:
     """A loss is reported and retried, and frames go on by themselves when it is there again."""
-    server = serve(long_film)
-    line = station(server.url)
-    line.take(10)
-    assert line.next()[0] == "up"
+    server, line = streaming
     server.kill()
     kind, error = line.next()
     assert kind == "lost"
@@ -161,13 +150,10 @@ def test_a_camera_that_goes_away_is_lost_and_comes_back(
 
 
 def test_a_camera_that_falls_silent_is_lost_although_it_stays_connected(
-    serve: Callable[..., RtspServer], station: Callable[..., Station], long_film: Path
+    streaming: tuple[RtspServer, Station],
 ) -> None:
     """A read does not block for ever: after the read timeout the camera counts as lost."""
-    server = serve(long_film)
-    line = station(server.url)
-    line.take(10)
-    assert line.next()[0] == "up"
+    server, line = streaming
     server.freeze()
     kind, error = line.next()
     assert kind == "lost"

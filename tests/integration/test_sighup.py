@@ -14,17 +14,11 @@ import yaml
 from tests.sim.device import wait_until
 from tests.sim.fork_parent import ForkParent
 from tests.sim.line import Subscriber, make_store, settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 B1, CAN = "bottle@1.0.0", "can@1.0.0"
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,13 @@ from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.standby import StandbySlot
 from tests.sim.device import wait_until
 from tests.sim.line import RunningDaemon
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 from tests.sim.proctree import fork_servers
 
 pytestmark = pytest.mark.broker
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 KILLS = int(os.environ.get("EDGE_TEST_KILLS", "10"))
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 def judging(daemon: Daemon) -> StandbySlot | ProcessSlot:

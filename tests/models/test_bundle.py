@@ -169,7 +169,12 @@ def test_golden_digests_may_be_missing_where_a_signature_covers_them(
 ) -> None:
     """With a trusted signature the manifest need not repeat the images' digests."""
     folder = make_bundle(tmp_path / "store", edit=_without_golden_digests, key=line_keys.private)
-    verified_copy(read_manifest(folder), folder, tmp_path / "copy", line_keys.trust)
+    manifest = read_manifest(folder)
+    verified = verified_copy(manifest, folder, tmp_path / "copy", line_keys.trust)
+    assert verified.signer is not None
+    for image in manifest.golden:
+        copied = verified.folder / image.image
+        assert copied.read_bytes() == (folder / image.image).read_bytes()
 
 
 def _without_golden_digests(manifest: dict[str, Any]) -> None:

@@ -67,7 +67,9 @@ def test_the_signing_tools_own_signature_is_accepted(tmp_path: Path, line_keys: 
     signer = signing.Config().use_elliptic_key_signer(private_key=line_keys.private)
     signer.sign(folder, tmp_path / "made.sig")
     (tmp_path / "made.sig").rename(folder / "model.sig")
-    assert line_keys.trust.verify(folder) is not None
+    signer = line_keys.trust.verify(folder)
+    assert signer is not None
+    assert signer.key == line_keys.public
 
 
 def test_the_signing_tool_accepts_our_signature(tmp_path: Path, line_keys: Any) -> None:

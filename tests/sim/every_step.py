@@ -33,6 +33,7 @@ from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.reckoning import Found, report
 from tests.sim.steps import MODES
 
 B1, B2, CAN = "bottle@1.0.0", "bottle@2.0.0", "can@1.0.0"
@@ -45,13 +46,12 @@ class Broken(Exception):  # noqa: N818 - what ends a story
 
 
 @dataclass
-class Reckoning:
+class Reckoning(Found):
     """What came of all that was tried."""
 
     steps: dict[str, int] = field(default_factory=dict)
     tried: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
-    faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         steps = ", ".join(f"{story} {count}" for story, count in self.steps.items())
@@ -210,8 +210,7 @@ class Scenario:
 
     def _order(self, product: str) -> None:
         order = f"WO-{len(self._orders)}"
-        body = {"workOrder": order, "productCode": product, "status": "running"}
-        self._ear.publish("mes/orders", body)
+        self._ear.order(order, product)
         self._orders.append(order)
 
     # ------------------------------------------------------------------ the end
@@ -344,10 +343,7 @@ def main() -> int:
     modes = (given.mode,) if given.mode else MODES
     choice = Choice(stories, modes, given.every, given.offset)
     reckoning = run(choice, forgetful=given.control)
-    for fault in reckoning.faults:
-        sys.stdout.write(f"  {fault}\n")
-    sys.stdout.write(f"{reckoning}\n")
-    return 1 if reckoning.faults else 0
+    return report(reckoning)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from tests.sim import daemon
 
@@ -102,12 +101,7 @@ class ForkParent:
     def __enter__(self) -> ForkParent:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for life in self._lives:
             life.end()
         self._process.kill()

@@ -39,6 +39,7 @@ from tests.sim import daemon
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.reckoning import Found, report
 
 GENEROUS_S = CALM_S + 60.0
 """Three starts cut short, and a good version rests for a minute."""
@@ -66,7 +67,7 @@ REAL = Kind(
 
 
 @dataclass
-class Reckoning:
+class Reckoning(Found):
     """What came of a run."""
 
     kills: int = 0
@@ -75,7 +76,6 @@ class Reckoning:
     hit: Counter[str] = field(default_factory=Counter)
     """What the kills found under way."""
     outcomes: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
     starts_s: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -223,8 +223,7 @@ class Killer:
 
     def _order(self, product: str) -> None:
         order = f"WO-{len(self._orders)}"
-        body = {"workOrder": order, "productCode": product, "status": "running"}
-        self._ear.publish("mes/orders", body)
+        self._ear.order(order, product)
         self._orders.append(order)
 
     def _kill(self) -> None:
@@ -352,10 +351,7 @@ def main() -> int:
         random = Random(given.seed)
         killer = Killer(Path(folder), broker, random, kind=kind, forgetful=given.control)
         reckoning = killer.run(given.n)
-    for fault in reckoning.faults:
-        sys.stdout.write(f"  {fault}\n")
-    sys.stdout.write(f"{reckoning}\n")
-    return 1 if reckoning.faults else 0
+    return report(reckoning)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,11 @@ class Subscriber:
     def publish(self, topic: str, document: dict[str, Any]) -> None:
         self._client.publish(topic, json.dumps(document).encode(), 1).wait_for_publish(GENEROUS_S)
 
+    def order(self, work_order: str, product: str) -> None:
+        """What the MES says when an order begins."""
+        body = {"workOrder": work_order, "productCode": product, "status": "running"}
+        self.publish("mes/orders", body)
+
     def until(self, condition: Callable[[], bool]) -> None:
         with self._changed:
             assert self._changed.wait_for(condition, GENEROUS_S), self.story()

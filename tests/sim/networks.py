@@ -32,9 +32,10 @@ import yaml
 
 from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
-from tests.sim.line import LINKS, OUTCOMES, ROOT, make_store, settings_for
+from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.outage import is_in_order, outage
+from tests.sim.reckoning import Found, report
 from tests.sim.relay import FAIR, Relay, Weather
 
 MODELS = ("bottle@1.0.0", "bottle@2.0.0")
@@ -42,7 +43,7 @@ PATIENT_S = 60.0
 
 
 @dataclass
-class Reckoning:
+class Reckoning(Found):
     """What came of a run."""
 
     rounds: Counter[str] = field(default_factory=Counter)
@@ -52,7 +53,6 @@ class Reckoning:
     events: int = 0
     frames_while_bad: int = 0
     recovered_s: list[float] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         rounds = ", ".join(f"{count} {name}" for name, count in sorted(self.rounds.items()))
@@ -232,17 +232,12 @@ class Storm:
         if self._random.random() < 0.3:
             order = f"WO-{len(self._orders)}"
             self._orders.append(order)
-            self._order(order)
+            self._ear.order(order)
 
     def _send(self, request_id: str) -> None:
         verb, document = self._sent[request_id]
         self._ear.publish(f"{ROOT}/request/{verb}", document)
         self.reckoning.sent += 1
-
-    def _order(self, order: str) -> None:
-        product = next(iter(LINKS))
-        body = {"workOrder": order, "productCode": product, "status": "running"}
-        self._ear.publish("mes/orders", body)
 
     def _recover(self, name: str) -> None:
         """The network is fair again; who got no answer asks again under the same id."""
@@ -297,7 +292,7 @@ class Storm:
             self.reckoning.outcomes.update(json.loads(each)["status"] for each in found)
         time.sleep(1.0)
         for order in self._orders:  # a broker that forgot all forgot these too
-            self._order(order)
+            self._ear.order(order)
         self._until(self._is_active, "an active model")
         time.sleep(1.0)
         self._life.end(signal.SIGTERM)
@@ -346,10 +341,7 @@ def main() -> int:
         return 1 if outage(given.outage) else 0
     with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
         reckoning = Storm(Path(folder), broker, Random(given.seed)).run(given.n)
-    for fault in reckoning.faults:
-        sys.stdout.write(f"  {fault}\n")
-    sys.stdout.write(f"{reckoning}\n")
-    return 1 if reckoning.faults else 0
+    return report(reckoning)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,23 @@ from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.frames.capture import CameraPhase, CameraState
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Signs
+from edge_daemon.messaging.payloads import Info
 
 BOTTLE = StoredBundle(BundleRef("bottle", "1.0.0"), "ab")
 ACTIVE = State("boot", (SlotState("A", bundle=BOTTLE),), active="A")
 NOW = Instant(1_000.0, 1_795_000_000.0)
 ONLINE = CameraState(CameraPhase.ONLINE, NOW)
+INFO = Info(
+    device="cam1",
+    version="1",
+    boot="b",
+    started="then",
+    verbs=("swap",),
+    slots=2,
+    hardware="cpu",
+    camera="conveyor:",
+)
+"""What it says of itself."""
 _WELL = Signs(NOW.at, has_active=True, camera_fault=None, mqtt_connected=True)
 _OF_THE_LINE = {each.name for each in fields(LineStatus)}
 

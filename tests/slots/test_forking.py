@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SlotLost
-from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.host.memory import FrameAddress
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 from edge_daemon.slots.forking import ForkServer
 from edge_daemon.slots.kernel import possible_yielding
@@ -53,13 +53,6 @@ def order(tmp_path: Path) -> LoadOrder:
     weights = write_weights(tmp_path, Behaviour.GOOD)
     ref = BundleRef("bottle", "1.0.0")
     return LoadOrder(ref, "00", tmp_path, weights, "detect", ("bottle",), 320, 0.25)
-
-
-@pytest.fixture
-def frame() -> Iterator[FrameAddress]:
-    memory = FrameMemory.allocate(FrameShape(48, 64), places=2)
-    yield FrameAddress(memory, 1)
-    memory.close()
 
 
 def server_of(pool: SparePool) -> ForkServer:

@@ -71,13 +71,6 @@ def spares(request: pytest.FixtureRequest, weights: Path) -> Iterator[SparePool]
     pool.close()
 
 
-@pytest.fixture
-def slot(spares: SparePool) -> Iterator[ProcessSlot]:
-    made = ProcessSlot("A", spares)
-    yield made
-    made.close()
-
-
 @pytest.fixture(params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
 def lone(request: pytest.FixtureRequest, weights: Path) -> Iterator[ProcessSlot]:
     """A slot beside which no spare takes memory of the device."""

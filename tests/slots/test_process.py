@@ -10,22 +10,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
-from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
 from tests.sim.engine import Behaviour, write_weights
+from tests.slots.conftest import Order
 
 GENEROUS_S = 30.0
 
@@ -41,35 +40,6 @@ def spares(
     pool = SparePool(spec, request.param, settle_s=0.0)
     yield pool
     pool.close()
-
-
-@pytest.fixture
-def slot(spares: SparePool) -> Iterator[ProcessSlot]:
-    made = ProcessSlot("A", spares)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def frame() -> Iterator[FrameAddress]:
-    memory = FrameMemory.allocate(FrameShape(48, 64), places=2)
-    yield FrameAddress(memory, 1)
-    memory.close()
-
-
-@pytest.fixture
-def order(tmp_path: Path) -> Callable[[Behaviour], LoadOrder]:
-    def made(behaviour: Behaviour) -> LoadOrder:
-        weights = write_weights(tmp_path, behaviour)
-        ref = BundleRef("bottle", "1.0.0")
-        return LoadOrder(
-            ref, "00", tmp_path, weights, "detect", ("bottle",), 320, 0.25, swap_id="s1"
-        )
-
-    return made
-
-
-Order = Callable[[Behaviour], LoadOrder]
 
 
 def test_a_worker_that_starts_slowly_is_not_held_against_the_bundle(

@@ -39,13 +39,6 @@ def spares(request: pytest.FixtureRequest, weights: Path) -> Iterator[SparePool]
     pool.close()
 
 
-@pytest.fixture
-def slot(spares: SparePool) -> Iterator[ProcessSlot]:
-    made = ProcessSlot("A", spares)
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module")
 def frame() -> FrameAddress:
     memory = FrameMemory.allocate(FrameShape(96, 128), places=1)

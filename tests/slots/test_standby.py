@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, SlotLost
-from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.host.memory import FrameAddress
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
-from edge_daemon.slots.slot import LoadOrder, Slot
+from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.standby import Standbys, StandbySlot
 from tests.sim.device import wait_until
-from tests.sim.engine import Behaviour, write_weights
+from tests.sim.engine import Behaviour
+from tests.slots.conftest import Order
 
 GENEROUS_S = 30.0
 
@@ -43,27 +41,6 @@ def slot(spares: SparePool, told: list[str]) -> Iterator[StandbySlot]:
     made = StandbySlot(partial(ProcessSlot, "A", spares), lambda _, why: told.append(why))
     yield made
     made.close()
-
-
-@pytest.fixture
-def frame() -> Iterator[FrameAddress]:
-    memory = FrameMemory.allocate(FrameShape(48, 64), places=2)
-    np.asarray(memory.pixels(1))[:] = 9
-    yield FrameAddress(memory, 1)
-    memory.close()
-
-
-@pytest.fixture
-def order(tmp_path: Path) -> Callable[[Behaviour], LoadOrder]:
-    def made(behaviour: Behaviour) -> LoadOrder:
-        weights = write_weights(tmp_path, behaviour)
-        ref = BundleRef("bottle", "1.0.0")
-        return LoadOrder(ref, "00", tmp_path, weights, "detect", ("bottle",), 320, 0.25)
-
-    return made
-
-
-Order = Callable[[Behaviour], LoadOrder]
 
 
 def kill(slot: StandbySlot) -> None:

@@ -12,7 +12,7 @@ import pytest
 from edge_daemon.app.daemon import Daemon
 from edge_daemon.errors import StateError
 from tests.sim.line import RunningDaemon
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 from tests.sim.powercuts import format_image, mounted, obstacle
 
 pytestmark = [
@@ -21,12 +21,6 @@ pytestmark = [
 ]
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture

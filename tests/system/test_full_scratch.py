@@ -15,18 +15,12 @@ from tests.sim.bundles import make_bundle
 from tests.sim.fork_parent import ForkParent
 from tests.sim.line import Subscriber, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 from tests.sim.voice import Voice
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 B1, B2, HOSTILE = "bottle@1.0.0", "bottle@2.0.0", "bottle@9.0.0"
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ from random import Random
 import pytest
 
 from tests.sim.kills import Killer
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with new_mosquitto() as started:
-        yield started
 
 
 @pytest.fixture
@@ -28,14 +22,16 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-def test_a_killed_daemon_loses_no_acknowledged_request(folder: Path, broker: Mosquitto) -> None:
+def test_a_killed_daemon_loses_no_acknowledged_request(
+    folder: Path, fresh_broker: Mosquitto
+) -> None:
     """Each life starts on a confirmed or trial version; each request has exactly one outcome."""
-    reckoning = Killer(folder, broker, Random(7)).run(10)
+    reckoning = Killer(folder, fresh_broker, Random(7)).run(10)
     assert reckoning.faults == []
     assert reckoning.kills == 10
     assert reckoning.hit["an open request"] > 0
 
 
-def test_a_daemon_that_forgets_is_found_out(folder: Path, broker: Mosquitto) -> None:
+def test_a_daemon_that_forgets_is_found_out(folder: Path, fresh_broker: Mosquitto) -> None:
     """The reckoning sees a daemon that does not write down what it accepted."""
-    assert Killer(folder, broker, Random(7), forgetful=True).run(8).faults
+    assert Killer(folder, fresh_broker, Random(7), forgetful=True).run(8).faults

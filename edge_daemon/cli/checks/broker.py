@@ -1,4 +1,4 @@
-"""Joins the broker as the daemon's user, and tries what the daemon will do there."""
+"""Connects to the broker as the daemon's user, and tries what the daemon will do there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACL = (
 
 
 def check_broker(settings: Settings) -> list[Finding]:
-    """Connection, rights on every topic, round trip, and nobody else at our place."""
+    """Connection, rights on every topic, round trip, and no other device under our root."""
     mqtt = settings.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
@@ -55,7 +55,7 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
 
 
 def _heard(client: Client, running: Station, remedy: str) -> Iterator[Finding]:
-    """What the running daemon says must be at the broker; nothing is published beside it."""
+    """What the running daemon publishes must be at the broker; nothing is published beside it."""
     said = {f"{client.topics.root}/{part}" for part in running.retained().parts}
     seen = client.retained(sorted(said)).keys()
     if not seen:
@@ -68,7 +68,7 @@ def _heard(client: Client, running: Station, remedy: str) -> Iterator[Finding]:
 
 
 def _writable(client: Client, remedy: str) -> Iterator[Finding]:
-    """No daemon runs: an empty message to each of its topics, which clears and means nothing."""
+    """No daemon runs: publish an empty message to each of its topics, which only clears it."""
     topics = client.topics
     places = (
         *(topics.status, topics.info, topics.info_api, topics.health, topics.camera_status),
@@ -107,7 +107,7 @@ def _round_trip(client: Client, settings: Settings, remedy: str) -> Iterator[Fin
 
 
 def measure_acknowledgement_ms(client: Client, topic: str) -> float:
-    """The quickest of three, from a message to the broker's word that it has it."""
+    """The quickest of three, from a message to the broker's acknowledgement."""
     times = []
     for _ in range(3):
         began = time.perf_counter()
@@ -117,7 +117,7 @@ def measure_acknowledgement_ms(client: Client, topic: str) -> float:
 
 
 def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) -> float | None:
-    """The quickest of three; None where nothing comes back."""
+    """The quickest of three; None if nothing comes back."""
     arrived: queue.SimpleQueue[float] = queue.SimpleQueue()
     try:
         client.listen(topic, lambda _, __: arrived.put(time.perf_counter()))
@@ -148,7 +148,7 @@ def _neighbours(client: Client, settings: Settings) -> Iterator[Finding]:
 
 
 def _other_version(settings: Settings) -> str:
-    """A remedy where the broker speaks the other version of MQTT only."""
+    """A remedy if the broker speaks the other version of MQTT only."""
     plain = settings.mqtt.model_dump()
     plain["protocol"] = 4 if settings.mqtt.protocol == 5 else 5
     with suppress(BrokerError):

@@ -18,7 +18,7 @@ _FLAT = 2.0
 
 
 def check_camera(settings: Settings, seen: RetainedStatus | None) -> list[Finding]:
-    """Size and rate; a device that the running daemon holds is not taken from it."""
+    """Size and rate; a device that the running daemon holds is left to it."""
     source = settings.redacted()["camera"]["source"]
     if seen is not None and seen.is_online and kind_of(settings.camera.source).is_exclusive:
         return [_by_daemon(source, seen)]
@@ -71,7 +71,7 @@ def _judged(source: str, settings: CameraSettings, look: Look) -> Iterator[Findi
 
 
 def _larger(settings: CameraSettings, shape: FrameShape) -> Iterator[Finding]:
-    """A device that nobody asks for a size gives a small one."""
+    """A device that is asked for no size gives a small one."""
     if settings.size is not None:
         return
     try:

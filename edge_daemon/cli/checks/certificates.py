@@ -1,4 +1,4 @@
-"""How long the device's certificates are good: one that ends takes the broker from the line."""
+"""How long the device's certificates remain valid: an expired one cuts off the broker."""
 
 from __future__ import annotations
 

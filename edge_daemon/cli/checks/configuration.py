@@ -1,4 +1,4 @@
-"""Is the settings file right, and are the files that it names readable by whom they should be?"""
+"""Is the settings file valid, and can the right users read the files that it names?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 
 def check_file(path: Path) -> tuple[Settings | None, list[Finding]]:
-    """The settings, and how the file stands; None with at least one error."""
+    """The settings and the findings about the file; None with at least one error."""
     settings, faults = config.examine(path)
     if settings is None:
         return None, [

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what to do about it."""
+"""One finding of a check, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Level(str, Enum):
-    """How it stands; only an error keeps the station from its work."""
+    """How serious it is; only an error keeps the station from its work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +31,7 @@ def ok(name: str, message: str) -> Finding:
 
 
 def warning(name: str, message: str, remedy: str) -> Finding:
-    """It works, and something about it will hurt one day."""
+    """It works, but will cause trouble one day."""
     return Finding(name, Level.WARNING, message, remedy)
 
 
@@ -41,5 +41,5 @@ def error(name: str, message: str, remedy: str) -> Finding:
 
 
 def skipped(name: str, message: str) -> Finding:
-    """Not looked at, and why."""
+    """Not checked, and why."""
     return Finding(name, Level.SKIPPED, message)

@@ -1,4 +1,4 @@
-"""The box: libraries and GPU that fit each other, memory, disk, clock, and the workers' cage."""
+"""The machine: libraries that match the GPU, memory, disk, clock, and the workers' cage."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _processors() -> Finding:
 
 
 def ask_libraries(device: str) -> Mapping[str, Any]:
-    """What torch, ultralytics and OpenCV say of themselves; `{"error": …}` where they cannot."""
+    """The versions of torch, ultralytics and OpenCV; `{"error": …}` if they fail."""
     environment = {
         **os.environ,
         "YOLO_OFFLINE": "1",
@@ -128,7 +128,7 @@ def ask_libraries(device: str) -> Mapping[str, Any]:
 
 
 def judge_libraries(said: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
-    """Is everything there, and does torch fit the device that the settings name?"""
+    """Is everything there, and does torch fit the device in the settings?"""
     device = settings.slots.device
     if "torch" not in said:
         remedy = (
@@ -223,7 +223,7 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
 
 
 def judge_memory(available: int, headroom_mb: int) -> Finding:
-    """Is there room for a second model beside the first, with the headroom that the gate wants?"""
+    """Is there room for a second model beside the first, with the headroom of the gate?"""
     if available >> 20 < headroom_mb:
         return error(
             "memory",
@@ -283,7 +283,7 @@ def judge_clock(utc: float, synchronised: bool | None) -> Iterator[Finding]:
 
 
 def _synchronised() -> bool | None:
-    """What the kernel knows of its clock; None where it may not be asked."""
+    """What the kernel knows of its clock; None if it may not be asked."""
     buffer = ctypes.create_string_buffer(512)  # struct timex with modes 0: only read
     try:
         state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
@@ -296,7 +296,7 @@ def _synchronised() -> bool | None:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    """Whether one becomes ready, and keeps a model's code from the network and the files."""
+    """Whether a worker becomes ready, and keeps a model's code from the network and the files."""
     if settings.slots.isolation == "thread":
         yield warning(
             "isolation",
@@ -317,9 +317,9 @@ def _workers(settings: Settings) -> Iterator[Finding]:
 
 
 def ask_worker(device: str, start: Start) -> Iterator[Finding]:
-    """Does the device work inside the cage, and how do workers begin here?
+    """Does the device work inside the cage, and how are workers started here?
 
-    A driver may want what the cage keeps from a worker.
+    A driver may need what the cage forbids.
     """
     pool = SparePool(WorkerSpec(ENGINE, {"device": device}), start, standing=0)
     try:
@@ -350,7 +350,7 @@ def ask_worker(device: str, start: Start) -> Iterator[Finding]:
 
 
 def _one_worker(pool: SparePool) -> float:
-    """Seconds until a new one was ready; it is ended again."""
+    """Seconds until a new worker was ready; it is ended again."""
     began = time.monotonic()
     worker = pool.take()
     try:

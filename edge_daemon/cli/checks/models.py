@@ -1,4 +1,4 @@
-"""The store: can every bundle that this line needs be trusted, and is every one there?"""
+"""The store: are all bundles that this line needs there, and are they trusted?"""
 
 from __future__ import annotations
 

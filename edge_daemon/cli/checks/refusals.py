@@ -1,7 +1,7 @@
-"""What `run` would refuse of settings that are well formed, as findings with their lines.
+"""Valid settings that `run` would refuse, as findings with their lines.
 
-Files that the settings name are read where they are there and may be read: settings are also
-validated on machines that have no keys. Whether all of them are there is `check`'s to say.
+Files that the settings name are read if they exist and can be read: settings are also validated on
+machines that have no keys. `check` reports those that are missing.
 """
 
 from __future__ import annotations

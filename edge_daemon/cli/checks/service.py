@@ -1,4 +1,4 @@
-"""The service around the daemon: systemd's unit and watchdog, the running one, the page's port."""
+"""The service: systemd's unit and watchdog, the running daemon, the port of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = "LoadState,ActiveState,UnitFileState,WatchdogUSec,NRestarts,Type"
 
 
 def check_service(station: Station, seen: RetainedStatus | None) -> list[Finding]:
-    """Runs it, will it after a reboot, is it watched; is the port of the page free or ours."""
+    """Is it running, enabled and watched; is the port of the page free or ours?"""
     settings = station.settings
     is_running = station.socket() is not None
     found = [_running(settings, seen, is_running=is_running)]

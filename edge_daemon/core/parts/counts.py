@@ -32,7 +32,7 @@ class Tally:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, told: PartTold) -> Tally:
-        """With one part more."""
+        """The tally with one more part."""
         verdict = told.verdict
         return Tally(
             self.since_utc,
@@ -68,7 +68,7 @@ class OrderTally:
 
 @dataclass(frozen=True)
 class Counts:
-    """What is durable: it goes on after a restart."""
+    """The durable counts: they continue after a restart."""
 
     order: OrderTally
     shift: Tally | None = None
@@ -88,7 +88,7 @@ class Counter:
         self._look_at_shift(now_utc)
 
     def add(self, told: PartTold, now_utc: float) -> None:
-        """One part more, told now."""
+        """Count one more part, told now."""
         self.look(told.assignment, now_utc)
         counts = self.counts
         if told.assignment.epoch >= self._epoch:

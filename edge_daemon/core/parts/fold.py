@@ -1,4 +1,4 @@
-"""The frames of one part become its verdict. No evidence is not ok, and two models are none."""
+"""The frames of one part become its verdict. No evidence is not ok; two models give no verdict."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from edge_daemon.core.values import (
 
 
 class By(str, Enum):
-    """What makes a part of frames."""
+    """How parts are made of frames."""
 
     FRAME = "frame"  # each captured frame is one
     TRIGGER = "trigger"  # a trigger opens one; the frames of its window are its frames
@@ -77,7 +77,7 @@ class PartRules:
 
 @dataclass(frozen=True)
 class Triggered:
-    """The line says that a part is there; with the same `id` again it says so once more.
+    """The line reports a part; the same `id` again reports the same part.
 
     One that is told for a later time than `now` counts as of now. `assignment`: what was being
     made then, for a part of which no frame is captured. `has_waited`: it came late, and nobody
@@ -94,7 +94,7 @@ class Triggered:
 
 @dataclass(frozen=True)
 class FrameCaptured:
-    """The camera gave a frame; told in order, and before its verdict."""
+    """The camera delivered a frame; told in order, and before its verdict."""
 
     number: int
     captured: Instant

@@ -1,0 +1,23 @@
+"""What tests of several rooms need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    """One mosquitto for all the tests of a file; where each needs its own, the file says so."""
+    with new_mosquitto() as started:
+        yield started
+
+
+@pytest.fixture
+def fresh_broker() -> Iterator[Mosquitto]:
+    """One for this test alone."""
+    with new_mosquitto() as started:
+        yield started
