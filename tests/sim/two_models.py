@@ -119,15 +119,14 @@ class Two:
         either: bool = True,
         rollout: str = "r-1",
         slices: tuple[SliceRule, ...] = (),
+        recipe: Recipe = NEW_RECIPE,
     ) -> None:
         if self.slots["B"].order is None:
             self.script.infer_faults.clear()
             self._load("B", CANDIDATE)
         candidate = StoredBundle(CANDIDATE, str(CANDIDATE))
         self.active_slot.split(
-            Split(
-                rollout, "B", candidate, NEW_RECIPE, mode, unit, share, either=either, slices=slices
-            )
+            Split(rollout, "B", candidate, recipe, mode, unit, share, either=either, slices=slices)
         )
 
     @property
