@@ -51,21 +51,29 @@ class Arms:
         self._candidate_lost = candidate_lost
         self._assigned_of = assigned_of
         self._timeout_s = infer_timeout_s
+        self._beside: Beside | None = None  # of the frame in hand
         self._span: Assigned | None = None  # the unit that goes on
         self._span_began = 0
 
-    def judge(self, judged: Judged, captured: Captured, pointer: Pointer) -> Judged:
-        """The frame's one verdict, given the active model's."""
+    def begin(self, captured: Captured, pointer: Pointer) -> Assigned | None:
+        """The arm of this frame's unit; the split that counts for the frame is read here, once."""
         beside = self._active_slot.beside
         if beside is None or not beside.is_for(pointer.known, pointer.slot):
-            self._span = None
+            self._beside = self._span = None
+            return None
+        self._beside = beside
+        return self._assigned(beside.split, captured)
+
+    def judge(self, judged: Judged, captured: Captured) -> Judged:
+        """The frame's one verdict, given the active model's; `begin` was called for it."""
+        beside, assigned = self._beside, judged.assigned
+        if beside is None:
             return judged
         split = beside.split
-        assigned = self._assigned(split, judged)
-        if split.mode is Mode.SHARE and (assigned is None or assigned.arm is Arm.CANDIDATE):
+        # A unit that began in a share ends with the model that it began with.
+        asks = assigned.arm is Arm.CANDIDATE if assigned else split.mode is Mode.SHARE
+        if asks:
             judged = self._both(beside, assigned, judged, captured)
-        else:
-            judged = replace(judged, assigned=assigned)
         if split.unit is UnitKind.SPAN and self._assigned_of is None:
             self._go_on(judged, assigned)
         return judged
@@ -77,17 +85,17 @@ class Arms:
 
     # ------------------------------------------------------------------ units
 
-    def _assigned(self, split: Split, judged: Judged) -> Assigned | None:
+    def _assigned(self, split: Split, captured: Captured) -> Assigned | None:
         """The arm of the frame's unit; None where that is not known."""
         if self._assigned_of is not None:
-            assigned = self._assigned_of(judged.frame)
+            assigned = self._assigned_of(captured.number)
             is_ours = assigned is not None and assigned.rollout == split.rollout
             return assigned if is_ours else None
         if split.unit is UnitKind.SPAN:
             if self._span is not None and self._span.rollout == split.rollout:
                 return self._span
-            self._span_began = judged.frame
-        return assign_by(split, self._boot, judged.assignment, judged.frame)
+            self._span_began = captured.number
+        return assign_by(split, self._boot, captured.assignment, captured.number)
 
     def _go_on(self, judged: Judged, assigned: Assigned | None) -> None:
         """A frame in which none of those that looked sees anything is the last of its span."""

@@ -244,7 +244,7 @@ class Lane:
         queue_ms = (began_at - captured.captured.at) * 1e3
         judged = self._verdict(captured, pointer, inference, queue_ms)
         if self._arms is not None:
-            judged = self._arms.judge(judged, captured, pointer)
+            judged = self._arms.judge(judged, captured)
         self._hand_on(hand, judged)
 
     def _verdict(
@@ -254,6 +254,7 @@ class Lane:
         assert captured.address is not None
         found, recipe = inference.detections, pointer.recipe
         causes = broken_rules(found, recipe, captured.address.size)
+        arms = self._arms
         return Judged(
             frame=captured.number,
             captured_utc=captured.captured.utc,
@@ -269,6 +270,7 @@ class Lane:
             part_in_view=has_part_in_view(found, recipe),
             queue_ms=queue_ms,
             inference_ms=inference.inference_ms,
+            assigned=None if arms is None else arms.begin(captured, pointer),
         )
 
     def _lose(self, hand: _Hand, token: int, why: str) -> None:
