@@ -101,9 +101,9 @@ def test_the_line_waits_for_no_candidate(watched: Watched) -> None:
     watched.script.detect = slow  # type: ignore[assignment]
     watched.film([OK] * 200)
     assert len(watched.verdicts) == 200
-    assert watched.asked(CANDIDATE) == 1
     looking.set()
     watched.end_all()
+    assert watched.asked(CANDIDATE) == 1
     assert watched.shadow.tally.compared == 1
     assert watched.shadow.tally.skipped == 199
 
