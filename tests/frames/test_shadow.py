@@ -44,7 +44,7 @@ class Watched(Two):
                 wait_until(lambda: self.shadow.is_idle, "the shadow")
 
     def end_all(self) -> None:
-        self.shadow.stop()
+        self.shadow.stop(30.0)
 
 
 @pytest.fixture

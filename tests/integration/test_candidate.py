@@ -121,7 +121,7 @@ def test_both_workers_see_the_same_pixels_where_they_lie(line: Line) -> None:
     line.film(20)
     line.split(Mode.SHARE, 1.0)
     line.film(20)
-    line.shadow.stop()
+    line.shadow.stop(30.0)
     assert line.models() == [INCUMBENT] * 20 + [CANDIDATE] * 20
     assert len(line.pairs) > 20
     for pair in line.pairs:

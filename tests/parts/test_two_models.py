@@ -100,7 +100,7 @@ class Station(Two):
         self.clock.advance(0.05)
         self.film([OK])
         self.line.stop()
-        self.shadow.stop()
+        self.shadow.stop(30.0)
 
 
 def parts_of(station: Station) -> list[dict[str, object]]:
