@@ -11,8 +11,8 @@ import msgspec
 from edge_daemon.core.parts.counts import Counts, Tally
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.values import Status
+from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.result_payloads import recipe_digest
 from edge_daemon.messaging.terms import (
     Digest,
     Model,
@@ -33,6 +33,8 @@ class PartMessage(msgspec.Struct, frozen=True):
 
     `pictures` are the files of its frames below the folder of `results.pictures`, as far as they
     were being kept when it was told; one that the disk refused is told by `pictures_missed`.
+
+    `rollout`: its arm, while a candidate is tried; `shadow`: what the other model says of it.
     """
 
     boot: str
@@ -55,6 +57,8 @@ class PartMessage(msgspec.Struct, frozen=True):
     late: bool
     trial: bool
     pictures: tuple[str, ...] = ()
+    rollout: RolloutLine | msgspec.UnsetType = msgspec.UNSET
+    shadow: ShadowLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class TriggerAnswer(msgspec.Struct, frozen=True):
@@ -150,5 +154,7 @@ def part(boot: str, told: PartTold, pictures: tuple[str, ...] = ()) -> bytes:
             late=told.late,
             trial=told.trial,
             pictures=pictures,
+            rollout=RolloutLine.of(told.assigned),
+            shadow=ShadowLine.of(told.shadow, whole=False),
         )
     )

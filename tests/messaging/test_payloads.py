@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from edge_daemon.core.recipe import digest
+from edge_daemon.core.rollout.draw import assign, draw
+from edge_daemon.core.rollout.values import Opinion
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -155,3 +158,32 @@ def test_an_event_says_only_what_it_knows() -> None:
 def test_the_last_will_knows_no_time() -> None:
     """It was written when the connection began, and is told when it ends."""
     assert json.loads(payloads.status("offline", None)) == {"state": "offline", "since": None}
+
+
+def test_a_result_names_its_arm_and_what_the_other_model_says() -> None:
+    """So that whoever reads it computes the arm again; without a rollout neither is there."""
+    judged = Judged(
+        5, TEN, 3.0, Assignment(), Verdict.NG, model=BundleRef("bottle", "2"), sha256="ab" * 32
+    )
+    assert not {"rollout", "shadow"} & set(json.loads(result_payloads.result("boot", judged)))
+    assigned = assign("r-1", "boot", 5, 1.0)
+    shadow = Opinion(BundleRef("bottle", "1"), "cd" * 32, Verdict.OK, (), (), SCRATCH, 4.2)
+    told = json.loads(
+        result_payloads.result("boot", replace(judged, assigned=assigned, shadow=shadow))
+    )
+    assert told["rollout"] == {
+        "id": "r-1",
+        "arm": "candidate",
+        "share": 1.0,
+        "draw": draw("r-1", "boot", 5),
+        "unit": "5",
+    }
+    assert told["shadow"] == {
+        "model": "bottle@1",
+        "sha256": "cd" * 32,
+        "verdict": "ok",
+        "causes": [],
+        "recipe": digest(SCRATCH),
+        "inference_ms": 4.2,
+        "detections": [],
+    }

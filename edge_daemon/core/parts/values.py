@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.rollout.values import Assigned, Opinion, Split
 from edge_daemon.core.values import (
     UNASSIGNED,
     Assignment,
+    Box,
     BundleRef,
     Instant,
     Judged,
@@ -118,6 +120,7 @@ class Seen:
     track: int
     verdict: Verdict
     causes: tuple[str, ...] = ()
+    box: Box | None = None  # in pixels
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,15 @@ class Stopped:
     now: float
 
 
-PartEvent = Union[Triggered, FrameCaptured, FrameJudged, FrameFollowed, Ticked, Stopped]
+@dataclass(frozen=True)
+class SplitSet:
+    """A candidate is tried on the parts that open from now on; None: none is."""
+
+    split: Split | None
+    now: float
+
+
+PartEvent = Union[SplitSet, Triggered, FrameCaptured, FrameJudged, FrameFollowed, Ticked, Stopped]
 """A changeover has no event of its own: each verdict names the model and the recipe behind it."""
 
 
@@ -163,6 +174,19 @@ class Opened:
     part: int
     id: str | None
     again: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What each model says of one part on one frame; None where it did not look.
+
+    `box`: where a followed object was, in pixels.
+    """
+
+    frame: int
+    incumbent: Opinion | None
+    candidate: Opinion | None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +210,9 @@ class PartTold:
     age_ms: float
     late: bool
     trial: bool
+    assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
+    shadow: Opinion | None = None  # what the other model says, where it saw every frame
+    looks: tuple[Look, ...] = ()  # by frame, while a candidate is tried
 
 
 Told = Union[Opened, PartTold]
