@@ -2,6 +2,7 @@
 
     EdgeDaemonError            code · one clear sentence · the next step
     ├── SenderError            the request (or the order) is at fault  -> outcome "rejected"
+    │   └── PlanError          the plan of a rollout is wrong
     ├── BundleError            the bundle is at fault                  -> outcome "rejected"
     └── BoxError               this box is at fault                    -> outcome "failed"
         ├── CameraError        the source cannot be opened or read
@@ -40,6 +41,9 @@ class Code(str, Enum):
     NOTHING_TO_ROLL_BACK = "nothing_to_roll_back"
     UNKNOWN_PRODUCT = "unknown_product"
     WRONG_PRODUCT = "wrong_product"
+    INVALID_PLAN = "invalid_plan"
+    ROLLOUT_STOPPED = "rollout_stopped"
+    UNKNOWN_PART = "unknown_part"
 
     def __str__(self) -> str:
         return self.value
@@ -74,6 +78,12 @@ class SenderError(EdgeDaemonError):
     """The request or order is at fault; nothing was changed."""
 
     default_code = Code.MALFORMED
+
+
+class PlanError(SenderError):
+    """The plan of a rollout is wrong; the message begins with the key."""
+
+    default_code = Code.INVALID_PLAN
 
 
 class BundleError(EdgeDaemonError):

@@ -39,6 +39,7 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
@@ -167,6 +168,8 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=postman.take,
+            plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
+            split=lambda _: None,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
@@ -217,7 +220,8 @@ class ControlWing:
 
     def start_driver(self) -> None:
         """Decisions from here on; what an earlier start left open is answered first."""
-        self.recorder.interrupt_open()
+        rollout = self.driver.state.durable.rollout
+        self.recorder.interrupt_open(rollout.request_id if rollout is not None else None)
         facts = {"boot": self._resources.boot, "version": __version__}
         self.recorder.note_settings({**facts, "sha256": digest(self._resources.settings)})
         self.driver.start()

@@ -36,7 +36,12 @@ class Entry:
 
 
 _ROOM, _DEMO = "edge_daemon.cli", "edge_daemon.demo"
-_OWN = {Verb.SNAPSHOT: f"{_ROOM}.snapshot", Verb.TUNE: f"{_ROOM}.tune"}
+_OWN = {
+    Verb.SNAPSHOT: f"{_ROOM}.snapshot",
+    Verb.TUNE: f"{_ROOM}.tune",
+    Verb.ROLLOUT: f"{_ROOM}.rollout",
+    Verb.FEEDBACK: f"{_ROOM}.rollout",
+}
 """Verbs whose command does more than ask."""
 _ASKED = {
     verb.value: Entry(_OWN.get(verb, f"{_ROOM}.requests"), verb.value, about(verb).help)

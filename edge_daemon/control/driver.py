@@ -33,11 +33,13 @@ from edge_daemon.core import selection, tuning
 from edge_daemon.core.effects import (
     AskCutover,
     Effect,
+    EndSplit,
     Free,
     PassOver,
     Prepare,
     Restore,
     Retune,
+    SetSplit,
     Stamp,
     StartTrial,
     TakeSnapshot,
@@ -59,9 +61,11 @@ from edge_daemon.core.events import (
 from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
+from edge_daemon.core.rollout.values import Plan as RolloutPlan
+from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Recipe, Request
+from edge_daemon.core.values import Instant, Recipe, Refusal, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.boundary import end_of
@@ -197,7 +201,8 @@ class Driver:
     ) -> None:
         self._note(seen)
         signed = self._signed_recipe() if request.verb is Verb.TUNE else None
-        received = RequestReceived(request, self._rooms.line.next_frame, signed)
+        plan = self._plan_of(request) if request.verb is Verb.ROLLOUT else None
+        received = RequestReceived(request, self._rooms.line.next_frame, signed, plan)
         self._step(received, incoming=incoming)
 
     def _signed_recipe(self) -> Recipe | None:
@@ -205,6 +210,12 @@ class Driver:
         active = self._state.active_bundle
         gate_proof = self._rooms.loader.proof_of(active) if active is not None else None
         return gate_proof.recipe if gate_proof is not None else None
+
+    def _plan_of(self, request: Request) -> RolloutPlan | Refusal | None:
+        """Within the station's bounds; None for a model that nobody knows."""
+        choice = request.model
+        target = selection.choose(self._state, choice) if choice is not None else None
+        return self._rooms.plan_of(request.plan, target.ref) if target is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -348,6 +359,10 @@ class Driver:
             rooms.take_snapshot(effect.request)
         elif isinstance(effect, Retune):
             self._retune(effect)
+        elif isinstance(effect, SetSplit):
+            rooms.split(self._split(effect))
+        elif isinstance(effect, EndSplit):
+            rooms.split(None)
         else:
             self._trial.stop()
 
@@ -361,6 +376,22 @@ class Driver:
             recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
             pointer = Pointer(slot, action.target, recipe)
         return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
+
+    def _split(self, action: SetSplit) -> Split:
+        """With the recipe that the candidate was signed with."""
+        recipe = self._rooms.loader.proofs[action.slot].recipe
+        return Split(
+            action.rollout,
+            action.slot,
+            action.candidate,
+            recipe,
+            action.mode,
+            action.unit,
+            action.share,
+            action.coverage,
+            action.either,
+            action.slices,
+        )
 
     def _retune(self, action: Retune) -> None:
         gate_proof = self._rooms.loader.proof_of(action.target)

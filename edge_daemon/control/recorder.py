@@ -215,12 +215,17 @@ class Recorder:
 
         unit.then.append(tell)
 
-    def interrupt_open(self) -> None:
+    def interrupt_open(self, going_on: str | None = None) -> None:
         """At the start: what was accepted before and has no outcome was interrupted.
 
-        A disk that takes no write now must not keep the line from running: it is told later.
+        `going_on`: the request of a rollout, which a restart does not end; its sender is answered
+        where it asked. A disk that takes no write now must not keep the line from running: it is
+        told later.
         """
         for row in self._journal.open_requests():
+            if row.id == going_on:
+                self._open[row.id] = WaysBack(ReplyTo.from_json(row.reply_to.decode()))
+                continue
             answer = outcome(row.id, Status.INTERRUPTED)
             reply_to = ReplyTo.from_json(row.reply_to.decode())
             ended = OutcomeRow(row.id, Status.INTERRUPTED.value, answer.body, row.swap_id)
@@ -247,6 +252,7 @@ class Recorder:
             code=record.code,
             message=record.reason or None,
             receipt=receipt,
+            rollout=record.rollout or None,
         )
         unit.outbox.append(event)
         facts: dict[str, object] = {
@@ -255,6 +261,7 @@ class Recorder:
             "swap": record.swap_id,
             "code": record.code.value if record.code else "",
             "reason": record.reason,
+            **({"rollout": record.rollout} if record.rollout else {}),
         }
         checks = payloads.check_lines(record.checks)
         if record.event is EventName.PREPARED:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Union
 
-from edge_daemon.core.values import BundleRef, JobOrder, Recipe, Refusal, Request, StoredBundle
+from edge_daemon.core.rollout.values import Plan
+from edge_daemon.core.values import (
+    BundleRef,
+    Check,
+    JobOrder,
+    Recipe,
+    Refusal,
+    Request,
+    StoredBundle,
+)
 
 
 @dataclass(frozen=True)
@@ -18,12 +28,13 @@ class RequestReceived:
     """A checked request came through the door.
 
     `next_frame` is the number to be captured next; `recipe` the signed one of what judges, where
-    the request would tune it.
+    the request would tune it; `plan` that of a rollout, within the station's bounds, or why not.
     """
 
     request: Request
     next_frame: int = 0
     recipe: Recipe | None = None
+    plan: Plan | Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,38 @@ class LinksChanged:
     links: tuple[tuple[str, str], ...]
 
 
+class Decision(str, Enum):
+    """What the evidence of a rollout says now."""
+
+    ADVANCE = "advance"  # the stage has all that it needs
+    STOP = "stop"
+    HOLD = "hold"  # a person must look before it goes on
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class RolloutDecided:
+    """The rule looked at the evidence of one stage; `checks` are its figures and limits."""
+
+    rollout: str
+    stage: int
+    decision: Decision
+    why: str
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class CandidateLost:
+    """The candidate raised, hung, gave nonsense or lost its worker; the incumbent judged.
+
+    `guard` is one word for what was guarded.
+    """
+
+    rollout: str
+    guard: str
+    why: str
+
+
 @dataclass(frozen=True)
 class TimePassed:
     """Time to look at what is due."""
@@ -170,5 +213,7 @@ Event = Union[
     QuarantineChanged,
     SnapshotTaken,
     LinksChanged,
+    RolloutDecided,
+    CandidateLost,
     TimePassed,
 ]

@@ -132,18 +132,23 @@ def resident(state: State, target: StoredBundle) -> SlotState | None:
     return max(holding, key=lambda s: s.name == state.active, default=None)
 
 
-def victim(state: State) -> SlotState | None:
-    """The resident bundle to give up first: active > confirmed before > next order's > last used.
+def victim(state: State, *, even_candidate: bool = True) -> SlotState | None:
+    """The resident bundle to give up first: active > a rollout's candidate > confirmed before >
+    next order's > last used.
 
-    The active one is never offered.
+    The active one is never offered, the candidate only where `even_candidate`.
     """
     back = rollback_target(state)
     parked = state.parked.target if state.parked else None
     announced = {order.name for order in state.upcoming}
 
-    def worth(slot: SlotState) -> tuple[bool, bool, bool, int]:
+    rollout = state.durable.rollout
+    tried = rollout.candidate if rollout is not None else None
+
+    def worth(slot: SlotState) -> tuple[bool, bool, bool, bool, int]:
         bundle = slot.bundle
         return (
+            bundle is not None and bundle == tried,
             bundle is not None and bundle == back,
             bundle is not None and bundle == parked,
             bundle is not None and bundle.ref.name in announced,
@@ -152,4 +157,12 @@ def victim(state: State) -> SlotState | None:
 
     holding = (Phase.READY, Phase.LOST, Phase.RESTORING)
     idle = [s for s in state.slots if s.name != state.active and s.phase in holding]
+    if not even_candidate:
+        idle = [slot for slot in idle if tried is None or slot.bundle != tried]
     return min(idle, key=worth, default=None)
+
+
+def has_room(state: State) -> bool:
+    """Whether a bundle can be prepared beside the active one and a rollout's candidate."""
+    free = any(slot.phase in (Phase.EMPTY, Phase.DRAINING) for slot in state.slots)
+    return free or victim(state, even_candidate=False) is not None

@@ -36,9 +36,11 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
+from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
+from edge_daemon.core.rollout.values import Bounds, Split
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
@@ -148,6 +150,8 @@ class Station:
         self.may_look.set()
         self.looks = 0
         """At the whole store, for the sake of a request."""
+        self.splits: list[Split | None] = []
+        """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
         self._heard: list[Packet] = []
         self._changed = threading.Condition()
@@ -251,6 +255,8 @@ class Station:
             look_again=self._look_again,
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
+            plan_of=RolloutPlans(self.store, Bounds()).of,
+            split=self.splits.append,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
@@ -281,7 +287,8 @@ class Station:
     # ------------------------------------------------------------------ running
 
     def start(self) -> Station:
-        self.recorder.interrupt_open()
+        rollout = self.driver.state.durable.rollout
+        self.recorder.interrupt_open(rollout.request_id if rollout is not None else None)
         self.session.start(Handlers(self.mailbox.put_request, self.intake.came))
         self.outbox.start()
         for thread in self._threads:

@@ -3,4 +3,6 @@
     plan ──▶ split ──▶ pairs ──▶ evidence ──rule──▶ advance, stop, hold or wait
 
 values      the words: plan, stage, split, arm, pair, feedback
+plan        a plan from a mapping and back        bounds   what the station allows of it
+draw        which arm a part belongs to
 """

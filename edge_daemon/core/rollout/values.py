@@ -117,6 +117,30 @@ class Plan:
     notify: tuple[Webhook, ...] = ()
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What the station's settings allow at most, whoever wrote the plan: `core.rollout.plan`.
+
+    `share`: of the parts whose verdict a candidate may give before it is active. `full`: whether
+    a rollout may make its candidate active by itself. `either_below`: below this share the
+    stricter of both verdicts counts. `parts`, `minutes`: what each stage needs at least.
+    `slices` are added to those of the plan. `notify`: the only addresses that a plan may name.
+    """
+
+    share: float = 1.0
+    full: bool = True
+    either_below: float = 0.0
+    parts: int = 0
+    minutes: float = 0.0
+    alpha_advance: float = 1.0
+    margin: float = 1.0
+    false_reject_margin: float = 1.0
+    slices: tuple[SliceRule, ...] = ()
+    at_most_h: float | None = None
+    on_inconclusive: str | None = None
+    notify: tuple[Webhook, ...] = ()
+
+
 # --------------------------------------------------------------------------- on the line
 
 
