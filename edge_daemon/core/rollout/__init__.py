@@ -5,4 +5,7 @@
 values      the words: plan, stage, split, arm, pair, feedback
 plan        a plan from a mapping and back        bounds   what the station allows of it
 draw        which arm a part belongs to
+evidence    counts of pairs and labels            betting  sequential statistics of counts
+reading     the evidence of each slice            rule     advance, stop, hold or wait
+estimate    how long it will take                 quality  precision, recall, people
 """

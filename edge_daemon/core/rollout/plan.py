@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from edge_daemon.core.rollout.reading import Table, complaint
+from edge_daemon.core.rollout.plan_table import Table, complaint
 from edge_daemon.core.rollout.values import (
     Mode,
     Plan,

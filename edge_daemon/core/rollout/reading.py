@@ -1,131 +1,253 @@
-"""A mapping from strangers, read key by key: each complaint begins with the full key."""
+"""The evidence as the rule reads it: per slice two sides, each with evidence and a bound.
+
+Two sides: defects that are missed (among truly bad parts that at least one model found) and good
+parts that are rejected. What a part without a label counts as is the worst case each time:
+
+              only the incumbent says ng        only the candidate says ng
+  stop        nothing                           nothing
+  bound       a defect that was lost            a good part that is rejected
+  asking      as the incumbent says             as the incumbent says
+
+So a candidate that seldom disagrees needs no label, one that often does must be looked at, and
+none is stopped unseen. In the bound, every label that comes can only lower it or leave it.
+
+Labels may be one-sided: in shadow a part that only the incumbent rejects is looked at, and one
+that only the candidate rejects has left the line. Then equal models look unequal. So `sure` asks
+for labels of both kinds alike, or for evidence that holds even if each unseen part speaks for the
+candidate.
+
+A missed defect counts from the first point on; the false rejects only beyond the plan's margin.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from edge_daemon.core.text import is_line
-from edge_daemon.core.wording import LABEL, shortened
-from edge_daemon.errors import PlanError
+from edge_daemon.core.rollout.betting import (
+    Counts,
+    log_e,
+    share_log_e,
+    total,
+    upper_bound,
+)
+from edge_daemon.core.rollout.evidence import Evidence, SliceCounts, Table
+from edge_daemon.core.rollout.plan import OVERALL
+from edge_daemon.core.rollout.values import Outcome, Plan, Truth
 
-MAX_TEXT = 256
+EVEN = 0.8
+"""Labels count as even where the less labelled kind has this part of the other's share."""
 
+MISSED_PART = 0.9
+"""Of the chance of a false stop: what the tests for missed defects have, which cost more. The tests
+for false rejects have the rest; each kind divides it among the named slices and all parts."""
 
-class Table:
-    """One mapping and the key that led to it; a key that is absent or null gives the default."""
-
-    def __init__(self, values: Any, place: str) -> None:
-        self.place = place
-        if not isinstance(values, Mapping):
-            raise complaint(place, "must be a mapping of keys")
-        self._values = values
-
-    def __contains__(self, key: str) -> bool:
-        return self._values.get(key) is not None
-
-    def at(self, key: object) -> str:
-        """The full key."""
-        return f"{self.place}.{shortened(_printable(key), LABEL)}"
-
-    def wrong(self, key: str, what: str) -> PlanError:
-        return complaint(self.at(key), what)
-
-    def refuse_unknown(self, *known: str) -> None:
-        for key in self._values:
-            if key not in known:
-                raise complaint(self.at(key), f"is not known here; known are {', '.join(known)}")
-
-    def names(self) -> Iterator[str]:
-        for key in self._values:
-            if not isinstance(key, str):
-                raise complaint(self.at(key), "must be a name; write it in quotes")
-            yield key
-
-    def value(self, key: str) -> Any:
-        return self._values.get(key)
-
-    def number(self, key: str, low: float, high: float, default: float) -> float:
-        """A finite number in low..high."""
-        return default if key not in self else _number(self.value(key), self.at(key), low, high)
-
-    def maybe(self, key: str, low: float, high: float) -> float | None:
-        """A finite number in low..high, or None when absent."""
-        return None if key not in self else self.number(key, low, high, low)
-
-    def whole(self, key: str, low: int, high: int, default: int) -> int:
-        if key not in self:
-            return default
-        value = self.value(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.wrong(key, f"must be a whole number from {low} to {high}")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.value(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(key, "must be true or false")
-        return value
-
-    def word(self, key: str, words: Sequence[str], default: str) -> str:
-        value = self.value(key)
-        if value is None:
-            return default
-        if not isinstance(value, str) or value not in words:
-            raise self.wrong(key, f"must be one of {', '.join(words)}")
-        return value
-
-    def text(self, key: str) -> str | None:
-        """One printable line, or None when absent."""
-        value = self.value(key)
-        return None if value is None else _text(value, self.at(key))
-
-    def texts(self, key: str, most: int) -> tuple[str, ...]:
-        found = tuple(_text(value, place) for value, place in self.items(key, most))
-        for text in found:
-            if found.count(text) > 1:
-                raise self.wrong(key, f"has {shortened(text, LABEL)!r} twice; each may stand once")
-        return found
-
-    def items(self, key: str, most: int) -> list[tuple[Any, str]]:
-        """The entries of a list and the full key of each; [] when absent."""
-        value = self.value(key)
-        if value is None:
-            return []
-        if not isinstance(value, (list, tuple)):
-            raise self.wrong(key, "must be a list")
-        if len(value) > most:
-            raise self.wrong(key, f"has {len(value)} entries; at most {most} are allowed")
-        return [(entry, f"{self.at(key)}[{index}]") for index, entry in enumerate(value)]
-
-    def table(self, key: str) -> Table:
-        """A mapping; an empty one when absent."""
-        value = self.value(key)
-        return Table({} if value is None else value, self.at(key))
+_BOTH, _NEITHER = Outcome.BOTH, Outcome.NEITHER
+_INCUMBENT, _CANDIDATE = Outcome.ONLY_INCUMBENT, Outcome.ONLY_CANDIDATE
 
 
-def complaint(place: str, what: str) -> PlanError:
-    """The error to be raised: the full key, and what is wrong with its value."""
-    return PlanError(f"{place} {what}.", hint="Correct the plan and ask again.")
+@dataclass(frozen=True)
+class Side:
+    """Missed defects, or false rejects, of one slice.
+
+    `log10_e`: evidence by labels that the candidate is worse. `sure`: whether the labels are even,
+    or the evidence does not need them to be. `log10_reference`: the same where the incumbent's
+    word stands in for each label that is missing. `bound`: what is lost at most, as a share.
+    """
+
+    limit: float
+    """log10 of the evidence at which the rollout stops."""
+    log10_e: float
+    sure: bool
+    log10_reference: float
+    bound: float
+    units: int
+    plus: int
+    minus: int
 
 
-def _number(value: Any, place: str, low: float, high: float) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:  # NaN is in no range
-        raise complaint(place, f"must be a number from {low:g} to {high:g}")
-    return float(value)
+@dataclass(frozen=True)
+class SliceReading:
+    """One slice, or all parts together."""
+
+    name: str
+    table: dict[Outcome, int]
+    missed: Side
+    false_rejects: Side
+    labels: int
+    """Disagreements with a label."""
+    unlabelled: dict[Outcome, int]
+    """Disagreements without one: of `ONLY_INCUMBENT` and `ONLY_CANDIDATE`."""
+    lost: int
+
+    @property
+    def parts(self) -> int:
+        return sum(self.table.values())
+
+    @property
+    def defects(self) -> int:
+        """Bad parts that at least one model found, as far as is known."""
+        return self.missed.units
+
+    @property
+    def coverage(self) -> float | None:
+        """Of the parts that both were to judge, those that both did; None without any."""
+        drawn = self.parts + self.lost
+        return self.parts / drawn if drawn else None
 
 
-def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise complaint(place, "must be text; write it in quotes")
-    if not value or len(value) > MAX_TEXT or not is_line(value):
-        raise complaint(place, f"must be one line of 1 to {MAX_TEXT} characters")
-    return value
+@dataclass(frozen=True)
+class Reading:
+    """All slices, all parts first. `log10_share`: evidence that the arms are drawn wrongly."""
+
+    slices: tuple[SliceReading, ...]
+    log10_share: float
+    share_limit: float
+    misassigned: int
+
+    @property
+    def overall(self) -> SliceReading:
+        return self.slices[0]
+
+    @cached_property
+    def by_name(self) -> dict[str, SliceReading]:
+        return {reading.name: reading for reading in self.slices}
 
 
-def _printable(key: object) -> str:
-    text = key if isinstance(key, str) else type(key).__name__
-    return text if text and text.isprintable() else ascii(text)
+def limits(plan: Plan) -> tuple[float, float]:
+    """log10 of the evidence at which a rollout stops: for missed defects, for false rejects."""
+    tests = len(plan.slices) + 1
+    return (
+        math.log10(tests / (plan.alpha_stop * MISSED_PART)),
+        math.log10(tests / (plan.alpha_stop * (1.0 - MISSED_PART))),
+    )
+
+
+def read(evidence: Evidence, plan: Plan, margin: float) -> Reading:
+    """The evidence at this moment. `margin`: recall that may be lost in the present stage."""
+    return Reading(
+        slices=tuple(
+            _slice(name, evidence.slices[name], plan, margin)
+            for name in (OVERALL, *(rule.name for rule in plan.slices))
+            if name in evidence.slices
+        ),
+        log10_share=_log10(share_log_e(evidence.arms)),
+        share_limit=-math.log10(plan.alpha_stop),
+        misassigned=evidence.misassigned,
+    )
+
+
+def _slice(name: str, counts: SliceCounts, plan: Plan, margin: float) -> SliceReading:
+    whole = counts.whole()
+    presumed = Truth.REFERENCE in plan.truth
+    incumbent, candidate = (
+        _share(whole.labelled(kind), whole.all(kind)) for kind in (_INCUMBENT, _CANDIDATE)
+    )
+    missed_limit, rejects_limit = limits(plan)
+    rejects_margin = plan.false_reject_margin
+    missed = _Side(
+        _missed_by_label, _missed_at_best, _missed_by_reference, 0.0, margin, missed_limit
+    )
+    rejects = _Side(
+        _rejects_by_label,
+        _rejects_at_best,
+        _rejects_by_reference,
+        rejects_margin,
+        rejects_margin,
+        rejects_limit,
+    )
+    alpha = plan.alpha_advance
+    return SliceReading(
+        name=name,
+        table={outcome: whole.all(outcome) for outcome in Outcome},
+        missed=missed.read(
+            counts.blocks, _missed_at_worst(whole, presumed), alpha, candidate >= EVEN * incumbent
+        ),
+        false_rejects=rejects.read(
+            counts.blocks, _rejects_at_worst(whole, presumed), alpha, incumbent >= EVEN * candidate
+        ),
+        labels=whole.labelled(_INCUMBENT) + whole.labelled(_CANDIDATE),
+        unlabelled={kind: whole.unknown(kind) for kind in (_INCUMBENT, _CANDIDATE)},
+        lost=counts.lost,
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """How one side counts a table: by labels, at the candidate's best, by the incumbent's word."""
+
+    by_label: Callable[[Table], Counts]
+    at_best: Callable[[Table], Counts]
+    by_reference: Callable[[Table], Counts]
+    delta: float
+    reference_delta: float
+    limit: float
+
+    def read(self, blocks: Sequence[Table], worst: Counts, alpha: float, even: bool) -> Side:
+        by_label = [self.by_label(block) for block in blocks]
+        log10_e = _log10(log_e(by_label, self.delta))
+        by_reference = [self.by_reference(block) for block in blocks]
+        labelled = total(by_label)
+        return Side(
+            limit=self.limit,
+            log10_e=log10_e,
+            sure=even or (log10_e >= self.limit and self._holds_at_best(blocks)),
+            log10_reference=_log10(log_e(by_reference, self.reference_delta)),
+            bound=upper_bound(worst, alpha),
+            units=worst.units,
+            plus=labelled.plus,
+            minus=labelled.minus,
+        )
+
+    def _holds_at_best(self, blocks: Sequence[Table]) -> bool:
+        at_best = [self.at_best(block) for block in blocks]
+        return _log10(log_e(at_best, self.delta)) >= self.limit
+
+
+def _missed_by_label(table: Table) -> Counts:
+    return Counts(table.ng(_INCUMBENT), table.ng(_BOTH), table.ng(_CANDIDATE))
+
+
+def _missed_at_best(table: Table) -> Counts:
+    return _missed_by_label(table) + Counts(minus=table.unknown(_CANDIDATE))
+
+
+def _missed_by_reference(table: Table) -> Counts:
+    return _missed_by_label(table) + Counts(table.unknown(_INCUMBENT), table.unknown(_BOTH))
+
+
+def _missed_at_worst(table: Table, presumed: bool) -> Counts:
+    """A part that both reject is taken for bad where the plan takes the incumbent's word."""
+    zero = table.unknown(_BOTH) if presumed else 0
+    return _missed_by_label(table) + Counts(table.unknown(_INCUMBENT), zero)
+
+
+def _rejects_by_label(table: Table) -> Counts:
+    """A part that both pass is taken for good: that only slows a stop down."""
+    zero = table.ok(_BOTH) + table.ok(_NEITHER) + table.unknown(_NEITHER)
+    return Counts(table.ok(_CANDIDATE), zero, table.ok(_INCUMBENT))
+
+
+def _rejects_at_best(table: Table) -> Counts:
+    return _rejects_by_label(table) + Counts(minus=table.unknown(_INCUMBENT))
+
+
+def _rejects_by_reference(table: Table) -> Counts:
+    return _rejects_by_label(table) + Counts(table.unknown(_CANDIDATE))
+
+
+def _rejects_at_worst(table: Table, presumed: bool) -> Counts:
+    """A part that both pass is taken for good where the plan takes the incumbent's word."""
+    zero = table.ok(_BOTH) + table.ok(_NEITHER) + (table.unknown(_NEITHER) if presumed else 0)
+    plus = table.ok(_CANDIDATE) + table.unknown(_CANDIDATE)
+    return Counts(plus, zero, table.ok(_INCUMBENT))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+def _log10(natural: float) -> float:
+    return natural / math.log(10)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.bounds import bounded
@@ -177,8 +177,8 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-# A fresh default for stages that have no `either` of their own.
 def plain(plan: Plan) -> Plan:
+    """Only a share has an `either` of its own."""
     return replace(
         plan,
         stages=tuple(
@@ -188,6 +188,7 @@ def plain(plan: Plan) -> Plan:
     )
 
 
+@settings(max_examples=40)
 @given(plans())
 def test_a_plan_that_is_written_and_read_is_the_same(plan: Plan) -> None:
     written = json.loads(json.dumps(as_mapping(plan)))
@@ -221,6 +222,7 @@ anything = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(anything | st.dictionaries(keys, anything))
 def test_anything_is_a_plan_or_a_complaint(mapping: Any) -> None:
     try:
@@ -256,6 +258,7 @@ def test_a_station_may_keep_the_last_word_for_a_person() -> None:
     ]
 
 
+@settings(max_examples=40)
 @given(plans(), numbers, numbers, st.integers(0, 1000), st.lists(rules, max_size=2))
 def test_of_two_limits_the_narrower_one_counts(
     plan: Plan, share: float, margin: float, parts: int, slices: list[SliceRule]

@@ -1,0 +1,91 @@
+"""Quality in production, from labels: of a model, and of the people who give the labels.
+
+Every figure has its interval and its n, and is None where nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_daemon.core.rollout.intervals import Interval, share, weighted
+from edge_daemon.core.values import Verdict
+
+
+def precision(confirmed: int, verified: int) -> Interval | None:
+    """Of the rejected parts that were verified, those that are truly bad."""
+    return share(confirmed, verified)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One part that the model passed and that was looked at all the same.
+
+    `probability`: with which it was chosen, as recorded then.
+    """
+
+    probability: float
+    is_bad: bool
+
+
+def recall(
+    confirmed: int, verified: int, rejected: int, audits: Sequence[Audited]
+) -> Interval | None:
+    """Of the truly bad parts those that the model rejects, by inverse probability.
+
+    Found: the rejected parts times the share of the verified ones that are bad. Missed: each bad
+    part of the audit stands for 1/probability parts that were passed. The interval is that of the
+    missed ones, which are few; None without audits, since then nothing is known of what is missed.
+    """
+    if not audits or not verified or not confirmed:
+        return None
+    found = rejected * confirmed / verified
+    missed = weighted(
+        [1.0 / audit.probability for audit in audits if audit.is_bad],
+        max(1.0 / audit.probability for audit in audits),
+    )
+    return Interval(
+        found / (found + missed.value),
+        found / (found + missed.high),
+        found / (found + missed.low),
+        len(audits),
+    )
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """One label of a person on a part whose truth is known, such as a challenge part."""
+
+    truth: Verdict
+    said: Verdict
+
+
+@dataclass(frozen=True)
+class Appraiser:
+    """A person in the terms of an attribute study (AIAG).
+
+    Acceptable there: effectiveness 0.9 or more, miss 0.02 or less, false alarm 0.05 or less.
+    `agreement`: of parts that were shown twice, those that got the same label twice.
+    """
+
+    effectiveness: Interval | None
+    miss: Interval | None
+    false_alarm: Interval | None
+    agreement: Interval | None
+
+
+def appraiser(
+    appraisals: Iterable[Appraisal], repeats: Iterable[tuple[Verdict, Verdict]] = ()
+) -> Appraiser:
+    """What the labels of one person are worth."""
+    known = list(appraisals)
+    right = [one for one in known if one.said is one.truth]
+    bad = [one for one in known if one.truth is Verdict.NG]
+    good = [one for one in known if one.truth is Verdict.OK]
+    twice = list(repeats)
+    return Appraiser(
+        effectiveness=share(len(right), len(known)),
+        miss=share(sum(one.said is Verdict.OK for one in bad), len(bad)),
+        false_alarm=share(sum(one.said is Verdict.NG for one in good), len(good)),
+        agreement=share(sum(first is second for first, second in twice), len(twice)),
+    )

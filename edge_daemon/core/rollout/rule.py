@@ -1,0 +1,313 @@
+"""What a rollout does next: one decision from the plan, the evidence and the guards.
+
+In this order, so that nothing that asks or waits delays a stop:
+
+    stop     a hard guard is broken, or the labels show that the candidate is worse
+    hold     a doubt that labels or people must resolve, or a person holds the rollout
+    advance  the stage has all that it needs
+    hold     the time is up (or stop, where the plan says so)
+    wait     something is missing, and it is said what
+
+Evidence without labels holds and asks, and never stops. A lack of evidence never advances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Union
+
+from edge_daemon.core.rollout.plan import OVERALL
+from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
+from edge_daemon.core.rollout.values import Mode, Outcome, Plan, SliceRule, Truth
+
+MIN_COVERAGE = 0.8
+"""Of the parts that both models were to judge, in all parts and in each critical slice."""
+
+
+class Cause(str, Enum):
+    """Why a rollout stops."""
+
+    GUARD = "guard"
+    MISSED = "missed"
+    FALSE_REJECTS = "false_rejects"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where the rollout stands, beside its evidence.
+
+    `stage`: index in the plan. `parts`, `minutes` (of a running line), `compared` (pairs of
+    blocks): since the stage began. `hours`: since the rollout began. `guards`: one sentence for
+    each hard guard that is broken. `doubts`: one for each alarm that asks and does not act.
+    `held`: a person holds the rollout.
+    """
+
+    stage: int
+    parts: int = 0
+    minutes: float = 0.0
+    compared: int = 0
+    hours: float = 0.0
+    guards: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The next stage begins; `to` is its index, or None after the last one."""
+
+    why: str
+    to: int | None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The candidate judges nothing any more."""
+
+    why: str
+    cause: Cause
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The share stays as it is until somebody looks. `asks`: labels would resolve it."""
+
+    why: str
+    asks: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The stage goes on; `missing` says what it needs."""
+
+    why: str
+    missing: tuple[str, ...]
+
+
+Decision = Union[Advance, Stop, Hold, Wait]
+
+
+def decide(plan: Plan, situation: Situation, reading: Reading) -> Decision:
+    """What the rollout does next. `reading`: of this plan at `stage_margin` of this stage."""
+    stop = _stop(plan, situation, reading)
+    if stop is not None:
+        return stop
+    if plan.stages[situation.stage].mode is Mode.FULL:
+        return Wait("The candidate is the active model now.", ())
+    doubt = next(_doubts(situation, reading), None)
+    missing = tuple(_missing(plan, situation, reading))
+    if doubt is None and not missing:
+        return _advance(plan, situation, reading)
+    if situation.hours >= plan.at_most_h:
+        return _inconclusive(plan, reading, doubt, missing)
+    return doubt or Wait(_sentence(missing), missing)
+
+
+def _inconclusive(
+    plan: Plan, reading: Reading, doubt: Hold | None, missing: tuple[str, ...]
+) -> Decision:
+    reason = _sentence(missing) if doubt is None else doubt.why
+    why = f"After {plan.at_most_h:g} h the rollout has no result. {reason}"
+    if plan.on_inconclusive == "stop":
+        return Stop(why, Cause.INCONCLUSIVE)
+    return Hold(why, asks=sum(reading.overall.unlabelled.values()) > 0)
+
+
+def stage_margin(plan: Plan, stage: int) -> float:
+    """Recall that may be lost at most for this stage to end, as a share.
+
+    The last stage that gathers pairs before the candidate becomes active has the plan's own
+    margin; the stage may ask for less, and not for more.
+    """
+    margin = plan.stages[stage].until.margin
+    if margin is None:
+        return plan.margin
+    return min(margin, plan.margin) if _leads_to_full(plan, stage) else margin
+
+
+def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
+    """The same for one slice: its own margin where it has one; an early stage may allow more."""
+    margin = stage_margin(plan, stage)
+    if rule.margin is None:
+        return margin
+    return rule.margin if _leads_to_full(plan, stage) else max(margin, rule.margin)
+
+
+def _leads_to_full(plan: Plan, stage: int) -> bool:
+    for later in plan.stages[stage + 1 :]:
+        if later.mode is not Mode.COMPARE:
+            return later.mode is Mode.FULL
+    return False
+
+
+# --------------------------------------------------------------------------- stop
+
+
+def _stop(plan: Plan, situation: Situation, reading: Reading) -> Stop | None:
+    if situation.guards:
+        return Stop(" ".join(situation.guards), Cause.GUARD)
+    if not {Truth.VERIFIED, Truth.AUDIT} & set(plan.truth):
+        return None
+    for one in reading.slices:
+        for side, cause in ((one.missed, Cause.MISSED), (one.false_rejects, Cause.FALSE_REJECTS)):
+            if side.sure and side.log10_e >= side.limit:
+                return Stop(_worse(one, side, cause), cause)
+    return None
+
+
+def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
+    if cause is Cause.MISSED:
+        what = f"{side.plus} bad parts that the incumbent rejects, and rejects {side.minus}"
+        return (
+            f"The candidate misses {what} that the incumbent misses{_where(one)}"
+            f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+        )
+    return (
+        f"The candidate rejects {side.plus} good parts that the incumbent passes, and passes "
+        f"{side.minus} that the incumbent rejects{_where(one)}"
+        f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+    )
+
+
+# --------------------------------------------------------------------------- hold
+
+
+def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
+    if reading.misassigned:
+        yield Hold(
+            f"{reading.misassigned} parts were judged by another arm than their draw says. "
+            "Look at 'edge-daemon rollouts audit'."
+        )
+    if reading.log10_share >= reading.share_limit:
+        yield Hold(
+            "The candidate's share of the parts is not the share of the plan "
+            f"(evidence {_power(reading.log10_share)}): parts are missing in one arm. "
+            "No figure is to be trusted until it is known why."
+        )
+    for doubt in situation.doubts:
+        yield Hold(doubt)
+    for one in reading.slices:
+        yield from _asking(one)
+    if situation.held:
+        yield Hold("A person holds the rollout.")
+
+
+def _asking(one: SliceReading) -> Iterator[Hold]:
+    """Evidence that waits for labels: it asks, and condemns nobody."""
+    for side, kind, what in (
+        (one.missed, Outcome.ONLY_CANDIDATE, "misses more bad parts"),
+        (one.false_rejects, Outcome.ONLY_INCUMBENT, "rejects more good parts"),
+    ):
+        if side.log10_e >= side.limit and not side.sure:
+            yield Hold(
+                f"By the labels the candidate {what}{_where(one)}, but they are one-sided: "
+                f"{_wanted(one.unlabelled[kind], kind)}.",
+                asks=True,
+            )
+    for side, kind, what in (
+        (one.missed, Outcome.ONLY_INCUMBENT, "rejects less"),
+        (one.false_rejects, Outcome.ONLY_CANDIDATE, "rejects more"),
+    ):
+        if side.log10_reference >= side.limit and one.unlabelled[kind]:
+            yield Hold(
+                f"The candidate {what} than the incumbent{_where(one)}, and without labels nobody "
+                f"knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
+                asks=True,
+            )
+
+
+# --------------------------------------------------------------------------- advance, wait
+
+
+def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
+    last = situation.stage == len(plan.stages) - 1
+    overall = reading.overall
+    return Advance(
+        f"{situation.parts} parts in {situation.minutes:.0f} minutes: at most "
+        f"{_points(overall.missed.bound)} of recall are lost, "
+        f"{_points(stage_margin(plan, situation.stage))} are allowed.",
+        None if last else situation.stage + 1,
+    )
+
+
+def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str]:
+    """All that the stage still needs; nothing is left out, so that people see the whole."""
+    stage = plan.stages[situation.stage]
+    if situation.parts < stage.until.parts:
+        yield f"{situation.parts} of {stage.until.parts} parts were judged by both"
+    if situation.minutes < stage.until.minutes:
+        yield f"{situation.minutes:.0f} of {stage.until.minutes:g} minutes of a running line"
+    if stage.mode is Mode.COMPARE:
+        if situation.compared < stage.pairs:
+            yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured"
+        if not _leads_to_full(plan, situation.stage):
+            return
+    margin = stage_margin(plan, situation.stage)
+    yield from _missing_of(reading.overall, margin, plan.false_reject_margin)
+    for rule in plan.slices:
+        one = reading.by_name.get(rule.name)
+        if one is None:
+            yield f"{rule.name}: no part of it was seen"
+            continue
+        if one.defects < rule.min_defects:
+            yield f"{rule.name}: {one.defects} of {rule.min_defects} bad parts were seen"
+        if rule.critical:
+            own = slice_margin(plan, situation.stage, rule)
+            yield from _missing_of(one, own, plan.false_reject_margin)
+
+
+def _missing_of(one: SliceReading, margin: float, rejects_margin: float) -> Iterator[str]:
+    name = "" if one.name == OVERALL else f"{one.name}: "
+    if one.coverage is None:
+        yield f"{name}no part was judged by both"
+    elif one.coverage < MIN_COVERAGE:
+        yield (
+            f"{name}both judged {one.coverage:.0%} of the parts that they were to judge; "
+            f"{MIN_COVERAGE:.0%} are needed"
+        )
+    if not one.missed.bound < margin:
+        wanted = _also(one, Outcome.ONLY_INCUMBENT)
+        yield (
+            f"{name}up to {_points(one.missed.bound)} of recall may be lost by {one.defects} bad "
+            f"parts, {_points(margin)} are allowed{wanted}"
+        )
+    if not one.false_rejects.bound < rejects_margin:
+        wanted = _also(one, Outcome.ONLY_CANDIDATE)
+        yield (
+            f"{name}up to {_points(one.false_rejects.bound)} more of the good parts may be "
+            f"rejected, {_points(rejects_margin)} are allowed{wanted}"
+        )
+
+
+# --------------------------------------------------------------------------- words
+
+
+def _sentence(missing: tuple[str, ...]) -> str:
+    text = "; ".join(missing)
+    return text[:1].upper() + text[1:] + "."
+
+
+def _also(one: SliceReading, kind: Outcome) -> str:
+    return f" ({_wanted(one.unlabelled[kind], kind)})" if one.unlabelled[kind] else ""
+
+
+def _wanted(parts: int, kind: Outcome) -> str:
+    who = "incumbent" if kind is Outcome.ONLY_INCUMBENT else "candidate"
+    if parts == 1:
+        return f"1 part that only the {who} rejects has no label"
+    return f"{parts} parts that only the {who} rejects have no label"
+
+
+def _where(one: SliceReading) -> str:
+    return "" if one.name == OVERALL else f" in {one.name}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"
+
+
+def _power(log10: float) -> str:
+    return f"10^{log10:.1f}"
