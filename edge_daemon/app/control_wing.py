@@ -169,7 +169,7 @@ class ControlWing:
             publish=self.reporter.model,
             take_snapshot=postman.take,
             plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
-            split=lambda _: None,
+            split=frames.active_slot.split,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))

@@ -58,7 +58,7 @@ from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import provisions, unmet
 from edge_daemon.slots.active import ActiveSlot
-from edge_daemon.slots.slot import Loaded, LoadOrder, Slot
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Loaded, LoadOrder, Slot
 
 _log = structlog.get_logger(__name__)
 
@@ -193,7 +193,7 @@ class Loader:
     def _prepare(self, job: Prepare) -> None:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
         stages = Stages(lambda stage: self._reach(job.slot, job.token, stage), self._bench.clock)
-        slot = self._crossing.slots[job.slot]
+        slot = self._vacant(job.slot)
         proof: list[Check] = []
         with contained() as attempt, self._bench.quiet():
             self.proofs[job.slot] = gate_proof = self._prove(job, slot, stages, proof)
@@ -286,7 +286,7 @@ class Loader:
         wait_s = RESTORE_BACKOFF_S[min(job.attempt, len(RESTORE_BACKOFF_S) - 1)]
         if wait_s and self._stopping.wait(wait_s):
             return
-        slot = self._crossing.slots[job.slot]
+        slot = self._vacant(job.slot)
         with contained() as attempt:
             verified = self._check(job.target, job.slot, job.token)
             order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
@@ -320,12 +320,19 @@ class Loader:
 
     def _free(self, job: Free) -> None:
         self._given_up.discard(job.slot)
-        self._crossing.slots[job.slot].free()
+        self._vacant(job.slot).free()
         self._clear(job.slot)
         self.proofs.pop(job.slot, None)
         self._post(SlotFreed(job.token))
 
     # ------------------------------------------------------------------ parts
+
+    def _vacant(self, name: str) -> Slot:
+        """The slot, once nobody looks with what it holds; one that hangs is ended."""
+        slot = self._crossing.slots[name]
+        if not self._crossing.vacate(name, INFER_TIMEOUT_S):
+            slot.kill()
+        return slot
 
     def _reach(self, desk: str, token: int, stage: str) -> None:
         reached = self._reached[desk] = StageReached(token, stage)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from edge_daemon.core.verbs import Verb
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError
+
+if TYPE_CHECKING:
+    from edge_daemon.core.rollout.values import Assigned, Opinion
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the captured frame."""
@@ -223,6 +226,8 @@ class Judged:
     part_in_view: bool = False  # the recipe's part, or something that no rule forbids
     recipe: Recipe | None = None  # that judged, with its tuning
     size: Size | None = None  # of the picture that a model judged
+    assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
+    shadow: Opinion | None = None  # what the other model says, where it was asked
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The lane: every captured frame, in order, gets exactly one verdict by exactly one model.
 
+While a candidate is tried, both may be asked; one verdict counts, and the other stands beside it.
+
 The only writer of the active pointer. Per frame it reads the pointer once, asks that slot, and
 hands the verdict on. It never loads, frees, logs or waits for control; what it waits for is the
 next frame, the model that the frame's product needs, or a worker that is being restored, and
@@ -16,6 +18,7 @@ from typing import Protocol
 from edge_daemon.core.recipe import broken_rules, has_part_in_view, verdict_of
 from edge_daemon.core.values import Instant, Judged, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
+from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.slots.active import ActiveSlot, Crossed, Cutover, Pointer
@@ -68,12 +71,14 @@ class Lane:
         listener: Listener,
         now: Callable[[], Instant],
         *,
+        arms: Arms | None = None,
         infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
         self._crossing = active_slot
         self._listener = listener
         self._now = now
+        self._arms = arms
         self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
@@ -162,6 +167,8 @@ class Lane:
         """The frame boundary itself: one assignment, then the word of it."""
         began = self._now()
         if cutover.pointer.slot is not None:
+            # A slot has one caller: who looks with the candidate beside the line ends first.
+            self._crossing.vacate(cutover.pointer.slot.name, self._infer_timeout_s)
             cutover.pointer.slot.promote()
         self._crossing.pointer = cutover.pointer
         self._crossed_epoch = cutover.at_epoch
@@ -235,7 +242,10 @@ class Lane:
             self._fail(hand, BundleError("The model gave numbers that are not finite."))
             return
         queue_ms = (began_at - captured.captured.at) * 1e3
-        self._hand_on(hand, self._verdict(captured, pointer, inference, queue_ms))
+        judged = self._verdict(captured, pointer, inference, queue_ms)
+        if self._arms is not None:
+            judged = self._arms.judge(judged, captured, pointer)
+        self._hand_on(hand, judged)
 
     def _verdict(
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float

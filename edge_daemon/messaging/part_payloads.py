@@ -11,7 +11,8 @@ import msgspec
 from edge_daemon.core.parts.counts import Counts, Tally
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.values import Status
-from edge_daemon.messaging.payloads import encode, iso_utc, recipe_digest
+from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
+from edge_daemon.messaging.payloads import encode, iso_utc
 from edge_daemon.messaging.terms import (
     Digest,
     Model,
@@ -27,7 +28,10 @@ PartReasonWord = Annotated[str, one_of(PartReason)]
 
 
 class PartMessage(msgspec.Struct, frozen=True):
-    """The one result of one part; a model and a recipe are named where one judged all of it."""
+    """The one result of one part; a model and a recipe are named where one judged all of it.
+
+    `rollout`: its arm, while a candidate is tried; `shadow`: what the other model says of it.
+    """
 
     boot: str
     part: int
@@ -48,6 +52,8 @@ class PartMessage(msgspec.Struct, frozen=True):
     age_ms: float
     late: bool
     trial: bool
+    rollout: RolloutLine | msgspec.UnsetType = msgspec.UNSET
+    shadow: ShadowLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class TriggerAnswer(msgspec.Struct, frozen=True):
@@ -142,5 +148,7 @@ def part(boot: str, told: PartTold) -> bytes:
             age_ms=round(told.age_ms, 1),
             late=told.late,
             trial=told.trial,
+            rollout=RolloutLine.of(told.assigned),
+            shadow=ShadowLine.of(told.shadow, whole=False),
         )
     )

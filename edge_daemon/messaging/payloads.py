@@ -14,9 +14,9 @@ from typing import Any, Union
 import msgspec
 
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.recipe import digest
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Judged, Latency, Recipe, Refusal
+from edge_daemon.core.values import Check, Judged, Latency, Refusal
+from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.detection_payloads import DetectionLine
 from edge_daemon.messaging.terms import (
     AuditHead,
@@ -67,6 +67,7 @@ class ResultMessage(msgspec.Struct, frozen=True):
     """The verdict of one frame; `reason` is there where no model judged it.
 
     `parts`: the numbers of the parts that it shows, where parts are counted and this is known.
+    `rollout`: its arm, while a candidate is tried; `shadow`: what the other model says of it.
     """
 
     boot: str
@@ -84,22 +85,8 @@ class ResultMessage(msgspec.Struct, frozen=True):
     reason: ReasonWord | msgspec.UnsetType = msgspec.UNSET
     parts: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     left_out: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _LastRecipe:
-    """The digest of the recipe that judged last: it is asked for with every frame."""
-
-    known: tuple[Recipe, str] = Recipe(), digest(Recipe())
-
-
-def recipe_digest(recipe: Recipe | None) -> str | None:
-    """SHA-256 of what judged, with its tuning; None where nothing did."""
-    if recipe is None:
-        return None
-    known = _LastRecipe.known
-    if recipe is not known[0]:
-        known = _LastRecipe.known = recipe, digest(recipe)
-    return known[1]
+    rollout: RolloutLine | msgspec.UnsetType = msgspec.UNSET
+    shadow: ShadowLine | msgspec.UnsetType = msgspec.UNSET
 
 
 def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> bytes:
@@ -123,6 +110,8 @@ def result(boot: str, judged: Judged, parts: tuple[int, ...] | None = None) -> b
             recipe_digest(judged.recipe),
             msgspec.UNSET if judged.reason is None else judged.reason.value,
             msgspec.UNSET if parts is None else parts,
+            rollout=RolloutLine.of(judged.assigned),
+            shadow=ShadowLine.of(judged.shadow, whole=True),
         )
     )
 

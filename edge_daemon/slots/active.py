@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.values import Recipe, StoredBundle
+from edge_daemon.slots.beside import Beside, Seat
 from edge_daemon.slots.slot import Slot
 
 UNPLANNED = 0
@@ -79,6 +81,12 @@ class ActiveSlot:
         self._tuned: tuple[StoredBundle, Recipe] | None = None
         self._errands: deque[IdleTask] = deque()
         self._tokens: dict[str, int] = {}
+        self._seats: dict[str, Seat] = {}  # the last candidate of each slot
+        self._lost = ""  # the rollout whose candidate failed: it gets no split any more
+        self.beside: Beside | None = None
+        """The split that is on; read by the lane once a frame."""
+        self.on_split: Callable[[Split | None], None] = lambda _: None
+        """Told of each change by whoever makes it, and must not wait; set before the first."""
 
     # ------------------------------------------------------------------ control's side
 
@@ -96,6 +104,49 @@ class ActiveSlot:
                 self._asked = replace(asked, pointer=replace(asked.pointer, recipe=recipe))
             self._tuned = known, recipe
         self._wake()
+
+    def split(self, split: Split | None) -> None:
+        """From the next frame on the candidate judges beside the active model; None: no more.
+
+        A rollout whose candidate failed gets none: its share stays 0 whatever is asked for.
+        """
+        with self._lock:
+            if split is not None and split.rollout == self._lost:
+                return
+            before = self.beside
+            if split is None:
+                self.beside = None
+            elif before is not None and before.split.slot == split.slot:
+                self.beside = Beside(split, before.seat)
+            else:
+                seat = Seat(self.slots[split.slot], self._seats.get(split.slot))
+                self._seats[split.slot] = seat
+                self.beside = Beside(split, seat)
+            if before is not None and (self.beside is None or self.beside.seat is not before.seat):
+                before.seat.leave()
+            self.on_split(split)
+
+    def drop(self, beside: Beside) -> bool:
+        """The candidate failed: its share is 0 from now on. False where its split was over."""
+        with self._lock:
+            if self.beside is None or self.beside.seat is not beside.seat:
+                return False
+            self.beside = None
+            self._lost = beside.split.rollout
+            beside.seat.leave()
+            self.on_split(None)
+            return True
+
+    def vacate(self, slot: str, timeout_s: float) -> bool:
+        """Whether no candidate in this slot is asked any more, so that it may be freed.
+
+        Ends a split that is still on there; waits for an inference that was begun.
+        """
+        beside = self.beside
+        if beside is not None and beside.split.slot == slot:
+            self.split(None)
+        seat = self._seats.get(slot)
+        return seat is None or seat.is_quiet(timeout_s)
 
     def withdraw(self, token: int) -> bool:
         """True when the lane had not crossed yet, and will not; False when it did."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.rollout.values import Assigned, Opinion
 from edge_daemon.core.values import (
     UNASSIGNED,
     Assignment,
+    Box,
     BundleRef,
     Instant,
     Judged,
@@ -164,6 +166,19 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What each model says of one part on one frame; None where it did not look.
+
+    `box`: where a followed object was, in pixels.
+    """
+
+    frame: int
+    incumbent: Opinion | None
+    candidate: Opinion | None
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
 class PartTold:
     """The one result of one part. A model and a recipe are named where one judged all of it."""
 
@@ -184,6 +199,9 @@ class PartTold:
     age_ms: float
     late: bool
     trial: bool
+    assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
+    shadow: Opinion | None = None  # what the other model says, where it saw every frame
+    looks: tuple[Look, ...] = ()  # by frame, while a candidate is tried
 
 
 Told = Union[Opened, PartTold]

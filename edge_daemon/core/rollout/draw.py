@@ -21,4 +21,4 @@ def assign(rollout: str, boot: str, part: str | int, share: float) -> Assigned:
     """The arm of one part: `part` is its id where it has one, else its number."""
     drawn = draw(rollout, boot, part)
     arm = Arm.CANDIDATE if drawn < share else Arm.INCUMBENT
-    return Assigned(rollout, arm, share, drawn)
+    return Assigned(rollout, arm, share, drawn, str(part))

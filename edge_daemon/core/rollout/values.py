@@ -7,7 +7,7 @@ what is compared.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from edge_daemon.core.values import BundleRef, Detection, Recipe, StoredBundle, Verdict
@@ -169,12 +169,21 @@ class Split:
 
 @dataclass(frozen=True)
 class Assigned:
-    """The arm of one unit, so that anybody can compute it again: `core.rollout.draw`."""
+    """The arm of one unit, so that anybody can compute it again: `core.rollout.draw`.
+
+    `unit` is what was drawn: the trigger's id, or the number of the part, frame or span.
+    """
 
     rollout: str
     arm: Arm
     share: float
     draw: float
+    unit: str = ""
+
+    @property
+    def withdrawn(self) -> Assigned:
+        """The same unit where the candidate could not judge: its share was 0."""
+        return replace(self, arm=Arm.INCUMBENT, share=0.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""Whose verdict counts on a frame, while a candidate is tried beside the active model.
+
+The lane asks once a frame, after the active model has judged it. The candidate judges the same
+frame where its verdict counts, or where the unit is not known yet; one that fails costs no frame:
+the active model's verdict stands, and the candidate is asked nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.opinions import given_to_candidate, opinion
+from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
+from edge_daemon.core.values import Judged
+from edge_daemon.frames.captured import Captured
+from edge_daemon.slots.active import ActiveSlot, Pointer
+from edge_daemon.slots.beside import Beside, Fault
+from edge_daemon.slots.slot import INFER_TIMEOUT_S
+
+MOST_IN_SPAN = 300
+"""Frames; a longer span is cut, so that a view that is never clear changes arm all the same."""
+
+CandidateLost = Callable[[str, str, str], None]
+"""Told of the rollout, the guard's word and why; from any thread, and it must not wait."""
+
+
+class Arms:
+    """Used by the lane's thread alone, except for `lose`.
+
+    Args:
+        boot: of this start: units are drawn by it.
+        candidate_lost: told once for each candidate that failed.
+        assigned_of: the arm of the part that a frame belongs to, where parts are more than single
+            frames; None where the frame's part is not known yet, or several are in view.
+        infer_timeout_s: after so long the candidate counts as hung.
+    """
+
+    def __init__(
+        self,
+        active_slot: ActiveSlot,
+        boot: str,
+        candidate_lost: CandidateLost,
+        assigned_of: Callable[[int], Assigned | None] | None = None,
+        *,
+        infer_timeout_s: float = INFER_TIMEOUT_S,
+    ) -> None:
+        self._active_slot = active_slot
+        self._boot = boot
+        self._candidate_lost = candidate_lost
+        self._assigned_of = assigned_of
+        self._timeout_s = infer_timeout_s
+        self._span: Assigned | None = None  # the unit that goes on
+        self._span_began = 0
+
+    def judge(self, judged: Judged, captured: Captured, pointer: Pointer) -> Judged:
+        """The frame's one verdict, given the active model's."""
+        beside = self._active_slot.beside
+        if beside is None or not beside.is_for(pointer.known, pointer.slot):
+            self._span = None
+            return judged
+        split = beside.split
+        assigned = self._assigned(split, judged)
+        if split.mode is Mode.SHARE and (assigned is None or assigned.arm is Arm.CANDIDATE):
+            judged = self._both(beside, assigned, judged, captured)
+        else:
+            judged = replace(judged, assigned=assigned)
+        if split.unit is UnitKind.SPAN and self._assigned_of is None:
+            self._go_on(judged, assigned)
+        return judged
+
+    def lose(self, beside: Beside, fault: Fault) -> None:
+        """The candidate failed: its share is 0 from now on, and control is told once."""
+        if self._active_slot.drop(beside):
+            self._candidate_lost(beside.split.rollout, fault.guard.value, fault.why)
+
+    # ------------------------------------------------------------------ units
+
+    def _assigned(self, split: Split, judged: Judged) -> Assigned | None:
+        """The arm of the frame's unit; None where that is not known."""
+        if split.unit is UnitKind.ORDER:
+            made = judged.assignment
+            return self._draw(split, made.job_order or str(made.epoch))
+        if self._assigned_of is not None:
+            assigned = self._assigned_of(judged.frame)
+            is_ours = assigned is not None and assigned.rollout == split.rollout
+            return assigned if is_ours else None
+        if split.unit is UnitKind.SPAN:
+            span = self._span
+            return span if span and span.rollout == split.rollout else self._begin(split, judged)
+        return self._draw(split, judged.frame)
+
+    def _begin(self, split: Split, judged: Judged) -> Assigned:
+        self._span_began = judged.frame
+        return self._draw(split, judged.frame)
+
+    def _go_on(self, judged: Judged, assigned: Assigned | None) -> None:
+        """A frame in which none of those that looked sees anything is the last of its span."""
+        sees = judged.part_in_view or bool(judged.shadow and judged.shadow.detections)
+        is_long = judged.frame + 1 - self._span_began >= MOST_IN_SPAN
+        self._span = assigned if sees and not is_long else None
+
+    def _draw(self, split: Split, unit: str | int) -> Assigned:
+        share = split.share if split.mode is Mode.SHARE else 0.0
+        return assign(split.rollout, self._boot, unit, share)
+
+    # ------------------------------------------------------------------ the candidate
+
+    def _both(
+        self, beside: Beside, assigned: Assigned | None, judged: Judged, captured: Captured
+    ) -> Judged:
+        """The same frame, judged by the candidate too."""
+        split = beside.split
+        assert captured.address is not None
+        beside.seat.slot.promote()  # cheap, and does something once a load
+        found = beside.seat.ask(captured.address, self._timeout_s)
+        if found is None or isinstance(found, Fault):
+            if found is not None:
+                self.lose(beside, found)
+            self._span = None
+            return replace(judged, assigned=assigned.withdrawn if assigned else None)
+        seen = opinion(
+            split.candidate, split.recipe, found.detections, judged.size, found.inference_ms
+        )
+        if assigned is not None:
+            own = given_to_candidate(judged, seen, either=split.either)
+            return replace(own, assigned=assigned)
+        waited_ms = judged.queue_ms + found.inference_ms
+        return replace(judged, shadow=seen, queue_ms=waited_ms)

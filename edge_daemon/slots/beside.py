@@ -1,0 +1,117 @@
+"""The candidate beside the active model: its slot while a split is on, for one caller at a time.
+
+The lane asks it for the parts whose verdict it gives, the shadow for the others. Once it is left,
+nobody asks it any more, and its slot may be freed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Union
+
+from edge_daemon.core.rollout.values import Split
+from edge_daemon.core.values import StoredBundle
+from edge_daemon.errors import EdgeDaemonError, SlotLost
+from edge_daemon.host.memory import FrameAddress
+from edge_daemon.slots.slot import Inference, Slot
+
+
+class Guard(str, Enum):
+    """What ends a candidate at once."""
+
+    RAISED = "raised"
+    HUNG = "hung"
+    NOT_FINITE = "not_finite"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why the candidate gave no opinion."""
+
+    guard: Guard
+    why: str
+
+
+Answer = Union[Inference, Fault, None]
+"""None: it was left meanwhile, so that nothing is said of it."""
+
+
+class Seat:
+    """One loaded candidate; any thread may ask, one after the other.
+
+    `before`: the seat of the same slot that was left.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        before: Seat | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.slot = slot
+        self._now = now
+        # Who still asks the candidate that sat here before is waited for.
+        self._asking: threading.Lock = threading.Lock() if before is None else before._asking
+        self._left = False
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is asked nothing any more."""
+        return self._left
+
+    def leave(self) -> None:
+        """Nobody asks from now on; who asks at this moment gets no answer."""
+        self._left = True
+
+    def is_quiet(self, timeout_s: float) -> bool:
+        """Whether, within this time, nobody asks any more."""
+        if not self._asking.acquire(timeout=timeout_s):
+            return False
+        self._asking.release()
+        return True
+
+    def ask(self, frame: FrameAddress, timeout_s: float) -> Answer:
+        """What the candidate sees on this frame. Never raises for what a model does."""
+        if not self._asking.acquire(timeout=timeout_s):
+            return self._unless_left(Fault(Guard.HUNG, "The candidate did not come back."))
+        try:
+            return None if self._left else self._unless_left(self._infer(frame, timeout_s))
+        finally:
+            self._asking.release()
+
+    def _infer(self, frame: FrameAddress, timeout_s: float) -> Inference | Fault:
+        began_at = self._now()
+        try:
+            found = self.slot.infer(frame, timeout_s)
+        except SlotLost as lost:
+            is_late = self._now() - began_at >= timeout_s
+            return Fault(Guard.HUNG if is_late else Guard.LOST, str(lost))
+        except EdgeDaemonError as error:  # a worker may say anything of the box, too
+            return Fault(Guard.RAISED, str(error))
+        if not found.finite:
+            return Fault(Guard.NOT_FINITE, "The model gave numbers that are not finite.")
+        return found
+
+    def _unless_left(self, answer: Inference | Fault) -> Answer:
+        return None if self._left else answer
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the lane reads once a frame: the split, and where the candidate sits."""
+
+    split: Split
+    seat: Seat
+
+    def is_for(self, active: StoredBundle | None, slot: Slot | None) -> bool:
+        """Whether the candidate may judge what this active one judges: never another product."""
+        return (
+            active is not None
+            and active.ref.name == self.split.candidate.ref.name
+            and slot is not self.seat.slot
+        )
