@@ -299,6 +299,7 @@ class Driver:
         unit.tell()
         if new is not old:
             rooms.publish(new)
+            rooms.stepped(new, records)
         if old.durable.quarantined != new.durable.quarantined:
             rooms.quarantine_changed(new)
         self._open_line(new)

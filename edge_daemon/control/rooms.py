@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_daemon.control.loader import Loader
@@ -12,6 +12,7 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan, Split
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, Refusal, Request
@@ -43,5 +44,7 @@ class Rooms:
     """The plan of a rollout: as asked for, else the bundle's, within what the station allows."""
     split: Callable[[Split | None], None]
     """Tells the line what to do with a candidate from the next unit on."""
+    stepped: Callable[[State, Sequence[Record]], None]
+    """Told each step that changed the state, with its records; must not wait."""
     quarantine_changed: Callable[[State], None]
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""

@@ -23,6 +23,7 @@ from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.durable import decode_durable
+from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
@@ -37,6 +38,7 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
+from edge_daemon.control.rollouts import DeskTools, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
@@ -150,6 +152,7 @@ class Station:
         self.may_look.set()
         self.looks = 0
         """At the whole store, for the sake of a request."""
+        self.rollout_states: list[bytes] = []
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
@@ -227,6 +230,22 @@ class Station:
         self.recorder = Recorder(
             self.journal, rows, self.session, self.receipts, self.metrics, self.outbox.wake
         )
+        self.rollouts = RolloutDesk(
+            DeskTools(
+                self.journal,
+                self.mailbox.put,
+                self.rollout_states.append,
+                lambda: self.ledger.counts().captured,
+                self.metrics,
+                self.clock,
+            ),
+            FeedbackDesk(
+                FeedbackTools(
+                    self.journal, rows, self.session, self.metrics, self.boot, self.outbox.wake
+                )
+            ),
+        )
+        """Its thread is not started: a test takes its turns."""
         info = Info(
             device="cam1",
             version="1",
@@ -257,6 +276,7 @@ class Station:
             take_snapshot=self._take_snapshot,
             plan_of=RolloutPlans(self.store, Bounds()).of,
             split=self.splits.append,
+            stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
