@@ -8,4 +8,5 @@ draw        which arm a part belongs to
 evidence    counts of pairs and labels            betting  sequential statistics of counts
 reading     the evidence of each slice            rule     advance, stop, hold or wait
 estimate    how long it will take                 quality  precision, recall, people
+compare     both in turns, in drawn blocks        drift    a signal that has moved
 """

@@ -9,7 +9,11 @@ parts that are rejected. What a part without a label counts as is the worst case
   asking      as the incumbent says             as the incumbent says
 
 So a candidate that seldom disagrees needs no label, one that often does must be looked at, and
-none is stopped unseen. In the bound, every label that comes can only lower it or leave it.
+none is stopped unseen. A label of a disagreement can only lower the bound or leave it.
+
+Parts that both reject are bad parts, of which nothing is lost; where some of them were looked at
+and were good, that share of the others is taken for good too. Else a line with many false rejects
+would hide a loss among them.
 
 Labels may be one-sided: in shadow a part that only the incumbent rejects is looked at, and one
 that only the candidate rejects has left the line. Then equal models look unequal. So `sure` asks
@@ -221,6 +225,8 @@ def _missed_by_reference(table: Table) -> Counts:
 def _missed_at_worst(table: Table, presumed: bool) -> Counts:
     """A part that both reject is taken for bad where the plan takes the incumbent's word."""
     zero = table.unknown(_BOTH) if presumed else 0
+    if table.ok(_BOTH):
+        zero = zero * table.ng(_BOTH) // table.labelled(_BOTH)
     return _missed_by_label(table) + Counts(table.unknown(_INCUMBENT), zero)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.evidence import (
@@ -52,6 +52,7 @@ def fold(seen: list[tuple[Outcome, list[str], Verdict | None]]) -> tuple[Evidenc
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=30), st.randoms())
 def test_labels_come_in_any_order_and_at_any_time(seen: Any, order: random.Random) -> None:
     expected, _ = fold(seen)
@@ -67,6 +68,7 @@ def test_labels_come_in_any_order_and_at_any_time(seen: Any, order: random.Rando
     assert evidence.as_mapping() == expected.as_mapping()
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=20), st.lists(truths, min_size=20, max_size=20))
 def test_a_later_label_replaces_the_former_one(seen: Any, first_words: Any) -> None:
     expected, _ = fold(seen)
@@ -77,6 +79,7 @@ def test_a_later_label_replaces_the_former_one(seen: Any, first_words: Any) -> N
     assert evidence.as_mapping() == expected.as_mapping()
 
 
+@settings(deadline=None)
 @given(st.lists(parts, max_size=30), st.integers(0, 30))
 def test_a_restart_in_between_changes_no_digit(seen: Any, restart_at: int) -> None:
     straight, places = fold(seen)
@@ -274,3 +277,27 @@ def test_without_the_incumbents_word_only_labels_are_units() -> None:
         evidence.add(pair(Outcome.NEITHER, 1000 + part))
     strict = read(evidence, read_plan({"truth": ["verified"]}), 0.05).overall
     assert (strict.defects, strict.missed.bound, strict.false_rejects.bound) == (0, 1.0, 1.0)
+
+
+def test_false_rejects_of_both_models_do_not_hide_a_loss() -> None:
+    """Of 20 parts that both reject and that were looked at, 15 were good: so are 300 of 400."""
+    plain = shown((Outcome.BOTH, None, 400), (Outcome.ONLY_INCUMBENT, Verdict.NG, 8))
+    assert plain.overall.missed.bound < 0.06
+    looked_at = shown(
+        (Outcome.BOTH, None, 400),
+        (Outcome.BOTH, Verdict.OK, 15),
+        (Outcome.BOTH, Verdict.NG, 5),
+        (Outcome.ONLY_INCUMBENT, Verdict.NG, 8),
+    )
+    assert looked_at.overall.defects == 100 + 5 + 8
+    assert looked_at.overall.missed.bound > 8 / 113
+
+
+def test_one_sided_labels_of_good_parts_are_not_sure_either() -> None:
+    """Parts that only the incumbent rejects may all be false rejects that it alone makes."""
+    good = (Outcome.NEITHER, None, 500)
+    seen = shown(good, (Outcome.ONLY_CANDIDATE, Verdict.OK, 80), (Outcome.ONLY_INCUMBENT, None, 60))
+    assert seen.overall.false_rejects.log10_e > seen.overall.false_rejects.limit
+    assert not seen.overall.false_rejects.sure
+    few = shown(good, (Outcome.ONLY_CANDIDATE, Verdict.OK, 80), (Outcome.ONLY_INCUMBENT, None, 2))
+    assert few.overall.false_rejects.sure

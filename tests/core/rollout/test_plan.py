@@ -188,7 +188,7 @@ def plain(plan: Plan) -> Plan:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(plans())
 def test_a_plan_that_is_written_and_read_is_the_same(plan: Plan) -> None:
     written = json.loads(json.dumps(as_mapping(plan)))
@@ -222,7 +222,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(anything | st.dictionaries(keys, anything))
 def test_anything_is_a_plan_or_a_complaint(mapping: Any) -> None:
     try:
@@ -258,7 +258,7 @@ def test_a_station_may_keep_the_last_word_for_a_person() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(plans(), numbers, numbers, st.integers(0, 1000), st.lists(rules, max_size=2))
 def test_of_two_limits_the_narrower_one_counts(
     plan: Plan, share: float, margin: float, parts: int, slices: list[SliceRule]
@@ -274,3 +274,46 @@ def test_of_two_limits_the_narrower_one_counts(
     assert {rule.name for rule in result.slices} == {rule.name for rule in (*plan.slices, *own)}
     assert bounded(result, bounds) == result
     assert read_plan(as_mapping(result)) == plain(result)
+
+
+def test_each_bound_of_the_station_narrows_a_plan_and_never_widens_one() -> None:
+    plan = read_plan(
+        {
+            "margin": 0.05,
+            "false_reject_margin": 0.04,
+            "at_most_h": 10,
+            "alpha": {"advance": 0.02},
+            "slices": {"dark": {"brightness_below": 60, "min_defects": 5, "margin": 0.2}},
+            "stages": [
+                {"shadow": 1.0, "until": {"parts": 10, "minutes": 5}},
+                {"share": 0.2, "either": "none"},
+                {"share": 0.9, "either": "none"},
+            ],
+        }
+    )
+    dark = SliceRule("dark", brightness_below=80.0, critical=True, min_defects=3, margin=0.1)
+    narrow = Bounds(
+        share=0.6,
+        either_below=0.5,
+        parts=20,
+        minutes=6.0,
+        alpha_advance=0.01,
+        margin=0.03,
+        false_reject_margin=0.02,
+        slices=(dark,),
+        at_most_h=8.0,
+        on_inconclusive="stop",
+    )
+    result = bounded(plan, narrow)
+    assert [(stage.share, stage.either) for stage in result.stages] == [
+        (1.0, True),
+        (0.2, True),
+        (0.6, False),
+    ]
+    assert {stage.until.parts for stage in result.stages} == {20}
+    assert {stage.until.minutes for stage in result.stages} == {6.0}
+    assert (result.alpha_advance, result.margin, result.false_reject_margin) == (0.01, 0.03, 0.02)
+    assert (result.at_most_h, result.on_inconclusive) == (8.0, "stop")
+    assert result.slices == (replace(dark, min_defects=5),)
+    wide = Bounds(at_most_h=99.0, on_inconclusive="hold")
+    assert bounded(plan, wide) == plan

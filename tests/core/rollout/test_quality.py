@@ -15,7 +15,7 @@ from edge_daemon.core.values import Verdict
 OK, NG = Verdict.OK, Verdict.NG
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.999]))
 def test_a_share_has_the_exact_interval_of_scipy(n: int, part: float, level: float) -> None:
     hits = round(part * n)
@@ -26,7 +26,7 @@ def test_a_share_has_the_exact_interval_of_scipy(n: int, part: float, level: flo
     assert ours.low <= ours.value <= ours.high
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 3000), st.floats(0.5, 500))
 def test_equal_weights_have_the_exact_poisson_interval(events: int, weight: float) -> None:
     ours = weighted([weight] * events, weight)

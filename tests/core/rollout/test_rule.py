@@ -318,3 +318,12 @@ def test_whatever_was_seen_an_advance_has_its_bounds(
         assert light.defects >= 30
     if not any(truth for _, truth, times in seen if times):
         assert not isinstance(decision, Stop)
+
+
+def test_good_parts_that_may_be_rejected_keep_a_stage_waiting() -> None:
+    decision = decided((NEITHER, None, 600), (BOTH, None, 120), (ONLY_CANDIDATE, None, 12))
+    assert isinstance(decision, Wait)
+    assert "more of the good parts may be rejected, 2.0 points are allowed" in decision.why
+    assert "12 parts that only the candidate rejects have no label" in decision.why
+    found = decided((NEITHER, None, 600), (BOTH, None, 120), (ONLY_CANDIDATE, NG, 12))
+    assert isinstance(found, Advance)

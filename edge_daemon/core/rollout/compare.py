@@ -1,0 +1,101 @@
+"""Two models in turns, for what both spoil when they run together: latency, pace, power, heat.
+
+Blocks come in pairs, and which model has the first block of a pair is drawn, so that a line that
+warms up or slows down is no advantage for either. Anybody can compute the order again. The first
+seconds of each block belong to the change itself and are left out.
+
+What is told is the middle of the differences within pairs (Hodges and Lehmann, 1963) with the
+interval of Wilcoxon's signed ranks. It is exact by the draw alone: nothing is assumed of how the
+values are distributed, or of how blocks that follow one another depend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_daemon.core.rollout.intervals import LEVEL
+from edge_daemon.core.rollout.values import Arm, Stage
+
+MOST_PAIRS = 400
+"""Of more pairs the newest are compared: the interval is narrow then, and the work grows."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What runs at one moment. `block` counts from 0; `counts`: the burn-in is over."""
+
+    block: int
+    arm: Arm
+    counts: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate less incumbent, in the unit of the values; `pairs` of blocks are behind it.
+
+    `low` and `high` are None below 6 pairs: so few allow no interval of 95 %.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+def arm_of(rollout: str, block: int) -> Arm:
+    """Whose block it is: by the first bit of SHA-256 of `rollout:pair:number` for the first one."""
+    digest = hashlib.sha256(f"{rollout}:pair:{block // 2}".encode()).digest()
+    is_first = block % 2 == 0
+    return Arm.CANDIDATE if is_first == (digest[0] < 128) else Arm.INCUMBENT
+
+
+def turn(rollout: str, stage: Stage, elapsed_s: float) -> Turn:
+    """Whose turn it is so many seconds of a running line after the stage began."""
+    block = int(elapsed_s // stage.rotate_s)
+    since = elapsed_s - block * stage.rotate_s
+    return Turn(block, arm_of(rollout, block), since >= stage.burn_in_s)
+
+
+def paired(rollout: str, values: Sequence[float | None]) -> list[float]:
+    """The differences of the pairs that are whole; `values` by block, None where not measured."""
+    differences = []
+    for first in range(0, len(values) - 1, 2):
+        one, other = values[first], values[first + 1]
+        if one is not None and other is not None:
+            is_candidate = arm_of(rollout, first) is Arm.CANDIDATE
+            differences.append(one - other if is_candidate else other - one)
+    return differences
+
+
+def difference(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
+    """The middle of the paired differences and its interval; None without any."""
+    recent = differences[-MOST_PAIRS:]
+    n = len(recent)
+    if not n:
+        return None
+    means = sorted((recent[i] + recent[j]) / 2 for i in range(n) for j in range(i, n))
+    half = len(means) // 2
+    middle = means[half] if len(means) % 2 else (means[half - 1] + means[half]) / 2
+    outside = _outside(n, (1.0 - level) / 2)
+    if outside < 0:
+        return Difference(middle, None, None, n)
+    return Difference(middle, means[outside], means[len(means) - 1 - outside], n)
+
+
+def _outside(n: int, tail: float) -> int:
+    """The largest rank sum whose chance, or that of a smaller one, is at most `tail`; -1: none."""
+    most = n * (n + 1) // 2
+    ways = [1] + [0] * most
+    for rank in range(1, n + 1):
+        for total in range(most, rank - 1, -1):
+            ways[total] += ways[total - rank]
+    allowed = math.floor(tail * 2**60) * 2**n // 2**60
+    seen = 0
+    for total, count in enumerate(ways):
+        seen += count
+        if seen > allowed:
+            return total - 1
+    return most
