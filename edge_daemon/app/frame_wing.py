@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
 
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
+from edge_daemon.core.parts.values import By
+from edge_daemon.core.rollout.values import Assigned, Pair
 from edge_daemon.core.values import Judged
+from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import PICTURES, Collector
@@ -23,10 +26,12 @@ from edge_daemon.frames.picture_copies import PictureCopies
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
+from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.boundary import end_of
 from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.active import ActiveSlot, Crossed
+from edge_daemon.slots.frame_control import RolloutOutlets
 from edge_daemon.slots.slot import Slot
 
 _log = structlog.get_logger(__name__)
@@ -72,9 +77,21 @@ class FrameWing:
         self.parts = parts
         if parts is not None:
             self.ring.on_capture = parts.captured
+        self.rollouts = RolloutOutlets()
+        """Where pairs and the loss of a candidate go; set before the first split."""
+        arms = self._build_arms(resources.boot)
+        self.shadow = Shadow(
+            self.ring,
+            self.active_slot,
+            resources.boot,
+            parts.rules if parts is not None else None,
+            ShadowOutlets(self._paired, arms.lose),
+        )
+        if parts is not None:
+            parts.on_told = self.shadow.told
         outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
-        self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now)
+        self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now, arms=arms)
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
         self._clock = resources.clock
         self._capture = Capture(
@@ -86,6 +103,22 @@ class FrameWing:
         )
         self.failure: BaseException | None = None
         """What ended the lane; without a lane there is no daemon."""
+
+    def _build_arms(self, boot: str) -> Arms:
+        """Whose verdict counts while a candidate is tried; parts of several frames know theirs."""
+        parts = self.parts
+        assigned_of = None
+        if parts is not None and parts.rules.by is not By.FRAME:
+            assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else _unknown
+        if parts is not None:
+            self.active_slot.on_split = parts.split
+        return Arms(self.active_slot, boot, self._candidate_lost, assigned_of)
+
+    def _paired(self, pairs: Sequence[Pair]) -> None:
+        self.rollouts.pairs(pairs)
+
+    def _candidate_lost(self, rollout: str, guard: str, why: str) -> None:
+        self.rollouts.candidate_lost(rollout, guard, why)
 
     @property
     def camera(self) -> CameraState:
@@ -118,6 +151,7 @@ class FrameWing:
         self._publisher.put(judged)
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
+        self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
         if self.collector is not None:
             self.collector.offer(judged, captured)
         if self._archiver is not None:
@@ -133,6 +167,7 @@ class FrameWing:
     def start_lane(self) -> None:
         """Verdicts from here on, for frames that come."""
         self.pictures.start()
+        self.shadow.start()
         for collector in self._collectors:
             collector.start()
         if self.copies is not None:
@@ -162,6 +197,7 @@ class FrameWing:
     def close(self) -> None:
         """After the last verdict is told."""
         self.pictures.stop()
+        self.shadow.stop()
         for collector in self._collectors:
             collector.stop()
         if self.copies is not None:
@@ -169,6 +205,11 @@ class FrameWing:
 
     def _run_lane(self) -> None:
         self.failure = end_of(self._lane.run, _log, "lane_failed")
+
+
+def _unknown(frame: int) -> Assigned | None:  # noqa: ARG001 - the protocol gives it
+    """Several parts are in view: a frame is of no arm, and each part of its own."""
+    return None
 
 
 def _part_pictures(resources: Resources) -> PartPictures | None:

@@ -31,6 +31,7 @@ def part_line(resources: Resources) -> PartLine | None:
         resources.clock.now,
         zone=settings.polygon,
         zone_name=settings.zone_name,
+        boot=resources.boot,
     )
 
 

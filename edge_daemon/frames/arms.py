@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.draw import assign_by
 from edge_daemon.core.rollout.opinions import given_to_candidate, opinion
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
 from edge_daemon.core.values import Judged
@@ -79,31 +79,21 @@ class Arms:
 
     def _assigned(self, split: Split, judged: Judged) -> Assigned | None:
         """The arm of the frame's unit; None where that is not known."""
-        if split.unit is UnitKind.ORDER:
-            made = judged.assignment
-            return self._draw(split, made.job_order or str(made.epoch))
         if self._assigned_of is not None:
             assigned = self._assigned_of(judged.frame)
             is_ours = assigned is not None and assigned.rollout == split.rollout
             return assigned if is_ours else None
         if split.unit is UnitKind.SPAN:
-            span = self._span
-            return span if span and span.rollout == split.rollout else self._begin(split, judged)
-        return self._draw(split, judged.frame)
-
-    def _begin(self, split: Split, judged: Judged) -> Assigned:
-        self._span_began = judged.frame
-        return self._draw(split, judged.frame)
+            if self._span is not None and self._span.rollout == split.rollout:
+                return self._span
+            self._span_began = judged.frame
+        return assign_by(split, self._boot, judged.assignment, judged.frame)
 
     def _go_on(self, judged: Judged, assigned: Assigned | None) -> None:
         """A frame in which none of those that looked sees anything is the last of its span."""
         sees = judged.part_in_view or bool(judged.shadow and judged.shadow.detections)
         is_long = judged.frame + 1 - self._span_began >= MOST_IN_SPAN
         self._span = assigned if sees and not is_long else None
-
-    def _draw(self, split: Split, unit: str | int) -> Assigned:
-        share = split.share if split.mode is Mode.SHARE else 0.0
-        return assign(split.rollout, self._boot, unit, share)
 
     # ------------------------------------------------------------------ the candidate
 

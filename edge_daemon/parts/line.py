@@ -27,11 +27,13 @@ from edge_daemon.core.parts.values import (
     PartRules,
     PartTold,
     Seen,
+    SplitSet,
     Stopped,
     Ticked,
     Told,
     Triggered,
 )
+from edge_daemon.core.rollout.values import Assigned, Split
 from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.host.boundary import Boundary
@@ -61,7 +63,7 @@ GRACE_S = 0.25
 """A frame is told of within this after its capture."""
 
 
-_Word = Union[FrameCaptured, Judged, "tuple[Triggered, Callable[[Opened], None]]"]
+_Word = Union[FrameCaptured, Judged, SplitSet, "tuple[Triggered, Callable[[Opened], None]]"]
 """What camera, lane and broker say."""
 
 
@@ -88,8 +90,10 @@ class PartLine:
         *,
         zone: Zone | None = None,
         zone_name: str | None = None,
+        boot: str = "",
     ) -> None:
-        self._ledger = PartLedger(rules)
+        self.rules = rules
+        self._ledger = PartLedger(rules, boot)
         self._outlets: PartOutlets | None = None
         self._now = now
         self._zone, self._zone_name = zone, zone_name
@@ -106,6 +110,8 @@ class PartLine:
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
+        self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
+        """Told of parts on which a candidate is tried, on this thread; set before the start."""
         self.missed = 0
         """Words that the queue had no room for."""
         self.lost = 0
@@ -150,6 +156,17 @@ class PartLine:
     def judged(self, judged: Judged) -> None:
         """The lane's thread: a frame has its outcome."""
         self._put(judged)
+
+    def split(self, split: Split | None) -> None:
+        """A candidate is tried on the parts that open from now on; None: none is."""
+        self._put(SplitSet(split, self._now().at))
+
+    def assigned_of(self, frame: int) -> Assigned | None:
+        """The arm of the part that a frame belongs to; None where it is not known yet.
+
+        Asked by the lane: it neither locks nor waits.
+        """
+        return self._ledger.assigned_of(frame)
 
     def trigger(self, triggered: Triggered, answer: Callable[[Opened], None]) -> bool:
         """The line says that a part is there; False where there is no room to hear it.
@@ -211,7 +228,7 @@ class PartLine:
         if isinstance(word, tuple):
             self._open(*word)
             return
-        if isinstance(word, FrameCaptured):
+        if isinstance(word, (FrameCaptured, SplitSet)):
             self._take(replace(word, now=self._now().at))
             return
         for number in range(self._judged_next, word.frame):
@@ -261,7 +278,10 @@ class PartLine:
 
     def _take(self, event: PartEvent) -> list[Told]:
         told = self._ledger.take(event)
-        self._kept += [each for each in told if isinstance(each, PartTold)]
+        parts = [each for each in told if isinstance(each, PartTold)]
+        self._kept += parts
+        if any(each.assigned is not None for each in parts):
+            self.on_told(parts)
         if len(self._kept) > MOST_KEPT:
             self.lost += len(self._kept) - MOST_KEPT
             del self._kept[:-MOST_KEPT]

@@ -204,7 +204,7 @@ class Tracker:
         if track.held is not None:
             verdict, causes = Verdict.NG, tuple(dict.fromkeys((*track.held, *causes)))
             track.held = None
-        return Seen(track.number, verdict, causes), False
+        return Seen(track.number, verdict, causes, sight.box), False
 
     def _forget(self, left: list[int]) -> None:
         """Objects that are gone; where there are too many, those that were seen longest ago."""

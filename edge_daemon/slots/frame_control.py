@@ -5,10 +5,12 @@ The frames wing offers this, the control wing uses it; they meet here and nowher
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_daemon.core.rollout.values import Pair
 from edge_daemon.core.shares import Record
 from edge_daemon.core.trial import Window
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged
@@ -33,6 +35,18 @@ class TrialRecords:
     before_ref: BundleRef | None
     before: Record
     during: Record
+
+
+@dataclass(frozen=True)
+class RolloutOutlets:
+    """What the line says of a candidate, on threads of its own; each must return at once.
+
+    `pairs`: batches, of one second or of 64. `candidate_lost`: rollout, guard (raised, hung,
+    not_finite or lost) and why; the line has ended its split by then.
+    """
+
+    pairs: Callable[[Sequence[Pair]], None] = lambda _: None
+    candidate_lost: Callable[[str, str, str], None] = lambda *_: None
 
 
 class Sampler(Protocol):

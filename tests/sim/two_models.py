@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from edge_daemon.core.rollout.values import Assigned, Mode, Split, UnitKind
+from edge_daemon.core.rollout.values import Assigned, Mode, SliceRule, Split, UnitKind
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -118,14 +118,15 @@ class Two:
         unit: UnitKind = UnitKind.PART,
         either: bool = True,
         rollout: str = "r-1",
-        coverage: float = 1.0,
+        slices: tuple[SliceRule, ...] = (),
+        recipe: Recipe = NEW_RECIPE,
     ) -> None:
         if self.slots["B"].order is None:
             self.script.infer_faults.clear()
             self._load("B", CANDIDATE)
         candidate = StoredBundle(CANDIDATE, str(CANDIDATE))
         self.active_slot.split(
-            Split(rollout, "B", candidate, NEW_RECIPE, mode, unit, share, coverage, either)
+            Split(rollout, "B", candidate, recipe, mode, unit, share, either=either, slices=slices)
         )
 
     @property

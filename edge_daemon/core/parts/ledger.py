@@ -17,7 +17,9 @@ import math
 from collections import OrderedDict, deque
 from dataclasses import replace
 
+from edge_daemon.core.parts.arms import Sides, in_box, judge_part, view_of
 from edge_daemon.core.parts.fold import Folded, View, fold, unjudged
+from edge_daemon.core.parts.open_part import OpenFrame, OpenPart
 from edge_daemon.core.parts.values import (
     By,
     FrameCaptured,
@@ -29,11 +31,15 @@ from edge_daemon.core.parts.values import (
     PartRules,
     PartTold,
     Seen,
+    SplitSet,
     Stopped,
     Told,
     Triggered,
 )
-from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Verdict
+from edge_daemon.core.rollout.draw import assign_by
+from edge_daemon.core.rollout.opinions import both
+from edge_daemon.core.rollout.values import Assigned, Split
+from edge_daemon.core.values import Assignment, Box, Instant, Judged, Verdict
 
 MOST_OPEN = 1024
 """Parts that are not told yet; of more, the oldest is told as `dropped_overflow`."""
@@ -48,59 +54,26 @@ MOST_TIMES = 256
 """Triggers whose time is kept, so that one told out of turn gets no frame of a later one."""
 
 
-class _Frame:
-    """One frame; `view` is None until it has its outcome."""
-
-    __slots__ = ("assignment", "captured", "number", "view")
-
-    def __init__(self, number: int, captured: Instant, assignment: Assignment) -> None:
-        self.number = number
-        self.captured = captured
-        self.assignment = assignment
-        self.view: View | None = None
-
-
-class _Part:
-    """One part that is not told yet; `end_at` is where its window ends, without that moment."""
-
-    __slots__ = (
-        *("assignment", "end_at", "frames", "id", "missed", "number", "opened_at"),
-        *("pending", "serial", "start_at", "track", "triggered"),
-    )
-
-    def __init__(self, number: int, opened_at: float, assignment: Assignment) -> None:
-        self.number = number
-        self.opened_at = opened_at
-        self.assignment = assignment
-        self.id: str | None = None
-        self.serial: str | None = None
-        self.triggered: Instant | None = None
-        self.track: int | None = None
-        self.start_at = self.end_at = -math.inf
-        self.frames: list[_Frame] = []
-        self.pending = 0
-        self.missed: Reason | None = None  # a frame that may have shown it had no verdict
-
-    def add(self, frame: _Frame) -> None:
-        self.frames.append(frame)
-        self.pending += frame.view is None
-
-
 class PartLedger:
-    """One boot's parts. A call takes bounded time whatever came before, and never raises."""
+    """One boot's parts. A call takes bounded time whatever came before, and never raises.
 
-    def __init__(self, rules: PartRules) -> None:
+    `boot`: by it the arms of parts are drawn.
+    """
+
+    def __init__(self, rules: PartRules, boot: str = "") -> None:
+        self._boot = boot
+        self._split: Split | None = None
         # A part that is one frame cannot have more of them.
         self._rules = replace(rules, min_frames=1) if rules.by is By.FRAME else rules
         self._next = 0
-        self._open: deque[_Part] = deque()
-        self._owners: dict[int, _Part] = {}  # frames of open parts
-        self._free: OrderedDict[int, _Frame] = OrderedDict()
+        self._open: deque[OpenPart] = deque()
+        self._owners: dict[int, OpenPart] = {}  # frames of open parts
+        self._free: OrderedDict[int, OpenFrame] = OrderedDict()
         self._newest = -1  # the newest frame that was told
         self._known_until = -math.inf  # every frame captured before was told
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._times: deque[float] = deque(maxlen=MOST_TIMES)
-        self._tracks: dict[int, _Part | None] = {}  # in the zone; None: told already
+        self._tracks: dict[int, OpenPart | None] = {}  # in the zone; None: told already
         self._shown: tuple[int, tuple[int, ...]] = -1, ()  # the last frame that was followed
         self._stopped = False
 
@@ -116,6 +89,11 @@ class PartLedger:
         part = self._owners.get(frame)
         return () if part is None else (part.number,)
 
+    def assigned_of(self, frame: int) -> Assigned | None:
+        """The arm of the open part that a frame belongs to; any thread may ask at any moment."""
+        part = self._owners.get(frame)
+        return None if part is None else part.assigned
+
     def take(self, event: PartEvent) -> list[Told]:
         """One event; the results that it completes, and the answer to a trigger."""
         if self._stopped:
@@ -123,7 +101,9 @@ class PartLedger:
         told: list[Told] = []
         self._tell_late(event.now, told)
         if isinstance(event, FrameCaptured):
-            self._captured(_Frame(event.number, event.captured, event.assignment), event.now, told)
+            self._captured(
+                OpenFrame(event.number, event.captured, event.assignment), event.now, told
+            )
         elif isinstance(event, FrameJudged):
             self._judged(event, told)
         elif isinstance(event, FrameFollowed):
@@ -132,6 +112,8 @@ class PartLedger:
             self._triggered(event, told)
         elif isinstance(event, Stopped):
             self._stop(event.now, told)
+        elif isinstance(event, SplitSet):
+            self._split = event.split
         else:
             self._known_until = max(self._known_until, event.captured_until)
         self._tell_complete(event.now, told)
@@ -139,7 +121,7 @@ class PartLedger:
 
     # ------------------------------------------------------------------ frames
 
-    def _captured(self, frame: _Frame, now: float, told: list[Told]) -> None:
+    def _captured(self, frame: OpenFrame, now: float, told: list[Told]) -> None:
         if frame.number <= self._newest:
             return
         self._newest = frame.number
@@ -158,20 +140,40 @@ class PartLedger:
         judged = event.judged
         if judged.frame > self._newest:  # its capture was not told
             self._captured(_frame_of(judged), event.now, told)
-        view = View.of(judged, judged.verdict, judged.causes, trial=event.trial)
         part = self._owners.get(judged.frame)
         if part is not None:
             frame = next(each for each in part.frames if each.number == judged.frame)
             part.pending -= frame.view is None
-            frame.view, frame.assignment = view, judged.assignment  # stamped until it was judged
+            frame.assignment = judged.assignment  # stamped until it was judged
+            self._see(frame, event)
+            if self._rules.by is By.FRAME:
+                part.assigned, part.shadow = judged.assigned, judged.shadow
         elif judged.frame in self._free:
-            self._free[judged.frame].view = view
+            self._see(self._free[judged.frame], event)
 
-    def _give(self, part: _Part, frame: _Frame) -> None:
+    def _see(self, frame: OpenFrame, event: FrameJudged) -> None:
+        """What a frame says; of a part of several, by the incumbent, whoever's verdict counted."""
+        judged = event.judged
+        frame.view = View.of(judged, judged.verdict, judged.causes, trial=event.trial)
+        if self._split is None and judged.shadow is None:
+            return
+        frame.incumbent, frame.candidate = both(judged)
+        if self._rules.by is not By.FRAME and frame.incumbent is not None:
+            frame.view = view_of(frame.incumbent, judged.assignment.product, trial=event.trial)
+
+    def _assign(self, part: OpenPart) -> None:
+        """Draw the arm of a part that opens; of another model's product none is drawn."""
+        split, made = self._split, part.assignment
+        if split is None or made.requires not in (None, split.candidate.ref.name):
+            return
+        unit = part.number if part.id is None else part.id
+        part.assigned, part.either = assign_by(split, self._boot, made, unit), split.either
+
+    def _give(self, part: OpenPart, frame: OpenFrame) -> None:
         part.add(frame)
         self._owners[frame.number] = part
 
-    def _set_free(self, frame: _Frame) -> None:
+    def _set_free(self, frame: OpenFrame) -> None:
         self._free[frame.number] = frame
         while len(self._free) > MOST_FREE:
             self._free.popitem(last=False)
@@ -187,6 +189,7 @@ class PartLedger:
         at = min(event.triggered.at, event.now)  # no part waits for a time that a clock made up
         part = self._begin(at, event.assignment, event.now, told)
         part.id, part.serial, part.triggered = event.id, event.serial, event.triggered
+        self._assign(part)
         if event.id is not None:
             self._ids[event.id] = part.number
             while len(self._ids) > MOST_IDS:
@@ -201,7 +204,7 @@ class PartLedger:
                 self._give(part, self._free.pop(number))
         told.append(Opened(part.number, part.id))
 
-    def _cut(self, new: _Part, at: float) -> None:
+    def _cut(self, new: OpenPart, at: float) -> None:
         """End the windows that the new trigger falls into; their later frames are free."""
         for part in self._open:
             if part is new or not part.opened_at <= at < part.end_at:
@@ -213,11 +216,11 @@ class PartLedger:
                 del self._owners[frame.number]
                 self._set_free(frame)
 
-    def _takes(self, part: _Part, captured_at: float) -> bool:
+    def _takes(self, part: OpenPart, captured_at: float) -> bool:
         is_full = len(part.frames) >= self._rules.max_frames
         return not is_full and part.start_at <= captured_at < part.end_at
 
-    def _window_at(self, captured_at: float) -> _Part | None:
+    def _window_at(self, captured_at: float) -> OpenPart | None:
         newest_first = reversed(self._open)
         return next((part for part in newest_first if self._takes(part, captured_at)), None)
 
@@ -246,6 +249,7 @@ class PartLedger:
         if seen.track not in self._tracks:
             part = self._begin(judged.captured_at, judged.assignment, event.now, told)
             part.track = seen.track
+            self._assign(part)
             self._tracks[seen.track] = part
             if len(self._tracks) > MOST_OPEN:
                 self._leave(next(iter(self._tracks)))
@@ -253,16 +257,26 @@ class PartLedger:
         if found is not None and len(found.frames) < self._rules.max_frames:
             frame = _frame_of(judged)
             frame.view = View.of(judged, seen.verdict, seen.causes, trial=event.trial)
+            if found.assigned is not None and seen.box is not None:
+                self._see_in_box(frame, judged, seen.box)
             found.add(frame)
+
+    def _see_in_box(self, frame: OpenFrame, judged: Judged, box: Box) -> None:
+        """The tracks are the incumbent's; the candidate is judged on what it found there."""
+        frame.box = box
+        whole = both(judged)
+        frame.incumbent, frame.candidate = (
+            None if each is None else in_box(each, box, judged.size) for each in whole
+        )
 
     # ------------------------------------------------------------------ telling
 
     def _begin(
         self, opened_at: float, assignment: Assignment, now: float, told: list[Told]
-    ) -> _Part:
+    ) -> OpenPart:
         if len(self._open) >= MOST_OPEN:
             told.append(self._tell(unjudged(PartReason.DROPPED_OVERFLOW), now))
-        part = _Part(self._next, opened_at, assignment)
+        part = OpenPart(self._next, opened_at, assignment)
         self._next += 1
         self._open.append(part)
         return part
@@ -288,11 +302,11 @@ class PartLedger:
             self._tell_complete(now, told)
         self._stopped = True
 
-    def _is_late(self, part: _Part, now: float) -> bool:
+    def _is_late(self, part: OpenPart, now: float) -> bool:
         deadline_s = self._rules.deadline_s
         return deadline_s is not None and now > part.opened_at + deadline_s
 
-    def _is_complete(self, part: _Part) -> bool:
+    def _is_complete(self, part: OpenPart) -> bool:
         if part.pending:
             return False
         is_full = len(part.frames) >= self._rules.max_frames
@@ -300,11 +314,20 @@ class PartLedger:
             return is_full or part.track is None
         return is_full or self._known_until >= part.end_at
 
-    def _folded(self, part: _Part) -> Folded:
-        views = [frame.view for frame in part.frames if frame.view is not None]
+    def _folded(self, part: OpenPart) -> Folded:
+        """The verdict of a part; while a candidate is tried, that of its arm."""
+        sides = [
+            Sides(frame.view, frame.incumbent, frame.candidate)
+            for frame in part.frames
+            if frame.view is not None
+        ]
         if part.missed is not None:
-            views.append(View(Verdict.UNINSPECTED, reason=part.missed))
-        return fold(views, self._rules)
+            sides.append(Sides(View(Verdict.UNINSPECTED, reason=part.missed)))
+        if part.assigned is None or self._rules.by is By.FRAME:
+            return fold([each.view for each in sides], self._rules)
+        found = judge_part(sides, self._rules, part.assigned, either=part.either)
+        part.assigned, part.shadow = found.assigned, found.shadow
+        return found.folded
 
     def _tell(self, found: Folded, now: float, *, late: bool = False) -> PartTold:
         part = self._open.popleft()
@@ -331,9 +354,12 @@ class PartLedger:
             age_ms=max(0.0, now - part.opened_at) * 1e3,
             late=late,
             trial=found.trial,
+            assigned=part.assigned,
+            shadow=part.shadow,
+            looks=part.looks,
         )
 
 
-def _frame_of(judged: Judged) -> _Frame:
+def _frame_of(judged: Judged) -> OpenFrame:
     captured = Instant(judged.captured_at, judged.captured_utc)
-    return _Frame(judged.frame, captured, judged.assignment)
+    return OpenFrame(judged.frame, captured, judged.assignment)

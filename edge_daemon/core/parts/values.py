@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
-from edge_daemon.core.rollout.values import Assigned, Opinion
+from edge_daemon.core.rollout.values import Assigned, Opinion, Split
 from edge_daemon.core.values import (
     UNASSIGNED,
     Assignment,
@@ -118,6 +118,7 @@ class Seen:
     track: int
     verdict: Verdict
     causes: tuple[str, ...] = ()
+    box: Box | None = None  # in pixels
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,15 @@ class Stopped:
     now: float
 
 
-PartEvent = Union[Triggered, FrameCaptured, FrameJudged, FrameFollowed, Ticked, Stopped]
+@dataclass(frozen=True)
+class SplitSet:
+    """A candidate is tried on the parts that open from now on; None: none is."""
+
+    split: Split | None
+    now: float
+
+
+PartEvent = Union[SplitSet, Triggered, FrameCaptured, FrameJudged, FrameFollowed, Ticked, Stopped]
 """A changeover has no event of its own: each verdict names the model and the recipe behind it."""
 
 

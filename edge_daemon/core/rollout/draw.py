@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
-from edge_daemon.core.rollout.values import Arm, Assigned
+from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
+from edge_daemon.core.values import Assignment
 
 
 def draw(rollout: str, boot: str, part: str | int) -> float:
@@ -22,3 +23,13 @@ def assign(rollout: str, boot: str, part: str | int, share: float) -> Assigned:
     drawn = draw(rollout, boot, part)
     arm = Arm.CANDIDATE if drawn < share else Arm.INCUMBENT
     return Assigned(rollout, arm, share, drawn, str(part))
+
+
+def assign_by(split: Split, boot: str, made: Assignment, unit: str | int) -> Assigned:
+    """The arm of a unit by what the line does with a candidate: outside of a share it has none.
+
+    `made`: what the line is making; by order that is what is drawn, whatever the unit.
+    """
+    if split.unit is UnitKind.ORDER:
+        unit = made.job_order or str(made.epoch)
+    return assign(split.rollout, boot, unit, split.share if split.mode is Mode.SHARE else 0.0)

@@ -1,0 +1,188 @@
+"""The candidate beside the line: the same pixels, no copy, and no frame that waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule, UnitKind
+from edge_daemon.core.values import Judged
+from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.shadow import BATCH, Shadow, ShadowOutlets, brightness
+from tests.sim.device import wait_until
+from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
+
+
+class Watched(Two):
+    """A line with a shadow; its pairs are written down."""
+
+    def __init__(self) -> None:
+        super().__init__(told=self.offer)
+        self.pairs: list[Pair] = []
+        self.batches: list[int] = []
+        self.is_gap = True
+        self.patient = True
+        outlets = ShadowOutlets(self.take, self.arms.lose)
+        self.shadow = Shadow(self.ring, self.active_slot, "boot", None, outlets)
+        self.shadow.start()
+
+    def take(self, pairs: Sequence[Pair]) -> None:
+        self.pairs += pairs
+        self.batches.append(len(pairs))
+
+    def offer(self, judged: Judged, captured: Captured) -> None:
+        self.shadow.offer(judged, captured, is_gap=self.is_gap)
+
+    def film(self, values: Sequence[int]) -> None:  # type: ignore[override]
+        """Frames that leave the shadow time."""
+        for value in values:
+            super().film([value])
+            if self.patient:
+                wait_until(lambda: self.shadow.is_idle, "the shadow")
+
+    def end_all(self) -> None:
+        self.shadow.stop()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_a_frame_in_shadow_is_seen_by_both_and_judged_by_one(watched: Watched) -> None:
+    """A pair of each frame that was looked at: drawn beforehand, about half of them at first."""
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.film([OK, NG_INCUMBENT, NG_CANDIDATE, NG_BOTH] * 50)
+    watched.end_all()
+    tally = watched.shadow.tally
+    assert {each.model for each in watched.verdicts} == {INCUMBENT}
+    assert tally.compared + tally.skipped == 200
+    assert len(watched.pairs) == tally.compared == watched.asked(CANDIDATE)
+    assert 60 < tally.compared < 140
+    outcomes = (Outcome.NEITHER, Outcome.ONLY_INCUMBENT, Outcome.ONLY_CANDIDATE, Outcome.BOTH)
+    for pair in watched.pairs:
+        assert pair.frames == (pair.part,), "both saw this very frame"
+        assert pair.outcome is outcomes[pair.part % 4]
+        assert pair.assigned.arm is Arm.INCUMBENT
+        assert (pair.incumbent.model, pair.candidate.model) == (INCUMBENT, CANDIDATE)
+    assert tally.coverage.whole.units == 200
+    assert tally.coverage.whole.pairs == tally.compared
+
+
+def test_of_a_share_the_lane_asks_both_and_the_shadow_sees_the_rest(watched: Watched) -> None:
+    """Each candidate's frame is a pair; of the others those that were looked at."""
+    watched.split(share=0.5, either=True)
+    watched.film([NG_INCUMBENT] * 100)
+    watched.end_all()
+    theirs = [each.frame for each in watched.verdicts if each.model == CANDIDATE]
+    paired = {pair.part: pair for pair in watched.pairs}
+    assert set(theirs) < set(paired)
+    assert len(paired) == len(watched.pairs) == watched.asked(CANDIDATE)
+    for pair in watched.pairs:
+        assert pair.outcome is Outcome.ONLY_INCUMBENT, "its own opinion, not the stricter one"
+        assert (pair.assigned.arm is Arm.CANDIDATE) == (pair.part in theirs)
+
+
+def test_the_line_waits_for_no_candidate(watched: Watched) -> None:
+    """One that takes for ever holds one place of the ring, and every frame is judged."""
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.patient = False
+    detect = watched.script.detect
+    looking = threading.Event()
+
+    def slow(order: object, pixels: object) -> object:
+        if getattr(order, "ref", None) == CANDIDATE:
+            looking.wait(30.0)
+        return detect(order, pixels)  # type: ignore[arg-type]
+
+    watched.script.detect = slow  # type: ignore[assignment]
+    watched.film([OK] * 200)
+    assert len(watched.verdicts) == 200
+    assert watched.asked(CANDIDATE) == 1
+    looking.set()
+    watched.end_all()
+    assert watched.shadow.tally.compared == 1
+    assert watched.shadow.tally.skipped == 199
+
+
+def test_without_a_gap_nothing_is_looked_at(watched: Watched) -> None:
+    """Where frames wait for the active model, the candidate takes no time from it."""
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.is_gap = False
+    watched.film([OK] * 30)
+    watched.end_all()
+    assert watched.asked(CANDIDATE) == 0
+    assert (watched.shadow.tally.skipped, watched.pairs) == (30, [])
+
+
+def raises(watched: Watched) -> None:
+    watched.script.fail_infer(CANDIDATE, BundleError("A layer raised."))
+
+
+def dies(watched: Watched) -> None:
+    watched.script.fail_infer(CANDIDATE, SlotLost("It was killed."))
+
+
+def gives_nonsense(watched: Watched) -> None:
+    watched.script.not_finite.add(CANDIDATE)
+
+
+@pytest.mark.parametrize(
+    ("fault", "guard"), [(raises, "raised"), (dies, "lost"), (gives_nonsense, "not_finite")]
+)
+def test_a_candidate_that_fails_in_shadow_is_told_once(
+    watched: Watched, fault: Callable[[Watched], None], guard: str
+) -> None:
+    """No verdict is another one for it, and nothing is asked of it any more."""
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    fault(watched)
+    watched.film([OK] * 40)
+    watched.end_all()
+    assert [(rollout, word) for rollout, word, _ in watched.losses] == [("r-1", guard)]
+    assert watched.asked(CANDIDATE) == 1
+    assert watched.shadow.tally.failed == 1
+    assert {each.model for each in watched.verdicts} == {INCUMBENT}
+
+
+def test_a_span_is_one_pair(watched: Watched) -> None:
+    """Folded over the frames that both saw; a clear view ends it."""
+    watched.split(share=1.0, unit=UnitKind.SPAN)
+    watched.film([OK, NG_INCUMBENT, OK, 0, OK, NG_CANDIDATE, 0])
+    watched.end_all()
+    assert [pair.frames for pair in watched.pairs] == [(0, 1, 2, 3), (4, 5, 6)]
+    assert [pair.outcome for pair in watched.pairs] == [
+        Outcome.ONLY_INCUMBENT,
+        Outcome.ONLY_CANDIDATE,
+    ]
+
+
+def test_slices_are_of_pixels_also_where_nobody_looked(watched: Watched) -> None:
+    """A dark frame is dark for both; the share that was compared is known by slice."""
+    rules = (SliceRule("dark", brightness_below=4.0), SliceRule("light", brightness_above=4.0))
+    watched.split(share=0.0, mode=Mode.SHADOW, slices=rules)
+    watched.film([OK, NG_CANDIDATE] * 40)
+    watched.end_all()
+    coverage = watched.shadow.tally.coverage
+    assert {name: each.units for name, each in coverage.slices.items()} == {"dark": 40, "light": 40}
+    assert sum(each.pairs for each in coverage.slices.values()) == len(watched.pairs)
+    for pair in watched.pairs:
+        assert pair.brightness == (OK, NG_CANDIDATE)[pair.part % 2]
+        assert pair.slices == (("dark", "light")[pair.part % 2],)
+
+
+def test_pairs_come_in_batches(watched: Watched) -> None:
+    """So many, or those of a second."""
+    watched.split(share=1.0)
+    watched.film([OK] * 3 * BATCH)
+    watched.end_all()
+    assert sum(watched.batches) == 3 * BATCH
+    assert max(watched.batches) <= BATCH
+    assert len(watched.batches) < 30
+
+
+def test_brightness_is_the_mean_grey_level(watched: Watched) -> None:
+    pixels = watched.address().memory.pixels(0)
+    assert brightness(pixels) == 0.0
