@@ -41,12 +41,13 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
+from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged
@@ -62,6 +63,7 @@ from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
+from edge_daemon.slots.frame_control import RolloutOutlets
 
 
 class ControlWing:
@@ -157,6 +159,7 @@ class ControlWing:
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
         self.rollouts = self._build_rollouts(rows)
+        frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
         postman = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
             reception=Reception(journal, recorder, carrier, metrics),
@@ -200,9 +203,18 @@ class ControlWing:
                 resources.metrics,
                 resources.clock,
                 Keep(keep.most, keep.days),
+                self._shadowed,
             ),
             FeedbackDesk(tools),
         )
+
+    def _shadowed(self) -> Shadowed:
+        """How much of what the line saw the candidate saw too."""
+        tally = self._frames.shadow.tally
+        whole, slices = tally.coverage.whole, tally.coverage.slices
+        lost = {name: each.units - each.pairs for name, each in slices.items()}
+        lost[OVERALL] = whole.units - whole.pairs
+        return Shadowed(tally.rollout, lost, tally.compared, tally.skipped, tally.failed)
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Union
 
 import structlog
@@ -60,6 +60,20 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Shadowed:
+    """What the candidate did not see, so far, of the split that is on.
+
+    `lost`: units by slice that have no pair, all of them too. The others count frames.
+    """
+
+    rollout: str = ""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    compared: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
 class DeskTools:
     """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`."""
 
@@ -70,6 +84,7 @@ class DeskTools:
     metrics: Metrics
     clock: Clock
     keep: Keep = Keep()
+    shadowed: Callable[[], Shadowed] = Shadowed
 
 
 @dataclass(frozen=True)
@@ -78,23 +93,17 @@ class _Pairs:
 
 
 @dataclass(frozen=True)
-class _Lost:
-    rollout: str
-    slices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Step:
     state: State
     endings: tuple[Announce, ...]
 
 
-_Word = Union[_Pairs, _Lost, _Step, Incoming]
+_Word = Union[_Pairs, _Step, Incoming]
 _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 
 
 class RolloutDesk:
-    """`pairs`, `uncovered`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
+    """`pairs`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
 
     def __init__(self, tools: DeskTools, feedback: FeedbackDesk) -> None:
         self._tools = tools
@@ -112,16 +121,13 @@ class RolloutDesk:
         self._told: tuple[str, int, Decision] | None = None
         self._labels_wanted = False
         self._said = b""
+        self._shadowed = Shadowed()
 
     # ------------------------------------------------------------------ any thread
 
     def pairs(self, pairs: Sequence[Pair]) -> None:
         """Parts that both models judged; never waits."""
         self._put(_Pairs(tuple(pairs)))
-
-    def uncovered(self, rollout: str, slices: Sequence[str] = ()) -> None:
-        """One part that both were to judge, and one of them did not."""
-        self._put(_Lost(rollout, tuple(slices)))
 
     def candidate_lost(self, rollout: str, guard: str, why: str) -> None:
         """A guard broke: the driver hears it at once, whatever waits here."""
@@ -176,6 +182,7 @@ class RolloutDesk:
             judges = state.split is not None
             progress.look(now.at, self._tools.captured(), judges=judges)
             self._is_dirty |= judges
+            self._look_at_shadow(progress)
         self._save()
         for incoming in requests:
             self._feedback.arrived(incoming, self._label)
@@ -183,15 +190,10 @@ class RolloutDesk:
             self._decided_at = now.at
             self._decide()
 
-    def _take_in(self, word: _Pairs | _Lost | _Step) -> None:
+    def _take_in(self, word: _Pairs | _Step) -> None:
         if isinstance(word, _Step):
             self._step(word)
-        elif self._progress is None or self._rollout is None:
-            return
-        elif isinstance(word, _Lost):
-            if word.rollout == self._rollout.id:
-                self._progress.evidence.lose(word.slices)
-        else:
+        elif self._progress is not None and self._rollout is not None:
             self._count([pair for pair in word.pairs if pair.rollout == self._rollout.id])
 
     def _step(self, step: _Step) -> None:
@@ -246,6 +248,20 @@ class RolloutDesk:
                     place = progress.label(place, Verdict(said[-1].verdict))
                 self._unsaved.append(pair_row(pair, place))
         self._is_dirty |= bool(pairs)
+
+    def _look_at_shadow(self, progress: Progress) -> None:
+        """What was lost since the last look lowers the coverage."""
+        now, before = self._tools.shadowed(), self._shadowed
+        if self._rollout is None or now.rollout != self._rollout.id:
+            return
+        self._shadowed = now
+        begins_anew = now.rollout != before.rollout or now.compared < before.compared
+        before = Shadowed() if begins_anew else before
+        for name, counts in progress.evidence.slices.items():
+            counts.lost += max(0, now.lost.get(name, 0) - before.lost.get(name, 0))
+        for word in ("compared", "skipped", "failed"):
+            more = getattr(now, word) - getattr(before, word)
+            self._tools.metrics.shadow_frames(word, max(0, more))
 
     def _label(self, labelled: Sequence[Labelled]) -> None:
         """Truths that are durable now, of pairs whose places they are."""

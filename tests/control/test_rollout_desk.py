@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.rollout_reports import told_rollouts
 from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.progress import read_progress
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
+from edge_daemon.errors import SenderError
 from edge_daemon.host.journal import Entry
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
@@ -45,6 +47,8 @@ class Desk:
         object.__setattr__(self.desk._tools, "put", self.put.append)
 
     def turn(self) -> None:
+        with self.station.busy():  # the driver's steps so far are told
+            pass
         self.station.clock.advance(DECIDE_S)
         self.desk.turn()
 
@@ -210,3 +214,53 @@ def test_a_disk_that_is_full_loses_no_pair(desk: Desk) -> None:
     desk.turn()
     assert len(desk.station.journal.rollouts.pairs(desk.rollout.id, 10)) == 3
     assert desk.state["parts"] == 3
+
+
+def told(desk: Desk, number: int, share: float, **wrong: Any) -> None:
+    """A part as the journal keeps it, with its arm."""
+    assigned = assign(desk.rollout.id, desk.station.boot, f"SN-{number}", share)
+    line = {
+        "id": desk.rollout.id,
+        "arm": assigned.arm.value,
+        "share": share,
+        "draw": assigned.draw,
+        "unit": f"SN-{number}",
+        **wrong,
+    }
+    body = json.dumps({"part": number, "frames": [number], "rollout": line}).encode()
+    row = PartRow(desk.station.boot, number, 0.0, f"SN-{number}", None, "ok", body)
+    desk.station.journal.commit(Entry(parts=PartsEntry((row,), b"{}", 10_000, -1.0)))
+
+
+def test_an_audit_computes_every_arm_again(desk: Desk) -> None:
+    """A share that no stage had, and an arm that the draw does not give, are named."""
+    desk.turn()
+    assert desk.station.ask("advance")["status"] == "succeeded"
+    desk.turn()
+    for number in range(1, 60):
+        told(desk, number, 0.1 if number > 20 else 0.0)
+    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)
+    assert (found["parts"], found["faults"]) == (59, [])
+    assert 0 < found["candidate"] < 20
+    told(desk, 60, 0.5)
+    told(desk, 61, 0.1, draw=0.25)
+    faults = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)["faults"]
+    assert len(faults) == 2
+    assert "part 60" in faults[0]
+    assert "part 61" in faults[1]
+
+
+def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
+    """The row outlives the rollout: plan, stages, evidence, pairs, and the reason."""
+    desk.pairs(1, 2, "ng", "ok")
+    desk.turn()
+    assert desk.station.ask("abort", by="kim", reason="another lot")["status"] == "succeeded"
+    desk.turn()
+    [head] = told_rollouts(desk.station.journal, None, audit=False)["rollouts"]
+    assert (head["how"], head["why"]) == ("rollout_stopped", "Aborted by kim: another lot")
+    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=False)
+    assert found["sha256"] == desk.rollout.digest
+    assert [pair["outcome"] for pair in found["pairs"]] == ["only_incumbent"] * 2
+    with pytest.raises(SenderError, match="No rollout x is on record"):
+        told_rollouts(desk.station.journal, "x", audit=True)
+    assert desk.state["rollout"] is None
