@@ -45,6 +45,7 @@ from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
+from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.rollout.plan import OVERALL
@@ -225,7 +226,7 @@ class ControlWing:
             resources.clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
-                resources.journal, reporter.said, self.mailbox.put, resources.clock, self._preview
+                resources.journal, reporter.said, self.mailbox.put, resources.clock, self.preview
             ),
         )
 
@@ -327,15 +328,18 @@ class ControlWing:
 
     # ------------------------------------------------------------------ between the rooms
 
-    def _preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
+    def preview(self, changes: Mapping[str, float], limit: int) -> Mapping[str, Any]:
         """What recent frames would have been judged; raises SenderError."""
-        active = self.driver.state.active_bundle
-        signed = self._loader.recipe_of(active.ref) if active is not None else None
-        if active is None or signed is None:
+        state = self.driver.state
+        active = state.active_bundle
+        proof = self._loader.proof_of(active) if active is not None else None
+        if active is None or proof is None:
             raise SenderError(
                 "No model judges now.", hint="Ask again when one is active: edge-daemon status."
             )
-        return preview.of(self._recent(active.ref, limit), signed, active.ref, changes)
+        held = tuning.of(state.durable, active)
+        frames, before = self._recent(active.ref, limit), dict(held.changes) if held else {}
+        return preview.of(frames, proof, changes, before)
 
     def _incumbent(self) -> Manifest | None:
         known = self._frames.active_slot.pointer.known

@@ -17,6 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
@@ -100,13 +101,13 @@ class Daemon:
         self.control = ControlWing(
             resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
         )
-        control, pictures = self.control, self.frames.part_pictures
+        control = self.control
         self._part_results = PartResults(
             resources,
             control.wake_outbox,
             lambda: control.driver.state,
             control.reporter.counts,
-            pictures.told if pictures is not None else None,
+            self.frames.part_pictures,
         )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
@@ -128,6 +129,7 @@ class Daemon:
             KeptPictures(collector, put, resources.metrics) if collector else None,
             KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
+            self._copied_pictures(),
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -151,7 +153,16 @@ class Daemon:
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
         page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
-        self._window = PageServer(page, self.monitor, frames.pictures, control.take_request)
+        self._window = PageServer(
+            page, self.monitor, frames.pictures, control.take_request, control.preview
+        )
+
+    def _copied_pictures(self) -> CopiedPictures | None:
+        copies, pictures = self.frames.copies, self.frames.part_pictures
+        if copies is None or pictures is None:
+            return None
+        put, metrics = self.control.mailbox.put, self.resources.metrics
+        return CopiedPictures(copies, pictures, put, metrics)
 
     # ------------------------------------------------------------------ running
 

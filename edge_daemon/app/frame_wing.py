@@ -13,10 +13,12 @@ from edge_daemon.core.events import SlotLost
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.values import Assigned, Pair
 from edge_daemon.core.values import Judged
+from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import PICTURES, Collector
+from edge_daemon.frames.copy_places import place_of
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -135,7 +137,10 @@ class FrameWing:
         if self.part_pictures is None or settings is None:
             return None
         wants = partial(settings.choice.wants, resources.boot)
-        return Collector(self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES)
+        draw = annotated if settings.drawn else None
+        return Collector(
+            self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES, draw=draw
+        )
 
     @property
     def _collectors(self) -> tuple[Collector, ...]:
@@ -154,8 +159,9 @@ class FrameWing:
         self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
         if self.collector is not None:
             self.collector.offer(judged, captured)
-        if self._archiver is not None:
-            self._archiver.offer(judged, captured)
+        if self._archiver is not None and self._archiver.offer(judged, captured):
+            assert self.part_pictures is not None
+            self.part_pictures.expect(judged)
         self.pictures.offer(judged, captured)
 
     def making(self) -> str | None:
@@ -222,9 +228,8 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
 
 def _copies(resources: Resources, pictures: PartPictures | None) -> PictureCopies | None:
     settings = resources.settings.results.pictures
-    if pictures is None or settings is None or settings.copy_to is None:
+    place = place_of(settings) if settings is not None else None
+    if pictures is None or settings is None or place is None:
         return None
     now = resources.clock.now
-    return PictureCopies(
-        settings.folder, settings.copy_to, lambda: pictures.is_open, lambda: now().utc
-    )
+    return PictureCopies(settings.folder, place, lambda: pictures.is_open, lambda: now().utc)

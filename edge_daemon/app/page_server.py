@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,7 @@ class PageServer:
     Args:
         page: what it shows; `monitor`: its health and metrics; `pictures`: its live picture.
         hand_in: takes a request, by its verb.
+        preview: judges so many recent frames anew, by a recipe that is tuned so.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class PageServer:
         monitor: Monitor,
         pictures: Pictures,
         hand_in: Callable[[str, Incoming], None],
+        preview: Callable[[Mapping[str, float], int], Mapping[str, Any]],
     ) -> None:
         self._settings = page.resources.settings
         self._clock = page.resources.clock
@@ -48,6 +51,7 @@ class PageServer:
             swap=page.timeline.entry,
             rejected=page.rejects.picture,
             ask=self._ask if self._settings.http.commands else None,
+            preview=preview,
         )
         self._page: StatusPage | None = None
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from edge_daemon.app.resources import Resources
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.core.parts.counts import Counter, Counts
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.state import State
+from edge_daemon.frames.part_pictures import PartPictures
 from edge_daemon.host.journal import Entry, OutboxRow
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging import part_payloads, payloads
@@ -42,7 +44,7 @@ class PartResults:
         wake: tells the outbox that there is something to send.
         state: the planner's, of now.
         say: publishes the counts, where they are others than before.
-        pictured: told each part, for the pictures of its frames; None: none are kept.
+        pictures: told each part, and names the pictures of its frames; None: none are kept.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class PartResults:
         wake: Callable[[], None],
         state: Callable[[], State],
         say: Callable[[bytes], None],
-        pictured: Callable[[Sequence[PartTold]], None] | None = None,
+        pictures: PartPictures | None = None,
     ) -> None:
         settings = resources.settings.parts or PartsSettings()
         self._keep = settings.keep
@@ -62,7 +64,7 @@ class PartResults:
         )
         self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
         self._wake, self._state, self._say = wake, state, say
-        self._pictured = pictured
+        self._pictures = pictures
         self._counter = Counter(
             settings.shift_minutes,
             part_payloads.kept_counts(resources.journal.part_counts()),
@@ -85,16 +87,17 @@ class PartResults:
         """Durable when it returns; raises StateError, and nothing is counted."""
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
-        bodies = [part_payloads.part(self._boot, each) for each in parts]
+        names = [self._names(each) for each in parts]
+        bodies = list(map(part_payloads.part, repeat(self._boot), parts, names))
         for each in parts:
             counter.add(each, now_utc)
-        rows = tuple(map(self._row, parts, bodies))
+        rows = tuple(map(self._row, parts, bodies, names))
         self._commit(counter, tuple(OutboxRow(self._topic, body) for body in bodies), rows)
         self._last.extend(parts)
         self._wake()
         self._metrics.parts(parts)
-        if self._pictured is not None:
-            self._pictured(parts)
+        if self._pictures is not None:
+            self._pictures.told(parts)
 
     def look(self) -> None:
         """An order or a shift may have begun without a part; raises StateError."""
@@ -110,6 +113,9 @@ class PartResults:
         """Whether what judges is on trial."""
         return self._state().durable.trial is not None
 
+    def _names(self, part: PartTold) -> tuple[str, ...]:
+        return () if self._pictures is None else self._pictures.names(part)
+
     def _commit(
         self,
         counter: Counter,
@@ -122,7 +128,9 @@ class PartResults:
         self._journal.commit(Entry(outbox=outbox, parts=entry))
         self._counter, self._saved = counter, counter.counts
 
-    def _row(self, told: PartTold, body: bytes) -> PartRow:
+    def _row(self, told: PartTold, body: bytes, names: tuple[str, ...]) -> PartRow:
         came = told.triggered or told.captured
         utc = came.utc if came is not None else self._clock.now().utc
-        return PartRow(self._boot, told.part, utc, told.id, told.serial, told.verdict.value, body)
+        picture = names[0] if names else None
+        who = (self._boot, told.part, utc, told.id, told.serial)
+        return PartRow(*who, told.verdict.value, body, picture)

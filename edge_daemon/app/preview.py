@@ -6,24 +6,35 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_daemon.core.recipe import broken_rules, fault_of_tuning, tuned, verdict_of
-from edge_daemon.core.values import BundleRef, Judged, Recipe, Verdict
+from edge_daemon.control.loader import GateProof
+from edge_daemon.core.recipe import broken_rules, fault_of_tuning, tunable, tuned, verdict_of
+from edge_daemon.core.tuning import fault_on_golden
+from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import Code, SenderError
+
+_NOTHING: Mapping[str, float] = {}
 
 
 def of(
-    frames: Sequence[Judged], signed: Recipe, model: BundleRef, changes: Mapping[str, float]
+    frames: Sequence[Judged],
+    proof: GateProof,
+    changes: Mapping[str, float],
+    held: Mapping[str, float] = _NOTHING,
 ) -> dict[str, Any]:
     """Both counts by verdict and cause, and which frames change; raises SenderError.
 
-    The detections are those that the model reported then: what it never reported is not found now.
+    `held`: how it is tuned already. `adjustable`: what may be moved, from where, and how far.
+    `golden`: why the golden images refuse these values, as a sentence; empty where they do not. The
+    detections are those that the model reported then: what it never reported is not found now.
     """
+    signed = proof.recipe
     if fault := fault_of_tuning(signed, changes):
         raise SenderError(
             fault,
             hint="edge-daemon models show tells what may be adjusted.",
             code=Code.PRECONDITION_FAILED,
         )
+    now = tunable(tuned(signed, held))
     before, after = _Tally(), _Tally()
     newly: dict[Verdict, list[int]] = {Verdict.OK: [], Verdict.NG: [], Verdict.EMPTY: []}
     for frame in frames:
@@ -35,10 +46,16 @@ def of(
         if verdict is not frame.verdict:
             newly[verdict].append(frame.frame)
     return {
-        "model": str(model),
+        "model": str(proof.known.ref),
         "frames": len(frames),
         "before": before.told(),
         "after": after.told(),
+        "golden": fault_on_golden(signed, {**held, **changes}, proof.golden, proof.limits),
+        "adjustable": [
+            {"name": each.name, "value": now[each.name], "low": each.low, "high": each.high}
+            for each in signed.adjustable
+            if each.name in now
+        ],
         "newly": {verdict.value: numbers for verdict, numbers in newly.items()},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
@@ -46,12 +47,14 @@ class Watches:
     pictures: KeptPictures | None
     part_pictures: KeptPictures | None
     certificates: Certificates
+    copies: CopiedPictures | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
         """Those that are looked at once a second."""
-        pictures = (each for each in (self.pictures, self.part_pictures) if each is not None)
-        return (self.failures, self.certificates, *pictures)
+        pictures = (self.pictures, self.part_pictures, self.copies)
+        kept = (each for each in pictures if each is not None)
+        return (self.failures, self.certificates, *kept)
 
 
 class StatusSource:
@@ -138,5 +141,5 @@ class StatusSource:
             control.orders.problems(),
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
-            () if self._frames.copies is None else self._frames.copies.problems(),
+            () if self._watches.copies is None else self._watches.copies.problems(),
         )

@@ -119,7 +119,7 @@ def _show_look(source: str, look: Look, *, as_json: bool) -> None:
         mode = {"width": width, "height": height, "fps": round(look.fps, 2)}
         tell_json({"source": source, "mode": mode}, indent=2)
         return
-    tell(f"{source}: {width}x{height}, {look.fps:.1f} frames a second.")
+    tell(f"{source.rstrip(':')}: {width}x{height}, {look.fps:.1f} frames a second.")
     tell("It cannot be asked what else it offers; that is set at the camera itself.")
 
 

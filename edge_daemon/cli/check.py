@@ -20,6 +20,7 @@ from edge_daemon.cli.checks.configuration import check_file
 from edge_daemon.cli.checks.finding import Finding, Level, error, skipped
 from edge_daemon.cli.checks.machine import check_machine
 from edge_daemon.cli.checks.models import check_models
+from edge_daemon.cli.checks.pictures import check_pictures
 from edge_daemon.cli.checks.service import check_service
 from edge_daemon.cli.exits import BAD_CONFIGURATION, FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, config_file
@@ -46,6 +47,7 @@ class Section(str, Enum):
     CAMERA = "camera"
     BROKER = "broker"
     MODELS = "models"
+    PICTURES = "pictures"
     SERVICE = "service"
 
 
@@ -68,7 +70,7 @@ def check(
     output: Annotated[Output, typer.Option(help="text, or json for machines.")] = Output.TEXT,
     as_json: AsJson = False,
 ) -> None:
-    """Configuration, machine, camera, broker, models, service: fine, a warning or an error.
+    """Settings, machine, camera, broker, models, pictures, service: fine, a warning or an error.
 
     Exits with 0 where nothing is wrong (warnings may be), 1 with errors, 78 where the settings
     cannot be used.
@@ -108,6 +110,7 @@ def examine(
         Section.CAMERA: lambda: check_camera(settings, seen),
         Section.BROKER: lambda: check_broker(settings),
         Section.MODELS: lambda: check_models(settings),
+        Section.PICTURES: lambda: check_pictures(settings),
         Section.SERVICE: lambda: check_service(station, seen),
     }
     for name, look in looks.items():

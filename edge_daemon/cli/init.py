@@ -284,7 +284,8 @@ def _next(target: Path, made: _Made) -> list[str]:
         signed = f" --key {shlex.quote(str(made.private_key))}" if made.private_key else ""
         wanted = f"--name {name or 'NAME'} --version {version or '1.0.0'}"
         pack = f"edge-daemon models pack best.pt {wanted} --reject DEFECT,..."
-        return [f"{pack}{signed} --add {place}", check]
+        part = " --part CLASS" if answers.parts == "track" else ""
+        return [f"{pack}{part}{signed} --add {place}", check]
     if target.parent == config.FOLDER:
         return [check, f"systemctl enable --now edge-daemon@{target.stem}"]
     return [check, f"edge-daemon run {place}"]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.progress import counting
@@ -63,19 +64,25 @@ def judge(
     labelled = _labelled(pictures, manifest)
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
-        seen = []
+        seen, unread = [], []
         with counting(len(labelled), "Judging") as count:
             root = _common_folder(labelled)
             for each in judging.look(verified, labelled, root, settings.slots.device):
-                seen.append(each)
+                if isinstance(each, Seen):
+                    seen.append(each)
+                else:
+                    unread.append(each)
                 count(1)
     report = _report(manifest, seen, swept=sweep)
+    report["unread"] = [{"picture": str(e.picture.path), "why": e.why} for e in unread]
     if to is not None:
         _write(to, report, manifest.recipe, seen, swept=sweep)
     if as_json:
         tell_json(report, indent=2)
     else:
         _show(report, manifest, to)
+    if unread:
+        raise typer.Exit(FAILED)
 
 
 def _labelled(source: Path, manifest: Manifest) -> tuple[Labelled, ...]:
@@ -176,6 +183,15 @@ def _write(
 
 
 def _show(report: dict[str, Any], manifest: Manifest, to: Path | None) -> None:
+    _show_verdicts(report, manifest)
+    if to is not None:
+        plot = "plot, " if "sweep" in report else ""
+        tell(f"Report, {plot}and the pictures that came out wrong: {to}")
+    for each in report["unread"]:
+        tell(f"{each['picture']} was not judged: {each['why']}", err=True)
+
+
+def _show_verdicts(report: dict[str, Any], manifest: Manifest) -> None:
     whole = report["verdicts"]
     if whole["unlabelled"] == len(report["pictures"]):
         columns = (Column("picture", free=True), Column("verdict"), Column("causes", 1))
@@ -208,9 +224,8 @@ def _show(report: dict[str, Any], manifest: Manifest, to: Path | None) -> None:
         )
     for each in report["pictures"]:
         if each["expected"] not in (None, each["verdict"]):
-            tell(f"{each['picture']}: {each['verdict']}, labelled {each['expected']}")
-    if to is not None:
-        tell(f"Report, plot and the pictures that came out wrong: {to}")
+            causes = f" ({', '.join(each['causes'])})" if each["causes"] else ""
+            tell(f"{each['picture']}: {each['verdict']}{causes}, labelled {each['expected']}")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

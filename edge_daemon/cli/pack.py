@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, config_file, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import counting, waiting
 from edge_daemon.cli.store import trust_of
@@ -30,6 +31,10 @@ _Name = Annotated[str, typer.Option("--name", help="The model's name.", show_def
 _Version = Annotated[str, typer.Option("--version", help="Its version.", show_default=False)]
 _Reject = Annotated[
     str, typer.Option("--reject", help="Classes that make a part ng: scratch,dent.")
+]
+_Part = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option("--part", help="The class that a part is: without one in view nothing is judged."),
 ]
 _Confidence = Annotated[
     float, typer.Option("--confidence", min=0.0, max=1.0, help="From which a detection counts.")
@@ -61,6 +66,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     name: _Name,
     version: _Version,
     reject: _Reject = "",
+    part: _Part = None,
     confidence: _Confidence = 0.35,
     golden: _Golden = None,
     most: _Most = MOST_GOLDEN,
@@ -82,6 +88,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         weights=weights.resolve(),
         reject=_words(reject),
         confidence=confidence,
+        part=part,
         products=_words(products),
         most=most,
         key=key,
@@ -99,14 +106,16 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
                 draft = Path(scratch) / "bundle"
                 packed = pack(wanted, facts, pictures, draft, count)
                 store.add(draft, trust_of(settings))
-    _tell(packed, added=settings is not None, as_json=as_json)
+    _tell(packed, config_file(file) if settings is not None else None, as_json=as_json)
 
 
 def _words(given: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
 
 
-def _tell(packed: Packed, *, added: bool, as_json: bool) -> None:
+def _tell(packed: Packed, station: Path | None, *, as_json: bool) -> None:
+    """`station`: the settings of whose store it is in; None: in a folder."""
+    added = station is not None
     manifest, ref = packed.manifest, str(packed.manifest.ref)
     recipe = manifest.recipe
     warnings = _warnings(packed)
@@ -118,7 +127,11 @@ def _tell(packed: Packed, *, added: bool, as_json: bool) -> None:
             "task": manifest.task,
             "classes": list(manifest.classes),
             "imgsz": manifest.imgsz,
-            "recipe": {"confidence": recipe.confidence, "reject": sorted(recipe.reject)},
+            "recipe": {
+                "confidence": recipe.confidence,
+                "reject": sorted(recipe.reject),
+                "part": recipe.part,
+            },
             "golden": len(manifest.golden),
             "left_out": packed.left_out,
             "warnings": warnings,
@@ -128,14 +141,17 @@ def _tell(packed: Packed, *, added: bool, as_json: bool) -> None:
     slices = sorted({image.expectation.slice for image in manifest.golden})
     tell(f"{ref} is {'in the store' if added else f'in {packed.folder}'}.")
     tell(f"  task     {manifest.task} at {manifest.imgsz}, classes {', '.join(manifest.classes)}")
+    part = f"; a part is a {recipe.part}" if recipe.part is not None else ""
     rejected = ", ".join(rule.label for rule in recipe.rules) or "nothing"
-    tell(f"  recipe   rejects {rejected} from a confidence of {recipe.confidence:g} on")
+    tell(f"  recipe   rejects {rejected} from a confidence of {recipe.confidence:g} on{part}")
     left = f"; {packed.left_out} more were left out" if packed.left_out else ""
     tell(f"  golden   {len(manifest.golden)} images{left}; slices {', '.join(slices) or 'none'}")
     for warning in warnings:
         tell(f"Warning: {warning}", err=True)
-    if added:
-        tell(f"Try it: edge-daemon swap {ref} --dry-run")
+    if station is not None:
+        place = f"--config {shlex.quote(str(station))}"
+        tell(f"Start with it: edge-daemon check {place} && edge-daemon run {place}")
+        tell(f"Or, where the station runs already: edge-daemon swap {ref} --dry-run {place}")
     else:
         tell(f"Put it into a station's store: edge-daemon models add {packed.folder}")
 

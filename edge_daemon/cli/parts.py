@@ -77,6 +77,8 @@ def find(
     for key in _FIELDS:
         if (value := _cell(found[0].get(key))) != "":
             tell(f"{key}: {value}")
+    for path in found[0].get("pictures", ())[1:]:
+        tell(f"picture: {path}")
 
 
 @app.command()

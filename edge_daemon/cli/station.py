@@ -22,6 +22,7 @@ from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
 from edge_daemon.errors import BoxError, BrokerError, Code, EdgeDaemonError, SenderError
+from edge_daemon.host import unix_socket
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.client import Client, UnansweredError
 from edge_daemon.messaging.local_client import LocalSocketError, ask
@@ -255,7 +256,7 @@ def _is_served(path: Path) -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
-            probe.connect(str(path))
+            unix_socket.connect(probe, path)
     except PermissionError:
         return True  # not for us, and the sentence about it comes with the question
     except OSError:

@@ -106,6 +106,8 @@ def _show(seen: Mapping[str, Any], *, as_json: bool) -> None:
     tell(f"{seen['frames']} frames that {seen['model']} judged:")
     for word in ("ok", "ng", "empty"):
         tell(f"  {word:6} {before[word]:5} -> {after[word]:5}  {_named(newly[word])}".rstrip())
+    if seen["golden"]:
+        tell(f"It would be refused: {seen['golden']}")
     for cause in sorted({*before["causes"], *after["causes"]}):
         was, now = before["causes"].get(cause, 0), after["causes"].get(cause, 0)
         tell(f"  cause {cause}: {was} -> {now}")

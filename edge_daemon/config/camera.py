@@ -48,9 +48,10 @@ class PictureSettings(Group):
     likeness: float | None = Field(default=0.3, gt=0, le=1)
     """Correlation of neighbouring pixels, at least: noise has 0, what a lens shows 0.7 to 1."""
     frozen_s: float | None = Field(default=5.0, ge=0.5, le=3_600)
-    """Seconds of exactly the same picture, at most. It is frozen earlier where it repeats more
-    often than this camera ever did before its picture went on, as a video encoder does between key
-    frames of a still scene. null: a repeated picture is judged like any other."""
+    """Seconds in which nothing in the picture moves and no noise of a sensor is seen, at most. It
+    is frozen earlier where exactly the same picture comes more often than this camera ever
+    repeated one before it went on, and until the camera has shown anything new since it was
+    opened. null: a picture that stands still is judged like any other."""
 
     @field_validator("mean")
     @classmethod

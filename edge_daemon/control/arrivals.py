@@ -11,6 +11,7 @@ from edge_daemon.core.events import Event
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.orders import Reading
 from edge_daemon.slots.active import Crossed
 
 
@@ -26,12 +27,14 @@ class RequestArrived:
 class OrderArrived:
     """A payload of the MES; `source` is the place of its entry under `orders`.
 
-    `is_fenced`: frames captured since then wait until it was read.
+    `is_fenced`: frames captured since then wait until it was taken in. `readings`: its orders;
+    None where they cannot be told without what came before.
     """
 
     source: int
     incoming: Incoming
     is_fenced: bool = True
+    readings: tuple[Reading, ...] | None = None
 
 
 @dataclass(frozen=True)

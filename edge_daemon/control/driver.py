@@ -8,6 +8,7 @@ is made durable in one transaction, and only then is anything done or told.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -65,7 +66,7 @@ from edge_daemon.core.rollout.values import Plan as RolloutPlan
 from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Recipe, Refusal, Request
+from edge_daemon.core.values import Instant, Refusal, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.boundary import end_of
@@ -200,16 +201,16 @@ class Driver:
         self, request: Request, incoming: Incoming, seen: StoreChanged | None = None
     ) -> None:
         self._note(seen)
-        signed = self._signed_recipe() if request.verb is Verb.TUNE else None
-        plan = self._plan_of(request) if request.verb is Verb.ROLLOUT else None
-        received = RequestReceived(request, self._rooms.line.next_frame, signed, plan)
+        received = RequestReceived(request, self._rooms.line.next_frame)
+        active = self._state.active_bundle if request.verb is Verb.TUNE else None
+        proof = self._rooms.loader.proof_of(active) if active is not None else None
+        if proof is not None:  # the signed recipe, and what bounds it
+            received = replace(
+                received, recipe=proof.recipe, golden=proof.golden, limits=proof.limits
+            )
+        if request.verb is Verb.ROLLOUT:
+            received = replace(received, plan=self._plan_of(request))
         self._step(received, incoming=incoming)
-
-    def _signed_recipe(self) -> Recipe | None:
-        """Of what judges, as its bundle says."""
-        active = self._state.active_bundle
-        gate_proof = self._rooms.loader.proof_of(active) if active is not None else None
-        return gate_proof.recipe if gate_proof is not None else None
 
     def _plan_of(self, request: Request) -> RolloutPlan | Refusal | None:
         """Within the station's bounds; None for a model that nobody knows."""

@@ -31,6 +31,7 @@ from edge_daemon.core.gate import Evidence, Memory, WarmUp
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.proof import Proof, difference, spot_check, spots
 from edge_daemon.core.recent import RecentLimits
+from edge_daemon.core.recipe import counted
 from edge_daemon.core.values import Check
 from edge_daemon.core.verdicts import (
     Picture,
@@ -204,6 +205,8 @@ class GateRunner:
                     candidate = replace(candidate, incumbent=None)
             self._album.keep(verified.manifest, image, found)
             size = picture_size(path)
+            if usual is not None and candidate.incumbent is not None:
+                usual = counted(usual, candidate.incumbent.manifest.recipe)
             results.append(Golden(image.expectation, found, usual, image.sha256, size))
         if candidate.incumbent is not None:
             return tuple(results)

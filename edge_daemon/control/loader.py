@@ -46,7 +46,8 @@ from edge_daemon.core.events import (
     SlotFreed,
     StageReached,
 )
-from edge_daemon.core.gate import Evidence, Report, assess
+from edge_daemon.core.gate import Evidence, Limits, Report, assess
+from edge_daemon.core.golden import Golden
 from edge_daemon.core.proof import Proof
 from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
@@ -80,6 +81,8 @@ class GateProof:
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     swap_id: str = ""  # the operation that proved it
     relied_on: Proof | None = None  # the gate of before, where a spot proof was enough
+    golden: tuple[Golden, ...] = ()
+    limits: Limits = Limits()
 
     @property
     def proof(self) -> str:
@@ -243,6 +246,8 @@ class Loader:
             dict(stages.ms),
             job.swap_id,
             examined.relied_on,
+            examined.evidence.golden if examined.evidence else (),
+            verified.manifest.limits,
         )
 
     def _examine(

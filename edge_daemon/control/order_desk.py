@@ -61,11 +61,13 @@ class OrderDesk:
         """None where nothing could be read: corrected settings may read it when it comes again."""
         incoming = arrival.incoming
         reader = self._readers[arrival.source]
-        try:
-            readings = reader.read(incoming.payload, incoming.received, self._memory.product_of)
-        except SenderError as error:
-            self._refuse(incoming.topic, error)
-            return None
+        readings = arrival.readings
+        if readings is None:
+            try:
+                readings = reader.read(incoming.payload, incoming.received, self._memory.product_of)
+            except SenderError as error:
+                self._refuse(incoming.topic, error)
+                return None
         for reading in readings:
             if isinstance(reading, Unreadable):
                 self._refuse(incoming.topic, reading.error)

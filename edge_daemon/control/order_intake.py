@@ -9,7 +9,7 @@ from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.core.values import JobOrder, OrderState
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.messaging.orders import OrderReader, orders_told
+from edge_daemon.messaging.orders import OrderReader, Reading, orders_told
 from edge_daemon.slots.frame_control import FrameControl
 
 _Running = tuple[int, str | None, str | None]
@@ -38,16 +38,29 @@ class OrderIntake:
         a word that means nothing or that an order is done, and what runs already.
         """
         arrived = replace(incoming, received=self._line.fence())
-        is_fenced = self._is_for_frames(source, arrived)
+        readings, is_whole = self._read(source, arrived)
+        is_fenced = self._is_for_frames(source, arrived, readings)
         if not is_fenced:
             self._line.lift(arrived.received.at)
-        self._put(OrderArrived(source, arrived, is_fenced))
+        self._put(OrderArrived(source, arrived, is_fenced, readings if is_whole else None))
 
-    def _is_for_frames(self, source: int, incoming: Incoming) -> bool:
+    def _read(self, source: int, incoming: Incoming) -> tuple[tuple[Reading, ...], bool]:
+        """The orders, and whether no earlier message is needed to read them."""
+        unknown: list[str] = []
+
+        def product_of(order: str) -> str:
+            unknown.append(order)
+            return ""
+
         try:
-            readings = self._readers[source].read(incoming.payload, incoming.received, lambda _: "")
+            found = self._readers[source].read(incoming.payload, incoming.received, product_of)
         except SenderError:
-            return False
+            return (), False
+        return found, not unknown
+
+    def _is_for_frames(
+        self, source: int, incoming: Incoming, readings: tuple[Reading, ...]
+    ) -> bool:
         orders = [o for o in orders_told(readings, incoming.received) if o.state is not None]
         if not orders:
             return False

@@ -46,6 +46,9 @@ class EventName(str, Enum):
     NG_IMAGES_REMOVED = "ng_images_removed"  # for the quota
     PICTURES_MISSED = "pictures_missed"  # pictures of parts that could not be kept
     PICTURES_REMOVED = "pictures_removed"  # for the quota, or by their age
+    PICTURES_NOT_COPIED = "pictures_not_copied"  # the other place is away, or too slow
+    PICTURES_COPIED_AGAIN = "pictures_copied_again"
+    PICTURES_GIVEN_UP = "pictures_given_up"  # never copied: refused, or gone for the quota before
 
     def __str__(self) -> str:
         return self.value

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.gate import Limits
+from edge_daemon.core.golden import Golden
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.values import (
     BundleRef,
@@ -27,13 +29,16 @@ class Started:
 class RequestReceived:
     """A checked request came through the door.
 
-    `next_frame` is the number to be captured next; `recipe` the signed one of what judges, where
-    the request would tune it; `plan` that of a rollout, within the station's bounds, or why not.
+    `next_frame` is the number to be captured next. Where the request would tune what judges:
+    `recipe` is its signed one, `golden` what it found on its golden images, under these limits.
+    `plan`: that of a rollout, within the station's bounds, or why there is none.
     """
 
     request: Request
     next_frame: int = 0
     recipe: Recipe | None = None
+    golden: tuple[Golden, ...] = ()
+    limits: Limits = Limits()
     plan: Plan | Refusal | None = None
 
 

@@ -24,6 +24,7 @@ from edge_daemon.core.golden import (
 )
 from edge_daemon.core.recent import Recent, RecentLimits
 from edge_daemon.core.recent import compare as compare_recent
+from edge_daemon.core.recipe import counted
 from edge_daemon.core.values import Check, Detection, Recipe, Size
 from edge_daemon.core.verdicts import (
     Missed,
@@ -38,7 +39,7 @@ from edge_daemon.core.verdicts import (
 from edge_daemon.core.wording import shortened
 from edge_daemon.errors import Code
 
-RULES = 1
+RULES = 2
 """The number of these rules. A proof of other rules is none: raise it with every change of what is
 measured, or of how it is judged."""
 
@@ -176,7 +177,7 @@ def assess(evidence: Evidence, limits: Limits) -> Report:
         recipe_check(evidence.recipe, evidence.reference),
         _warm_up(evidence.warm_ups, has_golden=bool(evidence.golden)),
         *blind_check(evidence.nothing, evidence.recipe),
-        *_golden(evidence.golden, limits),
+        *_golden(evidence.golden, evidence.recipe, limits),
         *golden_checks(evidence.golden, evidence.recipe, limits.verdicts, evidence.reference),
         *_drops(evidence, limits),
         *compare_recent(
@@ -189,6 +190,20 @@ def assess(evidence: Evidence, limits: Limits) -> Report:
         *(_memory(memory) for memory in evidence.memory),
     )
     return Report(tuple(replace(check, note=shortened(check.note)) for check in checks))
+
+
+def failing_on_golden(
+    images: Sequence[Golden], recipe: Recipe, limits: Limits
+) -> tuple[Check, ...]:
+    """The checks of golden images that fail where this recipe judges what was found on them.
+
+    Verdicts first: they are what people ask about.
+    """
+    checks = (
+        *golden_checks(images, recipe, limits.verdicts, None),
+        *_golden(images, recipe, limits),
+    )
+    return tuple(check for check in checks if not check.passed)
 
 
 def assess_compatibility(compatibility: Compatibility) -> Report:
@@ -221,9 +236,10 @@ def _is_sane(detection: Detection, warm: WarmUp) -> bool:
 # --------------------------------------------------------------------------- golden images
 
 
-def _golden(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
+def _golden(images: Sequence[Golden], recipe: Recipe, limits: Limits) -> tuple[Check, ...]:
     if not images:
         return ()
+    images = _counted(images, recipe)
     by_slice = {name: _tally(images, name) for name in slices(images)}
     by_class = {
         label: _sum(score_class(label, image.expectation, image.candidate) for image in images)
@@ -239,6 +255,11 @@ def _golden(images: Sequence[Golden], limits: Limits) -> tuple[Check, ...]:
         *_floor("golden.precision", total, limits.min_precision),
         *_floor("golden.count", counts, limits.min_recall),
     )
+
+
+def _counted(images: Iterable[Golden], recipe: Recipe) -> tuple[Golden, ...]:
+    """What the candidate found, as far as it counts by its recipe."""
+    return tuple(replace(each, candidate=counted(each.candidate, recipe)) for each in images)
 
 
 def _tally(images: Sequence[Golden], part: str) -> Tally:
@@ -269,7 +290,8 @@ def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[
 
 def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     """The loss against the incumbent; one that could not be asked is named, and blames nobody."""
-    compared = [image for image in evidence.golden if image.incumbent is not None]
+    golden = _counted(evidence.golden, evidence.recipe)
+    compared = [image for image in golden if image.incumbent is not None]
     if not compared:
         if not evidence.golden or evidence.compatibility.incumbent_classes is None:
             return ()

@@ -51,7 +51,8 @@ class Expectation:
 class Golden:
     """What the candidate, and the incumbent if there is one, found on one golden image.
 
-    Both as their engines give them under their own recipe's confidence. `sha256`: the digest of
+    The candidate's as its engine gives them, down to where a tuning may move its recipe; the
+    incumbent's as far as they count by its own. `sha256`: the digest of
     the image; None where only a signature covers it. `size`: None where it is not known.
     """
 

@@ -34,6 +34,10 @@ class Measures:
     """How often in a row this camera has repeated a picture and then gone on."""
     same_s: float = 0.0
     """Since when the picture has been the same, in seconds."""
+    still_s: float = 0.0
+    """Since when nothing in it has moved and no sensor's noise is seen, in seconds."""
+    is_live: bool = True
+    """Whether this camera has shown anything that moved, or noise, since it was opened."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def flaw_of(seen: Measures, limits: PictureLimits) -> Flaw | None:
     if wanted is not None and seen.sharpness is not None and seen.sharpness < wanted:
         return _bad("blurred", f"is blurred: sharpness {seen.sharpness:.1f}, limit {wanted:g}")
     if limits.frozen_s is not None and _is_frozen(seen, limits.frozen_s):
-        return _bad("frozen", "is frozen: the same one comes again and again")
+        return _bad("frozen", "is frozen: nothing in it changes")
     return None
 
 
@@ -86,9 +90,12 @@ def _is_frozen(seen: Measures, limit_s: float) -> bool:
     """A sensor's noise never repeats, but an encoder repeats a still picture between key frames.
 
     How often in a row a camera does so is learned from when its pictures went on; until then, and
-    beyond it, a repeated picture shows nothing new.
+    beyond it, a repeated picture shows nothing new. Nor does one that an encoder only redraws: a
+    camera that has shown nothing else since it was opened is not known to work.
     """
-    return seen.repeats > seen.usual_repeats or seen.same_s >= limit_s
+    if seen.repeats > seen.usual_repeats or seen.same_s >= limit_s:
+        return True
+    return seen.still_s >= limit_s or (seen.still_s > 0.0 and not seen.is_live)
 
 
 def damaged(words: str) -> Flaw:

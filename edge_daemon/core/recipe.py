@@ -59,6 +59,18 @@ def has_part_in_view(detections: Sequence[Detection], recipe: Recipe) -> bool:
     )
 
 
+def counted(detections: Sequence[Detection], recipe: Recipe) -> tuple[Detection, ...]:
+    """Those that count by the recipe as it stands: an engine tells of more, where it is adjustable.
+
+    From the least confidence that a rule for the class asks for on, else from the recipe's own.
+    """
+    usual, least = recipe.confidence, {recipe.part: recipe.confidence}
+    for rule in recipe.rules:
+        least[rule.label] = min(rule.confidence, least.get(rule.label, rule.confidence))
+    # One whose confidence is not a number counts: against the part, as in the rules.
+    return tuple(each for each in detections if not each.confidence < least.get(each.label, usual))
+
+
 def area_px(detection: Detection) -> float:
     """Of its mask or its oriented box where there is one, else of its box."""
     if detection.area_px is not None:

@@ -113,7 +113,7 @@ def _tune(draft: StepDraft, event: RequestReceived) -> None:
     request, signed = event.request, event.recipe
     if _came_late(draft, request):
         return
-    wanted = tuning.asked(draft.state, request, signed, draft.now)
+    wanted = tuning.asked(draft.state, event, draft.now)
     if isinstance(wanted, Refusal) or signed is None:
         assert isinstance(wanted, Refusal)
         _reject(draft, request, wanted)

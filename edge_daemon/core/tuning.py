@@ -6,12 +6,15 @@ does a version that is left and comes back. Another product's model in between c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from edge_daemon.core.events import RequestReceived
+from edge_daemon.core.gate import Limits, failing_on_golden
+from edge_daemon.core.golden import Golden
 from edge_daemon.core.recipe import fault_of_tuning, tunable, tuned
 from edge_daemon.core.state import Durable, State, Tuning
-from edge_daemon.core.values import Instant, Recipe, Refusal, Request, StoredBundle
+from edge_daemon.core.values import Instant, Recipe, Refusal, StoredBundle
 from edge_daemon.errors import Code
 
 
@@ -26,8 +29,9 @@ def recipe_of(durable: Durable, known: StoredBundle, signed: Recipe) -> Recipe:
     return signed if tuning is None else tuned(signed, dict(tuning.changes))
 
 
-def asked(state: State, request: Request, signed: Recipe | None, now: Instant) -> Tuning | Refusal:
+def asked(state: State, event: RequestReceived, now: Instant) -> Tuning | Refusal:
     """How the active version would be tuned; without `changes` where nothing of it would be."""
+    request, signed = event.request, event.recipe
     active, choice = state.active_bundle, request.model
     is_meant = active is not None and choice is not None and choice.name == active.ref.name
     if active is None or not is_meant or str(choice) not in (active.ref.name, str(active.ref)):
@@ -48,9 +52,27 @@ def asked(state: State, request: Request, signed: Recipe | None, now: Instant) -
     if fault := fault_of_tuning(signed, dict(request.changes)) or fault_of_tuning(signed, wanted):
         hint = "Another value needs another version of the model, signed with it."
         return Refusal(Code.PRECONDITION_FAILED, fault, hint)
+    if fault := fault_on_golden(signed, wanted, event.golden, event.limits):
+        hint = "Choose values nearer to the signed ones: tune --preview tries them."
+        return Refusal(Code.PRECONDITION_FAILED, fault, hint)
     usual = tunable(signed)
     moved = {name: value for name, value in wanted.items() if usual.get(name) != value}
     return Tuning(active, tuple(sorted(moved.items())), request.by, request.reason, now.utc)
+
+
+def fault_on_golden(
+    signed: Recipe, changes: Mapping[str, float], golden: Sequence[Golden], limits: Limits
+) -> str:
+    """Which check of the golden images would fail by these values and does not by the signed ones.
+
+    As a sentence; empty for none, and where nothing was found on golden images since the start.
+    """
+    usual = {check.name for check in failing_on_golden(golden, signed, limits)}
+    for check in failing_on_golden(golden, tuned(signed, changes), limits):
+        if check.name not in usual:
+            shown = f"{check.measured} where the limit is {check.limit}"
+            return f"By these values {check.name} would fail on the golden images: {shown}."
+    return ""
 
 
 def put(durable: Durable, tuning: Tuning) -> Durable:

@@ -22,6 +22,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
 from edge_daemon.host.boundary import contained
+from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +50,8 @@ class Folder(Protocol):
     def removed(self) -> int:
         """Pictures that went to make room, since the start."""
 
-    def write(self, judged: Judged, jpeg: bytes) -> object: ...
+    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None, /) -> object:
+        """Keep a picture, and beside it one with what was found drawn, if there is one."""
 
     def tend(self) -> None:
         """Whatever is to be done now and then."""
@@ -94,6 +96,7 @@ class Collector:
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.
         events: what is said of the pictures in the log.
+        draw: makes the second picture; None: there is none.
     """
 
     def __init__(
@@ -104,10 +107,11 @@ class Collector:
         room: int = 1,
         wants: Callable[[Judged], bool] = is_rejected,
         events: LogEvents = NG_IMAGES,
+        draw: Callable[[Judged, Pixels], Pixels] | None = None,
     ) -> None:
         self._places = places
         self._folder = folder
-        self._wants, self._events = wants, events
+        self._wants, self._events, self._draw = wants, events, draw
         self._room = threading.Semaphore(room)
         self._jobs: deque[tuple[Judged, Captured]] = deque()
         self._work = threading.Semaphore(0)  # one for each job, and one more for each end
@@ -121,19 +125,20 @@ class Collector:
             for number in range(min(_THREADS, room))
         ]
 
-    def offer(self, judged: Judged, captured: Captured) -> None:
+    def offer(self, judged: Judged, captured: Captured) -> bool:
         """Here is a judged frame, still leased to the caller: take it along if it is wanted.
 
-        Costs microseconds and never raises or waits.
+        Costs microseconds and never raises or waits. Whether it was taken.
         """
         if captured.address is None or self._stopping or not self._wants(judged):
-            return
+            return False
         if (self._jobs and self._places.tight) or not self._room.acquire(blocking=False):
             self._missed += 1
-            return
+            return False
         self._places.retain(captured)
         self._jobs.append((judged, captured))
         self._work.release()
+        return True
 
     @property
     def tally(self) -> Tally:
@@ -186,10 +191,11 @@ class Collector:
         pixels = captured.address.pixels
         with contained() as encoding:
             jpeg = encode(pixels, _QUALITY)
+            drawn = encode(self._draw(judged, pixels)) if self._draw is not None else None
         if encoding.fault is not None:
             self._failed_at("write", encoding.fault)
         else:
-            self._attempt("write", lambda: self._folder.write(judged, jpeg))
+            self._attempt("write", lambda: self._folder.write(judged, jpeg, drawn))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
         """`write` a picture, or `tend` the folder; told once where it fails, until it works."""

@@ -1,6 +1,7 @@
 """The folder of traceability: pictures with what was said of them, by day, order and part.
 
-    <folder>/2026-11-28/WO-17/SN-1234-143001.123-000018230-ng.jpg, and .json beside it
+    <folder>/2026-11-28/WO-17/SN-1234-143001.123-000018230-ng.jpg, and beside it .json, and with
+    `drawn` a .drawn.jpg
 
 A picture lies on the disk before its part is told; then the JSON is written anew with the part, and
 both files are named by its serial number. Files that this room has not named are left alone.
@@ -25,10 +26,12 @@ from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import StateError
+from edge_daemon.frames.rejected import found_facts
 from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
 
 NO_ORDER = "no-order"
 _OURS = re.compile(r"(?:.{1,64}-)?\d{6}\.\d{3}-\d{9,}-(?:ok|ng|empty|uninspected)\.jpg")
+_DRAWN = ".drawn.jpg"
 _DAY_S = 86_400.0
 _MOST_TOLD = 8_192
 """Parts of frames whose pictures are still being written; the oldest are given up."""
@@ -46,8 +49,8 @@ class Keeping:
 class PartPictures:
     """JPEG and JSON of frames, at most so many bytes and days of them.
 
-    `told` may be called by any thread and never waits; all else by one thread at a time. Raises
-    OSError or StateError.
+    `expect`, `told` and `names` never wait, and may be called by any thread; all else by one thread
+    at a time. Raises OSError or StateError.
 
     Args:
         boot: the daemon's start, by which frame numbers are told apart.
@@ -60,27 +63,50 @@ class PartPictures:
         self._index: PictureIndex | None = None
         self._inbox: deque[PartTold] = deque(maxlen=_MOST_TOLD)
         self._told: OrderedDict[int, list[PartTold]] = OrderedDict()  # by frame
+        self._expected: OrderedDict[int, Judged] = OrderedDict()  # the lane's
         self.removed = 0
         """Pictures that went for the quota or by their age, since the start."""
+        self.never_copied = 0
+        """Those of them that still waited to be copied."""
 
     @property
     def is_open(self) -> bool:
         """Whether the index is ready; any thread."""
         return self._index is not None
 
+    def expect(self, judged: Judged) -> None:
+        """A frame whose picture was taken to be kept; before its verdict is told."""
+        self._expected[judged.frame] = judged
+        if len(self._expected) > _MOST_TOLD:
+            self._expected.popitem(last=False)
+
+    def names(self, part: PartTold) -> tuple[str, ...]:
+        """What the pictures of a part will be called below the folder, its serial included.
+
+        Nothing is waited for: a picture that the disk then refuses is counted as such, and one of
+        a frame that is judged after its part was told is found in the index only.
+        """
+        frames = (self._expected.get(frame) for frame in part.frames)
+        serial = _serial([part])
+        return tuple(str(_named(_place(each), serial)) for each in frames if each is not None)
+
     def told(self, parts: Iterable[PartTold]) -> None:
         """Results of parts; they are written beside their pictures later."""
         self._inbox.extend(parts)
 
-    def write(self, judged: Judged, jpeg: bytes) -> None:
-        """Keep one frame's picture."""
+    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None = None) -> None:
+        """Keep one frame's picture, and beside it the one that is drawn on."""
         index = self._opened()
         parts = self._told.pop(judged.frame, [])
         facts = _facts(self._boot, judged) | {"parts": [_part(each) for each in parts]}
         content = _json(facts)
-        self._make_room(index, len(jpeg) + len(content))
-        path = self._free(_place(judged), _serial(parts))
+        size = len(jpeg) + len(content) + len(drawn or b"")
+        self._make_room(index, size)
+        path = self._folder / _named(_place(judged), _serial(parts))
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._put(path.with_suffix(".json"), content)
+        if drawn is not None:
+            self._put(drawn_of(path), drawn)
         self._put(path, jpeg)  # last: a picture that is there has its facts
         row = PictureRow(
             str(path.relative_to(self._folder)),
@@ -88,7 +114,7 @@ class PartPictures:
             judged.frame,
             judged.captured_utc,
             judged.verdict.value,
-            len(jpeg) + len(content),
+            size,
         )
         index.add((row, self._rows(judged.frame, parts)))
 
@@ -145,12 +171,14 @@ class PartPictures:
         content = _json(facts | {"parts": [*others, _part(part)]})
         serial = _clean(part.serial) if part.serial else ""
         has_serial = re.match(r"\d{6}\.\d{3}-", old.name) is None
-        new = old.with_name(f"{serial}-{old.name}") if serial and not has_serial else old
+        new = old if has_serial else _named(old, serial)
         self._put(new.with_suffix(".json"), content)
         if new != old:
+            with suppress(FileNotFoundError):  # there may be none
+                os.replace(drawn_of(old), drawn_of(new))
             os.replace(old, new)
             old.with_suffix(".json").unlink(missing_ok=True)
-        size = new.stat().st_size + len(content)
+        size = new.stat().st_size + len(content) + _size(drawn_of(new))
         relative = str(new.relative_to(self._folder))
         index.change(row, relative, size, self._rows(row.frame, [part]))
 
@@ -164,18 +192,13 @@ class PartPictures:
     def _remove(self, index: PictureIndex, row: PictureRow) -> None:
         path = self._folder / row.path
         path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        index.remove(row)
+        for beside in (path.with_suffix(".json"), drawn_of(path)):
+            beside.unlink(missing_ok=True)
+        self.never_copied += index.remove(row)
         self.removed += 1
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):  # others lie there yet
                 folder.rmdir()
-
-    def _free(self, place: Path, serial: str) -> Path:
-        name = f"{serial}-{place.name}" if serial else place.name
-        path = self._folder / place.parent / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
 
     def _put(self, path: Path, content: bytes) -> None:
         """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
@@ -214,8 +237,10 @@ class PartPictures:
             picture = path.with_suffix(".jpg")
             if _OURS.fullmatch(picture.name) and not picture.exists():
                 path.unlink(missing_ok=True)
+                drawn_of(picture).unlink(missing_ok=True)
         for path in self._folder.glob("*/*/.*.part"):
-            name = Path(path.name[1:].removesuffix(".part")).with_suffix(".jpg").name
+            whole = path.name[1:].removesuffix(".part").replace(_DRAWN, ".jpg")
+            name = Path(whole).with_suffix(".jpg").name
             if _OURS.fullmatch(name):
                 path.unlink(missing_ok=True)
 
@@ -229,7 +254,7 @@ class PartPictures:
             utc = float(facts["utc"])
             if not math.isfinite(utc):
                 raise ValueError("no time")
-            size = path.stat().st_size + len(content)
+            size = path.stat().st_size + len(content) + _size(drawn_of(path))
             parts = [
                 PartRow(
                     boot, _number(each["part"]), frame, *map(_name, (each["id"], each["serial"]))
@@ -237,6 +262,18 @@ class PartPictures:
                 for each in facts["parts"]
             ]
             yield PictureRow(relative, boot, frame, utc, _text(facts["verdict"]), size), parts
+
+
+def drawn_of(path: Path) -> Path:
+    """Where the picture lies that is drawn on, beside the clean one."""
+    return path.with_suffix(_DRAWN)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _text(value: object) -> str:
@@ -265,6 +302,10 @@ def _place(judged: Judged) -> Path:
     return Path(f"{when:%Y-%m-%d}", _clean(order) if order else NO_ORDER, name)
 
 
+def _named(place: Path, serial: str) -> Path:
+    return place.with_name(f"{serial}-{place.name}") if serial else place
+
+
 def _serial(parts: Iterable[PartTold]) -> str:
     return next((_clean(each.serial) for each in parts if each.serial), "")
 
@@ -290,7 +331,10 @@ def _part(told: PartTold) -> dict[str, Any]:
 
 
 def _facts(boot: str, judged: Judged) -> dict[str, Any]:
-    """The words of the result topic, and the digest of the recipe that judged."""
+    """The words of the result topic, with the digest and the zones of the recipe that judged.
+
+    All that a viewer needs to draw on the picture, which stays as the camera gave it.
+    """
     when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
     return {
         "boot": boot,
@@ -305,8 +349,7 @@ def _facts(boot: str, judged: Judged) -> dict[str, Any]:
         "verdict": judged.verdict.value,
         "reason": judged.reason.value if judged.reason else None,
         "causes": list(judged.causes),
-        "detections": [
-            {"class": each.label, "confidence": round(each.confidence, 4), "box": list(each.box)}
-            for each in judged.detections
-        ],
+        "size": judged.size,
+        "zones": {zone.name: zone.points for zone in judged.recipe.zones} if judged.recipe else {},
+        "detections": [found_facts(each) for each in judged.detections],
     }

@@ -1,7 +1,7 @@
 """Copies kept pictures to another place, a mounted share for example, until all of them are there.
 
-What is still to be copied stands in the index, so that a restart or an outage loses none of it. A
-share that hangs costs this thread only.
+What is still to be copied stands in the index, so that a restart or an outage loses none of it: the
+quota of the folder bounds it. A place that hangs costs this thread only.
 """
 
 from __future__ import annotations
@@ -11,25 +11,45 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
+from edge_daemon.frames.copy_places import Place
+from edge_daemon.frames.part_pictures import drawn_of
+from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
 _log = structlog.get_logger(__name__)
 
 SETTLE_S = 5.0
 """A part is told within this of its pictures, mostly: they are copied with it, under its name."""
+BEHIND_S = 900.0
+"""A picture that waits longer is one too many: more come than are copied."""
+MOST_TRIES = 5
+"""So often a picture is refused by a place that takes the next one; then it is given up."""
+_IN_A_ROW = 3
+"""So many failures in a row are the place's, and no picture's own."""
 _LOOK_S = 1.0
 _AGAIN_S = 10.0
-_HANGS_S = 60.0
+_AGAIN_AT_MOST_S = 300.0
+_HANGS_S = 90.0
 _AT_ONCE = 64
 
 
+@dataclass(frozen=True)
+class CopyTally:
+    """Copies since the start: pictures, and attempts that failed."""
+
+    copied: int = 0
+    failed: int = 0
+    given_up: int = 0  # the place took others, and refused these again and again
+
+
 class PictureCopies:
-    """Copies from `folder` to `target`, which must be there: a missing mount is no new folder.
+    """Copies from `folder` to `place`.
 
     Args:
         is_ready: whether the index is open for writing.
@@ -39,19 +59,25 @@ class PictureCopies:
     def __init__(
         self,
         folder: Path,
-        target: Path,
+        place: Place,
         is_ready: Callable[[], bool],
         utc: Callable[[], float],
     ) -> None:
-        self._folder, self._target = folder, target
+        self._folder, self._place = folder, place
         self._is_ready, self._utc = is_ready, utc
         self._stopping = threading.Event()
         self._index: PictureIndex | None = None
         self._busy_since: float | None = None
-        self._fault: str | None = None
-        self._waiting = 0
-        self.copied = 0
-        """Pictures since the start."""
+        self._failures = 0  # rounds in a row
+        self._suspects: dict[str, PictureRow] = {}  # refused since the place took a picture
+        self._tries: dict[str, int] = {}  # by path: how often the place took another instead
+        self._oldest_utc: float | None = None
+        self.fault: str | None = None
+        """Why nothing is copied at present, in words that may leave the box; any thread."""
+        self.waiting = 0
+        """Pictures that are to be copied; any thread."""
+        self.tally = CopyTally()
+        self._boundary = Boundary(_log, "picture_copies_failed")
         self._thread = threading.Thread(target=self._run, name="picture-copies", daemon=True)
 
     def start(self) -> None:
@@ -63,21 +89,34 @@ class PictureCopies:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def problems(self) -> tuple[str, ...]:
-        """Why pictures are not copied, as a sentence; any thread."""
+    @property
+    def trouble(self) -> str | None:
+        """Why pictures are not where they should be; None where all is well. Any thread."""
         since = self._busy_since
         if since is not None and time.monotonic() - since > _HANGS_S:
-            return ("pictures are not copied: the place of results.pictures.copy_to hangs",)
-        if self._fault is None:
-            return ()
-        return (f"pictures are not copied ({self._waiting} wait): {self._fault}",)
+            return f"{self._place.name} hangs"
+        if self.fault is not None:
+            return self.fault
+        oldest = self._oldest_utc
+        if oldest is not None and self._utc() - oldest > BEHIND_S:
+            return f"{self._place.name} is too slow for them"
+        return None
+
+    @property
+    def wait_s(self) -> float:
+        """Until the next round: longer after each that failed."""
+        if not self._failures:
+            return _LOOK_S
+        return min(_AGAIN_AT_MOST_S, _AGAIN_S * 2.0 ** min(self._failures - 1, 16))
 
     def _run(self) -> None:
         with suppress(OSError):  # judging comes first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        while not self._stopping.wait(_LOOK_S if self._fault is None else _AGAIN_S):
+        while not self._stopping.wait(self.wait_s):
             if self._is_ready():
-                self.copy_all()
+                with self._boundary.turn():
+                    self.copy_all()
+        self._place.close()
         if self._index is not None:
             self._index.close()
             self._index = None
@@ -88,60 +127,108 @@ class PictureCopies:
         try:
             if self._index is None:
                 self._index = PictureIndex(self._folder)
-            self._waiting = self._index.waiting()
-            if not self._target.is_dir():
-                raise FileNotFoundError(2, "the place to copy to is not there", str(self._target))
-            while self._copy_some(self._index) and not self._stopping.is_set():
-                self._busy_since = time.monotonic()
+            self._count(self._index)
+            if self.waiting:
+                self._place.open()
+                self._copy_waiting(self._index)
         except (OSError, EdgeDaemonError) as error:
-            if self._fault is None:
-                _log.error(
-                    "pictures_not_copied", error=str(error), hint="Is the share mounted, with room?"
-                )
-            self._fault = getattr(error, "strerror", None) or type(error).__name__
+            self._place.close()
+            self._failed_with(error)
         else:
-            if self._fault is not None:
+            if self._failures:
                 _log.info("pictures_copied_again")
-            self._fault = None
+            self._failures, self.fault = 0, None
         finally:
             self._busy_since = None
 
-    def _copy_some(self, index: PictureIndex) -> bool:
-        """Some of them; False where nothing more is to be done now."""
+    def _count(self, index: PictureIndex) -> None:
+        self.waiting = index.waiting()
+        rows = index.to_copy(1)
+        self._oldest_utc = rows[0].utc if rows else None
+
+    def _failed_with(self, error: OSError | EdgeDaemonError) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            said = getattr(error, "message", None) or str(error)
+            hint = getattr(error, "hint", None) or "Is the share mounted, with room?"
+            detail = getattr(error, "detail", None)
+            _log.error("pictures_not_copied", error=said, detail=detail or None, hint=hint)
+        self.fault = _without_path(error)
+
+    def _copy_waiting(self, index: PictureIndex) -> None:
+        """Round by round, those last that were refused before; raises what was in the way."""
+        fault: OSError | BoxError | None = None
+        in_a_row = 0
+        tried: set[str] = set()
+        while rows := self._settled(index, tried):
+            for row in rows:
+                if self._stopping.is_set():
+                    return
+                tried.add(row.path)
+                self._busy_since = time.monotonic()
+                try:
+                    self._copy(row)
+                except (OSError, BoxError) as error:
+                    fault, in_a_row = error, in_a_row + 1
+                    self._refused(row)
+                    if in_a_row == _IN_A_ROW:
+                        raise
+                else:
+                    in_a_row = 0
+                    self._taken(index, row)
+            self._count(index)
+        if fault is not None:
+            raise fault
+
+    def _settled(self, index: PictureIndex, tried: set[str]) -> list[PictureRow]:
         now = self._utc()
-        rows = index.to_copy(_AT_ONCE)
-        settled = [row for row in rows if not now - SETTLE_S < row.utc <= now]
-        for row in settled:
-            if self._stopping.is_set():
-                return False
-            self._copy(row)
-            index.mark_copied(row.path)
-            self.copied += 1
-        return len(settled) == _AT_ONCE
+        rows = [
+            row
+            for row in index.to_copy(_AT_ONCE + len(self._tries))
+            if row.path not in tried and not now - SETTLE_S < row.utc <= now
+        ]
+        return sorted(rows, key=lambda row: self._tries.get(row.path, -1))
 
     def _copy(self, row: PictureRow) -> None:
-        """Both files; one that has gone meanwhile, or has another name, is no fault."""
+        """Its files, the picture last; one that has gone meanwhile is no fault."""
         source = self._folder / row.path
+        drawn = drawn_of(source)
+        beside = (source.with_suffix(".json"), *([drawn] if drawn.exists() else []))
         try:
-            files = {path: path.read_bytes() for path in (source.with_suffix(".json"), source)}
+            files = {path: path.read_bytes() for path in (*beside, source)}
         except FileNotFoundError:
             return
         for path, content in files.items():
-            _put(self._target / path.relative_to(self._folder), content)
+            self._place.put(str(path.relative_to(self._folder)), content)
+
+    def _refused(self, row: PictureRow) -> None:
+        self._suspects[row.path] = row
+        self._tries.setdefault(row.path, 0)
+        tally = self.tally
+        self.tally = CopyTally(tally.copied, tally.failed + 1, tally.given_up)
+
+    def _taken(self, index: PictureIndex, row: PictureRow) -> None:
+        """The place works: what it refused just before is at fault itself."""
+        index.mark_copied(row)
+        self._tries.pop(row.path, None)
+        given_up = 0
+        self._suspects.pop(row.path, None)
+        for path, suspect in self._suspects.items():
+            tries = self._tries[path] = self._tries[path] + 1
+            if tries >= MOST_TRIES:
+                index.give_up_copy(suspect)
+                del self._tries[path]
+                given_up += 1
+                _log.error("picture_copy_given_up", picture=path, tries=tries)
+        self._suspects.clear()
+        tally = self.tally
+        self.tally = CopyTally(tally.copied + 1, tally.failed, tally.given_up + given_up)
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Whole, and on the disk when it returns."""
-    for folder in (path.parent.parent, path.parent):  # a share that went away is not made anew
-        folder.mkdir(exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+def _without_path(error: OSError | EdgeDaemonError) -> str:
+    """Why, in words that may leave the box."""
+    if isinstance(error, StateError):
+        return "the index of pictures cannot be used"
+    if isinstance(error, EdgeDaemonError):
+        return error.message.rstrip(".")
+    return error.strerror or type(error).__name__

@@ -30,7 +30,7 @@ class RejectedFolder:
         self.removed = 0
         """Pictures that went to keep to the quota, since the start."""
 
-    def write(self, judged: Judged, jpeg: bytes) -> Path:
+    def write(self, judged: Judged, jpeg: bytes, _drawn: bytes | None = None) -> Path:
         """Keep one frame; gives the picture's path. Raises OSError."""
         if self._kept is None:
             self._kept = self._scan()
@@ -112,11 +112,12 @@ def _facts(judged: Judged) -> dict[str, Any]:
         "product": judged.assignment.product,
         "job_order": judged.assignment.job_order,
         "verdict": judged.verdict.value,
-        "detections": [_found(each) for each in judged.detections],
+        "detections": [found_facts(each) for each in judged.detections],
     }
 
 
-def _found(each: Detection) -> dict[str, Any]:
+def found_facts(each: Detection) -> dict[str, Any]:
+    """A detection in the words of the result topic."""
     more = {
         "area_px": each.area_px,
         "polygon": each.polygon,

@@ -17,7 +17,7 @@ _COLUMNS = "boot, part, utc, id, serial, verdict, body, picture"
 
 @dataclass(frozen=True)
 class PartRow:
-    """One part; `body` is its result (JSON), `picture` the path of its picture, if one is kept."""
+    """One part; `body` is its result (JSON), `picture` one of those that it names."""
 
     boot: str
     part: int

@@ -130,6 +130,12 @@ class Metrics:
         self._pictures = counter(
             "edge_pictures", "Pictures of parts by what became of them.", ["outcome"]
         )
+        self._picture_copies = counter(
+            "edge_picture_copies", "Copies of pictures by what became of them.", ["outcome"]
+        )
+        self._copies_waiting = gauge(
+            "edge_picture_copies_waiting", "Pictures that are to be copied."
+        )
         self._parts = counter("edge_parts", "Parts by verdict.", ["verdict", "reason"])
         self._parts_late = counter("edge_parts_late", "Parts that were told after their deadline.")
         self._part_age = histogram(
@@ -197,6 +203,13 @@ class Metrics:
     def pictures(self, outcome: str, pictures: int) -> None:
         """The same of `results.pictures`; removed: by the quota or by age."""
         self._pictures.labels(outcome).inc(pictures)
+
+    def picture_copies(self, outcome: str, copies: int) -> None:
+        """`outcome` is copied, failed (tried again later) or given_up."""
+        self._picture_copies.labels(outcome).inc(copies)
+
+    def copies_waiting(self, pictures: int) -> None:
+        self._copies_waiting.set(pictures)
 
     def parts(self, told: Iterable[PartTold]) -> None:
         """Results that are durable now."""

@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS parts_by_serial ON parts (serial) WHERE serial IS NOT
 CREATE INDEX IF NOT EXISTS parts_by_id ON parts (id) WHERE id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS parts_by_frame ON parts (boot, frame);
 """
+_COPIED, _GIVEN_UP = 1, 2  # 0: waits to be copied
 _PICTURE = "path, boot, frame, utc, verdict, bytes"
 
 
@@ -99,19 +100,33 @@ class PictureIndex:
             self._add_parts(parts)
         self.bytes += size_bytes - row.bytes
 
-    def remove(self, row: PictureRow) -> None:
-        """A picture has gone."""
+    def remove(self, row: PictureRow) -> bool:
+        """A picture has gone; whether it still waited to be copied."""
         with self._transaction():
+            waited = self._db.execute(
+                "SELECT 1 FROM pictures WHERE path = ? AND copied = 0", (row.path,)
+            ).fetchone()
             self._db.execute("DELETE FROM pictures WHERE path = ?", (row.path,))
             self._db.execute(
                 "DELETE FROM parts WHERE boot = ? AND frame = ?", (row.boot, row.frame)
             )
         self.bytes -= row.bytes
+        return waited is not None
 
-    def mark_copied(self, path: str) -> None:
-        """A picture lies in the other place too."""
+    def mark_copied(self, row: PictureRow) -> None:
+        """A picture lies in the other place too, unless it was changed since `row` was read."""
+        self._mark(row, _COPIED)
+
+    def give_up_copy(self, row: PictureRow) -> None:
+        """The other place does not take this picture."""
+        self._mark(row, _GIVEN_UP)
+
+    def _mark(self, row: PictureRow, copied: int) -> None:
         with self._transaction():
-            self._db.execute("UPDATE pictures SET copied = 1 WHERE path = ?", (path,))
+            self._db.execute(
+                "UPDATE pictures SET copied = ? WHERE path = ? AND bytes = ?",
+                (copied, row.path, row.bytes),
+            )
 
     def of_frame(self, boot: str, frame: int) -> PictureRow | None:
         """The picture of one frame."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.errors import BoxError
+from edge_daemon.host import unix_socket
 from edge_daemon.messaging.answer import OUTCOMES
 
 _ONE_ANSWER = {"state", "status", "history", "audit", "order", "parts", "preview"}
@@ -31,7 +32,7 @@ def ask(
     try:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(timeout_s)
-            sock.connect(str(path))
+            unix_socket.connect(sock, path)
             with suppress(BrokenPipeError, ConnectionResetError):  # why may stand in the answer
                 sock.sendall(json.dumps({**document, "verb": verb}).encode() + b"\n")
             for line in sock.makefile("rb"):

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import structlog
 
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
+from edge_daemon.host import unix_socket
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.answer import Answer, Payload, TakeAnswer, refused
@@ -302,7 +303,7 @@ def _listen(path: Path) -> socket.socket:
     """A listening socket at `path`; it appears under its name only with its mode set."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
-        probe.connect(str(path))
+        unix_socket.connect(probe, path)
         raise BoxError(
             f"Another daemon answers at {path}.",
             hint="Stop it, or give this one its own state_dir.",
@@ -312,7 +313,7 @@ def _listen(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
-        server.bind(str(fresh))
+        unix_socket.bind(server, fresh)
         fresh.chmod(0o660)
         server.listen(MAX_CLIENTS)
         fresh.replace(path)
@@ -320,7 +321,7 @@ def _listen(path: Path) -> socket.socket:
         server.close()
         raise BoxError(
             f"The control socket {path} cannot be made: {error.strerror or error}.",
-            hint="Check the folder's owner, and that the path is shorter than 100 characters.",
+            hint="Check the folder's owner and its free space.",
         ) from error
     return server
 

@@ -15,6 +15,7 @@ from typing import Any, Union
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
 
 from edge_daemon.config import OrderSource
 from edge_daemon.core.values import Instant, JobOrder, OrderState
@@ -233,16 +234,18 @@ def _compiled(key: str, expression: str | None) -> Callable[[Any], Any]:
     if expression is None:
         return lambda _: None
     try:
-        compiled = jmespath.compile(expression)
+        parsed = jmespath.compile(expression).parsed
     except JMESPathError as error:
         raise ConfigurationError(
             f"orders.fields.{key} is not JMESPath: {_first_line(error)}.",
             hint='Write a path such as workOrder or "item.code"; see jmespath.org.',
         ) from error
 
+    interpreter = TreeInterpreter()  # one for all messages: making it costs more than a search
+
     def search(document: Any) -> Any:
         try:
-            return compiled.search(document)
+            return interpreter.visit(parsed, document)
         except (JMESPathError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise SenderError(
                 f"The order's {key} cannot be read with `{expression}`: {_first_line(error)}.",

@@ -31,6 +31,8 @@ class PartMessage(msgspec.Struct, frozen=True):
     """The one result of one part; a model and a recipe are named where one judged all of it.
 
     `rollout`: its arm, while a candidate is tried; `shadow`: what the other model says of it.
+    `pictures` are the files of its frames below the folder of `results.pictures`, as far as they
+    were being kept when it was told; one that the disk refused is told by `pictures_missed`.
     """
 
     boot: str
@@ -52,6 +54,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     age_ms: float
     late: bool
     trial: bool
+    pictures: tuple[str, ...] = ()
     rollout: RolloutLine | msgspec.UnsetType = msgspec.UNSET
     shadow: ShadowLine | msgspec.UnsetType = msgspec.UNSET
 
@@ -125,8 +128,8 @@ def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
     return TriggerAnswer(request_id, Status.SUCCEEDED.value, opened.part, opened.again)
 
 
-def part(boot: str, told: PartTold) -> bytes:
-    """The bytes of `<root>/part` for one part."""
+def part(boot: str, told: PartTold, pictures: tuple[str, ...] = ()) -> bytes:
+    """The bytes of `<root>/part` for one part, with the names of its pictures."""
     return encode(
         PartMessage(
             boot=boot,
@@ -148,6 +151,7 @@ def part(boot: str, told: PartTold) -> bytes:
             age_ms=round(told.age_ms, 1),
             late=told.late,
             trial=told.trial,
+            pictures=pictures,
             rollout=RolloutLine.of(told.assigned),
             shadow=ShadowLine.of(told.shadow, whole=False),
         )

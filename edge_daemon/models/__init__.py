@@ -11,6 +11,7 @@ onnx        does a model name other files, which nothing vouches for
 bundle      the door: a folder is read, checked, and copied byte for byte as it was checked
 store       which bundles are complete; what was seen once never changes
 watch       tells when the store's offer changes
+decoding    image files as pixels, upright
 engine      weights in memory (ultralytics and torch live there and nowhere else)
 device      a CUDA device as torch has it
 """

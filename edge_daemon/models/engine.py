@@ -17,20 +17,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_daemon.core.compatibility import TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
+from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.device import leave_free, require_device, reseed, untouched_devices
 from edge_daemon.models.results import detections_of
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
-Pixels = NDArray[np.uint8]
 """One frame: height x width x 3, BGR, uint8, C-contiguous; may be read-only."""
 
-_IMAGE_LIMIT_BYTES = 64 << 20
 _FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
 _OPENVINO_ENDING = "_openvino_model"
 _MOST_THREADS = 4  # more bring a small network little, and cost the rest of the box much
@@ -94,22 +92,6 @@ class Engine(Protocol):
 
     def gpu_bytes(self) -> int:
         """Reserved on the device by this process; 0 on a CPU."""
-
-
-def decode_image(path: Path) -> Pixels:
-    """Read one image file as BGR; raises BundleError when it is none or over 64 MiB."""
-    import cv2  # noqa: PLC0415 - a worker's import, not the daemon's
-
-    hint = "Replace it in the bundle's golden folder."
-    try:
-        if path.stat().st_size > _IMAGE_LIMIT_BYTES:
-            raise BundleError(f"The image {path.name} is larger than 64 MiB.", hint=hint)
-        decoded = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
-        raise BundleError(f"The image {path.name} cannot be read.", hint=hint) from error
-    if decoded is None:
-        raise BundleError(f"The image {path.name} is not a picture that OpenCV reads.", hint=hint)
-    return np.ascontiguousarray(decoded, dtype=np.uint8)
 
 
 def half_precision() -> dict[str, object]:

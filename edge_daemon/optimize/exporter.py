@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.errors import BoxError, BundleError, Code
+from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.engine import (
     ModelFacts,
     ModelOrder,
-    Pixels,
     RawResult,
     UltralyticsEngine,
     half_precision,

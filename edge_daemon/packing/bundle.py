@@ -34,6 +34,7 @@ class Wanted:
     weights: Path
     reject: tuple[str, ...]
     confidence: float = 0.35
+    part: str | None = None  # the class that a part is
     imgsz: ImageSize | None = None
     products: tuple[str, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +97,11 @@ def _refuse(wanted: Wanted, facts: Loaded, destination: Path) -> None:
                 f"The weights have no class {name!r} to reject.",
                 hint=f"They have {', '.join(facts.classes)}.",
             )
+    if wanted.part is not None and wanted.part not in facts.classes:
+        raise SenderError(
+            f"The weights have no class {wanted.part!r} that could be the part.",
+            hint=f"They have {', '.join(facts.classes)}.",
+        )
 
 
 def _choose(pictures: Sequence[Labelled], reject: Sequence[str], most: int) -> tuple[Labelled, ...]:
@@ -171,7 +177,11 @@ def _manifest(
         "classes": list(facts.classes),
         "input": {"imgsz": imgsz if isinstance(imgsz, int) else list(imgsz)},
         **({"products": list(wanted.products)} if wanted.products else {}),
-        "recipe": {"confidence": wanted.confidence, "reject": list(wanted.reject)},
+        "recipe": {
+            "confidence": wanted.confidence,
+            "reject": list(wanted.reject),
+            **({"part": wanted.part} if wanted.part is not None else {}),
+        },
         "golden": golden,
         **({"lineage": dict(wanted.lineage)} if wanted.lineage else {}),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError
+from edge_daemon.models.decoding import decode_image
 from edge_daemon.packing.judging import Score, Seen
 
 _LABELLED, _FOUND = (80, 200, 80), (60, 60, 230)  # BGR
@@ -14,12 +15,13 @@ _FONT_SCALE = 0.5
 
 
 def draw_picture(seen: Seen, detections: Sequence[Detection], destination: Path) -> None:
-    """Write the picture with labelled boxes in green, found ones in red; raises BoxError."""
+    """Write the picture with labelled boxes in green, found ones in red.
+
+    Raises BundleError where it cannot be read, BoxError where the drawing cannot be written.
+    """
     import cv2  # noqa: PLC0415 - half a second that the other commands need not pay
 
-    picture = cv2.imread(str(seen.picture.path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise BoxError(f"{seen.picture.path} cannot be read.", hint="Was it removed?")
+    picture = decode_image(seen.picture.path)
     height, width = picture.shape[:2]
     whole = (0.0, 0.0, float(width), float(height - 18))  # the words stand below it
     boxes = [(box.label, box.box or whole, _LABELLED) for box in seen.picture.boxes or ()]

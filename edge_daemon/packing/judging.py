@@ -11,6 +11,7 @@ from edge_daemon.core.golden import MIN_IOU, Expectation, overlap, score_class
 from edge_daemon.core.recipe import judge
 from edge_daemon.core.values import Detection, Recipe, Size, Verdict
 from edge_daemon.core.verdicts import expected_verdict
+from edge_daemon.errors import BundleError
 from edge_daemon.host.box import usual_threads
 from edge_daemon.models.bundle import Verified
 from edge_daemon.models.picture_size import picture_size
@@ -18,7 +19,7 @@ from edge_daemon.packing.labels import Labelled
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.lone import lone_slot
 from edge_daemon.slots.process import ENGINE
-from edge_daemon.slots.slot import LoadOrder
+from edge_daemon.slots.slot import LoadOrder, Slot
 
 LOAD_TIMEOUT_S = 120.0
 INFER_TIMEOUT_S = 60.0
@@ -59,6 +60,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A picture that could not be judged, and why."""
+
+    picture: Labelled
+    why: str
+
+
+@dataclass(frozen=True)
 class Score:
     """Verdicts of many pictures against their labels."""
 
@@ -90,11 +99,10 @@ def look(
     device: str = "cpu",
     *,
     engine: str = ENGINE,
-) -> Iterator[Seen]:
+) -> Iterator[Seen | Unread]:
     """Let the model judge every picture of `folder`, in a caged worker.
 
-    Raises BundleError for a model that fails or a picture that cannot be read, BoxError for this
-    box.
+    Raises BundleError for a model that cannot be loaded, BoxError for this box.
     """
     options = {"threads": usual_threads(), "device": device}
     readable = (str(verified.folder), str(folder.resolve()))
@@ -103,8 +111,15 @@ def look(
         slot.load(order, LOAD_TIMEOUT_S)
         slot.promote()
         for picture in pictures:
-            found = slot.infer_file(picture.path.resolve(), INFER_TIMEOUT_S)
-            yield Seen(picture, found.detections, picture_size(picture.path))
+            yield _judged(slot, picture)
+
+
+def _judged(slot: Slot, picture: Labelled) -> Seen | Unread:
+    try:
+        found = slot.infer_file(picture.path.resolve(), INFER_TIMEOUT_S)
+    except BundleError as error:
+        return Unread(picture, error.message)
+    return Seen(picture, found.detections, picture_size(picture.path))
 
 
 # --------------------------------------------------------------------------- verdicts

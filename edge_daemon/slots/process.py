@@ -224,7 +224,7 @@ class _Resident:
         try:
             request = wire.Decode(str(path))
             made = self.worker.ask(request, wire.Decoded, timeout_s, (canvas.fd,))
-            if made.height * made.width != height * width:  # one that is turned swaps them
+            if (made.height, made.width) != (height, width):
                 raise BundleError(f"The image {path.name} is not as large as it says.")
             # A copy: whatever runs in the worker can write to the canvas for ever.
             pixels = canvas.pixels(0).reshape(made.height, made.width, 3)

@@ -16,7 +16,8 @@ from typing import Protocol, runtime_checkable
 
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.host.memory import Pixels
-from edge_daemon.models.engine import Engine, decode_image
+from edge_daemon.models.decoding import decode_image
+from edge_daemon.models.engine import Engine
 from edge_daemon.slots.kernel import private_bytes
 from edge_daemon.slots.sightings import DETECTIONS_LIMIT, bounded
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.health import Health
@@ -45,3 +45,5 @@ class PageBackend:
     """The picture of a rejected part by its file name; None for an unknown one."""
     ask: Callable[[str, bytes, str, TakeAnswer], None] | None = None
     """Hands in a request: verb, JSON, an id where it brings none, its way back. None: read only."""
+    preview: Callable[[Mapping[str, float], int], Mapping[str, Any]] | None = None
+    """What so many recent frames would be by a recipe tuned so; raises EdgeDaemonError."""

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -36,6 +36,9 @@ ANSWER_S = 5.0
 MOST_SNAPSHOTS = 3
 
 _KINDS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+MOST_PREVIEWED = 1000
+"""Frames that one preview judges anew."""
+
 _T = TypeVar("_T")
 
 
@@ -69,6 +72,7 @@ class Pages:
         if sources.ask is not None:
             routes.append(Route("/api/request/{verb}", self._ask, methods=["POST"]))
             routes.append(Route("/api/answers/{id}", self._answer))
+            routes.append(Route("/api/preview", self._preview, methods=["POST"]))
         inside = Starlette(routes=routes)
         inside.router.redirect_slashes = False  # to an absolute address, which a proxy may not know
         self.app: ASGIApp = AccessMiddleware(inside, rules)
@@ -156,14 +160,10 @@ class Pages:
     # ------------------------------------------------------------------ requests
 
     async def _ask(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_REQUEST_BYTES:
-                return PlainTextResponse("The request is too large.\n", 413)
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            return PlainTextResponse("The request is sent as application/json.\n", 415)
-        payload, verb, ask = bytes(body), request.path_params["verb"], self._sources.ask
+        payload = await _payload(request)
+        if isinstance(payload, Response):
+            return payload
+        verb, ask = request.path_params["verb"], self._sources.ask
         assert ask is not None
         fresh_id = f"http-{uuid.uuid4().hex}"
         reply = self._answers.expect(fresh_id)
@@ -177,11 +177,46 @@ class Pages:
             return JSONResponse({"id": fresh_id, "status": "unanswered"}, 504)
         return Response(answer.body, 409 if answer.code else 200, None, "application/json")
 
+    async def _preview(self, request: Request) -> Response:
+        """What a tuning would have made of recent frames; nothing is changed."""
+        payload, preview = await _payload(request), self._sources.preview
+        if isinstance(payload, Response):
+            return payload
+        if preview is None:
+            return _not_found()
+        try:
+            wanted = msgspec.json.decode(payload, type=_Wanted)
+            seen = await self._aside(lambda: preview(wanted.set, wanted.limit))
+        except msgspec.MsgspecError:
+            return PlainTextResponse("The values are numbers by their names.\n", 400)
+        except EdgeDaemonError as error:
+            return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
+        return JSONResponse(seen)
+
     async def _answer(self, request: Request) -> Response:
         answer = self._answers.get(request.path_params["id"])
         if answer is None:
             return _not_found()
         return Response(answer.body, media_type="application/json")
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A tuning to look at, on so many recent frames."""
+
+    set: dict[str, float] = {}
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED)] = 200
+
+
+async def _payload(request: Request) -> bytes | Response:
+    """The bounded JSON of a POST; else the answer that says what is wrong with it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            return PlainTextResponse("The request is too large.\n", 413)
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        return PlainTextResponse("The request is sent as application/json.\n", 415)
+    return bytes(body)
 
 
 def _health(request: Request, health: Health) -> Response:

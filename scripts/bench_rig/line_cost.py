@@ -22,7 +22,8 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameShape
 from edge_daemon.messaging import payloads
 from edge_daemon.models.bundle import read_manifest
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.models.decoding import Pixels
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE, ProcessSlot

@@ -36,7 +36,7 @@ def opened(
     with resources(folder, http=settings) as laid:
         monitor = Monitor(StillStation(Ledger()), Ledger(), laid.metrics)
         page = Page(laid, monitor, Rejects(None, lambda _: frozenset()))
-        window = PageServer(page, monitor, Pictures(Ring(8)), hand_in)
+        window = PageServer(page, monitor, Pictures(Ring(8)), hand_in, lambda _, __: {})
         window.start()
         try:
             yield window, asked

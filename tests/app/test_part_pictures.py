@@ -63,13 +63,17 @@ def test_a_triggered_part_is_found_by_its_serial_number(tmp_path: Path) -> None:
         now = SystemClock().now()
         assert line.trigger(Triggered("t-1", now, now.at, serial="SN/77"), opened.append)
         wait_until(lambda: find_pictures(tmp_path, "SN/77"), "its pictures")
+        (row,) = daemon.resources.journal.parts(1, "SN/77")
         copies = daemon.frames.copies
         assert copies is not None
-        wait_until(copies.problems, "a word of the share that is not there")
+        wait_until(lambda: copies.trouble, "a word of the share that is not there")
         assert any("pictures are not copied" in each for each in daemon.monitor.problems())
     found = find_pictures(tmp_path, "SN/77")
     assert found == find_pictures(tmp_path, "t-1")
     assert {each.part.part for each in found} == {opened[0].part}
+    result = json.loads(row.body)
+    assert result["pictures"] == [str(each.path.relative_to(tmp_path)) for each in found]
+    assert row.picture == result["pictures"][0]
     for each in found:
         assert each.path.name.startswith("SN_77-")
         assert each.path.exists()

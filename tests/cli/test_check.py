@@ -119,6 +119,23 @@ def _desire(text: str) -> Plant:
     return plant
 
 
+def _copy_to(device: Device, folder: Path, key: str, **more: str | None) -> None:
+    secret = folder / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    port = free_port()
+    sftp: dict[str, Any] = {"host": "127.0.0.1", "port": port, "user": "u", "folder": "/"}
+    sftp |= {"password_file": str(secret), "known_hosts_file": str(folder / "known_hosts")}
+    (folder / "known_hosts").write_text("")
+    s3 = {"endpoint": "http://127.0.0.1:9", "bucket": "pictures", "access_key_id": "u"}
+    wanted = {
+        "copy_to_sftp": sftp,
+        "copy_to_s3": {**s3, "secret_key_file": str(secret)},
+    }
+    pictures = {"folder": str(folder / "kept"), key: {**wanted[key], **more}}
+    change(device, results={"pictures": pictures})
+
+
 HELD: list[socket.socket] = []
 
 
@@ -218,6 +235,36 @@ PLANTED: list[tuple[str, Section, Plant, str]] = [
         Section.MODELS,
         lambda d, _: sim_bundle(d.store, "bottle@1.5.0", products=["CAN"]) and None,
         "meant for CAN",
+    ),
+    (
+        "share not mounted",
+        Section.PICTURES,
+        lambda d, f: change(d, results={"pictures": {"folder": str(f), "copy_to": str(f / "no")}}),
+        "The folder of results.pictures.copy_to: the place to copy to is not there",
+    ),
+    (
+        "archive not there",
+        Section.PICTURES,
+        lambda d, f: _copy_to(d, f, "copy_to_sftp"),
+        "cannot be reached",
+    ),
+    (
+        "archive's key missing",
+        Section.CONFIGURATION,
+        lambda d, f: _copy_to(d, f, "copy_to_sftp", key_file=str(f / "none"), password_file=None),
+        "results.pictures.copy_to_sftp.key_file",
+    ),
+    (
+        "bucket's server not there",
+        Section.PICTURES,
+        lambda d, f: _copy_to(d, f, "copy_to_s3"),
+        "The bucket pictures at 127.0.0.1:9 cannot be reached",
+    ),
+    (
+        "track without a part",
+        Section.MODELS,
+        lambda d, _: change(d, parts={"by": "track"}),
+        "does not say what a part is, so parts.by: track counts none",
     ),
     ("port taken", Section.SERVICE, _hold_port, "cannot be listened on"),
 ]

@@ -75,12 +75,13 @@ def test_weights_become_a_bundle_whose_verdicts_are_right(
     given = ("--reject", "scratch,dent", "--golden", str(data_set), "--config", str(station))
     code, output = run(
         *("pack", str(BUNDLE / "weights.pt"), "--name", "flask", "--version", "2.0.0"),
-        *(*given, "--add", "--json"),
+        *(*given, "--part", "bottle", "--add", "--json"),
     )
     assert code == 0, output
     packed = _json(output)
     assert (packed["model"], packed["imgsz"], packed["task"]) == ("flask@2.0.0", 320, "detect")
     assert packed["golden"] == 20
+    assert packed["recipe"]["part"] == "bottle"
     report = tmp_path / "report"
     code, output = run(
         *("judge", "flask@2.0.0", str(data_set), "--sweep", "--to", str(report)),
@@ -101,7 +102,8 @@ def test_weights_become_a_bundle_whose_verdicts_are_right(
 @pytest.mark.model
 @pytest.mark.timeout(300)
 def test_what_came_out_wrong_is_drawn(station: Path, data_set: Path, tmp_path: Path) -> None:
-    """A recipe that rejects bottles: every picture is wrong, and there to be looked at."""
+    """A recipe that rejects bottles: every picture is wrong, and there to be looked at. One that
+    cannot be read is named, and keeps no other from being judged."""
     place = tmp_path / "upside-down"
     code, output = run(
         *("pack", str(BUNDLE / "weights.pt"), "--name", "flask", "--version", "1"),
@@ -113,11 +115,16 @@ def test_what_came_out_wrong_is_drawn(station: Path, data_set: Path, tmp_path: P
     good.mkdir(parents=True)
     for picture in sorted(data_set.parent.rglob("*.jpg"))[:3]:
         shutil.copy(picture, good)
+    (good / "broken.jpg").write_bytes(b"no picture")
     report = tmp_path / "report"
     code, output = run(
         *("judge", str(place), str(good.parent), "--to", str(report), "--config", str(station))
     )
-    assert code == 0, output
+    assert code == 1, "what could not be judged is no success"
+    assert "broken.jpg was not judged: The image broken.jpg is not a picture" in output
+    assert "ng (bottle), labelled ok" in output
+    (unread,) = json.loads((report / "report.json").read_text())["unread"]
+    assert unread["picture"].endswith("broken.jpg")
     assert len(list((report / "wrong").glob("*-ok-called-ng-*.jpg"))) == 3
 
 

@@ -21,11 +21,13 @@ from edge_daemon.core.gate import (
     WarmUp,
     assess,
     assess_compatibility,
+    failing_on_golden,
     is_doubtful,
 )
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
 from edge_daemon.core.recent import Recent, RecentLimits
-from edge_daemon.core.values import Box, Check, Detection
+from edge_daemon.core.recipe import tuned
+from edge_daemon.core.values import Adjustable, Box, Check, Detection, Recipe, Rule
 from edge_daemon.errors import Code
 
 MIB = 2**20
@@ -406,3 +408,41 @@ def test_unreadable_times_never_pass(
     report = assess(good(timing=Timing(candidate, incumbent)), limits)
     if not readable:
         assert not named(report, "latency.median").passed
+
+
+ADJUSTABLE = Recipe(
+    0.4,
+    (Rule("scratch", "scratch", 0.4, at_most=0),),
+    adjustable=(Adjustable("scratch.confidence", 0.1, 0.6),),
+)
+FAINT = tuple(Detection("scratch", 0.2, FAR) for _ in range(4))
+"""What an engine tells of, since a tuning might let it count."""
+
+
+def test_what_only_a_tuning_would_count_is_no_false_alarm() -> None:
+    """Precision, recall, counts and the drop are of what counts by the signed values."""
+    shown = [image(SEEN + FAINT)] * 4 + [counted(1, 1)]
+    shown[-1] = replace(shown[-1], candidate=SEEN + FAINT)
+    report = assess(good(recipe=ADJUSTABLE, golden=tuple(shown)), Limits())
+    assert report.passed
+    assert named(report, "golden.precision").measured == 1.0
+    assert named(report, "golden.count").measured == 1.0
+
+
+def test_what_does_not_count_is_not_found() -> None:
+    """A defect that the signed values do not let count is missed, though the engine told of it."""
+    faint = (Detection("scratch", 0.2, BOX),)
+    report = assess(good(recipe=ADJUSTABLE, golden=(image(faint),) * 4), Limits())
+    names = {check.name for check in report.failed}
+    assert names == {"golden.recall", "golden.escape", "golden.drop"}
+    assert named(report, "golden.recall").measured == 0.0
+
+
+def test_the_values_that_will_judge_are_held_to_the_same_limits() -> None:
+    """Tuned down, faint marks are false alarms; tuned up, a defect escapes."""
+    golden = (image((Detection("scratch", 0.5, BOX), *FAINT)),) * 4
+    assert failing_on_golden(golden, ADJUSTABLE, Limits()) == ()
+    for value, name in ((0.15, "golden.precision"), (0.55, "golden.escape")):
+        tuning = tuned(ADJUSTABLE, {"scratch.confidence": value})
+        assert name in {check.name for check in failing_on_golden(golden, tuning, Limits())}
+    assert failing_on_golden((), tuned(ADJUSTABLE, {"scratch.confidence": 0.6}), Limits()) == ()

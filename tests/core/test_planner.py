@@ -20,6 +20,7 @@ from edge_daemon.core.events import (
     TimePassed,
     TrialJudged,
 )
+from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
 from edge_daemon.core.health import CALM_S
 from edge_daemon.core.planner import RETRY_S, step
 from edge_daemon.core.records import Announce, Record, Reply
@@ -29,6 +30,7 @@ from edge_daemon.core.values import (
     AtNextOrder,
     AtTime,
     BundleRef,
+    Detection,
     Instant,
     JobOrder,
     ModelChoice,
@@ -424,3 +426,28 @@ def test_the_same_tuning_again_moves_nothing() -> None:
         Status.ACCEPTED,
         Status.SUCCEEDED,
     ]
+
+
+def test_a_tuning_that_lets_a_golden_defect_pass_is_refused() -> None:
+    """The bounds allow it and the proof does not: nothing is moved, and the check is named."""
+    box = (0.0, 0.0, 9.0, 9.0)
+    shown = Expectation("all", (ExpectedBox("scratch", box),))
+    golden = (Golden(shown, (Detection("scratch", 0.45, box),)),)
+    scenario = Scenario().running().tell(replace(tune(0.42), golden=golden))
+    held = scenario.state.durable.tunings
+    assert scenario.announced() == ["tuned"]
+    scenario.tell(replace(tune(0.5), golden=golden))
+    assert (scenario.state.durable.tunings, scenario.effects) == (held, ())
+    (reply,) = (each for each in scenario.records if isinstance(each, Reply))
+    assert reply.refusal is not None
+    assert reply.refusal.code is Code.PRECONDITION_FAILED
+    assert "golden.escape would fail on the golden images: 1.0 where the limit is 0.0" in (
+        reply.refusal.message
+    )
+
+
+def test_what_failed_and_was_accepted_forbids_no_tuning() -> None:
+    """The signed values fail the same check: a person has accepted that."""
+    shown = Expectation("all", (ExpectedBox("scratch", (0.0, 0.0, 9.0, 9.0)),))
+    scenario = Scenario().running().tell(replace(tune(0.5), golden=(Golden(shown, ()),)))
+    assert scenario.announced() == ["tuned"]

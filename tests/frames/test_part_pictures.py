@@ -16,10 +16,11 @@ import pytest
 from edge_daemon.core.parts.values import By, PartReason, PartTold
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.traceability import Choice
-from edge_daemon.core.values import UNASSIGNED, Recipe, Verdict
+from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
+from edge_daemon.core.zones import Zone
 from edge_daemon.frames.collector import PICTURES, Collector, Tally
 from edge_daemon.frames.images import encode
-from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures
+from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures, drawn_of
 from edge_daemon.host.picture_index import FILE, PictureIndex, find_pictures
 from tests.frames.test_images import GENEROUS_S, Lane
 from tests.frames.test_images import judged as framed
@@ -108,6 +109,29 @@ def test_a_part_is_found_by_its_serial_number(tmp_path: Path, part_first: bool) 
     assert find_pictures(tmp_path, "SN-9") == ()
     assert find_pictures(tmp_path / "none", "SN-1234") == ()
     assert len(list(tmp_path.rglob("*.json"))) == 3, "a JSON was left under its old name"
+
+
+@pytest.mark.parametrize("part_first", [True, False])
+@pytest.mark.parametrize("serial", ["SN/1", None])
+def test_the_names_are_known_before_anything_is_written(
+    tmp_path: Path, part_first: bool, serial: str | None
+) -> None:
+    """A result names the files that will be there, and waits for no disk."""
+    pictures = kept(tmp_path)
+    part = told(812, 5, 6, 7, serial=serial)
+    for frame in (5, 7):
+        pictures.expect(framed(frame))
+    promised = pictures.names(part)
+    assert names(tmp_path) == []
+    assert len(promised) == 2, "frame 6 was not wanted, or there was no room"
+    for step in range(2):
+        if part_first == (step == 0):
+            pictures.told([part])
+            pictures.tend()
+        else:
+            for frame in (5, 7):
+                pictures.write(framed(frame), JPEG)
+    assert sorted(promised) == names(tmp_path)
 
 
 def test_a_frame_may_show_several_parts(tmp_path: Path) -> None:
@@ -324,3 +348,60 @@ def test_a_disk_that_takes_none_is_a_fault(tmp_path: Path) -> None:
     assert collector.fault is not None
     assert str(tmp_path) not in collector.fault
     lane.ring.close()
+
+
+DRAWN = encode(np.full((48, 64, 3), 200, np.uint8))
+
+
+def drawn_names(folder: Path) -> list[str]:
+    return sorted(name for name in names(folder) if name.endswith(".drawn.jpg"))
+
+
+def test_a_drawn_picture_lies_beside_the_clean_one(tmp_path: Path) -> None:
+    """It is renamed with it, found in the same place by another life, and goes with it."""
+    pictures = kept(tmp_path)
+    for frame in (1, 2):
+        pictures.write(framed(frame), JPEG, DRAWN)
+    pictures.told([told(7, 1, serial="SN-1")])
+    pictures.tend()
+    first, second = find_pictures(tmp_path, "SN-1")[0].path, tmp_path / drawn_names(tmp_path)[0]
+    assert drawn_of(first).name.startswith("SN-1-")
+    assert (first.read_bytes(), drawn_of(first).read_bytes()) == (JPEG, DRAWN)
+    assert len(names(tmp_path)) == 4
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+    used = sum(path.stat().st_size for path in tmp_path.glob("*/*/*") if path.is_file())
+    pictures.close()
+    with closing(PictureIndex(tmp_path)) as index:
+        assert index.bytes == used
+    (tmp_path / FILE).unlink()
+    second.with_name(second.name.replace(".drawn", "")).unlink()  # a person took the clean one
+    again = kept(tmp_path, quota=2 * used)
+    again.tend()
+    assert names(tmp_path) == sorted(
+        str(path.relative_to(tmp_path)) for path in (first, drawn_of(first))
+    )
+    again.close()
+    small = kept(tmp_path, quota=1)
+    small.write(framed(9), JPEG)
+    assert not drawn_of(first).exists()
+    assert len(names(tmp_path)) == 1
+
+
+def test_the_facts_suffice_to_draw(tmp_path: Path) -> None:
+    """Zones as shares, corners and key points: a viewer needs nothing else."""
+    zone = Zone("body", ((0.1, 0.2), (0.9, 0.2), (0.9, 1.0)))
+    rules = (Rule("scratch", "scratch", 0.3, zone=zone, at_most=0),)
+    recipe = Recipe(rules=rules, zones=(zone,))
+    turned = Detection(
+        "scratch",
+        0.9,
+        (1.0, 2.0, 30.0, 40.0),
+        polygon=((1.0, 2.0), (30.0, 3.0), (29.0, 40.0), (2.0, 39.0)),
+    )
+    pictures = kept(tmp_path)
+    pictures.write(replace(framed(1), recipe=recipe, size=(64, 48), detections=(turned,)), JPEG)
+    (name,) = names(tmp_path)
+    facts = facts_of(tmp_path, name)
+    assert facts["zones"] == {"body": [[0.1, 0.2], [0.9, 0.2], [0.9, 1.0]]}
+    assert facts["size"] == [64, 48]
+    assert facts["detections"][0]["polygon"][1] == [30.0, 3.0]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
-from edge_daemon.models.engine import Pixels, RawResult, UltralyticsEngine, decode_image
+from edge_daemon.models.decoding import Pixels, decode_image
+from edge_daemon.models.engine import RawResult, UltralyticsEngine
 from edge_daemon.models.results import areas_px, detections_of
 from edge_daemon.slots import wire
 from edge_daemon.slots.slot import Inference

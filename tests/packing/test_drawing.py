@@ -10,11 +10,12 @@ import pytest
 
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Detection
-from edge_daemon.errors import BoxError
+from edge_daemon.errors import BoxError, BundleError
 from edge_daemon.host.memory import Pixels
 from edge_daemon.packing.drawing import draw_picture, draw_sweep
 from edge_daemon.packing.judging import Score, Seen
 from edge_daemon.packing.labels import Labelled
+from tests.sim.photographs import photograph
 
 BLACK = np.zeros((100, 160, 3), np.uint8)
 LABELLED = ExpectedBox("scratch", (10.0, 10.0, 60.0, 50.0))
@@ -85,7 +86,7 @@ def test_a_box_past_the_edge_is_drawn_as_far_as_it_goes(picture: Path) -> None:
 def test_a_picture_that_is_gone_is_named(tmp_path: Path) -> None:
     """It was there when the folder was read."""
     missing = tmp_path / "gone.png"
-    with pytest.raises(BoxError, match=r"gone\.png cannot be read"):
+    with pytest.raises(BundleError, match=r"gone\.png cannot be read"):
         draw_picture(Seen(Labelled(missing), ()), (), tmp_path / "out.png")
 
 
@@ -115,3 +116,12 @@ def test_a_sweep_over_pictures_without_labels_is_drawn_too(tmp_path: Path) -> No
     empty = [(0.1, Score(unlabelled=5)), (0.5, Score(unlabelled=5))]
     draw_sweep({"scratch": empty}, {"scratch": 0.4}, tmp_path / "empty.png")
     assert cv2.imread(str(tmp_path / "empty.png")) is not None
+
+
+def test_a_photograph_is_drawn_upright(tmp_path: Path) -> None:
+    """The boxes are of the upright picture, so they stand where the object is."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photograph(BLACK, 8))
+    pixels = drawn(path, LABELLED)
+    assert pixels.shape == BLACK.shape
+    assert pixels[10, 30].max() > 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_daemon.core.golden import ExpectedBox
@@ -12,6 +13,7 @@ from edge_daemon.core.values import Verdict
 from edge_daemon.errors import SenderError
 from edge_daemon.packing.labels import Labelled, read_labelled
 from tests.sim.bundles import grey_png
+from tests.sim.photographs import photograph
 
 CLASSES = ("bottle", "scratch", "dent")
 WIDTH, HEIGHT = 200, 100
@@ -44,6 +46,14 @@ def test_yolo_labels_beside_the_pictures(tmp_path: Path) -> None:
     )
     assert (found["a"].slice, found["b"].slice) == ("all", "dim")
     assert found["b"].boxes == ()
+
+
+def test_labels_of_a_photograph_are_of_the_upright_one(tmp_path: Path) -> None:
+    """People label what they see, and so does the model judge it: EXIF turns the picture."""
+    upright = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    (tmp_path / "a.jpg").write_bytes(photograph(upright, 6))
+    label(tmp_path / "a.txt", "1 0.5 0.5 0.25 0.5")
+    assert read(tmp_path)["a"].boxes == (ExpectedBox("scratch", (75.0, 25.0, 125.0, 75.0)),)
 
 
 def test_a_polygon_is_the_box_round_it(tmp_path: Path) -> None:

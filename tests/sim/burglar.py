@@ -21,7 +21,8 @@ from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.host import interpreter
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.models.decoding import Pixels
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder

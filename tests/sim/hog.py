@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.models.decoding import Pixels
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 
 _STEP_BYTES = 16 << 20
 _STEPS = 256  # 4 GiB: it ends even where nothing bounds it

@@ -164,7 +164,7 @@ def choices(
     more = requests_of_rollouts(world.asked)
     if world.asked < asks:
         found += [
-            (RequestReceived(r, 5, ADJUSTABLE, PLAN), NOW, False, True)
+            (RequestReceived(r, 5, ADJUSTABLE, plan=PLAN), NOW, False, True)
             for r in (*requests_for(world.asked), *(more if rollouts else ()))
         ]
         found += [(OrderReceived(o), NOW, False, True) for o in orders_for(world.asked)]
@@ -193,7 +193,7 @@ def explore(slots: int, asks: int, faults: int, *, rollouts: bool = False) -> fr
         asked = Request("rollout", Verb.ROLLOUT, ModelChoice("b", "2"))
         for _ in range(2):  # the first model is proven, and crosses
             first = apply(first, answers(first.state, faults=False)[0][0], NOW)
-        first = apply(first, RequestReceived(asked, 5, None, PLAN), NOW)
+        first = apply(first, RequestReceived(asked, 5, plan=PLAN), NOW)
     first = replace(first, state=canonical(first.state))
     came_from: dict[World, tuple[World, Event] | None] = {first: None}
     queue = deque([first])

@@ -79,6 +79,7 @@ def test_every_path_of_a_daemon_that_runs(tmp_path: Path) -> None:
         assert f'edge_model_info{{model="{V1}"'.encode() in caller.get("/metrics")[1]
         assert caller.get("/snapshot.jpg")[1].startswith(b"\xff\xd8")
         assert caller.post("/api/request/swap", {"model": V2})[0] == 404
+        assert caller.post("/api/preview", {})[0] == 404
         swap = json.loads(caller.get(f"/api/swaps/{state.swaps[0].id}")[1])
         assert swap["receipt"]["to"] == V1
 
@@ -124,6 +125,14 @@ def test_a_swap_by_http_is_answered_as_one_by_mqtt() -> None:
             return answer
 
         wait_until(lambda: outcome()["status"] == "succeeded", "the swap")
+        status, seen = caller.post("/api/preview", {"limit": 5})
+        assert status == 200
+        assert json.loads(seen)["adjustable"] == [], "this recipe lets nothing be adjusted"
+        status, refused = caller.post("/api/preview", {"set": {"scratch.confidence": 0.9}})
+        assert status == 409
+        assert "is not adjustable" in json.loads(refused)["error"]["message"]
+        for nonsense in ({"set": {"scratch.confidence": "much"}}, {"limit": 0}, []):
+            assert caller.post("/api/preview", nonsense)[0] == 400  # type: ignore[arg-type]
         receipt = outcome()["receipt"]
         device.await_active(V2)
         again = json.loads(caller.post("/api/request/swap", request)[1])

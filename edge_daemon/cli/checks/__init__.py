@@ -6,5 +6,6 @@ machine         processor, memory, GPU, libraries, clock, disk, the workers' cag
 camera          opens it and counts frames
 broker          joins it and tries each topic
 models          the store, its bundles, keys, links
+pictures        the place that pictures are copied to
 service         systemd, the running daemon, the port of the page
 """

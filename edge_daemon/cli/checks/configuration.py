@@ -40,6 +40,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
         for key in ("ca", "certificate", "key"):
             yield from _readable(f"mqtt.tls.{key}", getattr(mqtt.tls, key))
         yield from check_certificates(mqtt.tls)
+    yield from _copies(settings)
     yield from _desired(settings)
     if not settings.models.trust.required:
         yield warning(
@@ -59,6 +60,21 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
             "The camera's password stands in the settings file.",
             "Let only the daemon's user read the file: chmod 640, owner root, its group.",
         )
+
+
+def _copies(settings: Settings) -> Iterator[Finding]:
+    pictures = settings.results.pictures
+    if pictures is None:
+        return
+    if (sftp := pictures.copy_to_sftp) is not None:
+        key = "results.pictures.copy_to_sftp"
+        yield from _secret(f"{key}.password_file", sftp.password_file, sftp.read_password)
+        yield from _readable(f"{key}.key_file", sftp.key_file)
+        yield from _readable(f"{key}.known_hosts_file", sftp.known_hosts_file)
+    if (s3 := pictures.copy_to_s3) is not None:
+        key = "results.pictures.copy_to_s3"
+        yield from _secret(f"{key}.secret_key_file", s3.secret_key_file, s3.read_secret_key)
+        yield from _readable(f"{key}.ca", s3.ca)
 
 
 def _desired(settings: Settings) -> Iterator[Finding]:

@@ -48,7 +48,14 @@ def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding
             yield ok("keys", f"{len(trust.public_keys)} public keys are readable.")
     gpu = _capability(settings.slots.device)
     for known in offer.known:
-        yield _bundle(store, store.manifest(known.ref), trust, gpu)
+        manifest = store.manifest(known.ref)
+        yield _bundle(store, manifest, trust, gpu)
+        if settings.parts and settings.parts.by == "track" and manifest.recipe.part is None:
+            yield warning(
+                str(known.ref),
+                "Its recipe does not say what a part is, so parts.by: track counts none.",
+                "Pack it with --part CLASS, or set parts.by to frame or trigger.",
+            )
     for problem in offer.problems:
         yield warning("bundle", f"{problem.folder}: {problem.error.message}", problem.error.hint)
     if not offer.known:

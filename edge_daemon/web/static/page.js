@@ -534,8 +534,41 @@ function renderCommands() {
     ...(others.length ? [pick, button("Prepare", () => confirmThen("prepare", picked())), button("Swap", () => confirmThen("swap", picked()))] : []),
     button("Roll back", () => confirmThen("rollback", {})),
     active && active.trial ? button("Confirm", () => confirmThen("confirm", {})) : null,
+    active ? button("Tune", () => openTuning()) : null,
     held ? button("Release", () => confirmThen("release", {})) : button("Hold", () => confirmThen("hold", {})),
   ]);
+}
+
+async function preview(values) {
+  const reply = await fetch("api/preview", { method: "POST", body: JSON.stringify({ set: values }),
+    headers: { "content-type": "application/json", "x-edge-daemon": "1" } });
+  return reply.json();
+}
+
+/** What may be adjusted, what the last frames would be by it, and only then the request. */
+async function openTuning() {
+  const seen = await preview({}).catch(() => null);
+  if (!seen || seen.error) return openDialog("Tune", el("p", {}, seen ? seen.error.message : "The daemon did not answer."));
+  if (!seen.adjustable.length) return openDialog("Tune", el("p", {}, `The recipe of ${spaced(seen.model)} lets nothing be adjusted.`));
+  const inputs = seen.adjustable.map(({ name, value, low, high }) =>
+    el("input", { type: "number", id: `tune-${name}`, min: low, max: high, step: "any", value, "aria-label": name }));
+  const reason = el("input", { id: "tune-reason", "aria-label": "Reason", placeholder: "Why" });
+  const values = () => Object.fromEntries(inputs.map((input, index) => [seen.adjustable[index].name, input.valueAsNumber])
+    .filter(([, value], index) => Number.isFinite(value) && value !== seen.adjustable[index].value));
+  const shown = el("div", { id: "tune-preview" });
+  const look = async () => {
+    const then = await preview(values()).catch(() => null);
+    if (!then || then.error) return shown.replaceChildren(el("p", {}, then ? then.error.message : "The daemon did not answer."));
+    shown.replaceChildren(el("p", { class: "quiet" }, `The last ${then.frames} frames:`),
+      table(["ok", "ng", "empty"].map((word) => [word, `${then.before[word]} → ${then.after[word]}`])),
+      ...(then.golden ? [el("p", {}, el("b", {}, "It would be refused: "), then.golden)] : []));
+  };
+  const model = seen.model.split("@")[0];
+  openDialog(`Tune ${spaced(seen.model)}`,
+    table(seen.adjustable.map(({ name, low, high }, index) => [name, inputs[index], `${low} to ${high}`])), reason,
+    el("p", { class: "commands" }, el("button", { type: "button", on: look }, "Preview"),
+      el("button", { class: "go", on: () => send("tune", { model, set: values(), reason: reason.value }) }, "Apply"),
+      el("button", { on: () => send("tune", { model, reset: true, reason: reason.value }) }, "Reset")), shown);
 }
 
 function confirmThen(verb, body) {
