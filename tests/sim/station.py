@@ -153,6 +153,8 @@ class Station:
         self.looks = 0
         """At the whole store, for the sake of a request."""
         self.rollout_states: list[bytes] = []
+        self.desk_words: list[Any] = []
+        """What the desk of rollouts would tell the driver."""
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
@@ -233,7 +235,7 @@ class Station:
         self.rollouts = RolloutDesk(
             DeskTools(
                 self.journal,
-                self.mailbox.put,
+                self.desk_words.append,
                 self.rollout_states.append,
                 lambda: self.ledger.counts().captured,
                 self.metrics,
