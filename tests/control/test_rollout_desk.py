@@ -37,14 +37,13 @@ class Desk:
 
     def __init__(self, station: Station) -> None:
         self.station = station
-        self.put: list[Any] = []
+        self.put = station.desk_words
         self.desk: RolloutDesk = station.rollouts
         station.send("rollout", model=B2, plan={"stages": STAGES})
         station.until(lambda: bool(station.splits))
         rollout = station.driver.state.durable.rollout
         assert rollout is not None
         self.rollout = rollout
-        object.__setattr__(self.desk._tools, "put", self.put.append)
 
     def turn(self) -> None:
         with self.station.busy():  # the driver's steps so far are told
