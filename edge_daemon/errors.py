@@ -42,6 +42,8 @@ class Code(str, Enum):
     UNKNOWN_PRODUCT = "unknown_product"
     WRONG_PRODUCT = "wrong_product"
     INVALID_PLAN = "invalid_plan"
+    ROLLOUT_STOPPED = "rollout_stopped"
+    UNKNOWN_PART = "unknown_part"
 
     def __str__(self) -> str:
         return self.value

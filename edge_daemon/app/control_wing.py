@@ -25,6 +25,7 @@ from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
+from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Loader, LoaderTools
@@ -39,12 +40,15 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.rollout_plans import RolloutPlans
+from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged
@@ -62,6 +66,7 @@ from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
+from edge_daemon.slots.frame_control import RolloutOutlets
 
 
 class ControlWing:
@@ -159,6 +164,8 @@ class ControlWing:
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
+        self.rollouts = self._build_rollouts(rows)
+        frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         rooms = Rooms(
             reception=Reception(journal, recorder, carrier, metrics),
@@ -173,9 +180,47 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
+            plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
+            split=frames.active_slot.split,
+            stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
+
+    def _build_rollouts(self, rows: Rows) -> RolloutDesk:
+        """Pairs and labels become evidence here, and the evidence a decision."""
+        resources, keep = self._resources, self._resources.settings.rollouts.keep
+        tools = FeedbackTools(
+            resources.journal,
+            rows,
+            self.session,
+            resources.metrics,
+            resources.boot,
+            self._outbox.wake,
+            keep.days * 86_400.0,
+        )
+        ledger = self._frames.ledger
+        return RolloutDesk(
+            DeskTools(
+                resources.journal,
+                self.mailbox.put,
+                self.reporter.rollout,
+                lambda: ledger.counts().captured,
+                resources.metrics,
+                resources.clock,
+                Keep(keep.most, keep.days),
+                self._shadowed,
+            ),
+            FeedbackDesk(tools),
+        )
+
+    def _shadowed(self) -> Shadowed:
+        """How much of what the line saw the candidate saw too."""
+        tally = self._frames.shadow.tally
+        whole, slices = tally.coverage.whole, tally.coverage.slices
+        lost = {name: each.units - each.pairs for name, each in slices.items()}
+        lost[OVERALL] = whole.units - whole.pairs
+        return Shadowed(tally.rollout, lost, tally.compared, tally.skipped, tally.failed)
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter
@@ -223,14 +268,17 @@ class ControlWing:
 
     def start_driver(self) -> None:
         """Start deciding; requests that an earlier start left open are answered first."""
-        self.recorder.interrupt_open()
+        rollout = self.driver.state.durable.rollout
+        self.recorder.interrupt_open(rollout.request_id if rollout is not None else None)
         facts = {"boot": self._resources.boot, "version": __version__}
         self.recorder.note_settings({**facts, "sha256": digest(self._resources.settings)})
+        self.rollouts.start()
         self.driver.start()
 
     def stop_driver(self) -> None:
         """Stop deciding, and end all jobs."""
         self.driver.stop(2.0)
+        self.rollouts.stop()
         self._loader.close()
 
     def start_edges(self, closing: ExitStack) -> None:
@@ -271,6 +319,8 @@ class ControlWing:
         """A request, not yet read; from any thread. A trigger waits for no decision."""
         if verb == Verb.TRIGGER.value and self._triggers is not None:
             self._triggers.arrived(incoming)
+        elif verb == Verb.FEEDBACK.value and self._frames.parts is not None:
+            self.rollouts.feedback(incoming)
         else:
             self.mailbox.put_request(verb, incoming)
 

@@ -100,6 +100,13 @@ def disk(status: Status) -> Iterator[str]:
         )
 
 
+def rollout_asks(status: Status) -> Iterator[str]:
+    """A rollout does not go on before somebody looks."""
+    rollout = status.line.state.durable.rollout
+    if rollout is not None and rollout.asks:
+        yield f"the rollout of {rollout.candidate.ref} asks for a look: {rollout.asks}"
+
+
 def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
     told = status.remarks
@@ -123,6 +130,7 @@ RULES: tuple[Rule, ...] = (
     certificates,
     clock_set_back,
     disk,
+    rollout_asks,
     remarks,
     broker_away,
 )

@@ -15,6 +15,7 @@ from typing import Any
 from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
+from edge_daemon.control.rollout_reports import told_rollouts
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import QuarantineChanged
 from edge_daemon.core.planner import step
@@ -57,6 +58,14 @@ class Records:
             return self._station.inquire("parts", body)
         with self._journal() as journal:
             return parts_report(journal, limit, name)
+
+    def rollouts(self, rollout: str | None = None, *, audit: bool = False) -> dict[str, Any]:
+        """The list, one in full, or its audit; raises SenderError, StateError, NotReachable."""
+        if self._is_running:
+            named = {} if rollout is None else {"rollout": rollout, "audit": audit}
+            return self._station.inquire("rollouts", named)
+        with self._journal() as journal:
+            return told_rollouts(journal, rollout, audit=audit)
 
     def audit(self, limit: int, heads: tuple[Anchor, ...] | None = None) -> dict[str, Any]:
         """`head`, the newest `rows`, and `faults`.

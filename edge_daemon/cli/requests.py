@@ -71,6 +71,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
             metavar="CHECK",
         ),
     ),
+    "rollout": (_Text, typer.Option(None, help="Only if the rollout of this id runs.")),
     "serial": (_Text, typer.Option(None, help="What is written on the part.")),
     "id": (
         _Text,

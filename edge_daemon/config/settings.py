@@ -38,6 +38,7 @@ from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.config.pictures import NgImages, PicturesSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
+from edge_daemon.config.rollouts import RolloutsSettings
 from edge_daemon.config.sources import kind_of
 
 
@@ -316,6 +317,8 @@ class Settings(Group):
     results: ResultsSettings = ResultsSettings()
     parts: PartsSettings | None = None
     """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
+    rollouts: RolloutsSettings = RolloutsSettings()
+    """What a model that is tried beside the active one may do here, whoever asks for it."""
     http: HttpSettings = HttpSettings()
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""

@@ -34,11 +34,13 @@ from edge_daemon.core import selection, tuning
 from edge_daemon.core.effects import (
     AskCutover,
     Effect,
+    EndSplit,
     Free,
     PassOver,
     Prepare,
     Restore,
     Retune,
+    SetSplit,
     Stamp,
     StartTrial,
     TakeSnapshot,
@@ -60,9 +62,11 @@ from edge_daemon.core.events import (
 from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
+from edge_daemon.core.rollout.values import Plan as RolloutPlan
+from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Instant, Request
+from edge_daemon.core.values import Instant, Refusal, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
 from edge_daemon.host.boundary import end_of
@@ -204,7 +208,15 @@ class Driver:
             received = replace(
                 received, recipe=proof.recipe, golden=proof.golden, limits=proof.limits
             )
+        if request.verb is Verb.ROLLOUT:
+            received = replace(received, plan=self._plan_of(request))
         self._step(received, incoming=incoming)
+
+    def _plan_of(self, request: Request) -> RolloutPlan | Refusal | None:
+        """Within the station's bounds; None for a model that nobody knows."""
+        choice = request.model
+        target = selection.choose(self._state, choice) if choice is not None else None
+        return self._rooms.plan_of(request.plan, target.ref) if target is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -288,6 +300,7 @@ class Driver:
         unit.tell()
         if new is not old:
             rooms.publish(new)
+            rooms.stepped(new, records)
         if old.durable.quarantined != new.durable.quarantined:
             rooms.quarantine_changed(new)
         self._open_line(new)
@@ -348,6 +361,10 @@ class Driver:
             rooms.take_snapshot(effect.request)
         elif isinstance(effect, Retune):
             self._retune(effect)
+        elif isinstance(effect, SetSplit):
+            rooms.split(self._split(effect))
+        elif isinstance(effect, EndSplit):
+            rooms.split(None)
         else:
             self._trial.stop()
 
@@ -361,6 +378,22 @@ class Driver:
             recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
             pointer = Pointer(slot, action.target, recipe)
         return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
+
+    def _split(self, action: SetSplit) -> Split:
+        """With the recipe that the candidate was signed with."""
+        recipe = self._rooms.loader.proofs[action.slot].recipe
+        return Split(
+            action.rollout,
+            action.slot,
+            action.candidate,
+            recipe,
+            action.mode,
+            action.unit,
+            action.share,
+            action.coverage,
+            action.either,
+            action.slices,
+        )
 
     def _retune(self, action: Retune) -> None:
         gate_proof = self._rooms.loader.proof_of(action.target)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
+from edge_daemon.control.rollout_reports import told_rollouts
 from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
@@ -68,6 +69,7 @@ class Inquiries:
             "order": self._told_order,
             "trust-clock": self._trust_clock,
             "parts": self._parts,
+            "rollouts": self._rollouts,
             "preview": self._previewed,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
@@ -105,6 +107,11 @@ class Inquiries:
         now = self._clock.now()
         self._journal.trust_clock(trusted_clock(self._journal, now, _by(question)))
         question.reply(outcome(question.id, Status.SUCCEEDED))
+
+    def _rollouts(self, question: Question) -> None:
+        rollout, audit = question.fields.get("rollout"), question.fields.get("audit") is True
+        asked = rollout if isinstance(rollout, str) else None
+        question.answer(told_rollouts(self._journal, asked, audit=audit))
 
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")

@@ -244,5 +244,7 @@ def by_whom(op: Operation, state: State) -> str:
     """Who asked: a sender, an order, or the daemon itself."""
     if op.request is not None:
         return op.request.by
+    if op.kind is Kind.ROLLOUT and state.durable.rollout is not None:
+        return state.durable.rollout.by
     order = state.durable.job_order
     return f"order {order}" if op.kind is Kind.CHANGEOVER and order else "edge-daemon"

@@ -215,12 +215,16 @@ class Recorder:
 
         unit.then.append(tell)
 
-    def interrupt_open(self) -> None:
+    def interrupt_open(self, going_on: str | None = None) -> None:
         """At the start: mark as interrupted what was accepted before and has no outcome.
 
-        A full disk must not stop the line: then it is recorded later.
+        `going_on`: the request of a rollout, which a restart does not end; its sender is answered
+        where it asked. A full disk must not stop the line: then it is recorded later.
         """
         for row in self._journal.open_requests():
+            if row.id == going_on:
+                self._open[row.id] = WaysBack(ReplyTo.from_json(row.reply_to.decode()))
+                continue
             answer = outcome(row.id, Status.INTERRUPTED)
             reply_to = ReplyTo.from_json(row.reply_to.decode())
             ended = OutcomeRow(row.id, Status.INTERRUPTED.value, answer.body, row.swap_id)
@@ -247,6 +251,7 @@ class Recorder:
             code=record.code,
             message=record.reason or None,
             receipt=receipt,
+            rollout=record.rollout or None,
         )
         unit.outbox.append(event)
         facts: dict[str, object] = {
@@ -255,6 +260,7 @@ class Recorder:
             "swap": record.swap_id,
             "code": record.code.value if record.code else "",
             "reason": record.reason,
+            **({"rollout": record.rollout} if record.rollout else {}),
         }
         checks = payloads.check_lines(record.checks)
         if record.event is EventName.PREPARED:

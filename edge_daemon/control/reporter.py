@@ -115,6 +115,10 @@ class Reporter:
         """Parts were counted."""
         self._say(self._topics.counts, body)
 
+    def rollout(self, body: bytes) -> None:
+        """A rollout stands otherwise now."""
+        self._say(self._topics.rollout_state, body)
+
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
         """Publish health every `HEALTH_S`, or at once when a problem comes or goes."""
         due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_daemon.control.loader import Loader
@@ -12,8 +12,10 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.records import Record
+from edge_daemon.core.rollout.values import Plan, Split
 from edge_daemon.core.state import State
-from edge_daemon.core.values import Request
+from edge_daemon.core.values import BundleRef, Refusal, Request
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.frame_control import FrameControl
@@ -38,5 +40,11 @@ class Rooms:
     """Told each new state, for `model/state`."""
     take_snapshot: Callable[[Request], None]
     """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
+    plan_of: Callable[[str, BundleRef], Plan | Refusal]
+    """The plan of a rollout: as asked for, else the bundle's, within what the station allows."""
+    split: Callable[[Split | None], None]
+    """Tells the line what to do with a candidate from the next unit on."""
+    stepped: Callable[[State, Sequence[Record]], None]
+    """Told each step that changed the state, with its records; must not wait."""
     quarantine_changed: Callable[[State], None]
     """Told after a version was quarantined or freed; what the store offers reads otherwise now."""

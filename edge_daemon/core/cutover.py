@@ -85,7 +85,7 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
     held_back = draft.state.quarantine_reason(op.target.ref) is not None
     on_trial = False if held_back else _judge_provenance(draft, op)
     draft.durable = tuning.kept(replace(draft.durable, active=op.target), op.target)
-    chosen = op.kind.is_asked or op.kind is Kind.REVERT
+    chosen = op.kind.is_asked or op.kind in (Kind.REVERT, Kind.ROLLOUT)
     if held_back:
         _turn_away(draft)
     elif chosen or selection.selected(draft.state, op.target.ref.name) is None:

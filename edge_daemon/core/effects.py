@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from edge_daemon.core.rollout.values import Mode, SliceRule, UnitKind
 from edge_daemon.core.values import Assignment, BundleRef, Request, StoredBundle
 
 
@@ -127,6 +128,31 @@ class Retune:
     target: StoredBundle
 
 
+@dataclass(frozen=True)
+class SetSplit:
+    """From the next unit on let the candidate in `slot` judge beside the line.
+
+    `share`: of the units whose verdict it gives; `coverage`: of those that it sees besides.
+    """
+
+    rollout: str
+    slot: str
+    candidate: StoredBundle
+    mode: Mode
+    unit: UnitKind
+    share: float = 0.0
+    coverage: float = 1.0
+    either: bool = True
+    slices: tuple[SliceRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class EndSplit:
+    """From the next unit on the active model alone judges."""
+
+    rollout: str
+
+
 Effect = Union[
     Verify,
     Prepare,
@@ -140,4 +166,6 @@ Effect = Union[
     StopTrial,
     TakeSnapshot,
     Retune,
+    SetSplit,
+    EndSplit,
 ]

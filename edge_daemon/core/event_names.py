@@ -26,6 +26,12 @@ class EventName(str, Enum):
     RESTORED = "restored"  # the bundle of a lost worker is loaded again
     RESTS = "rests"  # the daemon kept ending while it brought this good version
     TUNED = "tuned"  # rules of the active recipe were adjusted, or set back
+    ROLLOUT_STARTED = "rollout_started"  # its candidate passed the gate
+    STAGE_ENTERED = "stage_entered"
+    ROLLOUT_HELD = "rollout_held"  # it asks for a person's look before it goes on
+    LABEL_WANTED = "label_wanted"  # parts on which both models disagree need a true verdict
+    ROLLOUT_STOPPED = "rollout_stopped"  # by evidence, a guard, an operator, or something newer
+    ROLLOUT_COMPLETED = "rollout_completed"
     HELD = "held"
     RELEASED = "released"
     ORDER_RUNNING = "order_running"

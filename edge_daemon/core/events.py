@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Union
 
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Golden
-from edge_daemon.core.values import BundleRef, JobOrder, Recipe, Refusal, Request, StoredBundle
+from edge_daemon.core.rollout.values import Plan
+from edge_daemon.core.values import (
+    BundleRef,
+    Check,
+    JobOrder,
+    Recipe,
+    Refusal,
+    Request,
+    StoredBundle,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class RequestReceived:
 
     `next_frame` is the number to be captured next. Where the request would tune what judges:
     `recipe` is its signed one, `golden` what it found on its golden images, under these limits.
+    `plan`: that of a rollout, within the station's bounds, or why there is none.
     """
 
     request: Request
@@ -28,6 +39,7 @@ class RequestReceived:
     recipe: Recipe | None = None
     golden: tuple[Golden, ...] = ()
     limits: Limits = Limits()
+    plan: Plan | Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,38 @@ class LinksChanged:
     links: tuple[tuple[str, str], ...]
 
 
+class Decision(str, Enum):
+    """What the evidence of a rollout says now."""
+
+    ADVANCE = "advance"  # the stage has all that it needs
+    STOP = "stop"
+    HOLD = "hold"  # a person must look before it goes on
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class RolloutDecided:
+    """The rule looked at the evidence of one stage; `checks` are its figures and limits."""
+
+    rollout: str
+    stage: int
+    decision: Decision
+    why: str
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class CandidateLost:
+    """The candidate raised, hung, gave nonsense or lost its worker; the incumbent judged.
+
+    `guard` is one word for what was guarded.
+    """
+
+    rollout: str
+    guard: str
+    why: str
+
+
 @dataclass(frozen=True)
 class TimePassed:
     """Check what is due."""
@@ -174,5 +218,7 @@ Event = Union[
     QuarantineChanged,
     SnapshotTaken,
     LinksChanged,
+    RolloutDecided,
+    CandidateLost,
     TimePassed,
 ]

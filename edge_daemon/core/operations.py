@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import selection
+from edge_daemon.core import candidates, selection
 from edge_daemon.core.effects import AskCutover, Prepare, Stamp, Verify, Withdraw
 from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
 from edge_daemon.core.state import Kind, Operation, SlotState
@@ -67,11 +67,16 @@ def _make_room(draft: StepDraft, op: Operation) -> None:
         return
     elif op.may_be_checked_first and not op.verified:
         _verify(draft, op)  # a broken bundle must not cost the place of a version to roll back to
-    elif leaving := selection.victim(state):
+    elif leaving := selection.victim(state, even_candidate=_may_take_any(op)):
         restoring = leaving.phase is Phase.RESTORING
         draft.free(leaving, Move.CANCEL if restoring else Move.FREE)
     elif state.active is not None:
         _replace(draft, op)
+
+
+def _may_take_any(op: Operation) -> bool:
+    """A model that frames need, or that somebody wants active, goes before a candidate."""
+    return op.kind not in (Kind.PREPARE, Kind.PREFETCH)
 
 
 def _prepare(draft: StepDraft, op: Operation, token: int, slot: str) -> Prepare:
@@ -100,13 +105,8 @@ def _replace(draft: StepDraft, op: Operation) -> None:
     """There is no slot beside the active bundle: check the new one on disk, then free the active
     one.
     """
-    if op.kind in (Kind.PREPARE, Kind.PREFETCH):
-        refusal = Refusal(
-            Code.PRECONDITION_FAILED,
-            "The only slot holds the active model, so nothing can be prepared beside it.",
-            "Ask for a swap, or set slots.count to 2.",
-        )
-        draft.finish(op, Status.REJECTED, refusal)
+    if op.kind in (Kind.PREPARE, Kind.PREFETCH, Kind.ROLLOUT):
+        draft.finish(op, Status.REJECTED, _no_room(draft))
     elif not op.verified:
         _verify(draft, op)
     elif op.request is not None and op.request.dry_run:
@@ -115,6 +115,21 @@ def _replace(draft: StepDraft, op: Operation) -> None:
         draft.advance(op, Step.PARK)
     else:
         vacate(draft, op)
+
+
+def _no_room(draft: StepDraft) -> Refusal:
+    rollout = draft.durable.rollout
+    if rollout is not None and len(draft.state.slots) > 1:
+        return Refusal(
+            Code.PRECONDITION_FAILED,
+            f"The slot beside the active model holds {rollout.candidate.ref}, which is rolled out.",
+            "Wait for the end of the rollout, abort it, or set slots.count to 3.",
+        )
+    return Refusal(
+        Code.PRECONDITION_FAILED,
+        "The only slot holds the active model, so nothing can be prepared beside it.",
+        "Ask for a swap, or set slots.count to 2.",
+    )
 
 
 def _verify(draft: StepDraft, op: Operation) -> None:
@@ -141,6 +156,11 @@ def _use(draft: StepDraft, op: Operation, slot: SlotState) -> None:
         draft.finish(op, Status.REJECTED, refusal)
     elif (distrust := _distrust(draft, op.target.ref)) is not None:
         draft.finish(op, Status.REJECTED, distrust)
+        if op.kind is Kind.ROLLOUT:
+            candidates.refused(draft, distrust)
+    elif op.kind is Kind.ROLLOUT and not candidates.is_to_cross(draft.state):
+        draft.advance(op, Step.END)
+        candidates.stands_by(draft)
     elif op.kind is Kind.PREFETCH:
         draft.advance(op, Step.END)
     elif op.kind is Kind.PREPARE or slot.name == draft.state.active:
@@ -212,7 +232,7 @@ def take_place(draft: StepDraft, op: Operation) -> None:
     if draft.state.queued is not None:
         draft.finish(draft.state.queued, Status.SUPERSEDED)
     current = draft.state.op
-    if current is not None and current.kind is Kind.PREFETCH:
+    if current is not None and current.kind.can_wait and current.stage not in WITH_LANE:
         draft.advance(current, Step.END)
         current = None
     if current is None:

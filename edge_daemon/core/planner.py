@@ -10,13 +10,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NoReturn
 
-from edge_daemon.core import cutover, health, operations, orders, requests, selection
+from edge_daemon.core import (
+    candidates,
+    cutover,
+    health,
+    operations,
+    orders,
+    requests,
+    selection,
+)
 from edge_daemon.core.effects import Effect, Stamp
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
     BundleVerified,
+    CandidateLost,
     CutoverDone,
     CutoverWithdrawn,
     Event,
@@ -25,6 +34,7 @@ from edge_daemon.core.events import (
     OrderReceived,
     QuarantineChanged,
     RequestReceived,
+    RolloutDecided,
     SlotFreed,
     SlotLost,
     SnapshotTaken,
@@ -76,6 +86,7 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
     elif isinstance(event, SlotFreed):
         _freed(draft, event)
     elif isinstance(event, SlotLost):
+        candidates.slot_lost(draft, event)
         health.slot_lost(draft, event)
     elif isinstance(event, FailedOver):
         health.stood_in(draft, event)
@@ -99,6 +110,10 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
             below=event.below,
             skipped=frozenset(),
         )
+    elif isinstance(event, RolloutDecided):
+        candidates.decided(draft, event)
+    elif isinstance(event, CandidateLost):
+        candidates.lost(draft, event)
     elif isinstance(event, Started):
         _started(draft)
     elif isinstance(event, TimePassed):
@@ -128,10 +143,13 @@ def _stage_reached(draft: StepDraft, event: StageReached) -> None:
     slot = draft.state.slot_of_job(event.token)
     op = draft.state.op
     verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
-    if op is None or op.request is None or not (slot or verifying):
+    request = op.request if op is not None else None
+    if op is not None and op.kind is Kind.ROLLOUT:
+        request = candidates.waits_for_gate(draft)
+    if op is None or request is None or not (slot or verifying):
         return
     if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
-        draft.record(Reply(op.request, Status.PROGRESS, op.swap_id, stage=event.stage))
+        draft.record(Reply(request, Status.PROGRESS, op.swap_id, stage=event.stage))
 
 
 def _verified(draft: StepDraft, event: BundleVerified) -> None:
@@ -198,6 +216,8 @@ def _is_proved_bad(refusal: Refusal) -> bool:
 def _give_up(draft: StepDraft, op: Operation, refusal: Refusal) -> None:
     """The operation's bundle was refused; the daemon does not choose it again at once."""
     draft.finish(op, refusal.status, refusal)
+    if op.kind is Kind.ROLLOUT:
+        candidates.refused(draft, refusal)
     draft.state = replace(
         draft.state,
         skipped=draft.state.skipped | {op.target.ref},
@@ -245,6 +265,7 @@ def _settle(draft: StepDraft) -> None:
     """Continue until nothing more can be requested; each round ends or starts one operation."""
     for _ in range(16):
         before = draft.state
+        candidates.look(draft)
         _advance(draft)
         if draft.state == before:
             return
@@ -257,12 +278,20 @@ def _advance(draft: StepDraft) -> None:
     else:
         _drop_own(draft)
     state = draft.state
-    if state.op is not None and state.op.kind is Kind.PREFETCH and (state.queued or _due(draft)):
-        draft.advance(state.op, Step.END)
+    early = _early(state)
+    if early is not None and (state.queued or _due(draft)):
+        draft.advance(early, Step.END)
     if draft.state.op is None:
         _choose_next(draft)
     if draft.state.op is not None:
         operations.pursue(draft, draft.state.op)
+
+
+def _early(state: State) -> Operation | None:
+    """The operation in hand, where it goes behind all others and the lane was not asked yet."""
+    op = state.op
+    is_early = op is not None and op.kind.can_wait and op.stage not in WITH_LANE
+    return op if is_early else None
 
 
 def _is_needed(state: State) -> bool:
@@ -300,7 +329,7 @@ def _meet_need(draft: StepDraft) -> None:
         known for known in selection.wanted(state) if not (leaving and _is_active(state, known))
     ]
     if not targets:
-        early = op is not None and op.kind is Kind.PREFETCH  # needs nothing of what is missing
+        early = op is not None and op.kind.can_wait  # needs nothing of what is missing
         if leaving and (op is None or early):
             _leave(draft, op)
         elif op is not None and not op.kind.is_asked and not early:
@@ -346,7 +375,7 @@ def _leave(draft: StepDraft, early: Operation | None) -> None:
 def _drop_own(draft: StepDraft) -> None:
     """The need is gone: so is the daemon's own operation, unless its cutover is under way."""
     op = draft.state.op
-    if op is None or op.kind.is_asked or op.kind is Kind.PREFETCH:
+    if op is None or op.kind.is_asked or op.kind.can_wait:
         return
     if op.stage not in WITH_LANE:
         draft.advance(op, Step.END)
@@ -363,6 +392,8 @@ def _choose_next(draft: StepDraft) -> None:
         requests.start(draft, state.queued)
     elif state.parked is not None and _due(draft):
         requests.start(draft, state.parked)
+    elif (candidate := candidates.wanted(state)) is not None:
+        draft.advance(draft.operation(Kind.ROLLOUT, candidate), Step.BEGIN)
     elif not state.durable.held:
         _prefetch(draft)
 
@@ -373,7 +404,7 @@ def _prefetch(draft: StepDraft) -> None:
     """
     state = draft.state
     order = next((u for u in state.upcoming if not u.done), None)
-    if order is None or len(state.slots) == 1:
+    if order is None or len(state.slots) == 1 or not selection.has_room(state):
         return
     targets = selection.for_name(state, order.name)
     if not targets or selection.resident(state, targets[0]):

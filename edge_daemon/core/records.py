@@ -34,7 +34,8 @@ class Announce:
     model: BundleRef | None = None
     code: Code | None = None
     reason: str = ""
-    checks: tuple[Check, ...] = ()  # of a bundle that was refused
+    checks: tuple[Check, ...] = ()  # of a bundle that was refused, or a rollout that was stopped
+    rollout: str = ""
 
 
 Record = Union[Reply, Announce]

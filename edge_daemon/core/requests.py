@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import health, operations, orders, tuning
+from edge_daemon.core import candidates, health, operations, orders, tuning
 from edge_daemon.core.admission import admit
 from edge_daemon.core.effects import Retune, TakeSnapshot
 from edge_daemon.core.event_names import EventName
@@ -18,7 +18,7 @@ from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.errors import Code
 
 
-def received(draft: StepDraft, event: RequestReceived) -> None:
+def received(draft: StepDraft, event: RequestReceived) -> None:  # noqa: PLR0912 - the table
     """Accept or reject at once; what is accepted gets exactly one outcome later."""
     match event.request.verb:
         case Verb.PREPARE:
@@ -39,6 +39,11 @@ def received(draft: StepDraft, event: RequestReceived) -> None:
             _reject(draft, event.request, NO_TRIGGERS)
         case Verb.TUNE:
             _tune(draft, event)
+        case Verb.ROLLOUT | Verb.ADVANCE | Verb.ABORT:
+            if not _came_late(draft, event.request):
+                candidates.asked(draft, event)
+        case Verb.FEEDBACK:
+            _reject(draft, event.request, NO_FEEDBACK)
         case verb:
             unlisted(verb)
 
@@ -51,6 +56,14 @@ NO_TRIGGERS = Refusal(
 """Where triggers open parts, they are answered elsewhere."""
 
 
+NO_FEEDBACK = Refusal(
+    Code.PRECONDITION_FAILED,
+    "On this station no parts are kept, so nothing can be said of them.",
+    "Add parts to the settings, and restart the daemon.",
+)
+"""Where parts are kept, the feedback desk answers, and none comes here."""
+
+
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
     request = event.request
     answer = admit(draft.state, request, draft.now, event.next_frame)
@@ -60,6 +73,8 @@ def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
     op = draft.operation(kind, answer, request, request.at)
     draft.record(Reply(request, Status.ACCEPTED, op.swap_id))
     draft.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
+    if kind is not Kind.PREPARE and not request.dry_run:
+        candidates.overtaken(draft, answer, request)
     operations.take_place(draft, op)
 
 

@@ -16,6 +16,7 @@ class Role(str, Enum):
     """What a slot is there for. A slot has one role at most."""
 
     ACTIVE = "active"  # judges frames
+    CANDIDATE = "candidate"  # judges beside the active one, in a rollout
     PREPARED = "prepared"  # holds a checked bundle that has not judged from there yet
     PREVIOUS = "previous"  # holds the bundle that was active before
 
@@ -32,6 +33,9 @@ def role(state: State, slot: SlotState) -> Role | None:
         return Role.ACTIVE
     if slot.phase is not Phase.READY:
         return None
+    rollout = state.durable.rollout
+    if rollout is not None and slot.bundle == rollout.candidate:
+        return Role.CANDIDATE
     if not slot.used:
         return Role.PREPARED
     return Role.PREVIOUS if slot.bundle == state.left else None

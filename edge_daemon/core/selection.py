@@ -135,18 +135,23 @@ def resident(state: State, target: StoredBundle) -> SlotState | None:
     return max(holding, key=lambda s: s.name == state.active, default=None)
 
 
-def victim(state: State) -> SlotState | None:
+def victim(state: State, *, even_candidate: bool = True) -> SlotState | None:
     """The resident bundle to free first; the active one never.
 
-    They are kept in this order: confirmed before, next order's, last used.
+    They are kept in this order: a rollout's candidate (freed only where `even_candidate`),
+    confirmed before, next order's, last used.
     """
     back = rollback_target(state)
     parked = state.parked.target if state.parked else None
     announced = {order.name for order in state.upcoming}
 
-    def worth(slot: SlotState) -> tuple[bool, bool, bool, int]:
+    rollout = state.durable.rollout
+    tried = rollout.candidate if rollout is not None else None
+
+    def worth(slot: SlotState) -> tuple[bool, bool, bool, bool, int]:
         bundle = slot.bundle
         return (
+            bundle is not None and bundle == tried,
             bundle is not None and bundle == back,
             bundle is not None and bundle == parked,
             bundle is not None and bundle.ref.name in announced,
@@ -155,4 +160,12 @@ def victim(state: State) -> SlotState | None:
 
     holding = (Phase.READY, Phase.LOST, Phase.RESTORING)
     idle = [s for s in state.slots if s.name != state.active and s.phase in holding]
+    if not even_candidate:
+        idle = [slot for slot in idle if tried is None or slot.bundle != tried]
     return min(idle, key=worth, default=None)
+
+
+def has_room(state: State) -> bool:
+    """Whether a bundle can be prepared beside the active one and a rollout's candidate."""
+    free = any(slot.phase in (Phase.EMPTY, Phase.DRAINING) for slot in state.slots)
+    return free or victim(state, even_candidate=False) is not None

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from edge_daemon.core.effects import SetSplit
 from edge_daemon.core.lifecycle import LIFECYCLE, OPERATIONS, Move, Phase, Stage, Step
+from edge_daemon.core.rollout.values import Mode, Plan
+from edge_daemon.core.rollout.values import Stage as RolloutStage
 from edge_daemon.core.values import (
     NOW,
     UNASSIGNED,
@@ -22,6 +25,7 @@ from edge_daemon.core.values import (
     Request,
     StoredBundle,
 )
+from edge_daemon.core.verbs import Verb
 
 TRIES = 3
 """Starts that a version on trial gets before it is abandoned."""
@@ -56,6 +60,51 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Rollout:
+    """A candidate that is tried beside its reference; the box has one at most.
+
+    `stage` counts in the plan. `is_begun`: the candidate passed the gate once. `asks`: what a
+    person must look at before it goes on; empty where nothing is asked.
+    """
+
+    id: str
+    candidate: StoredBundle
+    reference: StoredBundle
+    plan: Plan
+    digest: str  # of the plan
+    request_id: str
+    by: str = ""
+    reason: str = ""
+    began_utc: float = 0.0
+    stage: int = 0
+    stage_utc: float = 0.0
+    is_begun: bool = False
+    asks: str = ""
+
+    @property
+    def now(self) -> RolloutStage:
+        """The stage that it is in."""
+        return self.plan.stages[self.stage]
+
+    @property
+    def share(self) -> float:
+        """Of the units whose verdict the candidate may give now, at most."""
+        return self.now.share if self.is_begun and self.now.mode is Mode.SHARE else 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the candidate is to become the active model, or is it already, on trial."""
+        return self.is_begun and self.now.mode is Mode.FULL
+
+    @property
+    def request(self) -> Request:
+        """Who is answered."""
+        ref = self.candidate.ref
+        model = ModelChoice(ref.name, ref.version)
+        return Request(self.request_id, Verb.ROLLOUT, model, by=self.by, reason=self.reason)
+
+
+@dataclass(frozen=True)
 class Durable:
     """What survives a power cut. Tuples of pairs, so that the value can be hashed and searched."""
 
@@ -73,6 +122,7 @@ class Durable:
     held: bool = False
     held_orders: tuple[JobOrder, ...] = ()  # the last running one, and its completion
     tunings: tuple[Tuning, ...] = ()  # one version of a name at most
+    rollout: Rollout | None = None
 
 
 class Kind(str, Enum):
@@ -85,10 +135,16 @@ class Kind(str, Enum):
     CHANGEOVER = "changeover"  # the running order's product needs another model
     REVERT = "revert"  # the active version proved bad
     PREFETCH = "prefetch"  # an order was announced, or a parked swap lost its slot
+    ROLLOUT = "rollout"  # a candidate is to stand beside the active one, or to become it
 
     @property
     def is_asked(self) -> bool:
         return self in (Kind.PREPARE, Kind.SWAP, Kind.ROLLBACK)
+
+    @property
+    def can_wait(self) -> bool:
+        """No frame and nobody waits for it: it goes behind everything else."""
+        return self in (Kind.PREFETCH, Kind.ROLLOUT)
 
 
 @dataclass(frozen=True)
@@ -115,7 +171,7 @@ class Operation:
         """Whether no frame waits for it, so that a check on disk before anything is freed costs
         nothing.
         """
-        return self.kind.is_asked or self.kind is Kind.PREFETCH
+        return self.kind.is_asked or self.kind.can_wait
 
 
 @dataclass(frozen=True)
@@ -147,6 +203,7 @@ class State:
     queued: Operation | None = None  # asked, waits for `op` to end
     parked: Operation | None = None  # proven, waits for its time or its order
     line: Assignment = UNASSIGNED
+    split: SetSplit | None = None  # as the line was told last
     upcoming: tuple[Upcoming, ...] = ()  # announced orders, next one first
     skipped: frozenset[BundleRef] = frozenset()  # failed as the daemon's own choice
     backing_off: frozenset[BundleRef] = frozenset()  # good ones that the daemon kept dying under

@@ -312,6 +312,8 @@ class Request:
     serial: str = ""  # of the part that a trigger opens
     changes: tuple[tuple[str, float], ...] = ()  # values of rules, by their names
     reset: bool = False
+    plan: str = ""  # of a rollout, as canonical JSON; empty: the bundle's own, or the usual one
+    rollout: str = ""  # which one to advance or abort; empty: the one that runs
 
 
 class Status(str, Enum):

@@ -24,6 +24,10 @@ class Verb(str, Enum):
     SNAPSHOT = "snapshot"
     TRIGGER = "trigger"
     TUNE = "tune"
+    ROLLOUT = "rollout"
+    ADVANCE = "advance"
+    ABORT = "abort"
+    FEEDBACK = "feedback"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class About:
     users: tuple[str, ...] = ("ops",)
 
 
-def about(verb: Verb) -> About:  # noqa: PLR0911 - the table of verbs
+def about(verb: Verb) -> About:  # noqa: PLR0911, PLR0912 - the table of verbs
     """The line of one verb."""
     match verb:
         case Verb.PREPARE:
@@ -62,6 +66,18 @@ def about(verb: Verb) -> About:  # noqa: PLR0911 - the table of verbs
         case Verb.TUNE:
             done = "It counts from the next frame on."
             return About("Adjust a rule of the active model, as far as it allows.", done)
+        case Verb.ROLLOUT:
+            done = "The candidate is active and confirmed."
+            return About("Try a model beside the active one, stage by stage.", done)
+        case Verb.ADVANCE:
+            done = "The next stage of the rollout is entered."
+            return About("Enter the next stage of the rollout now.", done)
+        case Verb.ABORT:
+            done = "The rollout is over; the active model stays."
+            return About("End the rollout; the active model stays.", done)
+        case Verb.FEEDBACK:
+            users = ("ops", "panel", "mes")
+            return About("Say what a part really is: ok or ng.", "Noted.", users)
     return unlisted(verb)
 
 

@@ -25,6 +25,7 @@ from edge_daemon.host import (
     journal_parts,
     journal_proofs,
     journal_requests,
+    journal_rollouts,
 )
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import FolderLock, SetAside
@@ -114,6 +115,7 @@ class Journal:
         self.newest_utc: float = self._run(_NEWEST).fetchone()[0]
         """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
+        self.rollouts = journal_rollouts.KeptRollouts(self._rows)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
 
@@ -136,6 +138,8 @@ class Journal:
                 if entry.parts is not None:
                     journal_parts.write(self._run, entry.parts)
                 journal_proofs.write(self._run, entry.proofs)
+                if entry.rollouts is not None:
+                    journal_rollouts.write(self._run, entry.rollouts)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:

@@ -76,6 +76,24 @@ MIGRATIONS: tuple[str, ...] = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, bundle TEXT UNIQUE NOT NULL, body BLOB,
         sha256 TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE rollouts (
+        seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, began_utc REAL NOT NULL, ended_utc REAL,
+        candidate TEXT NOT NULL, reference TEXT NOT NULL, plan BLOB NOT NULL,
+        progress BLOB NOT NULL);
+    CREATE TABLE pairs (
+        seq INTEGER PRIMARY KEY, rollout TEXT NOT NULL, boot TEXT NOT NULL, part INTEGER NOT NULL,
+        id TEXT, utc REAL NOT NULL, outcome TEXT NOT NULL, truth TEXT, place BLOB NOT NULL,
+        body BLOB NOT NULL, UNIQUE (rollout, boot, part));
+    CREATE INDEX pairs_by_part ON pairs (boot, part);
+    CREATE INDEX pairs_by_utc ON pairs (utc);
+    CREATE TABLE feedback (
+        seq INTEGER PRIMARY KEY, request TEXT NOT NULL, utc REAL NOT NULL, boot TEXT NOT NULL,
+        part INTEGER NOT NULL, verdict TEXT NOT NULL, source TEXT NOT NULL, by_whom TEXT NOT NULL,
+        told TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX feedback_by_part ON feedback (boot, part);
+    CREATE INDEX parts_by_number ON parts (boot, part);
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

@@ -8,6 +8,7 @@ from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_parts import PartsEntry
 from edge_daemon.host.journal_proofs import ProofRow
+from edge_daemon.host.journal_rollouts import RolloutsEntry
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,4 @@ class Entry:
     products: tuple[ProductRow, ...] = ()
     parts: PartsEntry | None = None
     proofs: tuple[ProofRow, ...] = ()
+    rollouts: RolloutsEntry | None = None

@@ -20,8 +20,12 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge_daemon.core.effects import SetSplit
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.roles import Role
+from edge_daemon.core.rollout.evidence import Place
+from edge_daemon.core.rollout.reading import Reading
+from edge_daemon.core.state import Rollout
 from edge_daemon.core.totals import BOUNDS_MS, Spread, Totals
 from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.host.gpu import GpuMemory
@@ -137,6 +141,21 @@ class Metrics:
         self._part_age = histogram(
             "edge_part_age_seconds", "From trigger or first frame to result.", buckets=_AGE_S
         )
+        self._rollout = gauge(
+            "edge_rollout_info", "What is tried.", ["rollout", "model", "reference", "stage"]
+        )
+        self._share = gauge("edge_rollout_share", "Of the parts, those that the candidate judges.")
+        self._pairs = counter(
+            "edge_rollout_pairs", "Parts that both models judged.", ["slice", "outcome"]
+        )
+        self._evidence = gauge(
+            "edge_rollout_evidence_log10", "At its limit it stops.", ["slice", "side"]
+        )
+        self._shadow = counter("edge_shadow_frames", "Frames for the candidate.", ["result"])
+        self._feedback = counter("edge_feedback", "Words on parts.", ["source", "verdict"])
+        self._precision = gauge(
+            "edge_precision", "Of the rejected parts that were looked at, the truly bad ones."
+        )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
@@ -198,6 +217,39 @@ class Metrics:
             self._parts.labels(part.verdict.value, part.reason.value if part.reason else "").inc()
             self._parts_late.inc(part.late)
             self._part_age.observe(part.age_ms / 1e3)
+
+    def rollout(self, rollout: Rollout, split: SetSplit | None, reading: Reading) -> None:
+        """How the rollout stands now."""
+        self.no_rollout()
+        names = (rollout.id, str(rollout.candidate.ref), str(rollout.reference.ref))
+        self._rollout.labels(*names, rollout.now.mode.value).set(1)
+        self._share.set(split.share if split is not None else 0.0)
+        for one in reading.slices:
+            self._evidence.labels(one.name, "missed").set(one.missed.log10_e)
+            self._evidence.labels(one.name, "false_rejects").set(one.false_rejects.log10_e)
+
+    def no_rollout(self) -> None:
+        """Nothing is tried."""
+        self._rollout.clear()
+        self._evidence.clear()
+        self._share.set(0.0)
+
+    def pair(self, place: Place, outcome: str) -> None:
+        """One part that both models judged, in each of its slices."""
+        for name, _ in place.blocks:
+            self._pairs.labels(name, outcome).inc()
+
+    def shadow_frames(self, result: str, frames: int = 1) -> None:
+        """`result` is compared, skipped (no time) or failed."""
+        self._shadow.labels(result).inc(frames)
+
+    def feedback(self, source: str, verdict: str) -> None:
+        """Somebody said what a part is."""
+        self._feedback.labels(source, verdict).inc()
+
+    def precision(self, share: float) -> None:
+        """In production, by the last word on each part."""
+        self._precision.set(share)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

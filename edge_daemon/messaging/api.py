@@ -17,7 +17,7 @@ import msgspec
 
 from edge_daemon.config import OrderSource
 from edge_daemon.core.verbs import Verb, about
-from edge_daemon.messaging import api_examples, part_payloads, payloads
+from edge_daemon.messaging import api_examples, part_payloads, payloads, rollout_payloads
 from edge_daemon.messaging.api_examples import Ask, Order
 from edge_daemon.messaging.asks import REQUESTS
 from edge_daemon.messaging.orders import compile_source
@@ -84,6 +84,12 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             topics.counts,
             part_payloads.CountsMessage,
             "Parts of this order and this shift, where `parts` is set.",
+        ),
+        _Told(
+            "rolloutState",
+            topics.rollout_state,
+            rollout_payloads.RolloutState,
+            "How a candidate stands against the active model.",
         ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )

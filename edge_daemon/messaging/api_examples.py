@@ -137,6 +137,43 @@ ASKS: Mapping[Verb, tuple[Ask, ...]] = {
         ),
         Ask("reset", "Back to the signed values", {"id": "u2", "model": "bottle", "reset": True}),
     ),
+    Verb.ROLLOUT: (
+        Ask(
+            "dry run",
+            "Whether it could begin; nothing is begun",
+            {"id": "o1", "model": "bottle@1.5.0", "dry_run": True},
+        ),
+        Ask(
+            "unknown key",
+            "A plan that is not understood is refused",
+            {"id": "o2", "model": "bottle@1.5.0", "plan": {"canary_trafic": 0.1}},
+            ("rejected:invalid_plan",),
+        ),
+    ),
+    Verb.ADVANCE: (
+        Ask(
+            "advance",
+            "No rollout runs on the station of these examples",
+            {"id": "v1", "by": "kim", "reason": "seen enough"},
+            ("rejected:precondition_failed",),
+        ),
+    ),
+    Verb.ABORT: (
+        Ask(
+            "abort",
+            "Only if this one runs",
+            {"id": "b1", "rollout": "9b0c6e1d-7", "by": "kim", "reason": "another lot"},
+            ("rejected:precondition_failed",),
+        ),
+    ),
+    Verb.FEEDBACK: (
+        Ask(
+            "feedback",
+            "The station of these examples keeps no parts",
+            {"id": "f1", "part": "SN-1234", "verdict": "ng", "source": "operator", "by": "kim"},
+            ("rejected:precondition_failed",),
+        ),
+    ),
 }
 
 _CAN_RUNS = {"product": "CAN-330", "job_order": "WO-18", "active": {"model": "can@1.0.0"}}

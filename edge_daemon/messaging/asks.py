@@ -5,11 +5,13 @@ The command line is made from the same fields. `inbox` reads the text of a field
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from edge_daemon.core.rollout.values import Source
+from edge_daemon.core.values import Verdict
 from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.messaging.terms import Model, ModelWish, Time
@@ -19,6 +21,7 @@ MAX_TEXT = 1024
 MAX_FRAME = 2**53
 MAX_SERIAL = 128
 MAX_CHANGES = 64
+MAX_ITEMS = 256
 
 _Id = Annotated[
     str,
@@ -65,6 +68,41 @@ _Changes = Annotated[
     ),
 ]
 _Reset = Annotated[bool, Meta(description="Back to the signed values, all of them.")]
+_Plan = Annotated[
+    dict[str, Any],
+    Meta(
+        description="The stages and what each needs, as `rollout` in model.yaml has it; "
+        "`canary_traffic: 0.1` and `shadow_only: true` are short forms. Without it the model's "
+        "own counts. The station's settings bound it.",
+    ),
+]
+_Rollout = Annotated[
+    str,
+    Meta(description="Only if this rollout runs; else whichever does.", max_length=MAX_ID),
+]
+_Boot = Annotated[
+    str,
+    Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID),
+]
+_Part = Annotated[
+    int | str,
+    Meta(description="Its number, or the id or serial that came with its trigger."),
+]
+_Frame = Annotated[int, Meta(description="A frame that shows the part.", ge=0, le=MAX_FRAME)]
+_Truth = Annotated[
+    str,
+    Meta(
+        description="What the part really is.",
+        extra_json_schema={"enum": [Verdict.OK.value, Verdict.NG.value]},
+    ),
+]
+_Source = Annotated[
+    str,
+    Meta(
+        description="Who says so; `challenge` is a part that was prepared to be ok or ng.",
+        extra_json_schema={"enum": [source.value for source in Source]},
+    ),
+]
 _DryRun = Annotated[bool, Meta(description="Prove it, then let it go again.")]
 
 
@@ -154,7 +192,57 @@ class TuneRequest(Ask, frozen=True, kw_only=True):
     reset: _Reset = False
 
 
-def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911 - the table of verbs
+class RolloutRequest(Ask, frozen=True, kw_only=True):
+    """Try a model beside the active one of its name, stage by stage, on the same parts.
+
+    Its outcome comes at the end: `succeeded` when it is active and confirmed.
+    """
+
+    model: ModelWish
+    plan: _Plan | UnsetType = UNSET
+    expect: _Expect | UnsetType = UNSET
+    dry_run: Annotated[bool, Meta(description="Only tell whether it could begin.")] = False
+
+
+class AdvanceRequest(Ask, frozen=True, kw_only=True):
+    """Enter the next stage of the rollout now, whatever the evidence lacks."""
+
+    rollout: _Rollout | UnsetType = UNSET
+
+
+class AbortRequest(Ask, frozen=True, kw_only=True):
+    """End the rollout; the active model stays, and the candidate is not quarantined."""
+
+    rollout: _Rollout | UnsetType = UNSET
+
+
+class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about one part: by `part` or by `frame`."""
+
+    verdict: _Truth
+    boot: _Boot | UnsetType = UNSET
+    part: _Part | UnsetType = UNSET
+    frame: _Frame | UnsetType = UNSET
+    source: _Source | UnsetType = UNSET
+    by: _By | UnsetType = UNSET
+
+
+class FeedbackRequest(Ask, frozen=True, kw_only=True):
+    """Say what a part really is, or up to 256 parts in `items`.
+
+    A repeat counts once; a later word on the same part replaces the earlier one, and both are
+    kept. What is said beside `items` counts for those that say nothing of their own.
+    """
+
+    verdict: _Truth | UnsetType = UNSET
+    boot: _Boot | UnsetType = UNSET
+    part: _Part | UnsetType = UNSET
+    frame: _Frame | UnsetType = UNSET
+    source: _Source | UnsetType = UNSET
+    items: Annotated[tuple[FeedbackItem, ...], Meta(max_length=MAX_ITEMS)] = ()
+
+
+def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911, PLR0912 - the table of verbs
     """The fields of one verb."""
     match verb:
         case Verb.PREPARE:
@@ -175,6 +263,14 @@ def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911 - the table of verbs
             return TriggerRequest
         case Verb.TUNE:
             return TuneRequest
+        case Verb.ROLLOUT:
+            return RolloutRequest
+        case Verb.ADVANCE:
+            return AdvanceRequest
+        case Verb.ABORT:
+            return AbortRequest
+        case Verb.FEEDBACK:
+            return FeedbackRequest
     return unlisted(verb)
 
 

@@ -10,6 +10,7 @@ text is read here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.core.text import is_line
 from edge_daemon.core.values import (
     At,
@@ -143,6 +145,7 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
     fields = msgspec.structs.asdict(ask)
     read = {key: _read(key, value) for key, value in fields.items() if value is not msgspec.UNSET}
     expires_utc, changes = read.pop("expires", None), read.pop("set", ())
+    read = {key: value for key, value in read.items() if key in _OF_REQUEST}
     request = Request(request_id, verb, expires_utc=expires_utc, changes=changes, **read)
     if request.accept and not request.reason.strip():
         raise SenderError(
@@ -155,6 +158,10 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
             hint='Send "set": {"scratch.confidence": 0.45}, or "reset": true.',
         )
     return request
+
+
+_OF_REQUEST = frozenset(Request.__dataclass_fields__)
+"""What a truth about parts holds besides is `feedback`'s to read."""
 
 
 def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
@@ -295,6 +302,11 @@ def _changes(given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(given.items()))
 
 
+def _plan(given: Mapping[str, Any]) -> str:
+    """The plan as canonical text; what it says is checked first."""
+    return json.dumps(as_mapping(read_plan(given)), sort_keys=True, separators=(",", ":"))
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": _model,
     "expect": _version,
@@ -302,6 +314,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "expires": _time,
     "accept": _accept,
     "set": _changes,
+    "plan": _plan,
 }
 """Each raises ValueError, or a SenderError of its own."""
 
@@ -321,6 +334,8 @@ _HINTS = {
     "set": 'Write {"scratch.confidence": 0.45}: numbers by rule and field; at most '
     f"{MAX_CHANGES} of them.",
     "reset": "Send true, or leave it out.",
+    "plan": 'Write {"canary_traffic": 0.1}, or the stages as the manual shows them.',
+    "rollout": "Write the id that rollout/state shows, or leave it out.",
     "accept": f"List some of: {', '.join(ACCEPTABLE)}.",
 }
 

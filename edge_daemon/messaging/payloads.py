@@ -338,6 +338,7 @@ class Event(
     product: str | None = None
     job_order: str | None = None
     word: str | None = None
+    rollout: str | None = None
     code: CodeWord | None = None
     reason: ReasonWord | None = None
     message: str | None = None

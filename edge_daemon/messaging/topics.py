@@ -93,6 +93,10 @@ class Topics:
         return f"{self.root}/counts"
 
     @property
+    def rollout_state(self) -> str:
+        return f"{self.root}/rollout/state"
+
+    @property
     def snapshot(self) -> str:
         return f"{self.root}/snapshot"
 

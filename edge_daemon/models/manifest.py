@@ -18,8 +18,11 @@ from edge_daemon.core.compatibility import CLASSIFY, TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
+from edge_daemon.core.rollout.plan import read_plan
+from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.values import BundleRef, Recipe, Verdict
 from edge_daemon.core.verdicts import VerdictLimits
+from edge_daemon.errors import BundleError, PlanError
 from edge_daemon.models.document import Table, parse_document
 from edge_daemon.models.files import PLAIN_PATH, is_inner_path
 from edge_daemon.models.recipe import read_recipe
@@ -84,6 +87,8 @@ class Manifest:
     products: tuple[str, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    rollout: Plan | None = None
+    """How it wants to be tried beside the version before; None: as the station is used to."""
     notes: tuple[str, ...] = ()
 
 
@@ -111,14 +116,33 @@ def parse_manifest(content: bytes) -> Manifest:
         products=top.texts("products", 1000),
         lineage=MappingProxyType(top.plain("lineage")),
         metrics=MappingProxyType(top.plain("metrics")),
+        rollout=_rollout(top),
         notes=tuple(f"{key!r} is not known and was not read" for key in top.unknown(*_KNOWN)),
     )
 
 
 _KNOWN = (
     *("schema", "name", "version", "weights", "task", "classes", "input", "requires"),
-    *("products", "recipe", "golden", "limits", "lineage", "metrics"),
+    *("products", "recipe", "golden", "limits", "lineage", "metrics", "rollout"),
+    "canary_traffic",
 )
+
+
+def _rollout(top: Table) -> Plan | None:
+    """`rollout`, or its short form."""
+    if "canary_traffic" in top:
+        if "rollout" in top:
+            raise top.wrong("canary_traffic", "says what rollout says too; leave one of them out")
+        plain: Mapping[str, Any] = {"canary_traffic": top.number("canary_traffic", 0.0, 1.0)}
+    elif "rollout" in top:
+        plain = top.plain("rollout")
+    else:
+        return None
+    try:
+        return read_plan(plain)
+    except PlanError as error:
+        hint = "Correct the bundle and add it anew."
+        raise BundleError(f"{MANIFEST_FILE}: {error.message}", hint=hint) from error
 
 
 def _name(top: Table) -> str:

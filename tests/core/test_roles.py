@@ -49,7 +49,8 @@ def test_previous_is_what_judged_last_before(slots: int) -> None:
 
 def test_every_role_is_met() -> None:
     """In three slots: several prepared at once, and one that judged too long ago for a role."""
-    met = [roles(state) for state in explore(3, 2, 1)]
+    worlds = explore(3, 2, 1) | explore(2, 0, 0, rollouts=True)
+    met = [roles(state) for state in worlds]
     assert {each for found in met for each in found} == set(Role)
     assert any(found.count(Role.PREPARED) == 2 for found in met)
     ready = [

@@ -16,7 +16,7 @@ from edge_daemon.core.rollout.values import Arm, Mode, UnitKind
 from edge_daemon.core.values import BundleRef, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.arms import MOST_IN_SPAN
-from edge_daemon.messaging import payloads
+from edge_daemon.messaging import result_payloads
 from edge_daemon.slots.active import Cutover
 from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
 
@@ -34,7 +34,7 @@ def test_without_a_split_nothing_is_added() -> None:
     two.film([OK, NG_INCUMBENT])
     assert [each.assigned for each in two.verdicts] == [None, None]
     assert [each.shadow for each in two.verdicts] == [None, None]
-    assert b"rollout" not in payloads.result("boot", two.verdicts[0])
+    assert b"rollout" not in result_payloads.result("boot", two.verdicts[0])
     assert two.asked(CANDIDATE) == 0
 
 
@@ -285,7 +285,7 @@ def test_an_auditor_finds_every_frame_judged_once_by_the_arm_that_was_drawn(
 
 def audit(two: Two) -> None:
     """Recomputed from what was published, and from nothing else."""
-    lines = [msgspec.json.decode(payloads.result("boot", each)) for each in two.verdicts]
+    lines = [msgspec.json.decode(result_payloads.result("boot", each)) for each in two.verdicts]
     assert [line["frame"] for line in lines] == list(range(two.captured))
     for line in lines:
         assert line["verdict"] in ("ok", "ng"), "no frame is lost"

@@ -29,12 +29,13 @@ PEOPLE = free_port()
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
-ROLES = ("ops", "mes", "plc", "dashboard", STATION, OTHER)
+ROLES = ("ops", "mes", "panel", "plc", "dashboard", STATION, OTHER)
 
 SEEN_BY_ALL = ("status", "model/state", "model/event", "result", "part", "counts")
 SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
-ANSWERS = ("response/swap", "response/swap/kim", "response/trigger")
-ASKED = ("request/swap", "request/trigger")
+TRIED = ("rollout/state",)
+ANSWERS = ("response/swap", "response/swap/kim", "response/trigger", "response/feedback")
+ASKED = ("request/swap", "request/trigger", "request/feedback")
 ORDERS = "mes/line3/work_orders"
 NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
 
@@ -45,23 +46,25 @@ def _below(*parts: str) -> set[str]:
 
 SAYS = {
     "ops": _below(*ASKED),
-    "mes": {ORDERS, "mes/line9/work_orders"},
+    "mes": {ORDERS, "mes/line9/work_orders", *_below("request/feedback")},
+    "panel": _below("request/feedback"),
     "plc": _below("request/trigger"),
     "dashboard": set(),
-    STATION: _below(*SEEN_BY_ALL, *SEEN, *ANSWERS),
+    STATION: _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS),
     OTHER: set(),
 }
 HEARS = {
-    "ops": _below(*SEEN_BY_ALL, *SEEN, *ANSWERS, *ASKED),
-    "mes": _below(*SEEN_BY_ALL),
+    "ops": _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED),
+    "mes": _below(*SEEN_BY_ALL, "response/feedback"),
+    "panel": _below("part", "rollout/state", "response/feedback"),
     "plc": _below("part", "counts", "response/trigger"),
-    "dashboard": _below(*SEEN_BY_ALL, *SEEN),
+    "dashboard": _below(*SEEN_BY_ALL, *SEEN, *TRIED),
     STATION: {ORDERS, *_below(*ASKED)},
     OTHER: {ORDERS},
 }
 TOPICS = sorted(
     {"mes/line9/work_orders", ORDERS, *NOBODYS}
-    | _below(*SEEN_BY_ALL, *SEEN, *ANSWERS, *ASKED, "request/a/b", "camera/else")
+    | _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED, "request/a/b", "camera/else")
 )
 
 pytestmark = pytest.mark.broker

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Started, TimePassed
-from edge_daemon.core.lifecycle import Stage
+from edge_daemon.core.lifecycle import Stage as OpStage
+from edge_daemon.core.rollout.values import Mode, Plan, Stage
 from edge_daemon.core.state import TRIES, Operation, State
 from edge_daemon.core.values import (
     Adjustable,
@@ -42,6 +43,11 @@ ADJUSTABLE = Recipe(
 )
 
 
+PLAN = Plan(
+    (Stage(Mode.SHADOW), Stage(Mode.SHARE, 0.1), Stage(Mode.FULL)),
+)
+
+
 def requests_for(budget: int) -> list[Request]:
     name = f"r{budget}"
     swap = Request(name, Verb.SWAP, ModelChoice("b", "2"))
@@ -61,6 +67,16 @@ def requests_for(budget: int) -> list[Request]:
     ]
 
 
+def requests_of_rollouts(budget: int) -> list[Request]:
+    name = f"r{budget}"
+    return [
+        Request(name, Verb.ROLLOUT, ModelChoice("b", "2")),
+        Request(name, Verb.ROLLOUT, ModelChoice("c", "1")),
+        Request(name, Verb.ADVANCE),
+        Request(name, Verb.ABORT),
+    ]
+
+
 def orders_for(budget: int) -> list[JobOrder]:
     return [
         JobOrder(product, state, NOW, id=f"wo-{product}")
@@ -76,7 +92,7 @@ def orders_for(budget: int) -> list[JobOrder]:
 
 def canonical(state: State) -> State:
     """The same state with small numbers: tokens and counters matter only by their order."""
-    awaited = state.op is not None and state.op.stage is not Stage.PREPARING
+    awaited = state.op is not None and state.op.stage is not OpStage.PREPARING
     op_tokens = [state.op.token] if state.op and awaited else []
     tokens = sorted({s.token for s in state.slots} | set(op_tokens) | {0})
     rank = {t: i for i, t in enumerate(tokens)}
@@ -101,7 +117,17 @@ def canonical(state: State) -> State:
 
     trial = state.durable.trial
     tunings = sorted(state.durable.tunings, key=lambda each: str(each.target.ref))
-    durable = replace(state.durable, trial=named(trial) if trial else None, tunings=tuple(tunings))
+    rollout, split = state.durable.rollout, state.split
+    if rollout is not None:
+        rollout = replace(rollout, id=named(rollout.id), began_utc=0.0, stage_utc=0.0)
+    if split is not None:
+        split = replace(split, rollout=named(split.rollout))
+    durable = replace(
+        state.durable,
+        trial=named(trial) if trial else None,
+        tunings=tuple(tunings),
+        rollout=rollout,
+    )
     upcoming = state.upcoming
     return replace(
         state,
@@ -109,6 +135,7 @@ def canonical(state: State) -> State:
             replace(s, token=rank[s.token], used=uses[s.used], since_utc=0.0) for s in state.slots
         ),
         durable=durable,
+        split=split,
         swap_id=None,
         op=renamed(state.op),
         queued=renamed(state.queued),
@@ -124,7 +151,9 @@ def canonical(state: State) -> State:
     )
 
 
-def choices(world: World, asks: int, faults: int) -> list[tuple[Event, Instant, bool, bool]]:
+def choices(
+    world: World, asks: int, faults: int, *, rollouts: bool
+) -> list[tuple[Event, Instant, bool, bool]]:
     """Every event that may come next: (event, when, spends a fault, spends an ask)."""
     state = world.state
     found: list[tuple[Event, Instant, bool, bool]] = [
@@ -132,9 +161,11 @@ def choices(world: World, asks: int, faults: int) -> list[tuple[Event, Instant, 
     ]
     if state.op or state.parked or state.queued or state.retry_at is not None:
         found.append((TimePassed(), LATER, False, False))
+    more = requests_of_rollouts(world.asked)
     if world.asked < asks:
         found += [
-            (RequestReceived(r, 5, ADJUSTABLE), NOW, False, True) for r in requests_for(world.asked)
+            (RequestReceived(r, 5, ADJUSTABLE, plan=PLAN), NOW, False, True)
+            for r in (*requests_for(world.asked), *(more if rollouts else ()))
         ]
         found += [(OrderReceived(o), NOW, False, True) for o in orders_for(world.asked)]
     if world.faults < faults:
@@ -152,9 +183,17 @@ def follow(world: World, choice: tuple[Event, Instant, bool, bool]) -> World:
 
 
 @cache
-def explore(slots: int, asks: int, faults: int) -> frozenset[State]:
-    """Every reachable state of a small world, the invariants checked on the way."""
+def explore(slots: int, asks: int, faults: int, *, rollouts: bool = False) -> frozenset[State]:
+    """Every reachable state of a small world, the invariants checked on the way.
+
+    With `rollouts` it begins with one: its candidate is about to be prepared.
+    """
     first = apply(World(start_state(slots)), Started(), NOW, fault=False, asks=False)
+    if rollouts:
+        asked = Request("rollout", Verb.ROLLOUT, ModelChoice("b", "2"))
+        for _ in range(2):  # the first model is proven, and crosses
+            first = apply(first, answers(first.state, faults=False)[0][0], NOW)
+        first = apply(first, RequestReceived(asked, 5, plan=PLAN), NOW)
     first = replace(first, state=canonical(first.state))
     came_from: dict[World, tuple[World, Event] | None] = {first: None}
     queue = deque([first])
@@ -164,7 +203,7 @@ def explore(slots: int, asks: int, faults: int) -> frozenset[State]:
         try:
             check_stale(world)
             assert resumes(world), "inspection does not resume"
-            for choice in choices(world, asks, faults):
+            for choice in choices(world, asks, faults, rollouts=rollouts):
                 neighbour = follow(world, choice)
                 if neighbour not in came_from:
                     came_from[neighbour] = (world, choice[0])

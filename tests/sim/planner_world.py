@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Withdraw
+from edge_daemon.core.effects import (
+    AskCutover,
+    Effect,
+    EndSplit,
+    Prepare,
+    Restore,
+    SetSplit,
+    Withdraw,
+)
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
     BundleVerified,
+    CandidateLost,
     CutoverDone,
     CutoverWithdrawn,
+    Decision,
     Event,
     RequestReceived,
+    RolloutDecided,
     SlotFreed,
     SlotLost,
     Started,
@@ -22,7 +33,8 @@ from edge_daemon.core.events import (
 from edge_daemon.core.lifecycle import Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Reply
-from edge_daemon.core.state import TRIES, Durable, SlotState, State
+from edge_daemon.core.rollout.values import Mode
+from edge_daemon.core.state import TRIES, Durable, Rollout, SlotState, State
 from edge_daemon.core.values import (
     BundleRef,
     Instant,
@@ -31,6 +43,7 @@ from edge_daemon.core.values import (
     Status,
     StoredBundle,
 )
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
 B1, B2, C1 = (StoredBundle(BundleRef.parse(r), r) for r in ("b@1", "b@2", "c@1"))
@@ -82,6 +95,14 @@ def answers(state: State, faults: bool) -> list[tuple[Event, bool]]:
         found.append((CutoverDone(op.token, 7), False))
     if op is not None and op.stage is Stage.WITHDRAWING:
         found.append((CutoverWithdrawn(op.token), False))
+    rollout = state.durable.rollout
+    if rollout is not None and rollout.is_begun:
+        stage = rollout.stage
+        advance = RolloutDecided(rollout.id, stage, Decision.ADVANCE, "enough")
+        found += [(advance, False)]
+        if faults:
+            found.append((RolloutDecided(rollout.id, stage, Decision.STOP, "worse"), True))
+            found.append((CandidateLost(rollout.id, "raise", "it raised"), True))
     if state.durable.trial is not None and state.active:
         found.append((TrialJudged(state.durable.trial, True, "good"), False))
         found += [(TrialJudged(state.durable.trial, False, "bad"), True)] if faults else []
@@ -95,7 +116,12 @@ def stale(state: State) -> list[Event]:
     makers = (BundleProven, BundleVerified, SlotFreed)
     found: list[Event] = [make(t) for t in tokens for make in makers]
     found += [BundleRefused(t, GATE) for t in tokens] + [CutoverDone(t, 3) for t in tokens]
-    return [*found, *(SlotLost(t, "late") for t in tokens), TrialJudged("other", False, "late")]
+    found += [SlotLost(t, "late") for t in tokens]
+    found += [RolloutDecided("other", 0, Decision.STOP, "late"), CandidateLost("other", "hang", "")]
+    if state.durable.rollout is not None:
+        rollout = state.durable.rollout
+        found += [RolloutDecided(rollout.id, rollout.stage + 1, d, "late") for d in Decision]
+    return [*found, TrialJudged("other", False, "late")]
 
 
 def apply(
@@ -134,6 +160,7 @@ def apply(
         if isinstance(effect, Restore):
             proven.discard(effect.slot)
     check(old, event, new, effects, frozenset(open_))
+    check_rollout(old, event, new, effects, frozenset(proven))
     return World(
         new,
         frozenset(proven),
@@ -152,6 +179,7 @@ def check(
     heavy = [a for a in effects if isinstance(a, (Prepare, AskCutover, Restore))]
     assert len(heavy) <= 2, "too much at once"
     hands = {o.request.id for o in (new.op, new.queued, new.parked) if o and o.request}
+    hands |= {new.durable.rollout.request_id} if new.durable.rollout else set()
     assert open_ == hands, f"open {open_} but in hand {hands}"
     assert new.queued is None or new.queued.stage is Stage.QUEUED
     assert new.parked is None or new.parked.stage is Stage.PARKED
@@ -171,6 +199,70 @@ def check(
             assert new.op is not None
 
 
+def check_rollout(
+    old: State, event: Event, new: State, effects: tuple[Effect, ...], proven: frozenset[str]
+) -> None:
+    """Whose verdict counts: what the line is told, and what may change it."""
+    told = [e for e in effects if isinstance(e, (SetSplit, EndSplit))]
+    last = told[-1] if told else old.split
+    assert (last if isinstance(last, SetSplit) else None) == new.split, "the line was told else"
+    rollout, split = new.durable.rollout, new.split
+    if split is not None:
+        assert rollout is not None
+        assert split.rollout == rollout.id
+        assert split.share <= rollout.share, "a wider share than that of the stage"
+        assert split.mode is not Mode.FULL
+        assert new.slot(split.slot).bundle == split.candidate == rollout.candidate
+        assert new.slot(split.slot).phase is Phase.READY
+        assert split.slot in proven, "a candidate that passed no gate in this boot"
+        assert split.slot != new.active
+        assert new.active_bundle == rollout.reference, "beside another model than its reference"
+        assert new.line.requires in (None, rollout.candidate.ref.name), "another product's parts"
+        assert new.quarantine_reason(rollout.candidate.ref) is None
+    before = old.durable.rollout
+    if before is not None and rollout is not None:
+        assert before.id == rollout.id, "a second rollout took its place"
+        assert replace_stage(before) == replace_stage(rollout), "a plan changed"
+        if before.stage != rollout.stage:
+            assert rollout.stage == before.stage + 1
+            assert may_advance(event, before.id, before.stage), "a stage without its evidence"
+            assert old.split is not None, "a stage entered while it did not judge"
+            by_hand = isinstance(event, RequestReceived)
+            assert by_hand or not old.durable.held, "advanced while held"
+    if before is not None and is_stop(event, old) and not before.is_full:
+        assert rollout is None, "a stop was delayed"
+        assert split is None, "its share outlives a stop"
+        assert new.quarantine_reason(before.candidate.ref) is not None
+    if before is None and rollout is not None:
+        assert isinstance(event, RequestReceived)
+        assert event.request.verb is Verb.ROLLOUT
+        assert rollout.share == 0.0
+
+
+def replace_stage(rollout: Rollout) -> Rollout:
+    """The rollout without what changes of it."""
+    return replace(rollout, stage=0, stage_utc=0.0, is_begun=False, asks="")
+
+
+def may_advance(event: Event, rollout: str, stage: int) -> bool:
+    """Whether an event is one of the two that enter a stage."""
+    if isinstance(event, RequestReceived):
+        return event.request.verb is Verb.ADVANCE
+    is_decided = isinstance(event, RolloutDecided) and event.decision is Decision.ADVANCE
+    return is_decided and (event.rollout, event.stage) == (rollout, stage)  # type: ignore[union-attr]
+
+
+def is_stop(event: Event, old: State) -> bool:
+    """Whether an event must end the rollout that runs, whatever else goes on."""
+    rollout = old.durable.rollout
+    assert rollout is not None
+    if isinstance(event, RolloutDecided):
+        is_now = (event.rollout, event.stage) == (rollout.id, rollout.stage)
+        return rollout.is_begun and is_now and event.decision is Decision.STOP
+    judged = old.split is not None
+    return judged and isinstance(event, CandidateLost) and event.rollout == rollout.id
+
+
 def check_stale(world: World) -> None:
     for event in stale(world.state):
         done = step(world.state, event, NOW)
@@ -181,7 +273,11 @@ def restarted(world: World) -> World:
     """The box lost power: only what was durable is left; open requests are `interrupted`."""
     durable = world.state.durable
     fresh = start_state(len(world.state.slots), durable)
-    after = apply(World(fresh), Started(), NOW, fault=False, asks=False)
+    going_on = {durable.rollout.request_id} if durable.rollout is not None else set()
+    after = apply(World(fresh, open=frozenset(going_on)), Started(), NOW, fault=False, asks=False)
+    kept = after.state.durable.rollout
+    assert kept is None or kept == durable.rollout, "the rollout is another one after a restart"
+    assert after.state.split is None, "a candidate judges before it was proven anew"
     if durable.trial is not None and after.state.durable.trial is not None:
         assert after.state.durable.tries < durable.tries, "tries do not fall"
     known = {*after.state.durable.confirmed, *(r for r, _ in after.state.durable.quarantined)}
@@ -206,13 +302,17 @@ def resumes(world: World) -> bool:
     for _ in range(60):
         if state.active and not needs_more(state):
             return True
-        events = [e for e, fault in answers(state, False) if not isinstance(e, TrialJudged)]
+        events = [e for e, _ in answers(state, False) if not isinstance(e, UNPRESSED)]
         event, now = (events[0], NOW) if events else (TimePassed(), LATER)
         after, *_ = step(state, event, now)
         if after == state and not events:
             return nothing_fit(state)
         state = after
     return False
+
+
+UNPRESSED = (TrialJudged, RolloutDecided)
+"""Nobody needs them for inspection to go on."""
 
 
 def needs_more(state: State) -> bool:

@@ -23,6 +23,7 @@ from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.durable import decode_durable
+from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
@@ -36,9 +37,12 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
+from edge_daemon.control.rollout_plans import RolloutPlans
+from edge_daemon.control.rollouts import DeskTools, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
+from edge_daemon.core.rollout.values import Bounds, Split
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
@@ -148,6 +152,11 @@ class Station:
         self.may_look.set()
         self.looks = 0
         """At the whole store, for the sake of a request."""
+        self.rollout_states: list[bytes] = []
+        self.desk_words: list[Any] = []
+        """What the desk of rollouts would tell the driver."""
+        self.splits: list[Split | None] = []
+        """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
         self._heard: list[Packet] = []
         self._changed = threading.Condition()
@@ -223,6 +232,22 @@ class Station:
         self.recorder = Recorder(
             self.journal, rows, self.session, self.receipts, self.metrics, self.outbox.wake
         )
+        self.rollouts = RolloutDesk(
+            DeskTools(
+                self.journal,
+                self.desk_words.append,
+                self.rollout_states.append,
+                lambda: self.ledger.counts().captured,
+                self.metrics,
+                self.clock,
+            ),
+            FeedbackDesk(
+                FeedbackTools(
+                    self.journal, rows, self.session, self.metrics, self.boot, self.outbox.wake
+                )
+            ),
+        )
+        """Its thread is not started: a test takes its turns."""
         info = Info(
             device="cam1",
             version="1",
@@ -251,6 +276,9 @@ class Station:
             look_again=self._look_again,
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
+            plan_of=RolloutPlans(self.store, Bounds()).of,
+            split=self.splits.append,
+            stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
@@ -281,7 +309,8 @@ class Station:
     # ------------------------------------------------------------------ running
 
     def start(self) -> Station:
-        self.recorder.interrupt_open()
+        rollout = self.driver.state.durable.rollout
+        self.recorder.interrupt_open(rollout.request_id if rollout is not None else None)
         self.session.start(Handlers(self.mailbox.put_request, self.intake.came))
         self.outbox.start()
         for thread in self._threads:

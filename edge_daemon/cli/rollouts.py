@@ -1,0 +1,79 @@
+"""`edge-daemon rollouts`: those that run and ran, from the journal of this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.station import Station
+
+app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, audit.")
+
+Id = Annotated[Optional[str], typer.Argument(help="Else the newest.", metavar="ID")]  # noqa: UP045
+
+
+@app.command("list")
+def list_rollouts(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """The newest ones, newest first."""
+    found = _records(file).rollouts()["rollouts"]
+    if as_json:
+        tell_json(found, indent=2)
+        return
+    for each in found:
+        tell(f"{each['rollout']}  {each['began']}  {each['model']}  {each['how']}: {each['why']}")
+    if not found:
+        tell("No rollout is on record.")
+
+
+@app.command()
+def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """One of them: its stages, its table, and how it stands or ended."""
+    found = _found(rollout, file)
+    if as_json:
+        tell_json(found, indent=2)
+        return
+    tell(f"{found['rollout']}: {found['model']} beside {found['reference']}, {found['began']}")
+    for stage, share, _ in found["progress"]["entered"]:
+        tell(f"  stage {stage}: share {share:g}")
+    tell(f"  {found['how']}: {found['why']}")
+    tell(f"  parts that one of both rejects: {len(found['pairs'])}")
+
+
+@app.command()
+def report(rollout: Id = None, file: ConfigFile = None) -> None:
+    """All that is on record of one, as JSON."""
+    tell_json(_found(rollout, file), indent=2)
+
+
+@app.command()
+def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Compute the arm of every part again that is kept; fails where one does not hold."""
+    found = _records(file).rollouts(_id(rollout, file), audit=True)
+    if as_json:
+        tell_json(found, indent=2)
+    else:
+        tell(f"{found['parts']} parts, {found['candidate']} of them the candidate's.")
+        for fault in found["faults"]:
+            tell(fault, err=True)
+    if found["faults"]:
+        raise typer.Exit(FAILED)
+
+
+def _found(rollout: str | None, file: Any) -> dict[str, Any]:
+    return _records(file).rollouts(_id(rollout, file))
+
+
+def _id(rollout: str | None, file: Any) -> str:
+    if rollout is not None:
+        return rollout
+    newest = _records(file).rollouts()["rollouts"]
+    return str(newest[0]["rollout"]) if newest else "-"
+
+
+def _records(file: Any) -> Records:
+    return Records(Station(read_settings(file)))

@@ -1,0 +1,184 @@
+"""What parts really are: read, matched with the parts that were told, put on record, answered.
+
+It works with and without a rollout: the last word on each rejected part is the precision of the
+station in production. Called on the desk's own thread.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from edge_daemon.control.repeats import used_id
+from edge_daemon.control.rows import Rows
+from edge_daemon.core.rollout.values import Feedback
+from edge_daemon.core.values import Refusal, Status, Verdict
+from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import Code, EdgeDaemonError, SenderError
+from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
+from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
+from edge_daemon.messaging.feedback import MAX_BYTES, Words, read_feedback
+from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
+from edge_daemon.messaging.messages import Carrier, Incoming, respond
+
+_VERB = Verb.FEEDBACK.value
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The last word on one part."""
+
+    boot: str
+    part: int
+    verdict: Verdict
+
+
+Label = Callable[[Sequence[Labelled]], None]
+
+
+@dataclass(frozen=True)
+class FeedbackTools:
+    """What the desk acts on; `boot` is this start's, `wake` tells the outbox to send."""
+
+    journal: Journal
+    rows: Rows
+    carrier: Carrier
+    metrics: Metrics
+    boot: str
+    wake: Callable[[], None]
+    keep_s: float = 90.0 * 86_400.0
+
+
+class FeedbackDesk:
+    """Every request is answered: accepted and noted, or refused."""
+
+    def __init__(self, tools: FeedbackTools) -> None:
+        self._tools = tools
+        self._show_precision()
+
+    def arrived(self, incoming: Incoming, label: Label) -> None:
+        """One request; `label` is told what is durable of it."""
+        if incoming.retained and not incoming.payload:  # somebody clears a retained one
+            incoming.done()
+            return
+        request_id = fresh_id = uuid.uuid4().hex
+        journal, rest = self._tools.journal, (incoming, label)
+        try:
+            if len(incoming.payload) > MAX_BYTES:
+                raise SenderError(
+                    f"The feedback has {len(incoming.payload)} bytes.",
+                    hint=f"Send at most {MAX_BYTES}.",
+                )
+            words = read_feedback(incoming, fresh_id, journal.newest_utc)
+            request_id = words.request.id
+            row = journal.find_request(request_id)
+            if row is None:
+                self._note(words, *rest)
+            elif row.verb == _VERB and row.body == words.body and row.outcome:
+                self._answer(incoming, kept(request_id, row.outcome))
+            elif has_own_id(incoming):
+                raise used_id(words.request)
+            else:  # libraries count Correlation Data from 1 at each start
+                self._note(replace(words, request=replace(words.request, id=fresh_id)), *rest)
+        except EdgeDaemonError as error:
+            named = error.request_id if isinstance(error, RefusedRequest) else request_id
+            self._answer(incoming, refused(named or request_id, error))
+        finally:
+            incoming.done()
+
+    # ------------------------------------------------------------------ noting
+
+    def _note(self, words: Words, incoming: Incoming, label: Label) -> None:
+        """All of it in one transaction; raises StateError, and nothing is noted."""
+        found = [(word, self._part_of(word)) for word in words.items]
+        known = [(word, part) for word, part in found if part is not None]
+        unknown = [_name(word) for word, part in found if part is None]
+        answer = _answer_of(words.request.id, len(known), unknown)
+        tools, now = self._tools, self._tools.rows.now()
+        reply_to = incoming.reply_to
+        status = Status.SUCCEEDED if known else Status.REJECTED
+        request = RequestRow(
+            words.request.id,
+            _VERB,
+            now.utc,
+            reply_to=reply_to.to_json().encode(),
+            body=words.body,
+        )
+        rows = tuple(
+            FeedbackRow(
+                *(words.request.id, now.utc, part.boot, part.number, word.verdict.value),
+                *(word.source.value, word.by, part.verdict),
+            )
+            for word, part in known
+        )
+        fresh = [pair for pair in known if not self._is_said(*pair)]
+        first = accepted(words.request.id)
+        outbox = tools.rows.answers(_VERB, first, reply_to) if known else ()
+        facts = {
+            "id": words.request.id,
+            "by": words.request.by,
+            "noted": len(known),
+            "unknown": len(unknown),
+        }
+        tools.journal.commit(
+            Entry(
+                accepted=(request,),
+                outcomes=(OutcomeRow(request.id, status.value, answer.body),),
+                outbox=(*outbox, *tools.rows.answers(_VERB, answer, reply_to)),
+                audit=(tools.rows.audit("feedback", facts),),
+                rollouts=RolloutsEntry(feedback=rows, since_utc=now.utc - tools.keep_s),
+            )
+        )
+        tools.wake()
+        for each in (first, answer) if known else (answer,):
+            incoming.reply(each)
+        for word, _ in fresh:
+            tools.metrics.feedback(word.source.value, word.verdict.value)
+        label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
+        self._show_precision()
+
+    def _part_of(self, word: Feedback) -> Part | None:
+        """By number or frame in the boot that is named, else in this one; by id in any."""
+        kept_rollouts = self._tools.journal.rollouts
+        boot = word.boot or (None if isinstance(word.part, str) else self._tools.boot)
+        part = kept_rollouts.part_of(boot, word.part, word.frame)
+        if part is None and isinstance(word.part, str) and word.part.isdigit():
+            part = kept_rollouts.part_of(word.boot or self._tools.boot, int(word.part), None)
+        return part
+
+    def _is_said(self, word: Feedback, part: Part) -> bool:
+        """Whether the same was said of it before, and nothing else since."""
+        before = self._tools.journal.rollouts.feedback_of(part.boot, part.number)
+        said = (word.verdict.value, word.source.value, word.by)
+        return bool(before) and said == (before[-1].verdict, before[-1].source, before[-1].by_whom)
+
+    def _show_precision(self) -> None:
+        confirmed, verified = self._tools.journal.rollouts.precision()
+        if verified:
+            self._tools.metrics.precision(confirmed / verified)
+
+    def _answer(self, incoming: Incoming, answer: Answer) -> None:
+        respond(self._tools.carrier, _VERB, answer, incoming.ways_back)
+
+
+def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
+    named = ", ".join(unknown[:_NAMED]) + (" …" if len(unknown) > _NAMED else "")
+    if not noted:
+        refusal = Refusal(
+            Code.UNKNOWN_PART,
+            f"No part is known as {named}.",
+            "Name one that the station told of, with its boot where it was an earlier start; "
+            "see: edge-daemon parts list",
+        )
+        return outcome(request_id, Status.REJECTED, refusal=refusal)
+    parts = "1 part" if noted == 1 else f"{noted} parts"
+    detail = f"Noted: {parts}." + (f" Not known: {named}." if unknown else "")
+    return outcome(request_id, Status.SUCCEEDED, detail=detail)
+
+
+def _name(word: Feedback) -> str:
+    return f"frame {word.frame}" if word.part is None else str(word.part)

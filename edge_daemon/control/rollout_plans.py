@@ -1,0 +1,35 @@
+"""The plan of a rollout: as asked for, or as signed, within the bounds of the station."""
+
+from __future__ import annotations
+
+import json
+
+from edge_daemon.core.rollout.bounds import bounded
+from edge_daemon.core.rollout.plan import read_plan
+from edge_daemon.core.rollout.values import Bounds, Plan
+from edge_daemon.core.values import BundleRef, Refusal
+from edge_daemon.errors import Code, EdgeDaemonError
+from edge_daemon.models.store import Store
+
+
+class RolloutPlans:
+    """Reads plans; any thread may call it."""
+
+    def __init__(self, store: Store, bounds: Bounds) -> None:
+        self._store = store
+        self._bounds = bounds
+
+    def of(self, text: str, candidate: BundleRef) -> Plan | Refusal:
+        """`text`: the plan of the request as JSON; empty: the bundle's own, or the usual one."""
+        try:
+            plan = read_plan(json.loads(text)) if text else self._store.manifest(candidate).rollout
+        except EdgeDaemonError as error:
+            return Refusal.of(error)
+        plan = bounded(plan or read_plan({}), self._bounds)
+        if plan.stages:
+            return plan
+        return Refusal(
+            Code.INVALID_PLAN,
+            "The station allows none of the plan's stages.",
+            "Begin it with a shadow stage, or change rollouts in the settings.",
+        )

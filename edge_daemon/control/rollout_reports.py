@@ -1,0 +1,99 @@
+"""What the journal knows of rollouts: the list, one in full, and whether its arms hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge_daemon.core.rollout.draw import assign
+from edge_daemon.errors import Code, SenderError
+from edge_daemon.host.journal import Journal
+from edge_daemon.host.journal_rollouts import RolloutRow
+from edge_daemon.messaging.times import iso_utc
+
+MOST_ROLLOUTS = 200
+MOST_PAIRS = 200
+BATCH = 1000
+MOST_FAULTS = 20
+
+
+def told_rollouts(journal: Journal, rollout: str | None, *, audit: bool) -> dict[str, Any]:
+    """What is asked for: the list, one in full, or its audit; raises SenderError."""
+    if rollout is None:
+        return rollouts_report(journal, MOST_ROLLOUTS)
+    return (rollout_audit if audit else rollout_report)(journal, rollout)
+
+
+def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
+    """`rollouts`: newest first."""
+    return {"rollouts": [_head(row) for row in journal.rollouts.newest(limit)]}
+
+
+def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
+    """One in full: plan, stages, evidence, and the first pairs that one model rejects.
+
+    Raises SenderError where none is known by this id.
+    """
+    row = _row(journal, rollout)
+    pairs = [
+        {
+            "boot": pair.boot,
+            "part": pair.part,
+            "id": pair.id,
+            "time": iso_utc(pair.utc),
+            "outcome": pair.outcome,
+            "truth": pair.truth,
+            **json.loads(pair.body),
+        }
+        for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
+    ]
+    told = {**_head(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
+    return {**told, "pairs": pairs}
+
+
+def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
+    """Each arm computed again from the parts that are kept; `faults` names what does not hold.
+
+    A share may be that of a stage that was entered, or 0: the candidate could not judge.
+    """
+    row = _row(journal, rollout)
+    shares = {0.0, *(share for _, share, _ in json.loads(row.progress)["entered"])}
+    parts = candidates = 0
+    faults: list[str] = []
+    while found := journal.rollouts.assigned(rollout, BATCH, parts):
+        for boot, body in found:
+            part = json.loads(body)
+            told = part["rollout"]
+            parts += 1
+            candidates += told["arm"] == "candidate"
+            again = assign(rollout, boot, told["unit"], told["share"])
+            if (again.arm.value, again.draw) != (told["arm"], told["draw"]):
+                faults.append(f"part {part['part']} of boot {boot}: arm or draw is another one")
+            elif told["share"] not in shares:
+                faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
+            del faults[MOST_FAULTS:]
+    return {"rollout": rollout, "parts": parts, "candidate": candidates, "faults": faults}
+
+
+def _row(journal: Journal, rollout: str) -> RolloutRow:
+    row = journal.rollouts.find(rollout)
+    if row is None:
+        raise SenderError(
+            f"No rollout {rollout} is on record.",
+            hint="See: edge-daemon rollouts list",
+            code=Code.PRECONDITION_FAILED,
+        )
+    return row
+
+
+def _head(row: RolloutRow) -> dict[str, Any]:
+    progress = json.loads(row.progress)
+    return {
+        "rollout": row.id,
+        "model": row.candidate,
+        "reference": row.reference,
+        "began": iso_utc(row.began_utc),
+        "ended": None if row.ended_utc is None else iso_utc(row.ended_utc),
+        "how": progress.get("ended", "running"),
+        "why": progress.get("ended_why", progress["why"]),
+    }

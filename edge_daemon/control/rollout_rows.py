@@ -1,0 +1,73 @@
+"""Rollouts and pairs as the rows that the journal keeps, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge_daemon.core.rollout.evidence import Place, read_place
+from edge_daemon.core.rollout.plan import as_mapping
+from edge_daemon.core.rollout.progress import Progress
+from edge_daemon.core.rollout.values import Opinion, Pair
+from edge_daemon.core.state import Rollout
+from edge_daemon.host.journal_rollouts import PairRow, RolloutRow
+
+
+def rollout_row(
+    rollout: Rollout,
+    progress: Progress,
+    ended_utc: float | None = None,
+    event: str = "",
+    why: str = "",
+) -> RolloutRow:
+    """As it stands; with how it ended, where it did."""
+    plan = {"plan": as_mapping(rollout.plan), "sha256": rollout.digest}
+    told = progress.as_mapping()
+    told |= {"candidate_sha256": rollout.candidate.sha256, "by": rollout.by}
+    if ended_utc is not None:
+        told |= {"ended": event, "ended_why": why}
+    return RolloutRow(
+        rollout.id,
+        rollout.began_utc,
+        ended_utc,
+        str(rollout.candidate.ref),
+        str(rollout.reference.ref),
+        _json(plan),
+        _json(told),
+    )
+
+
+def pair_row(pair: Pair, place: Place) -> PairRow:
+    """One pair that is worth a look."""
+    assigned = pair.assigned
+    body = {
+        "arm": assigned.arm.value,
+        "share": assigned.share,
+        "draw": assigned.draw,
+        "frames": list(pair.frames),
+        "product": pair.product,
+        "slices": list(pair.slices),
+        "brightness": pair.brightness,
+        "incumbent": _opinion(pair.incumbent),
+        "candidate": _opinion(pair.candidate),
+    }
+    truth = None if place.truth is None else place.truth.value
+    return PairRow(
+        *(pair.rollout, pair.boot, pair.part, pair.id, pair.captured_utc, pair.outcome.value),
+        truth,
+        _json(place.as_mapping()),
+        _json(body),
+    )
+
+
+def place_of(row: PairRow) -> Place:
+    """Where the pair stands in the evidence; raises ValueError for what is no place."""
+    return read_place(json.loads(row.place))
+
+
+def _opinion(said: Opinion) -> dict[str, Any]:
+    return {"model": str(said.model), "verdict": said.verdict.value, "causes": list(said.causes)}
+
+
+def _json(plain: dict[str, Any]) -> bytes:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,342 @@
+"""The desk of rollouts: pairs and labels become evidence, and the evidence a decision.
+
+On a thread of its own, with a queue that nobody waits for. What it decides goes into the driver's
+mailbox; it changes nothing itself. Each turn's pairs are on the disk before anything is decided
+from them, so that a power cut costs what the last second saw.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Union
+
+import structlog
+
+from edge_daemon.control.arrivals import Arrival, Noticed
+from edge_daemon.control.feedback import FeedbackDesk, Labelled
+from edge_daemon.control.rollout_rows import pair_row, place_of, rollout_row
+from edge_daemon.control.rollout_view import rollout_state
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
+from edge_daemon.core.records import Announce, Record
+from edge_daemon.core.rollout.progress import (
+    Progress,
+    labels,
+    read_progress,
+    worth_keeping,
+)
+from edge_daemon.core.rollout.reading import Reading
+from edge_daemon.core.rollout.values import Pair
+from edge_daemon.core.state import Rollout, State
+from edge_daemon.core.values import Verdict
+from edge_daemon.errors import StateError
+from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.journal import Entry, Journal
+from edge_daemon.host.journal_rollouts import PairRow, RolloutRow, RolloutsEntry
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.payloads import encode
+
+_log = structlog.get_logger(__name__)
+
+TURN_S = 0.5
+"""Between two turns: what came meanwhile becomes durable together."""
+DECIDE_S = 1.0
+MOST_WAITING = 4096
+"""Words that wait; of pairs more than these are not counted, and coverage says so."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How much is kept of pairs."""
+
+    most: int = 100_000
+    days: float = 90.0
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """What the candidate did not see, so far, of the split that is on.
+
+    `lost`: units by slice that have no pair, all of them too. The others count frames.
+    """
+
+    rollout: str = ""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    compared: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class DeskTools:
+    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`."""
+
+    journal: Journal
+    put: Callable[[Arrival], None]
+    say: Callable[[bytes], None]
+    captured: Callable[[], int]
+    metrics: Metrics
+    clock: Clock
+    keep: Keep = Keep()
+    shadowed: Callable[[], Shadowed] = Shadowed
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    state: State
+    endings: tuple[Announce, ...]
+
+
+_Word = Union[_Pairs, _Step, Incoming]
+_ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
+
+
+class RolloutDesk:
+    """`pairs`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
+
+    def __init__(self, tools: DeskTools, feedback: FeedbackDesk) -> None:
+        self._tools = tools
+        self._feedback = feedback
+        self._waiting: queue.SimpleQueue[_Word] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._boundary = Boundary(_log, "rollout_turn_failed")
+        self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
+        self._state: State | None = None
+        self._rollout: Rollout | None = None
+        self._progress: Progress | None = None
+        self._unsaved: list[PairRow] = []
+        self._is_dirty = False
+        self._decided_at = 0.0
+        self._told: tuple[str, int, Decision] | None = None
+        self._labels_wanted = False
+        self._said = b""
+        self._shadowed = Shadowed()
+
+    # ------------------------------------------------------------------ any thread
+
+    def pairs(self, pairs: Sequence[Pair]) -> None:
+        """Parts that both models judged; never waits."""
+        self._put(_Pairs(tuple(pairs)))
+
+    def candidate_lost(self, rollout: str, guard: str, why: str) -> None:
+        """A guard broke: the driver hears it at once, whatever waits here."""
+        self._tools.put(CandidateLost(rollout, guard, why))
+
+    def stepped(self, state: State, records: Sequence[Record]) -> None:
+        """The planner took a step."""
+        endings = [r for r in records if isinstance(r, Announce) and r.event in _ENDINGS]
+        self._put(_Step(state, tuple(endings)), must=True)
+
+    def feedback(self, incoming: Incoming) -> None:
+        """One request, unread."""
+        self._put(incoming, must=True)
+
+    def _put(self, word: _Word, *, must: bool = False) -> None:
+        if must or self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(word)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what waits."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TURN_S):
+            with self._boundary.turn():
+                self.turn()
+        with self._boundary.turn():
+            self.turn()
+
+    def turn(self) -> None:
+        """Take in all that waits, make it durable, and decide about once a second."""
+        requests: list[Incoming] = []
+        while True:
+            try:
+                word = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(word, Incoming):
+                requests.append(word)
+            else:
+                self._take_in(word)
+        now = self._tools.clock.now()
+        state, progress = self._state, self._progress
+        if state is not None and progress is not None:
+            judges = state.split is not None
+            progress.look(now.at, self._tools.captured(), judges=judges)
+            self._is_dirty |= judges
+            self._look_at_shadow(progress)
+        self._save()
+        for incoming in requests:
+            self._feedback.arrived(incoming, self._label)
+        if now.at - self._decided_at >= DECIDE_S:
+            self._decided_at = now.at
+            self._decide()
+
+    def _take_in(self, word: _Pairs | _Step) -> None:
+        if isinstance(word, _Step):
+            self._step(word)
+        elif self._progress is not None and self._rollout is not None:
+            self._count([pair for pair in word.pairs if pair.rollout == self._rollout.id])
+
+    def _step(self, step: _Step) -> None:
+        self._state = step.state
+        rollout, before = step.state.durable.rollout, self._rollout
+        if before is not None and (rollout is None or rollout.id != before.id):
+            why = next((e.reason for e in step.endings if e.rollout == before.id), "")
+            word = next((e.event.value for e in step.endings if e.rollout == before.id), "")
+            self._close(before, word, why)
+        if rollout is None:
+            return
+        if self._progress is None:
+            self._open(rollout)
+        assert self._progress is not None
+        self._rollout = rollout
+        if rollout.is_begun:
+            self._progress.enter(rollout.stage, rollout.share, rollout.stage_utc)
+        self._is_dirty = True
+
+    def _open(self, rollout: Rollout) -> None:
+        """Begin, or go on where the journal says."""
+        row = self._tools.journal.rollouts.find(rollout.id)
+        self._progress = Progress(rollout.plan, rollout.began_utc)
+        self._told = None
+        if row is None:
+            return
+        try:
+            plain = json.loads(row.progress)
+            self._progress = read_progress(rollout.plan, rollout.began_utc, plain)
+        except ValueError as error:
+            _log.warning("rollout_evidence_unreadable", rollout=rollout.id, error=str(error))
+
+    def _close(self, rollout: Rollout, word: str, why: str) -> None:
+        """It is over: its row says how; nothing more is counted for it."""
+        progress = self._progress
+        self._rollout = self._progress = None
+        if progress is not None:
+            ended = self._tools.clock.now().utc
+            row = rollout_row(rollout, progress, ended, word, why)
+            self._commit(row)
+        self._tools.metrics.no_rollout()
+
+    def _count(self, pairs: Sequence[Pair]) -> None:
+        progress = self._progress
+        assert progress is not None
+        for pair in pairs:
+            place = progress.add(pair)
+            self._tools.metrics.pair(place, pair.outcome.value)
+            if worth_keeping(pair):
+                said = self._tools.journal.rollouts.feedback_of(pair.boot, pair.part)
+                if said:
+                    place = progress.label(place, Verdict(said[-1].verdict))
+                self._unsaved.append(pair_row(pair, place))
+        self._is_dirty |= bool(pairs)
+
+    def _look_at_shadow(self, progress: Progress) -> None:
+        """What was lost since the last look lowers the coverage."""
+        now, before = self._tools.shadowed(), self._shadowed
+        if self._rollout is None or now.rollout != self._rollout.id:
+            return
+        self._shadowed = now
+        begins_anew = now.rollout != before.rollout or now.compared < before.compared
+        before = Shadowed() if begins_anew else before
+        for name, counts in progress.evidence.slices.items():
+            counts.lost += max(0, now.lost.get(name, 0) - before.lost.get(name, 0))
+        for word in ("compared", "skipped", "failed"):
+            more = getattr(now, word) - getattr(before, word)
+            self._tools.metrics.shadow_frames(word, max(0, more))
+
+    def _label(self, labelled: Sequence[Labelled]) -> None:
+        """Truths that are durable now, of pairs whose places they are."""
+        for each in labelled:
+            for row in self._tools.journal.rollouts.pairs_of(each.boot, each.part):
+                place = place_of(row)
+                if self._rollout is not None and row.rollout == self._rollout.id:
+                    assert self._progress is not None
+                    place = self._progress.label(place, each.verdict)
+                self._unsaved.append(
+                    PairRow(
+                        *(row.rollout, row.boot, row.part, row.id, row.utc, row.outcome),
+                        each.verdict.value,
+                        encode(place.as_mapping()),
+                        row.body,
+                    )
+                )
+        self._is_dirty |= bool(labelled)
+        self._save()
+
+    # ------------------------------------------------------------------ the journal
+
+    def _save(self) -> None:
+        if not self._is_dirty and not self._unsaved:
+            return
+        row = None
+        if self._rollout is not None and self._progress is not None:
+            row = rollout_row(self._rollout, self._progress)
+        self._commit(row)
+
+    def _commit(self, row: RolloutRow | None) -> None:
+        """A disk that is full loses nothing: the pairs wait for the next turn."""
+        keep = self._tools.keep
+        since_utc = self._tools.clock.now().utc - keep.days * 86_400.0
+        entry = RolloutsEntry(row, tuple(self._unsaved), (), keep.most, since_utc)
+        try:
+            self._tools.journal.commit(Entry(rollouts=entry))
+        except StateError as error:
+            _log.error("rollout_not_saved", error=error.message)
+            return
+        self._unsaved.clear()
+        self._is_dirty = False
+
+    # ------------------------------------------------------------------ the decision
+
+    def _decide(self) -> None:
+        rollout, progress, state = self._rollout, self._progress, self._state
+        if rollout is None or progress is None or state is None:
+            self._publish(encode(rollout_state(None, None, None, None)))
+            return
+        reading = progress.reading()
+        now_utc = self._tools.clock.now().utc
+        if rollout.is_begun and not rollout.is_full:
+            said = progress.decide(reading, now_utc, held=state.durable.held)
+            key = (rollout.id, progress.stage, said.decision)
+            if said.decision in (Decision.ADVANCE, Decision.STOP) or key != self._told:
+                self._told = key
+                checks = progress.checks(reading)
+                self._tools.put(
+                    RolloutDecided(rollout.id, progress.stage, said.decision, said.why, checks)
+                )
+            self._want_labels(rollout, reading)
+        self._publish(encode(rollout_state(rollout, progress, reading, state)))
+        self._tools.metrics.rollout(rollout, state.split, reading)
+
+    def _want_labels(self, rollout: Rollout, reading: Reading) -> None:
+        """Told once, when the first disagreement without a label is there."""
+        missing = labels(reading)[1]
+        if missing and not self._labels_wanted:
+            why = f"{missing} parts on which the models disagree need a true verdict."
+            ref = rollout.candidate.ref
+            self._tools.put(Noticed(EventName.LABEL_WANTED, why, model=ref))
+        self._labels_wanted = bool(missing)
+
+    def _publish(self, body: bytes) -> None:
+        if body != self._said:
+            self._said = body
+            self._tools.say(body)

@@ -1,0 +1,360 @@
+"""What a rollout does to the state: its candidate is prepared, goes stage by stage, and comes or
+goes.
+
+The share that the line is told is a function of the state: `look` compares it with what was told
+last. So no event can be forgotten: an order, a quarantine, a lost worker and a stop all end it in
+the same place, in the step in which they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_daemon.core import health, selection
+from edge_daemon.core.admission import admit
+from edge_daemon.core.effects import EndSplit, SetSplit
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.events import (
+    CandidateLost,
+    Decision,
+    RequestReceived,
+    RolloutDecided,
+    SlotLost,
+)
+from edge_daemon.core.lifecycle import WITH_LANE, Step
+from edge_daemon.core.records import Announce, Reply
+from edge_daemon.core.rollout.plan import digest
+from edge_daemon.core.rollout.values import Mode, Plan
+from edge_daemon.core.rollout.values import Stage as RolloutStage
+from edge_daemon.core.state import Kind, Rollout, State
+from edge_daemon.core.step_draft import StepDraft
+from edge_daemon.core.values import Check, Refusal, Request, Status, StoredBundle
+from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import Code
+
+# --------------------------------------------------------------------------- questions
+
+
+def wanted(state: State) -> StoredBundle | None:
+    """What must be prepared, or made active, for the rollout; None while nothing must."""
+    rollout = state.durable.rollout
+    if rollout is None or not _judges(state, rollout) or rollout.candidate.ref in state.skipped:
+        return None
+    resident = selection.resident(state, rollout.candidate) is not None
+    is_due = rollout.is_full or not resident or not rollout.is_begun
+    return rollout.candidate if is_due else None
+
+
+def is_to_cross(state: State) -> bool:
+    """Whether the candidate is to become active as soon as it can."""
+    rollout = state.durable.rollout
+    return rollout is not None and rollout.is_full and _judges(state, rollout)
+
+
+def split_of(state: State) -> SetSplit | None:
+    """What the line is to do with the candidate now; None: nothing, and its share is 0."""
+    rollout = state.durable.rollout
+    if rollout is None or not rollout.is_begun or rollout.is_full or not _judges(state, rollout):
+        return None
+    slot = selection.resident(state, rollout.candidate)
+    if slot is None or slot.name == state.active:
+        return None
+    stage, plan = rollout.now, rollout.plan
+    return SetSplit(
+        rollout.id,
+        slot.name,
+        rollout.candidate,
+        stage.mode,
+        plan.unit,
+        rollout.share,
+        stage.share if stage.mode is Mode.SHADOW else 1.0,
+        stage.either,
+        plan.slices,
+    )
+
+
+def waits_for_gate(draft: StepDraft) -> Request | None:
+    """Who asked for the rollout, while its candidate was not proven yet."""
+    rollout = draft.durable.rollout
+    return rollout.request if rollout is not None and not rollout.is_begun else None
+
+
+def _judges(state: State, rollout: Rollout) -> bool:
+    """Whether the reference is what judges, and the line makes what it judges."""
+    line = state.line
+    fits = line.linked and line.requires in (None, rollout.reference.ref.name)
+    return fits and state.active_bundle == rollout.reference and not state.unfit
+
+
+def word(stage: RolloutStage) -> str:
+    """A stage as answers and events name it."""
+    return f"share {stage.share:g}" if stage.mode is Mode.SHARE else stage.mode.value
+
+
+# --------------------------------------------------------------------------- requests
+
+
+def asked(draft: StepDraft, event: RequestReceived) -> None:
+    """A rollout, the next stage of one, or its end."""
+    request = event.request
+    if request.verb is Verb.ROLLOUT:
+        _begin(draft, event)
+        return
+    rollout = draft.durable.rollout
+    refusal = _unfit(draft, rollout, request)
+    if rollout is None or refusal is not None:
+        assert refusal is not None
+        draft.record(Reply(request, Status.REJECTED, refusal=refusal))
+        return
+    by = f" by {request.by}" if request.by else ""
+    why = f": {request.reason}" if request.reason else ""
+    draft.record(Reply(request, Status.ACCEPTED))
+    if request.verb is Verb.ADVANCE:
+        _enter_next(draft, rollout, f"Advanced{by}{why}")
+    else:
+        _end(draft, rollout, Status.SUPERSEDED, f"Aborted{by}{why}")
+    draft.record(Reply(request, Status.SUCCEEDED))
+
+
+def _begin(draft: StepDraft, event: RequestReceived) -> None:
+    request, state = event.request, draft.state
+    target = admit(state, request, draft.now)
+    refusal = target if isinstance(target, Refusal) else _no_place(state, target)
+    if refusal is None and isinstance(event.plan, Refusal):
+        refusal = event.plan
+    if refusal is not None or not isinstance(event.plan, Plan):
+        draft.record(Reply(request, Status.REJECTED, refusal=refusal or NO_PLAN))
+        return
+    assert isinstance(target, StoredBundle)
+    reference = state.active_bundle
+    assert reference is not None
+    if request.dry_run:
+        draft.record(Reply(request, Status.ACCEPTED))
+        draft.record(Reply(request, Status.SUCCEEDED))
+        return
+    draft.state = replace(state, swaps=state.swaps + 1, skipped=state.skipped - {target.ref})
+    rollout = Rollout(
+        f"{state.boot}-{draft.state.swaps}",
+        target,
+        reference,
+        event.plan,
+        digest(event.plan),
+        request.id,
+        request.by,
+        request.reason,
+        draft.now.utc,
+        stage_utc=draft.now.utc,
+    )
+    draft.durable = replace(draft.durable, rollout=rollout)
+    draft.record(Reply(request, Status.ACCEPTED, rollout.id))
+    draft.record(
+        Announce(EventName.REQUESTED, model=target.ref, reason=request.reason, rollout=rollout.id)
+    )
+
+
+NO_PLAN = Refusal(
+    Code.INVALID_PLAN, "The rollout has no plan.", "Send one, or leave `plan` out for the usual."
+)
+
+
+def _no_place(state: State, target: StoredBundle) -> Refusal | None:
+    """Why this box cannot try it now."""
+    rollout, active = state.durable.rollout, state.active_bundle
+    if len(state.slots) < 2:
+        message = "A rollout needs two slots, and this station has one."
+        return Refusal(
+            Code.PRECONDITION_FAILED, message, "Set slots.count to 2, or ask for a swap."
+        )
+    if rollout is not None:
+        message = f"{rollout.candidate.ref} is rolled out already, as {rollout.id}."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Wait for its end, or abort it.")
+    if active is None or state.unfit:
+        message = "No good model judges now, so there is nothing to compare a candidate with."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Ask again when one does.")
+    if active == target:
+        message = f"{target.ref} is active already."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Name another version of it.")
+    if active.ref.name != target.ref.name:
+        message = f"{active.ref} is active; {target.ref} judges other parts than that."
+        hint = f"A rollout compares two versions of one name: ask when {target.ref.name} is active."
+        return Refusal(Code.PRECONDITION_FAILED, message, hint)
+    return None
+
+
+def _unfit(draft: StepDraft, rollout: Rollout | None, request: Request) -> Refusal | None:
+    """Why the rollout cannot be advanced or aborted now."""
+    if rollout is None or request.rollout not in ("", rollout.id):
+        message = "No rollout runs." if rollout is None else f"{rollout.id} is the one that runs."
+        hint = "Read rollout/state; edge-daemon rollouts list shows those that are over."
+        return Refusal(Code.PRECONDITION_FAILED, message, hint)
+    if rollout.is_full:
+        message = f"{rollout.candidate.ref} becomes the active model already."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Use confirm or rollback.")
+    if request.verb is Verb.ABORT:
+        return None
+    if draft.state.split is None:
+        message = f"{rollout.candidate.ref} does not judge beside the line now."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Ask again when it does.")
+    if rollout.stage + 1 == len(rollout.plan.stages):
+        message = f"{word(rollout.now)} is the last stage of its plan."
+        return Refusal(Code.PRECONDITION_FAILED, message, "Abort it, or ask for a swap.")
+    return None
+
+
+def overtaken(draft: StepDraft, target: StoredBundle, request: Request) -> None:
+    """Somebody asks for a version of the same name by hand: the rollout is over."""
+    rollout = draft.durable.rollout
+    if rollout is not None and rollout.candidate.ref.name == target.ref.name:
+        _end(draft, rollout, Status.SUPERSEDED, f"A {request.verb.value} to {target.ref} came.")
+
+
+# --------------------------------------------------------------------------- what happens to it
+
+
+def stands_by(draft: StepDraft) -> None:
+    """The candidate is in its slot, and passed the gate."""
+    rollout = draft.durable.rollout
+    if rollout is None or rollout.is_begun:
+        return
+    rollout = replace(rollout, is_begun=True, stage_utc=draft.now.utc)
+    draft.durable = replace(draft.durable, rollout=rollout)
+    _announce(draft, rollout, EventName.ROLLOUT_STARTED, f"Beside {rollout.reference.ref}.")
+    _entered(draft, rollout, "The candidate passed the gate.")
+
+
+def refused(draft: StepDraft, refusal: Refusal) -> None:
+    """The candidate could not be brought; one that was judging before may come back later."""
+    rollout = draft.durable.rollout
+    if rollout is None or (rollout.is_begun and refusal.blames_box):
+        return
+    if rollout.is_begun:
+        _stop(draft, rollout, refusal.message, refusal.checks)
+    else:
+        _end(draft, rollout, refusal.status, refusal.message, refusal)
+
+
+def decided(draft: StepDraft, event: RolloutDecided) -> None:
+    """What the evidence of the present stage says. A hold freezes an advance, never a stop."""
+    rollout = draft.durable.rollout
+    told = draft.state.split
+    is_of_now = rollout is not None and (event.rollout, event.stage) == (rollout.id, rollout.stage)
+    if rollout is None or not is_of_now or rollout.is_full or not rollout.is_begun:
+        return
+    if event.decision is Decision.STOP:
+        _stop(draft, rollout, event.why, event.checks)
+    elif event.decision is Decision.ADVANCE:
+        if told is not None and not draft.durable.held:
+            _enter_next(draft, rollout, event.why)
+    else:
+        asks = event.why if event.decision is Decision.HOLD else ""
+        if bool(asks) != bool(rollout.asks):
+            draft.durable = replace(draft.durable, rollout=replace(rollout, asks=asks))
+            if asks:
+                _announce(draft, rollout, EventName.ROLLOUT_HELD, asks, event.checks)
+
+
+def lost(draft: StepDraft, event: CandidateLost) -> None:
+    """A guard broke while the candidate judged; what comes after its share was taken is no fault:
+    its worker was ended for somebody else's sake.
+    """
+    rollout, told = draft.durable.rollout, draft.state.split
+    if rollout is not None and told is not None and told.rollout == event.rollout:
+        _stop(draft, rollout, event.why, (Check(f"guard.{event.guard}", False, event.why),))
+
+
+def slot_lost(draft: StepDraft, event: SlotLost) -> None:
+    """Its worker died; beside the line that speaks against it as any fault does."""
+    slot, told = draft.state.slot_of_job(event.token), draft.state.split
+    if slot is not None and told is not None and told.slot == slot.name:
+        lost(draft, CandidateLost(told.rollout, "worker_lost", event.why))
+
+
+def look(draft: StepDraft) -> None:
+    """End what cannot go on, and have the line do what the state says."""
+    rollout = draft.durable.rollout
+    if rollout is not None:
+        _look_at(draft, rollout)
+    split = split_of(draft.state)
+    told = draft.state.split
+    if split == told:
+        return
+    draft.state = replace(draft.state, split=split)
+    if split is not None:
+        draft.act(split)
+    elif told is not None:
+        draft.act(EndSplit(told.rollout))
+
+
+def _look_at(draft: StepDraft, rollout: Rollout) -> None:
+    state, candidate = draft.state, rollout.candidate
+    active = state.active_bundle
+    reason = state.quarantine_reason(candidate.ref)
+    if reason is not None:
+        _stop(draft, rollout, reason)
+    elif not rollout.is_full and state.quarantine_reason(rollout.reference.ref) is not None:
+        _end(draft, rollout, Status.SUPERSEDED, f"{rollout.reference.ref} was quarantined.")
+    elif rollout.is_full and active == candidate:
+        if candidate.ref in state.durable.confirmed:
+            _complete(draft, rollout, "The candidate is active and confirmed.")
+    elif (
+        active is not None and active.ref.name == candidate.ref.name and active != rollout.reference
+    ):
+        _end(draft, rollout, Status.SUPERSEDED, f"{active.ref} became active.")
+
+
+def _enter_next(draft: StepDraft, rollout: Rollout, why: str) -> None:
+    number = rollout.stage + 1
+    if number == len(rollout.plan.stages):
+        _complete(draft, rollout, f"{why} The plan ends here.")
+        return
+    rollout = replace(rollout, stage=number, stage_utc=draft.now.utc, asks="")
+    draft.durable = replace(draft.durable, rollout=rollout)
+    _entered(draft, rollout, why)
+
+
+def _entered(draft: StepDraft, rollout: Rollout, why: str) -> None:
+    draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage=word(rollout.now)))
+    _announce(draft, rollout, EventName.STAGE_ENTERED, f"{word(rollout.now)}: {why}")
+
+
+def _complete(draft: StepDraft, rollout: Rollout, why: str) -> None:
+    draft.durable = replace(draft.durable, rollout=None)
+    swap_id = draft.state.swap_id if rollout.is_full else None
+    draft.record(Reply(rollout.request, Status.SUCCEEDED, swap_id or ""))
+    _announce(draft, rollout, EventName.ROLLOUT_COMPLETED, why)
+
+
+def _stop(draft: StepDraft, rollout: Rollout, why: str, checks: tuple[Check, ...] = ()) -> None:
+    """The candidate is bad: it is not tried again before an operator says so."""
+    ref = rollout.candidate.ref
+    hint = f"Read the report: edge-daemon rollouts report {rollout.id}"
+    refusal = Refusal(Code.ROLLOUT_STOPPED, why, hint, checks)
+    if draft.state.quarantine_reason(ref) is None:
+        draft.quarantine(ref, why)
+        health.unselect(draft, ref)
+    _end(draft, rollout, Status.REJECTED, why, refusal)
+
+
+def _end(
+    draft: StepDraft, rollout: Rollout, status: Status, why: str, refusal: Refusal | None = None
+) -> None:
+    """It is over without its candidate; what is under way for it ends too."""
+    op = draft.state.op
+    if op is not None and op.kind is Kind.ROLLOUT and op.stage not in WITH_LANE:
+        draft.advance(op, Step.END)
+    draft.durable = replace(draft.durable, rollout=None)
+    draft.record(Reply(rollout.request, status, refusal=refusal))
+    checks = refusal.checks if refusal is not None else ()
+    _announce(draft, rollout, EventName.ROLLOUT_STOPPED, why, checks)
+
+
+def _announce(
+    draft: StepDraft,
+    rollout: Rollout,
+    event: EventName,
+    why: str,
+    checks: tuple[Check, ...] = (),
+) -> None:
+    ref = rollout.candidate.ref
+    code = Code.ROLLOUT_STOPPED if event is EventName.ROLLOUT_STOPPED else None
+    draft.record(Announce(event, "", ref, code, why, checks, rollout.id))

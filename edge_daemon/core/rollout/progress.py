@@ -1,0 +1,173 @@
+"""How far a rollout is: its evidence, and what was done in the stage that it is in.
+
+All that a decision needs, and nothing of it is lost in a restart: `as_mapping` and `read_progress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
+from edge_daemon.core.rollout.reading import Reading, SliceReading, read
+from edge_daemon.core.rollout.rule import (
+    Advance,
+    Hold,
+    Situation,
+    Stop,
+    decide,
+    slice_margin,
+    stage_margin,
+)
+from edge_daemon.core.rollout.values import Outcome, Pair, Plan
+from edge_daemon.core.values import Check, Verdict
+
+LONGEST_S = 5.0
+"""A gap between two looks that still counts as a running line."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the rule says now."""
+
+    decision: Decision
+    why: str
+    missing: tuple[str, ...] = ()
+
+
+WAITS = Said(Decision.WAIT, "No pair was seen yet.")
+
+
+@dataclass
+class Progress:
+    """Of one rollout; `stage` is an index in the plan, `running_s` of a line on which it judged."""
+
+    plan: Plan
+    began_utc: float
+    stage: int = 0
+    parts: int = 0
+    running_s: float = 0.0
+    entered: list[tuple[int, float, float]] = field(default_factory=list)
+    """Stages so far: which, the share that it may have, and when (UTC)."""
+    evidence: Evidence = field(init=False)
+    said: Said = WAITS
+    _looked: tuple[float, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.evidence = Evidence(rule.name for rule in self.plan.slices)
+
+    def enter(self, stage: int, share: float, utc: float) -> None:
+        """Another stage: its parts and minutes begin anew, the evidence goes on."""
+        if self.entered and (stage, share) == self.entered[-1][:2]:
+            return
+        if stage != self.stage:
+            self.parts, self.running_s = 0, 0.0
+        self.stage = stage
+        self.entered.append((stage, share, utc))
+
+    def add(self, pair: Pair) -> Place:
+        """Count one pair; its place is kept beside it."""
+        self.parts += 1
+        return self.evidence.add(pair)
+
+    def label(self, place: Place, truth: Verdict | None) -> Place:
+        """What its part truly is; the place that is returned replaces the one given."""
+        return self.evidence.label(place, truth)
+
+    def look(self, now_at: float, captured: int, *, judges: bool) -> None:
+        """Time passed. It counts while frames come and the candidate judges beside the line."""
+        before = self._looked
+        self._looked = now_at, captured
+        if before is None or not judges or captured <= before[1]:
+            return
+        self.running_s += min(now_at - before[0], LONGEST_S)
+
+    def reading(self) -> Reading:
+        """The evidence as it stands."""
+        return read(self.evidence, self.plan, stage_margin(self.plan, self.stage))
+
+    def decide(self, reading: Reading, now_utc: float, *, held: bool) -> Said:
+        """What comes next, by the rule."""
+        situation = Situation(
+            stage=self.stage,
+            parts=self.parts,
+            minutes=self.running_s / 60.0,
+            hours=max(0.0, now_utc - self.began_utc) / 3600.0,
+            held=held,
+        )
+        found = decide(self.plan, situation, reading)
+        if isinstance(found, Advance):
+            self.said = Said(Decision.ADVANCE, found.why)
+        elif isinstance(found, Stop):
+            self.said = Said(Decision.STOP, found.why)
+        elif isinstance(found, Hold):
+            self.said = Said(Decision.HOLD, found.why)
+        else:
+            self.said = Said(Decision.WAIT, found.why, found.missing)
+        return self.said
+
+    def checks(self, reading: Reading) -> tuple[Check, ...]:
+        """The figures behind a decision, each with its limit."""
+        plan, stage = self.plan, self.stage
+        margins = {rule.name: slice_margin(plan, stage, rule) for rule in plan.slices}
+        found: list[Check] = []
+        for one in reading.slices:
+            margin = margins.get(one.name, stage_margin(plan, stage))
+            found += _checks(one, margin, plan.false_reject_margin)
+        return tuple(found)
+
+    # ----------------------------------------------------------------------- written and read
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Plain values for the journal."""
+        return {
+            "stage": self.stage,
+            "parts": self.parts,
+            "running_s": self.running_s.hex(),
+            "entered": [list(each) for each in self.entered],
+            "evidence": self.evidence.as_mapping(),
+            "decision": self.said.decision.value,
+            "why": self.said.why,
+        }
+
+
+def _checks(one: SliceReading, margin: float, rejects_margin: float) -> list[Check]:
+    found = []
+    for word, side, allowed in (
+        ("missed", one.missed, margin),
+        ("false_rejects", one.false_rejects, rejects_margin),
+    ):
+        is_worse = side.sure and side.log10_e >= side.limit
+        note = f"log10 of the evidence, from {side.units} parts"
+        measured, limit = round(side.log10_e, 3), round(side.limit, 3)
+        found.append(Check(f"evidence.{one.name}.{word}", not is_worse, measured, limit, note))
+        bound = round(side.bound, 5)
+        found.append(Check(f"bound.{one.name}.{word}", side.bound < allowed, bound, allowed))
+    return found
+
+
+def labels(reading: Reading) -> tuple[int, int]:
+    """Disagreements with a true verdict, and those without."""
+    overall = reading.overall
+    return overall.labels, sum(overall.unlabelled.values())
+
+
+def worth_keeping(pair: Pair) -> bool:
+    """Whether one of both models rejects it: what both pass is only counted."""
+    return pair.outcome is not Outcome.NEITHER
+
+
+def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Progress:
+    """What was written; raises ValueError if it is none, or of another rule."""
+    made = Progress(plan, began_utc)
+    try:
+        made.stage, made.parts = int(values["stage"]), int(values["parts"])
+        made.running_s = float.fromhex(values["running_s"])
+        made.entered = [(int(s), float(share), float(utc)) for s, share, utc in values["entered"]]
+        made.said = Said(Decision(values["decision"]), str(values["why"]))
+        made.evidence = read_evidence(values["evidence"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no progress of a rollout: {error!r}") from error
+    return made

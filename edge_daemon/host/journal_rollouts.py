@@ -1,0 +1,196 @@
+"""Rollouts in the journal: each with its evidence, pairs worth a look, and what parts truly are.
+
+Feedback is only added to: a later word on a part counts, and the earlier ones stay.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from this file's own column lists only
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[..., object]
+"""Executes one statement with its values, within the journal's transaction."""
+
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values."""
+
+_ROLLOUT = "id, began_utc, ended_utc, candidate, reference, plan, progress"
+_PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
+_FEEDBACK = "request, utc, boot, part, verdict, source, by_whom, told, body"
+MOST_ROLLOUTS = 1000
+
+
+@dataclass(frozen=True)
+class RolloutRow:
+    """One rollout; `plan` and `progress` are JSON. A later row of the same id replaces it.
+
+    `progress`: its stages so far, its evidence, and how it ended.
+    """
+
+    id: str
+    began_utc: float
+    ended_utc: float | None
+    candidate: str
+    reference: str
+    plan: bytes
+    progress: bytes
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One part that both models judged; `place` (where it stands in the evidence) and `body` are
+    JSON. A later row of the same rollout and part replaces it.
+    """
+
+    rollout: str
+    boot: str
+    part: int
+    id: str | None
+    utc: float
+    outcome: str
+    truth: str | None
+    place: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class FeedbackRow:
+    """One word on one part; `told` is the verdict that the station gave."""
+
+    request: str
+    utc: float
+    boot: str
+    part: int
+    verdict: str
+    source: str
+    by_whom: str
+    told: str
+    body: bytes = b"{}"
+
+
+@dataclass(frozen=True)
+class RolloutsEntry:
+    """What becomes durable together; the newest `most` pairs stay, none before `since_utc`."""
+
+    rollout: RolloutRow | None = None
+    pairs: tuple[PairRow, ...] = ()
+    feedback: tuple[FeedbackRow, ...] = ()
+    most: int = 100_000
+    since_utc: float = 0.0
+
+
+def write(run: Run, entry: RolloutsEntry) -> None:
+    """Within the journal's transaction."""
+    if (row := entry.rollout) is not None:
+        run(
+            f"INSERT INTO rollouts ({_ROLLOUT}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
+            " SET ended_utc = excluded.ended_utc, progress = excluded.progress",
+            *(row.id, row.began_utc, row.ended_utc, row.candidate, row.reference),
+            *(row.plan, row.progress),
+        )
+        run("DELETE FROM rollouts WHERE seq <= (SELECT max(seq) FROM rollouts) - ?", MOST_ROLLOUTS)
+    for pair in entry.pairs:
+        run(
+            f"INSERT INTO pairs ({_PAIR}) VALUES (?,?,?,?,?,?,?,?,?)"
+            " ON CONFLICT (rollout, boot, part) DO UPDATE"
+            " SET truth = excluded.truth, place = excluded.place",
+            *(pair.rollout, pair.boot, pair.part, pair.id, pair.utc, pair.outcome),
+            *(pair.truth, pair.place, pair.body),
+        )
+    if entry.pairs:
+        run("DELETE FROM pairs WHERE seq <= (SELECT max(seq) FROM pairs) - ?", entry.most)
+        run("DELETE FROM pairs WHERE utc < ?", entry.since_utc)
+    for word in entry.feedback:
+        run(
+            f"INSERT INTO feedback ({_FEEDBACK}) VALUES (?,?,?,?,?,?,?,?,?)",
+            *(word.request, word.utc, word.boot, word.part, word.verdict),
+            *(word.source, word.by_whom, word.told, word.body),
+        )
+    if entry.feedback:
+        run("DELETE FROM feedback WHERE utc < ?", entry.since_utc)
+
+
+class KeptRollouts:
+    """What is read of them; any thread may ask."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def newest(self, limit: int) -> tuple[RolloutRow, ...]:
+        """The newest rollouts, newest first."""
+        found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts ORDER BY seq DESC LIMIT ?", limit)
+        return tuple(RolloutRow(*row) for row in found)
+
+    def find(self, rollout: str) -> RolloutRow | None:
+        """One rollout by its id."""
+        found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts WHERE id = ?", rollout)
+        return RolloutRow(*found[0]) if found else None
+
+    def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
+        """Pairs of one rollout, the oldest first; `after` skips so many."""
+        found = self._rows(
+            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? ORDER BY seq LIMIT ? OFFSET ?",
+            *(rollout, limit, after),
+        )
+        return tuple(PairRow(*row) for row in found)
+
+    def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
+        """The pairs of one part."""
+        found = self._rows(f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part = ?", boot, part)
+        return tuple(PairRow(*row) for row in found)
+
+    def feedback_of(self, boot: str, part: int) -> tuple[FeedbackRow, ...]:
+        """All that was said of one part, the last word last."""
+        found = self._rows(
+            f"SELECT {_FEEDBACK} FROM feedback WHERE boot = ? AND part = ? ORDER BY seq", boot, part
+        )
+        return tuple(FeedbackRow(*row) for row in found)
+
+    def precision(self) -> tuple[int, int]:
+        """Of the parts that were told ng and looked at: truly ng, and all. The last word counts."""
+        found = self._rows(
+            "SELECT sum(verdict = 'ng'), count(*) FROM feedback WHERE told = 'ng' AND seq IN"
+            " (SELECT max(seq) FROM feedback GROUP BY boot, part)"
+        )
+        return (found[0][0] or 0, found[0][1])
+
+    def part_of(self, boot: str | None, part: int | str | None, frame: int | None) -> Part | None:
+        """The newest part of this number, id, serial or frame; of this boot, where one is given."""
+        of_boot = "(? IS NULL OR boot = ?)"
+        if isinstance(part, int):
+            where = f"{of_boot} AND part = ?"
+            values: tuple[object, ...] = (boot, boot, part)
+        elif part is not None:
+            where, values = f"(id = ? OR serial = ?) AND {of_boot}", (part, part, boot, boot)
+        else:
+            where = (
+                f"{of_boot} AND EXISTS (SELECT 1 FROM"
+                " json_each(CAST(body AS TEXT), '$.frames') WHERE value = ?)"
+            )
+            values = (boot, boot, frame)
+        found = self._rows(
+            f"SELECT boot, part, verdict FROM parts WHERE {where} ORDER BY seq DESC LIMIT 1",
+            *values,
+        )
+        return Part(*found[0]) if found else None
+
+    def assigned(self, rollout: str, limit: int, after: int = 0) -> tuple[tuple[str, bytes], ...]:
+        """(boot, result) of the parts that are kept and were assigned by this rollout, in order."""
+        found = self._rows(
+            "SELECT boot, body FROM parts WHERE"
+            " json_extract(CAST(body AS TEXT), '$.rollout.id') = ? ORDER BY seq LIMIT ? OFFSET ?",
+            *(rollout, limit, after),
+        )
+        return tuple((boot, bytes(body)) for boot, body in found)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that the station told of."""
+
+    boot: str
+    number: int
+    verdict: str

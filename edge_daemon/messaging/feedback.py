@@ -1,0 +1,93 @@
+"""What parts really are, as it arrives on `request/feedback`: bytes become values, or a refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from edge_daemon.core.rollout.values import Feedback, Source
+from edge_daemon.core.values import Request, Verdict
+from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import SenderError
+from edge_daemon.messaging.asks import MAX_ID, FeedbackItem, FeedbackRequest
+from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.inbox import RefusedRequest, read_request, refuse_steering
+from edge_daemon.messaging.messages import Incoming
+
+MAX_BYTES = 128 * 1024
+_SEE = "Name a part by `part` (number, id or serial) or by `frame`, and `verdict` ok or ng."
+
+
+@dataclass(frozen=True)
+class Words:
+    """One request; `body` is the same for the same words, `own_id` whether the sender gave one."""
+
+    request: Request
+    items: tuple[Feedback, ...]
+    body: bytes
+
+
+def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) -> Words:
+    """Read one request. Raises RefusedRequest: malformed, retained, expired; nothing is noted."""
+    request = read_request(Verb.FEEDBACK.value, incoming, fresh_id, newest_utc)
+    try:
+        content: Any = incoming.content
+        document = read_json(incoming.payload, "The request") if content is None else content
+        given = {key: value for key, value in document.items() if value is not None}
+        ask = msgspec.convert({**given, "id": request.id}, FeedbackRequest)
+        items = tuple(_item(each, ask, request) for each in _items(ask))
+    except (SenderError, msgspec.ValidationError) as error:
+        hint = error.hint if isinstance(error, SenderError) else _SEE
+        refused = RefusedRequest(str(getattr(error, "message", error)), hint=hint)
+        refused.request_id = request.id
+        raise refused from error
+    return Words(request, items, _body(request, items))
+
+
+def _items(ask: FeedbackRequest) -> tuple[FeedbackItem, ...]:
+    if ask.items:
+        return ask.items
+    if ask.verdict is msgspec.UNSET:
+        raise SenderError("`verdict` is missing, and feedback needs one.", hint=_SEE)
+    return (FeedbackItem(verdict=ask.verdict, part=ask.part, frame=ask.frame),)
+
+
+def _item(item: FeedbackItem, ask: FeedbackRequest, request: Request) -> Feedback:
+    """With what the request says for all of them."""
+    if item.verdict not in (Verdict.OK.value, Verdict.NG.value):
+        raise SenderError(f"`verdict` is {item.verdict[:40]!r}.", hint="Say ok or ng.")
+    has_part, has_frame = item.part is not msgspec.UNSET, item.frame is not msgspec.UNSET
+    if has_part == has_frame:
+        raise SenderError("Each word needs either `part` or `frame`.", hint=_SEE)
+    source = _first(item.source, ask.source) or Source.OPERATOR.value
+    if source not in [each.value for each in Source]:
+        known = ", ".join(each.value for each in Source)
+        raise SenderError(f"`source` is {source[:40]!r}.", hint=f"Use one of {known}.")
+    part = None if isinstance(item.part, msgspec.UnsetType) else item.part
+    if isinstance(part, str) and not 1 <= len(part) <= MAX_ID:
+        raise SenderError("`part` is empty or too long.", hint=_SEE)
+    return Feedback(
+        boot=refuse_steering("boot", _first(item.boot, ask.boot)),
+        verdict=Verdict(item.verdict),
+        source=Source(source),
+        by=refuse_steering("by", _first(item.by) or request.by),
+        part=refuse_steering("part", part) if isinstance(part, str) else part,
+        frame=None if isinstance(item.frame, msgspec.UnsetType) else item.frame,
+    )
+
+
+def _first(*given: str | msgspec.UnsetType) -> str:
+    return next((each for each in given if not isinstance(each, msgspec.UnsetType)), "")
+
+
+def _body(request: Request, items: tuple[Feedback, ...]) -> bytes:
+    said: Mapping[str, Any] = {
+        "reason": request.reason,
+        "by": request.by,
+        "items": msgspec.to_builtins(items),
+    }
+    return json.dumps(said, sort_keys=True).encode()

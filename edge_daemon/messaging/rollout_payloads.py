@@ -1,0 +1,71 @@
+"""The retained topic `rollout/state`: how the candidate stands against the active model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.values import Outcome
+from edge_daemon.messaging.terms import Digest, Model, Time, one_of
+
+OUTCOMES = tuple(outcome.value for outcome in Outcome)
+DecisionWord = Annotated[str, one_of(Decision)]
+
+
+class SideLine(msgspec.Struct, frozen=True):
+    """Missed defects, or false rejects. `evidence` and `limit` are log10: at the limit it stops.
+
+    `bound`: what is lost at most, as a share, where every part without a label speaks against it.
+    """
+
+    evidence: float
+    limit: float
+    bound: float
+    parts: int
+
+
+class SliceLine(msgspec.Struct, frozen=True):
+    """One slice of the parts; `all` is all of them."""
+
+    parts: int
+    table: dict[str, int]
+    coverage: float | None
+    missed: SideLine
+    false_rejects: SideLine
+
+
+class LabelsLine(msgspec.Struct, frozen=True):
+    """Parts on which both disagree: with a true verdict, and without."""
+
+    have: int
+    missing: int
+
+
+class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
+    """`<root>/rollout/state`; all null where nothing is tried.
+
+    `share`: of the parts whose verdict the candidate gives now; 0 while it is `suspended`: another
+    product runs, or the candidate is not ready. `table`: who says ng of one part.
+    """
+
+    rollout: str | None = None
+    model: Model | None = None
+    sha256: Digest | None = None
+    reference: Model | None = None
+    stage: str | None = None
+    stage_since: Time | None = None
+    share: float = 0.0
+    suspended: bool = False
+    coverage: float | None = None
+    parts: int = 0
+    minutes: float = 0.0
+    table: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    slices: dict[str, SliceLine] = msgspec.field(default_factory=dict)
+    labels: LabelsLine = LabelsLine(0, 0)
+    decision: DecisionWord | None = None
+    why: str = ""
+    missing: tuple[str, ...] = ()
+    plan: dict[str, Any] | None = None
+    plan_sha256: str | None = None

@@ -1,0 +1,265 @@
+"""The desk of rollouts on a real journal: pairs and labels in, evidence kept, decisions out.
+
+The test takes the desk's turns itself, so that nothing depends on time.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
+from edge_daemon.core.events import Decision, RolloutDecided
+from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.progress import read_progress
+from edge_daemon.core.rollout.values import Opinion, Pair
+from edge_daemon.core.values import BundleRef, Verdict
+from edge_daemon.errors import SenderError
+from edge_daemon.host.journal import Entry
+from edge_daemon.host.journal_parts import PartRow, PartsEntry
+from edge_daemon.messaging.answer import Answer
+from edge_daemon.messaging.messages import Incoming
+from tests.sim.station import Station
+
+B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
+STAGES = [{"shadow": 1.0, "until": {"parts": 10}}, {"share": 0.1}, {"full": True}]
+
+
+class Desk:
+    """A station with a rollout in its first stage, and its desk."""
+
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self.put = station.desk_words
+        self.desk: RolloutDesk = station.rollouts
+        station.send("rollout", model=B2, plan={"stages": STAGES})
+        station.until(lambda: bool(station.splits))
+        rollout = station.driver.state.durable.rollout
+        assert rollout is not None
+        self.rollout = rollout
+
+    def turn(self) -> None:
+        with self.station.busy():  # the driver's steps so far are told
+            pass
+        self.station.clock.advance(DECIDE_S)
+        self.desk.turn()
+
+    def parts(self, *numbers: int, verdict: str = "ng") -> None:
+        """Parts that the station told of."""
+        rows = tuple(
+            PartRow(
+                self.station.boot,
+                number,
+                self.station.clock.now().utc,
+                f"SN-{number}",
+                None,
+                verdict,
+                json.dumps({"frames": [10 * number, 10 * number + 1]}).encode(),
+            )
+            for number in numbers
+        )
+        self.station.journal.commit(Entry(parts=PartsEntry(rows, b"{}", 10_000, 0.0)))
+
+    def pairs(self, first: int, count: int, incumbent: str, candidate: str) -> None:
+        """So many parts more that both judged."""
+        self.desk.pairs([self.pair(n, incumbent, candidate) for n in range(first, first + count)])
+
+    def pair(self, number: int, incumbent: str, candidate: str) -> Pair:
+        assigned = assign(self.rollout.id, self.station.boot, f"SN-{number}", 0.0)
+        said = [
+            Opinion(BundleRef.parse(ref), ref, Verdict(verdict))
+            for ref, verdict in ((B1, incumbent), (B2, candidate))
+        ]
+        now = self.station.clock.now().utc
+        name = f"SN-{number}"
+        boot = self.station.boot
+        return Pair(self.rollout.id, boot, number, name, assigned, *said, (10 * number,), now)
+
+    def say(self, **document: Any) -> list[dict[str, Any]]:
+        """Feedback, with all of its answers."""
+        answers: list[Answer] = []
+        document.setdefault("id", uuid.uuid4().hex)
+        body = json.dumps(document).encode()
+        now = self.station.clock.now()
+        self.desk.feedback(Incoming("request/feedback", body, now, reply=answers.append))
+        self.turn()
+        return [json.loads(answer.body) for answer in answers]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """As it stands on `rollout/state`."""
+        read: dict[str, Any] = json.loads(self.station.rollout_states[-1])
+        return read
+
+    def decisions(self) -> list[RolloutDecided]:
+        return [each for each in self.put if isinstance(each, RolloutDecided)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Station(tmp_path) as station:
+        yield Desk(station.run())
+
+
+def test_pairs_are_counted_kept_and_shown(desk: Desk) -> None:
+    """What both pass is only counted; what one rejects can be looked at later."""
+    desk.pairs(1, 20, "ok", "ok")
+    desk.pairs(21, 3, "ng", "ok")
+    desk.pairs(24, 2, "ng", "ng")
+    desk.turn()
+    counts = {"both": 2, "neither": 20, "only_incumbent": 3, "only_candidate": 0}
+    assert (desk.state["parts"], desk.state["table"]) == (25, counts)
+    assert desk.state["labels"] == {"have": 0, "missing": 3}
+    assert (desk.state["model"], desk.state["reference"], desk.state["stage"]) == (B2, B1, "shadow")
+    kept = desk.station.journal.rollouts.pairs(desk.rollout.id, 100)
+    assert [pair.outcome for pair in kept] == ["only_incumbent"] * 3 + ["both"] * 2
+    assert any(isinstance(each, Noticed) for each in desk.put), "labels are wanted"
+    assert desk.decisions()[-1].decision is Decision.WAIT
+
+
+def test_labels_stop_a_candidate_that_misses_defects(desk: Desk) -> None:
+    """Without them it is never condemned, however often it disagrees."""
+    desk.parts(*range(1, 61))
+    desk.pairs(1, 60, "ng", "ok")
+    desk.turn()
+    assert Decision.STOP not in {each.decision for each in desk.decisions()}
+    items = [{"part": f"SN-{n}", "verdict": "ng"} for n in range(1, 61)]
+    answers = desk.say(items=items, source="operator", by="kim")
+    assert [answer["status"] for answer in answers] == ["accepted", "succeeded"]
+    assert answers[-1]["detail"] == "Noted: 60 parts."
+    stop = desk.decisions()[-1]
+    assert (stop.decision, stop.stage) == (Decision.STOP, 0)
+    failed = [check.name for check in stop.checks if not check.passed]
+    assert "evidence.all.missed" in failed
+    assert desk.state["labels"] == {"have": 60, "missing": 0}
+
+
+def test_a_repeat_counts_once_and_a_revision_keeps_both(desk: Desk) -> None:
+    """The last word counts; the audit finds the first one too."""
+    desk.parts(1)
+    desk.pairs(1, 1, "ng", "ok")
+    first = desk.say(id="f1", part=1, verdict="ng", by="kim")
+    assert desk.say(id="f1", part=1, verdict="ng", by="kim") == first[1:]
+    assert desk.say(id="f1", part=1, verdict="ok", by="kim")[0]["status"] == "rejected"
+    kept = desk.station.journal.rollouts
+    assert [row.verdict for row in kept.feedback_of(desk.station.boot, 1)] == ["ng"]
+    assert kept.precision() == (1, 1)
+    desk.say(frame=11, verdict="ok", source="downstream", by="lee")
+    words = [(row.verdict, row.source) for row in kept.feedback_of(desk.station.boot, 1)]
+    assert words == [("ng", "operator"), ("ok", "downstream")]
+    assert kept.precision() == (0, 1)
+    assert [pair.truth for pair in kept.pairs_of(desk.station.boot, 1)] == ["ok"]
+    assert desk.state["labels"] == {"have": 1, "missing": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ({"part": 99, "verdict": "ng"}, "unknown_part"),
+        ({"part": "SN-99", "verdict": "ng"}, "unknown_part"),
+        ({"frame": 7, "verdict": "ng"}, "unknown_part"),
+        ({"part": 1, "boot": "another", "verdict": "ng"}, "unknown_part"),
+        ({"part": 1}, "malformed"),
+        ({"verdict": "ng"}, "malformed"),
+        ({"part": 1, "frame": 3, "verdict": "ng"}, "malformed"),
+        ({"part": 1, "verdict": "maybe"}, "malformed"),
+        ({"part": 1, "verdict": "ng", "source": "rumour"}, "malformed"),
+        ({"items": [{"part": 1, "verdict": "ng"}] * 257}, "malformed"),
+    ],
+)
+def test_what_cannot_be_noted_changes_nothing(desk: Desk, words: dict[str, Any], code: str) -> None:
+    desk.parts(1)
+    [answer] = desk.say(**words)
+    assert (answer["status"], answer["error"]["code"]) == ("rejected", code), answer
+    assert desk.station.journal.rollouts.feedback_of(desk.station.boot, 1) == ()
+
+
+def test_a_power_cut_keeps_the_evidence_as_it_was(desk: Desk) -> None:
+    """The tables come back number by number, and the labels find their places again."""
+    desk.parts(*range(1, 6))
+    desk.pairs(1, 5, "ng", "ok")
+    desk.say(part=1, verdict="ng", by="kim")
+    row = desk.station.journal.rollouts.find(desk.rollout.id)
+    assert row is not None
+    progress = read_progress(desk.rollout.plan, row.began_utc, json.loads(row.progress))
+    before = desk.state
+    again = desk.station.restarted(abruptly=True)
+    with again:
+        again.start()
+        again.until_active(B1)
+        again.until(lambda: bool(again.splits))
+        again.clock.advance(DECIDE_S)
+        again.rollouts.turn()
+        after = json.loads(again.rollout_states[-1])
+        assert (after["table"], after["slices"]) == (before["table"], before["slices"])
+        assert progress.evidence.as_mapping()["slices"]["all"]["rejected"] == 5
+        assert after["labels"] == {"have": 1, "missing": 4}
+
+
+def test_a_disk_that_is_full_loses_no_pair(desk: Desk) -> None:
+    """They wait in memory for the next turn that can write."""
+    desk.station.journal.is_full = True
+    desk.pairs(1, 3, "ng", "ok")
+    desk.turn()
+    assert desk.station.journal.rollouts.pairs(desk.rollout.id, 10) == ()
+    desk.station.journal.is_full = False
+    desk.turn()
+    assert len(desk.station.journal.rollouts.pairs(desk.rollout.id, 10)) == 3
+    assert desk.state["parts"] == 3
+
+
+def told(desk: Desk, number: int, share: float, **wrong: Any) -> None:
+    """A part as the journal keeps it, with its arm."""
+    assigned = assign(desk.rollout.id, desk.station.boot, f"SN-{number}", share)
+    line = {
+        "id": desk.rollout.id,
+        "arm": assigned.arm.value,
+        "share": share,
+        "draw": assigned.draw,
+        "unit": f"SN-{number}",
+        **wrong,
+    }
+    body = json.dumps({"part": number, "frames": [number], "rollout": line}).encode()
+    row = PartRow(desk.station.boot, number, 0.0, f"SN-{number}", None, "ok", body)
+    desk.station.journal.commit(Entry(parts=PartsEntry((row,), b"{}", 10_000, -1.0)))
+
+
+def test_an_audit_computes_every_arm_again(desk: Desk) -> None:
+    """A share that no stage had, and an arm that the draw does not give, are named."""
+    desk.turn()
+    assert desk.station.ask("advance")["status"] == "succeeded"
+    desk.turn()
+    for number in range(1, 60):
+        told(desk, number, 0.1 if number > 20 else 0.0)
+    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)
+    assert (found["parts"], found["faults"]) == (59, [])
+    assert 0 < found["candidate"] < 20
+    told(desk, 60, 0.5)
+    told(desk, 61, 0.1, draw=0.25)
+    faults = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)["faults"]
+    assert len(faults) == 2
+    assert "part 60" in faults[0]
+    assert "part 61" in faults[1]
+
+
+def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
+    """The row outlives the rollout: plan, stages, evidence, pairs, and the reason."""
+    desk.pairs(1, 2, "ng", "ok")
+    desk.turn()
+    assert desk.station.ask("abort", by="kim", reason="another lot")["status"] == "succeeded"
+    desk.turn()
+    [head] = told_rollouts(desk.station.journal, None, audit=False)["rollouts"]
+    assert (head["how"], head["why"]) == ("rollout_stopped", "Aborted by kim: another lot")
+    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=False)
+    assert found["sha256"] == desk.rollout.digest
+    assert [pair["outcome"] for pair in found["pairs"]] == ["only_incumbent"] * 2
+    with pytest.raises(SenderError, match="No rollout x is on record"):
+        told_rollouts(desk.station.journal, "x", audit=True)
+    assert desk.state["rollout"] is None
