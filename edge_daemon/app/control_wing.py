@@ -219,7 +219,7 @@ class ControlWing:
         tally = self._frames.shadow.tally
         whole, slices = tally.coverage.whole, tally.coverage.slices
         lost = {name: each.units - each.pairs for name, each in slices.items()}
-        lost[OVERALL] = whole.units - whole.pairs
+        lost[OVERALL] = whole.units - whole.pairs + tally.missed
         return Shadowed(tally.rollout, lost, tally.compared, tally.skipped, tally.failed)
 
     def _build_socket(self) -> LocalSocket:

@@ -81,7 +81,7 @@ class FrameWing:
             self.ring.on_capture = parts.captured
         self.rollouts = RolloutOutlets()
         """Where pairs and the loss of a candidate go; set before the first split."""
-        arms = self._build_arms(resources.boot)
+        arms = self._build_arms(resources.boot, settings.camera.buffer_frames)
         self.shadow = Shadow(
             self.ring,
             self.active_slot,
@@ -106,7 +106,7 @@ class FrameWing:
         self.failure: BaseException | None = None
         """The error that ended the lane; without a lane the daemon ends."""
 
-    def _build_arms(self, boot: str) -> Arms:
+    def _build_arms(self, boot: str, room: int) -> Arms:
         """Whose verdict counts while a candidate is tried; parts of several frames know theirs."""
         parts = self.parts
         assigned_of = None
@@ -114,7 +114,7 @@ class FrameWing:
             assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else _unknown
         if parts is not None:
             self.active_slot.on_split = parts.split
-        return Arms(self.active_slot, boot, self._candidate_lost, assigned_of)
+        return Arms(self.active_slot, boot, self._candidate_lost, assigned_of, room=room)
 
     def _paired(self, pairs: Sequence[Pair]) -> None:
         self.rollouts.pairs(pairs)

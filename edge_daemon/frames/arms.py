@@ -22,6 +22,9 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 MOST_IN_SPAN = 300
 """Frames; a longer span is cut, so that a view that is never clear changes arm all the same."""
 
+LEAST_TIMEOUT_S = 0.25
+"""However small the ring is: a busy box is no hung candidate."""
+
 CandidateLost = Callable[[str, str, str], None]
 """Told of the rollout, the guard's word and why; from any thread, and it must not wait."""
 
@@ -34,7 +37,8 @@ class Arms:
         candidate_lost: told once for each candidate that failed.
         assigned_of: the arm of the part that a frame belongs to, where parts are more than single
             frames; None where the frame's part is not known yet, or several are in view.
-        infer_timeout_s: after so long the candidate counts as hung.
+        infer_timeout_s: after so long the candidate counts as hung, at most.
+        room: frames that may wait meanwhile; it counts as hung before half of them do.
     """
 
     def __init__(
@@ -45,12 +49,16 @@ class Arms:
         assigned_of: Callable[[int], Assigned | None] | None = None,
         *,
         infer_timeout_s: float = INFER_TIMEOUT_S,
+        room: int | None = None,
     ) -> None:
         self._active_slot = active_slot
         self._boot = boot
         self._candidate_lost = candidate_lost
         self._assigned_of = assigned_of
-        self._timeout_s = infer_timeout_s
+        self._most_s = infer_timeout_s
+        self._room = room
+        self._pace_s: float | None = None  # between two frames of the camera, smoothed
+        self._last: tuple[int, float] | None = None
         self._beside: Beside | None = None  # of the frame in hand
         self._span: Assigned | None = None  # the unit that goes on
         self._span_began = 0
@@ -62,6 +70,7 @@ class Arms:
             self._beside = self._span = None
             return None
         self._beside = beside
+        self._keep_pace(captured)
         return self._assigned(beside.split, captured)
 
     def judge(self, judged: Judged, captured: Captured) -> Judged:
@@ -82,6 +91,24 @@ class Arms:
         """The candidate failed: its share is 0 from now on, and control is told once."""
         if self._active_slot.drop(beside):
             self._candidate_lost(beside.split.rollout, fault.guard.value, fault.why)
+
+    # ------------------------------------------------------------------ pace
+
+    def _keep_pace(self, captured: Captured) -> None:
+        """A frame took so long to come."""
+        number, at = captured.number, captured.captured.at
+        last, self._last = self._last, (number, at)
+        if last is None or number <= last[0]:
+            return
+        pace_s = (at - last[1]) / (number - last[0])
+        self._pace_s = pace_s if self._pace_s is None else 0.9 * self._pace_s + 0.1 * pace_s
+
+    @property
+    def timeout_s(self) -> float:
+        """How long the candidate may take now, so that no frame is lost to it."""
+        if self._room is None or self._pace_s is None:
+            return self._most_s
+        return min(self._most_s, max(LEAST_TIMEOUT_S, self._room / 2 * self._pace_s))
 
     # ------------------------------------------------------------------ units
 
@@ -112,7 +139,7 @@ class Arms:
         split = beside.split
         assert captured.address is not None
         beside.seat.slot.promote()  # cheap, and does something once a load
-        found = beside.seat.ask(captured.address, self._timeout_s)
+        found = beside.seat.ask(captured.address, self.timeout_s)
         if found is None or isinstance(found, Fault):
             if found is not None:
                 self.lose(beside, found)

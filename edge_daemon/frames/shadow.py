@@ -61,7 +61,7 @@ class ShadowTally:
     compared: int = 0
     skipped: int = 0
     failed: int = 0
-    missed: int = 0  # frames that came faster than they could be paired
+    missed: int = 0  # units of one frame that were drawn, and came faster than they could be paired
     coverage: Coverage = field(default_factory=Coverage)
 
 
@@ -78,11 +78,15 @@ class ShadowOutlets:
 
 @dataclass(frozen=True)
 class _Offered:
-    """One frame; `held` where its pixels are, `look` where the candidate is to see them."""
+    """One frame; `held` where its pixels are, `look` where the candidate is to see them.
+
+    `drawn`: it was to see them, whether there is time for it or not.
+    """
 
     judged: Judged
     beside: Beside
     held: Captured | None
+    drawn: bool
     look: bool
     after_look: bool
 
@@ -163,13 +167,14 @@ class Shadow:
             return
         if judged.model.name != beside.split.candidate.ref.name:
             return
-        if self._queue.qsize() >= MOST_WAITING:
-            self._missed += 1
-            return
         if beside.split is not self._governed:
             self._govern(beside.split)
         unit = judged.assigned.unit if judged.assigned else f"~{judged.frame // BLOCK}"
-        look = judged.shadow is None and self._governor.chosen(unit)
+        drawn = judged.shadow is not None or self._governor.chosen(unit)
+        if self._queue.qsize() >= MOST_WAITING:
+            self._missed += drawn and not self._by_parts  # a part that was not seen tells it itself
+            return
+        look = drawn and judged.shadow is None
         is_first, self._unit = unit != self._unit, unit
         may_hold = not self._held and captured.address is not None and not self._leases.tight
         look = look and may_hold and is_gap
@@ -180,7 +185,7 @@ class Shadow:
             self._held, held = True, captured
             self._looking = look
         self._offered += 1
-        self._queue.put(_Offered(judged, beside, held, look, after_look))
+        self._queue.put(_Offered(judged, beside, held, drawn, look, after_look))
 
     def _govern(self, split: Split) -> None:
         before, self._governed = self._governed, split
@@ -240,7 +245,8 @@ class Shadow:
                 self._held = self._looking = False
             self._heard += 1
         self._count(word, looked)
-        self._keep(pairing.frame(Seen.of(word.judged, looked, grey)))
+        seen = Seen.of(word.judged, looked, grey, drawn=word.drawn)
+        self._keep(pairing.frame(seen))
 
     def _look(self, word: _Offered) -> Opinion | None:
         """What the candidate says of this frame; None where it is asked no more."""

@@ -143,7 +143,9 @@ class Subscriber:
     def _check_mark(self, result: dict[str, Any]) -> None:
         """The confidence says which weights looked at this frame."""
         found = {line["confidence"] for line in result["detections"]}
-        if result["model"] is not None and found != {self.marks[result["model"]]}:
+        if not self.marks or result["model"] is None:
+            return
+        if found != {self.marks[result["model"]]}:
             self.marks_wrong.append(f"frame {result['frame']}: {result['model']} with {found}")
 
 

@@ -24,23 +24,34 @@ MOST_FRAMES = 2048
 
 @dataclass(frozen=True)
 class Seen:
-    """One frame as both saw it; `candidate` is None where it did not look."""
+    """One frame as both saw it; `candidate` is None where it did not look.
+
+    `drawn`: it was to look; where it was not, by a draw before anybody looked, nothing is missing.
+    """
 
     judged: Judged
     incumbent: Opinion | None
     candidate: Opinion | None
     brightness: float | None = None
+    drawn: bool = True
 
     @classmethod
-    def of(cls, judged: Judged, looked: Opinion | None, brightness: float | None) -> Seen:
+    def of(
+        cls,
+        judged: Judged,
+        looked: Opinion | None,
+        brightness: float | None,
+        *,
+        drawn: bool = True,
+    ) -> Seen:
         """`looked`: what the candidate saw beside the lane, where the frame does not bear it."""
         incumbent, candidate = both(judged)
-        return cls(judged, incumbent, candidate or looked, brightness)
+        return cls(judged, incumbent, candidate or looked, brightness, drawn)
 
 
 @dataclass
 class Covered:
-    """Units of one slice: all of them, and those of which there is a pair."""
+    """Units of one slice that both were to see, and those of which there is a pair."""
 
     units: int = 0
     pairs: int = 0
@@ -48,7 +59,10 @@ class Covered:
 
 @dataclass
 class Coverage:
-    """How many units both saw, in all and by slice; what was not measured is in no slice."""
+    """How many units both saw of those that were drawn, in all and by slice.
+
+    What was not measured is in no slice.
+    """
 
     whole: Covered = field(default_factory=Covered)
     slices: dict[str, Covered] = field(default_factory=dict)
@@ -101,13 +115,14 @@ class Pairing:
         if assigned is None or assigned.rollout != self.split.rollout:
             return None
         looks = tuple(self._with_shadow(each) for each in told.looks)
-        first = next((self._seen[each.frame] for each in looks if each.frame in self._seen), None)
-        brightness = first.brightness if first else None
+        seen = [self._seen[each.frame] for each in looks if each.frame in self._seen]
+        brightness = seen[0].brightness if seen else None
         captured_utc = told.captured.utc if told.captured else 0.0
         traits = self._traits(looks, brightness, told.assignment.product, captured_utc)
         found = self._folded(looks, told.assignment.product)
         names = slice_names(self.split.slices, traits)
-        self.coverage.add(names, is_paired=found is not None)
+        if found is not None or not seen or any(each.drawn for each in seen):
+            self.coverage.add(names, is_paired=found is not None)
         if found is None:
             return None
         pair = self._pair(assigned, found, traits, names)
@@ -132,7 +147,8 @@ class Pairing:
         traits = self._traits(looks, frames[0].brightness, product, utc)
         found = self._folded(looks, product)
         names = slice_names(self.split.slices, traits)
-        self.coverage.add(names, is_paired=found is not None)
+        if found is not None or any(each.drawn for each in frames):
+            self.coverage.add(names, is_paired=found is not None)
         if found is None:
             return None
         pair = self._pair(judged.assigned, found, traits, names)

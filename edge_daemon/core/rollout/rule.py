@@ -224,11 +224,13 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
 
 def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
     last = situation.stage == len(plan.stages) - 1
-    overall = reading.overall
+    bound = reading.overall.missed.bound
+    known = f"at most {_points(bound)} of recall are lost"
+    if bound < 0.0:
+        known = f"at least {_points(-bound)} of recall are gained"
     return Advance(
-        f"{situation.parts} parts in {situation.minutes:.0f} minutes: at most "
-        f"{_points(overall.missed.bound)} of recall are lost, "
-        f"{_points(stage_margin(plan, situation.stage))} are allowed.",
+        f"{situation.parts} parts in {_time(situation.minutes)}: {known}, "
+        f"{_points(stage_margin(plan, situation.stage))} may be lost.",
         None if last else situation.stage + 1,
     )
 
@@ -307,6 +309,10 @@ def _where(one: SliceReading) -> str:
 
 def _points(share: float) -> str:
     return f"{100 * share:.1f} points"
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes >= 2.0 else f"{60 * minutes:.0f} s"
 
 
 def _power(log10: float) -> str:

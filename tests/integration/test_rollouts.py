@@ -1,0 +1,165 @@
+"""Rollouts in a whole daemon at a real broker, as its clients see them.
+
+Two stations serve all the tests: on one a part is what a trigger opens, on the other each frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.rollout_line import OLD, RUNS, RolloutLine
+
+pytestmark = pytest.mark.broker
+
+GOOD, BLIND = "bottle@2.0.0", "bottle@3.0.0"
+KEYS = {
+    *("rollout", "model", "reference", "stage", "share", "coverage", "parts", "table"),
+    *("slices", "labels", "decision", "why"),
+}
+LASTS = {"until": {"parts": 100_000}}
+
+
+@pytest.fixture(scope="module")
+def by_trigger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
+    folder = tmp_path_factory.mktemp("trigger")
+    with new_mosquitto() as broker, RolloutLine(folder, broker, triggers=True) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
+def by_frame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
+    folder = tmp_path_factory.mktemp("frame")
+    with new_mosquitto() as broker, RolloutLine(folder, broker) as line:
+        yield line
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest) -> Iterator[RolloutLine]:
+    """The station that the test names, as it was in the beginning."""
+    found: RolloutLine = request.getfixturevalue(getattr(request, "param", "by_frame"))
+    found.inspector.labels_all = False
+    yield found
+    found.reset()
+
+
+both = pytest.mark.parametrize("line", ["by_trigger", "by_frame"], indirect=True)
+
+
+@both
+def test_a_good_candidate_walks_to_full_by_itself(line: RolloutLine) -> None:
+    """Shadow, a share, full; the labels say that what it rejects besides is truly bad."""
+    line.inspector.labels_all = True
+    share = {"share": 0.5, "either": "none", "until": {"parts": 40}}
+    asked = line.roll(GOOD, RUNS, share, {"full": True})
+    outcome = line.outcome(asked)
+    assert (outcome["status"], outcome.get("error")) == ("succeeded", None)
+    assert line.entered(asked) == ["shadow", "share 0.5", "full"]
+    rollout = line.rollout_of(asked)
+    assert line.events(rollout)[0] == "requested"
+    told = [each for each in line.events(rollout) if each not in ("requested", "label_wanted")]
+    assert told == ["rollout_started", *["stage_entered"] * 3, "rollout_completed"]
+    line.until_judged_by(GOOD)
+    line.ear.until(lambda: line.state.get("rollout") is None)
+    said = [state for state in line.inspector.states if state.get("rollout") == rollout]
+    assert all(state.keys() >= KEYS for state in said)
+    counts = [sum(state["table"].values()) for state in said]
+    assert counts == sorted(counts)
+    assert counts[-1] == said[-1]["parts"] > 0
+    assert said[-1]["labels"]["have"] > 0
+    assert line.audit(rollout, {0.0, 0.5}) > 10
+
+
+@both
+def test_labels_stop_a_candidate_that_misses_defects(line: RolloutLine) -> None:
+    """Rejected with its evidence; its digest is not tried again before somebody says so."""
+    line.inspector.labels_all = True
+    asked = line.roll(BLIND, {"share": 0.3, **LASTS}, {"full": True})
+    outcome = line.outcome(asked)
+    assert outcome["status"] == "rejected"
+    error = outcome["error"]
+    assert error["code"] == "rollout_stopped"
+    assert "misses" in error["message"]
+    failed = {check["name"] for check in error["checks"] if not check["passed"]}
+    assert "evidence.all.missed" in failed
+    rollout = line.rollout_of(asked)
+    assert line.events(rollout)[-1] == "rollout_stopped"
+    line.audit(rollout, {0.0, 0.3})
+    again = line.outcome(line.roll(BLIND, RUNS))
+    assert (again["status"], again["error"]["code"]) == ("rejected", "quarantined")
+    line.until_judged_by(OLD)
+
+
+def test_without_labels_a_doubt_is_told_and_nothing_is_stopped(line: RolloutLine) -> None:
+    asked = line.roll(BLIND, {"shadow": 1.0, **LASTS})
+    rollout = line.rollout_of(asked)
+    line.until_event("label_wanted")
+    held = line.until_event("rollout_held", rollout=rollout)
+    assert "no label" in str(held)
+    assert line.state["decision"] == "hold"
+    line.ask("abort", rollout=rollout, reason="enough seen")
+    outcome = line.outcome(asked)
+    assert outcome["status"] == "superseded"
+
+
+@pytest.mark.parametrize(
+    ("model", "guard"),
+    [("bottle@4.0.0", "raised"), ("bottle@5.0.0", "hung"), ("bottle@6.0.0", "lost")],
+)
+def test_a_candidate_that_fails_in_its_share_costs_no_frame(
+    line: RolloutLine, model: str, guard: str
+) -> None:
+    """The frame is the reference's, the share is 0 from then on, and the digest is quarantined."""
+    asked = line.roll(model, {"share": 1.0, "either": "none", **LASTS}, {"full": True})
+    outcome = line.outcome(asked)
+    assert (outcome["status"], outcome["error"]["code"]) == ("rejected", "rollout_stopped")
+    assert guard in str(outcome["error"]["checks"])
+    rollout = line.rollout_of(asked)
+    assert line.audit(rollout, {0.0, 1.0}) > 0, "it judged before it failed"
+    line.until_judged_by(OLD)
+    assert line.ear.books.missing == line.ear.books.doubled == 0
+    assert not [r for r in line.inspector.results if r["model"] is None and r["frame"] > 30]
+
+
+def test_advance_hold_and_abort_are_obeyed(line: RolloutLine) -> None:
+    """A hold freezes what the evidence would do; a person may go on all the same."""
+    line.inspector.labels_all = True
+    line.ask("hold", reason="audit")
+    asked = line.roll(GOOD, {"shadow": 1.0, "until": {"parts": 20}}, {"share": 0.2, **LASTS})
+    rollout = line.rollout_of(asked)
+    line.ear.until(lambda: line.state.get("parts", 0) > 60)
+    assert line.state["stage"] == "shadow"
+    assert line.ask("advance", by="kim")["status"] == "succeeded"
+    line.until_stage("share 0.2")
+    assert line.state["share"] == 0.2
+    assert line.ask("advance", by="kim")["error"]["code"] == "precondition_failed"
+    assert line.ask("abort", rollout="another")["error"]["code"] == "precondition_failed"
+    assert line.ask("abort", rollout=rollout, by="kim")["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "superseded"
+    line.ear.until(lambda: line.state.get("rollout") is None)
+
+
+def test_an_order_in_between_takes_the_line_and_gives_it_back(line: RolloutLine) -> None:
+    asked = line.roll(GOOD, {"share": 0.5, **LASTS}, {"full": True})
+    rollout = line.rollout_of(asked)
+    line.until_stage("share 0.5")
+    line.order("CAN", "WO-1")
+    line.until_judged_by("can@1.0.0")
+    line.ear.until(lambda: line.state.get("suspended") is True)
+    assert line.state["share"] == 0
+    line.order("BTL", "WO-2")
+    line.until_judged_by(OLD)
+    line.ear.until(lambda: line.state.get("share") == 0.5)
+    assert line.ask("abort")["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "superseded"
+    line.audit(rollout, {0.0, 0.5})
+
+
+def test_a_swap_of_the_name_ends_it(line: RolloutLine) -> None:
+    asked = line.roll(GOOD, {"shadow": 1.0, **LASTS})
+    line.until_stage("shadow")
+    assert line.ask("swap", model=GOOD)["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "superseded"
+    assert line.events(line.rollout_of(asked))[-1] == "rollout_stopped"
