@@ -217,10 +217,12 @@ class ControlWing:
     def _shadowed(self) -> Shadowed:
         """How much of what the line saw the candidate saw too."""
         tally = self._frames.shadow.tally
-        whole, slices = tally.coverage.whole, tally.coverage.slices
+        coverage = tally.coverage
+        whole, slices = coverage.whole, dict(coverage.slices)  # its thread adds names meanwhile
         lost = {name: each.units - each.pairs for name, each in slices.items()}
         lost[OVERALL] = whole.units - whole.pairs + tally.missed
-        return Shadowed(tally.rollout, lost, tally.compared, tally.skipped, tally.failed)
+        frames = (tally.compared, tally.skipped, tally.failed)
+        return Shadowed(tally.rollout, lost, *frames, dict(coverage.arms), coverage.misassigned)
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter

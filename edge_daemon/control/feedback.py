@@ -90,6 +90,22 @@ class FeedbackDesk:
         finally:
             incoming.done()
 
+    def too_much(self, incoming: Incoming) -> None:
+        """One request more than may wait: nothing of it is noted, and its sender is told so."""
+        request_id = uuid.uuid4().hex
+        try:
+            request_id = read_feedback(incoming, request_id).request.id
+            raise SenderError(
+                "Too many requests wait to be noted.",
+                hint="Send it again in a second; one request may hold 256 items.",
+                code=Code.PRECONDITION_FAILED,
+            )
+        except EdgeDaemonError as error:
+            named = error.request_id if isinstance(error, RefusedRequest) else request_id
+            self._answer(incoming, refused(named or request_id, error))
+        finally:
+            incoming.done()
+
     # ------------------------------------------------------------------ noting
 
     def _note(self, words: Words, incoming: Incoming, label: Label) -> None:

@@ -6,7 +6,7 @@ import json
 
 from edge_daemon.core.rollout.bounds import bounded
 from edge_daemon.core.rollout.plan import read_plan
-from edge_daemon.core.rollout.values import Bounds, Plan
+from edge_daemon.core.rollout.values import Bounds, Mode, Plan
 from edge_daemon.core.values import BundleRef, Refusal
 from edge_daemon.errors import Code, EdgeDaemonError
 from edge_daemon.models.store import Store
@@ -25,7 +25,11 @@ class RolloutPlans:
             plan = read_plan(json.loads(text)) if text else self._store.manifest(candidate).rollout
         except EdgeDaemonError as error:
             return Refusal.of(error)
-        plan = bounded(plan or read_plan({}), self._bounds)
+        plan = plan or read_plan({})
+        refusal = self._unsupported(plan)
+        if refusal is not None:
+            return refusal
+        plan = bounded(plan, self._bounds)
         if plan.stages:
             return plan
         return Refusal(
@@ -33,3 +37,20 @@ class RolloutPlans:
             "The station allows none of the plan's stages.",
             "Begin it with a shadow stage, or change rollouts in the settings.",
         )
+
+    def _unsupported(self, plan: Plan) -> Refusal | None:
+        """What a plan may say and this station does not do: better refused than left out."""
+        if any(stage.mode is Mode.COMPARE for stage in plan.stages):
+            message = "The plan has a compare stage, and this version does not run one yet."
+            return _refusal(message, "Leave it out; shadow and share stages compare verdicts.")
+        if any(stage.shadow_back_h for stage in plan.stages):
+            message = "The plan asks for shadow_back_h, and this version does not do that yet."
+            return _refusal(message, "Leave it out, or set it to 0.")
+        if plan.notify:
+            message = "The plan has notify, and this version calls no webhook yet."
+            return _refusal(message, "Leave it out, and listen to model/event instead.")
+        return None
+
+
+def _refusal(message: str, hint: str) -> Refusal:
+    return Refusal(Code.INVALID_PLAN, message, hint)

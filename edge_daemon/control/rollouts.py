@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Union
@@ -48,7 +49,9 @@ TURN_S = 0.5
 """Between two turns: what came meanwhile becomes durable together."""
 DECIDE_S = 1.0
 MOST_WAITING = 4096
-"""Words that wait; of pairs more than these are not counted, and coverage says so."""
+"""Batches of pairs that wait; those of more are lost: coverage falls, and the log says so."""
+MOST_FEEDBACK = 256
+"""Requests that wait; more are refused at once."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Keep:
 class Shadowed:
     """What the candidate did not see, so far, of the split that is on.
 
-    `lost`: units by slice that have no pair, all of them too. The others count frames.
+    `lost`: units by slice that were drawn and have no pair, all of them too. `arms`: by declared
+    share the units and the candidate's of them. The others count frames.
     """
 
     rollout: str = ""
@@ -71,6 +75,8 @@ class Shadowed:
     compared: int = 0
     skipped: int = 0
     failed: int = 0
+    arms: Mapping[float, tuple[int, int]] = field(default_factory=dict)
+    misassigned: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class _Step:
     endings: tuple[Announce, ...]
 
 
-_Word = Union[_Pairs, _Step, Incoming]
+_Word = Union[_Pairs, _Step]
 _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 
 
@@ -109,6 +115,8 @@ class RolloutDesk:
         self._tools = tools
         self._feedback = feedback
         self._waiting: queue.SimpleQueue[_Word] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+        self._dropped: deque[tuple[tuple[str, ...], ...]] = deque()  # slices of pairs
         self._stopping = threading.Event()
         self._boundary = Boundary(_log, "rollout_turn_failed")
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
@@ -127,7 +135,10 @@ class RolloutDesk:
 
     def pairs(self, pairs: Sequence[Pair]) -> None:
         """Parts that both models judged; never waits."""
-        self._put(_Pairs(tuple(pairs)))
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(_Pairs(tuple(pairs)))
+        else:
+            self._dropped.append(tuple(pair.slices for pair in pairs))
 
     def candidate_lost(self, rollout: str, guard: str, why: str) -> None:
         """A guard broke: the driver hears it at once, whatever waits here."""
@@ -136,15 +147,14 @@ class RolloutDesk:
     def stepped(self, state: State, records: Sequence[Record]) -> None:
         """The planner took a step."""
         endings = [r for r in records if isinstance(r, Announce) and r.event in _ENDINGS]
-        self._put(_Step(state, tuple(endings)), must=True)
+        self._waiting.put(_Step(state, tuple(endings)))
 
     def feedback(self, incoming: Incoming) -> None:
         """One request, unread."""
-        self._put(incoming, must=True)
-
-    def _put(self, word: _Word, *, must: bool = False) -> None:
-        if must or self._waiting.qsize() < MOST_WAITING:
-            self._waiting.put(word)
+        if self._requests.qsize() < MOST_FEEDBACK:
+            self._requests.put(incoming)
+        else:
+            self._feedback.too_much(incoming)
 
     def start(self) -> None:
         self._thread.start()
@@ -166,16 +176,10 @@ class RolloutDesk:
 
     def turn(self) -> None:
         """Take in all that waits, make it durable, and decide about once a second."""
-        requests: list[Incoming] = []
-        while True:
-            try:
-                word = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if isinstance(word, Incoming):
-                requests.append(word)
-            else:
-                self._take_in(word)
+        requests = [self._requests.get_nowait() for _ in range(self._requests.qsize())]
+        for _ in range(self._waiting.qsize()):
+            self._take_in(self._waiting.get_nowait())
+        self._lose_dropped()
         now = self._tools.clock.now()
         state, progress = self._state, self._progress
         if state is not None and progress is not None:
@@ -257,11 +261,29 @@ class RolloutDesk:
         self._shadowed = now
         begins_anew = now.rollout != before.rollout or now.compared < before.compared
         before = Shadowed() if begins_anew else before
-        for name, counts in progress.evidence.slices.items():
+        evidence = progress.evidence
+        for name, counts in evidence.slices.items():
             counts.lost += max(0, now.lost.get(name, 0) - before.lost.get(name, 0))
+        for share, (units, candidates) in now.arms.items():
+            known = before.arms.get(share, (0, 0))
+            evidence.count_arms(share, units - known[0], candidates - known[1])
+        evidence.misassigned += max(0, now.misassigned - before.misassigned)
         for word in ("compared", "skipped", "failed"):
             more = getattr(now, word) - getattr(before, word)
             self._tools.metrics.shadow_frames(word, max(0, more))
+
+    def _lose_dropped(self) -> None:
+        """Pairs that came faster than they can be written are parts that were not compared."""
+        dropped, progress = 0, self._progress
+        while self._dropped:
+            batch = self._dropped.popleft()
+            dropped += len(batch)
+            if progress is not None:
+                for slices in batch:
+                    progress.evidence.lose(slices)
+        if dropped:
+            self._is_dirty = True
+            _log.warning("rollout_pairs_dropped", pairs=dropped)
 
     def _label(self, labelled: Sequence[Labelled]) -> None:
         """Truths that are durable now, of pairs whose places they are."""

@@ -195,9 +195,9 @@ class Shadow:
     # ------------------------------------------------------------------ other threads
 
     def told(self, parts: Sequence[PartTold]) -> None:
-        """Parts that were told, after their frames; any thread."""
+        """Parts that were told, after their frames; any thread. Those of one frame are known."""
         for each in parts:
-            if each.assigned is not None:
+            if self._by_parts and each.assigned is not None:
                 self._queue.put(each)
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.control import rollouts
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_reports import told_rollouts
 from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
@@ -263,3 +264,28 @@ def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
     with pytest.raises(SenderError, match="No rollout x is on record"):
         told_rollouts(desk.station.journal, "x", audit=True)
     assert desk.state["rollout"] is None
+
+
+def test_pairs_that_come_too_fast_lower_the_coverage(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are parts that were not compared; none is lost in silence."""
+    monkeypatch.setattr(rollouts, "MOST_WAITING", 1)
+    desk.turn()
+    desk.pairs(1, 3, "ok", "ok")
+    desk.pairs(4, 9, "ok", "ok")
+    desk.turn()
+    assert (desk.state["parts"], desk.state["coverage"]) == (3, 0.25)
+
+
+def test_feedback_that_comes_too_fast_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender hears it at once, and nothing of it is noted."""
+    monkeypatch.setattr(rollouts, "MOST_FEEDBACK", 0)
+    desk.parts(1)
+    (answer,) = desk.say(id="f1", part=1, verdict="ng")
+    assert (answer["id"], answer["status"]) == ("f1", "rejected")
+    assert answer["error"]["code"] == "precondition_failed"
+    monkeypatch.undo()
+    assert desk.say(id="f1", part=1, verdict="ng")[-1]["status"] == "succeeded"

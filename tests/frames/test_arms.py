@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.draw import draw
 from edge_daemon.core.rollout.values import Arm, Mode, UnitKind
-from edge_daemon.core.values import BundleRef, Reason, Verdict
+from edge_daemon.core.values import Assignment, BundleRef, Instant, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
-from edge_daemon.frames.arms import MOST_IN_SPAN
+from edge_daemon.frames.arms import LEAST_TIMEOUT_S, MOST_IN_SPAN, Arms
+from edge_daemon.frames.captured import Captured
 from edge_daemon.messaging import result_payloads
 from edge_daemon.slots.active import Cutover
 from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
@@ -300,3 +301,21 @@ def audit(two: Two) -> None:
         assert is_candidates == (rollout["arm"] == "candidate")
         if is_candidates:
             assert line["shadow"]["model"] != line["model"]
+
+
+def test_a_candidate_has_no_more_time_than_the_ring_has_room() -> None:
+    """At the camera's pace half of the places may fill; a busy box is no hung candidate."""
+    two = Two(timeout_s=5.0)
+    two.split(share=1.0)
+    assert two.arms.timeout_s == 5.0
+    made = Arms(two.active_slot, "boot", two.candidate_lost, infer_timeout_s=5.0, room=64)
+    assert made.timeout_s == 5.0, "no pace is known yet"
+    for number in range(50):
+        at = number / 30.0
+        captured = Captured(number, Instant(at, at), Assignment(), two.address(), None)
+        made.begin(captured, two.active_slot.pointer)
+    assert made.timeout_s == pytest.approx(32 / 30.0)
+    small = Arms(two.active_slot, "boot", two.candidate_lost, room=4)
+    small.begin(Captured(0, Instant(0.0, 0.0), Assignment(), None, None), two.active_slot.pointer)
+    small.begin(Captured(1, Instant(0.01, 0.0), Assignment(), None, None), two.active_slot.pointer)
+    assert small.timeout_s == LEAST_TIMEOUT_S

@@ -85,6 +85,18 @@ def test_of_a_share_the_lane_asks_both_and_the_shadow_sees_the_rest(watched: Wat
         assert (pair.assigned.arm is Arm.CANDIDATE) == (pair.part in theirs)
 
 
+def test_arms_are_counted_of_all_units_and_not_of_pairs_alone(watched: Watched) -> None:
+    """The candidate sees all of its own frames, and of the others only those that were drawn."""
+    watched.split(share=0.5)
+    watched.film([OK] * 200)
+    watched.end_all()
+    coverage = watched.shadow.tally.coverage
+    theirs = sum(each.model == CANDIDATE for each in watched.verdicts)
+    assert coverage.arms == {0.5: (200, theirs)}
+    assert len(watched.pairs) < 200
+    assert coverage.misassigned == 0
+
+
 def test_the_line_waits_for_no_candidate(watched: Watched) -> None:
     """One that takes for ever holds one place of the ring, and every frame is judged."""
     watched.split(share=0.0, mode=Mode.SHADOW)

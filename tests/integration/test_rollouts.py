@@ -6,10 +6,11 @@ Two stations serve all the tests: on one a part is what a trigger opens, on the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import new_mosquitto
 from tests.sim.rollout_line import OLD, RUNS, RolloutLine
 
 pytestmark = pytest.mark.broker
@@ -58,6 +59,7 @@ def test_a_good_candidate_walks_to_full_by_itself(line: RolloutLine) -> None:
     assert (outcome["status"], outcome.get("error")) == ("succeeded", None)
     assert line.entered(asked) == ["shadow", "share 0.5", "full"]
     rollout = line.rollout_of(asked)
+    line.until_event("rollout_completed", rollout=rollout)
     assert line.events(rollout)[0] == "requested"
     told = [each for each in line.events(rollout) if each not in ("requested", "label_wanted")]
     assert told == ["rollout_started", *["stage_entered"] * 3, "rollout_completed"]
@@ -85,7 +87,7 @@ def test_labels_stop_a_candidate_that_misses_defects(line: RolloutLine) -> None:
     failed = {check["name"] for check in error["checks"] if not check["passed"]}
     assert "evidence.all.missed" in failed
     rollout = line.rollout_of(asked)
-    assert line.events(rollout)[-1] == "rollout_stopped"
+    line.until_event("rollout_stopped", rollout=rollout)
     line.audit(rollout, {0.0, 0.3})
     again = line.outcome(line.roll(BLIND, RUNS))
     assert (again["status"], again["error"]["code"]) == ("rejected", "quarantined")
@@ -93,7 +95,8 @@ def test_labels_stop_a_candidate_that_misses_defects(line: RolloutLine) -> None:
 
 
 def test_without_labels_a_doubt_is_told_and_nothing_is_stopped(line: RolloutLine) -> None:
-    asked = line.roll(BLIND, {"shadow": 1.0, **LASTS})
+    strict = {"margin": 0.03, "false_reject_margin": 0.02}
+    asked = line.roll("bottle@7.0.0", {"shadow": 1.0, **LASTS}, **strict)
     rollout = line.rollout_of(asked)
     line.until_event("label_wanted")
     held = line.until_event("rollout_held", rollout=rollout)
@@ -162,4 +165,22 @@ def test_a_swap_of_the_name_ends_it(line: RolloutLine) -> None:
     line.until_stage("shadow")
     assert line.ask("swap", model=GOOD)["status"] == "succeeded"
     assert line.outcome(asked)["status"] == "superseded"
-    assert line.events(line.rollout_of(asked))[-1] == "rollout_stopped"
+    line.until_event("rollout_stopped", rollout=line.rollout_of(asked))
+
+
+@pytest.mark.parametrize(
+    ("stages", "more", "word"),
+    [
+        ([{"shadow": 1.0}, {"compare": {"pairs": 2}}, {"full": True}], {}, "compare"),
+        ([{"shadow": 1.0}, {"full": True, "shadow_back_h": 1}], {}, "shadow_back_h"),
+        ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "notify"),
+    ],
+    ids=["compare", "shadow_back_h", "notify"],
+)
+def test_what_is_not_done_is_refused_and_not_left_out(
+    line: RolloutLine, stages: list[dict[str, Any]], more: dict[str, Any], word: str
+) -> None:
+    error = line.outcome(line.roll(GOOD, *stages, **more))["error"]
+    assert error["code"] == "invalid_plan"
+    assert word in error["message"]
+    assert error["hint"]

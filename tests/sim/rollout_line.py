@@ -20,6 +20,7 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from edge_daemon.core.rollout.draw import draw
+from edge_daemon.core.rollout.values import Mode
 from edge_daemon.core.values import Detection
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from tests.sim.bundles import make_bundle
@@ -28,6 +29,7 @@ from tests.sim.line import GENEROUS_S, ROOT, RunningDaemon
 from tests.sim.mosquitto import Mosquitto
 
 ENGINE = "tests.sim.rollout_line:CodedEngine"
+STAGES = frozenset(mode.value for mode in Mode)
 CODES = 8
 BAD = frozenset({0, 1})
 CLASSES = ("bottle", "scratch")
@@ -36,9 +38,10 @@ MODELS: dict[str, dict[str, Any]] = {
     OLD: {"rejects": [0]},
     "bottle@2.0.0": {"rejects": [0, 1]},  # finds all
     "bottle@3.0.0": {"rejects": []},  # blind
-    "bottle@4.0.0": {"rejects": [0], "fault": "raise", "lives": 25},
-    "bottle@5.0.0": {"rejects": [0], "fault": "hang", "lives": 25},
-    "bottle@6.0.0": {"rejects": [0], "fault": "die", "lives": 25},
+    "bottle@4.0.0": {"rejects": [0], "fault": "raise", "lives": 60},
+    "bottle@5.0.0": {"rejects": [0], "fault": "hang", "lives": 60},
+    "bottle@6.0.0": {"rejects": [0], "fault": "die", "lives": 60},
+    "bottle@7.0.0": {"rejects": [], "lives": 7},  # blind as well
     "can@1.0.0": {"rejects": [0]},
 }
 RUNS = {"shadow": 1.0, "until": {"parts": 40}}
@@ -175,7 +178,9 @@ class RolloutLine(RunningDaemon):
             by = {"by": "trigger", "window_ms": [0, 60], "deadline_ms": 5000}
         super().__init__(folder, broker, parts=by, **settings)
         self.ear.marks = {}
+        self.ear.story = self.story  # type: ignore[method-assign]
         self.inspector = Inspector(broker, triggers=triggers)
+        self._begun: dict[str, int] = {}
 
     def __enter__(self) -> RolloutLine:
         self.start(engine=ENGINE)
@@ -188,24 +193,30 @@ class RolloutLine(RunningDaemon):
     def roll(self, model: str, *stages: dict[str, Any], **plan: Any) -> str:
         """Ask for a rollout; the request's id."""
         whole = {**LENIENT, "stages": list(stages), **plan}
-        return self.send("rollout", model=model, plan=whole, by="kim")
+        before = len(self._requested())
+        request_id = self.send("rollout", model=model, plan=whole, by="kim")
+        self._begun[request_id] = before
+        return request_id
 
     def rollout_of(self, request_id: str) -> str:
-        """The rollout that the request began."""
-        accepted: list[str] = []
+        """The rollout that the request began, as its event names it."""
+        before = self._begun[request_id]
+        self.ear.until(lambda: len(self._requested()) > before)
+        return self._requested()[before]
 
-        def came() -> bool:
-            told = [a for a in self.answers(request_id) if a["status"] == "accepted"]
-            accepted[:] = [a["swap_id"] for a in told]
-            return bool(accepted)
+    def _requested(self) -> list[str]:
+        heard = [body for topic, body in list(self.ear.heard) if topic == "model/event"]
+        return [e["rollout"] for e in heard if e["type"] == "requested" and "rollout" in e]
 
-        self.ear.until(came)
-        return accepted[0]
+    def answers(self, request_id: str) -> list[dict[str, Any]]:
+        """To this request; those to feedback are many, and come in between."""
+        heard = [b for t, b in list(self.ear.heard) if t.startswith("response/")]
+        return [body for body in heard if body["id"] == request_id]
 
     def reset(self) -> None:
         """The first model judges, nothing is tried and nothing is held."""
         self.ask("abort")
-        self.ask("resume")
+        self.ask("release")
         self.ask("swap", model=OLD)
         self.until_judged_by(OLD)
         self.ear.until(lambda: self.state.get("rollout") is None)
@@ -221,6 +232,11 @@ class RolloutLine(RunningDaemon):
         states = self.inspector.states
         return states[-1] if states else {}
 
+    def story(self) -> str:
+        """How the rollout stands, and what was heard but for feedback."""
+        heard = [(t, b) for t, b in list(self.ear.heard) if not t.endswith("/feedback")][-8:]
+        return "\n".join([str(self.state), *(f"{topic} {body}" for topic, body in heard)])
+
     def events(self, rollout: str) -> list[str]:
         """Its events, in order."""
         heard = [body for topic, body in list(self.ear.heard) if topic == "model/event"]
@@ -229,8 +245,7 @@ class RolloutLine(RunningDaemon):
     def entered(self, request_id: str) -> list[str]:
         """The stages that the sender was told of."""
         told = [a for a in self.answers(request_id) if a["status"] == "progress"]
-        stages = [each["stage"] for each in told]
-        return [s for s in stages if s.split()[0] in ("shadow", "share", "compare", "full")]
+        return [each["stage"] for each in told if each["stage"].split(" ")[0] in STAGES]
 
     def judged(self, rollout: str) -> Sequence[dict[str, Any]]:
         """Parts and results that name the rollout."""

@@ -130,9 +130,10 @@ class Evidence:
         self.misassigned = 0
         """Draws that did not give the arm that they had to."""
 
-    def add(self, pair: Pair) -> Place:
-        """Count one pair, once."""
-        self._count_arm(pair.assigned)
+    def add(self, pair: Pair, *, counts_arm: bool = True) -> Place:
+        """Count one pair, once. `counts_arm`: false where all units are counted by `count_arms`."""
+        if counts_arm:
+            self._count_arm(pair.assigned)
         blocks = tuple(
             (name, self.slices[name].add(pair.outcome)) for name in self._of(pair.slices)
         )
@@ -154,6 +155,12 @@ class Evidence:
         """
         for name in self._of(slices):
             self.slices[name].lost += 1
+
+    def count_arms(self, share: float, units: int, candidates: int, misassigned: int = 0) -> None:
+        """So many units more were drawn by this share, whether there is a pair of them or not."""
+        before = self.arms.get(share, (0, 0))
+        self.arms[share] = (before[0] + units, before[1] + candidates)
+        self.misassigned += misassigned
 
     def _of(self, slices: Iterable[str]) -> Iterator[str]:
         yield OVERALL

@@ -15,7 +15,7 @@ from edge_daemon.core.parts.fold import fold
 from edge_daemon.core.parts.values import Look, PartRules, PartTold
 from edge_daemon.core.rollout.membership import Traits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
-from edge_daemon.core.rollout.values import Assigned, Opinion, Pair, SliceRule, Split, UnitKind
+from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, SliceRule, Split, UnitKind
 from edge_daemon.core.values import Judged
 
 MOST_FRAMES = 2048
@@ -66,6 +66,22 @@ class Coverage:
 
     whole: Covered = field(default_factory=Covered)
     slices: dict[str, Covered] = field(default_factory=dict)
+    arms: dict[float, tuple[int, int]] = field(default_factory=dict)
+    """By declared share: draws, and the candidate's of them; of units without a pair too, because
+    the candidate sees all of its own and only some of the others."""
+    misassigned: int = 0
+    """Draws that did not give the arm that they had to."""
+    _last_draw: float | None = None
+
+    def assign(self, assigned: Assigned) -> None:
+        """One unit that is over; parts of one order or span have one draw between them."""
+        if assigned.draw == self._last_draw:
+            return
+        self._last_draw = assigned.draw
+        units, candidates = self.arms.get(assigned.share, (0, 0))
+        is_candidate = assigned.arm is Arm.CANDIDATE
+        self.arms[assigned.share] = (units + 1, candidates + is_candidate)
+        self.misassigned += is_candidate != (assigned.draw < assigned.share)
 
     def add(self, names: Sequence[str], *, is_paired: bool) -> None:
         """One unit that is over."""
@@ -114,6 +130,7 @@ class Pairing:
         assigned = told.assigned
         if assigned is None or assigned.rollout != self.split.rollout:
             return None
+        self.coverage.assign(assigned)
         looks = tuple(self._with_shadow(each) for each in told.looks)
         seen = [self._seen[each.frame] for each in looks if each.frame in self._seen]
         brightness = seen[0].brightness if seen else None
@@ -142,6 +159,7 @@ class Pairing:
         judged = frames[0].judged
         if judged.assigned is None:
             return None
+        self.coverage.assign(judged.assigned)
         looks = tuple(Look(each.judged.frame, each.incumbent, each.candidate) for each in frames)
         product, utc = judged.assignment.product, judged.captured_utc
         traits = self._traits(looks, frames[0].brightness, product, utc)

@@ -68,9 +68,9 @@ class Progress:
         self.entered.append((stage, share, utc))
 
     def add(self, pair: Pair) -> Place:
-        """Count one pair; its place is kept beside it."""
+        """Count one pair; its place is kept beside it. Its arm is counted with all units."""
         self.parts += 1
-        return self.evidence.add(pair)
+        return self.evidence.add(pair, counts_arm=False)
 
     def label(self, place: Place, truth: Verdict | None) -> Place:
         """What its part truly is; the place that is returned replaces the one given."""
