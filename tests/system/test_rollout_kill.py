@@ -26,7 +26,8 @@ class MortalLine(RolloutLine):
     """The same station as processes of their own, one after the other."""
 
     def __init__(self, folder: Path, broker: Mosquitto) -> None:
-        super().__init__(folder, broker)
+        slots = {"count": 2, "isolation": "thread", "spare": "off"}  # it starts much sooner
+        super().__init__(folder, broker, slots=slots)
         self._config = folder / "cam1.yaml"
         self._config.write_text(yaml.safe_dump(self.settings.model_dump(mode="json")))
         self._parent = ForkParent(folder / "log")
