@@ -32,13 +32,12 @@ class MlflowSource:
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:  # noqa: ARG002 - by its own
         try:
             model, version = self._version(which)
-            place = self._place(model, version)
+            files = self._files(self._place(model, version))
         except FileNotFoundError as error:
             raise BundleError(
                 f"{self.where} has no {which}.",
                 hint="Register it there, or correct sources.models.",
             ) from error
-        files = self._files(place)
         if MANIFEST_FILE not in files:  # a bundle that was logged as one folder of the artifacts
             places = {
                 path.rpartition("/")[0] for path in files if path.endswith(f"/{MANIFEST_FILE}")
