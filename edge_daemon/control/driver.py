@@ -232,9 +232,8 @@ class Driver:
             else:
                 self._rooms.recorder.flush()
         finally:
-            for arrival in arrivals:
-                if arrival.is_fenced:
-                    self._rooms.line.lift(arrival.incoming.received.at)
+            fences = [each.incoming.received.at for each in arrivals if each.is_fenced]
+            self._rooms.line.lift(*fences)
         for arrival in arrivals:
             arrival.incoming.done()
 

@@ -10,6 +10,7 @@ from edge_daemon.core.state import State
 from edge_daemon.core.values import StoredBundle
 from edge_daemon.messaging.payloads import (
     ActiveModel,
+    CandidateModel,
     ModelState,
     PreparedModel,
     PreviousModel,
@@ -23,6 +24,7 @@ def model_state(state: State) -> ModelState:
     durable = state.durable
     return ModelState(
         active=_active(state),
+        candidate=_candidate(state),
         prepared=_prepared(state),
         previous=_previous(state),
         selected=dict(durable.selected),
@@ -48,6 +50,13 @@ def _tuned(state: State, known: StoredBundle) -> TunedLine | UnsetType:
     if held is None:
         return UNSET
     return TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
+
+
+def _candidate(state: State) -> CandidateModel | UnsetType:
+    slot = slot_of(state, Role.CANDIDATE)
+    if slot is None or (known := slot.bundle) is None:
+        return UNSET
+    return CandidateModel(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
 
 
 def _prepared(state: State) -> PreparedModel | None:

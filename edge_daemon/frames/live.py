@@ -121,8 +121,8 @@ class LiveLine:
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         self._ring.stamp_from(assignment, number)
 
-    def lift(self, since_at: float) -> None:
-        self._ring.lift(since_at)
+    def lift(self, *since_at: float) -> None:
+        self._ring.lift(*since_at)
 
     def pass_over(self, epoch: int) -> None:
         self._ring.pass_over(epoch)

@@ -202,11 +202,12 @@ class Ring:
             self._fences.append(moment.at)
             return moment
 
-    def lift(self, since_at: float) -> None:
-        """The fence of that moment is gone: what it held back has its stamp, or needs none."""
+    def lift(self, *since_at: float) -> None:
+        """These fences are gone: what they held back has its stamp, or needs none."""
         with self._changed:
-            with suppress(ValueError):
-                self._fences.remove(since_at)
+            for each in since_at:
+                with suppress(ValueError):
+                    self._fences.remove(each)
             self._woken = True
             self._changed.notify_all()
 

@@ -196,6 +196,7 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.is_full = lambda: len(self._unacknowledged) >= RECEIVE_MAXIMUM
         return client
 
     # ----------------------------------------------------------------------- in

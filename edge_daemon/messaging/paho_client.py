@@ -9,6 +9,8 @@ again on the next one.
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -25,14 +27,28 @@ MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more c
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
 QUEUE_MESSAGES = 1000  # QoS 1 messages that wait for the broker's acknowledgement
 _CHUNK_BYTES = 64 * 1024
+_FULL_PAUSE_S = 0.002
+_FULL_READ_S = 0.05
 
 _log = structlog.get_logger(__name__)
 
 
 class BoundedClient(paho.Client):
-    """A client that keeps the first `MAX_PACKET_BYTES` of a packet."""
+    """A client that keeps the first `MAX_PACKET_BYTES` of a packet, and reads at its own pace.
+
+    `is_full`: as many messages as it takes are not acknowledged yet. The receive maximum says so
+    to the broker, but mosquitto 2.0.11 sends on. What is not read waits in the connection; it is
+    not left there for long, as the answer to a ping may be behind it.
+    """
+
+    is_full: Callable[[], bool] = staticmethod(lambda: False)
+    _read_at = 0.0
 
     def _sock_recv(self, bufsize: int) -> bytes:
+        if self.is_full() and time.monotonic() - self._read_at < _FULL_READ_S:
+            time.sleep(_FULL_PAUSE_S)
+            raise BlockingIOError
+        self._read_at = time.monotonic()
         del self._in_packet["packet"][MAX_PACKET_BYTES:]
         return super()._sock_recv(min(bufsize, _CHUNK_BYTES))
 

@@ -214,6 +214,15 @@ class PreparedModel(msgspec.Struct, frozen=True):
     since: Time
 
 
+class CandidateModel(msgspec.Struct, frozen=True):
+    """The bundle that is tried beside the active one."""
+
+    model: Model
+    sha256: Digest
+    slot: str
+    since: Time
+
+
 class PreviousModel(msgspec.Struct, frozen=True):
     """The bundle that was active before; `slot` is null where none keeps it for that."""
 
@@ -223,13 +232,14 @@ class PreviousModel(msgspec.Struct, frozen=True):
     since: Time | None = None
 
 
-RoleModel = Union[ActiveModel, PreparedModel, PreviousModel]
+RoleModel = Union[ActiveModel, CandidateModel, PreparedModel, PreviousModel]
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """`<root>/model/state`; each role has the field of its name."""
+    """`<root>/model/state`: a field for each role; a candidate only while one is tried."""
 
     active: ActiveModel | None = None
+    candidate: CandidateModel | msgspec.UnsetType = msgspec.UNSET
     prepared: PreparedModel | None = None
     previous: PreviousModel | None = None
     selected: Mapping[str, str] = {}
@@ -240,8 +250,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, role: Role) -> RoleModel | None:
         """The bundle that has this role, where there is one."""
-        found: RoleModel | None = getattr(self, role.value)
-        return found
+        found: RoleModel | msgspec.UnsetType | None = getattr(self, role.value)
+        return None if isinstance(found, msgspec.UnsetType) else found
 
 
 class AvailableModel(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -74,6 +74,9 @@ class Unacknowledged:
         self._lock = threading.Lock()
         self._waiting: deque[list[int]] = deque()  # [mid, 1 when done]
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def add(self, mid: int) -> Callable[[], None]:
         """Take note of one that arrived; returns its `Incoming.done`."""
         entry = [mid, 0]

@@ -255,7 +255,11 @@ class ForkServer:
         with self._changed:
             if self._changed.wait_for(lambda: self._closed, pause_s):
                 return
-        folder = tempfile.mkdtemp(prefix="edge-daemon-forks-", dir=self._folder)
+        try:
+            folder = tempfile.mkdtemp(prefix="edge-daemon-forks-", dir=self._folder)
+        except OSError as error:  # also where all is taken away while it starts
+            self._give_up(f"the fork server has no folder ({error.strerror})")
+            return
         ours, theirs = wire.pair()
         try:
             with ours, theirs:

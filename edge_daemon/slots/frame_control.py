@@ -100,7 +100,7 @@ class FrameControl(Protocol):
         """Frames from this number on are of this assignment."""
         ...
 
-    def lift(self, since_at: float) -> None:
+    def lift(self, *since_at: float) -> None:
         """The order that arrived then was read: the lane need not wait for it any more."""
         ...
 

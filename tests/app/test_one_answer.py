@@ -24,7 +24,7 @@ def by_page(state: State) -> dict[str, Role]:
 def by_topic(state: State) -> dict[str, Role]:
     """`model/state` names one slot for a role; of several prepared ones the newest."""
     shown = model_state(state)
-    named = {role: getattr(shown, role.value) for role in Role}
+    named = {role: shown.of(role) for role in Role}
     return {each.slot: role for role, each in named.items() if each is not None and each.slot}
 
 

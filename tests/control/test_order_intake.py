@@ -28,8 +28,9 @@ class Fences:
         self.standing.append(float(self.moments))
         return Instant(float(self.moments), 0.0)
 
-    def lift(self, since_at: float) -> None:
-        self.standing.remove(since_at)
+    def lift(self, *since_at: float) -> None:
+        for each in since_at:
+            self.standing.remove(each)
 
 
 class Door:

@@ -93,7 +93,7 @@ def test_a_daemon_that_hangs_up_before_the_outcome_is_told_apart(tmp_path: Path)
     with daemon(tmp_path, ACCEPTED) as asked, pytest.raises(LocalSocketError) as caught:
         answers.extend(ask(asked.path, "swap", {}))
     assert "before the outcome" in caught.value.message
-    assert "state" in caught.value.hint
+    assert "status" in caught.value.hint
 
 
 def test_a_daemon_that_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
+from tests.sim.device import wait_until
 from tests.sim.engine import Behaviour, write_weights
 from tests.sim.proctree import descendants
 from tests.sim.worker_kills import PROCESSES, rage
@@ -94,6 +95,8 @@ def test_descriptors_are_handed_over_and_not_kept(make_pool: MakePool) -> None:
     pool = make_pool()
     workers = [ready(pool), ready(pool)]
     held = [_descriptors(worker.pid) for worker in workers]
+    # It closes what it handed over after the worker has begun.
+    wait_until(lambda: len(_descriptors(server_of(pool).pid)) == 3, "the server's own descriptors")
     servers = _descriptors(server_of(pool).pid)
     end(*workers)
     assert [sorted(map(_kind, each)) for each in held] == [["null", "pipe", "socket"]] * 2
