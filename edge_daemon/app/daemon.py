@@ -15,6 +15,7 @@ import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
+from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
@@ -118,6 +119,7 @@ class Daemon:
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
+        self._sources = BundleSources(resources, put)
         self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
             self.probe,
@@ -130,6 +132,7 @@ class Daemon:
             KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
+            self._sources,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -195,6 +198,8 @@ class Daemon:
         control.start_edges(closing)
         self._desired.start()
         closing.callback(self._desired.stop)
+        self._sources.start()
+        closing.callback(self._sources.stop)
         self.monitor.start()
         closing.callback(self.monitor.stop)
         self._page.start()

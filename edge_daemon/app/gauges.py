@@ -15,6 +15,7 @@ def set_gauges(metrics: Metrics, status: Status) -> None:
     metrics.camera(status.line.camera_online)
     metrics.mqtt(status.line.broker_online)
     metrics.store(not status.remarks.store)
+    metrics.sources(status.sources_up)
     metrics.outbox(status.journal.waiting)
     metrics.models(resident(status.line.state))
     for name, size_bytes in status.box.slot_memory.items():

@@ -104,6 +104,7 @@ class Remarks:
     broker: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class Status:
     frames: FramesStatus = FramesStatus()
     journal: JournalStatus = JournalStatus()
     results_lost: int = 0
+    sources_up: Mapping[str, bool] = field(default_factory=dict)
+    """Address of each source of bundles -> whether it could be asked."""
     box: BoxStatus = BoxStatus()
     failing: Failing | None = None
     pictures: PicturesLost = PicturesLost()

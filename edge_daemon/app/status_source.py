@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
@@ -48,6 +49,7 @@ class Watches:
     part_pictures: KeptPictures | None
     certificates: Certificates
     copies: CopiedPictures | None = None
+    sources: BundleSources | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
@@ -100,6 +102,7 @@ class StatusSource:
             pictures=PicturesLost() if pictures is None else pictures.lost,
             part_pictures=PicturesLost() if part_pictures is None else part_pictures.lost,
             remarks=self._remarks(),
+            sources_up={} if watches.sources is None else watches.sources.up(),
         )
 
     def _frames_status(self) -> FramesStatus:
@@ -142,4 +145,5 @@ class StatusSource:
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
+            () if self._watches.sources is None else self._watches.sources.problems(),
         )

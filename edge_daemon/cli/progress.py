@@ -41,6 +41,14 @@ def counting(total: int, words: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def fetching(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Call it with the bytes of each chunk that came, and with those of the whole."""
+    with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda count, total: bar.update(task, advance=count, total=total)
+
+
+@contextmanager
 def waiting(words: str) -> Iterator[None]:
     """For work without known progress."""
     with _bar() as bar:

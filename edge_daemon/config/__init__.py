@@ -5,6 +5,7 @@ lines of the document: `load` gives `Settings`, `validate` gives findings.
 `desired` is the other file of a station: what its fleet wants of it.
 """
 
+from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings, PictureSettings
 from edge_daemon.config.desired import read_desired
 from edge_daemon.config.file import (
@@ -41,6 +42,7 @@ from edge_daemon.documents import dump, parse
 __all__ = [
     "FOLDER",
     "VARIABLE",
+    "BundleSource",
     "CameraSettings",
     "DesiredSettings",
     "Finding",

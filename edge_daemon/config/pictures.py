@@ -20,6 +20,9 @@ def _web_address(text: str) -> str:
     return printable(text)
 
 
+WebAddress = Annotated[str, Field(max_length=2_048), AfterValidator(_web_address)]
+
+
 class NgImages(Group):
     """Keeps pictures of rejected parts."""
 
@@ -69,7 +72,7 @@ class S3Settings(Group):
     """A bucket that is there."""
     prefix: Annotated[str, Field(max_length=512), AfterValidator(printable)] = ""
     """What every key begins with, such as `line3/`."""
-    endpoint: Annotated[str, AfterValidator(_web_address)] | None = None
+    endpoint: WebAddress | None = None
     """Address of a server of one's own; null: Amazon's."""
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] = "us-east-1"
     """Region of the bucket."""

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.fields import (
     Choice,
@@ -320,6 +321,8 @@ class Settings(Group):
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
     http: HttpSettings = HttpSettings()
+    sources: tuple[BundleSource, ...] = Field(default=(), max_length=16)
+    """Where new bundles come from; a source fills the store and makes nothing active."""
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""
     audit: AuditSettings = AuditSettings()

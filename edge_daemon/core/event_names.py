@@ -49,6 +49,8 @@ class EventName(str, Enum):
     PICTURES_NOT_COPIED = "pictures_not_copied"  # the other place is away, or too slow
     PICTURES_COPIED_AGAIN = "pictures_copied_again"
     PICTURES_GIVEN_UP = "pictures_given_up"  # never copied: refused, or gone for the quota before
+    SOURCE_PULLED = "source_pulled"  # a bundle came into the store from a source
+    SOURCE_REFUSED = "source_refused"  # what a source offers is no good
 
     def __str__(self) -> str:
         return self.value

@@ -159,6 +159,9 @@ class Metrics:
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
+        self._source_up = gauge(
+            "edge_source_up", "1: this source of bundles can be asked.", ["source"]
+        )
         self._outbox_depth = gauge("edge_outbox_depth", "Messages that wait for the broker.")
         self._certificates = gauge(
             "edge_certificate_expires_seconds", "POSIX time at which it ends.", ["file"]
@@ -259,6 +262,11 @@ class Metrics:
 
     def store(self, up: bool) -> None:
         self._store_up.set(up)
+
+    def sources(self, up: Mapping[str, bool]) -> None:
+        """Address of each source of bundles -> whether it could be asked."""
+        for source, is_up in up.items():
+            self._source_up.labels(source).set(is_up)
 
     def outbox(self, depth: int) -> None:
         self._outbox_depth.set(depth)

@@ -1,0 +1,157 @@
+"""`edge-daemon sources`: where new bundles come from, and to fetch them now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.progress import fetching
+from edge_daemon.cli.store import open_store, trust_of
+from edge_daemon.config import BundleSource, Settings
+from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SenderError
+from edge_daemon.models.manifest import Manifest
+from edge_daemon.sources.fetch import Door, fetch, is_there, look
+from edge_daemon.sources.kinds import make_source
+from edge_daemon.sources.pace import Pace
+from edge_daemon.sources.pins import PINS_FILE, Pins
+from edge_daemon.sources.source import Offered, Source
+
+app = typer.Typer(no_args_is_help=True, help="Where new bundles come from.")
+
+Name = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Argument(help="A bundle's name; else all of them.", metavar="NAME"),
+]
+
+
+@app.command("list")
+def list_sources(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """The sources of the settings, and what is wanted of each; none is asked."""
+    sources = read_settings(file).sources
+    if as_json:
+        tell_json([_plain(each) for each in sources], indent=2)
+        return
+    for each in sources:
+        tell(f"{each.kind}  {each.where}  every {each.every_s} s")
+        for name, wanted in each.models.items():
+            tell(f"  {name}: {wanted}")
+    if not sources:
+        tell("No source is configured: name one under sources in the settings.")
+
+
+@app.command()
+def check(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Ask every source what it has; nothing is fetched. Fails where one cannot be asked."""
+    settings = read_settings(file)
+    _end(list(_each(settings, None, _checked)), as_json)
+
+
+@app.command()
+def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Fetch what is new into the store, now; nothing becomes active."""
+    settings = read_settings(file)
+    _end(list(_each(settings, name, _pulled)), as_json)
+
+
+# --------------------------------------------------------------------------- parts
+
+_Do = Callable[[Source, Offered, Manifest, Door, Pace], str]
+
+
+def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[dict[str, Any]]:
+    """A line for each thing that is offered, and for each source that cannot be asked."""
+    wanted = [
+        (each, name, which)
+        for each in settings.sources
+        for name, which in each.models.items()
+        if only in (None, name)
+    ]
+    if not wanted:
+        raise SenderError(
+            f"No source is configured for {only}." if only else "No source is configured.",
+            hint="Name one under sources in the settings.",
+        )
+    store, folder = open_store(settings), settings.state_folder
+    pins = Pins(folder / PINS_FILE if os.access(folder, os.W_OK) else None)
+    door = Door(store, trust_of(settings), pins)
+    for each, name, which in wanted:
+        line = {"source": each.where, "name": name}
+        source = make_source(each)
+        try:
+            offers = source.offered(name, which)
+        except (BoxError, BundleError) as error:
+            yield line | _refused(error)
+            continue
+        for offered in offers:
+            yield line | _line(source, offered, name, door, (Pace(each.rate_kb), do))
+        if not offers:
+            yield line | {"state": "nothing", "model": None}
+
+
+def _line(
+    source: Source, offered: Offered, name: str, door: Door, how: tuple[Pace, _Do]
+) -> dict[str, Any]:
+    pace, do = how
+    model = None
+    try:
+        manifest = look(source, offered, name, door, pace)
+        model = str(manifest.ref)
+        state = do(source, offered, manifest, door, pace)
+    except (BoxError, BundleError) as error:
+        return _refused(error) | {"model": model}
+    return {"state": state, "model": model}
+
+
+def _checked(
+    _source: Source, _offered: Offered, manifest: Manifest, door: Door, _pace: Pace
+) -> str:
+    return "there" if is_there(manifest, door) else "new"
+
+
+def _pulled(source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace) -> str:
+    with fetching(f"Fetching {manifest.ref}") as count:
+        heard = Door(door.store, door.trust, door.pins, count)
+        fetched = fetch(source, offered, manifest, heard, pace)
+    return "pulled" if fetched.is_new else "there"
+
+
+def _refused(error: EdgeDaemonError) -> dict[str, Any]:
+    state = "refused" if isinstance(error, BundleError) else "failed"
+    told = {"code": str(error.code), "message": error.message, "hint": error.hint}
+    return {"state": state, "model": None, "error": told}
+
+
+_WORDS = {
+    "there": "is in the store",
+    "new": "is new",
+    "pulled": "came into the store",
+    "nothing": "nothing is offered",
+}
+
+
+def _end(lines: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        tell_json(lines, indent=2)
+    for line in () if as_json else lines:
+        said = _WORDS.get(line["state"], line["state"])
+        if error := line.get("error"):
+            said = f"{said}: {error['message']} {error['hint']}".strip()
+        tell(f"{line['source']}  {line['model'] or line['name']}  {said}")
+    if any("error" in line for line in lines):
+        raise typer.Exit(FAILED)
+
+
+def _plain(source: BundleSource) -> dict[str, Any]:
+    return {
+        "kind": source.kind,
+        "where": source.where,
+        "models": dict(source.models),
+        "every_s": source.every_s,
+        "rate_kb": source.rate_kb,
+    }

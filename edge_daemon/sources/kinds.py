@@ -1,0 +1,33 @@
+"""Makes the sources that the settings name."""
+
+from __future__ import annotations
+
+from edge_daemon.config import BundleSource
+from edge_daemon.sources.folder import FolderSource
+from edge_daemon.sources.http import Http, basic
+from edge_daemon.sources.mlflow import MlflowSource
+from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.source import Source
+from edge_daemon.sources.web import WebSource
+
+
+def make_source(settings: BundleSource) -> Source:
+    """The source, not asked yet; credentials are read from their files when they are used."""
+    if settings.folder is not None:
+        return FolderSource(settings.folder)
+    if settings.oci is not None:
+        return OciSource(
+            settings.where, settings.readable_ca, lambda: _basic(settings), settings.read_token
+        )
+    http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
+    return WebSource(http) if settings.http is not None else MlflowSource(http)
+
+
+def _authorization(settings: BundleSource) -> str | None:
+    token = settings.read_token()
+    return f"Bearer {token}" if token else _basic(settings)
+
+
+def _basic(settings: BundleSource) -> str | None:
+    password = settings.read_password()
+    return basic(settings.user, password) if settings.user and password else None

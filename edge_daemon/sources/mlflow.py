@@ -1,0 +1,127 @@
+"""An MLflow server as a source: the artifacts of a registered model's version are a bundle.
+
+They are read through the server (`mlflow-artifacts:`), which is how it runs by default. It knows no
+ranges: what was broken off is fetched again from the beginning of that file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from edge_daemon.errors import BundleError
+from edge_daemon.models.files import MAX_DEPTH, MAX_ENTRIES, is_inner_path
+from edge_daemon.models.manifest import MANIFEST_FILE
+from edge_daemon.sources.http import Http
+from edge_daemon.sources.source import Offered, RemoteFile, Stream
+
+_API = "api/2.0/mlflow"
+_ARTIFACTS = "api/2.0/mlflow-artifacts/artifacts"
+
+
+class MlflowSource:
+    """Implements `Source`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self.where = http.base
+
+    def offered(self, name: str, which: str) -> tuple[Offered, ...]:  # noqa: ARG002 - by its own
+        try:
+            model, version = self._version(which)
+            files = self._files(self._place(model, version))
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{self.where} has no {which}.",
+                hint="Register it there, or correct sources.models.",
+            ) from error
+        if MANIFEST_FILE not in files:  # a bundle that was logged as one folder of the artifacts
+            places = {
+                path.rpartition("/")[0] for path in files if path.endswith(f"/{MANIFEST_FILE}")
+            }
+            if len(places) == 1:
+                inner = f"{places.pop()}/"
+                files = {
+                    path[len(inner) :]: file
+                    for path, file in files.items()
+                    if path.startswith(inner)
+                }
+        return (Offered(f"{model}/{version}", None, files),)
+
+    def open(self, offered: Offered, path: str, at: int = 0) -> AbstractContextManager[Stream]:
+        file = offered.files.get(path)
+        if file is None:
+            raise FileNotFoundError(2, "no artifact has this path", path)
+        return self._http.stream(file.where, at)
+
+    def _version(self, which: str) -> tuple[str, str]:
+        """The registered model and the number of its version, now."""
+        model, at, alias = which.partition("@")
+        if not at:
+            model, _, version = which.rpartition("/")
+            return model, version
+        found = self._ask("registered-models/alias", name=model, alias=alias)
+        return model, str(_table(found, "model_version").get("version"))
+
+    def _place(self, model: str, version: str) -> str:
+        """The path of its artifacts on the server."""
+        found = self._ask("model-versions/get-download-uri", name=model, version=version)
+        uri = urlsplit(str(found.get("artifact_uri")))
+        if uri.scheme != "mlflow-artifacts":
+            raise BundleError(
+                f"The artifacts of {model}/{version} are not on {self.where} itself, but at "
+                f"{uri.scheme}:.",
+                hint="Start the server with --serve-artifacts, or use another kind of source.",
+            )
+        return uri.path.strip("/")
+
+    def _files(self, place: str) -> dict[str, RemoteFile]:
+        files: dict[str, RemoteFile] = {}
+        for path, size in self._walk(place, "", 0):
+            if len(files) >= MAX_ENTRIES:
+                raise BundleError(
+                    f"{place} has more than {MAX_ENTRIES} files.", hint="It is no bundle."
+                )
+            files[path] = RemoteFile(f"{self.where}/{_ARTIFACTS}/{quote(f'{place}/{path}')}", size)
+        return files
+
+    def _walk(self, place: str, inner: str, depth: int) -> Iterator[tuple[str, int | None]]:
+        query = urlencode({"path": f"{place}/{inner}".rstrip("/")})
+        found = _json(self._http.text(f"{self.where}/{_ARTIFACTS}?{query}"))
+        listed = found.get("files") or []
+        for each in listed if isinstance(listed, list) else []:
+            entry = each if isinstance(each, dict) else {}
+            # Some versions of the server answer with the last part, others with the whole path.
+            name = str(entry.get("path", "")).rstrip("/").rpartition("/")[2]
+            path = f"{inner}{name}"
+            if not is_inner_path(path):
+                raise BundleError(
+                    f"{path[:128]!r} is no path in a bundle.", hint="Rename the file."
+                )
+            if entry.get("is_dir"):
+                if depth + 1 < MAX_DEPTH:
+                    yield from self._walk(place, f"{path}/", depth + 1)
+            else:
+                size = str(entry.get("file_size", ""))
+                yield path, int(size) if size.isdecimal() else None
+
+    def _ask(self, verb: str, **query: str) -> dict[str, Any]:
+        return _json(self._http.text(f"{self.where}/{_API}/{verb}?{urlencode(query)}"))
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict):
+        raise BundleError("The server does not answer as MLflow does.", hint="Correct the address.")
+    return plain
+
+
+def _table(plain: dict[str, Any], key: str) -> dict[str, Any]:
+    found = plain.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,56 @@
+"""The part of MLflow's REST interface that a pull needs, as version 3 answers it."""
+
+from __future__ import annotations
+
+import json
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.sim.web_shelf import WebShelf
+
+_API, _ARTIFACTS = "/api/2.0/mlflow/", "/api/2.0/mlflow-artifacts/artifacts"
+
+
+class MlflowShelf(WebShelf):
+    """`versions`: (model, number) -> artifact URI; `aliases`: (model, alias) -> number.
+
+    What `mlflow-artifacts:/PATH` names lies in `root/PATH`. Ranges are not known.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.no_ranges = True
+        self.versions: dict[tuple[str, str], str] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
+
+    def answer(self, to: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(to.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path == f"{_API}registered-models/alias":
+            version = self.aliases.get((query["name"], query["alias"]))
+            told = version and {"model_version": {"name": query["name"], "version": version}}
+            return self._json(to, told)
+        if parts.path == f"{_API}model-versions/get-download-uri":
+            uri = self.versions.get((query["name"], query["version"]))
+            return self._json(to, uri and {"artifact_uri": uri})
+        if parts.path == _ARTIFACTS:
+            return self._json(to, {"files": self._listed(self.root / query["path"])})
+        to.path = unquote(parts.path).removeprefix(f"{_ARTIFACTS}/")
+        return super().answer(to)
+
+    def _listed(self, folder: Path) -> list[dict[str, object]]:
+        return [
+            {"path": each.name, "is_dir": True}
+            if each.is_dir()
+            else {"path": each.name, "is_dir": False, "file_size": each.stat().st_size}
+            for each in sorted(folder.glob("*"))
+        ]
+
+    def _json(self, to: BaseHTTPRequestHandler, plain: object) -> None:
+        to.close_connection = True
+        body = json.dumps(plain or {"error_code": "RESOURCE_DOES_NOT_EXIST"}).encode()
+        to.send_response(200 if plain else 404)
+        to.send_header("Content-Length", str(len(body)))
+        to.end_headers()
+        to.wfile.write(body)

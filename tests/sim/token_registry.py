@@ -1,0 +1,90 @@
+"""The little of a registry's protocol that a pull needs, behind a service that gives tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tests.sim.registry import TITLE
+
+TOKEN = "token-of-an-hour"
+
+
+class TokenRegistry:
+    """One bundle under every name.
+
+    `needs`: the header that the token service asks for; None: no token is needed. `manifest`: what
+    is answered instead of the bundle's own.
+    """
+
+    def __init__(self, folder: Path, needs: str | None, manifest: bytes | None = None) -> None:
+        self._needs = needs
+        self._blobs: dict[str, bytes] = {}
+        self.scopes: set[str] = set()
+        self.url = ""
+        self._manifest = manifest or self._describe(folder)
+
+    def _describe(self, folder: Path) -> bytes:
+        layers = []
+        for file in (path for path in folder.rglob("*") if path.is_file()):
+            content = file.read_bytes()
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            self._blobs[digest] = content
+            title = {TITLE: str(file.relative_to(folder))}
+            layers.append({"digest": digest, "size": len(content), "annotations": title})
+        return json.dumps({"schemaVersion": 2, "layers": layers}).encode()
+
+    @contextmanager
+    def serving(self) -> Iterator[TokenRegistry]:
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                registry.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def answer(self, to: BaseHTTPRequestHandler) -> None:
+        parts, given = urlsplit(to.path), to.headers.get("Authorization")
+        if parts.path == "/token":
+            if given != self._needs:
+                return self._send(to, 401, b"")
+            self.scopes.update(parse_qs(parts.query)["scope"])
+            return self._send(to, 200, json.dumps({"token": TOKEN}).encode())
+        if self._needs is not None and given != f"Bearer {TOKEN}":
+            wanted = f'Bearer realm="{self.url}/token",service="registry"'
+            return self._send(to, 401, b"", {"WWW-Authenticate": wanted})
+        last = parts.path.rpartition("/")[2]
+        content = self._manifest if "/manifests/" in parts.path else self._blobs.get(last, b"{}")
+        return self._send(to, 200, content)
+
+    def _send(
+        self,
+        to: BaseHTTPRequestHandler,
+        status: int,
+        content: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        to.send_response(status)
+        for key, value in (headers or {}).items():
+            to.send_header(key, value)
+        to.send_header("Content-Length", str(len(content)))
+        to.end_headers()
+        to.wfile.write(content)

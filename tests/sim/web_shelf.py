@@ -1,0 +1,102 @@
+"""A web server that gives out a folder: with ranges, and with the faults that a test asks for."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+
+class WebShelf:
+    """Serves on a port of its own while the context lasts.
+
+    `hang_ups`: so many times a file is broken off at random; `no_ranges`: every answer begins at
+    the first byte; `short`: the weights end so many bytes early, without a word; `needs`: the
+    header Authorization that is asked for; `moved`: path -> where it is sent on to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hang_ups = 0
+        self.no_ranges = False
+        self.short = 0
+        self.needs: str | None = None
+        self.moved: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []  # path, range
+        self.headers: list[str | None] = []
+        self.sent: dict[str, int] = {}
+        self.chance = random.Random(7)
+        self.url = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[WebShelf]:
+        shelf = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                shelf.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def answer(self, to: BaseHTTPRequestHandler) -> None:
+        path = unquote(to.path).lstrip("/")
+        self.asked.append((path, to.headers.get("Range", "")))
+        self.headers.append(to.headers.get("Authorization"))
+        to.close_connection = True
+        if self.needs is not None and to.headers.get("Authorization") != self.needs:
+            return self._end(to, 401)
+        if path in self.moved:
+            to.send_response(302)
+            to.send_header("Location", self.moved[path])
+            to.send_header("Content-Length", "0")
+            return to.end_headers()
+        file = self.root / path
+        if not file.is_file():
+            return self._end(to, 404)
+        return self._send(to, path, file.read_bytes())
+
+    def _send(self, to: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
+        start = 0
+        wanted = to.headers.get("Range")
+        if wanted and not self.no_ranges:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            if start >= len(content):
+                return self._end(to, 416)
+            to.send_response(206)
+            to.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            to.send_response(200)
+        body = content[start:]
+        to.send_header("Content-Length", str(len(body)))
+        to.end_headers()
+        end = len(body)
+        if path.endswith("weights.pt"):
+            end = max(0, end - self.short)
+        if self.hang_ups and len(body) > 1000:
+            self.hang_ups -= 1
+            end = min(end, self.chance.randrange(0, 60_000))
+        self.sent[path] = self.sent.get(path, 0) + end
+        to.wfile.write(body[:end])
+        return None
+
+    def _end(self, to: BaseHTTPRequestHandler, status: int) -> None:
+        to.send_response(status)
+        to.send_header("Content-Length", "0")
+        to.end_headers()

@@ -1,0 +1,147 @@
+"""An OCI registry: digests all the way, and tags that move."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.errors import BundleError, Code
+from edge_daemon.sources.http import basic
+from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.source import SourceAway
+from tests.sim import registry as debian
+from tests.sim.bundles import make_bundle, noise
+from tests.sim.registry import MODEL_PACK, TITLE, Registry
+from tests.sim.token_registry import TokenRegistry
+from tests.sources.conftest import Station
+
+needs_registry = pytest.mark.skipif(not debian.is_installed(), reason="needs docker-registry")
+REPOSITORY = "line3/bottle"
+STABLE = f"{REPOSITORY}:stable"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with Registry(tmp_path_factory.mktemp("registry")).running() as registry:
+        yield registry
+
+
+@needs_registry
+@pytest.mark.parametrize("path_key", [TITLE, MODEL_PACK])
+def test_a_tag_comes_into_the_store(
+    station: Station, shelf: Path, running: Registry, path_key: str
+) -> None:
+    """With its paths as oras or as the ModelPack writes them; then by its digest as well."""
+    made = make_bundle(shelf, key=station.key)
+    digest = running.push(made, REPOSITORY, "stable", path_key)
+    source = OciSource(running.url)
+    (offered,) = source.offered("bottle", STABLE)
+    assert offered.mark == digest
+    (fetched,) = station.pull(source, STABLE)
+    assert fetched.is_new
+    assert station.listed == ["bottle@1.0.0"]
+    (again,) = station.pull(source, f"{REPOSITORY}@{digest}")
+    assert not again.is_new
+
+
+@needs_registry
+def test_a_tag_that_moves(station: Station, shelf: Path, running: Registry) -> None:
+    """To another version: it comes too. To another bundle of the same version: refused."""
+    source = OciSource(running.url)
+    running.push(make_bundle(shelf, "bottle@1.0.0", key=station.key), REPOSITORY, "stable")
+    station.pull(source, STABLE)
+    running.push(make_bundle(shelf, "bottle@1.1.0", key=station.key), REPOSITORY, "stable")
+    station.pull(source, STABLE)
+    assert station.listed == ["bottle@1.0.0", "bottle@1.1.0"]
+    other = make_bundle(shelf / "x", "bottle@1.1.0", weights=noise("other"), key=station.key)
+    running.push(other, REPOSITORY, "stable")
+    with pytest.raises(BundleError, match=r"another bottle@1\.1\.0") as refused:
+        station.pull(source, STABLE)
+    assert refused.value.code is Code.INVALID_BUNDLE
+
+
+@needs_registry
+def test_an_unsigned_bundle_is_refused(station: Station, shelf: Path, running: Registry) -> None:
+    """A registry's digests say that nothing changed on the way, not who made it."""
+    running.push(make_bundle(shelf), REPOSITORY, "stable")
+    with pytest.raises(BundleError) as refused:
+        station.pull(OciSource(running.url), STABLE)
+    assert refused.value.code is Code.NOT_TRUSTED
+    assert station.listed == []
+
+
+@needs_registry
+def test_a_byte_that_flips_on_the_registrys_disk(
+    station: Station, shelf: Path, running: Registry
+) -> None:
+    """The registry gives it out without a word; the station refuses it."""
+    made = make_bundle(shelf, weights=noise("flips"), key=station.key)
+    running.push(made, REPOSITORY, "stable")
+    content = bytearray((made / "weights.pt").read_bytes())
+    blob = running.blob_file(hashlib.sha256(content).hexdigest())
+    content[7] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(BundleError, match=r"digest of weights\.pt") as refused:
+        station.pull(OciSource(running.url), STABLE)
+    assert refused.value.code is Code.DIGEST_MISMATCH
+    assert station.listed == station.left_over == []
+
+
+@needs_registry
+def test_what_is_not_there_is_said(station: Station, running: Registry) -> None:
+    """By its whole name."""
+    with pytest.raises(BundleError, match="has no line3/bottle:nothing"):
+        station.pull(OciSource(running.url), f"{REPOSITORY}:nothing")
+
+
+def test_a_registry_that_gives_tokens(station: Station, shelf: Path) -> None:
+    """The user's password goes to where the registry sends for a token, the token to it."""
+    made = make_bundle(shelf, key=station.key)
+    with TokenRegistry(made, basic("line3", "secret")).serving() as registry:
+        with pytest.raises(SourceAway, match="refuses the credentials"):
+            station.pull(OciSource(registry.url), STABLE)
+        source = OciSource(registry.url, basic=lambda: basic("line3", "secret"))
+        station.pull(source, STABLE)
+        assert station.listed == ["bottle@1.0.0"]
+        assert registry.scopes == {f"repository:{REPOSITORY}:pull"}
+
+
+LAYER = {"digest": f"sha256:{'0' * 64}", "size": 1, "annotations": {TITLE: "model.yaml"}}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"<html>",
+        b"[]",
+        json.dumps({"manifests": []}).encode(),
+        json.dumps({"layers": [{**LAYER, "annotations": {TITLE: "../../etc/passwd"}}]}).encode(),
+        json.dumps({"layers": [{**LAYER, "annotations": None}]}).encode(),
+        json.dumps({"layers": [{**LAYER, "digest": "md5:1"}]}).encode(),
+        json.dumps({"layers": [{**LAYER, "size": -1}]}).encode(),
+        json.dumps({"layers": [LAYER, LAYER]}).encode(),
+        json.dumps({"layers": ["x"]}).encode(),
+    ],
+)
+def test_manifests_that_make_no_sense_are_refused(
+    station: Station, shelf: Path, manifest: bytes
+) -> None:
+    """In one sentence, whatever a registry answers."""
+    made = make_bundle(shelf, key=station.key)
+    with TokenRegistry(made, None, manifest).serving() as registry, pytest.raises(BundleError):
+        station.pull(OciSource(registry.url), STABLE)
+    assert station.listed == []
+
+
+def test_a_pinned_digest_is_checked(station: Station, shelf: Path) -> None:
+    """A registry that answers with another manifest than the one asked for."""
+    made = make_bundle(shelf, key=station.key)
+    wanted = f"{REPOSITORY}@sha256:{'0' * 64}"
+    with TokenRegistry(made, None).serving() as registry:
+        source = OciSource(registry.url)
+        with pytest.raises(BundleError, match="another manifest"):
+            station.pull(source, wanted)
