@@ -50,6 +50,7 @@ from edge_daemon.messaging.connection import SessionSpec
 from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.slots.process import ENGINE
+from edge_daemon.slots.spare import SparePool
 
 _log = structlog.get_logger(__name__)
 
@@ -58,17 +59,27 @@ SWITCH_S = 0.0005
 
 
 class Daemon:
-    """One device, from its settings to its last frame."""
+    """One device, from its settings to its last frame.
+
+    Args:
+        spares: its workers, where they were begun before it; they end with it.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, engine: str = ENGINE
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        engine: str = ENGINE,
+        spares: SparePool | None = None,
     ) -> None:
         self.settings = settings
         """The settings in force; `reload` replaces them."""
         self._settings_file = SettingsFile()
         self._closing = ExitStack()
         with self._undone_on_error():
-            self._build(Resources.lay(settings, clock or SystemClock()), engine)
+            if spares is not None:
+                self._closing.callback(spares.close)
+            self._build(Resources.lay(settings, clock or SystemClock()), engine, spares)
 
     def _undone_on_error(self) -> ExitStack:
         """Closes what was opened if the block fails, and only then."""
@@ -78,12 +89,12 @@ class Daemon:
 
     # ------------------------------------------------------------------ building
 
-    def _build(self, resources: Resources, engine: str) -> None:
+    def _build(self, resources: Resources, engine: str, spares: SparePool | None) -> None:
         """Build the mailbox first: every part has something to tell the driver."""
         self.resources = resources
         settings, mailbox = resources.settings, Mailbox()
         self._closing.callback(resources.journal.close)
-        self.slot_pool = SlotPool(resources, engine, mailbox.put)
+        self.slot_pool = SlotPool(resources, engine, mailbox.put, spares)
         self._closing.callback(self.slot_pool.close)
         topics = Topics(settings.root)
         filters = tuple(source.topic for source in settings.orders)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.app.set_aside import SCRATCH, clear_out
+from edge_daemon.app.set_aside import clear_out
 from edge_daemon.config import Settings
 from edge_daemon.core.values import Instant
 from edge_daemon.host.clock import Clock
@@ -53,12 +53,10 @@ class Resources:
         journal = Journal.open(folder)
         with ExitStack() as undo:
             undo.callback(journal.close)
-            aside = (*journal.aside, *clear_out(folder))
+            aside = (*journal.aside, *clear_out(folder, settings.scratch_folder))
             reserve = Reserve(folder)
             reserve.give_up()
-            scratch = folder / SCRATCH
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(mode=0o700)
+            _empty(settings.scratch_folder)
             models = settings.models
             trust = Trust(models.trust.public_keys, models.trust.required, models.revoked)
             laid = cls(
@@ -77,9 +75,20 @@ class Resources:
                     lambda: trust.required,
                 ),
                 trust=trust,
-                scratch=scratch,
+                scratch=settings.scratch_folder,
                 reserve=reserve,
                 aside=aside,
             )
             undo.pop_all()
             return laid
+
+
+def _empty(folder: Path) -> None:
+    """Make it, or empty it in place: the cage of an earlier worker holds this very one."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    for entry in tuple(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()

@@ -15,7 +15,6 @@ from edge_daemon.host.disk import RESERVE_FILE, SetAside, set_aside, set_aside_u
 from edge_daemon.models.first_seen import parse_seen
 from edge_daemon.models.store import MEMORY_FILE as SEEN_FILE
 
-SCRATCH = "scratch"
 SOCKET = "control.sock"
 
 _LIMIT_BYTES = 64 << 20
@@ -23,13 +22,12 @@ _PARSERS = {SEEN_FILE: parse_seen, DESIRED_FILE: parse_memory}
 _FILES = (RESERVE_FILE, SOCKET)
 
 
-def clear_out(folder: Path) -> tuple[SetAside, ...]:
+def clear_out(folder: Path, scratch: Path) -> tuple[SetAside, ...]:
     """Move damaged files aside; raises StateError if one cannot be moved."""
     unread = [set_aside_unless(folder / name, _PARSERS[name], _LIMIT_BYTES) for name in _PARSERS]
     found = [each for several in unread for each in several]
     folders = [folder / name for name in _FILES if (folder / name).is_dir()]
     found += [set_aside(path, "is a folder") for path in folders]
-    scratch = folder / SCRATCH
     if os.path.lexists(scratch) and (scratch.is_symlink() or not scratch.is_dir()):
         found.append(set_aside(scratch, "is no folder"))
     return tuple(found)

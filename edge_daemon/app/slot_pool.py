@@ -15,14 +15,12 @@ from edge_daemon.host.box import (
     FEWEST_SLOTS,
     available_memory_bytes,
     usual_slots,
-    usual_threads,
 )
-from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.pool import engine_options, spare_pool
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.standby import Standbys, StandbySlot
-from edge_daemon.slots.starter import Start
 from edge_daemon.slots.thread import ThreadSlot
 
 _log = structlog.get_logger(__name__)
@@ -36,10 +34,15 @@ class SlotPool:
     Args:
         engine: the factory that workers call, `module:name`.
         put: takes what the slots have to say; from the lane's thread, without waiting.
+        spares: where workers come from, if that was begun before; closed with the slots.
     """
 
     def __init__(
-        self, resources: Resources, engine: str, put: Callable[[StandbyTookOver], None]
+        self,
+        resources: Resources,
+        engine: str,
+        put: Callable[[StandbyTookOver], None],
+        spares: SparePool | None = None,
     ) -> None:
         settings = resources.settings.slots
         self._metrics = resources.metrics
@@ -50,23 +53,11 @@ class SlotPool:
         """While in it, no spare is warmed: something is being measured."""
         self.slots: Mapping[str, Slot]
         names = SLOT_NAMES[: slot_count(settings)]
-        options: dict[str, object] = {
-            "threads": settings.threads or usual_threads(),
-            "device": settings.device,
-            "headroom_mb": resources.settings.gate.memory_headroom_mb,
-        }
         if settings.isolation == "thread":
+            options = engine_options(resources.settings)
             self.slots = {name: ThreadSlot(name, engine, options) for name in names}
             return
-        spec = WorkerSpec(
-            engine,
-            options,
-            readable=(str(resources.scratch),),
-            memory_bytes=(settings.memory_limit_mb or 0) << 20,
-        )
-        start = Start(resources.settings.workers.start)
-        standing = 0 if settings.spare == "off" else 1
-        spares = SparePool(spec, start, standing=standing, clock=resources.clock)
+        spares = spares or spare_pool(resources.settings, engine, resources.clock)
         self._closing.callback(spares.close)
         self.quiet = spares.quiet
         if settings.spare == "hot":

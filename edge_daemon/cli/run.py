@@ -5,13 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_daemon import config
-from edge_daemon.app import Daemon
 from edge_daemon.cli.options import ConfigFile, config_file
 from edge_daemon.errors import BoxError, Code
 from edge_daemon.host import allocator, logs
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.slots.kernel import hide_from_others
+from edge_daemon.slots.pool import early_pool
+from edge_daemon.slots.process import ENGINE
+
+if TYPE_CHECKING:
+    from edge_daemon.app import Daemon
 
 POLL_S = 0.5
 """How often the parts of the daemon are checked for failure."""
@@ -29,7 +35,10 @@ def run(file: ConfigFile = None) -> None:
         signal.signal(name, lambda *_: stopping.set())
     reloading = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reloading.set())
-    daemon = Daemon(settings)
+    spares = early_pool(settings, ENGINE, SystemClock())
+    from edge_daemon.app import Daemon  # noqa: PLC0415 - a second, in which the workers warm
+
+    daemon = Daemon(settings, spares=spares)
     daemon.start()
     try:
         while not stopping.wait(POLL_S):

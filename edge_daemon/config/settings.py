@@ -340,6 +340,11 @@ class Settings(Group):
         """This device's own part of `state_dir`, so that several devices may share it."""
         return self.state_dir / self.device
 
+    @property
+    def scratch_folder(self) -> Path:
+        """Where the private copies of bundles lie; workers may read there."""
+        return self.state_folder / "scratch"
+
     def redacted(self) -> dict[str, Any]:
         """The settings as plain values that may leave the box: no credentials in the source."""
         plain: dict[str, Any] = self.model_dump(mode="json")

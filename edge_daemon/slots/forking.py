@@ -255,26 +255,23 @@ class ForkServer:
         with self._changed:
             if self._changed.wait_for(lambda: self._closed, pause_s):
                 return
-        try:
-            folder = tempfile.mkdtemp(prefix="edge-daemon-forks-", dir=self._folder)
-        except OSError as error:  # also where all is taken away while it starts
-            self._give_up(f"the fork server has no folder ({error.strerror})")
-            return
-        ours, theirs = wire.pair()
-        try:
-            with ours, theirs:
-                process = self._launch(theirs, folder)
-                theirs.close()
-                self._note_start(process)
-                running = self._greet(process, ours)
-                if running is not None:
-                    self._attend(running)
-        except OSError as error:
-            self._give_up(f"the fork server could not be started ({error.strerror})")
-        except RuntimeError:
-            return  # no thread starts any more while the interpreter ends
-        finally:
-            clear(folder)
+        with ExitStack() as undo:
+            try:
+                # Where it was closed before it began, the folder is gone by now.
+                folder = tempfile.mkdtemp(prefix="edge-daemon-forks-", dir=self._folder)
+                undo.callback(clear, folder)
+                ours, theirs = wire.pair()
+                with ours, theirs:
+                    process = self._launch(theirs, folder)
+                    theirs.close()
+                    self._note_start(process)
+                    running = self._greet(process, ours)
+                    if running is not None:
+                        self._attend(running)
+            except OSError as error:
+                self._give_up(f"the fork server could not be started ({error.strerror})")
+            except RuntimeError:
+                return  # no thread starts any more while the interpreter ends
 
     def _note_start(self, process: subprocess.Popen[bytes]) -> None:
         threading.Thread(

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from edge_daemon.app.slot_pool import SlotPool
+from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import StandbyTookOver
 from edge_daemon.core.values import BundleRef
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
+from edge_daemon.slots.pool import early_pool
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
+from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.standby import StandbySlot
 from edge_daemon.slots.thread import ThreadSlot
 from tests.sim.device import ENGINE, wait_until
@@ -71,3 +75,43 @@ def test_a_twin_that_stood_in_is_put_into_the_mailbox(tmp_path: Path) -> None:
         assert [each.slot for each in told] == ["B"]
         assert b'edge_slot_restarts_total{reason="stood_in"} 1.0' in laid.metrics.render()
     memory.close()
+
+
+def warm_pool(settings: Settings) -> SparePool:
+    found = early_pool(settings, ENGINE, SystemClock())
+    assert found is not None
+    return found
+
+
+def test_workers_that_began_before_the_daemon_read_the_copies_that_it_makes(tmp_path: Path) -> None:
+    """The scratch folder is emptied and stays the same one: their cage holds it by its inode."""
+    slots = {"isolation": "process", "spare": "warm", "count": 1, "device": "cpu"}
+    with resources(tmp_path, slots=slots) as laid:
+        settings = laid.settings
+    leftover = settings.scratch_folder / "A-3"
+    leftover.mkdir()
+    (settings.scratch_folder / "link").symlink_to(leftover)
+    spares = warm_pool(settings)
+    with resources(tmp_path, slots=slots) as laid:
+        assert list(laid.scratch.iterdir()) == []
+        slot_pool = SlotPool(laid, ENGINE, lambda _: None, spares)
+        weights = write_weights(laid.scratch, Behaviour.GOOD)
+        ref = BundleRef("bottle", "1.0.0")
+        order = LoadOrder(ref, "0", laid.scratch, weights, "detect", ("bottle",), 320, 0.25)
+        assert slot_pool.slots["A"].load(order, GENEROUS_S).task == "detect"
+        slot_pool.slots["A"].close()
+        slot_pool.close()
+    assert spares.standing_by == 0
+
+
+def test_nothing_begins_before_the_daemon_where_its_folder_is_not_sound(tmp_path: Path) -> None:
+    """A first start has no folder yet, and a link may lead anywhere; threads need no worker."""
+    slots = {"isolation": "process", "device": "cpu"}
+    with resources(tmp_path, slots={"isolation": "thread", "spare": "off"}) as laid:
+        assert early_pool(laid.settings, ENGINE, SystemClock()) is None
+    with resources(tmp_path, slots=slots) as laid:
+        folder = laid.scratch
+        folder.rmdir()
+        assert early_pool(laid.settings, ENGINE, SystemClock()) is None
+        folder.symlink_to(tmp_path)
+        assert early_pool(laid.settings, ENGINE, SystemClock()) is None

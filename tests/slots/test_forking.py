@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +17,7 @@ from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SlotLost
 from edge_daemon.host.memory import FrameAddress
 from edge_daemon.slots.child import WorkerProcess, WorkerSpec
-from edge_daemon.slots.forking import ForkServer
+from edge_daemon.slots.forking import ForkServer, NoFork
 from edge_daemon.slots.kernel import possible_yielding
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
@@ -262,6 +263,19 @@ def test_a_pool_that_is_closed_at_once_does_not_wait_for_its_server(make_pool: M
     with pytest.raises(SlotLost):
         pool.take()
     _until(lambda: descendants(os.getpid()) == [os.getpid()])
+
+
+def test_a_server_without_a_folder_is_an_answer_and_no_thread_that_breaks(tmp_path: Path) -> None:
+    """Its folder is gone where a daemon is closed while the server's thread begins."""
+
+    def launch(_end: object, _folder: str) -> NoReturn:
+        raise AssertionError("nothing is started")
+
+    server = ForkServer(launch, str(tmp_path / "gone"))
+    server.start()
+    with pytest.raises(NoFork, match="could not be started"):
+        server.fork("", {}, 0)
+    server.close()
 
 
 def test_no_frame_is_lost_whoever_is_killed(make_pool: MakePool, order: LoadOrder) -> None:
