@@ -63,8 +63,10 @@ def server_of(pool: SparePool) -> ForkServer:
 
 
 def ready(pool: SparePool) -> WorkerProcess:
+    """A worker that has begun to serve: it still reads its own memory after it said `Ready`."""
     worker = pool.take()
     worker.await_ready(GENEROUS_S)
+    assert worker.is_awake(GENEROUS_S)
     return worker
 
 
