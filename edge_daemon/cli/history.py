@@ -94,7 +94,7 @@ def refusal_table(rows: list[_Row]) -> FittedTable:
     """What was refused or failed, with its reason."""
     columns = (
         *(Column("when", whole=True), Column("swap", 2), Column("model")),
-        *(Column("code", 1), Column("checks", 3, whole=True), Column("why", free=True)),
+        *(Column("code"), Column("checks", 1, whole=True), Column("why", free=True)),
     )
     return FittedTable(columns, [_refusal_cells(row) for row in rows])
 

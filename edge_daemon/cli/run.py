@@ -25,8 +25,20 @@ POLL_S = 0.5
 
 def run(file: ConfigFile = None) -> None:
     """Judge frames until SIGTERM or Ctrl-C."""
+    live(config_file(file))
+
+
+def live(path: Path, engine: str = ENGINE) -> None:
+    """One life of the daemon, signals and all.
+
+    Args:
+        path: the settings; read again on SIGHUP.
+        engine: what judges, as `module:factory`.
+
+    Raises:
+        BoxError: a part of the daemon failed.
+    """
     hide_from_others()  # before it knows a secret
-    path = config_file(file)
     settings = config.load(path)
     allocator.share_arenas()
     logs.configure(settings.log.level)
@@ -35,10 +47,10 @@ def run(file: ConfigFile = None) -> None:
         signal.signal(name, lambda *_: stopping.set())
     reloading = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reloading.set())
-    spares = early_pool(settings, ENGINE, SystemClock())
+    spares = early_pool(settings, engine, SystemClock())
     from edge_daemon.app import Daemon  # noqa: PLC0415 - a second, in which the workers warm
 
-    daemon = Daemon(settings, spares=spares)
+    daemon = Daemon(settings, engine=engine, spares=spares)
     daemon.start()
     try:
         while not stopping.wait(POLL_S):

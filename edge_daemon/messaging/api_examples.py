@@ -169,9 +169,9 @@ ASKS: Mapping[Verb, tuple[Ask, ...]] = {
     Verb.FEEDBACK: (
         Ask(
             "feedback",
-            "The station of these examples keeps no parts",
+            "The station of these examples has told of no such part",
             {"id": "f1", "part": "SN-1234", "verdict": "ng", "source": "operator", "by": "kim"},
-            ("rejected:precondition_failed",),
+            ("rejected:unknown_part",),
         ),
     ),
 }

@@ -60,7 +60,7 @@ def test_a_drill_without_a_broker_says_what_it_needs() -> None:
     code, _, stderr = run(("drill",), Device("bottle@1.0.0").config)
     assert code == 69
     assert "--local" not in stderr
-    assert "results that the broker carries" in stderr
+    assert "A drill counts results at the broker: start it." in stderr
 
 
 def test_a_store_that_this_user_may_not_read_is_not_called_empty() -> None:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from edge_daemon.app import Daemon
-from edge_daemon.cli import run as command
+from edge_daemon.cli import run
 from edge_daemon.host.journal import Journal
 from tests.sim import belt
 
@@ -32,8 +30,7 @@ def forget_requests() -> None:
 def live(path: Path, engine: str = ENGINE) -> None:
     """One life as `edge-daemon run` leads it, signals and all, with another engine."""
     belt.register()
-    command.Daemon = partial(Daemon, engine=engine)  # type: ignore[attr-defined]
-    command.run(path)
+    run.live(path, engine)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import edge_daemon.app  # noqa: F401 - what each life would import for a second
 from tests.sim import daemon
 
 GENEROUS_S = 60.0
