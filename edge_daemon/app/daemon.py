@@ -23,7 +23,7 @@ from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
-from edge_daemon.app.kept_pictures import PICTURES, KeptPictures
+from edge_daemon.app.kept_pictures import DISPUTED, PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
@@ -35,6 +35,7 @@ from edge_daemon.app.reload import SettingsFile, compare, merge
 from edge_daemon.app.reports import Reports
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
+from edge_daemon.app.rollout_shown import RolloutShown
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.status_source import Parts, StatusSource, Watches
@@ -144,6 +145,7 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            self._kept_disputes(),
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -166,10 +168,18 @@ class Daemon:
             ),
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
-        page = Page(resources, self.monitor, Rejects(frames.rejected, self._rejecting), parts)
+        rejects = Rejects(frames.rejected, self._rejecting)
+        rollout = RolloutShown(resources, lambda: control.reporter.rollout_state, frames.disputed)
+        page = Page(resources, self.monitor, rejects, rollout, parts)
         self._page = PageServer(
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
+
+    def _kept_disputes(self) -> KeptPictures | None:
+        disputes, put = self.frames.disputes, self.control.mailbox.put
+        if disputes is None:
+            return None
+        return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures

@@ -17,8 +17,9 @@ from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.collector import PICTURES, Collector
+from edge_daemon.frames.collector import DISPUTED, PICTURES, Collector
 from edge_daemon.frames.copy_places import place_of
+from edge_daemon.frames.disputed import DisputedFolder, is_disputed
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -63,6 +64,7 @@ class FrameWing:
         settings = resources.settings
         self._metrics = resources.metrics
         self._put = put
+        self.parts = parts
         latest = settings.camera.policy == "latest"
         self.ring = Ring(settings.camera.buffer_frames, latest=latest, opened=False)
         self.active_slot = ActiveSlot(slots, self.ring.wake)
@@ -74,9 +76,10 @@ class FrameWing:
         self.part_pictures = _part_pictures(resources)
         self._archiver = self._archive(resources, room)
         self.copies = _copies(resources, self.part_pictures)
+        self.disputed = _disputed(resources)
+        self.disputes = self._collect_disputes(room)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
-        self.parts = parts
         if parts is not None:
             self.ring.on_capture = parts.captured
         self.rollouts = RolloutOutlets()
@@ -87,7 +90,7 @@ class FrameWing:
             self.active_slot,
             resources.boot,
             parts.rules if parts is not None else None,
-            ShadowOutlets(self._paired, arms.lose),
+            ShadowOutlets(self._paired, arms.lose, self._offer_disputed),
         )
         if parts is not None:
             parts.on_told = self.shadow.told
@@ -118,6 +121,8 @@ class FrameWing:
 
     def _paired(self, pairs: Sequence[Pair]) -> None:
         self.rollouts.pairs(pairs)
+        if self.disputed is not None:
+            self.disputed.paired(pairs)
 
     def _candidate_lost(self, rollout: str, guard: str, why: str) -> None:
         self.rollouts.candidate_lost(rollout, guard, why)
@@ -142,9 +147,26 @@ class FrameWing:
             self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES, draw=draw
         )
 
+    def _collect_disputes(self, room: int) -> Collector | None:
+        """Keeps pictures of parts on which a candidate disagrees."""
+        folder = self.disputed
+        if folder is None:
+            return None
+        by = self.parts.rules.by if self.parts is not None else By.FRAME
+
+        def wants(judged: Judged) -> bool:
+            return folder.has_room and is_disputed(judged, by)
+
+        return Collector(self.ring, folder, room=room, wants=wants, events=DISPUTED)
+
+    def _offer_disputed(self, judged: Judged, captured: Captured) -> None:
+        if self.disputes is not None:
+            self.disputes.offer(judged, captured)
+
     @property
     def _collectors(self) -> tuple[Collector, ...]:
-        return tuple(each for each in (self.collector, self._archiver) if each is not None)
+        kept = (self.collector, self._archiver, self.disputes)
+        return tuple(each for each in kept if each is not None)
 
     def _lost(self, token: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
@@ -162,6 +184,7 @@ class FrameWing:
         if self._archiver is not None and self._archiver.offer(judged, captured):
             assert self.part_pictures is not None
             self.part_pictures.expect(judged)
+        self._offer_disputed(judged, captured)
         self.pictures.offer(judged, captured)
 
     def making(self) -> str | None:
@@ -224,6 +247,15 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
         return None
     keeping = Keeping(settings.quota_mb << 20, settings.days)
     return PartPictures(settings.folder, keeping, resources.boot, lambda: resources.clock.now().utc)
+
+
+def _disputed(resources: Resources) -> DisputedFolder | None:
+    """Pictures for the page's questions; without a page nobody answers them."""
+    settings = resources.settings
+    quota_mb = settings.rollouts.keep.pictures_mb
+    if settings.http.address is None or not quota_mb:
+        return None
+    return DisputedFolder(settings.state_folder / "disagreements", quota_mb << 20)
 
 
 def _copies(resources: Resources, pictures: PartPictures | None) -> PictureCopies | None:

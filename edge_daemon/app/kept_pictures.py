@@ -47,6 +47,13 @@ PICTURES = Wording(
     EventName.PICTURES_REMOVED,
     Metrics.pictures,
 )
+DISPUTED = Wording(
+    "Pictures of parts on which a candidate disagrees",
+    "The quota of rollouts.keep.pictures_mb is full: the {} oldest pictures went.",
+    EventName.PICTURES_MISSED,
+    EventName.PICTURES_REMOVED,
+    Metrics.disputed,
+)
 
 
 class KeptPictures:

@@ -10,8 +10,10 @@ from edge_daemon import __version__
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.parts_shown import PartsShown
 from edge_daemon.app.problems import problems
+from edge_daemon.app.quality_shown import QualityShown
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.rollout_shown import RolloutShown
 from edge_daemon.app.signs import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
@@ -50,9 +52,12 @@ class Page:
         resources: Resources,
         monitor: Monitor,
         rejects: Rejects,
+        rollout: RolloutShown,
         parts: PartsShown | None = None,
     ) -> None:
         self.resources = resources
+        self.rollout = rollout
+        self._quality = QualityShown(resources)
         self._parts = parts
         self._monitor = monitor
         self.rejects = rejects
@@ -63,6 +68,7 @@ class Page:
         resources, status = self.resources, self._monitor.now()
         settings, state, journal = resources.settings, status.line.state, status.journal
         slots = slot_lines(state, status.stages, status.box.slot_memory)
+        rollout = self.rollout.line()
         return PageState(
             device=settings.device,
             version=__version__,
@@ -92,6 +98,8 @@ class Page:
             last=_verdict(status.frames.last),
             swaps=self._swaps(),
             parts=self._parts.lines() if self._parts is not None else None,
+            rollout=rollout,
+            quality=self._quality.line(always=rollout is not None),
             rejected=self.rejects.lines(),
             keeps_rejected=self.rejects.are_kept,
             commands=settings.http.commands,

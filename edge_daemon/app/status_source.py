@@ -50,11 +50,12 @@ class Watches:
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
+    disputes: KeptPictures | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
         """Those that are looked at once a second."""
-        pictures = (self.pictures, self.part_pictures, self.copies)
+        pictures = (self.pictures, self.part_pictures, self.copies, self.disputes)
         kept = (each for each in pictures if each is not None)
         return (self.failures, self.certificates, *kept)
 

@@ -28,6 +28,8 @@ class KeptPairs(Group):
     """Pairs; each takes about a kilobyte of the state's disk."""
     days: float = Field(default=90.0, gt=0.0, le=3_660.0)
     """Older ones go, however few there are."""
+    pictures_mb: int = Field(default=128, ge=0, le=1_000_000)
+    """Pictures of parts on which both models disagree, for the status page; 0: none is kept."""
 
 
 class RolloutsSettings(Group):

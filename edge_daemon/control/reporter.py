@@ -100,6 +100,12 @@ class Reporter:
             self.model_state = shown
             self._publish(self._topics.model_state, payloads.encode(shown))
 
+    @property
+    def rollout_state(self) -> bytes:
+        """As it stands on `rollout/state`; empty before the first."""
+        with self._lock:
+            return self._said.get(self._topics.rollout_state, b"")
+
     def camera(self, status: CameraStatus) -> None:
         """The camera came, went or changed."""
         self._say(self._topics.camera_status, payloads.encode(status))

@@ -1,12 +1,19 @@
-"""How a rollout stands, as the retained topic `rollout/state` shows it."""
+"""How a rollout stands, as the retained topic `rollout/state` shows it; and how one ended."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from edge_daemon.core.candidates import word
-from edge_daemon.core.rollout.plan import as_mapping
-from edge_daemon.core.rollout.progress import Progress, labels
+from edge_daemon.core.rollout.plan import OVERALL, as_mapping, read_plan
+from edge_daemon.core.rollout.progress import Progress, labels, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
+from edge_daemon.core.rollout.rule import slice_margin, stage_margin
+from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.state import Rollout, State
+from edge_daemon.errors import PlanError
+from edge_daemon.host.journal_rollouts import RolloutRow
 from edge_daemon.messaging.rollout_payloads import (
     LabelsLine,
     RolloutState,
@@ -25,37 +32,72 @@ def rollout_state(
     """All of it; without a rollout nothing is said."""
     if rollout is None or progress is None or reading is None or state is None:
         return RolloutState()
-    overall, split = _line(reading.overall), state.split
+    split = state.split
     is_over_line = split is None and not rollout.is_full
-    have, missing = labels(reading)
     return RolloutState(
         rollout=rollout.id,
         model=str(rollout.candidate.ref),
         sha256=rollout.candidate.sha256,
         reference=str(rollout.reference.ref),
         stage=word(rollout.now) if rollout.is_begun else "prepare",
+        stage_number=rollout.stage + 1 if rollout.is_begun else 0,
         stage_since=iso_utc(rollout.stage_utc),
+        stage_parts=progress.parts,
         share=split.share if split is not None else 0.0,
         suspended=rollout.is_begun and is_over_line,
-        coverage=overall.coverage,
-        parts=overall.parts,
         minutes=round(progress.running_s / 60.0, 1),
-        table=overall.table,
-        slices={one.name: _line(one) for one in reading.slices},
-        labels=LabelsLine(have, missing),
         decision=progress.said.decision.value,
         why=progress.said.why,
         missing=progress.said.missing,
-        plan=as_mapping(rollout.plan),
         plan_sha256=rollout.digest,
+        **_evidence(progress, reading),
     )
 
 
-def _line(one: SliceReading) -> SliceLine:
+def ended_state(row: RolloutRow) -> RolloutState | None:
+    """The same of one that is over, as the journal has it; None where that is unreadable."""
+    try:
+        plan, told = json.loads(row.plan), json.loads(row.progress)
+        progress = read_progress(read_plan(plan["plan"]), row.began_utc, told)
+    except (ValueError, KeyError, TypeError, PlanError):
+        return None
+    return RolloutState(
+        rollout=row.id,
+        model=row.candidate,
+        reference=row.reference,
+        stage_number=progress.stage + 1 if progress.entered else 0,
+        stage_parts=progress.parts,
+        minutes=round(progress.running_s / 60.0, 1),
+        why=str(told.get("ended_why", "")),
+        **_evidence(progress, progress.reading()),
+    )
+
+
+def _evidence(progress: Progress, reading: Reading) -> dict[str, Any]:
+    plan, stage = progress.plan, progress.stage
+    overall = _line(reading.overall, plan, stage)
+    have, missing = labels(reading)
+    return {
+        "coverage": overall.coverage,
+        "parts": overall.parts,
+        "table": overall.table,
+        "slices": {one.name: _line(one, plan, stage) for one in reading.slices},
+        "labels": LabelsLine(have, missing),
+        "plan": as_mapping(plan),
+    }
+
+
+def _line(one: SliceReading, plan: Plan, stage: int) -> SliceLine:
     table = {outcome.value: count for outcome, count in one.table.items()}
     coverage = None if one.coverage is None else round(one.coverage, 4)
-    return SliceLine(one.parts, table, coverage, _side(one.missed), _side(one.false_rejects))
+    rule = next((rule for rule in plan.slices if rule.name == one.name), None)
+    margin = stage_margin(plan, stage) if rule is None else slice_margin(plan, stage, rule)
+    missed = _side(one.missed, margin)
+    rejects = _side(one.false_rejects, plan.false_reject_margin)
+    needed = one.name == OVERALL or (rule is not None and rule.critical)
+    return SliceLine(one.parts, table, coverage, missed, rejects, needed)
 
 
-def _side(side: Side) -> SideLine:
-    return SideLine(round(side.log10_e, 3), round(side.limit, 3), round(side.bound, 5), side.units)
+def _side(side: Side, margin: float) -> SideLine:
+    evidence, limit = round(side.log10_e, 3), round(side.limit, 3)
+    return SideLine(evidence, limit, round(side.bound, 5), side.units, margin)

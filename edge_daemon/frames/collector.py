@@ -86,6 +86,7 @@ class LogEvents:
 
 NG_IMAGES = LogEvents("ng_images_missed", "ng_images_failed", "ng_images_resumed")
 PICTURES = LogEvents("pictures_missed", "pictures_failed", "pictures_resumed")
+DISPUTED = LogEvents("disputed_missed", "disputed_failed", "disputed_resumed")
 
 
 class Collector:

@@ -151,6 +151,9 @@ class Metrics:
         self._evidence = gauge(
             "edge_rollout_evidence_log10", "At its limit it stops.", ["slice", "side"]
         )
+        self._disputed = counter(
+            "edge_rollout_pictures", "Pictures of disagreements by outcome.", ["outcome"]
+        )
         self._shadow = counter("edge_shadow_frames", "Frames for the candidate.", ["result"])
         self._feedback = counter("edge_feedback", "Words on parts.", ["source", "verdict"])
         self._precision = gauge(
@@ -206,6 +209,10 @@ class Metrics:
     def pictures(self, outcome: str, pictures: int) -> None:
         """The same of `results.pictures`; removed: by the quota or by age."""
         self._pictures.labels(outcome).inc(pictures)
+
+    def disputed(self, outcome: str, pictures: int) -> None:
+        """The same of frames on which a candidate disagrees, while it is tried."""
+        self._disputed.labels(outcome).inc(pictures)
 
     def picture_copies(self, outcome: str, copies: int) -> None:
         """`outcome` is copied, failed (tried again later) or given_up."""

@@ -17,23 +17,26 @@ DecisionWord = Annotated[str, one_of(Decision)]
 class SideLine(msgspec.Struct, frozen=True):
     """Missed defects, or false rejects. `evidence` and `limit` are log10: at the limit it stops.
 
-    `bound`: what is lost at most, as a share, where every part without a label speaks against it.
+    `bound`: what is lost at most, as a share, where every part without a label speaks against it;
+    `margin`: what may be lost for this stage to end.
     """
 
     evidence: float
     limit: float
     bound: float
     parts: int
+    margin: float = 0.0
 
 
 class SliceLine(msgspec.Struct, frozen=True):
-    """One slice of the parts; `all` is all of them."""
+    """One slice of the parts; `all` is all of them. `needed`: no stage ends before it is well."""
 
     parts: int
     table: dict[str, int]
     coverage: float | None
     missed: SideLine
     false_rejects: SideLine
+    needed: bool = True
 
 
 class LabelsLine(msgspec.Struct, frozen=True):
@@ -47,7 +50,8 @@ class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """`<root>/rollout/state`; all null where nothing is tried.
 
     `share`: of the parts whose verdict the candidate gives now; 0 while it is `suspended`: another
-    product runs, or the candidate is not ready. `table`: who says ng of one part.
+    product runs, or the candidate is not ready. `table`: who says ng of one part. `stage_number`:
+    of the plan's stages, from 1 on; 0 before the first. `stage_parts`, `minutes`: in this stage.
     """
 
     rollout: str | None = None
@@ -55,7 +59,9 @@ class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Digest | None = None
     reference: Model | None = None
     stage: str | None = None
+    stage_number: int = 0
     stage_since: Time | None = None
+    stage_parts: int = 0
     share: float = 0.0
     suspended: bool = False
     coverage: float | None = None

@@ -35,7 +35,12 @@ ANSWER_S = 5.0
 """How long the first answer to a request is waited for."""
 MOST_SNAPSHOTS = 3
 
-_KINDS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_KINDS = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "rollout.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 MOST_PREVIEWED = 1000
 """Frames that one preview judges anew."""
 
@@ -65,6 +70,7 @@ class Pages:
             Route("/api/state", self._api_state),
             Route("/api/swaps/{id}", self._api_swap),
             Route("/ng/{name}", self._rejected),
+            Route("/disagreements/{name}", self._disagreement),
             Route("/metrics", self._metrics),
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
@@ -150,8 +156,15 @@ class Pages:
         return Response(jpeg, media_type="image/jpeg")
 
     async def _rejected(self, request: Request) -> Response:
+        return await self._kept(request, self._sources.rejected)
+
+    async def _disagreement(self, request: Request) -> Response:
+        return await self._kept(request, self._sources.disagreement)
+
+    async def _kept(self, request: Request, find: Callable[[str], bytes | None]) -> Response:
+        """A picture that is kept under its name never changes."""
         name = request.path_params["name"]
-        jpeg = await self._aside(lambda: self._sources.rejected(name))
+        jpeg = await self._aside(lambda: find(name))
         if jpeg is None:
             return _not_found()
         headers = {"cache-control": "private, max-age=86400, immutable"}

@@ -215,6 +215,74 @@ class PartsLine(msgspec.Struct, frozen=True, kw_only=True):
     counts: msgspec.Raw
 
 
+class OpinionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model says of a part, with what it found on the frame of the picture."""
+
+    model: str
+    verdict: str
+    causes: tuple[str, ...] = ()
+    detections: tuple[FoundLine, ...] = ()
+
+
+class DisputeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One part on which both models disagree; its picture lies at `/disagreements/<file>`.
+
+    What they said is told with the `truth` only: whoever labels a part is led by neither.
+    """
+
+    file: str
+    boot: str
+    part: int
+    id: str | None
+    time: str
+    truth: str | None = None
+    incumbent: OpinionLine | None = None
+    candidate: OpinionLine | None = None
+
+
+class EndedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """When and how a rollout ended: the word of its event, and a sentence."""
+
+    time: str
+    how: str
+    why: str
+
+
+class RolloutLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The rollout that runs, or ended lately. `state` is the retained topic `rollout/state`.
+
+    `asked`: disagreements without a label, the newest first; `answered`: those with one.
+    """
+
+    state: msgspec.Raw
+    ended: EndedLine | None = None
+    asked: tuple[DisputeLine, ...] = ()
+    answered: tuple[DisputeLine, ...] = ()
+    takes_labels: bool = True
+    keeps_pictures: bool = True
+
+
+class ShareLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A share with its interval at 95 %, from `n` observations; `how` it was got."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    how: str
+
+
+class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality in production by what people said of parts; a figure is null where it is not known.
+
+    `missing`: what each figure that is null would need.
+    """
+
+    precision: ShareLine | None = None
+    recall: ShareLine | None = None
+    missing: tuple[str, ...] = ()
+
+
 class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
     """One row a second, oldest first: `at` in POSIX seconds, frames by outcome, milliseconds."""
 
@@ -254,3 +322,5 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     commands: bool = False
     history: HistoryColumns = HistoryColumns()
     parts: PartsLine | None = None
+    rollout: RolloutLine | None = None
+    quality: QualityLine | None = None

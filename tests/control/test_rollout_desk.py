@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from edge_daemon.control import rollouts
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollout_view import ended_state
 from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign
@@ -27,6 +29,7 @@ from edge_daemon.host.journal import Entry
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.payloads import encode
 from tests.sim.station import Station
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
@@ -123,6 +126,32 @@ def test_pairs_are_counted_kept_and_shown(desk: Desk) -> None:
     assert [pair.outcome for pair in kept] == ["only_incumbent"] * 3 + ["both"] * 2
     assert any(isinstance(each, Noticed) for each in desk.put), "labels are wanted"
     assert desk.decisions()[-1].decision is Decision.WAIT
+
+
+def test_the_figures_say_what_they_are_measured_against_and_outlive_the_rollout(
+    desk: Desk,
+) -> None:
+    """Margin of the stage beside each bound; the journal alone shows an ended one the same way."""
+    desk.pairs(1, 6, "ok", "ok")
+    desk.pairs(7, 2, "ng", "ng")
+    desk.turn()
+    said = desk.state
+    assert (said["stage_number"], said["stage_parts"]) == (1, 8)
+    sides = said["slices"]["all"]
+    assert sides["needed"]
+    assert (sides["missed"]["margin"], sides["false_rejects"]["margin"]) == (0.03, 0.02)
+    desk.station.send("abort", reason="another lot")
+    desk.station.until(lambda: desk.station.driver.state.durable.rollout is None)
+    desk.turn()
+    assert desk.state["rollout"] is None
+    (row,) = desk.station.journal.rollouts.newest(1)
+    ended = ended_state(row)
+    assert ended is not None
+    shown = json.loads(encode(ended))
+    same = ("rollout", "model", "reference", "parts", "table", "slices", "labels", "stage_number")
+    assert {key: shown[key] for key in same} == {key: said[key] for key in same}
+    assert "another lot" in ended.why
+    assert ended_state(replace(row, plan=b"{}")) is None
 
 
 def test_labels_stop_a_candidate_that_misses_defects(desk: Desk) -> None:

@@ -105,5 +105,6 @@ class FakePage:
             snapshot=self.snapshot,
             swap={"s1": SwapEntry(id="s1", events=())}.get,
             rejected={"a.jpg": b"picture"}.get,
+            disagreement={"d.jpg": b"disputed"}.get,
             ask=self.ask if commands else None,
         )

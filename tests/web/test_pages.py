@@ -166,6 +166,8 @@ def test_receipts_and_rejected_parts_are_found_by_their_names() -> None:
     assert get(FakePage(), "/api/swaps/s2").status_code == 404
     assert get(FakePage(), "/ng/a.jpg").content == b"picture"
     assert get(FakePage(), "/ng/b.jpg").status_code == 404
+    assert get(FakePage(), "/disagreements/d.jpg").content == b"disputed"
+    assert get(FakePage(), "/disagreements/a.jpg").status_code == 404
 
 
 def test_commands_are_not_there_unless_configured() -> None:

@@ -109,6 +109,7 @@ function render() {
   renderVerdict();
   renderModel();
   renderParts();
+  renderRollout();
   renderSlots();
   renderPlots();
   renderTimeline();
@@ -498,8 +499,8 @@ function checkTable(checks) {
 }
 
 /** A rejected part with what was found drawn over it. */
-function picture(part) {
-  const image = el("img", { src: `ng/${part.file}`, alt: "" }), over = el("svg", {});
+function picture(part, folder = "ng") {
+  const image = el("img", { src: `${folder}/${part.file}`, alt: "" }), over = el("svg", {});
   const drawBoxes = () => {
     const width = image.naturalWidth, height = image.naturalHeight;
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
