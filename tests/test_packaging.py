@@ -241,7 +241,7 @@ def _series() -> set[str]:
 
 
 def _asked(text: str) -> set[str]:
-    return set(re.findall(r"\bedge_[a-z_]+", text))
+    return set(re.findall(r"\bedge_[a-z0-9_]+", text))
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.name)

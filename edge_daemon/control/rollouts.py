@@ -207,6 +207,8 @@ class RolloutDesk:
             why = next((e.reason for e in step.endings if e.rollout == before.id), "")
             word = next((e.event.value for e in step.endings if e.rollout == before.id), "")
             self._close(before, word, why)
+            is_bad = step.state.quarantine_reason(before.candidate.ref) is not None
+            self._tools.metrics.rollout_ended(_ended(word, is_bad=is_bad))
         if rollout is None:
             return
         if self._progress is None:
@@ -362,3 +364,10 @@ class RolloutDesk:
         if body != self._said:
             self._said = body
             self._tools.say(body)
+
+
+def _ended(word: str, *, is_bad: bool) -> str:
+    """How metrics name the end of a rollout."""
+    if word == EventName.ROLLOUT_COMPLETED.value:
+        return "completed"
+    return "stopped" if is_bad else "superseded"

@@ -35,6 +35,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHERS = "other"
 """The model label of frames that were judged by models of long ago."""
 
+ROLLOUT_OUTCOMES = ("completed", "stopped", "superseded")
+"""The candidate is active; it did worse or failed; somebody or something newer ended it."""
+
 _FRAME_LE = (*(str(bound / 1e3) for bound in BOUNDS_MS), "+Inf")
 _STAGE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _AGE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -151,6 +154,19 @@ class Metrics:
         self._evidence = gauge(
             "edge_rollout_evidence_log10", "At its limit it stops.", ["slice", "side"]
         )
+        self._bound = gauge(
+            "edge_rollout_bound", "What is lost at most, as a share.", ["slice", "side"]
+        )
+        self._coverage = gauge(
+            "edge_rollout_coverage", "Of the drawn parts, those that both models judged.", ["slice"]
+        )
+        self._unlabelled = gauge(
+            "edge_rollout_labels_missing", "Disagreements that nobody has labelled."
+        )
+        self._held = gauge("edge_rollout_held", "1: it does not go on before somebody looks.")
+        self._ended = counter("edge_rollouts", "Rollouts by how they ended.", ["outcome"])
+        for outcome in ROLLOUT_OUTCOMES:  # from zero, so that the first one is an increase
+            self._ended.labels(outcome)
         self._disputed = counter(
             "edge_rollout_pictures", "Pictures of disagreements by outcome.", ["outcome"]
         )
@@ -235,14 +251,24 @@ class Metrics:
         self._rollout.labels(*names, rollout.now.mode.value).set(1)
         self._share.set(split.share if split is not None else 0.0)
         for one in reading.slices:
-            self._evidence.labels(one.name, "missed").set(one.missed.log10_e)
-            self._evidence.labels(one.name, "false_rejects").set(one.false_rejects.log10_e)
+            for word, side in (("missed", one.missed), ("false_rejects", one.false_rejects)):
+                self._evidence.labels(one.name, word).set(side.log10_e)
+                self._bound.labels(one.name, word).set(side.bound)
+            if one.coverage is not None:
+                self._coverage.labels(one.name).set(one.coverage)
+        self._unlabelled.set(sum(reading.overall.unlabelled.values()))
+        self._held.set(bool(rollout.asks))
 
     def no_rollout(self) -> None:
         """Nothing is tried."""
-        self._rollout.clear()
-        self._evidence.clear()
-        self._share.set(0.0)
+        for series in (self._rollout, self._evidence, self._bound, self._coverage):
+            series.clear()
+        for value in (self._share, self._unlabelled, self._held):
+            value.set(0.0)
+
+    def rollout_ended(self, outcome: str) -> None:
+        """One of `ROLLOUT_OUTCOMES`."""
+        self._ended.labels(outcome).inc()
 
     def pair(self, place: Place, outcome: str) -> None:
         """One part that both models judged, in each of its slices."""
