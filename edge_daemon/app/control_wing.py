@@ -26,6 +26,7 @@ from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Loader, LoaderTools
@@ -57,6 +58,7 @@ from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.messaging import api, payloads
+from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Handlers, Incoming
 from edge_daemon.messaging.mqtt import Session
@@ -199,7 +201,10 @@ class ControlWing:
             self._outbox.wake,
             keep.days * 86_400.0,
         )
-        ledger = self._frames.ledger
+        ledger, desk = self._frames.ledger, FeedbackDesk(tools)
+        settings = resources.settings.feedback if self._frames.parts is not None else ()
+        readers = tuple(compile_feedback(source) for source in settings)
+        self.feedback = FeedbackSources(readers, desk, self.mailbox.put, resources.clock)
         return RolloutDesk(
             DeskTools(
                 resources.journal,
@@ -211,8 +216,19 @@ class ControlWing:
                 Keep(keep.most, keep.days),
                 self._shadowed,
             ),
-            FeedbackDesk(tools),
+            desk,
+            self.feedback,
         )
+
+    def _told_by_others(self, source: int, incoming: Incoming) -> None:
+        """What came by a topic of the settings: orders first, then feedback."""
+        orders = len(self._resources.settings.orders)
+        if source < orders:
+            self._intake.came(source, incoming)
+        elif self._frames.parts is not None:
+            self.rollouts.heard(source - orders, incoming)
+        else:
+            incoming.done()
 
     def _shadowed(self) -> Shadowed:
         """How much of what the line saw the candidate saw too."""
@@ -290,7 +306,7 @@ class ControlWing:
         """
         self._watch.start()
         closing.callback(self._watch.stop)
-        self.session.start(Handlers(self.take_request, self._intake.came, self._online))
+        self.session.start(Handlers(self.take_request, self._told_by_others, self._online))
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)

@@ -98,9 +98,8 @@ class Daemon:
         self.slot_pool = SlotPool(resources, engine, mailbox.put, spares)
         self._closing.callback(self.slot_pool.close)
         topics = Topics(settings.root)
-        filters = tuple(source.topic for source in settings.orders)
         session = Session(
-            SessionSpec(settings.mqtt, topics, settings.device, filters),
+            SessionSpec(settings.mqtt, topics, settings.device, settings.heard_filters),
             resources.clock,
             Random(),  # noqa: S311 - jitter
         )

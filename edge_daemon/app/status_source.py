@@ -142,7 +142,7 @@ class StatusSource:
             control.storekeeper.problem,
             self._wishes.remarks(),
             (*self._settings_file.problems, *anew, *(str(each) for each in resources.aside)),
-            control.orders.problems(),
+            (*control.orders.problems(), *control.feedback.problems()),
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),

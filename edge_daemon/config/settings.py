@@ -18,6 +18,7 @@ from pydantic import (
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
+from edge_daemon.config.feedback import FeedbackSource
 from edge_daemon.config.fields import (
     Choice,
     Count,
@@ -318,6 +319,8 @@ class Settings(Group):
     results: ResultsSettings = ResultsSettings()
     parts: PartsSettings | None = None
     """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
+    feedback: tuple[FeedbackSource, ...] = Field(default=(), max_length=32)
+    """Where others publish what parts really are, besides `request/feedback`; needs `parts`."""
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
     http: HttpSettings = HttpSettings()
@@ -329,6 +332,12 @@ class Settings(Group):
     log: LogSettings = LogSettings()
     state_dir: FilePath = Path("/var/lib/edge-daemon")
     """What must survive a restart lies below it, in a folder of this device's name."""
+
+    @property
+    def heard_filters(self) -> tuple[str, ...]:
+        """Topic filters of what others publish: those of orders, and then those of feedback."""
+        orders = tuple(source.topic for source in self.orders)
+        return (*orders, *(source.topic for source in self.feedback))
 
     @property
     def root(self) -> str:

@@ -38,6 +38,7 @@ class Labelled:
 
 
 Label = Callable[[Sequence[Labelled]], None]
+_Known = tuple[Feedback, Part]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,25 @@ class FeedbackDesk:
         finally:
             incoming.done()
 
+    def heard(self, words: Sequence[Feedback], topic: str, label: Label) -> int:
+        """What others published, for nobody in particular; how many of the parts are unknown.
+
+        Raises StateError, and nothing is noted.
+        """
+        found = [(word, self._part_of(word)) for word in words]
+        known = [(word, part) for word, part in found if part is not None]
+        if known:
+            tools, utc = self._tools, self._tools.rows.now().utc
+            fresh = [pair for pair in known if not self._is_said(*pair)]
+            facts = {"by": topic, "noted": len(known), "unknown": len(found) - len(known)}
+            kept = RolloutsEntry(
+                feedback=tuple(_row(topic, utc, *pair) for pair in known),
+                since_utc=utc - tools.keep_s,
+            )
+            tools.journal.commit(Entry(audit=(tools.rows.audit("feedback", facts),), rollouts=kept))
+            self._noted(known, fresh, label)
+        return len(found) - len(known)
+
     def too_much(self, incoming: Incoming) -> None:
         """One request more than may wait: nothing of it is noted, and its sender is told so."""
         request_id = uuid.uuid4().hex
@@ -124,13 +144,7 @@ class FeedbackDesk:
             reply_to=reply_to.to_json().encode(),
             body=words.body,
         )
-        rows = tuple(
-            FeedbackRow(
-                *(words.request.id, now.utc, part.boot, part.number, word.verdict.value),
-                *(word.source.value, word.by, part.verdict),
-            )
-            for word, part in known
-        )
+        rows = tuple(_row(words.request.id, now.utc, *pair) for pair in known)
         fresh = [pair for pair in known if not self._is_said(*pair)]
         first = accepted(words.request.id)
         outbox = tools.rows.answers(_VERB, first, reply_to) if known else ()
@@ -152,8 +166,12 @@ class FeedbackDesk:
         tools.wake()
         for each in (first, answer) if known else (answer,):
             incoming.reply(each)
+        self._noted(known, fresh, label)
+
+    def _noted(self, known: Sequence[_Known], fresh: Sequence[_Known], label: Label) -> None:
+        """It is durable now."""
         for word, _ in fresh:
-            tools.metrics.feedback(word.source.value, word.verdict.value)
+            self._tools.metrics.feedback(word.source.value, word.verdict.value)
         label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
         self._show_precision()
 
@@ -194,6 +212,13 @@ def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
     parts = "1 part" if noted == 1 else f"{noted} parts"
     detail = f"Noted: {parts}." + (f" Not known: {named}." if unknown else "")
     return outcome(request_id, Status.SUCCEEDED, detail=detail)
+
+
+def _row(request: str, utc: float, word: Feedback, part: Part) -> FeedbackRow:
+    return FeedbackRow(
+        *(request, utc, part.boot, part.number, word.verdict.value),
+        *(word.source.value, word.by, part.verdict),
+    )
 
 
 def _name(word: Feedback) -> str:

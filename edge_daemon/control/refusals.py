@@ -1,4 +1,5 @@
-"""Orders that cannot be read: reported at once, then counted, so that no sensor fills the log.
+"""Orders, or feedback, that cannot be read: reported at once, then counted, so that no sensor fills
+the log.
 
 A wide topic filter also matches what was never meant as an order. The same refusal from the same
 topic is reported once, and then as a count each minute; so is everything once too much was
@@ -48,9 +49,10 @@ class _Topic:
 
 
 class Refusals:
-    """`refused` and `tick` on the driver's thread; `problems` on any."""
+    """`refused` and `tick` on one thread; `problems` on any. `what`: orders, or feedback."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "orders") -> None:
+        self._what = what
         self._lock = threading.Lock()
         self._topics: dict[str, _Topic] = {}
         self._others = 0
@@ -83,7 +85,7 @@ class Refusals:
         topic, last = bad[-1]
         others = len(bad) - 1
         more = f" and {others} other topic{'s' if others > 1 else ''}" if others else ""
-        return (f"orders on {topic}{more} cannot be read: {last}",)
+        return (f"{self._what} on {topic}{more} cannot be read: {last}",)
 
     # ------------------------------------------------------------------ parts
 
@@ -124,7 +126,7 @@ class Refusals:
         for seen in self._topics.values():
             seen.uncounted = 0
         self._others = 0
-        message = f"{total} more orders could not be read within {at - since:.0f} s: "
+        message = f"{total} more {self._what} could not be read within {at - since:.0f} s: "
         return Told(topic, f"{message}{', '.join(names)}. The last: {last}".strip(), total)
 
 

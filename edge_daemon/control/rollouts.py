@@ -19,6 +19,7 @@ import structlog
 
 from edge_daemon.control.arrivals import Arrival, Noticed
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
+from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.rollout_rows import pair_row, place_of, rollout_row
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
@@ -111,9 +112,13 @@ _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 class RolloutDesk:
     """`pairs`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
 
-    def __init__(self, tools: DeskTools, feedback: FeedbackDesk) -> None:
+    def __init__(
+        self, tools: DeskTools, feedback: FeedbackDesk, sources: FeedbackSources | None = None
+    ) -> None:
         self._tools = tools
         self._feedback = feedback
+        self._sources = sources
+        self._heard: queue.SimpleQueue[tuple[int, Incoming]] = queue.SimpleQueue()
         self._waiting: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._requests: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._dropped: deque[tuple[tuple[str, ...], ...]] = deque()  # slices of pairs
@@ -156,6 +161,14 @@ class RolloutDesk:
         else:
             self._feedback.too_much(incoming)
 
+    def heard(self, source: int, incoming: Incoming) -> None:
+        """A message of one of the settings' sources of feedback, unread.
+
+        What is not acknowledged yet is bounded by the broker; without acknowledgement it may go.
+        """
+        if self._heard.qsize() < MOST_WAITING:
+            self._heard.put((source, incoming))
+
     def start(self) -> None:
         self._thread.start()
 
@@ -190,9 +203,17 @@ class RolloutDesk:
         self._save()
         for incoming in requests:
             self._feedback.arrived(incoming, self._label)
+        self._hear_sources()
         if now.at - self._decided_at >= DECIDE_S:
             self._decided_at = now.at
             self._decide()
+
+    def _hear_sources(self) -> None:
+        if self._sources is None:
+            return
+        for _ in range(self._heard.qsize()):
+            self._sources.arrived(*self._heard.get_nowait(), self._label)
+        self._sources.tick()
 
     def _take_in(self, word: _Pairs | _Step) -> None:
         if isinstance(word, _Step):

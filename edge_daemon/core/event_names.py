@@ -37,6 +37,7 @@ class EventName(str, Enum):
     ORDER_RUNNING = "order_running"
     ORDER_COMPLETED = "order_completed"
     ORDER_REFUSED = "order_refused"  # it could not be read
+    FEEDBACK_REFUSED = "feedback_refused"  # of a source; it could not be read
     UNKNOWN_PRODUCT = "unknown_product"  # no link names a model for it
     PICTURE_BAD = "picture_bad"  # black, blurred, frozen: no evidence
     PICTURE_GOOD = "picture_good"

@@ -52,7 +52,10 @@ _messages = Boundary(_log, "message_failed")
 
 @dataclass(frozen=True)
 class SessionSpec:
-    """The broker to connect to, and our identity; `order_filters` in the order of the settings."""
+    """The broker to connect to, and our identity.
+
+    `order_filters`: of orders in the order of the settings, and then of feedback.
+    """
 
     settings: MqttSettings
     topics: Topics

@@ -13,13 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Union
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.visitor import TreeInterpreter
-
 from edge_daemon.config import OrderSource
 from edge_daemon.core.values import Instant, JobOrder, OrderState
-from edge_daemon.errors import ConfigurationError, SenderError
+from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import MAX_BYTES, read_json, text_of
 from edge_daemon.messaging.order_parts import (
     TEXT_KEYS,
@@ -32,6 +28,7 @@ from edge_daemon.messaging.order_parts import (
     opc_part,
     text,
 )
+from edge_daemon.messaging.paths import compiled
 
 MAX_ORDERS = 256  # in one payload
 
@@ -233,30 +230,9 @@ def _each(document: Any) -> Iterator[Any]:
 def _compiled(key: str, expression: str | None) -> Callable[[Any], Any]:
     if expression is None:
         return lambda _: None
-    try:
-        parsed = jmespath.compile(expression).parsed
-    except JMESPathError as error:
-        raise ConfigurationError(
-            f"orders.fields.{key} is not JMESPath: {_first_line(error)}.",
-            hint='Write a path such as workOrder or "item.code"; see jmespath.org.',
-        ) from error
-
-    interpreter = TreeInterpreter()  # one for all messages: making it costs more than a search
-
-    def search(document: Any) -> Any:
-        try:
-            return interpreter.visit(parsed, document)
-        except (JMESPathError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            raise SenderError(
-                f"The order's {key} cannot be read with `{expression}`: {_first_line(error)}.",
-                hint="Try it with `edge-daemon orders test`.",
-            ) from error
-
-    return search
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return compiled(
+        f"orders.fields.{key}", expression, try_with="Try it with `edge-daemon orders test`."
+    )
 
 
 # --------------------------------------------------------------------------- a bare value

@@ -25,8 +25,12 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
     http = {"listen": "127.0.0.1:0"}
+    tester = {"topic": "eol/+/result", "preset": "ipc-cfx", "source": "mes"}
     folder = tmp_path_factory.mktemp("scraped")
-    with new_mosquitto() as broker, RolloutLine(folder, broker, http=http) as started:
+    with (
+        new_mosquitto() as broker,
+        RolloutLine(folder, broker, http=http, feedback=[tester]) as started,
+    ):
         yield started
 
 
@@ -121,3 +125,17 @@ def test_a_candidate_that_is_stopped_counts_as_such(line: RolloutLine) -> None:
     line.ear.until(lambda: of(scrape(line), name)[(("outcome", "stopped"),)] == 1.0)
     assert of(scrape(line), name)[(("outcome", "completed"),)] == 0.0
     line.reset()
+
+
+def test_what_a_tester_publishes_is_feedback(line: RolloutLine) -> None:
+    """By the part's number here; a message that cannot be read is an event and a problem."""
+    line.ear.until(lambda: len(line.inspector.parts) > 5)
+    part = line.inspector.parts[-3]["part"]
+    unit = {"UnitIdentifier": str(part), "OverallResult": "Failed"}
+    body = {"MessageName": "CFX.UnitsTested", "MessageBody": {"TestedUnits": [unit]}}
+    line.ear.publish("eol/3/result", body)
+    labels = (("source", "mes"), ("verdict", "ng"))
+    line.ear.until(lambda: of(scrape(line), "edge_feedback_total").get(labels) == 1.0)
+    line.ear.publish("eol/3/result", {"MessageBody": {"TestedUnits": [{"OverallResult": "x"}]}})
+    event = line.until_event("feedback_refused")
+    assert "UnitIdentifier" in str(event)

@@ -232,6 +232,11 @@ class Station:
         self.recorder = Recorder(
             self.journal, rows, self.session, self.receipts, self.metrics, self.outbox.wake
         )
+        self.feedback = FeedbackDesk(
+            FeedbackTools(
+                self.journal, rows, self.session, self.metrics, self.boot, self.outbox.wake
+            )
+        )
         self.rollouts = RolloutDesk(
             DeskTools(
                 self.journal,
@@ -241,11 +246,7 @@ class Station:
                 self.metrics,
                 self.clock,
             ),
-            FeedbackDesk(
-                FeedbackTools(
-                    self.journal, rows, self.session, self.metrics, self.boot, self.outbox.wake
-                )
-            ),
+            self.feedback,
         )
         """Its thread is not started: a test takes its turns."""
         info = Info(

@@ -40,12 +40,15 @@ def check_broker(settings: Settings) -> list[Finding]:
 def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
     root = settings.root
     remedy = _ACL.format(root=root)
-    filters = [f"{root}/request/+", *(source.topic for source in settings.orders)]
+    filters = [f"{root}/request/+", *settings.heard_filters]
     denied = {one: why for one in filters if (why := client.subscribe(one))}
     for one, why in denied.items():
         yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
     if not denied:
-        yield ok("subscribe", f"Requests and {len(settings.orders)} topics of orders may be read.")
+        topics = f"{len(settings.orders)} topics of orders"
+        if settings.feedback:
+            topics += f" and {len(settings.feedback)} of feedback"
+        yield ok("subscribe", f"Requests and {topics} may be read.")
     running = Station(settings, local=True)
     if running.socket() is not None:
         yield from _heard(client, running, remedy)

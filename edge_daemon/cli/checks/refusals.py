@@ -16,6 +16,7 @@ from edge_daemon.config import Finding, Settings
 from edge_daemon.documents import KeyPath, dotted
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.sources import check_source
+from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.orders import compile_source
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.trust import Trust
@@ -44,6 +45,8 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
     yield ("mqtt", "root"), partial(Topics, settings.root)
     for number, source in enumerate(settings.orders):
         yield ("orders", number), partial(compile_source, source)
+    for number, feedback in enumerate(settings.feedback):
+        yield ("feedback", number), partial(compile_feedback, feedback)
     yield ("camera", "source"), partial(check_source, camera.source)
     for number, key in enumerate(settings.models.trust.public_keys):
         if _is_readable(key):

@@ -1,0 +1,63 @@
+"""Settings of feedback: where others publish what parts really are, and how to read it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edge_daemon.config.fields import Expression, Group, TopicFilter
+
+
+class FeedbackFields(Group):
+    """Where the words on a part stand in the payload, as JMESPath."""
+
+    items: Expression | None = None
+    """The list of parts, which the other paths begin at; null: the payload, or each of its list."""
+    part: Expression
+    """Id or serial of the part, as the station tells it; or its number in the station's boot."""
+    verdict: Expression
+    """What the part is, in a word of `words`."""
+    by: Expression | None = None
+    """Who says so; null: the topic."""
+
+
+class FeedbackWords(Group):
+    """Which words mean what; case is ignored, others change nothing."""
+
+    ok: tuple[str, ...] = ("ok", "pass", "passed", "good", "true")
+    ng: tuple[str, ...] = ("ng", "nok", "fail", "failed", "bad", "false")
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> FeedbackWords:
+        words = [word.strip().casefold() for word in (*self.ok, *self.ng)]
+        twice = sorted({word for word in words if words.count(word) > 1 or not word})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is empty or stands twice; each word has one meaning")
+        return self
+
+
+FeedbackPreset = Literal["flat", "ipc-cfx"]
+
+
+class FeedbackSource(Group):
+    """One topic on which others publish what parts are, such as a tester down the line."""
+
+    topic: TopicFilter
+    """MQTT topic filter; + and # are allowed."""
+    preset: FeedbackPreset | None = None
+    """A known payload shape; or give `fields`."""
+    fields: FeedbackFields | None = None
+    """A shape of one's own; or give `preset`."""
+    words: FeedbackWords | None = None
+    """Words of one's own, with `fields`; null: as in `flat`."""
+    source: Literal["operator", "mes", "downstream", "challenge"] = Field(default="downstream")
+    """Whose word it is, as feedback names it."""
+
+    @model_validator(mode="after")
+    def _preset_xor_fields(self) -> FeedbackSource:
+        if (self.preset is None) == (self.fields is None):
+            raise ValueError("should have either a preset or fields of its own")
+        if self.words is not None and self.fields is None:
+            raise ValueError("words go with fields; a preset has its own words")
+        return self
