@@ -57,7 +57,7 @@ class Page:
     ) -> None:
         self.resources = resources
         self.rollout = rollout
-        self._quality = QualityShown(resources)
+        self._quality = QualityShown(resources, parts.audited if parts is not None else tuple)
         self._parts = parts
         self._monitor = monitor
         self.rejects = rejects

@@ -11,6 +11,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.core.parts.counts import Counter, Counts
 from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.rollout.audit import sampled
 from edge_daemon.core.state import State
 from edge_daemon.frames.part_pictures import PartPictures
 from edge_daemon.host.journal import Entry, OutboxRow
@@ -21,6 +22,8 @@ from edge_daemon.parts.line import PartLine
 
 MOST_SHOWN = 12
 """Parts on the status page."""
+MOST_AUDITED = 100
+"""Drawn parts that are asked for; of more, the oldest are not asked for any more."""
 
 
 def part_line(resources: Resources) -> PartLine | None:
@@ -56,7 +59,7 @@ class PartResults:
         pictures: PartPictures | None = None,
     ) -> None:
         settings = resources.settings.parts or PartsSettings()
-        self._keep = settings.keep
+        self._keep, self._audit = settings.keep, settings.audit
         self._journal, self._metrics, self._clock = (
             resources.journal,
             resources.metrics,
@@ -72,11 +75,17 @@ class PartResults:
         )
         self._saved = self._counter.counts
         self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
+        self._audited: deque[PartTold] = deque(maxlen=MOST_AUDITED)
 
     @property
     def last(self) -> tuple[PartTold, ...]:
         """The newest parts that were told, newest first; any thread."""
         return tuple(reversed(tuple(self._last)))
+
+    @property
+    def audited(self) -> tuple[PartTold, ...]:
+        """Passed parts of this boot that a person is to look at, newest first; any thread."""
+        return tuple(reversed(tuple(self._audited)))
 
     @property
     def counts(self) -> Counts:
@@ -88,12 +97,15 @@ class PartResults:
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
         names = [self._names(each) for each in parts]
-        bodies = list(map(part_payloads.part, repeat(self._boot), parts, names))
+        audits = [sampled(self._boot, each.part, each.verdict, self._audit) for each in parts]
+        bodies = list(map(part_payloads.part, repeat(self._boot), parts, names, audits))
         for each in parts:
             counter.add(each, now_utc)
         rows = tuple(map(self._row, parts, bodies, names))
         self._commit(counter, tuple(OutboxRow(self._topic, body) for body in bodies), rows)
         self._last.extend(parts)
+        chosen = zip(parts, audits, strict=True)
+        self._audited.extend(each for each, audit in chosen if audit and audit.is_drawn)
         self._wake()
         self._metrics.parts(parts)
         if self._pictures is not None:

@@ -19,6 +19,10 @@ class PartsShown:
         self._by = settings.by if settings is not None else ""
         self._results, self._line = results, line
 
+    def audited(self) -> tuple[PartTold, ...]:
+        """Passed parts that a person is to look at, newest first."""
+        return self._results.audited
+
     def lines(self) -> PartsLine:
         """The current state."""
         return PartsLine(

@@ -71,6 +71,9 @@ class PartsSettings(Group):
     parts are counted for each. None: they are counted for orders alone."""
     keep: KeptParts = KeptParts()
     """Which parts can be found later."""
+    audit: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Of the ok parts, those that a person is asked to look at on the status page; 0: none. What
+    the model misses is only found there."""
 
     @field_validator("zone")
     @classmethod

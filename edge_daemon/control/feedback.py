@@ -6,6 +6,7 @@ station in production. Called on the desk's own thread.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -218,6 +219,7 @@ def _row(request: str, utc: float, word: Feedback, part: Part) -> FeedbackRow:
     return FeedbackRow(
         *(request, utc, part.boot, part.number, word.verdict.value),
         *(word.source.value, word.by, part.verdict),
+        json.dumps({} if part.audit is None else {"audit": part.audit}).encode(),
     )
 
 

@@ -20,6 +20,12 @@ Rows = Callable[..., list[tuple[Any, ...]]]
 _ROLLOUT = "id, began_utc, ended_utc, candidate, reference, plan, progress"
 _PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
 _FEEDBACK = "request, utc, boot, part, verdict, source, by_whom, told, body"
+_DRAWN = (
+    "CASE WHEN json_extract(CAST(body AS TEXT), '$.audit.draw')"
+    " < json_extract(CAST(body AS TEXT), '$.audit.share')"
+    " THEN json_extract(CAST(body AS TEXT), '$.audit.share') END"
+)
+"""The share by which a part was drawn for an audit; NULL where it was not."""
 MOST_ROLLOUTS = 1000
 
 
@@ -172,10 +178,52 @@ class KeptRollouts:
             )
             values = (boot, boot, frame)
         found = self._rows(
-            f"SELECT boot, part, verdict FROM parts WHERE {where} ORDER BY seq DESC LIMIT 1",
+            f"SELECT boot, part, verdict, {_DRAWN} FROM parts WHERE {where}"
+            " ORDER BY seq DESC LIMIT 1",
             *values,
         )
         return Part(*found[0]) if found else None
+
+    def audits(self) -> tuple[AuditRow, ...]:
+        """What operators said of drawn parts, for each boot of which parts are still kept."""
+        boots = self._rows(
+            "SELECT DISTINCT boot FROM feedback"
+            " WHERE json_extract(CAST(body AS TEXT), '$.audit') > 0"
+        )
+        return tuple(self._audit(boot) for (boot,) in boots)
+
+    def _audit(self, boot: str) -> AuditRow:
+        ((passed, rejected),) = self._rows(
+            "SELECT coalesce(sum(verdict = 'ok'), 0), coalesce(sum(verdict = 'ng'), 0)"
+            " FROM parts WHERE boot = ?",
+            boot,
+        )
+        kept = "EXISTS (SELECT 1 FROM parts p WHERE p.boot = f.boot AND p.part = f.part)"
+        ((looked_at, missed),) = self._rows(
+            "SELECT count(*), coalesce(sum(verdict = 'ng'), 0) FROM feedback f WHERE boot = ?"
+            " AND json_extract(CAST(body AS TEXT), '$.audit') > 0 AND seq IN (SELECT max(seq)"
+            f" FROM feedback WHERE source = 'operator' GROUP BY boot, part) AND {kept}",
+            boot,
+        )
+        ((verified, confirmed),) = self._rows(
+            "SELECT count(*), coalesce(sum(verdict = 'ng'), 0) FROM feedback f WHERE boot = ?"
+            " AND told = 'ng' AND seq IN (SELECT max(seq) FROM feedback GROUP BY boot, part)"
+            f" AND {kept}",
+            boot,
+        )
+        return AuditRow(passed, rejected, looked_at, missed, verified, confirmed)
+
+    def appraisals(self) -> tuple[tuple[str, str, str], ...]:
+        """(who, true verdict, said) of each operator's last word on a challenge part."""
+        found = self._rows(
+            "SELECT f.by_whom, c.verdict, f.verdict FROM feedback f JOIN feedback c"
+            " ON c.boot = f.boot AND c.part = f.part AND c.source = 'challenge'"
+            " WHERE f.source = 'operator'"
+            " AND f.seq IN (SELECT max(seq) FROM feedback GROUP BY boot, part, source, by_whom)"
+            " AND c.seq IN (SELECT max(seq) FROM feedback GROUP BY boot, part, source)"
+            " ORDER BY f.seq"
+        )
+        return tuple((who, truth, said) for who, truth, said in found)
 
     def assigned(self, rollout: str, limit: int, after: int = 0) -> tuple[tuple[str, bytes], ...]:
         """(boot, result) of the parts that are kept and were assigned by this rollout, in order."""
@@ -194,3 +242,19 @@ class Part:
     boot: str
     number: int
     verdict: str
+    audit: float | None = None
+    """With which probability it was drawn, if it was: a person is to look at it."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One boot: parts that were passed and rejected; of the drawn ones, those that were looked at
+    and are truly bad; of the rejected ones, those that were verified and confirmed.
+    """
+
+    passed: int
+    rejected: int
+    looked_at: int
+    missed: int
+    verified: int
+    confirmed: int

@@ -10,6 +10,7 @@ import msgspec
 
 from edge_daemon.core.parts.counts import Counts, Tally
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
+from edge_daemon.core.rollout.audit import Sampled
 from edge_daemon.core.values import Status
 from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.payloads import encode
@@ -28,6 +29,16 @@ ByWord = Annotated[str, one_of(By)]
 PartReasonWord = Annotated[str, one_of(PartReason)]
 
 
+class AuditLine(msgspec.Struct, frozen=True):
+    """A person is asked to look at the part exactly where `draw` is below `share`.
+
+    `draw`: the first 8 bytes of SHA-256 of `audit:<boot>:<part>`, over 2^64.
+    """
+
+    share: float
+    draw: float
+
+
 class PartMessage(msgspec.Struct, frozen=True):
     """The one result of one part; a model and a recipe are named where one judged all of it.
 
@@ -35,6 +46,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     were being kept when it was told; one that the disk refused is told by `pictures_missed`.
 
     `rollout`: its arm, while a candidate is tried; `shadow`: what the other model says of it.
+    `audit`: of an ok part, where `parts.audit` is set.
     """
 
     boot: str
@@ -59,6 +71,7 @@ class PartMessage(msgspec.Struct, frozen=True):
     pictures: tuple[str, ...] = ()
     rollout: RolloutLine | msgspec.UnsetType = msgspec.UNSET
     shadow: ShadowLine | msgspec.UnsetType = msgspec.UNSET
+    audit: AuditLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class TriggerAnswer(msgspec.Struct, frozen=True):
@@ -130,7 +143,9 @@ def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
     return TriggerAnswer(request_id, Status.SUCCEEDED.value, opened.part, opened.again)
 
 
-def part(boot: str, told: PartTold, pictures: tuple[str, ...] = ()) -> bytes:
+def part(
+    boot: str, told: PartTold, pictures: tuple[str, ...] = (), audit: Sampled | None = None
+) -> bytes:
     """The bytes of `<root>/part` for one part, with the names of its pictures."""
     return encode(
         PartMessage(
@@ -156,5 +171,6 @@ def part(boot: str, told: PartTold, pictures: tuple[str, ...] = ()) -> bytes:
             pictures=pictures,
             rollout=RolloutLine.of(told.assigned),
             shadow=ShadowLine.of(told.shadow, whole=False),
+            audit=msgspec.UNSET if audit is None else AuditLine(audit.share, audit.draw),
         )
     )

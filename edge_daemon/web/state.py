@@ -272,6 +272,30 @@ class ShareLine(msgspec.Struct, frozen=True, kw_only=True):
     how: str
 
 
+class PersonLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One operator's labels of challenge parts, in the terms of an attribute study.
+
+    Acceptable: effectiveness 0.9 or more, miss 0.02 or less, false alarm 0.05 or less.
+    """
+
+    name: str
+    effectiveness: float
+    miss: float | None
+    false_alarm: float | None
+    n: int
+
+
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One passed part that was drawn, and that a person is to look at."""
+
+    boot: str
+    part: int
+    id: str | None
+    serial: str | None
+    time: str | None
+    share: float
+
+
 class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
     """Quality in production by what people said of parts; a figure is null where it is not known.
 
@@ -281,6 +305,8 @@ class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
     precision: ShareLine | None = None
     recall: ShareLine | None = None
     missing: tuple[str, ...] = ()
+    people: tuple[PersonLine, ...] = ()
+    audits: tuple[AuditLine, ...] = ()
 
 
 class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,16 +167,25 @@ class Inspector:
 
 
 class RolloutLine(RunningDaemon):
-    """A device with the models above. `triggers`: parts by trigger, else each frame is one."""
+    """A device with the models above. `triggers`: parts by trigger, else each frame is one.
+
+    `audit`: of the ok parts, those that a person is to look at.
+    """
 
     def __init__(
-        self, folder: Path, broker: Mosquitto, *, triggers: bool = False, **settings: Any
+        self,
+        folder: Path,
+        broker: Mosquitto,
+        *,
+        triggers: bool = False,
+        audit: float = 0.0,
+        **settings: Any,
     ) -> None:
         make_models(folder)
         by: dict[str, Any] = {"by": "frame"}
         if triggers:
             by = {"by": "trigger", "window_ms": [0, 60], "deadline_ms": 5000}
-        super().__init__(folder, broker, parts=by, **settings)
+        super().__init__(folder, broker, parts={**by, "audit": audit}, **settings)
         self.ear.marks = {}
         self.ear.story = self.story  # type: ignore[method-assign]
         self.inspector = Inspector(broker, triggers=triggers)

@@ -67,7 +67,12 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Card]:
     with (
         new_mosquitto() as broker,
         RolloutLine(
-            tmp_path_factory.mktemp("card"), broker, triggers=True, http=http, camera=camera
+            tmp_path_factory.mktemp("card"),
+            broker,
+            triggers=True,
+            http=http,
+            camera=camera,
+            audit=0.1,
         ) as line,
         Browser() as browser,
     ):
@@ -93,7 +98,6 @@ def test_the_page_is_as_it_was_where_nothing_is_tried(card: Card) -> None:
     card.open()
     card.browser.wait_text("judging", "#pill")
     assert card.browser.run("document.querySelector('#rollout').hidden")
-    assert card.browser.run("document.querySelector('#quality').hidden")
     assert card.browser.errors == []
 
 
@@ -209,3 +213,22 @@ def look_at(card: Card, width: int, *, dark: bool) -> None:
     assert browser.run(small) == 0
     shot(browser, f"rollout-{width}-{'dark' if dark else 'light'}")
     assert browser.errors == []
+
+
+def test_a_drawn_part_is_asked_for_until_somebody_has_looked(card: Card) -> None:
+    """Also where nothing is tried: the card of quality asks for it."""
+    card.open()
+    browser = card.browser
+    browser.wait("document.querySelectorAll('.audits li').length > 0")
+    first = browser.run("state.quality.audits[0]")
+    told = [part for part in card.line.inspector.parts if part["part"] == first["part"]]
+    assert told[0]["verdict"] == "ok"
+    assert told[0]["audit"]["draw"] < told[0]["audit"]["share"] == 0.1
+    browser.press(".audits .answers button.good")
+    kept = card.line.daemon.resources.journal.rollouts
+    card.line.ear.until(lambda: bool(kept.feedback_of(first["boot"], first["part"])))
+    (word,) = kept.feedback_of(first["boot"], first["part"])
+    assert (word.verdict, word.source) == ("ok", "operator")
+    assert json.loads(word.body) == {"audit": 0.1}
+    assert browser.errors == []
+    shot(browser, "audit")

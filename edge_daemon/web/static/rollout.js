@@ -167,9 +167,13 @@ function moreDisputes() {
   render();
 }
 
-function blindPart(part, canLabel) {
-  const name = nameOf(part), press = (verdict) => el("button", { type: "button", class: verdict === "ok" ? "good" : "bad", disabled: labelling === keyOf(part),
+function pressFor(part, name, verdict) {
+  return el("button", { type: "button", class: verdict === "ok" ? "good" : "bad", disabled: labelling === keyOf(part),
     "data-press": `${keyOf(part)} ${verdict}`, "aria-label": `${name} is ${verdict}`, on: () => labelPart(part, verdict) }, verdict === "ok" ? "✓ ok" : "✕ ng");
+}
+
+function blindPart(part, canLabel) {
+  const name = nameOf(part), press = (verdict) => pressFor(part, name, verdict);
   return el("figure", { class: "dispute" }, el("a", { href: `disagreements/${part.file}`, target: "_blank", "aria-label": `${name}: the picture in full` },
     el("img", { src: `disagreements/${part.file}`, alt: `${name} as the camera saw it` })),
   el("figcaption", {}, el("b", {}, name), el("span", { class: "quiet" }, ` ${time(part.time)}`)), canLabel ? el("div", { class: "answers" }, press("ok"), press("ng")) : null);
@@ -207,4 +211,20 @@ function renderQuality() {
     el("small", {}, `${percent(share.low)} to ${percent(share.high)} (95 %), n = ${count(share.n)}`), el("small", {}, share.how)) : null;
   fill("quality-figures", [figure("precision: rejected parts that are truly bad", quality.precision), figure("recall: bad parts that are rejected", quality.recall)]);
   fill("quality-missing", quality.missing.map((each) => el("li", {}, each)));
+  fill("quality-people", quality.people.length ? [el("h3", {}, "Labels of challenge parts"), peopleTable(quality.people)] : []);
+  if (!isNews("quality-audits", [quality.audits, state.commands, labelling])) return;
+  $("quality-audits").replaceChildren(...(quality.audits.length ? [el("h3", {}, "Passed parts that were drawn for a look"),
+    el("p", { class: "quiet" }, "Take the part itself, and say what it is: only so is it known what the model misses."),
+    el("ul", { class: "audits" }, quality.audits.map((part) => el("li", {}, el("b", {}, auditName(part)), el("span", { class: "quiet" }, ` ${time(part.time)}`),
+      state.commands ? el("div", { class: "answers" }, pressFor(part, auditName(part), "ok"), pressFor(part, auditName(part), "ng")) : null)))] : []));
+}
+
+const auditName = (part) => part.id || part.serial || `Part ${part.part}`;
+
+/** In the terms of an attribute study; what is not acceptable there is marked. */
+function peopleTable(people) {
+  const cell = (share, well) => el("td", { class: share === null || well ? "" : "no" }, share === null ? "–" : percent(share));
+  return el("table", { class: "people" }, el("tr", {}, ["", "right", "bad parts passed", "good parts rejected", "parts"].map((head) => el("th", { scope: "col" }, head))),
+    people.map((one) => el("tr", {}, el("th", { scope: "row" }, one.name || "nobody named"), cell(one.effectiveness, one.effectiveness >= 0.9),
+      cell(one.miss, one.miss <= 0.02), cell(one.false_alarm, one.false_alarm <= 0.05), el("td", {}, count(one.n)))));
 }
