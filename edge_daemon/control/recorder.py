@@ -254,6 +254,7 @@ class Recorder:
             rollout=record.rollout or None,
         )
         unit.outbox.append(event)
+        unit.notices += self._rows.notices(record.notify, event)
         facts: dict[str, object] = {
             "event": record.event.value,
             "model": model,
@@ -318,8 +319,10 @@ class Recorder:
             reason=noticed.reason,
             model=str(noticed.model) if noticed.model else None,
             message=noticed.message,
+            rollout=noticed.rollout or None,
         )
-        self._note(UnitOfWork(outbox=[row]))
+        notices = self._rows.notices(noticed.notify, row)
+        self._note(UnitOfWork(outbox=[row], notices=[*notices]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
         """Record every order, also one whose status means nothing here; with the next step."""

@@ -354,8 +354,9 @@ class RolloutDesk:
         missing = labels(reading)[1]
         if missing and not self._labels_wanted:
             why = f"{missing} parts on which the models disagree need a true verdict."
-            ref = rollout.candidate.ref
-            self._tools.put(Noticed(EventName.LABEL_WANTED, why, model=ref))
+            ref, notify = rollout.candidate.ref, rollout.plan.notify
+            event = EventName.LABEL_WANTED
+            self._tools.put(Noticed(event, why, None, ref, rollout.id, notify))
         self._labels_wanted = bool(missing)
 
     def _publish(self, body: bytes) -> None:

@@ -357,4 +357,5 @@ def _announce(
 ) -> None:
     ref = rollout.candidate.ref
     code = Code.ROLLOUT_STOPPED if event is EventName.ROLLOUT_STOPPED else None
-    draft.record(Announce(event, "", ref, code, why, checks, rollout.id))
+    notify = rollout.plan.notify
+    draft.record(Announce(event, "", ref, code, why, checks, rollout.id, notify))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.rollout.values import Webhook
 from edge_daemon.core.values import BundleRef, Check, Refusal, Request, Status
 from edge_daemon.errors import Code
 
@@ -27,7 +28,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Announce:
-    """Publish an event."""
+    """Publish an event; `notify`: who is told of it by HTTP as well."""
 
     event: EventName
     swap_id: str = ""
@@ -36,6 +37,7 @@ class Announce:
     reason: str = ""
     checks: tuple[Check, ...] = ()  # of a bundle that was refused, or a rollout that was stopped
     rollout: str = ""
+    notify: tuple[Webhook, ...] = ()
 
 
 Record = Union[Reply, Announce]

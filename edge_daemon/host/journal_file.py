@@ -94,6 +94,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX feedback_by_part ON feedback (boot, part);
     CREATE INDEX parts_by_number ON parts (boot, part);
     """,
+    """
+    CREATE TABLE notices (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL, utc REAL NOT NULL,
+        body BLOB NOT NULL);
+    CREATE INDEX notices_by_url ON notices (url, seq);
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

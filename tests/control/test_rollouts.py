@@ -15,7 +15,7 @@ import pytest
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
-from edge_daemon.core.rollout.values import Mode, Split
+from edge_daemon.core.rollout.values import Bounds, Mode, Split, Webhook
 from edge_daemon.core.state import Rollout
 from edge_daemon.core.values import BundleRef, Check
 from edge_daemon.errors import BundleError
@@ -229,6 +229,45 @@ def test_the_plan_of_the_bundle_counts_where_none_is_asked_for(tmp_path: Path) -
             Mode.SHARE,
             Mode.FULL,
         ]
+
+
+HOOK = "https://mes.plant.example/hook"
+
+
+def test_each_of_its_events_waits_for_the_webhooks_of_the_plan(tmp_path: Path) -> None:
+    """The same words as on `model/event`, in one transaction with it; nothing else is told."""
+    bounds = Bounds(notify=(Webhook(HOOK), Webhook("https://b.example/")))
+    with Station(tmp_path, Plan(bundles=(B1, B2, B3), bounds=bounds)) as station:
+        station.run()
+        begin(station, plan={"stages": STAGES, "notify": [{"webhook": HOOK, "token_file": "/x"}]})
+        decide(station, Decision.HOLD, "look at it")
+        decide(station, Decision.STOP, "worse")
+        station.until_event("rollout_stopped")
+        assert station.journal.notices.waiting() == {HOOK: 4}
+        told = []
+        while (row := station.journal.notices.oldest(HOOK)) is not None:
+            told.append(json.loads(row.body))
+            station.journal.notices.forget(row.seq)
+        assert [each["type"] for each in told] == [
+            *("rollout_started", "stage_entered", "rollout_held", "rollout_stopped"),
+        ]
+        assert len({each["id"] for each in told}) == len(told)
+        assert {each["root"] for each in told} == {"edge/cam1"}
+        heard = station.events("rollout_stopped")[0]
+        assert told[-1].items() >= heard.items()
+
+
+def test_a_plan_that_would_call_anybody_else_is_refused(tmp_path: Path) -> None:
+    """Better than to leave it out in silence: a request cannot make the station call anywhere."""
+    bounds = Bounds(notify=(Webhook(HOOK),))
+    with Station(tmp_path, Plan(bundles=(B1, B2), bounds=bounds)) as station:
+        station.run()
+        for url in ("http://127.0.0.1/admin", f"{HOOK}/x", "http://mes.plant.example/hook"):
+            notify = [{"webhook": HOOK}, {"webhook": url}]
+            error = station.ask("rollout", model=B2, plan={"notify": notify})["error"]
+            assert error["code"] == "invalid_plan"
+            assert url in error["message"]
+        assert station.journal.notices.waiting() == {}
 
 
 def test_dry_run_says_whether_it_could_begin(station: Station) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.sim.mosquitto import new_mosquitto
 from tests.sim.rollout_line import OLD, RUNS, RolloutLine
+from tests.sim.web_ear import WebEar
 
 pytestmark = pytest.mark.broker
 
@@ -31,9 +32,18 @@ def by_trigger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine
 
 
 @pytest.fixture(scope="module")
-def by_frame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
+def web() -> Iterator[WebEar]:
+    with WebEar().listening() as ear:
+        yield ear
+
+
+@pytest.fixture(scope="module")
+def by_frame(tmp_path_factory: pytest.TempPathFactory, web: WebEar) -> Iterator[RolloutLine]:
     folder = tmp_path_factory.mktemp("frame")
-    with new_mosquitto() as broker, RolloutLine(folder, broker) as line:
+    token = folder / "token"
+    token.write_text("s3cret\n")
+    bounds = {"notify": [{"webhook": web.url, "token_file": str(token)}]}
+    with new_mosquitto() as broker, RolloutLine(folder, broker, rollouts=bounds) as line:
         yield line
 
 
@@ -168,14 +178,34 @@ def test_a_swap_of_the_name_ends_it(line: RolloutLine) -> None:
     line.until_event("rollout_stopped", rollout=line.rollout_of(asked))
 
 
+def test_a_webhook_hears_each_event_while_the_line_runs(line: RolloutLine, web: WebEar) -> None:
+    """One that fails at first is told again, in the same order and with the same ids."""
+    before = len(web.heard)
+    web.answers.append(503)
+    asked = line.roll("bottle@7.0.0", {"shadow": 1.0, **LASTS}, notify=[{"webhook": web.url}])
+    rollout = line.rollout_of(asked)
+    line.until_event("label_wanted", rollout=rollout)
+    line.ask("abort", rollout=rollout)
+    web.until(before + 5)
+    told = web.heard[before:]
+    assert told[0] == told[1], "the one that was not taken came again"
+    assert {each["rollout"] for each in told} == {rollout}
+    assert told[0]["root"] == "edge/line3-cam1"
+    names = [each["type"] for each in told[1:]]
+    assert names[:2] == ["rollout_started", "stage_entered"]
+    assert set(names[2:]) >= {"label_wanted"}
+    assert web.headers[-1]["Authorization"] == "Bearer s3cret"
+    assert line.ear.books.missing == line.ear.books.doubled == 0
+
+
 @pytest.mark.parametrize(
     ("stages", "more", "word"),
     [
         ([{"shadow": 1.0}, {"compare": {"pairs": 2}}, {"full": True}], {}, "compare"),
         ([{"shadow": 1.0}, {"full": True, "shadow_back_h": 1}], {}, "shadow_back_h"),
-        ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "notify"),
+        ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "a.example"),
     ],
-    ids=["compare", "shadow_back_h", "notify"],
+    ids=["compare", "shadow_back_h", "an address that the settings do not name"],
 )
 def test_what_is_not_done_is_refused_and_not_left_out(
     line: RolloutLine, stages: list[dict[str, Any]], more: dict[str, Any], word: str

@@ -133,6 +133,7 @@ class Plan:
     box: dict[str, str] = field(default_factory=lambda: {"device": "cpu", "torch": "2.10.0"})
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Station:
@@ -276,7 +277,7 @@ class Station:
             look_again=self._look_again,
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
-            plan_of=RolloutPlans(self.store, Bounds()).of,
+            plan_of=RolloutPlans(self.store, plan.bounds).of,
             split=self.splits.append,
             stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,
