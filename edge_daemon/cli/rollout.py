@@ -92,7 +92,7 @@ def rollout(
         )
     if last.get("status") == "progress":
         if not as_json:
-            tell("It runs. See: edge-daemon rollouts show")
+            tell(f"It runs. See: edge-daemon rollouts show {last.get('rollout', '')}".rstrip())
     elif last.get("status") != "succeeded":
         raise typer.Exit(FAILED)
 

@@ -163,7 +163,7 @@ class Recorder:
         unit.audit.append(self._rows.audit("request", request_facts(reply.request)))
 
     def _tell_accepted(self, unit: UnitOfWork, reply: Reply, *, ends_at_once: bool) -> None:
-        request, answer = reply.request, accepted(reply.request.id)
+        request, answer = reply.request, accepted(reply.request.id, reply.rollout)
         verb, ways = request.verb.value, self._open[request.id]
 
         def tell() -> None:
@@ -180,7 +180,7 @@ class Recorder:
 
     def _tell_progress(self, unit: UnitOfWork, reply: Reply, now: Instant) -> None:
         request, elapsed_ms = reply.request, self._receipts.elapsed_ms(reply.swap_id, now)
-        answer = progress(request.id, reply.stage, elapsed_ms)
+        answer = progress(request.id, reply.stage, elapsed_ms, reply.rollout)
 
         def tell() -> None:
             verb = request.verb.value
@@ -195,7 +195,8 @@ class Recorder:
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
         shown = receipt if status is Status.SUCCEEDED else None
-        answer = outcome(request.id, status, receipt=shown, refusal=refusal)
+        rollout = reply.rollout
+        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=rollout)
         verb, ways = request.verb.value, self._open.get(request.id, WaysBack())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)

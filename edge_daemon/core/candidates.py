@@ -73,10 +73,12 @@ def split_of(state: State) -> SetSplit | None:
     )
 
 
-def waits_for_gate(draft: StepDraft) -> Request | None:
-    """Who asked for the rollout, while its candidate was not proven yet."""
+def waits_for_gate(draft: StepDraft) -> tuple[Request | None, str]:
+    """Who asked for the rollout while its candidate was not proven yet, and its id."""
     rollout = draft.durable.rollout
-    return rollout.request if rollout is not None and not rollout.is_begun else None
+    if rollout is None or rollout.is_begun:
+        return None, ""
+    return rollout.request, rollout.id
 
 
 def _judges(state: State, rollout: Rollout) -> bool:
@@ -146,7 +148,7 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
         stage_utc=draft.now.utc,
     )
     draft.durable = replace(draft.durable, rollout=rollout)
-    draft.record(Reply(request, Status.ACCEPTED, rollout.id))
+    draft.record(Reply(request, Status.ACCEPTED, rollout.id, rollout=rollout.id))
     draft.record(
         Announce(EventName.REQUESTED, model=target.ref, reason=request.reason, rollout=rollout.id)
     )
@@ -313,14 +315,15 @@ def _enter_next(draft: StepDraft, rollout: Rollout, why: str) -> None:
 
 
 def _entered(draft: StepDraft, rollout: Rollout, why: str) -> None:
-    draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage=word(rollout.now)))
+    stage = word(rollout.now)
+    draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage, None, rollout.id))
     _announce(draft, rollout, EventName.STAGE_ENTERED, f"{word(rollout.now)}: {why}")
 
 
 def _complete(draft: StepDraft, rollout: Rollout, why: str) -> None:
     draft.durable = replace(draft.durable, rollout=None)
     swap_id = draft.state.swap_id if rollout.is_full else None
-    draft.record(Reply(rollout.request, Status.SUCCEEDED, swap_id or ""))
+    draft.record(Reply(rollout.request, Status.SUCCEEDED, swap_id or "", rollout=rollout.id))
     _announce(draft, rollout, EventName.ROLLOUT_COMPLETED, why)
 
 
@@ -343,7 +346,7 @@ def _end(
     if op is not None and op.kind is Kind.ROLLOUT and op.stage not in WITH_LANE:
         draft.advance(op, Step.END)
     draft.durable = replace(draft.durable, rollout=None)
-    draft.record(Reply(rollout.request, status, refusal=refusal))
+    draft.record(Reply(rollout.request, status, refusal=refusal, rollout=rollout.id))
     checks = refusal.checks if refusal is not None else ()
     _announce(draft, rollout, EventName.ROLLOUT_STOPPED, why, checks)
 

@@ -17,13 +17,17 @@ from edge_daemon.errors import Code
 
 @dataclass(frozen=True)
 class Reply:
-    """Answer a request: accepted, progress (with a stage), or its one outcome."""
+    """Answer a request: accepted, progress (with a stage), or its one outcome.
+
+    `rollout`: the one that the request began.
+    """
 
     request: Request
     status: Status
     swap_id: str = ""
     stage: str = ""
     refusal: Refusal | None = None
+    rollout: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Union
 
 import msgspec
+from msgspec import UNSET
 
 from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, StateError
@@ -53,14 +54,15 @@ def nobody(_: Answer) -> None:
     """For a sender that does not wait here."""
 
 
-def accepted(request_id: str) -> Answer:
-    """The first answer of a request that will be carried out."""
-    return Answer(request_id, Accepted(request_id), is_final=False)
+def accepted(request_id: str, rollout: str = "") -> Answer:
+    """The first answer of a request that will be carried out; `rollout`: the one that it begins."""
+    return Answer(request_id, Accepted(request_id, rollout=rollout or UNSET), is_final=False)
 
 
-def progress(request_id: str, stage: str, elapsed_ms: float) -> Answer:
+def progress(request_id: str, stage: str, elapsed_ms: float, rollout: str = "") -> Answer:
     """A progress report; `elapsed_ms` since the request was accepted."""
-    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms))
+    told = rollout or UNSET
+    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms), told)
     return Answer(request_id, payload, is_final=False)
 
 
@@ -71,10 +73,11 @@ def outcome(
     receipt: Receipt | None = None,
     refusal: Refusal | None = None,
     detail: str | None = None,
+    rollout: str = "",
 ) -> Answer:
     """The one outcome; `refusal` where it is not `succeeded`."""
     error = None if refusal is None else error_line(refusal)
-    payload = Outcome(request_id, status.value, receipt, error, detail)
+    payload = Outcome(request_id, status.value, receipt, error, detail, rollout or None)
     return Answer(request_id, payload, code="" if error is None else error.code)
 
 

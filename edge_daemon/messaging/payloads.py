@@ -130,10 +130,11 @@ def check_lines(checks: tuple[Check, ...]) -> tuple[CheckLine, ...]:
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The first answer of a request that will be carried out."""
+    """The first answer of a request that will be carried out; `rollout`: what it begins."""
 
     id: str
     status: StatusWord = "accepted"
+    rollout: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -143,6 +144,7 @@ class Progress(msgspec.Struct, frozen=True):
     status: StatusWord
     stage: StageWord
     elapsed_ms: int
+    rollout: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorLine(msgspec.Struct, frozen=True):
@@ -162,6 +164,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     receipt: Receipt | None = None
     error: ErrorLine | None = None
     detail: str | None = None
+    rollout: str | None = None
     left_out: tuple[str, ...] = ()
 
 

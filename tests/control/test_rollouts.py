@@ -76,6 +76,10 @@ def test_a_good_candidate_walks_through_its_stages(station: Station) -> None:
         decide(station, Decision.ADVANCE)
     outcome = station.outcome(request)
     assert outcome["status"] == "succeeded"
+    answers = station.answers(request)
+    assert [a["rollout"] for a in answers] == [
+        station.events("rollout_started")[0]["rollout"]
+    ] * len(answers), "every answer names the rollout: accepted, each progress, the outcome"
     assert (outcome["receipt"]["to"], outcome["receipt"]["verb"]) == (B2, "rollout")
     shares = [(Mode.SHADOW, 0.0), (Mode.SHARE, 0.1), (Mode.SHARE, 0.5), None]
     assert told(station) == shares, "the share before the cutover is the last one"
@@ -271,7 +275,8 @@ def test_a_plan_that_would_call_anybody_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_dry_run_says_whether_it_could_begin(station: Station) -> None:
-    assert station.ask("rollout", model=B2, dry_run=True)["status"] == "succeeded"
+    could = station.ask("rollout", model=B2, dry_run=True)
+    assert (could["status"], "rollout" in could) == ("succeeded", False)
     assert station.ask("rollout", model=B1, dry_run=True)["status"] == "rejected"
     assert (station.driver.state.durable.rollout, station.splits) == (None, [])
 
@@ -304,10 +309,13 @@ def test_a_repeat_is_answered_as_the_first(station: Station) -> None:
     again = {"model": B2, "plan": {"stages": STAGES}, "by": "kim", "reason": "better?"}
     station.send("rollout", id=request, **again)
     station.until(lambda: [a["status"] for a in station.answers(request)].count("accepted") == 2)
+    first = [a for a in station.answers(request) if a["status"] == "accepted"]
+    assert first[0] == first[1]
+    assert first[0]["rollout"] == rollout(station).id
     decide(station, Decision.STOP, "worse")
-    first = station.outcome(request)
+    ended = station.outcome(request)
     station.send("rollout", id=request, **again)
-    station.until(lambda: station.answers(request).count(first) == 2)
+    station.until(lambda: station.answers(request).count(ended) == 2)
     assert len(station.events("rollout_started")) == 1
 
 
