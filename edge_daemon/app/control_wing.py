@@ -27,6 +27,7 @@ from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Loader, LoaderTools
@@ -181,6 +182,7 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
+            foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
             plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
             split=frames.active_slot.split,
             stepped=self.rollouts.stepped,

@@ -44,7 +44,8 @@ def rollout(
         bool, typer.Option("--shadow-only", help="It judges beside the line, and never counts.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Begin nothing: tell whether it could begin.")
+        bool,
+        typer.Option("--dry-run", help="Begin nothing: tell how long it would take."),
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until its end, instead of until its first stage.")

@@ -27,7 +27,14 @@ from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import OutcomeRow, ReceiptRow
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.answer import FINAL, TakeAnswer, accepted, outcome, progress
+from edge_daemon.messaging.answer import (
+    FINAL,
+    OfRollout,
+    TakeAnswer,
+    accepted,
+    outcome,
+    progress,
+)
 from edge_daemon.messaging.messages import Carrier, Incoming, ReplyTo, WaysBack, respond
 from edge_daemon.messaging.payloads import Receipt
 
@@ -195,8 +202,8 @@ class Recorder:
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
         shown = receipt if status is Status.SUCCEEDED else None
-        rollout = reply.rollout
-        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=rollout)
+        of = OfRollout(reply.rollout, reply.forecast)
+        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=of)
         verb, ways = request.verb.value, self._open.get(request.id, WaysBack())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)

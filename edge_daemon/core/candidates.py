@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from edge_daemon.core import health, selection
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import EndSplit, SetSplit
+from edge_daemon.core.effects import EndSplit, Foretell, SetSplit
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     CandidateLost,
     Decision,
+    ForecastMade,
     RequestReceived,
     RolloutDecided,
     SlotLost,
@@ -132,7 +133,7 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
     assert reference is not None
     if request.dry_run:
         draft.record(Reply(request, Status.ACCEPTED))
-        draft.record(Reply(request, Status.SUCCEEDED))
+        draft.act(Foretell(request, event.plan))
         return
     draft.state = replace(state, swaps=state.swaps + 1, skipped=state.skipped - {target.ref})
     rollout = Rollout(
@@ -152,6 +153,13 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
     draft.record(
         Announce(EventName.REQUESTED, model=target.ref, reason=request.reason, rollout=rollout.id)
     )
+
+
+def foretold(draft: StepDraft, event: ForecastMade) -> None:
+    """The outcome of a dry run."""
+    status = event.refusal.status if event.refusal else Status.SUCCEEDED
+    told = None if event.refusal else event.forecast
+    draft.record(Reply(event.request, status, refusal=event.refusal, forecast=told))
 
 
 NO_PLAN = Refusal(

@@ -30,6 +30,7 @@ from edge_daemon.core.events import (
     CutoverWithdrawn,
     Event,
     FailedOver,
+    ForecastMade,
     LinksChanged,
     OrderReceived,
     QuarantineChanged,
@@ -114,6 +115,8 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
         candidates.decided(draft, event)
     elif isinstance(event, CandidateLost):
         candidates.lost(draft, event)
+    elif isinstance(event, ForecastMade):
+        candidates.foretold(draft, event)
     elif isinstance(event, Started):
         _started(draft)
     elif isinstance(event, TimePassed):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Webhook
 from edge_daemon.core.values import BundleRef, Check, Refusal, Request, Status
 from edge_daemon.errors import Code
@@ -19,7 +20,7 @@ from edge_daemon.errors import Code
 class Reply:
     """Answer a request: accepted, progress (with a stage), or its one outcome.
 
-    `rollout`: the one that the request began.
+    `rollout`: the one that the request began; `forecast`: what a dry run of one tells.
     """
 
     request: Request
@@ -28,6 +29,7 @@ class Reply:
     stage: str = ""
     refusal: Refusal | None = None
     rollout: str = ""
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True)

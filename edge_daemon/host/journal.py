@@ -25,6 +25,7 @@ from edge_daemon.host import (
     journal_orders,
     journal_parts,
     journal_proofs,
+    journal_rates,
     journal_requests,
     journal_rollouts,
 )
@@ -117,6 +118,7 @@ class Journal:
         """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
         self.rollouts = journal_rollouts.KeptRollouts(self._rows)
+        self.rates = journal_rates.KeptRates(self._rows)
         self.notices = journal_notices.KeptNotices(self._rows, self._change)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()

@@ -15,6 +15,7 @@ import msgspec
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Latency, Refusal
+from edge_daemon.messaging.rollout_payloads import ForecastLine
 from edge_daemon.messaging.terms import (
     AuditHead,
     CauseWord,
@@ -165,6 +166,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: ErrorLine | None = None
     detail: str | None = None
     rollout: str | None = None
+    forecast: ForecastLine | None = None
     left_out: tuple[str, ...] = ()
 
 

@@ -277,6 +277,8 @@ def test_a_plan_that_would_call_anybody_else_is_refused(tmp_path: Path) -> None:
 def test_dry_run_says_whether_it_could_begin(station: Station) -> None:
     could = station.ask("rollout", model=B2, dry_run=True)
     assert (could["status"], "rollout" in could) == ("succeeded", False)
+    assert could["forecast"]["defects_h"] == {}
+    assert "No part of the last 7 days is on record" in could["forecast"]["lines"][0]
     assert station.ask("rollout", model=B1, dry_run=True)["status"] == "rejected"
     assert (station.driver.state.durable.rollout, station.splits) == (None, [])
 
