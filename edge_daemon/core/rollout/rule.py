@@ -125,7 +125,7 @@ def stage_margin(plan: Plan, stage: int) -> float:
     margin = plan.stages[stage].until.margin
     if margin is None:
         return plan.margin
-    return min(margin, plan.margin) if _leads_to_full(plan, stage) else margin
+    return min(margin, plan.margin) if leads_to_full(plan, stage) else margin
 
 
 def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
@@ -133,10 +133,11 @@ def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
     margin = stage_margin(plan, stage)
     if rule.margin is None:
         return margin
-    return rule.margin if _leads_to_full(plan, stage) else max(margin, rule.margin)
+    return rule.margin if leads_to_full(plan, stage) else max(margin, rule.margin)
 
 
-def _leads_to_full(plan: Plan, stage: int) -> bool:
+def leads_to_full(plan: Plan, stage: int) -> bool:
+    """Whether the candidate is active after this stage, but for comparing."""
     for later in plan.stages[stage + 1 :]:
         if later.mode is not Mode.COMPARE:
             return later.mode is Mode.FULL
@@ -245,7 +246,7 @@ def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str
     if stage.mode is Mode.COMPARE:
         if situation.compared < stage.pairs:
             yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured"
-        if not _leads_to_full(plan, situation.stage):
+        if not leads_to_full(plan, situation.stage):
             return
     margin = stage_margin(plan, situation.stage)
     yield from _missing_of(reading.overall, margin, plan.false_reject_margin)
