@@ -117,4 +117,6 @@ def _asks_pixels(rule: SliceRule) -> bool:
 
 def _rules_of(journal: Journal, rollout: str) -> tuple[SliceRule, ...]:
     row = journal.rollouts.find(rollout)
-    return () if row is None else read_plan(json.loads(row.plan)["plan"]).slices
+    if row is None:
+        return ()
+    return read_plan({"slices": json.loads(row.plan)["plan"]["slices"]}).slices

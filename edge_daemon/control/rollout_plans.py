@@ -43,9 +43,6 @@ class RolloutPlans:
         if any(stage.mode is Mode.COMPARE for stage in plan.stages):
             message = "The plan has a compare stage, and this version does not run one yet."
             return _refusal(message, "Leave it out; shadow and share stages compare verdicts.")
-        if any(stage.shadow_back_h for stage in plan.stages):
-            message = "The plan asks for shadow_back_h, and this version does not do that yet."
-            return _refusal(message, "Leave it out, or set it to 0.")
         allowed = {hook.url for hook in self._bounds.notify}
         for hook in plan.notify:
             if hook.url not in allowed:

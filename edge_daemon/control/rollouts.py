@@ -345,7 +345,8 @@ class RolloutDesk:
         if rollout.is_begun and not rollout.is_full:
             said = progress.decide(reading, now_utc, held=state.durable.held)
             key = (rollout.id, progress.stage, said.decision)
-            self._keep_look(rollout, progress, is_new=key != self._told)
+            if not rollout.is_back:
+                self._keep_look(rollout, progress, is_new=key != self._told)
             if said.decision in (Decision.ADVANCE, Decision.STOP) or key != self._told:
                 self._told = key
                 checks = progress.checks(reading)

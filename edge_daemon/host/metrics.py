@@ -225,7 +225,8 @@ class Metrics:
         """How the rollout stands now."""
         self.no_rollout()
         names = (rollout.id, str(rollout.candidate.ref), str(rollout.reference.ref))
-        self._rollout.labels(*names, rollout.now.mode.value).set(1)
+        stage = "shadow_back" if rollout.is_back else rollout.now.mode.value
+        self._rollout.labels(*names, stage).set(1)
         self._share.set(split.share if split is not None else 0.0)
         for one in reading.slices:
             self._evidence.labels(one.name, "missed").set(one.missed.log10_e)

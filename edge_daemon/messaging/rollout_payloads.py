@@ -70,6 +70,9 @@ class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
 
     `share`: of the parts whose verdict the candidate gives now; 0 while it is `suspended`: another
     product runs, or the candidate is not ready. `table`: who says ng of one part.
+
+    In the stage `shadow_back` the version before is `model` and looks on, and the one that judges
+    is `reference`; the sides of the slices say what that one misses or rejects wrongly.
     """
 
     rollout: str | None = None

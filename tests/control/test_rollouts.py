@@ -235,6 +235,117 @@ def test_the_plan_of_the_bundle_counts_where_none_is_asked_for(tmp_path: Path) -
         ]
 
 
+BACK = [STAGES[0], {"full": True, "shadow_back_h": 24}]
+
+
+def look_back(station: Station, **full: Any) -> str:
+    """A rollout that became full and was confirmed; its reference goes on beside it."""
+    request = begin(station, plan={"stages": [STAGES[0], {**BACK[1], **full}]})
+    decide(station, Decision.ADVANCE)
+    assert station.outcome(request)["status"] == "succeeded"
+    station.until(lambda: bool(station.splits) and station.splits[-1] is not None)
+    assert rollout(station).is_back
+    return request
+
+
+def test_the_version_before_looks_on_after_full(station: Station) -> None:
+    """The request has its outcome; what follows has an id of its own, and the roles are swapped."""
+    request = look_back(station)
+    split = station.splits[-1]
+    assert split is not None
+    assert (str(split.candidate.ref), split.mode, split.share) == (B1, Mode.SHADOW, 0.0)
+    back = rollout(station)
+    first = station.events("rollout_completed")[0]
+    assert back.id == f"{first['rollout']}-back"
+    assert "bottle@1.0.0 goes on beside it for 24 h" in first["message"]
+    assert (str(back.reference.ref), back.plan.at_most_h) == (B2, 24.0)
+    decide(station, Decision.WAIT)
+    station.until_active(B2)
+    decide(station, Decision.ADVANCE, "24 h are over")
+    station.until_event("rollout_completed", rollout=back.id)
+    assert station.driver.state.durable.rollout is None
+    assert [each["status"] for each in station.answers(request)].count("succeeded") == 1
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B1)) is None
+
+
+def test_an_alarm_of_the_version_before_asks_once(station: Station) -> None:
+    look_back(station)
+    for misses in (31, 32, 33):
+        decide(station, Decision.STOP, f"It misses {misses} bad parts")
+    held = station.until_event("rollout_held", rollout=rollout(station).id)
+    assert held["message"] == "It misses 31 bad parts"
+    assert len(station.events("rollout_held")) == 1
+    assert rollout(station).is_alarmed
+    station.until_active(B2)
+    assert station.ask("abort", by="kim")["status"] == "succeeded"
+    assert station.driver.state.durable.rollout is None
+
+
+def test_an_alarm_returns_to_it_where_the_plan_says_so(station: Station) -> None:
+    """But not while a person holds the station."""
+    look_back(station, on_alarm="rollback")
+    station.ask("hold")
+    decide(station, Decision.STOP, "It misses 31 bad parts")
+    assert rollout(station).is_alarmed
+    station.ask("release")
+    decide(station, Decision.STOP, "It misses 32 bad parts")
+    station.until_active(B1)
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B2)) == "It misses 32 bad parts"
+    assert station.driver.state.durable.rollout is None
+
+
+def test_a_fault_of_the_version_before_closes_no_way_back(station: Station) -> None:
+    look_back(station)
+    back = rollout(station).id
+    station.mailbox.put(CandidateLost(back, "raised", "size mismatch"))
+    station.until_event("rollout_stopped", rollout=back)
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B1)) is None
+    assert station.ask("rollback")["status"] == "succeeded"
+    station.until_active(B1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"),
+    [("swap", {"model": B1}), ("rollback", {}), ("prepare", {"model": B3}), ("abort", {})],
+)
+def test_whatever_is_asked_comes_before_a_look_back(
+    station: Station, verb: str, more: dict[str, Any]
+) -> None:
+    look_back(station)
+    back = rollout(station).id
+    assert station.ask(verb, **more)["status"] == "succeeded"
+    station.until_event("rollout_stopped", rollout=back)
+    assert station.driver.state.durable.rollout is None
+
+
+def test_a_new_rollout_takes_its_place(station: Station) -> None:
+    look_back(station)
+    back = rollout(station).id
+    station.send("rollout", model=B3, plan={"stages": STAGES})
+    station.until_event("rollout_stopped", rollout=back)
+    station.until_event("rollout_started", model=B3)
+    assert (str(rollout(station).reference.ref), rollout(station).is_back) == (B2, False)
+
+
+def test_a_look_back_goes_on_after_a_power_cut_and_an_order(tmp_path: Path) -> None:
+    """The hours count from its beginning; another product suspends it."""
+    with Station(tmp_path, Plan(bundles=(B1, B2, CAN), slots=3)) as station:
+        look_back(station.run())
+        before = rollout(station)
+        again = station.restarted(abruptly=True)
+    with again:
+        again.run(B2)
+        again.until(lambda: bool(again.splits))
+        assert rollout(again) == before
+        again.order("CAN", order="WO-1")
+        again.until_active(CAN)
+        assert again.splits[-1] is None
+        again.order("BTL", order="WO-2")
+        again.until_active(B2)
+        again.until(lambda: again.splits[-1] is not None)
+        assert rollout(again) == before
+
+
 HOOK = "https://mes.plant.example/hook"
 
 

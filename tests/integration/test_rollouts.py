@@ -202,10 +202,9 @@ def test_a_webhook_hears_each_event_while_the_line_runs(line: RolloutLine, web: 
     ("stages", "more", "word"),
     [
         ([{"shadow": 1.0}, {"compare": {"pairs": 2}}, {"full": True}], {}, "compare"),
-        ([{"shadow": 1.0}, {"full": True, "shadow_back_h": 1}], {}, "shadow_back_h"),
         ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "a.example"),
     ],
-    ids=["compare", "shadow_back_h", "an address that the settings do not name"],
+    ids=["compare", "an address that the settings do not name"],
 )
 def test_what_is_not_done_is_refused_and_not_left_out(
     line: RolloutLine, stages: list[dict[str, Any]], more: dict[str, Any], word: str
@@ -214,3 +213,28 @@ def test_what_is_not_done_is_refused_and_not_left_out(
     assert error["code"] == "invalid_plan"
     assert word in error["message"]
     assert error["hint"]
+
+
+def test_the_version_before_sees_what_the_new_one_misses(line: RolloutLine) -> None:
+    """A person makes a blind model active; labels then bring the station back to the one before,
+    which never judged a frame meanwhile.
+    """
+    full = {"full": True, "shadow_back_h": 24, "on_alarm": "rollback"}
+    blind = "bottle@7.0.0"
+    asked = line.roll(blind, {"shadow": 1.0, **LASTS}, full)
+    rollout = line.rollout_of(asked)
+    line.until_stage("shadow")
+    assert line.ask("advance", by="kim", reason="it must be good")["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "succeeded"
+    back = f"{rollout}-back"
+    state = line.until_stage("shadow_back")
+    assert (state["rollout"], state["model"], state["reference"]) == (back, OLD, blind)
+    line.inspector.labels_all = True
+    line.until_event("quarantined", model=blind)
+    line.until_judged_by(OLD)
+    last = [each for each in line.inspector.states if each.get("rollout") == back][-1]
+    assert last["table"]["only_candidate"] > 0
+    assert last["table"]["only_incumbent"] == 0
+    assert {each["model"] for each in line.judged(back) if each["model"]} == {blind}
+    line.audit(back, {0.0})
+    assert "misses" in line.until_event("rollout_stopped", rollout=back)["message"]

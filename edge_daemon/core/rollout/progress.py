@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.back import decide_back, read_back
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import Look
@@ -89,6 +90,8 @@ class Progress:
 
     def reading(self) -> Reading:
         """The evidence as it stands."""
+        if self.plan.stages[self.stage].is_back:
+            return read_back(self.evidence, self.plan)
         return read(self.evidence, self.plan, stage_margin(self.plan, self.stage))
 
     def decide(self, reading: Reading, now_utc: float, *, held: bool) -> Said:
@@ -100,7 +103,8 @@ class Progress:
             hours=max(0.0, now_utc - self.began_utc) / 3600.0,
             held=held,
         )
-        found = decide(self.plan, situation, reading)
+        rule = decide_back if self.plan.stages[self.stage].is_back else decide
+        found = rule(self.plan, situation, reading)
         if isinstance(found, Advance):
             self.said = Said(Decision.ADVANCE, found.why)
         elif isinstance(found, Stop):

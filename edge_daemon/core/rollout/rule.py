@@ -163,13 +163,13 @@ def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
     if cause is Cause.MISSED:
         what = f"{side.plus} bad parts that the incumbent rejects, and rejects {side.minus}"
         return (
-            f"The candidate misses {what} that the incumbent misses{_where(one)}"
-            f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+            f"The candidate misses {what} that the incumbent misses{where(one.name)}"
+            f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
         )
     return (
         f"The candidate rejects {side.plus} good parts that the incumbent passes, and passes "
-        f"{side.minus} that the incumbent rejects{_where(one)}"
-        f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+        f"{side.minus} that the incumbent rejects{where(one.name)}"
+        f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
     )
 
 
@@ -185,7 +185,7 @@ def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
     if reading.log10_share >= reading.share_limit:
         yield Hold(
             "The candidate's share of the parts is not the share of the plan "
-            f"(evidence {_power(reading.log10_share)}): parts are missing in one arm. "
+            f"(evidence {power(reading.log10_share)}): parts are missing in one arm. "
             "No figure is to be trusted until it is known why."
         )
     for doubt in situation.doubts:
@@ -204,7 +204,7 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_e >= side.limit and not side.sure:
             yield Hold(
-                f"By the labels the candidate {what}{_where(one)}, but they are one-sided: "
+                f"By the labels the candidate {what}{where(one.name)}, but they are one-sided: "
                 f"{_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
@@ -214,8 +214,8 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_reference >= side.limit and one.unlabelled[kind]:
             yield Hold(
-                f"The candidate {what} than the incumbent{_where(one)}, and without labels nobody "
-                f"knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
+                f"The candidate {what} than the incumbent{where(one.name)}, and without labels "
+                f"nobody knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
 
@@ -304,8 +304,9 @@ def _wanted(parts: int, kind: Outcome) -> str:
     return f"{parts} parts that only the {who} rejects have no label"
 
 
-def _where(one: SliceReading) -> str:
-    return "" if one.name == OVERALL else f" in {one.name}"
+def where(name: str) -> str:
+    """A slice in a sentence; all parts need no word."""
+    return "" if name == OVERALL else f" in {name}"
 
 
 def _points(share: float) -> str:
@@ -316,5 +317,6 @@ def _time(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 2.0 else f"{60 * minutes:.0f} s"
 
 
-def _power(log10: float) -> str:
+def power(log10: float) -> str:
+    """Evidence as people read it."""
     return f"10^{log10:.1f}"
