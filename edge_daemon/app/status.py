@@ -106,6 +106,7 @@ class Remarks:
     copies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     webhooks: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

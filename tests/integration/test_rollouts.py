@@ -5,6 +5,7 @@ Two stations serve all the tests: on one a part is what a trigger opens, on the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,8 +44,14 @@ def by_frame(tmp_path_factory: pytest.TempPathFactory, web: WebEar) -> Iterator[
     token = folder / "token"
     token.write_text("s3cret\n")
     bounds = {"notify": [{"webhook": web.url, "token_file": str(token)}]}
-    with new_mosquitto() as broker, RolloutLine(folder, broker, rollouts=bounds) as line:
+    drift = {"learn": 200}
+    with (
+        new_mosquitto() as broker,
+        RolloutLine(folder, broker, rollouts=bounds, drift=drift) as line,
+    ):
         yield line
+    kept = json.loads((line.settings.state_folder / "drift.json").read_text())
+    assert {each[0] for each in kept} >= {"brightness", "contrast", "ng", "confidence"}
 
 
 @pytest.fixture

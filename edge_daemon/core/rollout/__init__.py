@@ -10,4 +10,5 @@ reading     the evidence of each slice            rule     advance, stop, hold o
 estimate    how long it will take                 rates    of the station's own record
 replay      decided once more                     quality  precision, recall, people
 compare     both in turns, in drawn blocks        drift    a signal that has moved
+signals     what is usual, learnt                 back     the version before looks on
 """
