@@ -35,6 +35,7 @@ from edge_daemon.core.effects import (
     AskCutover,
     Effect,
     EndSplit,
+    Foretell,
     Free,
     PassOver,
     Prepare,
@@ -358,6 +359,8 @@ class Driver:
             self._trial.start(effect)
         elif isinstance(effect, TakeSnapshot):
             rooms.take_snapshot(effect.request)
+        elif isinstance(effect, Foretell):
+            rooms.foretell(effect)
         elif isinstance(effect, Retune):
             self._retune(effect)
         elif isinstance(effect, SetSplit):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.rollout.values import Mode, SliceRule, UnitKind
+from edge_daemon.core.rollout.values import Mode, Plan, SliceRule, UnitKind
 from edge_daemon.core.values import Assignment, BundleRef, Request, StoredBundle
 
 
@@ -131,6 +131,14 @@ class Retune:
 
 
 @dataclass(frozen=True)
+class Foretell:
+    """Hold the plan of a dry run against the station's record; `ForecastMade` tells the result."""
+
+    request: Request
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class SetSplit:
     """From the next unit on let the candidate in `slot` judge beside the line.
 
@@ -168,6 +176,7 @@ Effect = Union[
     StopTrial,
     TakeSnapshot,
     Retune,
+    Foretell,
     SetSplit,
     EndSplit,
 ]
