@@ -73,7 +73,7 @@ class CostSettings(Group):
     """A bad part that was passed."""
     false_reject: float = Field(ge=0.0, le=1e9)
     """A good part that was rejected."""
-    currency: Annotated[str, Field(max_length=8, pattern=r"^[\w€$£¥]*$")] = ""
+    currency: str = Field(default="", max_length=8, pattern=r"^[\w€$£¥]*$")
     """As it is to be shown, such as EUR."""
 
 
