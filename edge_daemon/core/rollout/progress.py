@@ -12,9 +12,11 @@ from typing import Any
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.back import decide_back, read_back
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import Look
 from edge_daemon.core.rollout.rule import (
+    MIN_COVERAGE,
     Advance,
     Hold,
     Situation,
@@ -55,6 +57,8 @@ class Progress:
     """Stages so far: which, the share that it may have, and when (UTC)."""
     evidence: Evidence = field(init=False)
     said: Said = WAITS
+    continues: tuple[str, ...] = ()
+    """Earlier rollouts of the same two versions, whose evidence counts too; newest first."""
     situation: Situation = Situation(0)
     """What the rule looked at last, beside the evidence."""
     _looked: tuple[float, int] | None = None
@@ -113,7 +117,28 @@ class Progress:
             self.said = Said(Decision.HOLD, found.why)
         else:
             self.said = Said(Decision.WAIT, found.why, found.missing)
+        if self.continues:
+            why = f"{self.said.why} The evidence of {', '.join(self.continues)} counts too."
+            self.said = Said(self.said.decision, why, self.said.missing)
         return self.said
+
+    def go_on(self, before: Progress, rollout: str) -> bool:
+        """Take over the evidence of an earlier rollout of the same two versions, where it is good.
+
+        The chance of a false stop is spent once: a candidate that is tried again and again must
+        not have a new one each time. Slices that are other ones now begin anew, as the draws do.
+        """
+        overall = before.evidence.slices[OVERALL]
+        parts = sum(sum(block.cells) for block in overall.blocks)
+        if not parts or parts < MIN_COVERAGE * (parts + overall.lost):
+            return False
+        known = {rule.name: rule for rule in before.plan.slices}
+        names = [rule.name for rule in self.plan.slices if known.get(rule.name) == rule]
+        for name in (OVERALL, *names):
+            self.evidence.slices[name] = before.evidence.slices[name]
+        self.continues = (rollout, *before.continues)
+        self.said = Said(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
+        return True
 
     def look_back(self, now_utc: float) -> Look:
         """What was decided last, and from what; for a replay."""
@@ -142,6 +167,7 @@ class Progress:
             "evidence": self.evidence.as_mapping(),
             "decision": self.said.decision.value,
             "why": self.said.why,
+            **({"continues": list(self.continues)} if self.continues else {}),
         }
 
 
@@ -180,6 +206,7 @@ def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Pr
         made.entered = [(int(s), float(share), float(utc)) for s, share, utc in values["entered"]]
         made.said = Said(Decision(values["decision"]), str(values["why"]))
         made.evidence = read_evidence(values["evidence"])
+        made.continues = tuple(map(str, values.get("continues", ())))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no progress of a rollout: {error!r}") from error
     return made
