@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+
+@pytest.fixture(autouse=True)
+def _usual_log() -> Iterator[None]:
+    """A command sets up the log of its process: here it is the next test's, too."""
+    usual = structlog.get_config()
+    yield
+    structlog.configure(**usual)
 
 
 @pytest.fixture(scope="module")

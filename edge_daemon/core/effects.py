@@ -65,6 +65,7 @@ class AskCutover:
 
     `at_epoch`: not before the first frame of that assignment; `at_frame`: exactly at that frame.
     `expecting`: whether a model will follow a pointer to nothing, so that frames wait.
+    `may_wait`: a moment, for a gap between two parts.
     """
 
     token: int
@@ -74,6 +75,7 @@ class AskCutover:
     at_epoch: int = 0
     at_frame: int | None = None
     expecting: bool = True
+    may_wait: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_the_engine_is_proven_signed_stored_and_not_built_twice(station: Path) -
     assert code == 0, output
     (report,) = _json(output)
     assert report["model"] == "bottle@1.1.0+onnx"
-    assert report["agreement"]["images"] == 21
+    assert report["agreement"]["images"] == 22
     assert report["agreement"]["differences"] == 0
     store = Store(station.parent / "models")
     parent, child = (store.manifest(known.ref) for known in store.available())

@@ -32,7 +32,7 @@ import yaml
 
 from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
-from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
+from tests.sim.line import LINKS, OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.outage import is_in_order, outage
 from tests.sim.reckoning import Found, report
@@ -232,7 +232,11 @@ class Storm:
         if self._random.random() < 0.3:
             order = f"WO-{len(self._orders)}"
             self._orders.append(order)
-            self._ear.order(order)
+            self._order(order)
+
+    def _order(self, order: str) -> None:
+        body = {"workOrder": order, "productCode": next(iter(LINKS)), "status": "running"}
+        self._ear.publish("mes/orders", body)
 
     def _send(self, request_id: str) -> None:
         verb, document = self._sent[request_id]
@@ -292,7 +296,7 @@ class Storm:
             self.reckoning.outcomes.update(json.loads(each)["status"] for each in found)
         time.sleep(1.0)
         for order in self._orders:  # a broker that forgot all forgot these too
-            self._ear.order(order)
+            self._order(order)
         self._until(self._is_active, "an active model")
         time.sleep(1.0)
         self._life.end(signal.SIGTERM)
