@@ -11,6 +11,7 @@ import typer
 
 from edge_daemon.cli import fleet_campaigns
 from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
@@ -103,6 +104,9 @@ def who(
     tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
+
+
+app.command("publish")(publish)
 
 
 # --------------------------------------------------------------------------- parts

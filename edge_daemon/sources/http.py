@@ -86,6 +86,22 @@ class Http:
         with self.get(url, {**wanted, "Range": "bytes=0-"}) as answer:  # it is shorter now
             yield self._stream(answer, 0)
 
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        answers: tuple[int, ...] = (),
+    ) -> Iterator[HTTPResponse]:
+        """Send something there; raises as `get`, and follows no redirect."""
+        with closing(self._connection(url)) as connection:
+            given = {"Content-Length": str(len(body)), **(headers or {})}
+            answer = self._asked(connection, url, given, (method, body))
+            self._check(answer, (201, 202, 204, *answers))
+            yield answer
+
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document whole; raises as `get`, and BundleError where it is too large."""
         with self.get(url, headers) as answer, self._as_away():
@@ -115,12 +131,17 @@ class Http:
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
-        self, connection: HTTPConnection, url: str, headers: Mapping[str, str]
+        self,
+        connection: HTTPConnection,
+        url: str,
+        headers: Mapping[str, str],
+        sent: tuple[str, bytes | None] = ("GET", None),
     ) -> HTTPResponse:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with self._as_away():
-            connection.request("GET", target, headers=self._headers(url, headers))
+            method, body = sent
+            connection.request(method, target, body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
