@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random
 
@@ -22,6 +23,7 @@ from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
+from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.kept_pictures import PICTURES, KeptPictures
@@ -38,6 +40,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
+from edge_daemon.app.status import Status
 from edge_daemon.app.status_source import Parts, StatusSource, Watches
 from edge_daemon.config import Settings
 from edge_daemon.control.mailbox import Mailbox
@@ -177,6 +180,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
                 AuditAnchors(resources.journal, resources.settings.audit.keep_years).hear,
@@ -188,6 +192,12 @@ class Daemon:
         self._page = PageServer(
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
+
+    def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
+        settings, boot = self.resources.settings, self.resources.boot
+        if settings.fleet is None:
+            return ()
+        return (FleetReports.of(settings, settings.fleet, boot, self.control.reporter).hear,)
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures

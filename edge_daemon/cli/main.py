@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sources": Entry(f"{_ROOM}.sources", "app", "Where new bundles come from: list, check, pull."),
     "parts": Entry(f"{_ROOM}.parts", "app", "Parts that were judged: list, find, count."),
     "rollouts": Entry(f"{_ROOM}.rollouts", "app", "Rollouts: list, show, report, audit."),
+    "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what; publish a bundle."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),
     "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),

@@ -19,6 +19,7 @@ from edge_daemon.config.file import (
     schema,
     validate,
 )
+from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.pictures import NgImages, PicturesSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.settings import (
@@ -46,6 +47,7 @@ __all__ = [
     "CameraSettings",
     "DesiredSettings",
     "Finding",
+    "FleetSettings",
     "GateSettings",
     "HttpSettings",
     "LogSettings",

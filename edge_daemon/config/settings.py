@@ -36,6 +36,7 @@ from edge_daemon.config.fields import (
     TopicName,
     User,
 )
+from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.config.pictures import NgImages, PicturesSettings
@@ -326,6 +327,8 @@ class Settings(Group):
     http: HttpSettings = HttpSettings()
     sources: tuple[BundleSource, ...] = Field(default=(), max_length=16)
     """Where new bundles come from; a source fills the store and makes nothing active."""
+    fleet: FleetSettings | None = None
+    """One station of many: it reports at `<root>/fleet`; null: it does not."""
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""
     audit: AuditSettings = AuditSettings()

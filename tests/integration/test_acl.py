@@ -33,7 +33,7 @@ ROLES = ("ops", "mes", "panel", "plc", "dashboard", STATION, OTHER)
 
 SEEN_BY_ALL = ("status", "model/state", "model/event", "result", "part", "counts")
 SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
-TRIED = ("rollout/state",)
+TRIED = ("rollout/state", "fleet")
 ANSWERS = ("response/swap", "response/swap/kim", "response/trigger", "response/feedback")
 ASKED = ("request/swap", "request/trigger", "request/feedback")
 ORDERS = "mes/line3/work_orders"
