@@ -16,6 +16,8 @@ from edge_daemon.core.fleet.report import Phase
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Word, judge
 
 MOST_STEPS = 400
+MOST_OBJECTS = 500
+"""Of one slice in one step, however many stations there are."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _see_objects(
 ) -> None:
     for name in campaign.rules.slices if stations else ():
         n, old, new = outcome.counts.setdefault(name, [0, 0, 0])
-        for _ in range(truth.objects * stations):
+        for _ in range(min(truth.objects * stations, MOST_OBJECTS)):
             drawn = chance.random()
             n += 1
             old += drawn >= truth.only_new
