@@ -194,7 +194,7 @@ def _settled(  # noqa: PLR0911 - the first that holds
     if memory.had:
         why = heard.why if memory.back else ""
         return Phase.ROLLED_BACK, why or station.bad or "another version was asked for here"
-    if station.bad and station.stored is not None:
+    if station.bad:
         return Phase.REFUSED, station.bad
     answer = station.answers.get(_id(memory)) if memory.asked else None
     if answer is None or answer.status is Status.INTERRUPTED:
