@@ -11,14 +11,16 @@ import typer
 
 from edge_daemon.cli import fleet_campaigns
 from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.fleet_page import page
+from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
-from edge_daemon.core.fleet.ledger import Holder, Ledger, Line, holders
+from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
+from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.times import iso_utc
 
 app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
 app.add_typer(fleet_campaigns.app)
@@ -48,7 +50,7 @@ def status(
     """How many stations judge by which model, and who is silent."""
     found = _read(file, inventory, patience)
     if as_json:
-        tell_json(_summary(found), indent=2)
+        tell_json(summary(found), indent=2)
         return
     tell(_sum(found))
     for field in ("model", "phase", "site", "group"):
@@ -66,8 +68,8 @@ def ledger(
     """Every station with what it has; fails where the inventory and it do not agree."""
     found = _read(file, inventory, patience)
     if as_json:
-        rows = [_plain(line) for line in found.lines]
-        tell_json({**_summary(found), "stations": rows}, indent=2)
+        rows = [station(line) for line in found.lines]
+        tell_json({**summary(found), "stations": rows}, indent=2)
     else:
         _tell_lines(found)
         tell(_sum(found))
@@ -103,6 +105,10 @@ def who(
     tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
+
+
+app.command("page")(page)
+app.command("publish")(publish)
 
 
 # --------------------------------------------------------------------------- parts
@@ -179,46 +185,6 @@ def _tell_names(heading: str, names: Iterable[str], most: int | None) -> None:
         tell(f"{heading}: {name}")
     if most is not None and len(given) > most:
         tell(f"{heading}: {len(given) - most} more; see edge-daemon fleet ledger")
-
-
-def _summary(found: Ledger) -> dict[str, Any]:
-    return {
-        "stations": len(found.lines),
-        "heard": len(found.heard),
-        "inventory": found.inventory,
-        "complete": found.is_complete,
-        "models": found.counts("model"),
-        "digests": found.counts("sha256"),
-        "phases": found.counts("phase"),
-        "sites": found.counts("site"),
-        "groups": found.counts("group"),
-        "versions": found.counts("version"),
-        "silent": {line.device: line.why for line in found.silent},
-        "missing": {each.device: each.why for each in found.missing},
-        "unknown": list(found.unknown),
-        "not_counted": {each.root: each.why for each in found.strangers},
-    }
-
-
-def _plain(line: Line) -> dict[str, Any]:
-    report, stand = line.report, line.report.stand
-    return {
-        "device": report.device,
-        "root": line.root,
-        "site": report.site,
-        "group": report.group,
-        "model": report.model,
-        "sha256": report.sha256,
-        "phase": report.phase.value if report.phase else None,
-        "campaign": stand.campaign if stand else None,
-        "wave": stand.wave if stand else None,
-        "receipt": report.receipt,
-        "chain": {"seq": report.chain.seq, "hash": report.chain.hash} if report.chain else None,
-        "healthy": report.is_healthy,
-        "presence": line.presence.value,
-        "why": line.why,
-        "said": iso_utc(report.said_utc),
-    }
 
 
 def _holder(held: Holder) -> dict[str, Any]:
