@@ -105,12 +105,12 @@ class ControlWing:
         self._loader = self._build_loader(slot_pool)
         self._build_driver(readers)
         self._socket = self._build_socket()
-        quota_mb = resources.settings.models.quota_mb
-        quota_bytes = None if quota_mb is None else quota_mb << 20
+        quota_bytes = (resources.settings.models.quota_mb or 0) << 20 or None
         self.storekeeper = Storekeeper(
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
+        self.hear: Callable[[Incoming], None] = Incoming.done_with
 
     # ------------------------------------------------------------------ building
 
@@ -286,7 +286,7 @@ class ControlWing:
         """
         self._watch.start()
         closing.callback(self._watch.stop)
-        self.session.start(Handlers(self.take_request, self._intake.came, self._online))
+        self.session.start(Handlers(self.take_request, self._intake.came, self._online, self.hear))
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)

@@ -18,6 +18,7 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
+from edge_daemon.app.campaigns import Campaigns, filters_of
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
@@ -103,7 +104,7 @@ class Daemon:
         topics = Topics(settings.root)
         filters = tuple(source.topic for source in settings.orders)
         session = Session(
-            SessionSpec(settings.mqtt, topics, settings.device, filters),
+            SessionSpec(settings.mqtt, topics, settings.device, filters, filters_of(settings)),
             resources.clock,
             Random(),  # noqa: S311 - jitter
         )
@@ -150,6 +151,7 @@ class Daemon:
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
+        self._campaigns = Campaigns(resources, control)
         self._sources = BundleSources(resources, put)
         self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
@@ -197,7 +199,8 @@ class Daemon:
         settings, boot = self.resources.settings, self.resources.boot
         if settings.fleet is None:
             return ()
-        return (FleetReports.of(settings, settings.fleet, boot, self.control.reporter).hear,)
+        stand, to = self._campaigns.stand, self.control.reporter
+        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures
@@ -240,6 +243,8 @@ class Daemon:
         control.start_edges(closing)
         self._desired.start()
         closing.callback(self._desired.stop)
+        self._campaigns.start()
+        closing.callback(self._campaigns.stop)
         self._sources.start()
         closing.callback(self._sources.stop)
         self.monitor.start()

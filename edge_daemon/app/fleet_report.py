@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge_daemon.app.problems import problems
 from edge_daemon.app.status import Status
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.control.reporter import Reporter
+from edge_daemon.core.fleet.report import Stand
 from edge_daemon.fleet.report import Place, Seen, StationReport
 
 
@@ -16,10 +19,17 @@ class FleetReports:
         self._report = report
 
     @classmethod
-    def of(cls, settings: Settings, fleet: FleetSettings, boot: str, to: Reporter) -> FleetReports:
+    def of(
+        cls,
+        settings: Settings,
+        fleet: FleetSettings,
+        boot: str,
+        to: Reporter,
+        stand: Callable[[], Stand | None] = lambda: None,
+    ) -> FleetReports:
         """For the station of these settings."""
         place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
-        return cls(StationReport(place, to.fleet))
+        return cls(StationReport(place, to.fleet, stand))
 
     def hear(self, status: Status) -> None:
         """The next second."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from edge_daemon.config.fields import Group, Name, TopicFilter
+from edge_daemon.config.fields import FilePath, Group, Name, TopicFilter
 
 BETWEEN_ORDERS = "between_orders"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
@@ -32,6 +32,16 @@ Window = Annotated[str, AfterValidator(_window)]
 Roots = Annotated[TopicFilter, AfterValidator(_root)]
 
 
+class FleetTrust(Group):
+    """Whose campaigns this station follows."""
+
+    keys: tuple[FilePath, ...] = Field(default=(), max_length=16)
+    """Public keys (PEM); two different ones of them must have signed a campaign. None: no campaign
+    is followed."""
+    fresh: bool = False
+    """Whether a new campaign also needs a signed `fleet/timestamp` that has not expired."""
+
+
 class FleetSettings(Group):
     """One station of many: it says at `<root>/fleet` what it has and judges by."""
 
@@ -46,3 +56,5 @@ class FleetSettings(Group):
     """Seconds after which the report is said again; three without one are silence."""
     roots: tuple[Roots, ...] = Field(default=("edge/+",), min_length=1, max_length=16)
     """Where all stations' topics lie, for `edge-daemon fleet` and the page; + is one level."""
+    trust: FleetTrust = FleetTrust()
+    """Whose campaigns may change the model here."""
