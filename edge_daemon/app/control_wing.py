@@ -22,7 +22,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
-from edge_daemon.config import Settings
+from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
@@ -46,12 +46,13 @@ from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
+from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.values import BundleRef, Judged, Recipe
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
@@ -143,6 +144,7 @@ class ControlWing:
                 partial(equipment, settings.slots, resources.gpu),
                 lambda: resources.clock.now().utc,
             ),
+            partial(_floor, settings.collect),
         )
         return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
 
@@ -380,6 +382,12 @@ class ControlWing:
     def _online(self) -> None:
         self.reporter.online()
         self._outbox.wake()
+
+
+def _floor(collect: CollectSettings | None, recipe: Recipe) -> float | None:
+    """How far below the recipe a model reports: only where near misses are collected."""
+    wanted = collect is not None and collect.wants_faint
+    return floor_of(recipe, collect.floor) if collect is not None and wanted else None
 
 
 def _limits(settings: Settings) -> TrialLimits:

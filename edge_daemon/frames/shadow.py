@@ -261,7 +261,14 @@ class Shadow:
         if found is None:
             return None
         size = word.held.address.size
-        return opinion(split.candidate, split.recipe, found.detections, size, found.inference_ms)
+        return opinion(
+            split.candidate,
+            split.recipe,
+            found.detections,
+            size,
+            found.inference_ms,
+            found.faint,
+        )
 
     def _count(self, word: _Offered, looked: Opinion | None) -> None:
         judged = word.judged
