@@ -22,6 +22,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
+from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
@@ -200,6 +201,7 @@ class ControlWing:
             resources.boot,
             self._outbox.wake,
             keep.days * 86_400.0,
+            self._overruled,
         )
         ledger = self._frames.ledger
         return RolloutDesk(
@@ -225,6 +227,10 @@ class ControlWing:
         lost[OVERALL] = whole.units - whole.pairs + tally.missed
         frames = (tally.compared, tally.skipped, tally.failed)
         return Shadowed(tally.rollout, lost, *frames, dict(coverage.arms), coverage.misassigned)
+
+    def _overruled(self, boot: str, part: int) -> None:
+        if self._frames.collecting is not None:
+            self._frames.collecting.shelf.overruled(Overruled(boot, part))
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter

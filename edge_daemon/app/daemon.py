@@ -17,6 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
@@ -121,6 +122,8 @@ class Daemon:
             control.reporter.counts,
             self.frames.part_pictures,
         )
+        if (collecting := self.frames.collecting) is not None:
+            self._part_results.on_told = collecting.shelf.told
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 
@@ -144,6 +147,9 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            CollectedPictures(frames.collecting, put, resources.metrics)
+            if frames.collecting is not None
+            else None,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(

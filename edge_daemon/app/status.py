@@ -128,6 +128,8 @@ class Status:
     """Of `results.ng_images`."""
     part_pictures: PicturesLost = PicturesLost()
     """Of `results.pictures`."""
+    collected: PicturesLost = PicturesLost()
+    """Of `collect`."""
     remarks: Remarks = Remarks()
 
     @property

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from edge_daemon.config.fields import FilePath, Group
+from edge_daemon.core.collecting.hidden import Hidden
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.zones import fault_of
 
 
 def _share(value: Any) -> Any:
@@ -29,6 +31,42 @@ Reason = Literal[
 ]
 
 
+_USUAL: dict[Reason, float] = {"overruled": 1.0, "disagreement": 1.0, "audit": 0.002}
+
+
+Part = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class HiddenSettings(Group):
+    """What of a picture is never written: people have a right to it. Verdicts see all of it."""
+
+    crop: tuple[Part, Part, Part, Part] | None = None
+    """The rectangle that is kept: left, top, right, bottom, as shares of width and height."""
+    zones: tuple[tuple[tuple[Part, Part], ...], ...] = ()
+    """Polygons that are blackened, as shares of width and height."""
+    classes: tuple[str, ...] = ()
+    """Classes of the model whose boxes are blackened, however unsure it is: [person]."""
+
+    @field_validator("crop")
+    @classmethod
+    def _forward(
+        cls, crop: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        if crop is not None and not (crop[0] < crop[2] and crop[1] < crop[3]):
+            raise ValueError("should be left, top, right, bottom, each pair growing")
+        return crop
+
+    @field_validator("zones")
+    @classmethod
+    def _polygons(
+        cls, zones: tuple[tuple[tuple[float, float], ...], ...]
+    ) -> tuple[tuple[tuple[float, float], ...], ...]:
+        for zone in zones:
+            if fault := fault_of(zone):
+                raise ValueError(fault)
+        return zones
+
+
 class CollectSettings(Group):
     """Keeps pictures from which the next version can learn, with what the models said of them."""
 
@@ -38,17 +76,19 @@ class CollectSettings(Group):
     """Megabytes; beyond it the oldest go, of the reason that is furthest above its share."""
     days: int | None = Field(default=None, ge=1, le=36_500)
     """Days; older ones go, whatever room there is. null: only the quota counts."""
-    reasons: dict[Reason, Share] = {"overruled": 1.0, "disagreement": 1.0, "audit": 0.002}
+    reasons: dict[Reason, Share] = Field(default_factory=lambda: dict(_USUAL))
     """Reason -> share of the parts for which it holds: `all`, or a number up to 1."""
     reserve: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of the quota that belongs to overruled, disagreement, nothing_found and drift."""
     floor: float | None = Field(default=None, ge=0.01, le=1.0)
     """Confidence down to which the model reports for near_threshold; null: half of the recipe's.
     Verdicts and results stay as they are."""
-    alike_bits: int = Field(default=4, ge=0, le=64)
+    alike_bits: int | None = Field(default=4, ge=0, le=64)
     """A picture whose hash of 64 bits differs in no more from one of the last 500 is left out, if
-    the models say the same of both at the same places; audit takes no notice of it. 0: only
-    pictures with the same hash."""
+    the models say the same of both at the same places; audit takes no notice of it. null:
+    none is left out."""
+    hide: HiddenSettings = HiddenSettings()
+    """Cropping, and masking of people."""
     format: Literal["jpg", "png"] = "jpg"
     """jpg: quality 95; png: exactly as the camera gave it, in five times the room."""
 
@@ -63,6 +103,11 @@ class CollectSettings(Group):
     def shares(self) -> dict[Why, float]:
         """The same as the lane asks for it."""
         return {Why(name): share for name, share in self.reasons.items() if share > 0.0}
+
+    @property
+    def hidden(self) -> Hidden:
+        """What is never written, as the threads that write take it."""
+        return Hidden(self.hide.crop, self.hide.zones, frozenset(self.hide.classes))
 
     @property
     def wants_faint(self) -> bool:

@@ -114,6 +114,8 @@ class PartLine:
         self._blind = ""  # why no object can be a part by it
         self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
         """Told of parts on which a candidate is tried, on this thread; set before the start."""
+        self.on_seen: Callable[[int, Sequence[int]], None] = lambda *_: None
+        """Told of each judged frame and the parts that it shows, likewise."""
         self.missed = 0
         """Words that the queue had no room for."""
         self.lost = 0
@@ -260,6 +262,7 @@ class PartLine:
                 self._parts_of.popitem(last=False)
             self._judged_next = word.frame + 1
             self._heard.notify_all()
+        self.on_seen(word.frame, parts)
 
     def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         told = self._take(replace(triggered, now=self._now().at))

@@ -52,8 +52,8 @@ def are_alike(a: Look, b: Look, bits: int) -> bool:
 class Recent:
     """The newest pictures, each with its name. Not for two threads at a time."""
 
-    def __init__(self, bits: int, most: int = REMEMBERED) -> None:
-        self._bits = bits
+    def __init__(self, bits: int | None, most: int = REMEMBERED) -> None:
+        self._bits = -1 if bits is None else bits  # no two pictures are alike then
         self._looks: deque[tuple[str, Look]] = deque(maxlen=most)
 
     def like(self, look: Look) -> str | None:
