@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -13,11 +15,16 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.words import size
+from edge_daemon.collecting import exports
 from edge_daemon.collecting.catalogue import Catalogue, Collected, sampled
+from edge_daemon.collecting.exports import FORMATS
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.errors import Code, SenderError
+from edge_daemon.core.values import BundleRef
+from edge_daemon.errors import Code, EdgeDaemonError, SenderError
+from edge_daemon.models.bundle import read_manifest
+from edge_daemon.models.manifest import Manifest
 
 app = typer.Typer(
     no_args_is_help=True, help="Pictures for the next training: status, export, import, purge."
@@ -142,3 +149,58 @@ def purge(
         tell_json({"deleted": len(gone)})
         return
     tell("1 picture was deleted." if len(gone) == 1 else f"{len(gone)} pictures were deleted.")
+
+
+@app.command()
+def export(
+    destination: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")
+    ],
+    wanted: Annotated[
+        str, typer.Option("--format", help="coco, yolo, label-studio or cvat.", show_default=False)
+    ],
+    file: ConfigFile = None,
+    reason: Reasons = None,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only what people have labelled: for training.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the pictures as a data set, with what the models found as labels to begin with."""
+    if wanted not in FORMATS:
+        raise WrongUsage(f"There is no format {wanted!r}.", hint=f"Use {', '.join(FORMATS)}.")
+    settings = read_settings(file)
+    catalogue = Catalogue(collected_by(settings).folder)
+    pictures = [
+        each
+        for each in chosen(catalogue, reason)
+        if not labelled or (each.truth is not None and each.truth.boxes is not None)
+    ]
+    done = exports.export(
+        exports.dataset(pictures, _classes(settings, pictures)), wanted, destination
+    )
+    if as_json:
+        tell_json({"folder": str(destination), "format": wanted, **vars(done)}, indent=2)
+        return
+    splits = ", ".join(f"{count} {name}" for name, count in done.splits.items() if count)
+    tell(f"{done.pictures} pictures ({splits}) with {done.boxes} boxes are in {destination}.")
+    if wanted == "yolo" and not done.splits["val"]:
+        tell("Warning: all of them show one part, so nothing is there to validate with.", err=True)
+
+
+def _classes(settings: Settings, pictures: Sequence[Collected]) -> Sequence[str]:
+    """Of the newest model that judged them and is in the store, in its own order."""
+    models = [said.model for each in pictures for said in each.record.opinions]
+    for model in dict.fromkeys(reversed(models)):
+        manifest = manifest_of(settings, model)
+        if manifest is not None:
+            return manifest.classes
+    return ()
+
+
+def manifest_of(settings: Settings, model: str) -> Manifest | None:
+    """The manifest of a model in this station's store; None where it has none that can be read."""
+    with suppress(EdgeDaemonError):
+        ref = BundleRef.parse(model)
+        return read_manifest(settings.models.store / ref.name / ref.version)
+    return None

@@ -68,7 +68,7 @@ def _rectangle(crop: Box | None, width: int, height: int) -> tuple[int, int, int
 
 def _blackened(pixels: Pixels, zones: Sequence[Polygon], people: Sequence[Box]) -> Pixels:
     height, width = pixels.shape[:2]
-    picture = pixels.copy()
+    picture: Pixels = np.array(pixels)
     for zone in zones:
         corners = np.array([(round(x * width), round(y * height)) for x, y in zone], np.int32)
         cv2.fillPoly(picture, [corners], (0, 0, 0))

@@ -1,0 +1,105 @@
+"""`collect`: what is kept, out to be labelled and back, also while the station is stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_daemon.cli.main import app
+from edge_daemon.collecting.catalogue import Catalogue
+from tests.collecting.album import album
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings of a station that is stopped, with 12 pictures, 4 of them labelled."""
+    path = tmp_path / "cam1.yaml"
+    document = {
+        "device": "cam1",
+        "camera": {"source": "conveyor:"},
+        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
+        "http": {"listen": None},
+        "state_dir": str(tmp_path / "state"),
+        "collect": {"folder": str(tmp_path / "kept")},
+    }
+    path.write_text(json.dumps(document))
+    album(tmp_path / "kept", 12, labelled=4)
+    return path
+
+
+def run(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["collect", *words, "--config", str(config)])
+
+
+def answer(config: Path, *words: str) -> Any:
+    done = run(config, *words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_status_counts_by_reason_and_says_what_is_known(config: Path) -> None:
+    told = answer(config, "status")
+    assert told["pictures"] == 12
+    assert told["reasons"] == {"audit": 8, "disagreement": 4}
+    assert told["labelled"] == 4
+    assert told["recall"] is not None
+    words = run(config, "status").stdout
+    assert "12 pictures in" in words
+    assert "precision:" in words
+
+
+@pytest.mark.parametrize("wanted", ["coco", "yolo", "label-studio", "cvat"])
+def test_export_writes_a_folder(config: Path, tmp_path: Path, wanted: str) -> None:
+    told = answer(config, "export", "--format", wanted, str(tmp_path / "set"))
+    assert told["pictures"] == 12
+    assert len(list((tmp_path / "set" / "images").rglob("*.jpg"))) == 12
+    again = run(config, "export", "--format", wanted, str(tmp_path / "set"))
+    assert again.exit_code == 1
+    assert "is not empty" in again.stderr
+
+
+def test_export_for_training_takes_what_people_labelled(config: Path, tmp_path: Path) -> None:
+    told = answer(config, "export", "--format", "coco", str(tmp_path / "set"), "--labelled")
+    assert told["pictures"] == 4
+
+
+def test_an_unknown_format_or_reason_is_a_wrong_usage(config: Path, tmp_path: Path) -> None:
+    done = run(config, "export", "--format", "voc", str(tmp_path / "set"))
+    assert done.exit_code == 2
+    assert "Use coco, yolo, label-studio, cvat." in done.stderr
+    assert run(config, "purge", "--reason", "boredom").exit_code == 2
+    assert not (tmp_path / "set").exists()
+
+
+def test_export_of_nothing_is_one_sentence(config: Path, tmp_path: Path) -> None:
+    done = run(config, "export", "--format", "coco", str(tmp_path / "set"), "--reason", "drift")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("There is no picture to export.")
+    assert not (tmp_path / "set").exists()
+
+
+def test_purge_takes_only_what_it_is_told(config: Path, tmp_path: Path) -> None:
+    assert run(config, "purge").exit_code == 2, "nothing says which"
+    assert answer(config, "purge", "--older-than-days", "100000") == {"deleted": 0}
+    assert answer(config, "purge", "--labelled") == {"deleted": 4}
+    assert answer(config, "purge", "--reason", "disagreement") == {"deleted": 2}
+    assert answer(config, "purge", "--all") == {"deleted": 6}
+    assert list(Catalogue(tmp_path / "kept")) == []
+
+
+def test_where_nothing_is_collected_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "cam1.yaml"
+    document = {
+        "device": "cam1",
+        "camera": {"source": "conveyor:"},
+        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
+        "state_dir": str(tmp_path / "state"),
+    }
+    path.write_text(json.dumps(document))
+    done = run(path, "status")
+    assert done.exit_code == 1
+    assert "No pictures are collected here." in done.stderr
