@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
 from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.requests import user
+from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import size
-from edge_daemon.collecting import exports
+from edge_daemon.collecting import exports, labels
 from edge_daemon.collecting.catalogue import Catalogue, Collected, sampled
 from edge_daemon.collecting.exports import FORMATS
+from edge_daemon.collecting.labels import Joined, Word
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
+from edge_daemon.messaging.asks import MAX_ITEMS
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.manifest import Manifest
 
@@ -204,3 +211,107 @@ def manifest_of(settings: Settings, model: str) -> Manifest | None:
         ref = BundleRef.parse(model)
         return read_manifest(settings.models.store / ref.name / ref.version)
     return None
+
+
+@app.command("import")
+def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
+    labels_file: Annotated[
+        Path,
+        typer.Argument(
+            help="COCO or Label Studio (.json), CVAT (.xml), or YOLO's dataset.yaml.",
+            metavar="FILE",
+        ),
+    ],
+    file: ConfigFile = None,
+    by: Annotated[Optional[str], typer.Option(help="Who labelled; your user name.")] = None,  # noqa: UP045
+    reviewed: Annotated[
+        bool,
+        typer.Option(
+            "--reviewed", help="The file is an export of this program, and looked through."
+        ),
+    ] = False,
+    timeout: TimeoutS = 60.0,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take labels back: beside the pictures, and as feedback on their parts where it runs."""
+    settings = read_settings(file)
+    catalogue = Catalogue(collected_by(settings).folder)
+    found = labels.read(labels_file, catalogue)
+    if found.is_ours and not reviewed:
+        raise SenderError(
+            f"{labels_file} is as this program exported it: its boxes are the models' own.",
+            hint="If people have looked through all of it, add --reviewed.",
+        )
+    who = by or user() or ""
+    joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
+    for picture, truth in joined.known:
+        catalogue.note(picture, truth)
+    told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
+    if as_json:
+        tell_json(
+            {
+                "labelled": len(joined.known),
+                "unknown": list(joined.unknown),
+                "undecided": list(joined.undecided),
+                "feedback": told.noted,
+                "fault": told.fault,
+            },
+            indent=2,
+        )
+    else:
+        _tell_imported(joined, told)
+    if not joined.known:
+        raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True)
+class _FedBack:
+    """How many words on parts the station took, and why not all."""
+
+    noted: int
+    fault: str = ""
+
+
+def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float) -> _FedBack:
+    """Tell the station, in requests of as many as one may hold."""
+    noted = 0
+    for first in range(0, len(said), MAX_ITEMS):
+        items = [
+            {"boot": each.boot, "part": each.part, "verdict": each.verdict.value}
+            for each in said[first : first + MAX_ITEMS]
+        ]
+        body: dict[str, Any] = {"items": items, "source": "operator", "by": by}
+        body["reason"] = "labels of collected pictures"
+        try:
+            outcome = list(station.request("feedback", body, timeout_s))[-1]
+        except EdgeDaemonError as error:
+            return _FedBack(noted, error.message)
+        if outcome.get("status") == "succeeded":
+            noted += len(items)
+        else:
+            return _FedBack(noted, str((outcome.get("error") or {}).get("message", "")))
+    return _FedBack(noted)
+
+
+def _tell_imported(joined: Joined, told: _FedBack) -> None:
+    tell(f"{len(joined.known)} pictures are labelled.")
+    if joined.unknown:
+        tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
+    if joined.undecided:
+        tell(
+            f"Nothing says whether these are ok: {labels.named(joined.undecided)}. Label the"
+            " verdict too, or add the model that judged them to the store.",
+            err=True,
+        )
+    if told.noted:
+        tell(f"{told.noted} of them are feedback on parts now.")
+    if told.fault:
+        tell(
+            f"The station was not told: {told.fault} Import the file again when it runs.", err=True
+        )
+
+
+def _recipe_of(settings: Settings, model: str) -> Recipe | None:
+    manifest = manifest_of(settings, model)
+    return None if manifest is None else manifest.recipe

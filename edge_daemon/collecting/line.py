@@ -66,7 +66,8 @@ class LineCollector:
         self._held: deque[tuple[Judged, Captured | None]] = deque()
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._bare = Bare() if Why.NOTHING_FOUND in wish.shares and by is not By.TRIGGER else None
-        self._measuring = False  # one frame is held to be measured
+        self.is_measuring = False
+        """Whether a frame is held to be measured."""
         self.drifts = False
         """Whether an alarm of drift stands; any thread sets it."""
         self.writer = Collector(places, shelf, self._prepare, room=max(2, room), events=COLLECTED)
@@ -193,9 +194,9 @@ class LineCollector:
 
     def _measure(self, judged: Judged, captured: Captured) -> None:
         """Hold one frame at a time: its contrast says whether a part should have been found."""
-        if self._bare is not None and not self._measuring and not self._places.tight:
-            self._measuring = True
-            self._measuring = self.writer.take(judged, captured, is_wanted=False)
+        if self._bare is not None and not self.is_measuring and not self._places.tight:
+            self.is_measuring = True
+            self.is_measuring = self.writer.take(judged, captured, is_wanted=False)
 
     # ------------------------------------------------------------------ the threads that write
 
@@ -206,7 +207,7 @@ class LineCollector:
             try:
                 chosen = self._measured(judged, pixels)
             finally:
-                self._measuring = False
+                self.is_measuring = False
         if not chosen:
             return None
         hidden, suffix = self._wish.hidden, self._wish.suffix

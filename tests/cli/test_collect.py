@@ -103,3 +103,35 @@ def test_where_nothing_is_collected_it_is_said(tmp_path: Path) -> None:
     done = run(path, "status")
     assert done.exit_code == 1
     assert "No pictures are collected here." in done.stderr
+
+
+def test_labels_come_back_though_the_station_is_stopped(config: Path, tmp_path: Path) -> None:
+    """They lie beside the pictures; the station is told when it runs."""
+    answer(config, "export", "--format", "label-studio", str(tmp_path / "set"))
+    done = run(config, "import", str(tmp_path / "set" / "tasks.json"), "--by", "kim", "--local")
+    assert done.exit_code == 0, done.output
+    assert "4 pictures are labelled." in done.stdout
+    assert "Import the file again when it runs." in done.stderr
+
+
+def test_an_export_that_nobody_looked_through_is_no_truth(config: Path, tmp_path: Path) -> None:
+    """Its boxes are the models' own."""
+    answer(config, "export", "--format", "cvat", str(tmp_path / "set"))
+    file = str(tmp_path / "set" / "annotations.xml")
+    done = run(config, "import", file)
+    assert done.exit_code == 1
+    assert "add --reviewed" in done.stderr
+    assert answer(config, "status")["labelled"] == 4
+    told = answer(config, "import", file, "--reviewed", "--local")
+    assert told["labelled"] == 4, "the others say no verdict, and the store has no recipe"
+    assert len(told["undecided"]) == 8
+
+
+def test_labels_of_other_pictures_are_a_failure(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.json"
+    file.write_text(
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [], "annotations": []}'
+    )
+    done = run(config, "import", str(file))
+    assert done.exit_code == 1
+    assert "a.jpg" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,10 @@ def test_a_burst_is_counted_and_costs_no_frame(tmp_path: Path) -> None:
 
 def test_two_threads_write(tmp_path: Path) -> None:
     line = Line(tmp_path)
-    assert len(line.collector.writer._threads) >= 2
+    before = set(threading.enumerate())
+    line.collector.start()
+    assert len(set(threading.enumerate()) - before) == 2
+    line.collector.stop(GENEROUS_S)
 
 
 def test_the_shadow_s_look_makes_it_a_disagreement(line: Line) -> None:
@@ -232,7 +236,7 @@ def test_contrast_tells_of_a_part_that_no_model_finds(tmp_path: Path) -> None:
         lease.pixels[:, :80] = grey
         line.ring.commit(lease, Instant(0.0, 0.0))
         line.offer(line.judge(**more), line.ring.pop())
-        while line.collector._measuring:
+        while line.collector.is_measuring:
             pass
 
     bottle = (Detection("bottle", 0.9, (0.0, 0.0, 80.0, 120.0)),)

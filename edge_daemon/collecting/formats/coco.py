@@ -46,7 +46,7 @@ def write(data: Dataset, folder: Path) -> None:
 
 
 def _instances(data: Dataset, items: list[Item], numbers: dict[str, int]) -> dict[str, Any]:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for item in items:
         for each in item.boxes:
             x, y, width, height = _bbox(each.box)

@@ -77,10 +77,14 @@ class _Total:
         drawn, squares = sum(self.weights), sum(weight * weight for weight in self.weights)
         low = high = 0.0
         if drawn > 0.0:
-            low = squares / (2.0 * drawn) * _chi2(alpha / 2, 2.0 * drawn * drawn / squares)
+            low = squares / (2.0 * drawn) * chi2_quantile(alpha / 2, 2.0 * drawn * drawn / squares)
         if self.most > 0.0:
             drawn, squares = drawn + self.most, squares + self.most * self.most
-            high = squares / (2.0 * drawn) * _chi2(1 - alpha / 2, 2.0 * drawn * drawn / squares)
+            high = (
+                squares
+                / (2.0 * drawn)
+                * chi2_quantile(1 - alpha / 2, 2.0 * drawn * drawn / squares)
+            )
         return self.known + low, self.known + high
 
 
@@ -154,7 +158,7 @@ def _share(of: _Total, others: _Total, alpha: float) -> Interval:
 # --------------------------------------------------------------------------- mathematics
 
 
-def _chi2(p: float, degrees: float) -> float:
+def chi2_quantile(p: float, degrees: float) -> float:
     """The quantile of the chi-square distribution."""
     shape = degrees / 2.0
     low, high = 0.0, max(1.0, shape)

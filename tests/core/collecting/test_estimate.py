@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from scipy import stats
 
-from edge_daemon.core.collecting.estimate import Sampled, _chi2, quality
+from edge_daemon.core.collecting.estimate import Sampled, chi2_quantile, quality
 
 
 def test_with_every_part_labelled_nothing_is_left_to_chance() -> None:
@@ -71,7 +71,7 @@ def test_labelled_parts_stand_for_unlabelled_ones_of_their_kind() -> None:
 @pytest.mark.parametrize("p", [0.0125, 0.5, 0.9875])
 @pytest.mark.parametrize("degrees", [0.2, 1.0, 2.0, 7.3, 60.0, 900.0])
 def test_quantiles_are_those_of_scipy(p: float, degrees: float) -> None:
-    assert _chi2(p, degrees) == pytest.approx(stats.chi2.ppf(p, degrees), rel=1e-6)
+    assert chi2_quantile(p, degrees) == pytest.approx(stats.chi2.ppf(p, degrees), rel=1e-6)
 
 
 def test_intervals_cover_the_truth() -> None:
