@@ -13,6 +13,8 @@ from edge_daemon.app.kept_pictures import COLLECTED, KeptPictures
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import PicturesLost
 from edge_daemon.collecting.line import LineCollector, Wish
+from edge_daemon.collecting.places import target_of
+from edge_daemon.collecting.push import Push
 from edge_daemon.collecting.record import Found, Record, Said, Shown, Told, name_of, read_box
 from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
 from edge_daemon.control.arrivals import Noticed
@@ -51,6 +53,15 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
         shelf.borrow = partial(borrowed, kept.folder, wanted[Why.OVERRULED])
     wish = Wish(wanted, f".{settings.format}", settings.hidden)
     return LineCollector(places, shelf, wish, resources.boot, by, room)
+
+
+def pusher(resources: Resources) -> Push | None:
+    """What sends the pictures on, by the settings; None where nothing does by itself."""
+    settings = resources.settings.collect
+    if settings is None or settings.push is None or not settings.push.by_itself:
+        return None
+    clock = resources.clock
+    return Push(settings.folder, target_of(settings.push), lambda: clock.now().utc)
 
 
 def borrowed(folder: Path, share: float, word: Overruled) -> tuple[Record, bytes] | None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from edge_daemon.app.collecting import line_collector
+from edge_daemon.app.collecting import line_collector, pusher
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.parts.values import By
@@ -81,6 +81,7 @@ class FrameWing:
         self.copies = _copies(resources, self.part_pictures)
         by = By.FRAME if parts is None else parts.rules.by
         self.collecting = line_collector(resources, self.ring, by, room)
+        self.push = pusher(resources)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
         self.parts = parts
@@ -197,6 +198,8 @@ class FrameWing:
             collector.start()
         if self.collecting is not None:
             self.collecting.start()
+        if self.push is not None:
+            self.push.start()
         if self.copies is not None:
             self.copies.start()
         self._publisher.start()
@@ -229,6 +232,8 @@ class FrameWing:
             collector.stop()
         if self.collecting is not None:
             self.collecting.stop()
+        if self.push is not None:
+            self.push.stop()
         if self.copies is not None:
             self.copies.stop()
 

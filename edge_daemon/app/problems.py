@@ -111,7 +111,7 @@ def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
     told = status.remarks
     yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
-    yield from told.sources
+    yield from (*told.sources, *told.push)
 
 
 def broker_away(status: Status) -> Iterator[str]:

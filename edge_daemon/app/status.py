@@ -105,6 +105,7 @@ class Remarks:
     parts: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

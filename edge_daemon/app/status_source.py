@@ -149,4 +149,5 @@ class StatusSource:
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
             () if self._watches.sources is None else self._watches.sources.problems(),
+            () if self._frames.push is None else self._frames.push.problems(),
         )

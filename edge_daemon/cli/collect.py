@@ -24,6 +24,8 @@ from edge_daemon.collecting import exports, labels
 from edge_daemon.collecting.catalogue import Catalogue, Collected, sampled
 from edge_daemon.collecting.exports import FORMATS
 from edge_daemon.collecting.labels import Joined, Word
+from edge_daemon.collecting.places import target_of
+from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
@@ -315,3 +317,26 @@ def _tell_imported(joined: Joined, told: _FedBack) -> None:
 def _recipe_of(settings: Settings, model: str) -> Recipe | None:
     manifest = manifest_of(settings, model)
     return None if manifest is None else manifest.recipe
+
+
+@app.command()
+def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Send what waits to the place of the settings, now. Fails where some of it was not taken."""
+    settings = collected_by(read_settings(file))
+    if settings.push is None:
+        raise SenderError(
+            "No place is named to send pictures to.",
+            hint="Set collect.push: {folder: …}, {s3: …}, {http: …} or {label_studio: …}.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    target = target_of(settings.push)
+    done = Push(settings.folder, target, time.time).send_all()
+    target.close()
+    if as_json:
+        tell_json({"place": target.name, **vars(done)}, indent=2)
+    else:
+        tell(f"{done.sent} pictures are in {target.name} now.")
+        if done.fault:
+            tell(f"{done.waiting} wait: {done.fault}.", err=True)
+    if done.fault:
+        raise typer.Exit(FAILED)

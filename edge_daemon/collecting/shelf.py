@@ -42,6 +42,8 @@ _log = structlog.get_logger(__name__)
 
 STATUS = "status.json"
 TRUTH = ".truth.json"
+SENT = ".sent"
+"""An empty file beside a picture that lies in the other place too."""
 _DAY_S = 86_400.0
 _MOST_TOLD = 8_192
 """Results of parts whose picture is still being written; the oldest are given up."""
@@ -379,7 +381,12 @@ def put(path: Path, content: bytes) -> None:
 
 def take_away(picture: Path) -> None:
     """A picture and all that lies beside it; the picture last, so that a rest can be found."""
-    for beside in (picture.with_suffix(TRUTH), picture.with_suffix(".json"), picture):
+    for beside in (
+        picture.with_suffix(SENT),
+        picture.with_suffix(TRUTH),
+        picture.with_suffix(".json"),
+        picture,
+    ):
         beside.unlink(missing_ok=True)
     with suppress(OSError):  # others lie there yet
         picture.parent.rmdir()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from edge_daemon.config.fields import FilePath, Group
+from edge_daemon.config.pictures import S3Settings, WebAddress
 from edge_daemon.core.collecting.hidden import Hidden
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.zones import fault_of
@@ -67,6 +68,52 @@ class HiddenSettings(Group):
         return zones
 
 
+class WebSettings(Group):
+    """A web server that takes each file by PUT, below `url`."""
+
+    url: WebAddress
+    """Where they go: `<url>/<day>/<name>.jpg`, and beside it .json."""
+    token_file: FilePath | None = None
+    """File that holds the token (Bearer) and nothing else."""
+    ca: FilePath | None = None
+    """PEM of the authority that signed the server's certificate; null: the usual ones."""
+
+
+class LabelStudioSettings(Group):
+    """A project of Label Studio: each picture becomes a task, with what the models found."""
+
+    url: WebAddress
+    """Its address, without /api."""
+    project: int = Field(ge=1, le=1 << 31)
+    """The project's number."""
+    token_file: FilePath
+    """File that holds a user's access token and nothing else."""
+    ca: FilePath | None = None
+    """PEM of the authority that signed the server's certificate; null: the usual ones."""
+
+
+class PushSettings(Group):
+    """Where every collected picture is sent to, also after an outage; one place."""
+
+    folder: FilePath | None = None
+    """A folder that is there, a mounted share for example."""
+    s3: S3Settings | None = None
+    """A bucket."""
+    http: WebSettings | None = None
+    """A web server."""
+    label_studio: LabelStudioSettings | None = None
+    """Label Studio."""
+    by_itself: bool = True
+    """false: only by `edge-daemon collect push`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PushSettings:
+        places = (self.folder, self.s3, self.http, self.label_studio)
+        if sum(place is not None for place in places) != 1:
+            raise ValueError("has one place: folder, s3, http or label_studio")
+        return self
+
+
 class CollectSettings(Group):
     """Keeps pictures from which the next version can learn, with what the models said of them."""
 
@@ -87,6 +134,8 @@ class CollectSettings(Group):
     """A picture whose hash of 64 bits differs in no more from one of the last 500 is left out, if
     the models say the same of both at the same places; audit takes no notice of it. null:
     none is left out."""
+    push: PushSettings | None = None
+    """Where they are sent to; null: they stay here until they are exported."""
     hide: HiddenSettings = HiddenSettings()
     """Cropping, and masking of people."""
     format: Literal["jpg", "png"] = "jpg"

@@ -135,3 +135,17 @@ def test_labels_of_other_pictures_are_a_failure(config: Path, tmp_path: Path) ->
     done = run(config, "import", str(file))
     assert done.exit_code == 1
     assert "a.jpg" in done.stderr
+
+
+def test_push_sends_what_waits(config: Path, tmp_path: Path) -> None:
+    """Once; where nothing is named to send them to, it says so."""
+    assert "No place is named" in run(config, "push").stderr
+    document = json.loads(config.read_text())
+    document["collect"]["push"] = {"folder": str(tmp_path / "share"), "by_itself": False}
+    config.write_text(json.dumps(document))
+    away = run(config, "push")
+    assert away.exit_code == 1
+    assert "12 wait" in away.stderr
+    (tmp_path / "share").mkdir()
+    assert answer(config, "push")["sent"] == 12
+    assert answer(config, "push")["sent"] == 0
