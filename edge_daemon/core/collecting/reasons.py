@@ -42,9 +42,9 @@ def reasons_of(judged: Judged, *, is_expected: bool = False, drifts: bool = Fals
 
     `is_expected`: a part should be in view, whatever the models find. `drifts`: an alarm stands.
     """
-    own, other = both(judged)
     if judged.verdict is Verdict.UNINSPECTED:
         return set()
+    own, other = both(judged) if judged.shadow is not None else (_alone(judged), None)
     opinions = [each for each in (own, other) if each is not None]
     found = {Why.AUDIT}
     if judged.verdict is Verdict.NG:
@@ -58,6 +58,21 @@ def reasons_of(judged: Judged, *, is_expected: bool = False, drifts: bool = Fals
     if drifts:
         found.add(Why.DRIFT)
     return found
+
+
+def _alone(judged: Judged) -> Opinion | None:
+    """What the only model says that was asked: its verdict is known, and not made anew."""
+    if judged.model is None or judged.sha256 is None:
+        return None
+    return Opinion(
+        judged.model,
+        judged.sha256,
+        judged.verdict,
+        judged.causes,
+        judged.detections,
+        judged.recipe,
+        faint=judged.faint,
+    )
 
 
 def near_misses(said: Opinion) -> Iterator[Detection]:
