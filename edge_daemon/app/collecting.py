@@ -115,13 +115,16 @@ class CollectedPictures:
     def __init__(
         self, collecting: LineCollector, put: Callable[[Noticed], None], metrics: Metrics
     ) -> None:
-        self._shelf, self._metrics = collecting.shelf, metrics
+        self._collecting, self._shelf, self._metrics = collecting, collecting.shelf, metrics
+        self.alarm: Callable[[], bool] = lambda: False
+        """Whether an alarm of drift stands; set before the start."""
         self._kept = KeptPictures(collecting.writer, put, metrics, COLLECTED)
         self._seen = dict(self._shelf.kept_by)
 
     def look(self, now: Instant) -> None:
         """Count and report what is new."""
         self._kept.look(now)
+        self._collecting.drifts = self.alarm()
         for why, count in dict(self._shelf.kept_by).items():
             self._metrics.collected(why.value, count - self._seen[why])
             self._seen[why] = count

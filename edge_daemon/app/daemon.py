@@ -123,7 +123,7 @@ class Daemon:
             self.frames.part_pictures,
         )
         if (collecting := self.frames.collecting) is not None:
-            self._part_results.on_told = collecting.shelf.told
+            self._part_results.listeners.append(collecting.shelf.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._build_monitor()
 

@@ -72,8 +72,8 @@ class PartResults:
         )
         self._saved = self._counter.counts
         self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
-        self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
-        """Told of parts that are durable; set before the start."""
+        self.listeners: list[Callable[[Sequence[PartTold]], None]] = []
+        """Each is told of parts that are durable; complete before the start."""
 
     @property
     def last(self) -> tuple[PartTold, ...]:
@@ -100,7 +100,8 @@ class PartResults:
         self._metrics.parts(parts)
         if self._pictures is not None:
             self._pictures.told(parts)
-        self.on_told(parts)
+        for tell in self.listeners:
+            tell(parts)
 
     def look(self) -> None:
         """Check whether an order or a shift began without a part; raises StateError."""

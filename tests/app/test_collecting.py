@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.app.collecting import borrowed
+from edge_daemon.app.collecting import CollectedPictures, borrowed
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.shelf import Overruled
+from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.core.values import Detection, Recipe, StoredBundle
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.values import Detection, Instant, Recipe, StoredBundle, Verdict
 from edge_daemon.frames.part_pictures import Keeping, PartPictures
 from edge_daemon.slots.active import Cutover, Pointer
 from tests.app.test_frame_wing import REF, Wing
+from tests.collecting.test_line import Line
 from tests.frames.test_images import judged
-from tests.frames.test_part_pictures import JPEG, told
+from tests.frames.test_part_pictures import JPEG, UTC, told
 from tests.sim.device import wait_until
 from tests.sim.resources import resources
 
@@ -46,6 +49,29 @@ def test_the_wing_collects_what_the_settings_ask_for(tmp_path: Path) -> None:
     assert all(each.parts[0].draw < 0.1 == each.parts[0].probability for each in kept)
     assert {each.boot for each in kept} == {laid.boot}
     assert 1 <= len(kept) + missed < 60
+
+
+def test_what_is_kept_and_lost_is_counted_and_an_alarm_becomes_a_reason(tmp_path: Path) -> None:
+    """Looked at once a second: metrics by reason, events and health of losses, drift."""
+    line = Line(tmp_path, {Why.NG: 1.0, Why.DRIFT: 1.0}, places=8, room=3)
+    told: list[Noticed] = []
+    with resources(tmp_path) as laid:
+        watch = CollectedPictures(line.collector, told.append, laid.metrics)
+        watch.alarm = lambda: True
+        for _ in range(5):
+            line.offer(line.judge(Verdict.NG))
+        watch.look(Instant(100.0, UTC))
+        assert line.collector.drifts
+        line.offer(line.judge())
+        line.end()
+        watch.look(Instant(101.0, UTC))
+        metrics = laid.metrics.render().decode()
+    assert 'edge_collected_total{reason="ng"} 3.0' in metrics
+    assert 'edge_collect_lost_total{why="missed"} 3.0' in metrics
+    (event,) = told
+    assert event.event is EventName.COLLECT_MISSED
+    assert event.message.startswith("Pictures for training were not kept: 2 came faster")
+    assert watch.lost.lost_at >= 100.0
 
 
 def test_a_station_that_collects_nothing_has_no_collector(tmp_path: Path) -> None:
