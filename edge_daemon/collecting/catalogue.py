@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.collecting.files import STATUS, TRUTH, put, take_away
 from edge_daemon.collecting.record import NAME, Record, read, read_box
-from edge_daemon.collecting.shelf import STATUS, TRUTH, put, take_away
 from edge_daemon.core.collecting.estimate import Sampled
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict

@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.collecting.catalogue import Catalogue, Collected
+from edge_daemon.collecting.files import SENT
 from edge_daemon.collecting.places import Target
-from edge_daemon.collecting.shelf import SENT
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.boundary import Boundary
 

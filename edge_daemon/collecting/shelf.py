@@ -11,7 +11,6 @@ named are left alone.
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -20,30 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from edge_daemon.collecting.record import (
-    NAME,
-    SUFFIXES,
-    Record,
-    Shown,
-    Told,
-    read,
-    told_of,
-    written,
-)
+from edge_daemon.collecting.files import STATUS, clean, put, size_of, take_away, whole_record
+from edge_daemon.collecting.record import Record, Shown, Told, read, told_of, written
 from edge_daemon.core.collecting.alike import Look, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.parts.values import PartTold
 
-_log = structlog.get_logger(__name__)
-
-STATUS = "status.json"
-TRUTH = ".truth.json"
-SENT = ".sent"
-"""An empty file beside a picture that lies in the other place too."""
 _DAY_S = 86_400.0
 _MOST_TOLD = 8_192
 """Results of parts whose picture is still being written; the oldest are given up."""
@@ -115,6 +98,7 @@ class Shelf:
         self._bytes: dict[Why, int] = {}
         self._units: dict[tuple[str, str], str] = {}  # boot and unit -> name
         self._parts: dict[tuple[str, int], str] = {}  # boot and part, once it was told -> name
+        self._late: OrderedDict[str, Inclusion] = OrderedDict()  # by unit, likewise
         self._recent = Recent(keeping.alike_bits)
         self._twins: dict[str, int] = {}  # not written down yet
         self._since_utc = 0.0
@@ -207,6 +191,10 @@ class Shelf:
             chosen, name = word, self._units.get((self._boot, word.unit))
             if name is not None:
                 self._rewrite(name, lambda old: old.chosen_anew(chosen))
+            else:
+                self._late[word.unit] = word
+                if len(self._late) > _MOST_TOLD:
+                    self._late.popitem(last=False)
         elif (unit := self._unit_of(word)) is not None:
             self._result(told_of(word), unit)
 
@@ -226,9 +214,11 @@ class Shelf:
 
     def _with_results(self, record: Record) -> Record:
         for each in record.parts:
-            told = self._told.pop(each.unit, None)
+            told, late = self._told.pop(each.unit, None), self._late.pop(each.unit, None)
             if told is not None:
                 record = record.with_told(told, each.unit)
+            if late is not None:
+                record = record.chosen_anew(late)
         return record
 
     def _with_twins(self, record: Record) -> Record:
@@ -327,11 +317,11 @@ class Shelf:
         """What an earlier life, or another hand, left in the folder."""
         if self._kept is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _clean(self._folder)
+            clean(self._folder)
             self._kept = {}
             for path in sorted(self._folder.glob("*/*.json")):
-                if (record := _whole(path)) is not None:
-                    self._enter(record, _size(self._folder / record.picture))
+                if (record := whole_record(path)) is not None:
+                    self._enter(record, size_of(self._folder / record.picture))
             with suppress(OSError, ValueError, KeyError, TypeError):
                 self._since_utc = float(
                     json.loads((self._folder / STATUS).read_bytes())["since_utc"]
@@ -366,69 +356,6 @@ class Shelf:
         if content != self._said:
             put(self._folder / STATUS, content)
             self._said = content
-
-
-def put(path: Path, content: bytes) -> None:
-    """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def take_away(picture: Path) -> None:
-    """A picture and all that lies beside it; the picture last, so that a rest can be found."""
-    for beside in (
-        picture.with_suffix(SENT),
-        picture.with_suffix(TRUTH),
-        picture.with_suffix(".json"),
-        picture,
-    ):
-        beside.unlink(missing_ok=True)
-    with suppress(OSError):  # others lie there yet
-        picture.parent.rmdir()
-
-
-def _clean(folder: Path) -> None:
-    """What an earlier life did not finish: half a file, a record or a picture alone."""
-    for path in folder.glob("*/.*.part"):
-        path.unlink(missing_ok=True)
-    for path in folder.glob("*/*"):
-        name = path.name.partition(".")[0]
-        if NAME.fullmatch(name) is None:
-            continue
-        pictures = [path.with_name(name + suffix) for suffix in SUFFIXES]
-        picture = next((each for each in pictures if each.exists()), None)
-        record = path.with_name(f"{name}.json")
-        if picture is None or not record.exists() or _whole(record) is None:
-            _log.info("collect_rest_removed", name=name)
-            path.unlink(missing_ok=True)
-    for day in folder.glob("*/"):
-        with suppress(OSError):
-            day.rmdir()
-
-
-def _whole(path: Path) -> Record | None:
-    """The record of a picture that is there; None where it is none of ours, or not whole."""
-    name = path.name.removesuffix(".json")
-    if NAME.fullmatch(name) is None:
-        return None
-    with suppress(OSError, ValueError):
-        record = read(path.read_bytes(), name)
-        if path.with_suffix(record.suffix).exists():
-            return record
-    return None
-
-
-def _size(picture: Path) -> int:
-    total = 0
-    for path in (picture, picture.with_suffix(".json"), picture.with_suffix(TRUTH)):
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total
 
 
 def _joined(old: Record, new: Record) -> Record:

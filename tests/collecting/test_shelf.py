@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.collecting import shelf as shelf_module
+from edge_daemon.collecting import files
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.record import Record, Shown, name_of, read, written
 from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
@@ -85,7 +85,7 @@ def test_a_kill_at_any_point_leaves_whole_pictures(
 
         return call
 
-    monkeypatch.setattr(shelf_module.os, "replace", dies(os.replace))
+    monkeypatch.setattr(files.os, "replace", dies(os.replace))
     monkeypatch.setattr(Path, "write_bytes", dies(Path.write_bytes))
     monkeypatch.setattr(Path, "unlink", dies(Path.unlink))
     try:
@@ -174,6 +174,18 @@ def test_a_later_reason_raises_the_probability(tmp_path: Path) -> None:
     shelf.tend()
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].reasons == (Why.NG, Why.AUDIT)
+
+
+def test_a_later_reason_waits_for_the_picture(tmp_path: Path) -> None:
+    """The thread that writes is behind: nothing is forgotten meanwhile."""
+    shelf = opened(tmp_path, by_frame=False)
+    shelf.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
+    shelf.tend()
+    low = replace(record(3, Why.NG, unit="7").parts[0], probability=0.2)
+    shelf.keep(replace(record(3, Why.NG, unit="7"), parts=(low,)), CONTENT, LOOK)
+    (each,) = Catalogue(tmp_path)
+    assert each.record.parts[0].reasons == (Why.NG, Why.AUDIT)
+    assert each.record.parts[0].probability == 1.0
 
 
 def test_what_others_take_away_is_no_fault(tmp_path: Path) -> None:
