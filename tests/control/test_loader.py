@@ -272,8 +272,10 @@ def test_every_load_is_told_down_to_where_a_model_reports(tmp_path: Path) -> Non
         orders = [slot.order for slot in station.active_slot.slots.values()]  # type: ignore[attr-defined]
         assert [order.floor for order in orders] == [0.05, 0.05]
         assert all(order.confidence > 0.05 for order in orders)
-        station.script.fail_infer(BundleRef.parse(B1), SlotLost("The worker died."), times=1)
-        station.until(lambda: len(station.script.called("load")) == 3)
+        station.script.fail_infer(BundleRef.parse(B1), SlotLost("The worker died."))
+        station.script.wait_for("load", count=3)
+        station.script.infer_faults.clear()
+        station.until_event("restored", model=B1)
         assert station.active_slot.slots["A"].order.floor == 0.05  # type: ignore[attr-defined]
 
 
