@@ -22,11 +22,13 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
+from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Loader, LoaderTools
@@ -96,6 +98,7 @@ class ControlWing:
         self.session = session
         self._topics = Topics(resources.settings.root)
         self._outbox = Outbox(resources.journal, session)
+        self.webhooks = make_webhooks(resources)
         readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
         self._triggers = self._build_triggers()
@@ -162,8 +165,7 @@ class ControlWing:
         )
         journal, carrier, metrics = resources.journal, self.session, resources.metrics
         rows = Rows(resources.boot, self._topics, resources.clock)
-        wake = self._outbox.wake
-        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, wake)
+        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, self._wake)
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
@@ -183,6 +185,7 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
+            foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
             plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
             split=frames.active_slot.split,
             stepped=self.rollouts.stepped,
@@ -302,6 +305,8 @@ class ControlWing:
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)
+        self.webhooks.start()
+        closing.callback(self.webhooks.stop)
         self._socket.start()
         closing.callback(self._socket.stop)
 
@@ -337,6 +342,10 @@ class ControlWing:
     def wake_outbox(self) -> None:
         """There is something to send; from any thread."""
         self._outbox.wake()
+
+    def _wake(self) -> None:
+        self._outbox.wake()
+        self.webhooks.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
         """Report an event about the active model; from any thread."""

@@ -21,6 +21,7 @@ from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
@@ -125,7 +126,24 @@ class Daemon:
         if (collecting := self.frames.collecting) is not None:
             self._part_results.listeners.append(collecting.shelf.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
+        self._drifts = self._build_drifts()
         self._build_monitor()
+
+    def _build_drifts(self) -> Drifts | None:
+        settings, frames = self.resources.settings, self.frames
+        if settings.drift is None:
+            return None
+        drifts = Drifts(
+            settings.drift,
+            self._parts.rules.by if self._parts is not None else None,
+            lambda: frames.camera.measures,
+            self.control.mailbox.put,
+            self.resources.metrics,
+            settings.state_folder,
+        )
+        self._results.on_judged = drifts.judged
+        self._part_results.listeners.append(drifts.told)
+        return drifts
 
     def _build_monitor(self) -> None:
         """The monitor, what it watches, and its readers."""
@@ -147,9 +165,8 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
-            CollectedPictures(frames.collecting, put, resources.metrics)
-            if frames.collecting is not None
-            else None,
+            self._collected_pictures(),
+            self._drifts,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -177,6 +194,15 @@ class Daemon:
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
 
+    def _collected_pictures(self) -> CollectedPictures | None:
+        collecting, drifts = self.frames.collecting, self._drifts
+        if collecting is None:
+            return None
+        watch = CollectedPictures(collecting, self.control.mailbox.put, self.resources.metrics)
+        if drifts is not None:
+            watch.alarm = lambda: bool(drifts.problems())
+        return watch
+
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures
         if copies is None or pictures is None:
@@ -202,6 +228,9 @@ class Daemon:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
         closing.callback(self.probe.close)
+        if self._drifts is not None:
+            self._drifts.start()
+            closing.callback(self._drifts.stop)
         if self._parts is not None:
             self._parts.start(self._part_results)
             closing.callback(self._parts.stop)

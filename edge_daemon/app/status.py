@@ -106,6 +106,8 @@ class Remarks:
     copies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     push: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

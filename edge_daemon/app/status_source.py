@@ -9,6 +9,7 @@ from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.kept_pictures import KeptPictures
@@ -52,6 +53,7 @@ class Watches:
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
     collected: CollectedPictures | None = None
+    drifts: Drifts | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
@@ -150,4 +152,6 @@ class StatusSource:
             () if self._watches.copies is None else self._watches.copies.problems(),
             () if self._watches.sources is None else self._watches.sources.problems(),
             () if self._frames.push is None else self._frames.push.problems(),
+            control.webhooks.problems(),
+            () if self._watches.drifts is None else self._watches.drifts.problems(),
         )

@@ -10,9 +10,11 @@ from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.replay import replayed
 from edge_daemon.cli.station import Station
+from edge_daemon.core.rollout.replay import Limits
 
-app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, audit.")
+app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
 Id = Annotated[Optional[str], typer.Argument(help="Else the newest.", metavar="ID")]  # noqa: UP045
 
@@ -61,6 +63,42 @@ def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) 
         for fault in found["faults"]:
             tell(fault, err=True)
     if found["faults"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def replay(
+    rollout: Id = None,
+    alpha: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate."),
+    ] = None,
+    alpha_advance: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=1e-9, max=0.2, help="Chance of advancing one that loses too much."),
+    ] = None,
+    margin: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share."),
+    ] = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide once more from what is on record, with other limits: when it would have stopped or
+    advanced.
+
+    Without other limits each decision must be the one on record; it fails where one is not.
+    """
+    told, bodies = _records(file).rollout_looks(_id(rollout, file))
+    limits = Limits(alpha, alpha_advance, margin)
+    found = replayed(told, bodies, limits)
+    if as_json:
+        tell_json(found, indent=2)
+    else:
+        for each in found["decisions"]:
+            tell(f"{each['time']}  {each['stage']}: {each['decision']}. {each['why']}")
+        tell(str(found["summary"]))
+    if limits == Limits() and not found["is_same"]:
         raise typer.Exit(FAILED)
 
 

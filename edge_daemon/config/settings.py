@@ -19,6 +19,7 @@ from pydantic import (
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.collect import CollectSettings
+from edge_daemon.config.drift import DriftSettings
 from edge_daemon.config.fields import (
     Choice,
     Count,
@@ -323,6 +324,8 @@ class Settings(Group):
     """Which pictures are kept for the next training, and where; null: none."""
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
+    drift: DriftSettings | None = None
+    """Watches whether pictures and verdicts are as they were; null: not watched."""
     http: HttpSettings = HttpSettings()
     sources: tuple[BundleSource, ...] = Field(default=(), max_length=16)
     """Where new bundles come from; a source fills the store and makes nothing active."""

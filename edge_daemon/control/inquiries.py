@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
-from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
@@ -111,6 +111,10 @@ class Inquiries:
     def _rollouts(self, question: Question) -> None:
         rollout, audit = question.fields.get("rollout"), question.fields.get("audit") is True
         asked = rollout if isinstance(rollout, str) else None
+        after = question.fields.get("looks")
+        if asked is not None and isinstance(after, int):
+            question.answer(rollout_looks(self._journal, asked, after))
+            return
         question.answer(told_rollouts(self._journal, asked, audit=audit))
 
     def _told_order(self, question: Question) -> None:

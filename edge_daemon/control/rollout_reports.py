@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from edge_daemon.messaging.times import iso_utc
 
 MOST_ROLLOUTS = 200
 MOST_PAIRS = 200
+MOST_LOOKS = 200
 BATCH = 1000
 MOST_FAULTS = 20
 
@@ -73,6 +75,21 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
                 faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
             del faults[MOST_FAULTS:]
     return {"rollout": rollout, "parts": parts, "candidate": candidates, "faults": faults}
+
+
+def rollout_looks(journal: Journal, rollout: str, after: int) -> dict[str, Any]:
+    """Its plan, and some of what the rule saw: `looks`, in base64, after the one of this number.
+
+    `next`: the number to ask with for those that follow; null after the last one.
+    """
+    row = _row(journal, rollout)
+    found = journal.rollouts.looks(rollout, MOST_LOOKS, after)
+    return {
+        **_head(row),
+        "plan": json.loads(row.plan)["plan"],
+        "looks": [base64.b64encode(look.body).decode() for look in found],
+        "next": found[-1].seq if len(found) == MOST_LOOKS else None,
+    }
 
 
 def _row(journal: Journal, rollout: str) -> RolloutRow:

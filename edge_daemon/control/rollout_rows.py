@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 from edge_daemon.core.rollout.evidence import Place, read_place
 from edge_daemon.core.rollout.plan import as_mapping
 from edge_daemon.core.rollout.progress import Progress
+from edge_daemon.core.rollout.replay import Look, read_look
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.state import Rollout
-from edge_daemon.host.journal_rollouts import PairRow, RolloutRow
+from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
 
 
 def rollout_row(
@@ -58,6 +60,19 @@ def pair_row(pair: Pair, place: Place) -> PairRow:
         _json(place.as_mapping()),
         _json(body),
     )
+
+
+def look_row(rollout: str, look: Look) -> LookRow:
+    """One look, small: most of its counts are those of the look before."""
+    return LookRow(rollout, look.utc, zlib.compress(_json(look.as_mapping())))
+
+
+def look_of(body: bytes) -> Look:
+    """The look in a row; raises ValueError for what is none."""
+    try:
+        return read_look(json.loads(zlib.decompress(body)))
+    except zlib.error as error:
+        raise ValueError(f"this is no look at a rollout: {error}") from error
 
 
 def place_of(row: PairRow) -> Place:

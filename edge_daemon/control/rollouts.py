@@ -19,7 +19,7 @@ import structlog
 
 from edge_daemon.control.arrivals import Arrival, Noticed
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
-from edge_daemon.control.rollout_rows import pair_row, place_of, rollout_row
+from edge_daemon.control.rollout_rows import look_row, pair_row, place_of, rollout_row
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
@@ -38,7 +38,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Entry, Journal
-from edge_daemon.host.journal_rollouts import PairRow, RolloutRow, RolloutsEntry
+from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
@@ -48,6 +48,8 @@ _log = structlog.get_logger(__name__)
 TURN_S = 0.5
 """Between two turns: what came meanwhile becomes durable together."""
 DECIDE_S = 1.0
+LOOK_S = 60.0
+"""So often what the rule sees is kept for a replay, and at each change of its decision."""
 MOST_WAITING = 4096
 """Batches of pairs that wait; those of more are lost: coverage falls, and the log says so."""
 MOST_FEEDBACK = 256
@@ -124,6 +126,8 @@ class RolloutDesk:
         self._rollout: Rollout | None = None
         self._progress: Progress | None = None
         self._unsaved: list[PairRow] = []
+        self._looks: list[LookRow] = []
+        self._looked_at = 0.0
         self._is_dirty = False
         self._decided_at = 0.0
         self._told: tuple[str, int, Decision] | None = None
@@ -307,7 +311,7 @@ class RolloutDesk:
     # ------------------------------------------------------------------ the journal
 
     def _save(self) -> None:
-        if not self._is_dirty and not self._unsaved:
+        if not (self._is_dirty or self._unsaved or self._looks):
             return
         row = None
         if self._rollout is not None and self._progress is not None:
@@ -318,13 +322,15 @@ class RolloutDesk:
         """A disk that is full loses nothing: the pairs wait for the next turn."""
         keep = self._tools.keep
         since_utc = self._tools.clock.now().utc - keep.days * 86_400.0
-        entry = RolloutsEntry(row, tuple(self._unsaved), (), keep.most, since_utc)
+        pairs, looks = tuple(self._unsaved), tuple(self._looks)
+        entry = RolloutsEntry(row, pairs, (), keep.most, since_utc, looks)
         try:
             self._tools.journal.commit(Entry(rollouts=entry))
         except StateError as error:
             _log.error("rollout_not_saved", error=error.message)
             return
         self._unsaved.clear()
+        self._looks.clear()
         self._is_dirty = False
 
     # ------------------------------------------------------------------ the decision
@@ -339,6 +345,8 @@ class RolloutDesk:
         if rollout.is_begun and not rollout.is_full:
             said = progress.decide(reading, now_utc, held=state.durable.held)
             key = (rollout.id, progress.stage, said.decision)
+            if not rollout.is_back:
+                self._keep_look(rollout, progress, is_new=key != self._told)
             if said.decision in (Decision.ADVANCE, Decision.STOP) or key != self._told:
                 self._told = key
                 checks = progress.checks(reading)
@@ -349,13 +357,20 @@ class RolloutDesk:
         self._publish(encode(rollout_state(rollout, progress, reading, state)))
         self._tools.metrics.rollout(rollout, state.split, reading)
 
+    def _keep_look(self, rollout: Rollout, progress: Progress, *, is_new: bool) -> None:
+        now = self._tools.clock.now()
+        if is_new or now.at - self._looked_at >= LOOK_S:
+            self._looked_at = now.at
+            self._looks.append(look_row(rollout.id, progress.look_back(now.utc)))
+
     def _want_labels(self, rollout: Rollout, reading: Reading) -> None:
         """Told once, when the first disagreement without a label is there."""
         missing = labels(reading)[1]
         if missing and not self._labels_wanted:
             why = f"{missing} parts on which the models disagree need a true verdict."
-            ref = rollout.candidate.ref
-            self._tools.put(Noticed(EventName.LABEL_WANTED, why, model=ref))
+            ref, notify = rollout.candidate.ref, rollout.plan.notify
+            event = EventName.LABEL_WANTED
+            self._tools.put(Noticed(event, why, None, ref, rollout.id, notify))
         self._labels_wanted = bool(missing)
 
     def _publish(self, body: bytes) -> None:

@@ -21,6 +21,7 @@ _ROLLOUT = "id, began_utc, ended_utc, candidate, reference, plan, progress"
 _PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
 _FEEDBACK = "request, utc, boot, part, verdict, source, by_whom, told, body"
 MOST_ROLLOUTS = 1000
+MOST_LOOKS = 20_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class FeedbackRow:
 
 
 @dataclass(frozen=True)
+class LookRow:
+    """What the rule saw of a rollout at one moment, compressed; the journal gives `seq`."""
+
+    rollout: str
+    utc: float
+    body: bytes
+    seq: int = 0
+
+
+@dataclass(frozen=True)
 class RolloutsEntry:
     """What becomes durable together; the newest `most` pairs stay, none before `since_utc`."""
 
@@ -80,6 +91,7 @@ class RolloutsEntry:
     feedback: tuple[FeedbackRow, ...] = ()
     most: int = 100_000
     since_utc: float = 0.0
+    looks: tuple[LookRow, ...] = ()
 
 
 def write(run: Run, entry: RolloutsEntry) -> None:
@@ -111,6 +123,14 @@ def write(run: Run, entry: RolloutsEntry) -> None:
         )
     if entry.feedback:
         run("DELETE FROM feedback WHERE utc < ?", entry.since_utc)
+    for look in entry.looks:
+        run(
+            "INSERT INTO rollout_looks (rollout, utc, body) VALUES (?,?,?)",
+            *(look.rollout, look.utc, look.body),
+        )
+    if entry.looks:
+        newest = "(SELECT max(seq) FROM rollout_looks)"
+        run(f"DELETE FROM rollout_looks WHERE seq <= {newest} - ?", MOST_LOOKS)
 
 
 class KeptRollouts:
@@ -136,6 +156,15 @@ class KeptRollouts:
             *(rollout, limit, after),
         )
         return tuple(PairRow(*row) for row in found)
+
+    def looks(self, rollout: str, limit: int, after: int = 0) -> tuple[LookRow, ...]:
+        """What the rule saw of one rollout, the oldest first; `after` this number."""
+        found = self._rows(
+            "SELECT rollout, utc, body, seq FROM rollout_looks WHERE rollout = ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            *(rollout, after, limit),
+        )
+        return tuple(LookRow(*row) for row in found)
 
     def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
         """The pairs of one part."""

@@ -38,13 +38,17 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Cutover:
-    """A pointer to be set at a boundary: not before an epoch, not before a frame."""
+    """A pointer to be set at a boundary: not before an epoch, not before a frame.
+
+    `may_wait`: a moment, until no part is split by it.
+    """
 
     token: int
     pointer: Pointer
     swap_id: str
     at_epoch: int = 0
     at_frame: int | None = None
+    may_wait: bool = False
 
     def is_due(self, frame: int, epoch: int) -> bool:
         return epoch >= self.at_epoch and (self.at_frame is None or frame >= self.at_frame)
@@ -195,13 +199,25 @@ class ActiveSlot:
         except IndexError:  # taken back since the lane looked
             return None
 
+    @property
+    def has_tuned(self) -> bool:
+        """Whether a recipe was changed since the last look; one attribute read on every frame."""
+        return self._tuned is not None
+
     def take_tuned(self) -> Pointer | None:
-        """The pointer with another recipe, once, where it was retuned since the last frame."""
-        if self._tuned is None:  # one attribute read on every frame
-            return None
+        """The pointer with another recipe, once, where it was retuned."""
         with self._lock:
+            if self._tuned is None:
+                return None
             (known, recipe), self._tuned = self._tuned, None
         return replace(self.pointer, recipe=recipe) if self.pointer.known == known else None
+
+    def patient(self, frame: int, epoch: int) -> int | None:
+        """The token of a cutover that is due before this frame, and may wait a moment."""
+        cutover = self._asked  # one attribute read on every frame
+        if cutover is None or not cutover.may_wait or not cutover.is_due(frame, epoch):
+            return None
+        return cutover.token
 
     def take_due(self, frame: int, epoch: int) -> Cutover | None:
         """The cutover that is due before this frame, taken so that it cannot be withdrawn."""

@@ -1,4 +1,4 @@
-"""One HTTP client for all sources: ranges, bounded redirects, time-outs, the plant's own CA.
+"""One HTTP client for sources and webhooks: ranges, bounded redirects, time-outs, the plant's CA.
 
 Credentials are read from their file for each request, and go to the source's own host only.
 """
@@ -99,6 +99,14 @@ class Http:
             )
         return content
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status that this body is answered with; a redirect is not followed.
+
+        Raises SourceAway where there is no answer.
+        """
+        with closing(self._connection(url)) as connection:
+            return self._asked(connection, url, headers, body).status
+
     # ------------------------------------------------------------------ inside
 
     def _connection(self, url: str) -> HTTPConnection:
@@ -115,12 +123,17 @@ class Http:
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
-        self, connection: HTTPConnection, url: str, headers: Mapping[str, str]
+        self,
+        connection: HTTPConnection,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
     ) -> HTTPResponse:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with self._as_away():
-            connection.request("GET", target, headers=self._headers(url, headers))
+            method = "GET" if body is None else "POST"
+            connection.request(method, target, body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
@@ -171,11 +184,11 @@ class Http:
         except ssl.SSLCertVerificationError as error:
             raise SourceAway(
                 f"The certificate of {self.base} is not trusted: {error.verify_message}.",
-                hint="Name the plant's authority in ca of the source.",
+                hint="Name the plant's authority in the setting ca beside the address.",
             ) from error
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceAway(
-                f"{self.base} cannot be read: {why}.",
+                f"{self.base} cannot be reached: {why}.",
                 hint="Is the server up, and the address right?",
             ) from error

@@ -5,6 +5,7 @@ The test takes the desk's turns itself, so that nothing depends on time.
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.cli.replay import replayed
 from edge_daemon.control import rollouts
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.progress import read_progress
+from edge_daemon.core.rollout.replay import Limits
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.errors import SenderError
@@ -264,6 +267,40 @@ def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
     with pytest.raises(SenderError, match="No rollout x is on record"):
         told_rollouts(desk.station.journal, "x", audit=True)
     assert desk.state["rollout"] is None
+
+
+def test_a_replay_decides_as_it_was_decided_and_tells_of_other_limits(desk: Desk) -> None:
+    """From the journal alone; the decision that ended it is in it."""
+    desk.parts(*range(1, 61))
+    for first in range(1, 61, 10):
+        desk.pairs(first, 10, "ng", "ok")
+        desk.say(items=[{"part": n, "verdict": "ng"} for n in range(first, first + 10)], by="kim")
+    stop = next(each for each in desk.decisions() if each.decision is Decision.STOP)
+    desk.station.mailbox.put(stop)
+    desk.station.until_event("rollout_stopped")
+    desk.turn()
+    told = rollout_looks(desk.station.journal, desk.rollout.id, 0)
+    bodies = [base64.b64decode(look) for look in told["looks"]]
+    same = replayed(told, bodies, Limits())
+    assert same["is_same"]
+    assert same["decisions"][-1]["decision"] == "stop"
+    assert same["decisions"][-1]["why"] == stop.why
+    assert "is the one on record (rollout_stopped)" in same["summary"]
+    wary = replayed(told, bodies, Limits(alpha_stop=1e-9))
+    assert not wary["is_same"]
+    assert "undecided" in wary["summary"]
+    with pytest.raises(SenderError, match="not on record"):
+        replayed(told, [], Limits())
+
+
+def test_what_the_rule_saw_is_kept_now_and_then(desk: Desk) -> None:
+    """At each change of the decision and once a minute, not once a second; in pages."""
+    for _ in range(130):
+        desk.turn()
+    kept = desk.station.journal.rollouts
+    looks = kept.looks(desk.rollout.id, 100)
+    assert len(looks) == 3
+    assert kept.looks(desk.rollout.id, 100, looks[0].seq) == looks[1:]
 
 
 def test_pairs_that_come_too_fast_lower_the_coverage(

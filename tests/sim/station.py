@@ -24,6 +24,7 @@ from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
@@ -134,6 +135,7 @@ class Plan:
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
     floor: float | None = None  # down to which models report what counts for nothing
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Station:
@@ -278,7 +280,8 @@ class Station:
             look_again=self._look_again,
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
-            plan_of=RolloutPlans(self.store, Bounds()).of,
+            foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,
+            plan_of=RolloutPlans(self.store, plan.bounds).of,
             split=self.splits.append,
             stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.back import decide_back, read_back
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
+from edge_daemon.core.rollout.replay import Look
 from edge_daemon.core.rollout.rule import (
     Advance,
     Hold,
@@ -53,6 +55,8 @@ class Progress:
     """Stages so far: which, the share that it may have, and when (UTC)."""
     evidence: Evidence = field(init=False)
     said: Said = WAITS
+    situation: Situation = Situation(0)
+    """What the rule looked at last, beside the evidence."""
     _looked: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
@@ -86,18 +90,21 @@ class Progress:
 
     def reading(self) -> Reading:
         """The evidence as it stands."""
+        if self.plan.stages[self.stage].is_back:
+            return read_back(self.evidence, self.plan)
         return read(self.evidence, self.plan, stage_margin(self.plan, self.stage))
 
     def decide(self, reading: Reading, now_utc: float, *, held: bool) -> Said:
         """What comes next, by the rule."""
-        situation = Situation(
+        self.situation = situation = Situation(
             stage=self.stage,
             parts=self.parts,
             minutes=self.running_s / 60.0,
             hours=max(0.0, now_utc - self.began_utc) / 3600.0,
             held=held,
         )
-        found = decide(self.plan, situation, reading)
+        rule = decide_back if self.plan.stages[self.stage].is_back else decide
+        found = rule(self.plan, situation, reading)
         if isinstance(found, Advance):
             self.said = Said(Decision.ADVANCE, found.why)
         elif isinstance(found, Stop):
@@ -107,6 +114,11 @@ class Progress:
         else:
             self.said = Said(Decision.WAIT, found.why, found.missing)
         return self.said
+
+    def look_back(self, now_utc: float) -> Look:
+        """What was decided last, and from what; for a replay."""
+        evidence = self.evidence.as_mapping()
+        return Look(now_utc, self.situation, evidence, self.said.decision)
 
     def checks(self, reading: Reading) -> tuple[Check, ...]:
         """The figures behind a decision, each with its limit."""

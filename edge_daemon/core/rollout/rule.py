@@ -125,7 +125,7 @@ def stage_margin(plan: Plan, stage: int) -> float:
     margin = plan.stages[stage].until.margin
     if margin is None:
         return plan.margin
-    return min(margin, plan.margin) if _leads_to_full(plan, stage) else margin
+    return min(margin, plan.margin) if leads_to_full(plan, stage) else margin
 
 
 def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
@@ -133,10 +133,11 @@ def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
     margin = stage_margin(plan, stage)
     if rule.margin is None:
         return margin
-    return rule.margin if _leads_to_full(plan, stage) else max(margin, rule.margin)
+    return rule.margin if leads_to_full(plan, stage) else max(margin, rule.margin)
 
 
-def _leads_to_full(plan: Plan, stage: int) -> bool:
+def leads_to_full(plan: Plan, stage: int) -> bool:
+    """Whether the candidate is active after this stage, but for comparing."""
     for later in plan.stages[stage + 1 :]:
         if later.mode is not Mode.COMPARE:
             return later.mode is Mode.FULL
@@ -162,13 +163,13 @@ def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
     if cause is Cause.MISSED:
         what = f"{side.plus} bad parts that the incumbent rejects, and rejects {side.minus}"
         return (
-            f"The candidate misses {what} that the incumbent misses{_where(one)}"
-            f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+            f"The candidate misses {what} that the incumbent misses{where(one.name)}"
+            f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
         )
     return (
         f"The candidate rejects {side.plus} good parts that the incumbent passes, and passes "
-        f"{side.minus} that the incumbent rejects{_where(one)}"
-        f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+        f"{side.minus} that the incumbent rejects{where(one.name)}"
+        f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
     )
 
 
@@ -184,7 +185,7 @@ def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
     if reading.log10_share >= reading.share_limit:
         yield Hold(
             "The candidate's share of the parts is not the share of the plan "
-            f"(evidence {_power(reading.log10_share)}): parts are missing in one arm. "
+            f"(evidence {power(reading.log10_share)}): parts are missing in one arm. "
             "No figure is to be trusted until it is known why."
         )
     for doubt in situation.doubts:
@@ -203,7 +204,7 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_e >= side.limit and not side.sure:
             yield Hold(
-                f"By the labels the candidate {what}{_where(one)}, but they are one-sided: "
+                f"By the labels the candidate {what}{where(one.name)}, but they are one-sided: "
                 f"{_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
@@ -213,8 +214,8 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_reference >= side.limit and one.unlabelled[kind]:
             yield Hold(
-                f"The candidate {what} than the incumbent{_where(one)}, and without labels nobody "
-                f"knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
+                f"The candidate {what} than the incumbent{where(one.name)}, and without labels "
+                f"nobody knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
 
@@ -245,7 +246,7 @@ def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str
     if stage.mode is Mode.COMPARE:
         if situation.compared < stage.pairs:
             yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured"
-        if not _leads_to_full(plan, situation.stage):
+        if not leads_to_full(plan, situation.stage):
             return
     margin = stage_margin(plan, situation.stage)
     yield from _missing_of(reading.overall, margin, plan.false_reject_margin)
@@ -303,8 +304,9 @@ def _wanted(parts: int, kind: Outcome) -> str:
     return f"{parts} parts that only the {who} rejects have no label"
 
 
-def _where(one: SliceReading) -> str:
-    return "" if one.name == OVERALL else f" in {one.name}"
+def where(name: str) -> str:
+    """A slice in a sentence; all parts need no word."""
+    return "" if name == OVERALL else f" in {name}"
 
 
 def _points(share: float) -> str:
@@ -315,5 +317,6 @@ def _time(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 2.0 else f"{60 * minutes:.0f} s"
 
 
-def _power(log10: float) -> str:
+def power(log10: float) -> str:
+    """Evidence as people read it."""
     return f"10^{log10:.1f}"
