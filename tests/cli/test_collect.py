@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from edge_daemon.cli.checks.finding import Level
+from edge_daemon.cli.checks.machine import disks
+from edge_daemon.cli.checks.pictures import check_pictures
 from edge_daemon.cli.main import app
 from edge_daemon.collecting.catalogue import Catalogue
+from edge_daemon.config import load
 from tests.collecting.album import album
 
 
@@ -149,3 +153,18 @@ def test_push_sends_what_waits(config: Path, tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     assert answer(config, "push")["sent"] == 12
     assert answer(config, "push")["sent"] == 0
+
+
+def test_check_looks_at_the_folder_and_at_the_place_to_send_to(
+    config: Path, tmp_path: Path
+) -> None:
+    """A share that is not mounted is named before the first picture waits for it."""
+    document = json.loads(config.read_text())
+    document["collect"]["push"] = {"folder": str(tmp_path / "share")}
+    config.write_text(json.dumps(document))
+    (away,) = [each for each in check_pictures(load(config)) if each.name == "collect.push"]
+    assert away.level is Level.ERROR
+    (tmp_path / "share").mkdir()
+    (there,) = [each for each in check_pictures(load(config)) if each.name == "collect.push"]
+    assert there.level is Level.OK
+    assert "collect.folder" in [each.name for each in disks(load(config))]
