@@ -19,6 +19,7 @@ from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
@@ -26,6 +27,7 @@ from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.forecasts import Forecasts
@@ -44,7 +46,7 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
+from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
@@ -52,7 +54,6 @@ from edge_daemon.core import tuning
 from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
-from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged, Recipe
@@ -60,6 +61,7 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Handlers, Incoming
@@ -206,7 +208,7 @@ class ControlWing:
             keep.days * 86_400.0,
             self._overruled,
         )
-        ledger = self._frames.ledger
+        ledger, active_slot = self._frames.ledger, self._frames.active_slot
         return RolloutDesk(
             DeskTools(
                 resources.journal,
@@ -216,20 +218,11 @@ class ControlWing:
                 resources.metrics,
                 resources.clock,
                 Keep(keep.most, keep.days),
-                self._shadowed,
+                partial(shadowed, self._frames.shadow),
+                BlockDesk(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
             ),
             FeedbackDesk(tools),
         )
-
-    def _shadowed(self) -> Shadowed:
-        """How much of what the line saw the candidate saw too."""
-        tally = self._frames.shadow.tally
-        coverage = tally.coverage
-        whole, slices = coverage.whole, dict(coverage.slices)  # its thread adds names meanwhile
-        lost = {name: each.units - each.pairs for name, each in slices.items()}
-        lost[OVERALL] = whole.units - whole.pairs + tally.missed
-        frames = (tally.compared, tally.skipped, tally.failed)
-        return Shadowed(tally.rollout, lost, *frames, dict(coverage.arms), coverage.misassigned)
 
     def _overruled(self, boot: str, part: int) -> None:
         if self._frames.collecting is not None:

@@ -17,6 +17,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
+from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import QuarantineChanged
 from edge_daemon.core.planner import step
@@ -82,6 +83,16 @@ class Records:
             bodies += [base64.b64decode(look) for look in told["looks"]]
             after = told["next"]
         return told, bodies
+
+    def rollout_report(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A report made anew, or the trail's row of one: as `control.signed_reports` is asked.
+
+        Raises SenderError, StateError, NotReachable.
+        """
+        if self._is_running:
+            return self._station.inquire("rollouts", fields)
+        with self._journal() as journal:
+            return told_report(journal, fields, SystemClock().now()) or {}
 
     def audit(self, limit: int, heads: tuple[Anchor, ...] | None = None) -> dict[str, Any]:
         """`head`, the newest `rows`, and `faults`.

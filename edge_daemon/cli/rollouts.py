@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.replay import replayed
+from edge_daemon.cli.report_file import verified, write_page
+from edge_daemon.cli.report_page import page, summary
+from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Station
 from edge_daemon.core.rollout.replay import Limits
 
@@ -47,9 +51,40 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
 
 
 @app.command()
-def report(rollout: Id = None, file: ConfigFile = None) -> None:
-    """All that is on record of one, as JSON."""
-    tell_json(_found(rollout, file), indent=2)
+def report(
+    rollout: Id = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option("--html", help="Write it as a page for the browser.", metavar="FILE"),
+    ] = None,
+    verify: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--verify", help="Is this report, JSON or page, the one on record?", metavar="FILE"
+        ),
+    ] = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What it recommends and why, every figure with n and interval; on the audit trail."""
+    settings = read_settings(file)
+    records = Records(Station(settings))
+    if verify is not None:
+        if rollout is not None or html is not None:
+            raise WrongUsage("--verify goes alone.", hint="Leave ID and --html out.")
+        tell(verified(verify, records))
+        return
+    fields: dict[str, Any] = {"report": True, "rollout": _id(rollout, file), "by": user() or ""}
+    if (costs := settings.rollouts.costs) is not None:
+        fields["costs"] = costs.model_dump()
+    made = records.rollout_report(fields)
+    if html is not None:
+        write_page(html, page(made))
+        tell(f"{html}: {made['recommendation']['do']}.")
+    if as_json:
+        tell_json(made, indent=2)
+    elif html is None:
+        tell(summary(made))
 
 
 @app.command()

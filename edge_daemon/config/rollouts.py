@@ -66,6 +66,17 @@ class KeptPairs(Group):
     """Older ones go, however few there are."""
 
 
+class CostSettings(Group):
+    """What one wrong verdict costs here, for the reports of rollouts."""
+
+    missed: float = Field(ge=0.0, le=1e9)
+    """A bad part that was passed."""
+    false_reject: float = Field(ge=0.0, le=1e9)
+    """A good part that was rejected."""
+    currency: str = Field(default="", max_length=8, pattern=r"^[\w€$£¥]*$")
+    """As it is to be shown, such as EUR."""
+
+
 class RolloutsSettings(Group):
     """Bounds for the plan of a rollout; of two limits the narrower one counts."""
 
@@ -93,6 +104,8 @@ class RolloutsSettings(Group):
     """What becomes of it then; null: as the plan says."""
     notify: tuple[WebhookSettings, ...] = Field(default=(), max_length=8)
     """Addresses that a plan may name."""
+    costs: CostSettings | None = None
+    """What wrong verdicts cost; null: reports tell no costs."""
     keep: KeptPairs = KeptPairs()
     """Which pairs can be looked at later."""
 

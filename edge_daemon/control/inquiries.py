@@ -18,6 +18,7 @@ import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
+from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
@@ -115,7 +116,8 @@ class Inquiries:
         if asked is not None and isinstance(after, int):
             question.answer(rollout_looks(self._journal, asked, after))
             return
-        question.answer(told_rollouts(self._journal, asked, audit=audit))
+        report = told_report(self._journal, question.fields, self._clock.now())
+        question.answer(report or told_rollouts(self._journal, asked, audit=audit))
 
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")

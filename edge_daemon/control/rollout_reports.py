@@ -36,7 +36,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
 
     Raises SenderError where none is known by this id.
     """
-    row = _row(journal, rollout)
+    row = found_row(journal, rollout)
     pairs = [
         {
             "boot": pair.boot,
@@ -58,7 +58,7 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
 
     A share may be that of a stage that was entered, or 0: the candidate could not judge.
     """
-    row = _row(journal, rollout)
+    row = found_row(journal, rollout)
     shares = {0.0, *(share for _, share, _ in json.loads(row.progress)["entered"])}
     parts = candidates = 0
     faults: list[str] = []
@@ -82,7 +82,7 @@ def rollout_looks(journal: Journal, rollout: str, after: int) -> dict[str, Any]:
 
     `next`: the number to ask with for those that follow; null after the last one.
     """
-    row = _row(journal, rollout)
+    row = found_row(journal, rollout)
     found = journal.rollouts.looks(rollout, MOST_LOOKS, after)
     return {
         **_head(row),
@@ -92,7 +92,8 @@ def rollout_looks(journal: Journal, rollout: str, after: int) -> dict[str, Any]:
     }
 
 
-def _row(journal: Journal, rollout: str) -> RolloutRow:
+def found_row(journal: Journal, rollout: str) -> RolloutRow:
+    """What is on record of it; raises SenderError where nothing is."""
     row = journal.rollouts.find(rollout)
     if row is None:
         raise SenderError(

@@ -18,6 +18,7 @@ from typing import Union
 import structlog
 
 from edge_daemon.control.arrivals import Arrival, Noticed
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
 from edge_daemon.control.rollout_rows import look_row, pair_row, place_of, rollout_row
 from edge_daemon.control.rollout_view import rollout_state
@@ -31,9 +32,9 @@ from edge_daemon.core.rollout.progress import (
     worth_keeping,
 )
 from edge_daemon.core.rollout.reading import Reading
-from edge_daemon.core.rollout.values import Pair
+from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
-from edge_daemon.core.values import Verdict
+from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
@@ -42,6 +43,7 @@ from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow, Roll
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.slots.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +95,7 @@ class DeskTools:
     clock: Clock
     keep: Keep = Keep()
     shadowed: Callable[[], Shadowed] = Shadowed
+    blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))
 
 
 @dataclass(frozen=True)
@@ -187,16 +190,23 @@ class RolloutDesk:
         now = self._tools.clock.now()
         state, progress = self._state, self._progress
         if state is not None and progress is not None:
-            judges = state.split is not None
-            progress.look(now.at, self._tools.captured(), judges=judges)
-            self._is_dirty |= judges
-            self._look_at_shadow(progress)
+            self._look(state, progress, now)
         self._save()
         for incoming in requests:
             self._feedback.arrived(incoming, self._label)
         if now.at - self._decided_at >= DECIDE_S:
             self._decided_at = now.at
             self._decide()
+
+    def _look(self, state: State, progress: Progress, now: Instant) -> None:
+        """Time passed."""
+        rollout, split, frames = self._rollout, state.split, self._tools.captured()
+        assert rollout is not None
+        progress.look(now.at, frames, judges=split is not None)
+        # Blocks of time are kept when they are over: in between nothing is worth a write.
+        self._is_dirty |= split is not None and split.mode is not Mode.COMPARE
+        self._is_dirty |= self._tools.blocks.turn(rollout, progress, state, now, frames)
+        self._look_at_shadow(progress)
 
     def _take_in(self, word: _Pairs | _Step) -> None:
         if isinstance(word, _Step):
@@ -238,6 +248,7 @@ class RolloutDesk:
         """It is over: its row says how; nothing more is counted for it."""
         progress = self._progress
         self._rollout = self._progress = None
+        self._tools.blocks.end()
         if progress is not None:
             ended = self._tools.clock.now().utc
             row = rollout_row(rollout, progress, ended, word, why)

@@ -69,10 +69,14 @@ def split_of(state: State) -> SetSplit | None:
         stage.mode,
         plan.unit,
         rollout.share,
-        stage.share if stage.mode is Mode.SHADOW else 1.0,
+        _COVERAGE.get(stage.mode, stage.share),
         stage.either,
         plan.slices,
     )
+
+
+_COVERAGE = {Mode.SHARE: 1.0, Mode.COMPARE: 0.0}
+"""Of the parts that the candidate sees besides; in blocks of time one model looks at a time."""
 
 
 def waits_for_gate(draft: StepDraft) -> tuple[Request | None, str]:

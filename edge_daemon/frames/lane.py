@@ -275,7 +275,7 @@ class Lane:
         judged = self._verdict(captured, pointer, inference, queue_ms)
         if self._arms is not None:
             judged = self._arms.judge(judged, captured)
-        self._hand_on(hand, judged)
+        self._hand_on(hand, judged, pointer)
 
     def _verdict(
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
@@ -329,10 +329,13 @@ class Lane:
         )
         self._hand_on(hand, judged)
 
-    def _hand_on(self, hand: _Hand, judged: Judged) -> None:
+    def _hand_on(self, hand: _Hand, judged: Judged, pointer: Pointer | None = None) -> None:
+        """Tell the verdict and let the frame go; `pointer`: what judged it."""
         self._hand = None
         self._last_at = self._now().at
         try:
             self._listener.judged(judged, hand.captured)
+            if self._arms is not None and pointer is not None and not self._ring.depth:
+                self._arms.look(hand.captured, pointer)
         finally:
             self._ring.release(hand.captured)

@@ -22,6 +22,8 @@ _PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
 _FEEDBACK = "request, utc, boot, part, verdict, source, by_whom, told, body"
 MOST_ROLLOUTS = 1000
 MOST_LOOKS = 20_000
+REPORT_KIND = "rollout_report"
+"""Of the rows of the audit trail that hold the digest of a rollout's report."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,16 @@ class KeptRollouts:
             f"SELECT {_FEEDBACK} FROM feedback WHERE boot = ? AND part = ? ORDER BY seq", boot, part
         )
         return tuple(FeedbackRow(*row) for row in found)
+
+    def report_row(self, sha256: str) -> int | None:
+        """The row of the audit trail that holds this digest of a report; None: no row does."""
+        found = self._rows(
+            "SELECT max(seq) FROM audit WHERE kind = ?"
+            " AND json_extract(CAST(body AS TEXT), '$.sha256') = ?",
+            *(REPORT_KIND, sha256),
+        )
+        row: int | None = found[0][0]
+        return row
 
     def precision(self) -> tuple[int, int]:
         """Of the parts that were told ng and looked at: truly ng, and all. The last word counts."""

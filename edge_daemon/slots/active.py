@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from edge_daemon.core.rollout.values import Split
+from edge_daemon.core.rollout.values import Arm, Split
 from edge_daemon.core.values import Recipe, StoredBundle
 from edge_daemon.slots.beside import Beside, Seat
 from edge_daemon.slots.slot import Slot
+from edge_daemon.slots.turns import Turns
 
 UNPLANNED = 0
 """The token of a cutover that no operation waits for."""
@@ -89,6 +90,8 @@ class ActiveSlot:
         self._lost = ""  # the rollout whose candidate failed: it gets no split any more
         self.beside: Beside | None = None
         """The split that is on; read by the lane once a frame."""
+        self.turns = Turns()
+        """Whose turn it is, where the split compares both in blocks of time."""
         self.on_split: Callable[[Split | None], None] = lambda _: None
         """Told of each change by whoever makes it, and must not wait; set before the first."""
 
@@ -181,6 +184,13 @@ class ActiveSlot:
         """The slot holds a bundle that was proven; `token` tells this load from earlier ones."""
         self._tokens[slot] = token
         self._wake()
+
+    def memory_of(self, arm: Arm) -> int:
+        """Resident bytes of what judges, or of the candidate beside it; 0 where there is none."""
+        beside, slot = self.beside, self.pointer.slot
+        if arm is Arm.CANDIDATE:
+            slot = None if beside is None else beside.seat.slot
+        return 0 if slot is None else slot.memory_bytes()
 
     # ------------------------------------------------------------------ the lane's side
 

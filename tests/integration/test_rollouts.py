@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.station import Station
+from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
+from edge_daemon.core.rollout.compare import arm_of
 from tests.sim.mosquitto import new_mosquitto
 from tests.sim.rollout_line import OLD, RUNS, RolloutLine
 from tests.sim.web_ear import WebEar
@@ -208,10 +212,9 @@ def test_a_webhook_hears_each_event_while_the_line_runs(line: RolloutLine, web: 
 @pytest.mark.parametrize(
     ("stages", "more", "word"),
     [
-        ([{"shadow": 1.0}, {"compare": {"pairs": 2}}, {"full": True}], {}, "compare"),
         ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "a.example"),
     ],
-    ids=["compare", "an address that the settings do not name"],
+    ids=["an address that the settings do not name"],
 )
 def test_what_is_not_done_is_refused_and_not_left_out(
     line: RolloutLine, stages: list[dict[str, Any]], more: dict[str, Any], word: str
@@ -245,3 +248,25 @@ def test_the_version_before_sees_what_the_new_one_misses(line: RolloutLine) -> N
     assert {each["model"] for each in line.judged(back) if each["model"]} == {blind}
     line.audit(back, {0.0})
     assert "misses" in line.until_event("rollout_stopped", rollout=back)["message"]
+
+
+def test_both_are_compared_in_turns_and_each_part_is_the_incumbents(line: RolloutLine) -> None:
+    """Two pairs of blocks of a second; an order in between costs one block. Then it goes on."""
+    blocks = {"rotate_s": 1.0, "burn_in_s": 0.2, "pairs": 2}
+    asked = line.roll(GOOD, {"compare": blocks}, {"shadow": 1.0, **LASTS})
+    rollout = line.rollout_of(asked)
+    line.until_stage("compare")
+    line.order("CAN", "WO-3")
+    line.until_judged_by("can@1.0.0")
+    line.order("BTL", "WO-4")
+    line.until_judged_by(OLD)
+    line.until_stage("shadow")
+    kept = Records(Station(line.settings)).rollouts(rollout)["progress"]
+    measured = [read_block(each) for each in kept["blocks"]["0"]]
+    assert [block.arm for block in measured] == [arm_of(rollout, n) for n in range(4)]
+    assert all(block.looks >= FEWEST_LOOKS for block in measured)
+    assert all(block.values["latency_p50_ms"] > 0.0 for block in measured)
+    assert line.audit(rollout, {0.0}) == 0, "no verdict was the candidate's"
+    assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "superseded"
+    assert line.ear.books.missing == line.ear.books.doubled == 0

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
@@ -43,6 +44,7 @@ from edge_daemon.control.rollouts import DeskTools, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
+from edge_daemon.core.rollout.blocks import Meter
 from edge_daemon.core.rollout.values import Bounds, Split
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
@@ -156,6 +158,7 @@ class Station:
         self.looks = 0
         """At the whole store, for the sake of a request."""
         self.rollout_states: list[bytes] = []
+        self.meter = Meter()
         self.desk_words: list[Any] = []
         """What the desk of rollouts would tell the driver."""
         self.splits: list[Split | None] = []
@@ -244,6 +247,7 @@ class Station:
                 lambda: self.ledger.counts().captured,
                 self.metrics,
                 self.clock,
+                blocks=BlockDesk(self.active_slot.turns, lambda: self.meter),
             ),
             FeedbackDesk(
                 FeedbackTools(

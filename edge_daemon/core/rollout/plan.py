@@ -49,6 +49,8 @@ EITHER_BELOW = 0.5
 """Below this share the stricter verdict counts, unless the stage says otherwise."""
 
 MAX_STAGES = 16
+MOST_BLOCK_PAIRS = 100
+"""Each stands in the journal; the interval of more is hardly narrower."""
 MAX_SLICES = 16
 MAX_WEBHOOKS = 8
 MAX_PRODUCTS = 64
@@ -189,7 +191,7 @@ def _compare(table: Table) -> Stage:
         until=_until(table.table("until")),
         rotate_s=rotate_s,
         burn_in_s=burn_in_s,
-        pairs=inner.whole("pairs", 2, 10_000, Stage.pairs),
+        pairs=inner.whole("pairs", 2, MOST_BLOCK_PAIRS, Stage.pairs),
     )
 
 

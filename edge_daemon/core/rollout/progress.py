@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.back import decide_back, read_back
+from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import Look
@@ -57,6 +58,10 @@ class Progress:
     said: Said = WAITS
     situation: Situation = Situation(0)
     """What the rule looked at last, beside the evidence."""
+    blocks: dict[int, list[Block]] = field(default_factory=dict)
+    """Whole blocks of each compare stage, by its number."""
+    discarded: dict[str, int] = field(default_factory=dict)
+    """How many blocks came to nothing, by why."""
     _looked: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +105,8 @@ class Progress:
             stage=self.stage,
             parts=self.parts,
             minutes=self.running_s / 60.0,
+            compared=len(self.blocks.get(self.stage, ())) // 2,
+            discarded=", ".join(f"{why} {n} times" for why, n in self.discarded.items()),
             hours=max(0.0, now_utc - self.began_utc) / 3600.0,
             held=held,
         )
@@ -142,6 +149,11 @@ class Progress:
             "evidence": self.evidence.as_mapping(),
             "decision": self.said.decision.value,
             "why": self.said.why,
+            "blocks": {
+                str(stage): [block.as_list() for block in blocks]
+                for stage, blocks in self.blocks.items()
+            },
+            "discarded": self.discarded,
         }
 
 
@@ -180,6 +192,11 @@ def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Pr
         made.entered = [(int(s), float(share), float(utc)) for s, share, utc in values["entered"]]
         made.said = Said(Decision(values["decision"]), str(values["why"]))
         made.evidence = read_evidence(values["evidence"])
+        made.blocks = {
+            int(stage): [read_block(block) for block in blocks]
+            for stage, blocks in values.get("blocks", {}).items()
+        }
+        made.discarded = {str(why): int(n) for why, n in values.get("discarded", {}).items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no progress of a rollout: {error!r}") from error
     return made

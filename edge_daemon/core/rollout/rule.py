@@ -40,15 +40,16 @@ class Situation:
     """Where the rollout stands, beside its evidence.
 
     `stage`: index in the plan. `parts`, `minutes` (of a running line), `compared` (pairs of
-    blocks): since the stage began. `hours`: since the rollout began. `guards`: one sentence for
-    each hard guard that is broken. `doubts`: one for each alarm that asks and does not act.
-    `held`: a person holds the rollout.
+    blocks): since the stage began. `discarded`: blocks that came to nothing, and why. `hours`:
+    since the rollout began. `guards`: one sentence for each hard guard that is broken. `doubts`:
+    one for each alarm that asks and does not act. `held`: a person holds the rollout.
     """
 
     stage: int
     parts: int = 0
     minutes: float = 0.0
     compared: int = 0
+    discarded: str = ""
     hours: float = 0.0
     guards: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -225,6 +226,9 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
 
 def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
     last = situation.stage == len(plan.stages) - 1
+    next_one = None if last else situation.stage + 1
+    if plan.stages[situation.stage].mode is Mode.COMPARE:
+        return Advance(f"{situation.compared} pairs of blocks were measured.", next_one)
     bound = reading.overall.missed.bound
     known = f"at most {_points(bound)} of recall are lost"
     if bound < 0.0:
@@ -232,20 +236,22 @@ def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
     return Advance(
         f"{situation.parts} parts in {_time(situation.minutes)}: {known}, "
         f"{_points(stage_margin(plan, situation.stage))} may be lost.",
-        None if last else situation.stage + 1,
+        next_one,
     )
 
 
 def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str]:
     """All that the stage still needs; nothing is left out, so that people see the whole."""
     stage = plan.stages[situation.stage]
-    if situation.parts < stage.until.parts:
+    is_compared = stage.mode is Mode.COMPARE  # then no part is judged by both
+    if situation.parts < stage.until.parts and not is_compared:
         yield f"{situation.parts} of {stage.until.parts} parts were judged by both"
     if situation.minutes < stage.until.minutes:
         yield f"{situation.minutes:.0f} of {stage.until.minutes:g} minutes of a running line"
-    if stage.mode is Mode.COMPARE:
+    if is_compared:
         if situation.compared < stage.pairs:
-            yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured"
+            lost = f" (discarded: {situation.discarded})" if situation.discarded else ""
+            yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured{lost}"
         if not leads_to_full(plan, situation.stage):
             return
     margin = stage_margin(plan, situation.stage)
