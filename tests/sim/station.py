@@ -136,6 +136,7 @@ class Plan:
     box: dict[str, str] = field(default_factory=lambda: {"device": "cpu", "torch": "2.10.0"})
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
+    floor: float | None = None  # down to which models report what counts for nothing
     bounds: Bounds = field(default_factory=Bounds)
 
 
@@ -224,6 +225,7 @@ class Station:
             self.clock,
             gpu=plan.gpu,
             proofs=proofs,
+            floor_of=lambda _: plan.floor,
         )
         self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader
