@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from edge_daemon.app.resources import Resources
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.lineage import LineageBook, row_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.sources.fetch import Door
 from edge_daemon.sources.kinds import make_source
@@ -16,8 +17,10 @@ from edge_daemon.sources.watch import Happening, SourceWatch
 class BundleSources:
     """Nothing where no source is configured; never makes a model active."""
 
-    def __init__(self, resources: Resources, put: Callable[[Noticed], None]) -> None:
-        self._put = put
+    def __init__(
+        self, resources: Resources, put: Callable[[Noticed], None], book: LineageBook
+    ) -> None:
+        self._put, self._book = put, book
         self._watch: SourceWatch | None = None
         settings = resources.settings
         if settings.sources:
@@ -45,5 +48,9 @@ class BundleSources:
         return self._watch.up() if self._watch is not None else {}
 
     def _told(self, happening: Happening) -> None:
-        event = EventName.SOURCE_PULLED if happening.is_new else EventName.SOURCE_REFUSED
-        self._put(Noticed(event, happening.message, model=happening.ref))
+        manifest, origin = happening.came, happening.origin
+        if manifest is None or origin is None:
+            self._put(Noticed(EventName.SOURCE_REFUSED, happening.message))
+            return
+        self._book.came(row_of(manifest, origin.seen, origin))
+        self._put(Noticed(EventName.SOURCE_PULLED, happening.message, model=manifest.ref))

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.files import is_inner_path
 from edge_daemon.sources.http import Http
@@ -65,7 +66,9 @@ class OciSource:
         if reference.startswith("sha256:") and found != reference:
             raise _mismatch(f"{self.where} answers with another manifest than {which}: {found}.")
         base = f"{self.where}/v2/{repository}/blobs"
-        return (Offered(found, None, _files(content, base, which), base=repository),)
+        tag = None if reference.startswith("sha256:") else reference
+        origin = Origin("oci", self.where, repository, found, alias=tag)
+        return (Offered(found, origin, None, _files(content, base, which), base=repository),)
 
     @contextmanager
     def open(self, offered: Offered, path: str, at: int = 0) -> Iterator[Stream]:

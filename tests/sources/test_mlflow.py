@@ -51,6 +51,27 @@ def test_an_alias_comes_into_the_store(station: Station, shelf: Path, mlflow: Ml
     assert station.listed == ["bottle@1.0.0", "bottle@1.1.0"]
 
 
+def test_the_run_and_its_data_sets_are_known(
+    station: Station, shelf: Path, mlflow: MlflowShelf
+) -> None:
+    """By alias or by version; of a run that the server forgot, only the id."""
+    register(mlflow, "3", make_bundle(shelf, key=station.key))
+    mlflow.runs["bottle-model", "3"] = "8fa1"
+    mlflow.inputs["8fa1"] = ["line3-2026-10"]
+    source = MlflowSource(Http(mlflow.url))
+    for which, alias in ((CHAMPION, "champion"), ("bottle-model/3", None)):
+        (offered,) = source.offered("bottle", which)
+        origin = offered.origin
+        assert (origin.name, origin.version, origin.alias) == ("bottle-model", "3", alias)
+        assert (origin.run_id, origin.datasets) == ("8fa1", ("line3-2026-10",))
+    mlflow.inputs.clear()
+    (offered,) = source.offered("bottle", CHAMPION)
+    assert (offered.origin.run_id, offered.origin.datasets) == ("8fa1", ())
+    mlflow.runs.clear()
+    (offered,) = source.offered("bottle", CHAMPION)
+    assert offered.origin.run_id is None
+
+
 def test_a_bundle_that_was_logged_as_one_folder(
     station: Station, shelf: Path, mlflow: MlflowShelf
 ) -> None:

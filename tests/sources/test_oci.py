@@ -41,6 +41,8 @@ def test_a_tag_comes_into_the_store(
     source = OciSource(running.url)
     (offered,) = source.offered("bottle", STABLE)
     assert offered.mark == digest
+    origin = offered.origin
+    assert (origin.name, origin.alias, origin.digest) == (REPOSITORY, "stable", digest)
     (fetched,) = station.pull(source, STABLE)
     assert fetched.is_new
     assert station.listed == ["bottle@1.0.0"]
