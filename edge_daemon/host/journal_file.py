@@ -115,6 +115,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE judged (
         model TEXT PRIMARY KEY, frames INTEGER NOT NULL, ok INTEGER NOT NULL, ng INTEGER NOT NULL,
         empty INTEGER NOT NULL, uninspected INTEGER NOT NULL, first_utc REAL, last_utc REAL);
+    CREATE TABLE written_back (
+        rollout TEXT PRIMARY KEY, word TEXT NOT NULL, utc REAL NOT NULL);
     INSERT INTO judged
         SELECT json_extract(CAST(body AS TEXT), '$.model') AS name, 0, sum(verdict = 'ok'),
             sum(verdict = 'ng'), sum(verdict = 'empty'), sum(verdict = 'uninspected'),

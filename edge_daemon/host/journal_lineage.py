@@ -71,6 +71,8 @@ class LineageEntry:
     active: tuple[ActiveRow, ...] = ()
     frames: Mapping[str, int] = field(default_factory=dict)
     utc: float = 0.0
+    told: Mapping[str, str] = field(default_factory=dict)
+    """Rollout -> the word that the source of its candidate has now."""
 
 
 def write(run: Run, entry: LineageEntry) -> None:
@@ -99,6 +101,10 @@ def write(run: Run, entry: LineageEntry) -> None:
     for model, frames in entry.frames.items():
         count(run, model, JudgedRow(frames, first_utc=entry.utc, last_utc=entry.utc))
 
+    for rollout, word in entry.told.items():
+        run("INSERT OR REPLACE INTO written_back VALUES (?,?,?)", rollout, word, entry.utc)
+        run("DELETE FROM written_back WHERE rollout NOT IN (SELECT id FROM rollouts)")
+
 
 def count(run: Run, model: str, more: JudgedRow) -> None:
     """So much more was judged by one version; within the journal's transaction."""
@@ -124,6 +130,10 @@ class KeptLineage:
         """When this journal began to count what each version judges."""
         found = self._rows("SELECT value FROM counters WHERE name = 'lineage_since'")
         return float(found[0][0]) if found else 0.0
+
+    def told(self) -> dict[str, str]:
+        """Rollout -> the word that the source of its candidate has."""
+        return dict(self._rows("SELECT rollout, word FROM written_back"))
 
     def bundles(self) -> tuple[BundleRow, ...]:
         """All that were ever here, in the order in which they came."""

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.files import is_inner_path
-from edge_daemon.sources.http import Http
+from edge_daemon.sources.http import Answer, Http
 from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
 
 MANIFEST_TYPES = (
@@ -79,6 +79,28 @@ class OciSource:
         with self._http.stream(file.where, at, headers) as stream:
             yield stream
 
+    def send(
+        self,
+        method: str,
+        repository: str,
+        place: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Read or write below a repository; `place` may be a whole address of this registry.
+
+        Raises SourceAway where there is no answer.
+        """
+        base = f"{self.where}/v2/{repository}/"
+        url = place if urlsplit(place).scheme else f"{base}{place}"
+        if self.where.startswith("https://") and urlsplit(url).scheme != "https":
+            raise SourceAway(f"{self.where} sends on to an address without TLS.")
+        answer = self._http.send(method, url, body, {**self._headers(repository), **headers})
+        if answer.status != 401:
+            return answer
+        self._renew(repository, "pull,push")
+        return self._http.send(method, url, body, {**self._headers(repository), **headers})
+
     # ------------------------------------------------------------------ credentials
 
     def _headers(self, repository: str) -> dict[str, str]:
@@ -89,11 +111,16 @@ class OciSource:
 
     def _retried(self, repository: str, ask: Callable[[Mapping[str, str]], bytes]) -> bytes:
         """Ask, with a new token of the registry where it wants one; tokens end after minutes."""
+        self._renew(repository, "pull")
+        return ask(self._headers(repository))
+
+    def _renew(self, repository: str, right: str) -> None:
+        """A new token, where the registry wants one."""
         self._issued.pop(repository, None)
         challenge = self._challenge(repository)
         if challenge is not None:
-            self._issued[repository] = f"Bearer {self._fetch_token(challenge, repository)}"
-        return ask(self._headers(repository))
+            scope = f"repository:{repository}:{right}"
+            self._issued[repository] = f"Bearer {self._fetch_token(challenge, scope)}"
 
     def _challenge(self, repository: str) -> Mapping[str, str] | None:
         """What the registry wants first, or None where it takes what we have."""
@@ -105,11 +132,11 @@ class OciSource:
         kind, _, rest = asked.partition(" ")
         return dict(_CHALLENGE.findall(rest)) if kind.lower() == "bearer" else None
 
-    def _fetch_token(self, challenge: Mapping[str, str], repository: str) -> str:
+    def _fetch_token(self, challenge: Mapping[str, str], scope: str) -> str:
         realm = challenge.get("realm", "")
         if self.where.startswith("https://") and urlsplit(realm).scheme != "https":
             raise SourceAway(f"{self.where} sends for a token to an address without TLS.")
-        query = {"scope": f"repository:{repository}:pull"}
+        query = {"scope": scope}
         if service := challenge.get("service"):
             query["service"] = service
         content = Http(realm, self._ca, self._basic).text(f"{realm}?{urlencode(query)}")

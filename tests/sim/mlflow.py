@@ -14,7 +14,8 @@ _API, _ARTIFACTS = "/api/2.0/mlflow/", "/api/2.0/mlflow-artifacts/artifacts"
 
 class MlflowShelf(WebShelf):
     """`versions`: (model, number) -> artifact URI; `aliases`: (model, alias) -> number; `runs`:
-    (model, number) -> the run that made it; `inputs`: run -> names of its data sets.
+    (model, number) -> the run that made it; `inputs`: run -> names of its data sets; `tags`:
+    (model, number) -> what was written there.
 
     What `mlflow-artifacts:/PATH` names lies in `root/PATH`. Ranges are not known.
     """
@@ -26,6 +27,9 @@ class MlflowShelf(WebShelf):
         self.aliases: dict[tuple[str, str], str] = {}
         self.runs: dict[tuple[str, str], str] = {}
         self.inputs: dict[str, list[str]] = {}
+        self.tags: dict[tuple[str, str], dict[str, str]] = {}
+        self.refuses_tags = 0  # the status that a tag is answered with
+        self.tagged = 0  # how often somebody tried
 
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(to.path)
@@ -48,6 +52,15 @@ class MlflowShelf(WebShelf):
             return self._json(to, {"files": self._listed(self.root / query["path"])})
         to.path = unquote(parts.path).removeprefix(f"{_ARTIFACTS}/")
         return super().answer(to)
+
+    def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.tagged += 1
+        told = json.loads(body)
+        version = (told["name"], told["version"])
+        if self.refuses_tags or version not in self.versions:
+            return self._end(to, self.refuses_tags or 404)
+        self.tags.setdefault(version, {})[told["key"]] = told["value"]
+        return self._json(to, {"ok": True})
 
     def _version(self, model: str, number: str) -> dict[str, object]:
         run = self.runs.get((model, number), "")

@@ -42,6 +42,9 @@ class WebShelf:
             def do_GET(self) -> None:
                 shelf.answer(self)
 
+            def do_POST(self) -> None:
+                shelf.take(self, self.rfile.read(int(self.headers["Content-Length"])))
+
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -71,6 +74,10 @@ class WebShelf:
         if not file.is_file():
             return self._end(to, 404)
         return self._send(to, path, file.read_bytes())
+
+    def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Nothing can be written here."""
+        return self._end(to, 405)
 
     def _send(self, to: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
         start = 0
