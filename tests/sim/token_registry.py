@@ -53,7 +53,8 @@ class TokenRegistry:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 registry.answer(self)
 
-            do_PUT = do_POST
+            def do_PUT(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -100,7 +100,8 @@ class WebShelf:
             self.hang_ups -= 1
             end = min(end, self.chance.randrange(0, 60_000))
         self.sent[path] = self.sent.get(path, 0) + end
-        to.wfile.write(body[:end])
+        with suppress(ConnectionError):  # whoever asked was killed
+            to.wfile.write(body[:end])
         return None
 
     def _end(self, to: BaseHTTPRequestHandler, status: int) -> None:
