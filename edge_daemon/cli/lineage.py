@@ -114,10 +114,12 @@ def _names(names: list[str]) -> str:
 def _began(found: _Plain) -> str:
     if not found["parent"]:
         return UNKNOWN
-    steps = (
-        f"{each['model']} (data set {_names(each['datasets'])})" for each in found["ancestors"]
-    )
-    return ", before it ".join(steps)
+    return ", before it ".join(_ancestor(each) for each in found["ancestors"])
+
+
+def _ancestor(step: _Plain) -> str:
+    of = f"data set {_names(step['datasets'])}" if step["was_here"] else "it was never here"
+    return f"{step['model']} ({of})"
 
 
 def _source(source: _Plain | None) -> str:

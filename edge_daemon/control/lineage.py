@@ -250,7 +250,7 @@ def _ancestors(model: str, trained: Mapping[str, Trained]) -> list[dict[str, Any
     return chain
 
 
-_OF_A_RECEIPT = ("swap_id", "from", "to", "by", "cutover_at", "cutover_frame", "trial")
+_OF_A_RECEIPT = ("swap_id", "from", "to", "by", "cutover_at", "cutover_frame", "pause_ms", "trial")
 
 
 def _receipt(plain: Mapping[str, Any]) -> dict[str, Any]:

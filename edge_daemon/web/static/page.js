@@ -474,7 +474,7 @@ function lineage(found) {
   return [
     el("h3", {}, "Trained on"),
     table([["data set", found.datasets.join(", ") || unknown], ["training run", found.run || unknown],
-      ["began with", found.ancestors.map((each) => `${each.model} (${each.datasets.join(", ") || unknown})`).join(", before it ") || unknown]]),
+      ["began with", found.ancestors.map((each) => `${each.model} (${each.was_here ? each.datasets.join(", ") || unknown : "never here"})`).join(", before it ") || unknown]]),
     el("h3", {}, "Came from"),
     table(source ? [["source", `${source.kind} ${source.url}`], ["as", [source.name, source.version, source.alias].filter(Boolean).join(" · ")],
       ["digest", source.digest], ["at", time(source.seen)]] : [["source", unknown]]),
