@@ -169,4 +169,5 @@ def _plain(source: BundleSource) -> dict[str, Any]:
         "models": dict(source.models),
         "every_s": source.every_s,
         "rate_kb": source.rate_kb,
+        "write_back": source.write_back,
     }

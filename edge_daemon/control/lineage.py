@@ -140,8 +140,8 @@ def lineage_report(journal: Journal, model: str) -> dict[str, Any]:
     row = known.get(model)
     if row is None:
         raise SenderError(
-            f"{model} was never in the store of this station.",
-            hint="See: edge-daemon models list",
+            f"{model} was never in the store of this station while its daemon ran.",
+            hint="It is noted once the daemon has seen it. See: edge-daemon models list",
             code=Code.UNKNOWN_MODEL,
         )
     kept = journal.lineage
