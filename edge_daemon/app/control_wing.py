@@ -19,13 +19,17 @@ from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
+from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.loader import Loader, LoaderTools
@@ -41,14 +45,13 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
+from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
-from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged
@@ -56,6 +59,7 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.local_socket import LocalSocket
 from edge_daemon.messaging.messages import Handlers, Incoming
@@ -94,6 +98,7 @@ class ControlWing:
         self.session = session
         self._topics = Topics(resources.settings.root)
         self._outbox = Outbox(resources.journal, session)
+        self.webhooks = make_webhooks(resources)
         readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
         self._triggers = self._build_triggers()
@@ -159,8 +164,7 @@ class ControlWing:
         )
         journal, carrier, metrics = resources.journal, self.session, resources.metrics
         rows = Rows(resources.boot, self._topics, resources.clock)
-        wake = self._outbox.wake
-        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, wake)
+        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, self._wake)
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
@@ -180,6 +184,7 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
+            foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
             plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
             split=frames.active_slot.split,
             stepped=self.rollouts.stepped,
@@ -199,7 +204,7 @@ class ControlWing:
             self._outbox.wake,
             keep.days * 86_400.0,
         )
-        ledger = self._frames.ledger
+        ledger, active_slot = self._frames.ledger, self._frames.active_slot
         return RolloutDesk(
             DeskTools(
                 resources.journal,
@@ -209,20 +214,11 @@ class ControlWing:
                 resources.metrics,
                 resources.clock,
                 Keep(keep.most, keep.days),
-                self._shadowed,
+                partial(shadowed, self._frames.shadow),
+                BlockDesk(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
             ),
             FeedbackDesk(tools),
         )
-
-    def _shadowed(self) -> Shadowed:
-        """How much of what the line saw the candidate saw too."""
-        tally = self._frames.shadow.tally
-        coverage = tally.coverage
-        whole, slices = coverage.whole, dict(coverage.slices)  # its thread adds names meanwhile
-        lost = {name: each.units - each.pairs for name, each in slices.items()}
-        lost[OVERALL] = whole.units - whole.pairs + tally.missed
-        frames = (tally.compared, tally.skipped, tally.failed)
-        return Shadowed(tally.rollout, lost, *frames, dict(coverage.arms), coverage.misassigned)
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter
@@ -294,6 +290,8 @@ class ControlWing:
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)
+        self.webhooks.start()
+        closing.callback(self.webhooks.stop)
         self._socket.start()
         closing.callback(self._socket.stop)
 
@@ -329,6 +327,10 @@ class ControlWing:
     def wake_outbox(self) -> None:
         """There is something to send; from any thread."""
         self._outbox.wake()
+
+    def _wake(self) -> None:
+        self._outbox.wake()
+        self.webhooks.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
         """Report an event about the active model; from any thread."""

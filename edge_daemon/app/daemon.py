@@ -21,6 +21,7 @@ from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.frame_wing import FrameWing
@@ -125,7 +126,23 @@ class Daemon:
             self.frames.part_pictures,
         )
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
+        self._drifts = self._build_drifts()
         self._build_monitor()
+
+    def _build_drifts(self) -> Drifts | None:
+        settings, frames = self.resources.settings, self.frames
+        if settings.drift is None:
+            return None
+        drifts = Drifts(
+            settings.drift,
+            self._parts.rules.by if self._parts is not None else None,
+            lambda: frames.camera.measures,
+            self.control.mailbox.put,
+            self.resources.metrics,
+            settings.state_folder,
+        )
+        self._results.on_judged, self._part_results.on_told = drifts.judged, drifts.told
+        return drifts
 
     def _build_monitor(self) -> None:
         """The monitor, what it watches, and its readers."""
@@ -147,6 +164,7 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            self._drifts,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -206,6 +224,9 @@ class Daemon:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
         closing.callback(self.probe.close)
+        if self._drifts is not None:
+            self._drifts.start()
+            closing.callback(self._drifts.stop)
         if self._parts is not None:
             self._parts.start(self._part_results)
             closing.callback(self._parts.stop)

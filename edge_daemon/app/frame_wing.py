@@ -94,6 +94,8 @@ class FrameWing:
         outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
         self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now, arms=arms)
+        if parts is not None and parts.rules.by is not By.FRAME:
+            self._lane.is_split = parts.is_split
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
         self._clock = resources.clock
         self._capture = Capture(

@@ -105,6 +105,8 @@ class Remarks:
     parts: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

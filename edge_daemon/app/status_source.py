@@ -8,6 +8,7 @@ from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.kept_pictures import KeptPictures
@@ -50,6 +51,7 @@ class Watches:
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
+    drifts: Drifts | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
@@ -146,4 +148,6 @@ class StatusSource:
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
             () if self._watches.sources is None else self._watches.sources.problems(),
+            control.webhooks.problems(),
+            () if self._watches.drifts is None else self._watches.drifts.problems(),
         )

@@ -56,7 +56,8 @@ def tell_checks(checks: tuple[HeadCheck, ...]) -> None:
     counts = Counter(each.finding for each in checks)
     tell(
         f"{len(checks)} trails: {counts[Finding.SAME]} as they were, "
-        f"{counts[Finding.GREW]} longer, {counts[Finding.REWRITTEN]} written anew, {counts[Finding.GONE]} without a head."
+        f"{counts[Finding.GREW]} longer, {counts[Finding.REWRITTEN]} written anew, "
+        f"{counts[Finding.GONE]} without a head."
     )
     longer = next((each for each in checks if each.finding is Finding.GREW), None)
     if longer is not None:

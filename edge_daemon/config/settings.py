@@ -18,6 +18,7 @@ from pydantic import (
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
+from edge_daemon.config.drift import DriftSettings
 from edge_daemon.config.fields import (
     Choice,
     Count,
@@ -321,6 +322,8 @@ class Settings(Group):
     """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
+    drift: DriftSettings | None = None
+    """Watches whether pictures and verdicts are as they were; null: not watched."""
     http: HttpSettings = HttpSettings()
     sources: tuple[BundleSource, ...] = Field(default=(), max_length=16)
     """Where new bundles come from; a source fills the store and makes nothing active."""

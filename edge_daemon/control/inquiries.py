@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
-from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
+from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
@@ -111,7 +112,12 @@ class Inquiries:
     def _rollouts(self, question: Question) -> None:
         rollout, audit = question.fields.get("rollout"), question.fields.get("audit") is True
         asked = rollout if isinstance(rollout, str) else None
-        question.answer(told_rollouts(self._journal, asked, audit=audit))
+        after = question.fields.get("looks")
+        if asked is not None and isinstance(after, int):
+            question.answer(rollout_looks(self._journal, asked, after))
+            return
+        report = told_report(self._journal, question.fields, self._clock.now())
+        question.answer(report or told_rollouts(self._journal, asked, audit=audit))
 
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")

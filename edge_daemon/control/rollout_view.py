@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge_daemon.core.candidates import word
-from edge_daemon.core.rollout.plan import as_mapping
+from edge_daemon.core.rollout.back import told_table
+from edge_daemon.core.rollout.plan import OVERALL, as_mapping
 from edge_daemon.core.rollout.progress import Progress, labels
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.state import Rollout, State
@@ -25,7 +26,8 @@ def rollout_state(
     """All of it; without a rollout nothing is said."""
     if rollout is None or progress is None or reading is None or state is None:
         return RolloutState()
-    overall, split = _line(reading.overall), state.split
+    lines = {one.name: _line(one, is_back=rollout.is_back) for one in reading.slices}
+    overall, split = lines[OVERALL], state.split
     is_over_line = split is None and not rollout.is_full
     have, missing = labels(reading)
     return RolloutState(
@@ -41,7 +43,7 @@ def rollout_state(
         parts=overall.parts,
         minutes=round(progress.running_s / 60.0, 1),
         table=overall.table,
-        slices={one.name: _line(one) for one in reading.slices},
+        slices=lines,
         labels=LabelsLine(have, missing),
         decision=progress.said.decision.value,
         why=progress.said.why,
@@ -51,8 +53,9 @@ def rollout_state(
     )
 
 
-def _line(one: SliceReading) -> SliceLine:
-    table = {outcome.value: count for outcome, count in one.table.items()}
+def _line(one: SliceReading, *, is_back: bool) -> SliceLine:
+    counts = told_table(one.table) if is_back else one.table
+    table = {outcome.value: count for outcome, count in counts.items()}
     coverage = None if one.coverage is None else round(one.coverage, 4)
     return SliceLine(one.parts, table, coverage, _side(one.missed), _side(one.false_rejects))
 

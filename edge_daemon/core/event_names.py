@@ -40,6 +40,7 @@ class EventName(str, Enum):
     UNKNOWN_PRODUCT = "unknown_product"  # no link names a model for it
     PICTURE_BAD = "picture_bad"  # black, blurred, frozen: no evidence
     PICTURE_GOOD = "picture_good"
+    DRIFTED = "drifted"  # pictures or verdicts are not as they were
     INFERENCE_FAILING = "inference_failing"
     INFERENCE_RECOVERED = "inference_recovered"
     NG_IMAGES_MISSED = "ng_images_missed"  # pictures of rejected parts that could not be kept

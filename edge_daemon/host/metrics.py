@@ -156,6 +156,11 @@ class Metrics:
         self._precision = gauge(
             "edge_precision", "Of the rejected parts that were looked at, the truly bad ones."
         )
+        self._drift = gauge(
+            "edge_drift_evidence_log10",
+            "That a signal is not as usual.",
+            ["signal"],
+        )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
         self._store_up = gauge("edge_store_up", "1: the store's folder can be read.")
@@ -225,7 +230,8 @@ class Metrics:
         """How the rollout stands now."""
         self.no_rollout()
         names = (rollout.id, str(rollout.candidate.ref), str(rollout.reference.ref))
-        self._rollout.labels(*names, rollout.now.mode.value).set(1)
+        stage = "shadow_back" if rollout.is_back else rollout.now.mode.value
+        self._rollout.labels(*names, stage).set(1)
         self._share.set(split.share if split is not None else 0.0)
         for one in reading.slices:
             self._evidence.labels(one.name, "missed").set(one.missed.log10_e)
@@ -253,6 +259,10 @@ class Metrics:
     def precision(self, share: float) -> None:
         """In production, by the last word on each part."""
         self._precision.set(share)
+
+    def drift(self, signal: str, log10_evidence: float) -> None:
+        """Of the unit that came last."""
+        self._drift.labels(signal).set(log10_evidence)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

@@ -1,4 +1,4 @@
-"""One HTTP client for all sources: ranges, bounded redirects, time-outs, the plant's own CA.
+"""One HTTP client for sources and webhooks: ranges, bounded redirects, time-outs, the plant's CA.
 
 Credentials are read from their file for each request, and go to the source's own host only.
 """
@@ -115,6 +115,14 @@ class Http:
             )
         return content
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status that this body is answered with; a redirect is not followed.
+
+        Raises SourceAway where there is no answer.
+        """
+        with closing(self._connection(url)) as connection:
+            return self._asked(connection, url, headers, ("POST", body)).status
+
     # ------------------------------------------------------------------ inside
 
     def _connection(self, url: str) -> HTTPConnection:
@@ -192,11 +200,11 @@ class Http:
         except ssl.SSLCertVerificationError as error:
             raise SourceAway(
                 f"The certificate of {self.base} is not trusted: {error.verify_message}.",
-                hint="Name the plant's authority in ca of the source.",
+                hint="Name the plant's authority in the setting ca beside the address.",
             ) from error
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceAway(
-                f"{self.base} cannot be read: {why}.",
+                f"{self.base} cannot be reached: {why}.",
                 hint="Is the server up, and the address right?",
             ) from error
