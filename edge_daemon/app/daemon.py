@@ -19,6 +19,7 @@ from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.campaigns import Campaigns, filters_of
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
@@ -126,6 +127,8 @@ class Daemon:
             control.reporter.counts,
             self.frames.part_pictures,
         )
+        if (collecting := self.frames.collecting) is not None:
+            self._part_results.listeners.append(collecting.shelf.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._drifts = self._build_drifts()
         self._build_monitor()
@@ -142,7 +145,8 @@ class Daemon:
             self.resources.metrics,
             settings.state_folder,
         )
-        self._results.on_judged, self._part_results.on_told = drifts.judged, drifts.told
+        self._results.on_judged = drifts.judged
+        self._part_results.listeners.append(drifts.told)
         return drifts
 
     def _build_monitor(self) -> None:
@@ -166,6 +170,7 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            self._collected_pictures(),
             self._drifts,
         )
         self._notifier = Notifier.from_environ(os.environ)
@@ -201,6 +206,15 @@ class Daemon:
             return ()
         stand, to = self._campaigns.stand, self.control.reporter
         return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+
+    def _collected_pictures(self) -> CollectedPictures | None:
+        collecting, drifts = self.frames.collecting, self._drifts
+        if collecting is None:
+            return None
+        watch = CollectedPictures(collecting, self.control.mailbox.put, self.resources.metrics)
+        if drifts is not None:
+            watch.alarm = lambda: bool(drifts.problems())
+        return watch
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures

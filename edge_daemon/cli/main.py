@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, Entry] = {
     "camera": Entry(f"{_ROOM}.camera", "app", "What it offers, what is set; a picture of it."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "sources": Entry(f"{_ROOM}.sources", "app", "Where new bundles come from: list, check, pull."),
+    "collect": Entry(f"{_ROOM}.collect", "app", "Pictures for the next training, and labels."),
     "parts": Entry(f"{_ROOM}.parts", "app", "Parts that were judged: list, find, count."),
     "rollouts": Entry(f"{_ROOM}.rollouts", "app", "Rollouts: list, show, report, audit."),
     "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what; publish a bundle."),

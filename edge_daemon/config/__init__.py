@@ -7,6 +7,7 @@ lines of the document: `load` gives `Settings`, `validate` gives findings.
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings, PictureSettings
+from edge_daemon.config.collect import CollectSettings, PushSettings
 from edge_daemon.config.desired import read_desired
 from edge_daemon.config.file import (
     FOLDER,
@@ -45,6 +46,7 @@ __all__ = [
     "VARIABLE",
     "BundleSource",
     "CameraSettings",
+    "CollectSettings",
     "DesiredSettings",
     "Finding",
     "FleetSettings",
@@ -59,6 +61,7 @@ __all__ = [
     "OrderWords",
     "PictureSettings",
     "PicturesSettings",
+    "PushSettings",
     "ResultsSettings",
     "Settings",
     "SlotsSettings",

@@ -18,6 +18,7 @@ from pydantic import (
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
+from edge_daemon.config.collect import CollectSettings
 from edge_daemon.config.drift import DriftSettings
 from edge_daemon.config.fields import (
     Choice,
@@ -320,6 +321,8 @@ class Settings(Group):
     results: ResultsSettings = ResultsSettings()
     parts: PartsSettings | None = None
     """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
+    collect: CollectSettings | None = None
+    """Which pictures are kept for the next training, and where; null: none."""
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
     drift: DriftSettings | None = None
