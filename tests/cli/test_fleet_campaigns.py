@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical
 from edge_daemon.core.fleet.heard import Paused, Stopped
 from edge_daemon.fleet import messages
@@ -76,3 +78,9 @@ def test_the_rules_are_tried_before_they_must_hold(desk: Path) -> None:
     assert found["equal"] == {"stopped": 0, "done": 5, "beyond_first": 5, "had": 100.0}
     assert found["7 points worse"]["stopped"] == 5
     assert found["7 points worse"]["beyond_first"] == 0
+
+
+def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> None:
+    (desk.parent / "release.pub").write_text("no key")
+    (found,) = refusals(desk, load(desk))
+    assert found.key == "fleet.trust.keys[1]"
