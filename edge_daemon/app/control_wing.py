@@ -24,7 +24,8 @@ from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
 from edge_daemon.app.webhooks import make_webhooks
-from edge_daemon.config import Settings
+from edge_daemon.collecting.shelf import Overruled
+from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
@@ -51,11 +52,12 @@ from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
+from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.values import BundleRef, Judged, Recipe
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
@@ -109,12 +111,12 @@ class ControlWing:
         self._loader = self._build_loader(slot_pool)
         self._build_driver(readers)
         self._socket = self._build_socket()
-        quota_mb = resources.settings.models.quota_mb
-        quota_bytes = None if quota_mb is None else quota_mb << 20
+        quota_bytes = (resources.settings.models.quota_mb or 0) << 20 or None
         self.storekeeper = Storekeeper(
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
+        self.hear: Callable[[Incoming], None] = Incoming.done_with
 
     # ------------------------------------------------------------------ building
 
@@ -152,6 +154,7 @@ class ControlWing:
                 partial(equipment, settings.slots, resources.gpu),
                 lambda: resources.clock.now().utc,
             ),
+            partial(_floor, settings.collect),
         )
         return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
 
@@ -207,6 +210,7 @@ class ControlWing:
             resources.boot,
             self._outbox.wake,
             keep.days * 86_400.0,
+            self._overruled,
         )
         ledger, active_slot = self._frames.ledger, self._frames.active_slot
         return RolloutDesk(
@@ -223,6 +227,10 @@ class ControlWing:
             ),
             FeedbackDesk(tools),
         )
+
+    def _overruled(self, boot: str, part: int) -> None:
+        if self._frames.collecting is not None:
+            self._frames.collecting.shelf.overruled(Overruled(boot, part))
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter
@@ -295,7 +303,7 @@ class ControlWing:
         """
         self._watch.start()
         closing.callback(self._watch.stop)
-        self.session.start(Handlers(self.take_request, self._intake.came, self._online))
+        self.session.start(Handlers(self.take_request, self._intake.came, self._online, self.hear))
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)
@@ -392,6 +400,12 @@ class ControlWing:
     def _online(self) -> None:
         self.reporter.online()
         self._outbox.wake()
+
+
+def _floor(collect: CollectSettings | None, recipe: Recipe) -> float | None:
+    """How far below the recipe a model reports: only where near misses are collected."""
+    wanted = collect is not None and collect.wants_faint
+    return floor_of(recipe, collect.floor) if collect is not None and wanted else None
 
 
 def _limits(settings: Settings) -> TrialLimits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random
 
@@ -17,11 +18,14 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
+from edge_daemon.app.campaigns import Campaigns, filters_of
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
+from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.judged_models import JudgedModels
@@ -39,6 +43,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
+from edge_daemon.app.status import Status
 from edge_daemon.app.status_source import Parts, StatusSource, Watches
 from edge_daemon.config import Settings
 from edge_daemon.control.mailbox import Mailbox
@@ -101,7 +106,7 @@ class Daemon:
         topics = Topics(settings.root)
         filters = tuple(source.topic for source in settings.orders)
         session = Session(
-            SessionSpec(settings.mqtt, topics, settings.device, filters),
+            SessionSpec(settings.mqtt, topics, settings.device, filters, filters_of(settings)),
             resources.clock,
             Random(),  # noqa: S311 - jitter
         )
@@ -123,6 +128,8 @@ class Daemon:
             control.reporter.counts,
             self.frames.part_pictures,
         )
+        if (collecting := self.frames.collecting) is not None:
+            self._part_results.listeners.append(collecting.shelf.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._drifts = self._build_drifts()
         self._build_monitor()
@@ -139,7 +146,8 @@ class Daemon:
             self.resources.metrics,
             settings.state_folder,
         )
-        self._results.on_judged, self._part_results.on_told = drifts.judged, drifts.told
+        self._results.on_judged = drifts.judged
+        self._part_results.listeners.append(drifts.told)
         return drifts
 
     def _build_monitor(self) -> None:
@@ -148,6 +156,7 @@ class Daemon:
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
+        self._campaigns = Campaigns(resources, control)
         self._sources = BundleSources(resources, put, control.lineage)
         self._judged = JudgedModels(
             resources, frames.ledger.totals, lambda: control.driver.state.active_bundle
@@ -165,6 +174,7 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            self._collected_pictures(),
             self._drifts,
         )
         self._notifier = Notifier.from_environ(os.environ)
@@ -181,6 +191,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
                 AuditAnchors(resources.journal, resources.settings.audit.keep_years).hear,
@@ -193,6 +204,22 @@ class Daemon:
         self._page = PageServer(
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
+
+    def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
+        settings, boot = self.resources.settings, self.resources.boot
+        if settings.fleet is None:
+            return ()
+        stand, to = self._campaigns.stand, self.control.reporter
+        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+
+    def _collected_pictures(self) -> CollectedPictures | None:
+        collecting, drifts = self.frames.collecting, self._drifts
+        if collecting is None:
+            return None
+        watch = CollectedPictures(collecting, self.control.mailbox.put, self.resources.metrics)
+        if drifts is not None:
+            watch.alarm = lambda: bool(drifts.problems())
+        return watch
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures
@@ -235,6 +262,8 @@ class Daemon:
         control.start_edges(closing)
         self._desired.start()
         closing.callback(self._desired.stop)
+        self._campaigns.start()
+        closing.callback(self._campaigns.stop)
         self._sources.start()
         closing.callback(self._sources.stop)
         self.monitor.start()

@@ -47,6 +47,13 @@ PICTURES = Wording(
     EventName.PICTURES_REMOVED,
     Metrics.pictures,
 )
+COLLECTED = Wording(
+    "Pictures for training",
+    "By quota_mb or days of collect the {} oldest pictures went.",
+    EventName.COLLECT_MISSED,
+    EventName.COLLECT_REMOVED,
+    Metrics.collect_lost,
+)
 
 
 class KeptPictures:

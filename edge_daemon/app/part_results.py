@@ -72,8 +72,8 @@ class PartResults:
         )
         self._saved = self._counter.counts
         self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
-        self.on_told: Callable[[Sequence[PartTold]], None] | None = None
-        """Told those that are durable, too; set before the first one."""
+        self.listeners: list[Callable[[Sequence[PartTold]], None]] = []
+        """Each is told of parts that are durable; complete before the start."""
 
     @property
     def last(self) -> tuple[PartTold, ...]:
@@ -100,8 +100,8 @@ class PartResults:
         self._metrics.parts(parts)
         if self._pictures is not None:
             self._pictures.told(parts)
-        if self.on_told is not None:
-            self.on_told(parts)
+        for tell in self.listeners:
+            tell(parts)
 
     def look(self) -> None:
         """Check whether an order or a shift began without a part; raises StateError."""

@@ -55,7 +55,7 @@ def camera_not_as_set(status: Status) -> Iterator[str]:
 
 def pictures_lost(status: Status) -> Iterator[str]:
     """Pictures are not kept."""
-    for lost in (status.pictures, status.part_pictures):
+    for lost in (status.pictures, status.part_pictures, status.collected):
         if lost.fault is not None:
             yield f"{lost.what} cannot be kept: {lost.fault}"
         elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
@@ -115,7 +115,7 @@ def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
     told = status.remarks
     yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
-    yield from (*told.sources, *told.webhooks, *told.drifts)
+    yield from (*told.sources, *told.push, *told.webhooks, *told.drifts)
 
 
 def broker_away(status: Status) -> Iterator[str]:

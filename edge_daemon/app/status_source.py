@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.bundle_sources import BundleSources
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
@@ -51,12 +52,13 @@ class Watches:
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
+    collected: CollectedPictures | None = None
     drifts: Drifts | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
         """Those that are looked at once a second."""
-        pictures = (self.pictures, self.part_pictures, self.copies)
+        pictures = (self.pictures, self.part_pictures, self.copies, self.collected)
         kept = (each for each in pictures if each is not None)
         return (self.failures, self.certificates, *kept)
 
@@ -103,6 +105,7 @@ class StatusSource:
             failing=watches.failures.now,
             pictures=PicturesLost() if pictures is None else pictures.lost,
             part_pictures=PicturesLost() if part_pictures is None else part_pictures.lost,
+            collected=PicturesLost() if watches.collected is None else watches.collected.lost,
             remarks=self._remarks(),
             sources_up={} if watches.sources is None else watches.sources.up(),
         )
@@ -148,6 +151,7 @@ class StatusSource:
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
             () if self._watches.sources is None else self._watches.sources.problems(),
+            () if self._frames.push is None else self._frames.push.problems(),
             control.webhooks.problems(),
             () if self._watches.drifts is None else self._watches.drifts.problems(),
         )

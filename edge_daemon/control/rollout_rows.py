@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
-from edge_daemon.core.candidates import word
+from edge_daemon.core.candidates import BACK, word
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.rollout.evidence import Place, read_place
+from edge_daemon.core.rollout.evidence import Place, read_evidence, read_place
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
-from edge_daemon.core.rollout.progress import Progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.replay import Look, read_look
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.state import Rollout
+from edge_daemon.core.values import Verdict
+from edge_daemon.errors import PlanError
 from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
 
 
@@ -75,6 +78,32 @@ def pair_row(pair: Pair, place: Place) -> PairRow:
         _json(place.as_mapping()),
         _json(body),
     )
+
+
+def earlier_progress(row: RolloutRow, sha256: str) -> Progress | None:
+    """How far an earlier rollout came; None where its candidate was another one.
+
+    Raises ValueError where it cannot be read.
+    """
+    plain = json.loads(row.progress)
+    if plain.get("candidate_sha256") != sha256 or row.id.endswith(BACK):
+        return None
+    try:
+        plan = read_plan(json.loads(row.plan)["plan"])
+    except (KeyError, PlanError) as error:
+        raise ValueError(f"its plan cannot be read: {error}") from error
+    return read_progress(plan, row.began_utc, plain)
+
+
+def relabelled(row: RolloutRow, place: Place, truth: Verdict) -> tuple[RolloutRow, Place]:
+    """The row of one that is over with one label more, and the pair's place in it.
+
+    Raises ValueError where its evidence cannot be read.
+    """
+    plain = json.loads(row.progress)
+    evidence = read_evidence(plain["evidence"])
+    moved = evidence.label(place, truth)
+    return replace(row, progress=_json({**plain, "evidence": evidence.as_mapping()})), moved
 
 
 def look_row(rollout: str, look: Look) -> LookRow:

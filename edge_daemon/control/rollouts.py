@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 import structlog
@@ -20,11 +20,19 @@ import structlog
 from edge_daemon.control.arrivals import Arrival, Noticed
 from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
-from edge_daemon.control.rollout_rows import look_row, pair_row, place_of, rollout_row
+from edge_daemon.control.rollout_rows import (
+    earlier_progress,
+    look_row,
+    pair_row,
+    place_of,
+    relabelled,
+    rollout_row,
+)
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
 from edge_daemon.core.records import Announce, Record
+from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.rollout.progress import (
     Progress,
     labels,
@@ -130,6 +138,7 @@ class RolloutDesk:
         self._progress: Progress | None = None
         self._unsaved: list[PairRow] = []
         self._looks: list[LookRow] = []
+        self._relabelled: dict[str, RolloutRow] = {}
         self._looked_at = 0.0
         self._is_dirty = False
         self._decided_at = 0.0
@@ -235,14 +244,31 @@ class RolloutDesk:
         """Begin, or go on where the journal says."""
         row = self._tools.journal.rollouts.find(rollout.id)
         self._progress = Progress(rollout.plan, rollout.began_utc)
-        self._told = None
+        self._told, self._labels_wanted = None, False
         if row is None:
+            self._go_on(rollout, self._progress)
             return
         try:
             plain = json.loads(row.progress)
             self._progress = read_progress(rollout.plan, rollout.began_utc, plain)
         except ValueError as error:
             _log.warning("rollout_evidence_unreadable", rollout=rollout.id, error=str(error))
+
+    def _go_on(self, rollout: Rollout, progress: Progress) -> None:
+        """A candidate that was tried before goes on with the evidence of then."""
+        if rollout.is_back:
+            return
+        kept, sha256 = self._tools.journal.rollouts, rollout.candidate.sha256
+        for row in kept.ended(str(rollout.candidate.ref), str(rollout.reference.ref)):
+            try:
+                before = earlier_progress(row, sha256)
+            except ValueError as error:
+                _log.warning("rollout_evidence_unreadable", rollout=row.id, error=str(error))
+                return
+            if before is not None:
+                goes_on = progress.go_on(before, row.id)
+                _log.info("rollout_tried_before", rollout=rollout.id, before=row.id, used=goes_on)
+                return
 
     def _close(self, rollout: Rollout, word: str, why: str) -> None:
         """It is over: its row says how; nothing more is counted for it."""
@@ -305,9 +331,11 @@ class RolloutDesk:
         for each in labelled:
             for row in self._tools.journal.rollouts.pairs_of(each.boot, each.part):
                 place = place_of(row)
-                if self._rollout is not None and row.rollout == self._rollout.id:
+                if self._counts(row.rollout):
                     assert self._progress is not None
                     place = self._progress.label(place, each.verdict)
+                else:
+                    place = self._label_ended(row.rollout, place, each.verdict)
                 self._unsaved.append(
                     PairRow(
                         *(row.rollout, row.boot, row.part, row.id, row.utc, row.outcome),
@@ -318,6 +346,25 @@ class RolloutDesk:
                 )
         self._is_dirty |= bool(labelled)
         self._save()
+
+    def _label_ended(self, rollout: str, place: Place, truth: Verdict) -> Place:
+        """The evidence of one that is over follows its labels: another try may go on with it."""
+        row = self._relabelled.get(rollout) or self._tools.journal.rollouts.find(rollout)
+        if row is None or row.ended_utc is None:
+            return replace(place, truth=truth)
+        try:
+            self._relabelled[rollout], place = relabelled(row, place, truth)
+        except ValueError as error:
+            _log.warning("rollout_evidence_unreadable", rollout=rollout, error=str(error))
+            return replace(place, truth=truth)
+        return place
+
+    def _counts(self, rollout: str) -> bool:
+        """Whether pairs of this rollout are in the evidence of the one that runs."""
+        running, progress = self._rollout, self._progress
+        if running is None or progress is None:
+            return False
+        return rollout in (running.id, *progress.continues)
 
     # ------------------------------------------------------------------ the journal
 
@@ -334,7 +381,8 @@ class RolloutDesk:
         keep = self._tools.keep
         since_utc = self._tools.clock.now().utc - keep.days * 86_400.0
         pairs, looks = tuple(self._unsaved), tuple(self._looks)
-        entry = RolloutsEntry(row, pairs, (), keep.most, since_utc, looks)
+        over = tuple(self._relabelled.values())
+        entry = RolloutsEntry(row, pairs, (), keep.most, since_utc, looks, over)
         try:
             self._tools.journal.commit(Entry(rollouts=entry))
         except StateError as error:
@@ -342,6 +390,7 @@ class RolloutDesk:
             return
         self._unsaved.clear()
         self._looks.clear()
+        self._relabelled.clear()
         self._is_dirty = False
 
     # ------------------------------------------------------------------ the decision

@@ -34,6 +34,9 @@ from edge_daemon.core.values import Check, Refusal, Request, Status, StoredBundl
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
+BACK = "-back"
+"""What the id of a look back ends with, after that of its rollout."""
+
 # --------------------------------------------------------------------------- questions
 
 
@@ -378,7 +381,7 @@ def _back_of(draft: StepDraft, rollout: Rollout) -> Rollout | None:
     if not is_wanted or draft.state.quarantine_reason(before.ref) is not None:
         return None
     plan, utc = back_plan(rollout.plan), draft.now.utc
-    made = Rollout(f"{rollout.id}-back", before, rollout.candidate, plan, digest(plan), "")
+    made = Rollout(f"{rollout.id}{BACK}", before, rollout.candidate, plan, digest(plan), "")
     return replace(made, by=rollout.by, reason=rollout.reason, began_utc=utc, stage_utc=utc)
 
 

@@ -175,7 +175,12 @@ class Arms:
             self._span = None
             return replace(judged, assigned=assigned.withdrawn if assigned else None)
         seen = opinion(
-            split.candidate, split.recipe, found.detections, judged.size, found.inference_ms
+            split.candidate,
+            split.recipe,
+            found.detections,
+            judged.size,
+            found.inference_ms,
+            found.faint,
         )
         if assigned is not None:
             own = given_to_candidate(judged, seen, either=split.either)

@@ -301,6 +301,7 @@ class Lane:
             queue_ms=queue_ms,
             inference_ms=inference.inference_ms,
             assigned=None if arms is None else arms.begin(captured, pointer),
+            faint=inference.faint,
         )
 
     def _lose(self, hand: _Hand, token: int, why: str) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Union
 
@@ -69,11 +69,13 @@ class ShadowTally:
 class ShadowOutlets:
     """What is told, on the shadow's thread.
 
-    `pairs`: batches. `lose`: the candidate failed, and why.
+    `pairs`: batches. `lose`: the candidate failed, and why. `looked`: a frame with what the
+    candidate says of it, while its pixels are held.
     """
 
     pairs: Callable[[Sequence[Pair]], None]
     lose: Callable[[Beside, Fault], None]
+    looked: Callable[[Judged, Captured], None] = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,8 @@ class Shadow:
         try:
             grey = _brightness(word.held)
             looked = self._look(word) if word.look else None
+            if looked is not None and word.held is not None:
+                self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:
             if word.held is not None:
                 self._leases.release(word.held)
@@ -261,7 +265,14 @@ class Shadow:
         if found is None:
             return None
         size = word.held.address.size
-        return opinion(split.candidate, split.recipe, found.detections, size, found.inference_ms)
+        return opinion(
+            split.candidate,
+            split.recipe,
+            found.detections,
+            size,
+            found.inference_ms,
+            found.faint,
+        )
 
     def _count(self, word: _Offered, looked: Opinion | None) -> None:
         judged = word.judged

@@ -94,18 +94,21 @@ class RolloutsEntry:
     most: int = 100_000
     since_utc: float = 0.0
     looks: tuple[LookRow, ...] = ()
+    over: tuple[RolloutRow, ...] = ()  # that ended, and whose evidence follows late labels
 
 
 def write(run: Run, entry: RolloutsEntry) -> None:
     """Within the journal's transaction."""
-    if (row := entry.rollout) is not None:
+    for row in (*entry.over, *((entry.rollout,) if entry.rollout is not None else ())):
         run(
             f"INSERT INTO rollouts ({_ROLLOUT}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
             " SET ended_utc = excluded.ended_utc, progress = excluded.progress",
             *(row.id, row.began_utc, row.ended_utc, row.candidate, row.reference),
             *(row.plan, row.progress),
         )
-        run("DELETE FROM rollouts WHERE seq <= (SELECT max(seq) FROM rollouts) - ?", MOST_ROLLOUTS)
+    if entry.rollout is not None:
+        newest = "(SELECT max(seq) FROM rollouts)"
+        run(f"DELETE FROM rollouts WHERE seq <= {newest} - ?", MOST_ROLLOUTS)
     for pair in entry.pairs:
         run(
             f"INSERT INTO pairs ({_PAIR}) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -150,6 +153,15 @@ class KeptRollouts:
         """One rollout by its id."""
         found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts WHERE id = ?", rollout)
         return RolloutRow(*found[0]) if found else None
+
+    def ended(self, candidate: str, reference: str) -> tuple[RolloutRow, ...]:
+        """Rollouts of these two versions that are over, newest first."""
+        found = self._rows(
+            f"SELECT {_ROLLOUT} FROM rollouts WHERE candidate = ? AND reference = ?"
+            " AND ended_utc IS NOT NULL ORDER BY seq DESC",
+            *(candidate, reference),
+        )
+        return tuple(RolloutRow(*row) for row in found)
 
     def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
         """Pairs of one rollout, the oldest first; `after` skips so many."""

@@ -136,6 +136,12 @@ class Metrics:
         self._copies_waiting = gauge(
             "edge_picture_copies_waiting", "Pictures that are to be copied."
         )
+        self._collected = counter(
+            "edge_collected", "Pictures kept for training, by their reason.", ["reason"]
+        )
+        self._collect_lost = counter(
+            "edge_collect_lost", "Chosen pictures that were not kept.", ["why"]
+        )
         self._parts = counter("edge_parts", "Parts by verdict.", ["verdict", "reason"])
         self._parts_late = counter("edge_parts_late", "Parts that were told after their deadline.")
         self._part_age = histogram(
@@ -218,6 +224,15 @@ class Metrics:
 
     def copies_waiting(self, pictures: int) -> None:
         self._copies_waiting.set(pictures)
+
+    def collected(self, reason: str, pictures: int) -> None:
+        """Pictures for training; `reason` is the most telling one."""
+        self._collected.labels(reason).inc(pictures)
+
+    def collect_lost(self, why: str, pictures: int) -> None:
+        """`why` is missed (they came too fast) or failed; other outcomes are no loss."""
+        if why in {"missed", "failed"}:
+            self._collect_lost.labels(why).inc(pictures)
 
     def parts(self, told: Iterable[PartTold]) -> None:
         """Results that are durable now."""

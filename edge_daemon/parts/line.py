@@ -118,6 +118,8 @@ class PartLine:
         self._blind = ""  # why no object can be a part by it
         self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
         """Told of parts on which a candidate is tried, on this thread; set before the start."""
+        self.on_seen: Callable[[int, Sequence[int]], None] = lambda *_: None
+        """Told of each judged frame and the parts that it shows, likewise."""
         self.missed = 0
         """Words that the queue had no room for."""
         self.lost = 0
@@ -275,6 +277,7 @@ class PartLine:
                 self._parts_of.popitem(last=False)
             self._judged_next = word.frame + 1
             self._heard.notify_all()
+        self.on_seen(word.frame, parts)
 
     def _settle(self) -> None:
         frame = self._judged_next

@@ -101,6 +101,22 @@ class Http:
         with self.get(url, {**wanted, "Range": "bytes=0-"}) as answer:  # it is shorter now
             yield self._stream(answer, 0)
 
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        answers: tuple[int, ...] = (),
+    ) -> Iterator[HTTPResponse]:
+        """Send something there; raises as `get`, and follows no redirect."""
+        with closing(self._connection(url)) as connection:
+            given = {"Content-Length": str(len(body)), **(headers or {})}
+            answer = self._asked(connection, url, given, (method, body))
+            self._check(answer, (201, 202, 204, *answers))
+            yield answer
+
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document whole; raises as `get`, and BundleError where it is too large."""
         with self.get(url, headers) as answer, self._as_away():
@@ -120,9 +136,11 @@ class Http:
         Raises SourceAway where there is no answer.
         """
         with closing(self._connection(url)) as connection:
-            return self._asked(connection, url, headers, body).status
+            return self._asked(connection, url, headers, ("POST", body)).status
 
-    def send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
         """A small answer whole, whatever its status; a redirect is not followed.
 
         Raises SourceAway where there is none.
@@ -153,10 +171,10 @@ class Http:
         connection: HTTPConnection,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        sent: tuple[str, bytes | None] = ("GET", None),
     ) -> HTTPResponse:
         with self._as_away():
-            method = "GET" if body is None else "POST"
+            method, body = sent
             connection.request(method, _target(url), body, self._headers(url, headers))
             return connection.getresponse()
 

@@ -33,7 +33,7 @@ class MlflowTags:
         }
         headers = {"Content-Type": "application/json"}
         url = f"{self._http.base}/{_SET_TAG}"
-        answer = self._http.send("POST", url, json.dumps(body).encode(), headers)
+        answer = self._http.exchange("POST", url, json.dumps(body).encode(), headers)
         if answer.status in (400, 404):
             raise BundleError(
                 f"{self._http.base} takes no tag for {origin.name}/{origin.version}: "

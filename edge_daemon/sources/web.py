@@ -14,11 +14,10 @@ from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import is_inner_path
 from edge_daemon.models.versions import is_version
-from edge_daemon.sources.choice import ALL, NEWEST, chosen
+from edge_daemon.sources.choice import ALL, FILES, NEWEST, VERSIONS, chosen
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.source import Offered, RemoteFile, Stream
 
-VERSIONS, FILES = "versions.txt", "files.txt"
 MOST_LINES = 4096
 
 

@@ -225,6 +225,18 @@ def test_what_is_not_done_is_refused_and_not_left_out(
     assert error["hint"]
 
 
+def test_a_candidate_that_is_too_slow_for_the_line_is_told(line: RolloutLine) -> None:
+    """It is held with its figure, and costs the line no frame."""
+    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, "until": {"parts": 10}}, {"full": True})
+    rollout = line.rollout_of(asked)
+    held = line.until_event("rollout_held", rollout=rollout)
+    assert "drawn parts could be compared" in held["message"]
+    assert line.state["stage"] == "shadow"
+    assert line.state["coverage"] < 0.8
+    assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
+    assert line.ear.books.missing == line.ear.books.doubled == 0
+
+
 def test_the_version_before_sees_what_the_new_one_misses(line: RolloutLine) -> None:
     """A person makes a blind model active; labels then bring the station back to the one before,
     which never judged a frame meanwhile.

@@ -40,7 +40,7 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, RolloutDesk
+from edge_daemon.control.rollouts import DeskTools, RolloutDesk, Shadowed
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
@@ -136,6 +136,7 @@ class Plan:
     box: dict[str, str] = field(default_factory=lambda: {"device": "cpu", "torch": "2.10.0"})
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
+    floor: float | None = None  # down to which models report what counts for nothing
     bounds: Bounds = field(default_factory=Bounds)
 
 
@@ -160,6 +161,8 @@ class Station:
         self.meter = Meter()
         self.desk_words: list[Any] = []
         """What the desk of rollouts would tell the driver."""
+        self.shadowed: Callable[[], Shadowed] = Shadowed
+        """What the candidate did not see."""
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
@@ -222,6 +225,7 @@ class Station:
             self.clock,
             gpu=plan.gpu,
             proofs=proofs,
+            floor_of=lambda _: plan.floor,
         )
         self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader
@@ -246,6 +250,7 @@ class Station:
                 self.metrics,
                 self.clock,
                 blocks=BlockDesk(self.active_slot.turns, lambda: self.meter),
+                shadowed=self._shadowed,
             ),
             FeedbackDesk(
                 FeedbackTools(
@@ -289,6 +294,9 @@ class Station:
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
+
+    def _shadowed(self) -> Shadowed:
+        return self.shadowed()
 
     def _first_state(self) -> State:
         initial = self.plan.initial

@@ -13,9 +13,11 @@ from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.back import decide_back, read_back
 from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import Look
 from edge_daemon.core.rollout.rule import (
+    MIN_COVERAGE,
     Advance,
     Hold,
     Situation,
@@ -56,6 +58,8 @@ class Progress:
     """Stages so far: which, the share that it may have, and when (UTC)."""
     evidence: Evidence = field(init=False)
     said: Said = WAITS
+    continues: tuple[str, ...] = ()
+    """Earlier rollouts of the same two versions, whose evidence counts too; newest first."""
     situation: Situation = Situation(0)
     """What the rule looked at last, beside the evidence."""
     blocks: dict[int, list[Block]] = field(default_factory=dict)
@@ -120,7 +124,28 @@ class Progress:
             self.said = Said(Decision.HOLD, found.why)
         else:
             self.said = Said(Decision.WAIT, found.why, found.missing)
+        if self.continues:
+            why = f"{self.said.why} The evidence of {', '.join(self.continues)} counts too."
+            self.said = Said(self.said.decision, why, self.said.missing)
         return self.said
+
+    def go_on(self, before: Progress, rollout: str) -> bool:
+        """Take over the evidence of an earlier rollout of the same two versions, where it is good.
+
+        The chance of a false stop is spent once: a candidate that is tried again and again must
+        not have a new one each time. Slices that are other ones now begin anew, as the draws do.
+        """
+        overall = before.evidence.slices[OVERALL]
+        parts = sum(sum(block.cells) for block in overall.blocks)
+        if not parts or parts < MIN_COVERAGE * (parts + overall.lost):
+            return False
+        known = {rule.name: rule for rule in before.plan.slices}
+        names = [rule.name for rule in self.plan.slices if known.get(rule.name) == rule]
+        for name in (OVERALL, *names):
+            self.evidence.slices[name] = before.evidence.slices[name]
+        self.continues = (rollout, *before.continues)
+        self.said = Said(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
+        return True
 
     def look_back(self, now_utc: float) -> Look:
         """What was decided last, and from what; for a replay."""
@@ -154,6 +179,7 @@ class Progress:
                 for stage, blocks in self.blocks.items()
             },
             "discarded": self.discarded,
+            **({"continues": list(self.continues)} if self.continues else {}),
         }
 
 
@@ -197,6 +223,7 @@ def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Pr
             for stage, blocks in values.get("blocks", {}).items()
         }
         made.discarded = {str(why): int(n) for why, n in values.get("discarded", {}).items()}
+        made.continues = tuple(map(str, values.get("continues", ())))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no progress of a rollout: {error!r}") from error
     return made

@@ -24,6 +24,8 @@ from edge_daemon.core.rollout.values import Mode, Outcome, Plan, SliceRule, Trut
 
 MIN_COVERAGE = 0.8
 """Of the parts that both models were to judge, in all parts and in each critical slice."""
+ENOUGH_DRAWN = 200
+"""Parts that both were to judge, before a low coverage is a doubt and not an accident."""
 
 
 class Cause(str, Enum):
@@ -98,7 +100,7 @@ def decide(plan: Plan, situation: Situation, reading: Reading) -> Decision:
         return stop
     if plan.stages[situation.stage].mode is Mode.FULL:
         return Wait("The candidate is the active model now.", ())
-    doubt = next(_doubts(situation, reading), None)
+    doubt = next(_doubts(plan, situation, reading), None)
     missing = tuple(_missing(plan, situation, reading))
     if doubt is None and not missing:
         return _advance(plan, situation, reading)
@@ -177,7 +179,7 @@ def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
 # --------------------------------------------------------------------------- hold
 
 
-def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
+def _doubts(plan: Plan, situation: Situation, reading: Reading) -> Iterator[Hold]:
     if reading.misassigned:
         yield Hold(
             f"{reading.misassigned} parts were judged by another arm than their draw says. "
@@ -193,8 +195,23 @@ def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
         yield Hold(doubt)
     for one in reading.slices:
         yield from _asking(one)
+    critical = {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
+    for one in reading.slices:
+        yield from _too_slow(one) if one.name in critical else ()
     if situation.held:
         yield Hold("A person holds the rollout.")
+
+
+def _too_slow(one: SliceReading) -> Iterator[Hold]:
+    """It would wait for ever: what was missed stays missed, whatever the governor does."""
+    drawn = one.parts + one.lost
+    if one.coverage is None or one.coverage >= MIN_COVERAGE or drawn < ENOUGH_DRAWN:
+        return
+    yield Hold(
+        f"Only {one.coverage:.0%} of the {drawn} drawn parts could be compared{where(one.name)}, "
+        f"{MIN_COVERAGE:.0%} are needed: the candidate is too slow for the gaps of this line, and "
+        "would never advance. Make it faster, or abort the rollout."
+    )
 
 
 def _asking(one: SliceReading) -> Iterator[Hold]:

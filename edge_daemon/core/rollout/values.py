@@ -205,6 +205,7 @@ class Opinion:
     detections: tuple[Detection, ...] = ()
     recipe: Recipe | None = None
     inference_ms: float = 0.0
+    faint: tuple[Detection, ...] = ()  # as in a judged frame
 
 
 class Outcome(str, Enum):
