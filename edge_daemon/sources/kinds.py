@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from edge_daemon.config import BundleSource
 from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.mlflow import MlflowSource
 from edge_daemon.sources.mlflow_tags import MlflowTags
 from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.oci_login import OciLogin
 from edge_daemon.sources.oci_referrers import OciReferrers
 from edge_daemon.sources.source import Source
 from edge_daemon.sources.web import WebSource
@@ -29,7 +32,10 @@ def make_writer(settings: BundleSource, device: str) -> Writer | None:
     if not settings.write_back:
         return None
     if settings.oci is not None:
-        return OciReferrers(_oci(settings), device)
+        http = Http(settings.where, settings.readable_ca)
+        ca, basic = settings.readable_ca, partial(_basic, settings)
+        login = OciLogin(http, ca, basic, settings.read_token, "pull,push")
+        return OciReferrers(http, login, device)
     http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
     return MlflowTags(http, device)
 

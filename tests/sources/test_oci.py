@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.errors import BundleError, Code
-from edge_daemon.sources.http import basic
+from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.oci_login import OciLogin
 from edge_daemon.sources.oci_referrers import OciReferrers
 from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
@@ -159,7 +160,7 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
     source = OciSource(running.url)
     (offered,) = source.offered("bottle", "line9/bottle:stable")
     first = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, offered.origin)
-    writer = OciReferrers(source, "line3-cam1")
+    writer = OciReferrers(Http(running.url), OciLogin(Http(running.url)), "line3-cam1")
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(replace(first, rollout="r2", word="confirmed"), lambda: b'{"rollout":"r2"}')
@@ -185,8 +186,9 @@ def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> No
         source = OciSource(registry.url, basic=lambda: basic("kim", "secret"))
         (offered,) = source.offered("bottle", STABLE)
         told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
-        fresh = OciSource(registry.url, basic=lambda: basic("kim", "secret"))
-        OciReferrers(fresh, "cam1").write(told, lambda: b"{}")
+        http, user = Http(registry.url), lambda: basic("kim", "secret")
+        login = OciLogin(http, basic=user, actions="pull,push")
+        OciReferrers(http, login, "cam1").write(told, lambda: b"{}")
         assert registry.scopes == {f"repository:{REPOSITORY}:{r}" for r in ("pull", "pull,push")}
         kinds = [path.split("/")[4] for path in registry.written]
         assert kinds == ["blobs"] * 4 + ["manifests"] * 2
