@@ -130,6 +130,14 @@ class Http:
             )
         return content
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status that this body is answered with; a redirect is not followed.
+
+        Raises SourceAway where there is no answer.
+        """
+        with closing(self._connection(url)) as connection:
+            return self._asked(connection, url, headers, ("POST", body)).status
+
     def exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
@@ -138,7 +146,8 @@ class Http:
         Raises SourceAway where there is none.
         """
         with closing(self._connection(url)) as connection, self._as_away():
-            answer = self._asked(connection, url, headers, (method, body))
+            connection.request(method, _target(url), body, self._headers(url, headers))
+            answer = connection.getresponse()
             told = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, told, answer.read(MOST_JSON_BYTES))
 
@@ -164,8 +173,8 @@ class Http:
         headers: Mapping[str, str],
         sent: tuple[str, bytes | None] = ("GET", None),
     ) -> HTTPResponse:
-        method, body = sent
         with self._as_away():
+            method, body = sent
             connection.request(method, _target(url), body, self._headers(url, headers))
             return connection.getresponse()
 

@@ -10,17 +10,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from edge_daemon.errors import BundleError
-from edge_daemon.sources.http import Answer
-from edge_daemon.sources.oci import MANIFEST_TYPES, OciSource
+from edge_daemon.sources.http import Answer, Http
+from edge_daemon.sources.oci_login import MANIFEST_TYPE, OciLogin
 from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
 
 ARTIFACT = "application/vnd.edge-daemon.rollout.v1+json"
-_MANIFEST = MANIFEST_TYPES[0]
+_MANIFEST = MANIFEST_TYPE
 _INDEX = "application/vnd.oci.image.index.v1+json"
+_DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 _EMPTY = "application/vnd.oci.empty.v1+json"
 
 _Plain = dict[str, Any]
@@ -31,15 +32,15 @@ class OciReferrers:
 
     only_endings = True
 
-    def __init__(self, source: OciSource, device: str) -> None:
-        self._source, self._device = source, device
+    def __init__(self, http: Http, login: OciLogin, device: str) -> None:
+        self._http, self._login, self._device = http, login, device
 
     def write(self, outcome: Outcome, report: Callable[[], bytes]) -> None:
         repository, digest = outcome.origin.name, outcome.origin.digest
         subject = self._get(repository, digest)
         if subject.status != 200:
             raise BundleError(
-                f"{self._source.where} has {repository}@{digest} no more.", hint="Was it deleted?"
+                f"{self._http.base} has {repository}@{digest} no more.", hint="Was it deleted?"
             )
         notes = {
             "edge-daemon.device": self._device,
@@ -81,29 +82,49 @@ class OciReferrers:
         self._put(repository, tag, json.dumps(made).encode(), _INDEX)
 
     def _get(self, repository: str, reference: str) -> Answer:
-        headers = {"Accept": ", ".join((*MANIFEST_TYPES, _INDEX))}
+        headers = {"Accept": ", ".join((_MANIFEST, _DOCKER, _INDEX))}
         path = f"manifests/{reference}"
-        return self._checked(self._source.exchange("GET", repository, path, None, headers), 404)
+        return self._checked(self._send("GET", repository, path, None, headers), 404)
 
     def _put(self, repository: str, reference: str, body: bytes, kind: str) -> Answer:
         headers = {"Content-Type": kind}
         path = f"manifests/{reference}"
-        return self._checked(self._source.exchange("PUT", repository, path, body, headers))
+        return self._checked(self._send("PUT", repository, path, body, headers))
 
     def _blob(self, repository: str, content: bytes, kind: str) -> _Plain:
         digest = _digest(content)
-        begun = self._source.exchange("POST", repository, "blobs/uploads/", b"", {})
+        begun = self._send("POST", repository, "blobs/uploads/", b"", {})
         place = self._checked(begun).headers.get("location", "")
         mark = "&" if "?" in place else "?"
-        url = f"{urljoin(self._source.where, place)}{mark}digest={digest}"
+        url = f"{urljoin(self._http.base, place)}{mark}digest={digest}"
         headers = {"Content-Type": "application/octet-stream"}
-        self._checked(self._source.exchange("PUT", repository, url, content, headers))
+        self._checked(self._send("PUT", repository, url, content, headers))
         return {"mediaType": kind, "digest": digest, "size": len(content)}
+
+    def _send(
+        self,
+        method: str,
+        repository: str,
+        place: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Read or write below a repository; `place` may be a whole address of this registry."""
+        url = place if urlsplit(place).scheme else f"{self._http.base}/v2/{repository}/{place}"
+        if self._http.base.startswith("https://") and urlsplit(url).scheme != "https":
+            raise SourceAway(f"{self._http.base} sends on to an address without TLS.")
+        for _ in range(2):
+            given = {**self._login.headers(repository), **headers}
+            answer = self._http.exchange(method, url, body, given)
+            if answer.status != 401:
+                break
+            self._login.renew(repository)
+        return answer
 
     def _checked(self, answer: Answer, *also: int) -> Answer:
         if answer.status // 100 != 2 and answer.status not in also:
             raise SourceAway(
-                f"{self._source.where} answers {answer.status}.", hint="May this user push there?"
+                f"{self._http.base} answers {answer.status}.", hint="May this user push there?"
             )
         return answer
 
