@@ -58,3 +58,32 @@ def test_the_bench_of_swaps_measures_each_kind(tmp_path: Path) -> None:
     assert isinstance(swaps, dict)
     turns = {kind: len(figures["total"]) for kind, figures in swaps.items()}
     assert turns == {"cold": 1, "known": 2, "resident": 1}
+
+
+def test_the_bench_of_the_collector_measures_both_kinds_of_blocks(tmp_path: Path) -> None:
+    """Every frame has its verdict, whether it is collected or not."""
+    options = (
+        "--frames",
+        "240",
+        "--fps",
+        "120",
+        "--ms",
+        "1",
+        "--share",
+        "0.1",
+        "--size",
+        "320x240",
+    )
+    found = run("bench_collect", *options, figures=tmp_path / "figures.json")
+    assert found["verdicts"] == 240
+    assert found["p99 on ms"]
+    assert found["p99 off ms"]
+    assert found["pictures kept"]
+
+
+def test_the_estimates_of_collected_pictures_are_held_against_the_truth(tmp_path: Path) -> None:
+    """A few short runs; the promise is of a hundred long ones."""
+    options = ("--n", "4", "--parts", "800")
+    found = run("simulate_collecting", *options, figures=tmp_path / "figures.json")
+    assert found["runs"] == 4
+    assert found["recall covered"]

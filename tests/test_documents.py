@@ -13,6 +13,7 @@ import typer
 
 from edge_daemon import config
 from edge_daemon.cli.main import loaded
+from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.errors import Code
 from edge_daemon.models.manifest import parse_manifest
 
@@ -78,7 +79,7 @@ def test_every_command_of_the_manual_exists(line: str) -> None:
 
 
 def test_the_examples_of_the_manual_are_read() -> None:
-    """Settings as settings, a bundle as a bundle, parts of them within a whole one."""
+    """Settings as settings, a bundle as a bundle, a plan as a plan; parts within a whole one."""
     least = {"device": "d", "camera": {"source": "conveyor:"}, "models": {}}
     bundle: dict[str, object] = {}
     for text in (text for kind, text in BLOCK.findall(MANUAL) if kind == "yaml"):
@@ -86,7 +87,10 @@ def test_the_examples_of_the_manual_are_read() -> None:
         plain = config.parse(shown.replace("[x1, y1, x2, y2]", "[1, 2, 3, 4]")).value
         if "schema" in plain:
             bundle = plain
-        if "recipe" in plain:
+        if set(plain) == {"rollout"}:
+            keys = {*as_mapping(read_plan(plain))}
+            assert set(plain["rollout"]) == keys, "the block shows every key of a plan"
+        elif "recipe" in plain:
             # The recipe with rules knows one class more.
             rules = {**bundle, **plain, "classes": ["bottle", "scratch", "dent", "cap"]}
             assert parse_manifest(config.dump(rules).encode()).recipe.rules

@@ -19,16 +19,22 @@ from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.storekeeper import Storekeeper
-from edge_daemon.config import Settings
+from edge_daemon.app.webhooks import make_webhooks
+from edge_daemon.collecting.shelf import Overruled
+from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.feedback_sources import FeedbackSources
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
+from edge_daemon.control.lineage import LineageBook
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
@@ -42,21 +48,22 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk, Shadowed
+from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
+from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
-from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.values import BundleRef, Judged, Recipe
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError, SenderError
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.local_socket import LocalSocket
@@ -96,18 +103,22 @@ class ControlWing:
         self.session = session
         self._topics = Topics(resources.settings.root)
         self._outbox = Outbox(resources.journal, session)
+        self.webhooks = make_webhooks(resources)
         readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
         self._triggers = self._build_triggers()
+        self.lineage = LineageBook(
+            resources.journal, resources.store.manifest, lambda: resources.clock.now().utc
+        )
         self._loader = self._build_loader(slot_pool)
         self._build_driver(readers)
         self._socket = self._build_socket()
-        quota_mb = resources.settings.models.quota_mb
-        quota_bytes = None if quota_mb is None else quota_mb << 20
+        quota_bytes = (resources.settings.models.quota_mb or 0) << 20 or None
         self.storekeeper = Storekeeper(
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
+        self.hear: Callable[[Incoming], None] = Incoming.done_with
 
     # ------------------------------------------------------------------ building
 
@@ -145,6 +156,7 @@ class ControlWing:
                 partial(equipment, settings.slots, resources.gpu),
                 lambda: resources.clock.now().utc,
             ),
+            partial(_floor, settings.collect),
         )
         return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
 
@@ -161,8 +173,7 @@ class ControlWing:
         )
         journal, carrier, metrics = resources.journal, self.session, resources.metrics
         rows = Rows(resources.boot, self._topics, resources.clock)
-        wake = self._outbox.wake
-        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, wake)
+        recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, self._wake)
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
         self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
@@ -182,6 +193,7 @@ class ControlWing:
             look_again=lambda: stock(resources.store.offer()),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
+            foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
             plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
             split=frames.active_slot.split,
             stepped=self.rollouts.stepped,
@@ -200,8 +212,10 @@ class ControlWing:
             resources.boot,
             self._outbox.wake,
             keep.days * 86_400.0,
+            self._overruled,
         )
-        ledger, desk = self._frames.ledger, FeedbackDesk(tools)
+        ledger, active_slot = self._frames.ledger, self._frames.active_slot
+        desk = FeedbackDesk(tools)
         settings = resources.settings.feedback if self._frames.parts is not None else ()
         readers = tuple(compile_feedback(source) for source in settings)
         self.feedback = FeedbackSources(readers, desk, self.mailbox.put, resources.clock)
@@ -214,7 +228,8 @@ class ControlWing:
                 resources.metrics,
                 resources.clock,
                 Keep(keep.most, keep.days),
-                self._shadowed,
+                partial(shadowed, self._frames.shadow),
+                BlockDesk(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
             ),
             desk,
             self.feedback,
@@ -230,15 +245,9 @@ class ControlWing:
         else:
             incoming.done()
 
-    def _shadowed(self) -> Shadowed:
-        """How much of what the line saw the candidate saw too."""
-        tally = self._frames.shadow.tally
-        coverage = tally.coverage
-        whole, slices = coverage.whole, dict(coverage.slices)  # its thread adds names meanwhile
-        lost = {name: each.units - each.pairs for name, each in slices.items()}
-        lost[OVERALL] = whole.units - whole.pairs + tally.missed
-        frames = (tally.compared, tally.skipped, tally.failed)
-        return Shadowed(tally.rollout, lost, *frames, dict(coverage.arms), coverage.misassigned)
+    def _overruled(self, boot: str, part: int) -> None:
+        if self._frames.collecting is not None:
+            self._frames.collecting.shelf.overruled(Overruled(boot, part))
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter
@@ -249,7 +258,12 @@ class ControlWing:
             resources.clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
-                resources.journal, reporter.said, self.mailbox.put, resources.clock, self.preview
+                resources.journal,
+                reporter.said,
+                self.mailbox.put,
+                resources.clock,
+                self.preview,
+                self.lineage.came,
             ),
         )
 
@@ -306,10 +320,14 @@ class ControlWing:
         """
         self._watch.start()
         closing.callback(self._watch.stop)
-        self.session.start(Handlers(self.take_request, self._told_by_others, self._online))
+        self.session.start(
+            Handlers(self.take_request, self._told_by_others, self._online, self.hear)
+        )
         closing.callback(self.session.stop)
         self._outbox.start()
         closing.callback(self._outbox.stop)
+        self.webhooks.start()
+        closing.callback(self.webhooks.stop)
         self._socket.start()
         closing.callback(self._socket.stop)
 
@@ -346,6 +364,10 @@ class ControlWing:
         """There is something to send; from any thread."""
         self._outbox.wake()
 
+    def _wake(self) -> None:
+        self._outbox.wake()
+        self.webhooks.wake()
+
     def tell_event(self, kind: EventName, message: str) -> None:
         """Report an event about the active model; from any thread."""
         active = self.driver.state.active_bundle
@@ -380,6 +402,7 @@ class ControlWing:
 
     def _store_changed(self, offer: Offer) -> None:
         self.storekeeper.note(offer)
+        self.lineage.note(offer.known)
         self.mailbox.put(stock(offer))
         self.reporter.available(offer, self._resources.store, self.driver.state)
         self.storekeeper.look()
@@ -396,6 +419,12 @@ class ControlWing:
     def _online(self) -> None:
         self.reporter.online()
         self._outbox.wake()
+
+
+def _floor(collect: CollectSettings | None, recipe: Recipe) -> float | None:
+    """How far below the recipe a model reports: only where near misses are collected."""
+    wanted = collect is not None and collect.wants_faint
+    return floor_of(recipe, collect.floor) if collect is not None and wanted else None
 
 
 def _limits(settings: Settings) -> TrialLimits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random
 
@@ -17,12 +18,17 @@ from edge_daemon import __version__
 from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
+from edge_daemon.app.campaigns import Campaigns, filters_of
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
+from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
+from edge_daemon.app.judged_models import JudgedModels
 from edge_daemon.app.kept_pictures import DISPUTED, PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
@@ -38,6 +44,7 @@ from edge_daemon.app.results import Results
 from edge_daemon.app.rollout_shown import RolloutShown
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
+from edge_daemon.app.status import Status
 from edge_daemon.app.status_source import Parts, StatusSource, Watches
 from edge_daemon.config import Settings
 from edge_daemon.control.mailbox import Mailbox
@@ -99,7 +106,9 @@ class Daemon:
         self._closing.callback(self.slot_pool.close)
         topics = Topics(settings.root)
         session = Session(
-            SessionSpec(settings.mqtt, topics, settings.device, settings.heard_filters),
+            SessionSpec(
+                settings.mqtt, topics, settings.device, settings.heard_filters, filters_of(settings)
+            ),
             resources.clock,
             Random(),  # noqa: S311 - jitter
         )
@@ -121,8 +130,27 @@ class Daemon:
             control.reporter.counts,
             self.frames.part_pictures,
         )
+        if (collecting := self.frames.collecting) is not None:
+            self._part_results.listeners.append(collecting.shelf.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
+        self._drifts = self._build_drifts()
         self._build_monitor()
+
+    def _build_drifts(self) -> Drifts | None:
+        settings, frames = self.resources.settings, self.frames
+        if settings.drift is None:
+            return None
+        drifts = Drifts(
+            settings.drift,
+            self._parts.rules.by if self._parts is not None else None,
+            lambda: frames.camera.measures,
+            self.control.mailbox.put,
+            self.resources.metrics,
+            settings.state_folder,
+        )
+        self._results.on_judged = drifts.judged
+        self._part_results.listeners.append(drifts.told)
+        return drifts
 
     def _build_monitor(self) -> None:
         """The monitor, what it watches, and its readers."""
@@ -130,7 +158,11 @@ class Daemon:
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
-        self._sources = BundleSources(resources, put)
+        self._campaigns = Campaigns(resources, control)
+        self._sources = BundleSources(resources, put, control.lineage)
+        self._judged = JudgedModels(
+            resources, frames.ledger.totals, lambda: control.driver.state.active_bundle
+        )
         self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
             self.probe,
@@ -145,6 +177,8 @@ class Daemon:
             self._copied_pictures(),
             self._sources,
             self._kept_disputes(),
+            self._collected_pictures(),
+            self._drifts,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -160,10 +194,12 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
                 AuditAnchors(resources.journal, resources.settings.audit.keep_years).hear,
                 Summary(resources.started.at).hear,
+                self._judged.hear,
             ),
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
@@ -179,6 +215,22 @@ class Daemon:
         if disputes is None:
             return None
         return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
+
+    def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
+        settings, boot = self.resources.settings, self.resources.boot
+        if settings.fleet is None:
+            return ()
+        stand, to = self._campaigns.stand, self.control.reporter
+        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+
+    def _collected_pictures(self) -> CollectedPictures | None:
+        collecting, drifts = self.frames.collecting, self._drifts
+        if collecting is None:
+            return None
+        watch = CollectedPictures(collecting, self.control.mailbox.put, self.resources.metrics)
+        if drifts is not None:
+            watch.alarm = lambda: bool(drifts.problems())
+        return watch
 
     def _copied_pictures(self) -> CopiedPictures | None:
         copies, pictures = self.frames.copies, self.frames.part_pictures
@@ -205,6 +257,9 @@ class Daemon:
         closing, frames, control = self._closing, self.frames, self.control
         closing.callback(frames.close)
         closing.callback(self.probe.close)
+        if self._drifts is not None:
+            self._drifts.start()
+            closing.callback(self._drifts.stop)
         if self._parts is not None:
             self._parts.start(self._part_results)
             closing.callback(self._parts.stop)
@@ -218,6 +273,8 @@ class Daemon:
         control.start_edges(closing)
         self._desired.start()
         closing.callback(self._desired.stop)
+        self._campaigns.start()
+        closing.callback(self._campaigns.stop)
         self._sources.start()
         closing.callback(self._sources.stop)
         self.monitor.start()
@@ -232,6 +289,7 @@ class Daemon:
         self.frames.stop_lane()
         if self._parts is not None:
             self._parts.stop()
+        self._judged.save()
         self._closing.close()
         counts = self.frames.ledger.counts()
         _log.info("stopped", balanced=counts.balanced, **vars(counts))

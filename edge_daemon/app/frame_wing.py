@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from edge_daemon.app.collecting import line_collector, pusher
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
 from edge_daemon.core.parts.values import By
@@ -17,7 +18,7 @@ from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.collector import DISPUTED, PICTURES, Collector
+from edge_daemon.frames.collector import DISPUTED, PICTURES, Collector, as_jpeg
 from edge_daemon.frames.copy_places import place_of
 from edge_daemon.frames.disputed import DisputedFolder, is_disputed
 from edge_daemon.frames.images import Pictures
@@ -72,12 +73,19 @@ class FrameWing:
         ng = settings.results.ng_images
         self.rejected = RejectedFolder(ng.folder, ng.quota_mb << 20) if ng else None
         room = max(1, settings.camera.buffer_frames // 4)
-        self.collector = Collector(self.ring, self.rejected, room=room) if self.rejected else None
+        self.collector = (
+            Collector(self.ring, self.rejected, as_jpeg(self.rejected), room=room)
+            if self.rejected
+            else None
+        )
         self.part_pictures = _part_pictures(resources)
         self._archiver = self._archive(resources, room)
         self.copies = _copies(resources, self.part_pictures)
         self.disputed = _disputed(resources)
         self.disputes = self._collect_disputes(room)
+        by = By.FRAME if parts is None else parts.rules.by
+        self.collecting = line_collector(resources, self.ring, by, room)
+        self.push = pusher(resources)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
         self._publisher = Publisher(judged)
         if parts is not None:
@@ -90,13 +98,16 @@ class FrameWing:
             self.active_slot,
             resources.boot,
             parts.rules if parts is not None else None,
-            ShadowOutlets(self._paired, arms.lose, self._offer_disputed),
+            ShadowOutlets(self._paired, arms.lose, self._looked),
         )
         if parts is not None:
             parts.on_told = self.shadow.told
+            parts.on_seen = self._seen
         outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
         self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now, arms=arms)
+        if parts is not None and parts.rules.by is not By.FRAME:
+            self._lane.is_split = parts.is_split
         self._lane_thread = threading.Thread(target=self._run_lane, name="lane", daemon=True)
         self._clock = resources.clock
         self._capture = Capture(
@@ -143,8 +154,9 @@ class FrameWing:
             return None
         wants = partial(settings.choice.wants, resources.boot)
         draw = annotated if settings.drawn else None
+        prepare = as_jpeg(self.part_pictures, draw)
         return Collector(
-            self.ring, self.part_pictures, room=room, wants=wants, events=PICTURES, draw=draw
+            self.ring, self.part_pictures, prepare, room=room, wants=wants, events=PICTURES
         )
 
     def _collect_disputes(self, room: int) -> Collector | None:
@@ -157,7 +169,9 @@ class FrameWing:
         def wants(judged: Judged) -> bool:
             return folder.has_room and is_disputed(judged, by)
 
-        return Collector(self.ring, folder, room=room, wants=wants, events=DISPUTED)
+        return Collector(
+            self.ring, folder, as_jpeg(folder), room=room, wants=wants, events=DISPUTED
+        )
 
     def _offer_disputed(self, judged: Judged, captured: Captured) -> None:
         if self.disputes is not None:
@@ -177,8 +191,19 @@ class FrameWing:
             self.parts.judged(judged)
         self._publisher.put(judged)
 
+    def _looked(self, judged: Judged, captured: Captured) -> None:
+        if self.collecting is not None:
+            self.collecting.looked(judged, captured)
+        self._offer_disputed(judged, captured)
+
+    def _seen(self, frame: int, parts: Sequence[int]) -> None:
+        if self.collecting is not None:
+            self.collecting.seen(frame, parts)
+
     def _offer(self, judged: Judged, captured: Captured) -> None:
         self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
+        if self.collecting is not None:
+            self.collecting.offer(judged, captured)
         if self.collector is not None:
             self.collector.offer(judged, captured)
         if self._archiver is not None and self._archiver.offer(judged, captured):
@@ -199,6 +224,10 @@ class FrameWing:
         self.shadow.start()
         for collector in self._collectors:
             collector.start()
+        if self.collecting is not None:
+            self.collecting.start()
+        if self.push is not None:
+            self.push.start()
         if self.copies is not None:
             self.copies.start()
         self._publisher.start()
@@ -229,6 +258,10 @@ class FrameWing:
         self.shadow.stop()
         for collector in self._collectors:
             collector.stop()
+        if self.collecting is not None:
+            self.collecting.stop()
+        if self.push is not None:
+            self.push.stop()
         if self.copies is not None:
             self.copies.stop()
 

@@ -55,6 +55,14 @@ DISPUTED = Wording(
     Metrics.disputed,
 )
 
+COLLECTED = Wording(
+    "Pictures for training",
+    "By quota_mb or days of collect the {} oldest pictures went.",
+    EventName.COLLECT_MISSED,
+    EventName.COLLECT_REMOVED,
+    Metrics.collect_lost,
+)
+
 
 class KeptPictures:
     """Looks once a second; the first loss is reported at once, then a count now and then."""

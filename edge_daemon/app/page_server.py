@@ -51,6 +51,7 @@ class PageServer:
             swap=page.timeline.entry,
             rejected=page.rejects.picture,
             disagreement=page.rollout.picture,
+            lineage=page.lineage,
             ask=self._ask if self._settings.http.commands else None,
             preview=preview,
         )

@@ -76,6 +76,8 @@ class PartResults:
         self._saved = self._counter.counts
         self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
         self._audited: deque[PartTold] = deque(maxlen=MOST_AUDITED)
+        self.listeners: list[Callable[[Sequence[PartTold]], None]] = []
+        """Each is told of parts that are durable; complete before the start."""
 
     @property
     def last(self) -> tuple[PartTold, ...]:
@@ -110,6 +112,8 @@ class PartResults:
         self._metrics.parts(parts)
         if self._pictures is not None:
             self._pictures.told(parts)
+        for tell in self.listeners:
+            tell(parts)
 
     def look(self) -> None:
         """Check whether an order or a shift began without a part; raises StateError."""
@@ -145,4 +149,5 @@ class PartResults:
         utc = came.utc if came is not None else self._clock.now().utc
         picture = names[0] if names else None
         who = (self._boot, told.part, utc, told.id, told.serial)
-        return PartRow(*who, told.verdict.value, body, picture)
+        model = None if told.model is None else str(told.model)
+        return PartRow(*who, told.verdict.value, body, picture, model)

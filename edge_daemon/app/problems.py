@@ -55,7 +55,7 @@ def camera_not_as_set(status: Status) -> Iterator[str]:
 
 def pictures_lost(status: Status) -> Iterator[str]:
     """Pictures are not kept."""
-    for lost in (status.pictures, status.part_pictures):
+    for lost in (status.pictures, status.part_pictures, status.collected):
         if lost.fault is not None:
             yield f"{lost.what} cannot be kept: {lost.fault}"
         elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
@@ -103,7 +103,11 @@ def disk(status: Status) -> Iterator[str]:
 def rollout_asks(status: Status) -> Iterator[str]:
     """A rollout does not go on before somebody looks."""
     rollout = status.line.state.durable.rollout
-    if rollout is not None and rollout.asks:
+    if rollout is None or not rollout.asks:
+        return
+    if rollout.is_back:
+        yield f"{rollout.reference.ref} asks for a look, after its rollout: {rollout.asks}"
+    else:
         yield f"the rollout of {rollout.candidate.ref} asks for a look: {rollout.asks}"
 
 
@@ -111,7 +115,7 @@ def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
     told = status.remarks
     yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
-    yield from told.sources
+    yield from (*told.sources, *told.push, *told.webhooks, *told.drifts)
 
 
 def broker_away(status: Status) -> Iterator[str]:

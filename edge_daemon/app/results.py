@@ -25,6 +25,8 @@ class Results:
         self.publish = publish
         self.parts_of: Callable[[int], tuple[int, ...] | None] | None = None
         """Where parts are counted: those of a frame; None where it is not known in time."""
+        self.on_judged: Callable[[Judged], None] | None = None
+        """Told each verdict, too; set before the first one."""
         self.last: Judged | None = None
         """The newest frame that has its outcome."""
         self._inspected: deque[Judged] = deque(maxlen=MOST_PREVIEWED)
@@ -39,6 +41,8 @@ class Results:
         self.last = judged
         if judged.model is not None:
             self._inspected.append(judged)
+        if self.on_judged is not None:
+            self.on_judged(judged)
         is_good = judged.verdict in (Verdict.OK, Verdict.EMPTY)
         if self.publish == "none" or (self.publish == "ng" and is_good):
             return

@@ -105,6 +105,9 @@ class Remarks:
     parts: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class Status:
     """Of `results.ng_images`."""
     part_pictures: PicturesLost = PicturesLost()
     """Of `results.pictures`."""
+    collected: PicturesLost = PicturesLost()
+    """Of `collect`."""
     remarks: Remarks = Remarks()
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.bundle_sources import BundleSources
+from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_wing import ControlWing
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.desired_source import DesiredSource
+from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.kept_pictures import KeptPictures
@@ -51,11 +53,19 @@ class Watches:
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
     disputes: KeptPictures | None = None
+    collected: CollectedPictures | None = None
+    drifts: Drifts | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
         """Those that are looked at once a second."""
-        pictures = (self.pictures, self.part_pictures, self.copies, self.disputes)
+        pictures = (
+            self.pictures,
+            self.part_pictures,
+            self.copies,
+            self.disputes,
+            self.collected,
+        )
         kept = (each for each in pictures if each is not None)
         return (self.failures, self.certificates, *kept)
 
@@ -102,6 +112,7 @@ class StatusSource:
             failing=watches.failures.now,
             pictures=PicturesLost() if pictures is None else pictures.lost,
             part_pictures=PicturesLost() if part_pictures is None else part_pictures.lost,
+            collected=PicturesLost() if watches.collected is None else watches.collected.lost,
             remarks=self._remarks(),
             sources_up={} if watches.sources is None else watches.sources.up(),
         )
@@ -147,4 +158,7 @@ class StatusSource:
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
             () if self._watches.sources is None else self._watches.sources.problems(),
+            () if self._frames.push is None else self._frames.push.problems(),
+            control.webhooks.problems(),
+            () if self._watches.drifts is None else self._watches.drifts.problems(),
         )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
+from edge_daemon.cli.collect import collected_by
+from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, config_file, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import counting, waiting
 from edge_daemon.cli.store import trust_of
+from edge_daemon.collecting import labels
+from edge_daemon.collecting.catalogue import Catalogue
+from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.core.verdicts import NEVER_REJECTS, expected_verdict
@@ -20,8 +26,12 @@ from edge_daemon.errors import SenderError
 from edge_daemon.host import logs
 from edge_daemon.models.store import Store
 from edge_daemon.packing.bundle import MOST_GOLDEN, Packed, Wanted, pack
-from edge_daemon.packing.labels import read_labelled
+from edge_daemon.packing.labels import Labelled, read_labelled
 from edge_daemon.packing.weights import read_weights
+from edge_daemon.slots.slot import Loaded
+
+COLLECTED = "collected:"
+"""Instead of a folder: the pictures that were collected and labelled here."""
 
 _Weights = Annotated[
     Path,
@@ -40,16 +50,18 @@ _Confidence = Annotated[
     float, typer.Option("--confidence", min=0.0, max=1.0, help="From which a detection counts.")
 ]
 _Golden = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option(
         "--golden",
-        help="Labelled pictures that prove it: a folder (YOLO, COCO, or ok/ and ng/) or a data"
-        " set's .yaml.",
-        exists=True,
+        help="Labelled pictures that prove it: a folder (YOLO, COCO, or ok/ and ng/), a data"
+        " set's .yaml, or collected: for what was labelled here.",
     ),
 ]
 _Most = Annotated[int, typer.Option("--most", min=1, max=500, help="Golden images at most.")]
 _Products = Annotated[str, typer.Option("--products", help="Products it judges: BTL-500,BTL-330.")]
+_DataSet = Annotated[str, typer.Option("--dataset", help="What it was trained on.")]
+_Run = Annotated[str, typer.Option("--run", help="The training run that made it.")]
+_Parent = Annotated[str, typer.Option("--parent", help="The version that the training began with.")]
 _Key = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--key", help="Sign it with this private key (PEM).", exists=True),
@@ -71,6 +83,9 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     golden: _Golden = None,
     most: _Most = MOST_GOLDEN,
     products: _Products = "",
+    dataset: _DataSet = "",
+    run: _Run = "",
+    parent: _Parent = "",
     key: _Key = None,
     add: _Add = False,
     to: _To = None,
@@ -79,10 +94,10 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
 ) -> None:
     """Make a bundle of WEIGHTS: classes and input from the weights, golden images from labels."""
     logs.configure("warning")  # the worker's own words are for a daemon's log
-    settings = read_settings(file) if add else None
+    settings = read_settings(file) if add or golden == COLLECTED else None
     with waiting("Reading the weights"):
         facts = read_weights(weights, None)
-    pictures = read_labelled(golden, facts.classes, facts.task) if golden is not None else ()
+    pictures = _pictures(golden, facts, _words(reject), settings)
     wanted = Wanted(
         ref=BundleRef(name, version),
         weights=weights.resolve(),
@@ -92,10 +107,18 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         products=_words(products),
         most=most,
         key=key,
-        lineage={"weights": weights.name, **({"golden": golden.name} if golden else {})},
+        lineage={
+            "weights": weights.name,
+            **({"golden": _name_of(golden)} if golden else {}),
+            **{
+                name: said
+                for name, said in (("dataset", dataset), ("run", run), ("parent", parent))
+                if said
+            },
+        },
     )
     with counting(min(len(pictures), most), "Copying") as count:
-        if settings is None:
+        if settings is None or not add:
             place = to or Path(name) / version
             packed = pack(wanted, facts, pictures, place, count)
         else:
@@ -106,7 +129,33 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
                 draft = Path(scratch) / "bundle"
                 packed = pack(wanted, facts, pictures, draft, count)
                 store.add(draft, trust_of(settings))
-    _tell(packed, config_file(file) if settings is not None else None, as_json=as_json)
+    _tell(packed, config_file(file) if add else None, as_json=as_json)
+
+
+def _pictures(
+    golden: str | None, facts: Loaded, reject: Sequence[str], settings: Settings | None
+) -> Sequence[Labelled]:
+    """Of a folder or a data set, or those that were labelled here."""
+    if golden is None:
+        return ()
+    if golden == COLLECTED:
+        assert settings is not None
+        folder = collected_by(settings).folder
+        found = labels.golden(Catalogue(folder), facts.classes, reject)
+        if not found:
+            raise SenderError(
+                f"No picture of {folder} is labelled with classes of these weights.",
+                hint="Bring labels back first: edge-daemon collect import FILE",
+            )
+        return found
+    source = Path(golden)
+    if not source.exists():
+        raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
+    return read_labelled(source, facts.classes, facts.task)
+
+
+def _name_of(golden: str) -> str:
+    return "collected" if golden == COLLECTED else Path(golden).name
 
 
 def _words(given: str) -> tuple[str, ...]:

@@ -219,6 +219,8 @@ def show_outcome(outcome: Mapping[str, Any], verb: str) -> None:
     if status == "succeeded":
         receipt = outcome.get("receipt")
         lines = list(receipt_lines(receipt)) if isinstance(receipt, Mapping) else []
+        if isinstance(told := outcome.get("forecast"), Mapping):
+            lines = ["It could begin.", *map(str, told.get("lines", ()))]
         if "part" in outcome:
             again = ", which the same id had opened before" if outcome.get("again") else ""
             lines = [f"It is part {outcome['part']}{again}."]

@@ -44,7 +44,8 @@ def rollout(
         bool, typer.Option("--shadow-only", help="It judges beside the line, and never counts.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Begin nothing: tell whether it could begin.")
+        bool,
+        typer.Option("--dry-run", help="Begin nothing: tell how long it would take."),
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until its end, instead of until its first stage.")
@@ -92,7 +93,7 @@ def rollout(
         )
     if last.get("status") == "progress":
         if not as_json:
-            tell("It runs. See: edge-daemon rollouts show")
+            tell(f"It runs. See: edge-daemon rollouts show {last.get('rollout', '')}".rstrip())
     elif last.get("status") != "succeeded":
         raise typer.Exit(FAILED)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.replay import replayed
+from edge_daemon.cli.report_file import verified, write_page
+from edge_daemon.cli.report_page import page, summary
+from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Station
+from edge_daemon.core.rollout.replay import Limits
 
-app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, audit.")
+app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
 Id = Annotated[Optional[str], typer.Argument(help="Else the newest.", metavar="ID")]  # noqa: UP045
 
@@ -45,9 +51,40 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
 
 
 @app.command()
-def report(rollout: Id = None, file: ConfigFile = None) -> None:
-    """All that is on record of one, as JSON."""
-    tell_json(_found(rollout, file), indent=2)
+def report(
+    rollout: Id = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option("--html", help="Write it as a page for the browser.", metavar="FILE"),
+    ] = None,
+    verify: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--verify", help="Is this report, JSON or page, the one on record?", metavar="FILE"
+        ),
+    ] = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What it recommends and why, every figure with n and interval; on the audit trail."""
+    settings = read_settings(file)
+    records = Records(Station(settings))
+    if verify is not None:
+        if rollout is not None or html is not None:
+            raise WrongUsage("--verify goes alone.", hint="Leave ID and --html out.")
+        tell(verified(verify, records))
+        return
+    fields: dict[str, Any] = {"report": True, "rollout": _id(rollout, file), "by": user() or ""}
+    if (costs := settings.rollouts.costs) is not None:
+        fields["costs"] = costs.model_dump()
+    made = records.rollout_report(fields)
+    if html is not None:
+        write_page(html, page(made))
+        tell(f"{html}: {made['recommendation']['do']}.")
+    if as_json:
+        tell_json(made, indent=2)
+    elif html is None:
+        tell(summary(made))
 
 
 @app.command()
@@ -61,6 +98,42 @@ def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) 
         for fault in found["faults"]:
             tell(fault, err=True)
     if found["faults"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def replay(
+    rollout: Id = None,
+    alpha: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate."),
+    ] = None,
+    alpha_advance: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=1e-9, max=0.2, help="Chance of advancing one that loses too much."),
+    ] = None,
+    margin: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share."),
+    ] = None,
+    file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide once more from what is on record, with other limits: when it would have stopped or
+    advanced.
+
+    Without other limits each decision must be the one on record; it fails where one is not.
+    """
+    told, bodies = _records(file).rollout_looks(_id(rollout, file))
+    limits = Limits(alpha, alpha_advance, margin)
+    found = replayed(told, bodies, limits)
+    if as_json:
+        tell_json(found, indent=2)
+    else:
+        for each in found["decisions"]:
+            tell(f"{each['time']}  {each['stage']}: {each['decision']}. {each['why']}")
+        tell(str(found["summary"]))
+    if limits == Limits() and not found["is_same"]:
         raise typer.Exit(FAILED)
 
 

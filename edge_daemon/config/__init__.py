@@ -7,6 +7,7 @@ lines of the document: `load` gives `Settings`, `validate` gives findings.
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings, PictureSettings
+from edge_daemon.config.collect import CollectSettings, PushSettings
 from edge_daemon.config.desired import read_desired
 from edge_daemon.config.file import (
     FOLDER,
@@ -19,6 +20,7 @@ from edge_daemon.config.file import (
     schema,
     validate,
 )
+from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.pictures import NgImages, PicturesSettings
 from edge_daemon.config.proof import GateSettings, TrialSettings
 from edge_daemon.config.settings import (
@@ -44,8 +46,10 @@ __all__ = [
     "VARIABLE",
     "BundleSource",
     "CameraSettings",
+    "CollectSettings",
     "DesiredSettings",
     "Finding",
+    "FleetSettings",
     "GateSettings",
     "HttpSettings",
     "LogSettings",
@@ -57,6 +61,7 @@ __all__ = [
     "OrderWords",
     "PictureSettings",
     "PicturesSettings",
+    "PushSettings",
     "ResultsSettings",
     "Settings",
     "SlotsSettings",

@@ -83,9 +83,12 @@ class S3Settings(Group):
     ca: FilePath | None = None
     """PEM of the authority that signed the server's certificate; null: the usual ones."""
 
-    def read_secret_key(self) -> str:
-        """The secret as it stands in its file now; raises ConfigurationError."""
-        return read_secret(self.secret_key_file, "results.pictures.copy_to_s3.secret_key_file")
+    def read_secret_key(self, keys: str = "results.pictures.copy_to_s3") -> str:
+        """The secret as it stands in its file now; raises ConfigurationError.
+
+        `keys`: where these settings stand.
+        """
+        return read_secret(self.secret_key_file, f"{keys}.secret_key_file")
 
 
 class PicturesSettings(Group):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import ipaddress
+from contextlib import suppress
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_daemon.config.fields import FilePath, Group
+from edge_daemon.config.named_files import read_secret, readable_path
+from edge_daemon.config.pictures import WebAddress
 from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.rollout.values import Bounds, SliceRule, Webhook
 from edge_daemon.errors import PlanError
@@ -15,10 +20,41 @@ from edge_daemon.errors import PlanError
 class WebhookSettings(Group):
     """Who may be told of a rollout by HTTP POST."""
 
-    webhook: Annotated[str, Field(pattern=r"^https?://", max_length=2048)]
+    webhook: WebAddress
     """The address; a plan may name this one and no other."""
     token_file: FilePath | None = None
     """Holds the bearer token that is sent with it; null: none."""
+    ca: FilePath | None = None
+    """PEM of the authority that signed the server's certificate; null: the usual ones."""
+    allow_http: bool = False
+    """Whether it may be called without TLS although it is another machine."""
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> WebhookSettings:
+        parts = urlsplit(self.webhook)
+        if not parts.hostname:
+            raise ValueError("webhook names no host, such as https://mes.plant.example/hook")
+        if parts.scheme == "http" and not self.allow_http and not _is_this_machine(parts.hostname):
+            raise ValueError(
+                "webhook should begin with https://; http:// needs allow_http: true, because "
+                "anybody in between can read the token"
+            )
+        return self
+
+    def read_token(self) -> str | None:
+        """The token as it stands in its file now; raises ConfigurationError."""
+        path = self.token_file
+        return None if path is None else read_secret(path, "rollouts.notify.token_file")
+
+    def readable_ca(self) -> str | None:
+        """The path of `ca`, for the TLS library; raises ConfigurationError."""
+        return readable_path(self.ca, "rollouts.notify.ca")
+
+
+def _is_this_machine(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 class KeptPairs(Group):
@@ -30,6 +66,17 @@ class KeptPairs(Group):
     """Older ones go, however few there are."""
     pictures_mb: int = Field(default=128, ge=0, le=1_000_000)
     """Pictures of parts on which both models disagree, for the status page; 0: none is kept."""
+
+
+class CostSettings(Group):
+    """What one wrong verdict costs here, for the reports of rollouts."""
+
+    missed: float = Field(ge=0.0, le=1e9)
+    """A bad part that was passed."""
+    false_reject: float = Field(ge=0.0, le=1e9)
+    """A good part that was rejected."""
+    currency: str = Field(default="", max_length=8, pattern=r"^[\w€$£¥]*$")
+    """As it is to be shown, such as EUR."""
 
 
 class RolloutsSettings(Group):
@@ -59,6 +106,8 @@ class RolloutsSettings(Group):
     """What becomes of it then; null: as the plan says."""
     notify: tuple[WebhookSettings, ...] = Field(default=(), max_length=8)
     """Addresses that a plan may name."""
+    costs: CostSettings | None = None
+    """What wrong verdicts cost; null: reports tell no costs."""
     keep: KeptPairs = KeptPairs()
     """Which pairs can be looked at later."""
 

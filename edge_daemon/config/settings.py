@@ -18,6 +18,8 @@ from pydantic import (
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
+from edge_daemon.config.collect import CollectSettings
+from edge_daemon.config.drift import DriftSettings
 from edge_daemon.config.feedback import FeedbackSource
 from edge_daemon.config.fields import (
     Choice,
@@ -36,6 +38,7 @@ from edge_daemon.config.fields import (
     TopicName,
     User,
 )
+from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.config.pictures import NgImages, PicturesSettings
@@ -321,11 +324,17 @@ class Settings(Group):
     """What a part is, and one result for each on `<root>/part`; null: only frames are told."""
     feedback: tuple[FeedbackSource, ...] = Field(default=(), max_length=32)
     """Where others publish what parts really are, besides `request/feedback`; needs `parts`."""
+    collect: CollectSettings | None = None
+    """Which pictures are kept for the next training, and where; null: none."""
     rollouts: RolloutsSettings = RolloutsSettings()
     """What a model that is tried beside the active one may do here, whoever asks for it."""
+    drift: DriftSettings | None = None
+    """Watches whether pictures and verdicts are as they were; null: not watched."""
     http: HttpSettings = HttpSettings()
     sources: tuple[BundleSource, ...] = Field(default=(), max_length=16)
     """Where new bundles come from; a source fills the store and makes nothing active."""
+    fleet: FleetSettings | None = None
+    """One station of many: it reports at `<root>/fleet`; null: it does not."""
     desired: DesiredSettings | None = None
     """A file whose changes become requests, a mounted ConfigMap for example; null: none."""
     audit: AuditSettings = AuditSettings()

@@ -8,6 +8,7 @@ from typing import Union
 
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Event
+from edge_daemon.core.rollout.values import Webhook
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.messaging.messages import Incoming
@@ -48,12 +49,17 @@ class StandbyTookOver:
 
 @dataclass(frozen=True)
 class Noticed:
-    """Something that the box noticed by itself, for `model/event`; `reason`: that of its frames."""
+    """Something that the box noticed by itself, for `model/event`; `reason`: that of its frames.
+
+    `rollout`, `notify`: of which rollout, and who is told of it by HTTP as well.
+    """
 
     event: EventName
     message: str
     reason: str | None = None
     model: BundleRef | None = None
+    rollout: str = ""
+    notify: tuple[Webhook, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from edge_daemon.core.effects import (
     AskCutover,
     Effect,
     EndSplit,
+    Foretell,
     Free,
     PassOver,
     Prepare,
@@ -358,6 +359,8 @@ class Driver:
             self._trial.start(effect)
         elif isinstance(effect, TakeSnapshot):
             rooms.take_snapshot(effect.request)
+        elif isinstance(effect, Foretell):
+            rooms.foretell(effect)
         elif isinstance(effect, Retune):
             self._retune(effect)
         elif isinstance(effect, SetSplit):
@@ -376,7 +379,8 @@ class Driver:
             durable = self._state.durable
             recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
             pointer = Pointer(slot, action.target, recipe)
-        return Cutover(action.token, pointer, action.swap_id, action.at_epoch, action.at_frame)
+        boundary = action.at_epoch, action.at_frame
+        return Cutover(action.token, pointer, action.swap_id, *boundary, action.may_wait)
 
     def _split(self, action: SetSplit) -> Split:
         """With the recipe that the candidate was signed with."""

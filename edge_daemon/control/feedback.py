@@ -53,6 +53,8 @@ class FeedbackTools:
     boot: str
     wake: Callable[[], None]
     keep_s: float = 90.0 * 86_400.0
+    overruled: Callable[[str, int], None] = lambda *_: None
+    """Told the boot and number of a part whose verdict a person calls wrong."""
 
 
 class FeedbackDesk:
@@ -171,8 +173,10 @@ class FeedbackDesk:
 
     def _noted(self, known: Sequence[_Known], fresh: Sequence[_Known], label: Label) -> None:
         """It is durable now."""
-        for word, _ in fresh:
+        for word, part in fresh:
             self._tools.metrics.feedback(word.source.value, word.verdict.value)
+            if _overrules(word.verdict, part.verdict):
+                self._tools.overruled(part.boot, part.number)
         label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
         self._show_precision()
 
@@ -198,6 +202,11 @@ class FeedbackDesk:
 
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         respond(self._tools.carrier, _VERB, answer, incoming.ways_back)
+
+
+def _overrules(said: Verdict, told: str) -> bool:
+    """Whether a person says the contrary of what the station told of a part."""
+    return told != Verdict.UNINSPECTED.value and (said is Verdict.NG) != (told == Verdict.NG.value)
 
 
 def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:

@@ -106,6 +106,8 @@ class LoaderTools:
     """The compute capability of the device that models run on; None: a CPU."""
     proofs: Proofs | None = None
     """What bundles showed before on this box; None: each is proven by the whole gate."""
+    floor_of: Callable[[Recipe], float | None] = lambda _: None
+    """Down to which confidence a model reports what counts for nothing; None: not at all."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,9 @@ class Loader:
         stages.enter("load")
         urgent = job.urgent or self._crossing.pointer.slot is None
         order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
-        loaded = slot.load(replace(order, urgent=urgent), gate.load_timeout_s)
+        floor = self._bench.floor_of(verified.manifest.recipe)
+        order = replace(order, urgent=urgent, floor=floor)
+        loaded = slot.load(order, gate.load_timeout_s)
         proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
         refuse_other(verified.manifest, loaded, proof)
         rival = self._rival(job.target)
@@ -299,7 +303,9 @@ class Loader:
         with contained() as attempt:
             kept = self._copy_of(job.target, job.slot)
             verified = kept or self._check(job.target, job.slot, job.token)
-            order = replace(LoadOrder.of(verified, self._bench.slots.device), urgent=True)
+            order = LoadOrder.of(verified, self._bench.slots.device)
+            floor = self._bench.floor_of(verified.manifest.recipe)
+            order = replace(order, urgent=True, floor=floor)
             loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
             deadline_at = self._bench.clock.now().at + self._bench.gate.timeout_s
             self._bench.runner.wake(slot, deadline_at)

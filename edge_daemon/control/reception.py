@@ -10,6 +10,7 @@ import structlog
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.repeats import is_repeat, scoped_id, used_id
 from edge_daemon.core.values import Request, Status
+from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_rows import RequestRow
@@ -65,7 +66,8 @@ class Reception:
                 return self._under_another_id(request, incoming)
             self._refuse(request.verb.value, incoming, used_id(request))
             return None
-        answer = kept(request.id, row.outcome) if row.outcome else accepted(request.id)
+        begun = (row.swap_id or "") if row.verb == Verb.ROLLOUT.value else ""
+        answer = kept(request.id, row.outcome) if row.outcome else accepted(request.id, begun)
         _log.info("request_repeated", request_id=request.id, verb=row.verb)
         respond(self._carrier, row.verb, answer, incoming.ways_back)
         self._recorder.wait_too(request.id, incoming.reply)

@@ -27,7 +27,14 @@ from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import OutcomeRow, ReceiptRow
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.answer import FINAL, TakeAnswer, accepted, outcome, progress
+from edge_daemon.messaging.answer import (
+    FINAL,
+    OfRollout,
+    TakeAnswer,
+    accepted,
+    outcome,
+    progress,
+)
 from edge_daemon.messaging.messages import Carrier, Incoming, ReplyTo, WaysBack, respond
 from edge_daemon.messaging.payloads import Receipt
 
@@ -163,7 +170,7 @@ class Recorder:
         unit.audit.append(self._rows.audit("request", request_facts(reply.request)))
 
     def _tell_accepted(self, unit: UnitOfWork, reply: Reply, *, ends_at_once: bool) -> None:
-        request, answer = reply.request, accepted(reply.request.id)
+        request, answer = reply.request, accepted(reply.request.id, reply.rollout)
         verb, ways = request.verb.value, self._open[request.id]
 
         def tell() -> None:
@@ -180,7 +187,7 @@ class Recorder:
 
     def _tell_progress(self, unit: UnitOfWork, reply: Reply, now: Instant) -> None:
         request, elapsed_ms = reply.request, self._receipts.elapsed_ms(reply.swap_id, now)
-        answer = progress(request.id, reply.stage, elapsed_ms)
+        answer = progress(request.id, reply.stage, elapsed_ms, reply.rollout)
 
         def tell() -> None:
             verb = request.verb.value
@@ -195,7 +202,8 @@ class Recorder:
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
         shown = receipt if status is Status.SUCCEEDED else None
-        answer = outcome(request.id, status, receipt=shown, refusal=refusal)
+        of = OfRollout(reply.rollout, reply.forecast)
+        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=of)
         verb, ways = request.verb.value, self._open.get(request.id, WaysBack())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)
@@ -254,6 +262,7 @@ class Recorder:
             rollout=record.rollout or None,
         )
         unit.outbox.append(event)
+        unit.notices += self._rows.notices(record.notify, event)
         facts: dict[str, object] = {
             "event": record.event.value,
             "model": model,
@@ -318,8 +327,10 @@ class Recorder:
             reason=noticed.reason,
             model=str(noticed.model) if noticed.model else None,
             message=noticed.message,
+            rollout=noticed.rollout or None,
         )
-        self._note(UnitOfWork(outbox=[row]))
+        notices = self._rows.notices(noticed.notify, row)
+        self._note(UnitOfWork(outbox=[row], notices=[*notices]))
 
     def note_order(self, order: JobOrder, told: ProductRow | None) -> None:
         """Record every order, also one whose status means nothing here; with the next step."""

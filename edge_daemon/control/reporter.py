@@ -125,6 +125,10 @@ class Reporter:
         """A rollout stands otherwise now."""
         self._say(self._topics.rollout_state, body)
 
+    def fleet(self, body: bytes) -> None:
+        """What many stations are looked at by."""
+        self._say(self._topics.fleet, body)
+
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
         """Publish health every `HEALTH_S`, or at once when a problem comes or goes."""
         due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems

@@ -6,7 +6,7 @@ import json
 
 from edge_daemon.core.rollout.bounds import bounded
 from edge_daemon.core.rollout.plan import read_plan
-from edge_daemon.core.rollout.values import Bounds, Mode, Plan
+from edge_daemon.core.rollout.values import Bounds, Plan
 from edge_daemon.core.values import BundleRef, Refusal
 from edge_daemon.errors import Code, EdgeDaemonError
 from edge_daemon.models.store import Store
@@ -39,16 +39,13 @@ class RolloutPlans:
         )
 
     def _unsupported(self, plan: Plan) -> Refusal | None:
-        """What a plan may say and this station does not do: better refused than left out."""
-        if any(stage.mode is Mode.COMPARE for stage in plan.stages):
-            message = "The plan has a compare stage, and this version does not run one yet."
-            return _refusal(message, "Leave it out; shadow and share stages compare verdicts.")
-        if any(stage.shadow_back_h for stage in plan.stages):
-            message = "The plan asks for shadow_back_h, and this version does not do that yet."
-            return _refusal(message, "Leave it out, or set it to 0.")
-        if plan.notify:
-            message = "The plan has notify, and this version calls no webhook yet."
-            return _refusal(message, "Leave it out, and listen to model/event instead.")
+        """What a plan asks for and this station does not do: better refused than left out."""
+        allowed = {hook.url for hook in self._bounds.notify}
+        for hook in plan.notify:
+            if hook.url not in allowed:
+                message = f"The plan would call {hook.url}, which the settings do not allow."
+                hint = "Add the address to rollouts.notify in the settings, or leave it out."
+                return _refusal(message, hint)
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from edge_daemon.messaging.times import iso_utc
 
 MOST_ROLLOUTS = 200
 MOST_PAIRS = 200
+MOST_LOOKS = 200
 BATCH = 1000
 MOST_FAULTS = 20
 
@@ -26,7 +28,7 @@ def told_rollouts(journal: Journal, rollout: str | None, *, audit: bool) -> dict
 
 def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
     """`rollouts`: newest first."""
-    return {"rollouts": [_head(row) for row in journal.rollouts.newest(limit)]}
+    return {"rollouts": [head_of(row) for row in journal.rollouts.newest(limit)]}
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
 
     Raises SenderError where none is known by this id.
     """
-    row = _row(journal, rollout)
+    row = found_row(journal, rollout)
     pairs = [
         {
             "boot": pair.boot,
@@ -47,7 +49,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
         }
         for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
     ]
-    told = {**_head(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
+    told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
     return {**told, "pairs": pairs}
 
 
@@ -56,7 +58,7 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
 
     A share may be that of a stage that was entered, or 0: the candidate could not judge.
     """
-    row = _row(journal, rollout)
+    row = found_row(journal, rollout)
     shares = {0.0, *(share for _, share, _ in json.loads(row.progress)["entered"])}
     parts = candidates = 0
     faults: list[str] = []
@@ -75,7 +77,23 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
     return {"rollout": rollout, "parts": parts, "candidate": candidates, "faults": faults}
 
 
-def _row(journal: Journal, rollout: str) -> RolloutRow:
+def rollout_looks(journal: Journal, rollout: str, after: int) -> dict[str, Any]:
+    """Its plan, and some of what the rule saw: `looks`, in base64, after the one of this number.
+
+    `next`: the number to ask with for those that follow; null after the last one.
+    """
+    row = found_row(journal, rollout)
+    found = journal.rollouts.looks(rollout, MOST_LOOKS, after)
+    return {
+        **head_of(row),
+        "plan": json.loads(row.plan)["plan"],
+        "looks": [base64.b64encode(look.body).decode() for look in found],
+        "next": found[-1].seq if len(found) == MOST_LOOKS else None,
+    }
+
+
+def found_row(journal: Journal, rollout: str) -> RolloutRow:
+    """What is on record of it; raises SenderError where nothing is."""
     row = journal.rollouts.find(rollout)
     if row is None:
         raise SenderError(
@@ -86,7 +104,8 @@ def _row(journal: Journal, rollout: str) -> RolloutRow:
     return row
 
 
-def _head(row: RolloutRow) -> dict[str, Any]:
+def head_of(row: RolloutRow) -> dict[str, Any]:
+    """What a list says of one rollout."""
     progress = json.loads(row.progress)
     return {
         "rollout": row.id,

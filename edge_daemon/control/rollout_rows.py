@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
+from dataclasses import replace
 from typing import Any
 
-from edge_daemon.core.rollout.evidence import Place, read_place
-from edge_daemon.core.rollout.plan import as_mapping
-from edge_daemon.core.rollout.progress import Progress
+from edge_daemon.core.candidates import BACK, word
+from edge_daemon.core.event_names import EventName
+from edge_daemon.core.rollout.evidence import Place, read_evidence, read_place
+from edge_daemon.core.rollout.plan import as_mapping, read_plan
+from edge_daemon.core.rollout.progress import Progress, read_progress
+from edge_daemon.core.rollout.replay import Look, read_look
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.state import Rollout
-from edge_daemon.host.journal_rollouts import PairRow, RolloutRow
+from edge_daemon.core.values import Verdict
+from edge_daemon.errors import PlanError
+from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
 
 
 def rollout_row(
@@ -37,6 +44,19 @@ def rollout_row(
     )
 
 
+def word_of(row: RolloutRow) -> str:
+    """How it stands in a few words: `shadow`, `share 0.1`, `stopped: …`, `confirmed`."""
+    progress = json.loads(row.progress)
+    ended = progress.get("ended")
+    if ended == EventName.ROLLOUT_COMPLETED.value:
+        return "confirmed"
+    if ended is not None:
+        return f"stopped: {progress.get('ended_why', '')}"
+    stages, entered = read_plan(json.loads(row.plan)["plan"]).stages, progress["entered"]
+    at = entered[-1][0] if entered else -1
+    return word(stages[at]) if 0 <= at < len(stages) else "prepare"
+
+
 def pair_row(pair: Pair, place: Place) -> PairRow:
     """One pair that is worth a look."""
     assigned = pair.assigned
@@ -58,6 +78,45 @@ def pair_row(pair: Pair, place: Place) -> PairRow:
         _json(place.as_mapping()),
         _json(body),
     )
+
+
+def earlier_progress(row: RolloutRow, sha256: str) -> Progress | None:
+    """How far an earlier rollout came; None where its candidate was another one.
+
+    Raises ValueError where it cannot be read.
+    """
+    plain = json.loads(row.progress)
+    if plain.get("candidate_sha256") != sha256 or row.id.endswith(BACK):
+        return None
+    try:
+        plan = read_plan(json.loads(row.plan)["plan"])
+    except (KeyError, PlanError) as error:
+        raise ValueError(f"its plan cannot be read: {error}") from error
+    return read_progress(plan, row.began_utc, plain)
+
+
+def relabelled(row: RolloutRow, place: Place, truth: Verdict) -> tuple[RolloutRow, Place]:
+    """The row of one that is over with one label more, and the pair's place in it.
+
+    Raises ValueError where its evidence cannot be read.
+    """
+    plain = json.loads(row.progress)
+    evidence = read_evidence(plain["evidence"])
+    moved = evidence.label(place, truth)
+    return replace(row, progress=_json({**plain, "evidence": evidence.as_mapping()})), moved
+
+
+def look_row(rollout: str, look: Look) -> LookRow:
+    """One look, small: most of its counts are those of the look before."""
+    return LookRow(rollout, look.utc, zlib.compress(_json(look.as_mapping())))
+
+
+def look_of(body: bytes) -> Look:
+    """The look in a row; raises ValueError for what is none."""
+    try:
+        return read_look(json.loads(zlib.decompress(body)))
+    except zlib.error as error:
+        raise ValueError(f"this is no look at a rollout: {error}") from error
 
 
 def place_of(row: PairRow) -> Place:

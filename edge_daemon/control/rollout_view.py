@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
+from edge_daemon.core.rollout.back import told_table
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, read_plan
 from edge_daemon.core.rollout.progress import Progress, labels, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
@@ -50,7 +51,7 @@ def rollout_state(
         why=progress.said.why,
         missing=progress.said.missing,
         plan_sha256=rollout.digest,
-        **_evidence(progress, reading),
+        **_evidence(progress, reading, is_back=rollout.is_back),
     )
 
 
@@ -73,22 +74,24 @@ def ended_state(row: RolloutRow) -> RolloutState | None:
     )
 
 
-def _evidence(progress: Progress, reading: Reading) -> dict[str, Any]:
+def _evidence(progress: Progress, reading: Reading, *, is_back: bool = False) -> dict[str, Any]:
     plan, stage = progress.plan, progress.stage
-    overall = _line(reading.overall, plan, stage)
+    lines = {one.name: _line(one, plan, stage, is_back=is_back) for one in reading.slices}
+    overall = lines[OVERALL]
     have, missing = labels(reading)
     return {
         "coverage": overall.coverage,
         "parts": overall.parts,
         "table": overall.table,
-        "slices": {one.name: _line(one, plan, stage) for one in reading.slices},
+        "slices": lines,
         "labels": LabelsLine(have, missing),
         "plan": as_mapping(plan),
     }
 
 
-def _line(one: SliceReading, plan: Plan, stage: int) -> SliceLine:
-    table = {outcome.value: count for outcome, count in one.table.items()}
+def _line(one: SliceReading, plan: Plan, stage: int, *, is_back: bool) -> SliceLine:
+    counts = told_table(one.table) if is_back else one.table
+    table = {outcome.value: count for outcome, count in counts.items()}
     coverage = None if one.coverage is None else round(one.coverage, 4)
     rule = next((rule for rule in plan.slices if rule.name == one.name), None)
     margin = stage_margin(plan, stage) if rule is None else slice_margin(plan, stage, rule)

@@ -12,19 +12,28 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 import structlog
 
 from edge_daemon.control.arrivals import Arrival, Noticed
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
 from edge_daemon.control.feedback_sources import FeedbackSources
-from edge_daemon.control.rollout_rows import pair_row, place_of, rollout_row
+from edge_daemon.control.rollout_rows import (
+    earlier_progress,
+    look_row,
+    pair_row,
+    place_of,
+    relabelled,
+    rollout_row,
+)
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
 from edge_daemon.core.records import Announce, Record
+from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.rollout.progress import (
     Progress,
     labels,
@@ -32,23 +41,26 @@ from edge_daemon.core.rollout.progress import (
     worth_keeping,
 )
 from edge_daemon.core.rollout.reading import Reading
-from edge_daemon.core.rollout.values import Pair
+from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
-from edge_daemon.core.values import Verdict
+from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Entry, Journal
-from edge_daemon.host.journal_rollouts import PairRow, RolloutRow, RolloutsEntry
+from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.slots.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
 TURN_S = 0.5
 """Between two turns: what came meanwhile becomes durable together."""
 DECIDE_S = 1.0
+LOOK_S = 60.0
+"""So often what the rule sees is kept for a replay, and at each change of its decision."""
 MOST_WAITING = 4096
 """Batches of pairs that wait; those of more are lost: coverage falls, and the log says so."""
 MOST_FEEDBACK = 256
@@ -92,6 +104,7 @@ class DeskTools:
     clock: Clock
     keep: Keep = Keep()
     shadowed: Callable[[], Shadowed] = Shadowed
+    blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,9 @@ class RolloutDesk:
         self._rollout: Rollout | None = None
         self._progress: Progress | None = None
         self._unsaved: list[PairRow] = []
+        self._looks: list[LookRow] = []
+        self._relabelled: dict[str, RolloutRow] = {}
+        self._looked_at = 0.0
         self._is_dirty = False
         self._decided_at = 0.0
         self._told: tuple[str, int, Decision] | None = None
@@ -196,10 +212,7 @@ class RolloutDesk:
         now = self._tools.clock.now()
         state, progress = self._state, self._progress
         if state is not None and progress is not None:
-            judges = state.split is not None
-            progress.look(now.at, self._tools.captured(), judges=judges)
-            self._is_dirty |= judges
-            self._look_at_shadow(progress)
+            self._look(state, progress, now)
         self._save()
         for incoming in requests:
             self._feedback.arrived(incoming, self._label)
@@ -214,6 +227,16 @@ class RolloutDesk:
         for _ in range(self._heard.qsize()):
             self._sources.arrived(*self._heard.get_nowait(), self._label)
         self._sources.tick()
+
+    def _look(self, state: State, progress: Progress, now: Instant) -> None:
+        """Time passed."""
+        rollout, split, frames = self._rollout, state.split, self._tools.captured()
+        assert rollout is not None
+        progress.look(now.at, frames, judges=split is not None)
+        # Blocks of time are kept when they are over: in between nothing is worth a write.
+        self._is_dirty |= split is not None and split.mode is not Mode.COMPARE
+        self._is_dirty |= self._tools.blocks.turn(rollout, progress, state, now, frames)
+        self._look_at_shadow(progress)
 
     def _take_in(self, word: _Pairs | _Step) -> None:
         if isinstance(word, _Step):
@@ -244,8 +267,9 @@ class RolloutDesk:
         """Begin, or go on where the journal says."""
         row = self._tools.journal.rollouts.find(rollout.id)
         self._progress = Progress(rollout.plan, rollout.began_utc)
-        self._told = None
+        self._told, self._labels_wanted = None, False
         if row is None:
+            self._go_on(rollout, self._progress)
             return
         try:
             plain = json.loads(row.progress)
@@ -253,10 +277,27 @@ class RolloutDesk:
         except ValueError as error:
             _log.warning("rollout_evidence_unreadable", rollout=rollout.id, error=str(error))
 
+    def _go_on(self, rollout: Rollout, progress: Progress) -> None:
+        """A candidate that was tried before goes on with the evidence of then."""
+        if rollout.is_back:
+            return
+        kept, sha256 = self._tools.journal.rollouts, rollout.candidate.sha256
+        for row in kept.ended(str(rollout.candidate.ref), str(rollout.reference.ref)):
+            try:
+                before = earlier_progress(row, sha256)
+            except ValueError as error:
+                _log.warning("rollout_evidence_unreadable", rollout=row.id, error=str(error))
+                return
+            if before is not None:
+                goes_on = progress.go_on(before, row.id)
+                _log.info("rollout_tried_before", rollout=rollout.id, before=row.id, used=goes_on)
+                return
+
     def _close(self, rollout: Rollout, word: str, why: str) -> None:
         """It is over: its row says how; nothing more is counted for it."""
         progress = self._progress
         self._rollout = self._progress = None
+        self._tools.blocks.end()
         if progress is not None:
             ended = self._tools.clock.now().utc
             row = rollout_row(rollout, progress, ended, word, why)
@@ -313,9 +354,11 @@ class RolloutDesk:
         for each in labelled:
             for row in self._tools.journal.rollouts.pairs_of(each.boot, each.part):
                 place = place_of(row)
-                if self._rollout is not None and row.rollout == self._rollout.id:
+                if self._counts(row.rollout):
                     assert self._progress is not None
                     place = self._progress.label(place, each.verdict)
+                else:
+                    place = self._label_ended(row.rollout, place, each.verdict)
                 self._unsaved.append(
                     PairRow(
                         *(row.rollout, row.boot, row.part, row.id, row.utc, row.outcome),
@@ -327,10 +370,29 @@ class RolloutDesk:
         self._is_dirty |= bool(labelled)
         self._save()
 
+    def _label_ended(self, rollout: str, place: Place, truth: Verdict) -> Place:
+        """The evidence of one that is over follows its labels: another try may go on with it."""
+        row = self._relabelled.get(rollout) or self._tools.journal.rollouts.find(rollout)
+        if row is None or row.ended_utc is None:
+            return replace(place, truth=truth)
+        try:
+            self._relabelled[rollout], place = relabelled(row, place, truth)
+        except ValueError as error:
+            _log.warning("rollout_evidence_unreadable", rollout=rollout, error=str(error))
+            return replace(place, truth=truth)
+        return place
+
+    def _counts(self, rollout: str) -> bool:
+        """Whether pairs of this rollout are in the evidence of the one that runs."""
+        running, progress = self._rollout, self._progress
+        if running is None or progress is None:
+            return False
+        return rollout in (running.id, *progress.continues)
+
     # ------------------------------------------------------------------ the journal
 
     def _save(self) -> None:
-        if not self._is_dirty and not self._unsaved:
+        if not (self._is_dirty or self._unsaved or self._looks):
             return
         row = None
         if self._rollout is not None and self._progress is not None:
@@ -341,13 +403,17 @@ class RolloutDesk:
         """A disk that is full loses nothing: the pairs wait for the next turn."""
         keep = self._tools.keep
         since_utc = self._tools.clock.now().utc - keep.days * 86_400.0
-        entry = RolloutsEntry(row, tuple(self._unsaved), (), keep.most, since_utc)
+        pairs, looks = tuple(self._unsaved), tuple(self._looks)
+        over = tuple(self._relabelled.values())
+        entry = RolloutsEntry(row, pairs, (), keep.most, since_utc, looks, over)
         try:
             self._tools.journal.commit(Entry(rollouts=entry))
         except StateError as error:
             _log.error("rollout_not_saved", error=error.message)
             return
         self._unsaved.clear()
+        self._looks.clear()
+        self._relabelled.clear()
         self._is_dirty = False
 
     # ------------------------------------------------------------------ the decision
@@ -362,6 +428,8 @@ class RolloutDesk:
         if rollout.is_begun and not rollout.is_full:
             said = progress.decide(reading, now_utc, held=state.durable.held)
             key = (rollout.id, progress.stage, said.decision)
+            if not rollout.is_back:
+                self._keep_look(rollout, progress, is_new=key != self._told)
             if said.decision in (Decision.ADVANCE, Decision.STOP) or key != self._told:
                 self._told = key
                 checks = progress.checks(reading)
@@ -372,13 +440,20 @@ class RolloutDesk:
         self._publish(encode(rollout_state(rollout, progress, reading, state)))
         self._tools.metrics.rollout(rollout, state.split, reading)
 
+    def _keep_look(self, rollout: Rollout, progress: Progress, *, is_new: bool) -> None:
+        now = self._tools.clock.now()
+        if is_new or now.at - self._looked_at >= LOOK_S:
+            self._looked_at = now.at
+            self._looks.append(look_row(rollout.id, progress.look_back(now.utc)))
+
     def _want_labels(self, rollout: Rollout, reading: Reading) -> None:
         """Told once, when the first disagreement without a label is there."""
         missing = labels(reading)[1]
         if missing and not self._labels_wanted:
             why = f"{missing} parts on which the models disagree need a true verdict."
-            ref = rollout.candidate.ref
-            self._tools.put(Noticed(EventName.LABEL_WANTED, why, model=ref))
+            ref, notify = rollout.candidate.ref, rollout.plan.notify
+            event = EventName.LABEL_WANTED
+            self._tools.put(Noticed(event, why, None, ref, rollout.id, notify))
         self._labels_wanted = bool(missing)
 
     def _publish(self, body: bytes) -> None:

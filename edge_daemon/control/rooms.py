@@ -11,6 +11,7 @@ from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
+from edge_daemon.core.effects import Foretell
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan, Split
@@ -40,6 +41,8 @@ class Rooms:
     """Told each new state, for `model/state`."""
     take_snapshot: Callable[[Request], None]
     """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
+    foretell: Callable[[Foretell], None]
+    """Makes a forecast in a thread of its own, and puts `ForecastMade` into the mailbox."""
     plan_of: Callable[[str, BundleRef], Plan | Refusal]
     """The plan of a rollout: as asked for, else the bundle's, within what the station allows."""
     split: Callable[[Split | None], None]

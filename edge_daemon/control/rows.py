@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 
 from edge_daemon.control.outbox import response_rows
 from edge_daemon.control.repeats import encode
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Reply
+from edge_daemon.core.rollout.values import Webhook
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import OutboxRow, OutcomeRow, RequestRow
+from edge_daemon.host.journal_notices import NoticeRow
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import ReplyTo
@@ -61,6 +64,15 @@ class Rows:
         time = iso_utc(self._clock.now().utc)
         event = EventMessage(type=kind, time=time, boot=self._boot, **fields)  # type: ignore[arg-type]
         return OutboxRow(self._topics.model_event, payloads.encode(event))
+
+    def notices(self, hooks: Iterable[Webhook], event: OutboxRow) -> tuple[NoticeRow, ...]:
+        """The same event for each address. Its id stays the same however often it is sent."""
+        urls = [hook.url for hook in hooks]
+        if not urls:
+            return ()
+        told = {"id": uuid.uuid4().hex, "root": self._topics.root, **json.loads(event.payload)}
+        body, utc = json.dumps(told).encode(), self._clock.now().utc
+        return tuple(NoticeRow(url, utc, body) for url in urls)
 
     def audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
         """One record of the audit trail."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal_notices import NoticeRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 
@@ -24,6 +25,7 @@ class UnitOfWork:
     audit: list[AuditRow] = field(default_factory=list)
     topics: list[TopicRow] = field(default_factory=list)
     products: list[ProductRow] = field(default_factory=list)
+    notices: list[NoticeRow] = field(default_factory=list)
     then: list[Callable[[], None]] = field(default_factory=list)
     """What the outside is told of it, in order."""
 
@@ -38,6 +40,7 @@ class UnitOfWork:
             (*owed.audit, *self.audit),
             (*owed.topics, *self.topics),
             (*owed.products, *self.products),
+            notices=(*owed.notices, *self.notices),
         )
 
     def tell(self) -> None:

@@ -11,4 +11,5 @@ planner     step(state, event, now) -> (state, effects, records)
 gate, recipe, trial   facts in, judgement out
 proof       what a gate measured, and when that may be built on
 parts       frames become parts, each with one result
+collecting  which parts' pictures are kept for the next training
 """

@@ -12,17 +12,19 @@ from dataclasses import replace
 
 from edge_daemon.core import health, selection
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import EndSplit, SetSplit
+from edge_daemon.core.effects import EndSplit, Foretell, SetSplit
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     CandidateLost,
     Decision,
+    ForecastMade,
     RequestReceived,
     RolloutDecided,
     SlotLost,
 )
 from edge_daemon.core.lifecycle import WITH_LANE, Step
 from edge_daemon.core.records import Announce, Reply
+from edge_daemon.core.rollout.back import back_plan
 from edge_daemon.core.rollout.plan import digest
 from edge_daemon.core.rollout.values import Mode, Plan
 from edge_daemon.core.rollout.values import Stage as RolloutStage
@@ -31,6 +33,9 @@ from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Check, Refusal, Request, Status, StoredBundle
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
+
+BACK = "-back"
+"""What the id of a look back ends with, after that of its rollout."""
 
 # --------------------------------------------------------------------------- questions
 
@@ -67,16 +72,22 @@ def split_of(state: State) -> SetSplit | None:
         stage.mode,
         plan.unit,
         rollout.share,
-        stage.share if stage.mode is Mode.SHADOW else 1.0,
+        _COVERAGE.get(stage.mode, stage.share),
         stage.either,
         plan.slices,
     )
 
 
-def waits_for_gate(draft: StepDraft) -> Request | None:
-    """Who asked for the rollout, while its candidate was not proven yet."""
+_COVERAGE = {Mode.SHARE: 1.0, Mode.COMPARE: 0.0}
+"""Of the parts that the candidate sees besides; in blocks of time one model looks at a time."""
+
+
+def waits_for_gate(draft: StepDraft) -> tuple[Request | None, str]:
+    """Who asked for the rollout while its candidate was not proven yet, and its id."""
     rollout = draft.durable.rollout
-    return rollout.request if rollout is not None and not rollout.is_begun else None
+    if rollout is None or rollout.is_begun or rollout.is_back:
+        return None, ""
+    return rollout.request, rollout.id
 
 
 def _judges(state: State, rollout: Rollout) -> bool:
@@ -88,6 +99,8 @@ def _judges(state: State, rollout: Rollout) -> bool:
 
 def word(stage: RolloutStage) -> str:
     """A stage as answers and events name it."""
+    if stage.is_back:
+        return "shadow_back"
     return f"share {stage.share:g}" if stage.mode is Mode.SHARE else stage.mode.value
 
 
@@ -130,9 +143,13 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
     assert reference is not None
     if request.dry_run:
         draft.record(Reply(request, Status.ACCEPTED))
-        draft.record(Reply(request, Status.SUCCEEDED))
+        draft.act(Foretell(request, event.plan))
         return
-    draft.state = replace(state, swaps=state.swaps + 1, skipped=state.skipped - {target.ref})
+    if state.durable.rollout is not None:
+        why = f"A rollout of {target.ref} begins."
+        _end(draft, state.durable.rollout, Status.SUPERSEDED, why)
+    skipped = draft.state.skipped - {target.ref}
+    draft.state = replace(draft.state, swaps=state.swaps + 1, skipped=skipped)
     rollout = Rollout(
         f"{state.boot}-{draft.state.swaps}",
         target,
@@ -146,10 +163,17 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
         stage_utc=draft.now.utc,
     )
     draft.durable = replace(draft.durable, rollout=rollout)
-    draft.record(Reply(request, Status.ACCEPTED, rollout.id))
+    draft.record(Reply(request, Status.ACCEPTED, rollout.id, rollout=rollout.id))
     draft.record(
         Announce(EventName.REQUESTED, model=target.ref, reason=request.reason, rollout=rollout.id)
     )
+
+
+def foretold(draft: StepDraft, event: ForecastMade) -> None:
+    """The outcome of a dry run."""
+    status = event.refusal.status if event.refusal else Status.SUCCEEDED
+    told = None if event.refusal else event.forecast
+    draft.record(Reply(event.request, status, refusal=event.refusal, forecast=told))
 
 
 NO_PLAN = Refusal(
@@ -165,7 +189,7 @@ def _no_place(state: State, target: StoredBundle) -> Refusal | None:
         return Refusal(
             Code.PRECONDITION_FAILED, message, "Set slots.count to 2, or ask for a swap."
         )
-    if rollout is not None:
+    if rollout is not None and not rollout.is_back:
         message = f"{rollout.candidate.ref} is rolled out already, as {rollout.id}."
         return Refusal(Code.PRECONDITION_FAILED, message, "Wait for its end, or abort it.")
     if active is None or state.unfit:
@@ -240,7 +264,9 @@ def decided(draft: StepDraft, event: RolloutDecided) -> None:
     is_of_now = rollout is not None and (event.rollout, event.stage) == (rollout.id, rollout.stage)
     if rollout is None or not is_of_now or rollout.is_full or not rollout.is_begun:
         return
-    if event.decision is Decision.STOP:
+    if rollout.is_back and event.decision in (Decision.STOP, Decision.ADVANCE):
+        _looked_back(draft, rollout, event)
+    elif event.decision is Decision.STOP:
         _stop(draft, rollout, event.why, event.checks)
     elif event.decision is Decision.ADVANCE:
         if told is not None and not draft.durable.held:
@@ -248,9 +274,23 @@ def decided(draft: StepDraft, event: RolloutDecided) -> None:
     else:
         asks = event.why if event.decision is Decision.HOLD else ""
         if bool(asks) != bool(rollout.asks):
-            draft.durable = replace(draft.durable, rollout=replace(rollout, asks=asks))
+            rollout = replace(rollout, asks=asks, is_alarmed=False)
+            draft.durable = replace(draft.durable, rollout=rollout)
             if asks:
                 _announce(draft, rollout, EventName.ROLLOUT_HELD, asks, event.checks)
+
+
+def _looked_back(draft: StepDraft, rollout: Rollout, event: RolloutDecided) -> None:
+    """The time is over, or labels show that the version before finds what this one misses."""
+    if event.decision is Decision.ADVANCE:
+        _complete(draft, rollout, event.why)
+    elif rollout.now.on_alarm == "rollback" and not draft.durable.held:
+        _end(draft, rollout, Status.SUPERSEDED, event.why)
+        health.condemn(draft, event.why)
+    elif not rollout.is_alarmed:
+        rollout = replace(rollout, asks=event.why, is_alarmed=True)
+        draft.durable = replace(draft.durable, rollout=rollout)
+        _announce(draft, rollout, EventName.ROLLOUT_HELD, event.why, event.checks)
 
 
 def lost(draft: StepDraft, event: CandidateLost) -> None:
@@ -288,8 +328,11 @@ def look(draft: StepDraft) -> None:
 def _look_at(draft: StepDraft, rollout: Rollout) -> None:
     state, candidate = draft.state, rollout.candidate
     active = state.active_bundle
-    reason = state.quarantine_reason(candidate.ref)
-    if reason is not None:
+    reason, told = state.quarantine_reason(candidate.ref), state.split
+    is_on = told is not None and told.rollout == rollout.id
+    if rollout.is_back and is_on and selection.resident(state, candidate) is None:
+        _end(draft, rollout, Status.SUPERSEDED, "Another model needs its slot.")
+    elif reason is not None:
         _stop(draft, rollout, reason)
     elif not rollout.is_full and state.quarantine_reason(rollout.reference.ref) is not None:
         _end(draft, rollout, Status.SUPERSEDED, f"{rollout.reference.ref} was quarantined.")
@@ -313,19 +356,43 @@ def _enter_next(draft: StepDraft, rollout: Rollout, why: str) -> None:
 
 
 def _entered(draft: StepDraft, rollout: Rollout, why: str) -> None:
-    draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage=word(rollout.now)))
+    stage = word(rollout.now)
+    if not rollout.is_back:
+        draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage, None, rollout.id))
     _announce(draft, rollout, EventName.STAGE_ENTERED, f"{word(rollout.now)}: {why}")
 
 
 def _complete(draft: StepDraft, rollout: Rollout, why: str) -> None:
-    draft.durable = replace(draft.durable, rollout=None)
-    swap_id = draft.state.swap_id if rollout.is_full else None
-    draft.record(Reply(rollout.request, Status.SUCCEEDED, swap_id or ""))
+    """It is over, and all is well; the version before may go on beside the new one."""
+    back = _back_of(draft, rollout)
+    draft.durable = replace(draft.durable, rollout=back)
+    if not rollout.is_back:
+        swap_id = draft.state.swap_id if rollout.is_full else None
+        draft.record(Reply(rollout.request, Status.SUCCEEDED, swap_id or "", rollout=rollout.id))
+    if back is not None:
+        why = f"{why} {back.candidate.ref} goes on beside it for {back.plan.at_most_h:g} h."
     _announce(draft, rollout, EventName.ROLLOUT_COMPLETED, why)
 
 
+def _back_of(draft: StepDraft, rollout: Rollout) -> Rollout | None:
+    """The reference beside what was tried, where the plan says so."""
+    before = rollout.reference
+    is_wanted = rollout.is_full and rollout.now.shadow_back_h > 0.0
+    if not is_wanted or draft.state.quarantine_reason(before.ref) is not None:
+        return None
+    plan, utc = back_plan(rollout.plan), draft.now.utc
+    made = Rollout(f"{rollout.id}{BACK}", before, rollout.candidate, plan, digest(plan), "")
+    return replace(made, by=rollout.by, reason=rollout.reason, began_utc=utc, stage_utc=utc)
+
+
 def _stop(draft: StepDraft, rollout: Rollout, why: str, checks: tuple[Check, ...] = ()) -> None:
-    """The candidate is bad: it is not tried again before an operator says so."""
+    """The candidate is bad: it is not tried again before an operator says so.
+
+    One that judged here before, and only looks on, is left alone.
+    """
+    if rollout.is_back:
+        _end(draft, rollout, Status.SUPERSEDED, why)
+        return
     ref = rollout.candidate.ref
     hint = f"Read the report: edge-daemon rollouts report {rollout.id}"
     refusal = Refusal(Code.ROLLOUT_STOPPED, why, hint, checks)
@@ -343,7 +410,8 @@ def _end(
     if op is not None and op.kind is Kind.ROLLOUT and op.stage not in WITH_LANE:
         draft.advance(op, Step.END)
     draft.durable = replace(draft.durable, rollout=None)
-    draft.record(Reply(rollout.request, status, refusal=refusal))
+    if not rollout.is_back:
+        draft.record(Reply(rollout.request, status, refusal=refusal, rollout=rollout.id))
     checks = refusal.checks if refusal is not None else ()
     _announce(draft, rollout, EventName.ROLLOUT_STOPPED, why, checks)
 
@@ -357,4 +425,5 @@ def _announce(
 ) -> None:
     ref = rollout.candidate.ref
     code = Code.ROLLOUT_STOPPED if event is EventName.ROLLOUT_STOPPED else None
-    draft.record(Announce(event, "", ref, code, why, checks, rollout.id))
+    notify = rollout.plan.notify
+    draft.record(Announce(event, "", ref, code, why, checks, rollout.id, notify))

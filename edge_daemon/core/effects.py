@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from edge_daemon.core.rollout.values import Mode, SliceRule, UnitKind
+from edge_daemon.core.rollout.values import Mode, Plan, SliceRule, UnitKind
 from edge_daemon.core.values import Assignment, BundleRef, Request, StoredBundle
 
 
@@ -65,6 +65,7 @@ class AskCutover:
 
     `at_epoch`: not before the first frame of that assignment; `at_frame`: exactly at that frame.
     `expecting`: whether a model will follow a pointer to nothing, so that frames wait.
+    `may_wait`: a moment, for a gap between two parts.
     """
 
     token: int
@@ -74,6 +75,7 @@ class AskCutover:
     at_epoch: int = 0
     at_frame: int | None = None
     expecting: bool = True
+    may_wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,14 @@ class Retune:
 
 
 @dataclass(frozen=True)
+class Foretell:
+    """Hold the plan of a dry run against the station's record; `ForecastMade` tells the result."""
+
+    request: Request
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class SetSplit:
     """From the next unit on let the candidate in `slot` judge beside the line.
 
@@ -166,6 +176,7 @@ Effect = Union[
     StopTrial,
     TakeSnapshot,
     Retune,
+    Foretell,
     SetSplit,
     EndSplit,
 ]

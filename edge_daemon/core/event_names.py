@@ -41,6 +41,7 @@ class EventName(str, Enum):
     UNKNOWN_PRODUCT = "unknown_product"  # no link names a model for it
     PICTURE_BAD = "picture_bad"  # black, blurred, frozen: no evidence
     PICTURE_GOOD = "picture_good"
+    DRIFTED = "drifted"  # pictures or verdicts are not as they were
     INFERENCE_FAILING = "inference_failing"
     INFERENCE_RECOVERED = "inference_recovered"
     NG_IMAGES_MISSED = "ng_images_missed"  # pictures of rejected parts that could not be kept
@@ -50,6 +51,8 @@ class EventName(str, Enum):
     PICTURES_NOT_COPIED = "pictures_not_copied"  # the other place is away, or too slow
     PICTURES_COPIED_AGAIN = "pictures_copied_again"
     PICTURES_GIVEN_UP = "pictures_given_up"  # never copied: refused, or gone for the quota before
+    COLLECT_MISSED = "collect_missed"  # pictures for training that could not be kept
+    COLLECT_REMOVED = "collect_removed"  # for the quota, or by their age
     SOURCE_PULLED = "source_pulled"  # a bundle came into the store from a source
     SOURCE_REFUSED = "source_refused"  # what a source offers is no good
 

@@ -8,6 +8,7 @@ from typing import Union
 
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Golden
+from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.values import (
     BundleRef,
@@ -196,6 +197,15 @@ class CandidateLost:
 
 
 @dataclass(frozen=True)
+class ForecastMade:
+    """What a dry run of a rollout tells; `refusal` if the station's record could not be read."""
+
+    request: Request
+    forecast: Forecast
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
 class TimePassed:
     """Check what is due."""
 
@@ -220,5 +230,6 @@ Event = Union[
     LinksChanged,
     RolloutDecided,
     CandidateLost,
+    ForecastMade,
     TimePassed,
 ]

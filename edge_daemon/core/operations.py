@@ -197,7 +197,9 @@ def _cut(draft: StepDraft, op: Operation, slot: SlotState) -> None:
     token = draft.new_token()
     draft.advance(replace(op, token=token, slot=slot.name), Step.CUT)
     draft.begin(op)
-    draft.act(AskCutover(token, slot.name, op.target, op.swap_id, epoch, frame))
+    # What goes back, or was told its frame, does not wait: a part in view may be uninspected then.
+    may_wait = op.kind in (Kind.SWAP, Kind.ROLLOUT) and frame is None
+    draft.act(AskCutover(token, slot.name, op.target, op.swap_id, epoch, frame, may_wait=may_wait))
 
 
 def _boundary(draft: StepDraft, op: Operation) -> tuple[Operation, int, int | None]:

@@ -30,6 +30,7 @@ from edge_daemon.core.events import (
     CutoverWithdrawn,
     Event,
     FailedOver,
+    ForecastMade,
     LinksChanged,
     OrderReceived,
     QuarantineChanged,
@@ -114,6 +115,8 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
         candidates.decided(draft, event)
     elif isinstance(event, CandidateLost):
         candidates.lost(draft, event)
+    elif isinstance(event, ForecastMade):
+        candidates.foretold(draft, event)
     elif isinstance(event, Started):
         _started(draft)
     elif isinstance(event, TimePassed):
@@ -143,13 +146,14 @@ def _stage_reached(draft: StepDraft, event: StageReached) -> None:
     slot = draft.state.slot_of_job(event.token)
     op = draft.state.op
     verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
-    request = op.request if op is not None else None
+    request, rollout = op.request if op is not None else None, ""
     if op is not None and op.kind is Kind.ROLLOUT:
-        request = candidates.waits_for_gate(draft)
+        request, rollout = candidates.waits_for_gate(draft)
     if op is None or request is None or not (slot or verifying):
         return
     if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
-        draft.record(Reply(request, Status.PROGRESS, op.swap_id, stage=event.stage))
+        stage = event.stage
+        draft.record(Reply(request, Status.PROGRESS, op.swap_id, stage, rollout=rollout))
 
 
 def _verified(draft: StepDraft, event: BundleVerified) -> None:

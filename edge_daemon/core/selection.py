@@ -146,7 +146,7 @@ def victim(state: State, *, even_candidate: bool = True) -> SlotState | None:
     announced = {order.name for order in state.upcoming}
 
     rollout = state.durable.rollout
-    tried = rollout.candidate if rollout is not None else None
+    tried = rollout.candidate if rollout is not None and not rollout.is_back else None
 
     def worth(slot: SlotState) -> tuple[bool, bool, bool, bool, int]:
         bundle = slot.bundle

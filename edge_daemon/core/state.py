@@ -64,7 +64,8 @@ class Rollout:
     """A candidate that is tried beside its reference; the box has one at most.
 
     `stage` counts in the plan. `is_begun`: the candidate passed the gate once. `asks`: what a
-    person must look at before it goes on; empty where nothing is asked.
+    person must look at before it goes on; empty where nothing is asked. `is_alarmed`: labels show
+    that the version before was better, which is told once.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Rollout:
     stage_utc: float = 0.0
     is_begun: bool = False
     asks: str = ""
+    is_alarmed: bool = False
 
     @property
     def now(self) -> RolloutStage:
@@ -95,6 +97,11 @@ class Rollout:
     def is_full(self) -> bool:
         """Whether the candidate is to become the active model, or is it already, on trial."""
         return self.is_begun and self.now.mode is Mode.FULL
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the rollout is over, and its reference goes on beside what was tried."""
+        return self.now.is_back
 
     @property
     def request(self) -> Request:

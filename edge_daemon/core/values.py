@@ -228,6 +228,7 @@ class Judged:
     size: Size | None = None  # of the picture that a model judged
     assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
     shadow: Opinion | None = None  # what the other model says, where it was asked
+    faint: tuple[Detection, ...] = ()  # found with less confidence than the recipe ever asks for
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge_daemon.config import dump, parse
 from edge_daemon.demo.barrier import WINDOW
@@ -60,9 +61,12 @@ dynamic_filters = true
 
 @dataclass(frozen=True)
 class Plan:
-    """How fast the conveyor runs."""
+    """What runs on the conveyor, and how its parts are told."""
 
     fps: float
+    belt: Belt = BELT
+    by: Literal["trigger", "track"] = "trigger"
+    """Of the settings' `parts`; the trigger is the demo's light barrier."""
 
 
 class Stage:
@@ -71,6 +75,7 @@ class Stage:
     def __init__(self, plan: Plan) -> None:
         self._stack = ExitStack()
         self.fps = plan.fps
+        self._plan = plan
         self.deadline_ms = max(DEADLINE_MS, 5e3 / plan.fps)
         self.port = _free_port()
         self.page = f"127.0.0.1:{_free_port()}"
@@ -147,7 +152,7 @@ class Stage:
             "device": DEVICE,
             "mqtt": {"port": self.port},
             "camera": {
-                "source": source_of(BELT, fps=self.fps, cover=self.cover),
+                "source": source_of(self._plan.belt, fps=self.fps, cover=self.cover),
                 "buffer_frames": 256,
             },
             "models": {
@@ -155,12 +160,7 @@ class Stage:
                 "trust": {"public_keys": [str(public)], "required": True},
                 "initial": "bottle@1.0.0",
             },
-            "parts": {
-                "by": "trigger",
-                "deadline_ms": self.deadline_ms,
-                "frames": {"max": 3},
-                "window_ms": [0, WINDOW * 1e3 / self.fps],
-            },
+            "parts": {"by": self._plan.by, "deadline_ms": self.deadline_ms} | self._frames(),
             "results": {
                 "ng_images": {"folder": str(folder / "rejected")},
                 "pictures": {"folder": str(folder / "pictures"), "ok_share": 0.02},
@@ -172,6 +172,12 @@ class Stage:
             "http": {"listen": self.page},
             "state_dir": str(folder / "state"),
         }
+
+    def _frames(self) -> dict[str, object]:
+        """Which frames show a part."""
+        if self._plan.by == "track":
+            return {"zone": "station"}
+        return {"frames": {"max": 3}, "window_ms": [0, WINDOW * 1e3 / self.fps]}
 
     def _start_daemon(self) -> None:
         with self.log.open("wb") as log:

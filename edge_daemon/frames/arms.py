@@ -7,6 +7,7 @@ the active model's verdict stands, and the candidate is asked nothing any more.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,10 +15,11 @@ from edge_daemon.core.rollout.draw import assign_by
 from edge_daemon.core.rollout.opinions import given_to_candidate, opinion
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
 from edge_daemon.core.values import Judged
+from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.beside import Beside, Fault
-from edge_daemon.slots.slot import INFER_TIMEOUT_S
+from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference
 
 MOST_IN_SPAN = 300
 """Frames; a longer span is cut, so that a view that is never clear changes arm all the same."""
@@ -87,6 +89,33 @@ class Arms:
             self._go_on(judged, assigned)
         return judged
 
+    def look(self, captured: Captured, pointer: Pointer) -> None:
+        """Let the model whose turn it is look at a frame once more, in a gap after its verdict.
+
+        What it says counts nowhere; how long it took is told. Both are asked at the same place, by
+        this thread, so that nothing but the model differs.
+        """
+        turns, beside = self._active_slot.turns, self._beside
+        turn = turns.now
+        if turn is None or beside is None or captured.address is None or pointer.slot is None:
+            return
+        if beside.split.mode is not Mode.COMPARE or beside.split.rollout != turn.rollout:
+            return
+        began = time.perf_counter()
+        if turn.arm is Arm.CANDIDATE:
+            beside.seat.slot.promote()
+            found = beside.seat.ask(captured.address, self.timeout_s)
+            if isinstance(found, Fault):
+                self.lose(beside, found)
+            if not isinstance(found, Inference):
+                return
+        else:
+            try:
+                pointer.slot.infer(captured.address, self._most_s)
+            except EdgeDaemonError:  # the next frame finds it out, and it is told there
+                return
+        turns.note(turn, 1e3 * (time.perf_counter() - began))
+
     def lose(self, beside: Beside, fault: Fault) -> None:
         """The candidate failed: its share is 0 from now on, and control is told once."""
         if self._active_slot.drop(beside):
@@ -146,7 +175,12 @@ class Arms:
             self._span = None
             return replace(judged, assigned=assigned.withdrawn if assigned else None)
         seen = opinion(
-            split.candidate, split.recipe, found.detections, judged.size, found.inference_ms
+            split.candidate,
+            split.recipe,
+            found.detections,
+            judged.size,
+            found.inference_ms,
+            found.faint,
         )
         if assigned is not None:
             own = given_to_candidate(judged, seen, either=split.either)

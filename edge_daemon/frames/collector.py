@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -44,20 +45,39 @@ class Places(Protocol):
     def release(self, captured: Captured) -> None: ...
 
 
-class Folder(Protocol):
+class Tended(Protocol):
     """Where pictures go; one thread at a time. Raises OSError or StateError."""
 
     @property
     def removed(self) -> int:
         """Pictures that went to make room, since the start."""
 
-    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None, /) -> object:
-        """Keep a picture, and beside it one with what was found drawn, if there is one."""
-
     def tend(self) -> None:
         """Whatever is to be done now and then."""
 
     def close(self) -> None: ...
+
+
+class Folder(Tended, Protocol):
+    """The same for a folder that takes every frame as it is."""
+
+    def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None, /) -> object:
+        """Keep a picture, and beside it one with what was found drawn, if there is one."""
+
+
+Prepare = Callable[[Judged, Pixels], Callable[[], object] | None]
+"""Encodes one frame, on any thread, and gives what writes it; None where nothing is to be kept."""
+
+
+def as_jpeg(folder: Folder, draw: Callable[[Judged, Pixels], Pixels] | None = None) -> Prepare:
+    """Each frame as it is, and beside it what `draw` makes of it."""
+
+    def prepare(judged: Judged, pixels: Pixels) -> Callable[[], object]:
+        jpeg = encode(pixels, _QUALITY)
+        drawn = encode(draw(judged, pixels)) if draw is not None else None
+        return partial(folder.write, judged, jpeg, drawn)
+
+    return prepare
 
 
 def is_rejected(judged: Judged) -> bool:
@@ -84,6 +104,7 @@ class LogEvents:
     resumed: str
 
 
+COLLECTED = LogEvents("collect_missed", "collect_failed", "collect_resumed")
 NG_IMAGES = LogEvents("ng_images_missed", "ng_images_failed", "ng_images_resumed")
 PICTURES = LogEvents("pictures_missed", "pictures_failed", "pictures_resumed")
 DISPUTED = LogEvents("disputed_missed", "disputed_failed", "disputed_resumed")
@@ -95,25 +116,25 @@ class Collector:
     Args:
         places: the ring, to hold frames until they are encoded.
         folder: where they go.
+        prepare: what is made of a frame: `as_jpeg`, mostly.
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.
         events: what is said of the pictures in the log.
-        draw: makes the second picture; None: there is none.
     """
 
     def __init__(
         self,
         places: Places,
-        folder: Folder,
+        folder: Tended,
+        prepare: Prepare,
         *,
         room: int = 1,
         wants: Callable[[Judged], bool] = is_rejected,
         events: LogEvents = NG_IMAGES,
-        draw: Callable[[Judged, Pixels], Pixels] | None = None,
     ) -> None:
         self._places = places
         self._folder = folder
-        self._wants, self._events, self._draw = wants, events, draw
+        self._prepare, self._wants, self._events = prepare, wants, events
         self._room = threading.Semaphore(room)
         self._jobs: deque[tuple[Judged, Captured]] = deque()
         self._work = threading.Semaphore(0)  # one for each job, and one more for each end
@@ -132,15 +153,26 @@ class Collector:
 
         Costs microseconds and never raises or waits. Whether it was taken.
         """
-        if captured.address is None or self._stopping or not self._wants(judged):
+        return self._wants(judged) and self.take(judged, captured)
+
+    def take(self, judged: Judged, captured: Captured, *, is_wanted: bool = True) -> bool:
+        """The same for a frame that is wanted; any thread that holds it.
+
+        `is_wanted`: whether it counts as missed where there is no room.
+        """
+        if captured.address is None or self._stopping:
             return False
         if (self._jobs and self._places.tight) or not self._room.acquire(blocking=False):
-            self._missed += 1
+            self._missed += is_wanted
             return False
         self._places.retain(captured)
         self._jobs.append((judged, captured))
         self._work.release()
         return True
+
+    def miss(self) -> None:
+        """A wanted frame could not even be held until it was offered."""
+        self._missed += 1
 
     @property
     def tally(self) -> Tally:
@@ -191,13 +223,13 @@ class Collector:
     def _keep(self, judged: Judged, captured: Captured) -> None:
         assert captured.address is not None
         pixels = captured.address.pixels
+        write: Callable[[], object] | None = None
         with contained() as encoding:
-            jpeg = encode(pixels, _QUALITY)
-            drawn = encode(self._draw(judged, pixels)) if self._draw is not None else None
+            write = self._prepare(judged, pixels)
         if encoding.fault is not None:
             self._failed_at("write", encoding.fault)
-        else:
-            self._attempt("write", lambda: self._folder.write(judged, jpeg, drawn))
+        elif write is not None:
+            self._attempt("write", write)
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
         """`write` a picture, or `tend` the folder; told once where it fails, until it works."""

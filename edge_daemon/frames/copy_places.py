@@ -31,10 +31,9 @@ class Place(Protocol):
 class FolderPlace:
     """A folder that must be there: a missing mount is no new folder."""
 
-    name = "the folder of results.pictures.copy_to"
-
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, keys: str = "results.pictures.copy_to") -> None:
         self._target = target
+        self.name = f"the folder of {keys}"
 
     def open(self) -> None:
         if not self._target.is_dir():

@@ -30,6 +30,12 @@ IDLE_S = 0.25
 ERRAND_FRAMES = 8
 """So many frames go before an idle task where none leaves a gap."""
 
+PART_GAP_S = 2.0
+"""A change that may wait for a gap between two parts does so for this long."""
+
+_TUNED = -1
+"""Stands for another recipe where a cutover has its token."""
+
 ATTEMPTS = 2
 """Workers that may be lost over one frame before the frame itself is given up."""
 
@@ -79,6 +85,9 @@ class Lane:
         self._listener = listener
         self._now = now
         self._arms = arms
+        self.is_split: Callable[[int], bool] | None = None
+        """Whether a cutover before this frame would show one part to two models; None: never."""
+        self._waits: dict[int, float] = {}  # changes that wait for a gap, and since when
         self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
@@ -156,12 +165,32 @@ class Lane:
             at = self._now().at
             if at - self._last_at >= IDLE_S:
                 epoch = self._ring.upcoming(at).epoch
-        tuned = self._crossing.take_tuned()
-        if tuned is not None:
-            self._crossing.pointer = tuned
+        if self._crossing.has_tuned and self._is_between_parts(captured, _TUNED):
+            self._waits.pop(_TUNED, None)
+            tuned = self._crossing.take_tuned()
+            if tuned is not None:
+                self._crossing.pointer = tuned
+        patient = self._crossing.patient(number, epoch)
+        if patient is not None and not self._is_between_parts(captured, patient):
+            return
         cutover = self._crossing.take_due(number, epoch)
         if cutover is not None:
             self._point(cutover, number, captured)
+
+    def _is_between_parts(self, captured: Captured | None, change: int) -> bool:
+        """Whether a change before this frame splits no part, or a gap was waited for long enough.
+
+        The frame is judged as the one before it otherwise, if that is possible.
+        """
+        if self.is_split is None:
+            return True
+        at = self._now().at
+        if captured is None:  # the next frame tells, if it comes soon
+            return at - self._last_at >= IDLE_S
+        if self._obstacle(captured, self._crossing.pointer)[0] is not None:
+            return True
+        since_at = self._waits.setdefault(change, at)
+        return at - since_at > PART_GAP_S or not self.is_split(captured.number)
 
     def _point(self, cutover: Cutover, number: int, captured: Captured | None) -> None:
         """The frame boundary itself: one assignment, then the word of it."""
@@ -171,6 +200,7 @@ class Lane:
             self._crossing.vacate(cutover.pointer.slot.name, self._infer_timeout_s)
             cutover.pointer.slot.promote()
         self._crossing.pointer = cutover.pointer
+        self._waits.clear()
         self._crossed_epoch = cutover.at_epoch
         now = self._now()
         since = began.at if self._waiting_at is None or captured is None else self._waiting_at
@@ -245,7 +275,7 @@ class Lane:
         judged = self._verdict(captured, pointer, inference, queue_ms)
         if self._arms is not None:
             judged = self._arms.judge(judged, captured)
-        self._hand_on(hand, judged)
+        self._hand_on(hand, judged, pointer)
 
     def _verdict(
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
@@ -271,6 +301,7 @@ class Lane:
             queue_ms=queue_ms,
             inference_ms=inference.inference_ms,
             assigned=None if arms is None else arms.begin(captured, pointer),
+            faint=inference.faint,
         )
 
     def _lose(self, hand: _Hand, token: int, why: str) -> None:
@@ -298,10 +329,13 @@ class Lane:
         )
         self._hand_on(hand, judged)
 
-    def _hand_on(self, hand: _Hand, judged: Judged) -> None:
+    def _hand_on(self, hand: _Hand, judged: Judged, pointer: Pointer | None = None) -> None:
+        """Tell the verdict and let the frame go; `pointer`: what judged it."""
         self._hand = None
         self._last_at = self._now().at
         try:
             self._listener.judged(judged, hand.captured)
+            if self._arms is not None and pointer is not None and not self._ring.depth:
+                self._arms.look(hand.captured, pointer)
         finally:
             self._ring.release(hand.captured)

@@ -14,17 +14,21 @@ from edge_daemon.errors import BoxError
 
 _CONNECT_S = 10.0
 _ANSWER_S = 60.0
-_TYPES = {".jpg": "image/jpeg", ".json": "application/json"}
+_KEYS = "results.pictures.copy_to_s3"
+_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".json": "application/json"}
 _REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
 _NOT_ALLOWED = ("AccessDenied", "AllAccessDisabled", "403")
 _FULL = ("QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507")
 
 
 class S3Place:
-    """Implements `Place`. An object is there whole or not at all: the protocol has it so."""
+    """Implements `Place`. An object is there whole or not at all: the protocol has it so.
 
-    def __init__(self, settings: S3Settings) -> None:
-        self._settings = settings
+    `keys`: where it stands in the settings.
+    """
+
+    def __init__(self, settings: S3Settings, keys: str = _KEYS) -> None:
+        self._settings, self._keys = settings, keys
         self.name = f"the bucket {settings.bucket}"
         if settings.endpoint is not None:
             self.name += f" at {settings.endpoint.partition('://')[2]}"
@@ -34,7 +38,7 @@ class S3Place:
         """Whether the bucket is there; a key that may write but not look is good too."""
         if self._client is not None:
             return
-        client = _client(self._settings)
+        client = _client(self._settings, self._keys)
         try:
             client.head_bucket(Bucket=self._settings.bucket)
         except Exception as error:
@@ -67,12 +71,12 @@ class S3Place:
         code = _code(error)
         if code in _REFUSED:
             told = f"refuses the key {self._settings.access_key_id}"
-            hint = "Check access_key_id and secret_key_file of results.pictures.copy_to_s3."
+            hint = f"Check access_key_id and secret_key_file of {self._keys}."
         elif code in _NOT_ALLOWED:
             told = f"does not let the key {self._settings.access_key_id} write"
             hint = "Give this key the right s3:PutObject there."
         elif code in {"NoSuchBucket", "404"}:
-            told, hint = "is not there", "Make it, or correct results.pictures.copy_to_s3.bucket."
+            told, hint = "is not there", f"Make it, or correct {self._keys}.bucket."
         elif code in _FULL:
             told, hint = "is full", "Make room there; the pictures wait."
         elif code == "RequestTimeTooSkewed":
@@ -81,14 +85,14 @@ class S3Place:
             told, hint = f"did not take a picture ({code})", "See the server's log."
         elif isinstance(error, exceptions.SSLError):
             told = "shows a certificate that is not trusted"
-            hint = "Name its authority: results.pictures.copy_to_s3.ca"
+            hint = f"Name its authority: {self._keys}.ca"
         elif isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
             told, hint = "does not answer", "Is it there, and is the network?"
         elif isinstance(error, exceptions.EndpointConnectionError):
             told, hint = "cannot be reached", "Check endpoint and region, and that it runs."
         else:
             told = f"cannot be used ({type(error).__name__})"
-            hint = "Check results.pictures.copy_to_s3."
+            hint = f"Check {self._keys}."
         return BoxError(f"{self.name} {told}", hint=hint, detail=str(error))
 
 
@@ -98,23 +102,23 @@ def _code(error: Exception) -> str:
     return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
 
 
-def _client(settings: S3Settings) -> Any:
+def _client(settings: S3Settings, keys: str) -> Any:
     """Raises BoxError where the library is not installed or a file cannot be read."""
     try:
         from botocore.config import Config  # noqa: PLC0415
         from botocore.session import Session  # noqa: PLC0415
     except ImportError as error:
         raise BoxError(
-            "results.pictures.copy_to_s3 needs botocore, which is not installed",
+            f"{keys} needs botocore, which is not installed",
             hint="Install it: pip install 'edge-daemon[s3]'",
         ) from error
-    ca = readable_path(settings.ca, "results.pictures.copy_to_s3.ca")
+    ca = readable_path(settings.ca, f"{keys}.ca")
     return Session().create_client(
         "s3",
         endpoint_url=settings.endpoint,
         region_name=settings.region,
         aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=settings.read_secret_key(),
+        aws_secret_access_key=settings.read_secret_key(keys),
         verify=ca if ca is not None else True,
         config=Config(
             connect_timeout=_CONNECT_S,

@@ -69,13 +69,13 @@ class ShadowTally:
 class ShadowOutlets:
     """What is told, on the shadow's thread.
 
-    `pairs`: batches. `lose`: the candidate failed, and why. `seen`: a frame with what the candidate
-    says of it as its shadow, while its pixels are held.
+    `pairs`: batches. `lose`: the candidate failed, and why. `looked`: a frame with what the
+    candidate says of it, while its pixels are held.
     """
 
     pairs: Callable[[Sequence[Pair]], None]
     lose: Callable[[Beside, Fault], None]
-    seen: Callable[[Judged, Captured], None] | None = None
+    looked: Callable[[Judged, Captured], None] = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -241,8 +241,8 @@ class Shadow:
         try:
             grey = _brightness(word.held)
             looked = self._look(word) if word.look else None
-            if looked is not None and word.held is not None and self._outlets.seen is not None:
-                self._outlets.seen(replace(word.judged, shadow=looked), word.held)
+            if looked is not None and word.held is not None:
+                self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:
             if word.held is not None:
                 self._leases.release(word.held)
@@ -265,7 +265,14 @@ class Shadow:
         if found is None:
             return None
         size = word.held.address.size
-        return opinion(split.candidate, split.recipe, found.detections, size, found.inference_ms)
+        return opinion(
+            split.candidate,
+            split.recipe,
+            found.detections,
+            size,
+            found.inference_ms,
+            found.faint,
+        )
 
     def _count(self, word: _Offered, looked: Opinion | None) -> None:
         judged = word.judged

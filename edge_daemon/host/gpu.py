@@ -1,4 +1,4 @@
-"""The GPU's memory as its driver reports it, by NVML and without a CUDA context."""
+"""The GPU's memory, energy and heat by its driver (NVML), without a CUDA context."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class Gpu(Protocol):
     def memory(self) -> GpuMemory | None:
         """Current memory; None if the device shares the host's memory, or the driver is gone."""
 
+    def energy_j(self) -> float | None:
+        """Energy since the driver was loaded; None where the device does not count it."""
+
+    def celsius(self) -> float | None:
+        """Heat of the chip; None where the device does not tell."""
+
     def close(self) -> None:
         """Release the driver. Never raises."""
 
@@ -55,6 +61,19 @@ class NvmlGpu:
         except pynvml.NVMLError:
             return None
         return GpuMemory(free=int(said.free), used=int(said.used), total=int(said.total))
+
+    def energy_j(self) -> float | None:
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
+        except pynvml.NVMLError:
+            return None
+
+    def celsius(self) -> float | None:
+        try:
+            sensor = pynvml.NVML_TEMPERATURE_GPU
+            return float(pynvml.nvmlDeviceGetTemperature(self._handle, sensor))
+        except pynvml.NVMLError:
+            return None
 
     def close(self) -> None:
         try:

@@ -21,9 +21,12 @@ from edge_daemon.errors import StateError
 from edge_daemon.host import (
     audit,
     journal_audit,
+    journal_lineage,
+    journal_notices,
     journal_orders,
     journal_parts,
     journal_proofs,
+    journal_rates,
     journal_requests,
     journal_rollouts,
 )
@@ -116,6 +119,9 @@ class Journal:
         """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
         self.rollouts = journal_rollouts.KeptRollouts(self._rows)
+        self.rates = journal_rates.KeptRates(self._rows)
+        self.notices = journal_notices.KeptNotices(self._rows, self._change)
+        self.lineage = journal_lineage.KeptLineage(self._rows)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
 
@@ -140,6 +146,9 @@ class Journal:
                 journal_proofs.write(self._run, entry.proofs)
                 if entry.rollouts is not None:
                     journal_rollouts.write(self._run, entry.rollouts)
+                journal_notices.write(self._run, entry.notices)
+                if entry.lineage is not None:
+                    journal_lineage.write(self._run, entry.lineage)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:
@@ -340,6 +349,10 @@ class Journal:
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock, self._troubled():
             return self._db.execute(sql, values).fetchall()
+
+    def _change(self, sql: str, *values: Any) -> int:
+        with self._lock, self._unsynced(), self._transaction():
+            return self._run(sql, *values).rowcount
 
     def _write_newest(self, times: Iterable[float], floor: float | None = None) -> float:
         """The newest time on record with these; written where it is another second."""

@@ -27,6 +27,9 @@ _DRAWN = (
 )
 """The share by which a part was drawn for an audit; NULL where it was not."""
 MOST_ROLLOUTS = 1000
+MOST_LOOKS = 20_000
+REPORT_KIND = "rollout_report"
+"""Of the rows of the audit trail that hold the digest of a rollout's report."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ class FeedbackRow:
 
 
 @dataclass(frozen=True)
+class LookRow:
+    """What the rule saw of a rollout at one moment, compressed; the journal gives `seq`."""
+
+    rollout: str
+    utc: float
+    body: bytes
+    seq: int = 0
+
+
+@dataclass(frozen=True)
 class RolloutsEntry:
     """What becomes durable together; the newest `most` pairs stay, none before `since_utc`."""
 
@@ -86,18 +99,22 @@ class RolloutsEntry:
     feedback: tuple[FeedbackRow, ...] = ()
     most: int = 100_000
     since_utc: float = 0.0
+    looks: tuple[LookRow, ...] = ()
+    over: tuple[RolloutRow, ...] = ()  # that ended, and whose evidence follows late labels
 
 
 def write(run: Run, entry: RolloutsEntry) -> None:
     """Within the journal's transaction."""
-    if (row := entry.rollout) is not None:
+    for row in (*entry.over, *((entry.rollout,) if entry.rollout is not None else ())):
         run(
             f"INSERT INTO rollouts ({_ROLLOUT}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
             " SET ended_utc = excluded.ended_utc, progress = excluded.progress",
             *(row.id, row.began_utc, row.ended_utc, row.candidate, row.reference),
             *(row.plan, row.progress),
         )
-        run("DELETE FROM rollouts WHERE seq <= (SELECT max(seq) FROM rollouts) - ?", MOST_ROLLOUTS)
+    if entry.rollout is not None:
+        newest = "(SELECT max(seq) FROM rollouts)"
+        run(f"DELETE FROM rollouts WHERE seq <= {newest} - ?", MOST_ROLLOUTS)
     for pair in entry.pairs:
         run(
             f"INSERT INTO pairs ({_PAIR}) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -117,6 +134,14 @@ def write(run: Run, entry: RolloutsEntry) -> None:
         )
     if entry.feedback:
         run("DELETE FROM feedback WHERE utc < ?", entry.since_utc)
+    for look in entry.looks:
+        run(
+            "INSERT INTO rollout_looks (rollout, utc, body) VALUES (?,?,?)",
+            *(look.rollout, look.utc, look.body),
+        )
+    if entry.looks:
+        newest = "(SELECT max(seq) FROM rollout_looks)"
+        run(f"DELETE FROM rollout_looks WHERE seq <= {newest} - ?", MOST_LOOKS)
 
 
 class KeptRollouts:
@@ -135,6 +160,15 @@ class KeptRollouts:
         found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts WHERE id = ?", rollout)
         return RolloutRow(*found[0]) if found else None
 
+    def ended(self, candidate: str, reference: str) -> tuple[RolloutRow, ...]:
+        """Rollouts of these two versions that are over, newest first."""
+        found = self._rows(
+            f"SELECT {_ROLLOUT} FROM rollouts WHERE candidate = ? AND reference = ?"
+            " AND ended_utc IS NOT NULL ORDER BY seq DESC",
+            *(candidate, reference),
+        )
+        return tuple(RolloutRow(*row) for row in found)
+
     def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
         """Pairs of one rollout, the oldest first; `after` skips so many."""
         found = self._rows(
@@ -142,6 +176,15 @@ class KeptRollouts:
             *(rollout, limit, after),
         )
         return tuple(PairRow(*row) for row in found)
+
+    def looks(self, rollout: str, limit: int, after: int = 0) -> tuple[LookRow, ...]:
+        """What the rule saw of one rollout, the oldest first; `after` this number."""
+        found = self._rows(
+            "SELECT rollout, utc, body, seq FROM rollout_looks WHERE rollout = ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            *(rollout, after, limit),
+        )
+        return tuple(LookRow(*row) for row in found)
 
     def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
         """The pairs of one part."""
@@ -154,6 +197,16 @@ class KeptRollouts:
             f"SELECT {_FEEDBACK} FROM feedback WHERE boot = ? AND part = ? ORDER BY seq", boot, part
         )
         return tuple(FeedbackRow(*row) for row in found)
+
+    def report_row(self, sha256: str) -> int | None:
+        """The row of the audit trail that holds this digest of a report; None: no row does."""
+        found = self._rows(
+            "SELECT max(seq) FROM audit WHERE kind = ?"
+            " AND json_extract(CAST(body AS TEXT), '$.sha256') = ?",
+            *(REPORT_KIND, sha256),
+        )
+        row: int | None = found[0][0]
+        return row
 
     def precision(self) -> tuple[int, int]:
         """Of the parts that were told ng and looked at: truly ng, and all. The last word counts."""

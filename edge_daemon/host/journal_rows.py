@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal_lineage import LineageEntry
+from edge_daemon.host.journal_notices import NoticeRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_parts import PartsEntry
 from edge_daemon.host.journal_proofs import ProofRow
@@ -71,3 +73,5 @@ class Entry:
     parts: PartsEntry | None = None
     proofs: tuple[ProofRow, ...] = ()
     rollouts: RolloutsEntry | None = None
+    notices: tuple[NoticeRow, ...] = ()
+    lineage: LineageEntry | None = None

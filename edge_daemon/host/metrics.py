@@ -139,6 +139,12 @@ class Metrics:
         self._copies_waiting = gauge(
             "edge_picture_copies_waiting", "Pictures that are to be copied."
         )
+        self._collected = counter(
+            "edge_collected", "Pictures kept for training, by their reason.", ["reason"]
+        )
+        self._collect_lost = counter(
+            "edge_collect_lost", "Chosen pictures that were not kept.", ["why"]
+        )
         self._parts = counter("edge_parts", "Parts by verdict.", ["verdict", "reason"])
         self._parts_late = counter("edge_parts_late", "Parts that were told after their deadline.")
         self._part_age = histogram(
@@ -174,6 +180,11 @@ class Metrics:
         self._feedback = counter("edge_feedback", "Words on parts.", ["source", "verdict"])
         self._precision = gauge(
             "edge_precision", "Of the rejected parts that were looked at, the truly bad ones."
+        )
+        self._drift = gauge(
+            "edge_drift_evidence_log10",
+            "That a signal is not as usual.",
+            ["signal"],
         )
         self._camera_up = gauge("edge_camera_up", "1: frames can come.")
         self._mqtt_connected = gauge("edge_mqtt_connected", "1: the broker is there.")
@@ -237,6 +248,15 @@ class Metrics:
     def copies_waiting(self, pictures: int) -> None:
         self._copies_waiting.set(pictures)
 
+    def collected(self, reason: str, pictures: int) -> None:
+        """Pictures for training; `reason` is the most telling one."""
+        self._collected.labels(reason).inc(pictures)
+
+    def collect_lost(self, why: str, pictures: int) -> None:
+        """`why` is missed (they came too fast) or failed; other outcomes are no loss."""
+        if why in {"missed", "failed"}:
+            self._collect_lost.labels(why).inc(pictures)
+
     def parts(self, told: Iterable[PartTold]) -> None:
         """Results that are durable now."""
         for part in told:
@@ -248,7 +268,8 @@ class Metrics:
         """How the rollout stands now."""
         self.no_rollout()
         names = (rollout.id, str(rollout.candidate.ref), str(rollout.reference.ref))
-        self._rollout.labels(*names, rollout.now.mode.value).set(1)
+        stage = "shadow_back" if rollout.is_back else rollout.now.mode.value
+        self._rollout.labels(*names, stage).set(1)
         self._share.set(split.share if split is not None else 0.0)
         for one in reading.slices:
             for word, side in (("missed", one.missed), ("false_rejects", one.false_rejects)):
@@ -286,6 +307,10 @@ class Metrics:
     def precision(self, share: float) -> None:
         """In production, by the last word on each part."""
         self._precision.set(share)
+
+    def drift(self, signal: str, log10_evidence: float) -> None:
+        """Of the unit that came last."""
+        self._drift.labels(signal).set(log10_evidence)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

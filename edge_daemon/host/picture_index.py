@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_daemon.errors import StateError
 
@@ -231,15 +232,32 @@ def find_pictures(folder: Path, wanted: str, most: int = 1000) -> tuple[FoundPic
         " JOIN pictures p ON p.boot = t.boot AND p.frame = t.frame"
         " WHERE t.serial = ? OR t.id = ? ORDER BY p.utc, p.seq LIMIT ?"
     )
+    rows = _read_only(path, sql, wanted, wanted, most)
+    return tuple(
+        FoundPicture(folder / at, PartRow(*part), utc, verdict) for at, *part, utc, verdict in rows
+    )
+
+
+def picture_of_part(folder: Path, boot: str, part: int) -> Path | None:
+    """A picture of one part, of an ng frame if there is one. Raises StateError."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    sql = (
+        "SELECT p.path FROM parts t JOIN pictures p ON p.boot = t.boot AND p.frame = t.frame"
+        " WHERE t.boot = ? AND t.part = ? ORDER BY p.verdict = 'ng' DESC, p.seq LIMIT 1"
+    )
+    row = next(iter(_read_only(path, sql, boot, part)), None)
+    return None if row is None else folder / row[0]
+
+
+def _read_only(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as connection:
-            rows = connection.execute(sql, (wanted, wanted, most)).fetchall()
+            return connection.execute(sql, values).fetchall()
     except sqlite3.Error as error:
         raise StateError(
             f"The index of pictures {path} cannot be read: {error}.",
             hint="May this user read it? A running daemon makes it anew where it is damaged.",
         ) from error
-    return tuple(
-        FoundPicture(folder / at, PartRow(*part), utc, verdict) for at, *part, utc, verdict in rows
-    )

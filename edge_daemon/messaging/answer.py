@@ -13,10 +13,20 @@ from functools import cached_property
 from typing import Any, Union
 
 import msgspec
+from msgspec import UNSET
 
+from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, StateError
-from edge_daemon.messaging.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
+from edge_daemon.messaging.payloads import (
+    Accepted,
+    Outcome,
+    Progress,
+    Receipt,
+    encode,
+    error_line,
+)
+from edge_daemon.messaging.rollout_payloads import forecast_line
 
 Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]
 """What the wire shows; `Raw` is JSON already."""
@@ -53,14 +63,23 @@ def nobody(_: Answer) -> None:
     """For a sender that does not wait here."""
 
 
-def accepted(request_id: str) -> Answer:
-    """The first answer of a request that will be carried out."""
-    return Answer(request_id, Accepted(request_id), is_final=False)
+@dataclass(frozen=True)
+class OfRollout:
+    """What the outcome of a rollout has besides: its id, or the forecast of a dry run."""
+
+    id: str = ""
+    forecast: Forecast | None = None
 
 
-def progress(request_id: str, stage: str, elapsed_ms: float) -> Answer:
+def accepted(request_id: str, rollout: str = "") -> Answer:
+    """The first answer of a request that will be carried out; `rollout`: the one that it begins."""
+    return Answer(request_id, Accepted(request_id, rollout=rollout or UNSET), is_final=False)
+
+
+def progress(request_id: str, stage: str, elapsed_ms: float, rollout: str = "") -> Answer:
     """A progress report; `elapsed_ms` since the request was accepted."""
-    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms))
+    told = rollout or UNSET
+    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms), told)
     return Answer(request_id, payload, is_final=False)
 
 
@@ -71,10 +90,13 @@ def outcome(
     receipt: Receipt | None = None,
     refusal: Refusal | None = None,
     detail: str | None = None,
+    rollout: OfRollout | None = None,
 ) -> Answer:
     """The one outcome; `refusal` where it is not `succeeded`."""
     error = None if refusal is None else error_line(refusal)
-    payload = Outcome(request_id, status.value, receipt, error, detail)
+    of = rollout or OfRollout()
+    told = None if of.forecast is None else forecast_line(of.forecast)
+    payload = Outcome(request_id, status.value, receipt, error, detail, of.id or None, told)
     return Answer(request_id, payload, code="" if error is None else error.code)
 
 

@@ -17,7 +17,13 @@ import msgspec
 
 from edge_daemon.config import OrderSource
 from edge_daemon.core.verbs import Verb, about
-from edge_daemon.messaging import api_examples, part_payloads, payloads, rollout_payloads
+from edge_daemon.messaging import (
+    api_examples,
+    fleet_payloads,
+    part_payloads,
+    payloads,
+    rollout_payloads,
+)
 from edge_daemon.messaging.api_examples import Ask, Order
 from edge_daemon.messaging.asks import REQUESTS
 from edge_daemon.messaging.orders import compile_source
@@ -90,6 +96,12 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             topics.rollout_state,
             rollout_payloads.RolloutState,
             "How a candidate stands against the active model.",
+        ),
+        _Told(
+            "fleetReport",
+            topics.fleet,
+            fleet_payloads.FleetReport,
+            "What it has and judges by, for whoever looks at many stations; where `fleet` is set.",
         ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )

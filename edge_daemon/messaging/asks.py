@@ -201,7 +201,9 @@ class RolloutRequest(Ask, frozen=True, kw_only=True):
     model: ModelWish
     plan: _Plan | UnsetType = UNSET
     expect: _Expect | UnsetType = UNSET
-    dry_run: Annotated[bool, Meta(description="Only tell whether it could begin.")] = False
+    dry_run: Annotated[
+        bool, Meta(description="Only tell whether it could begin, and how long it would take.")
+    ] = False
 
 
 class AdvanceRequest(Ask, frozen=True, kw_only=True):

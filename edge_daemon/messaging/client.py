@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.answer import OUTCOMES
-from edge_daemon.messaging.paho_client import new_client
+from edge_daemon.messaging.paho_client import new_client, new_properties
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
@@ -34,6 +35,10 @@ AGAIN_S = 1.0
 """Between two repeats of a request after a torn connection."""
 SETTLE_S = 0.5
 """How long after SUBACK a retained message may still be on its way."""
+QUIET_S = 1.0
+"""So long after the last of many retained messages there is no other."""
+RECEIVE_MAXIMUM = 65_535
+"""Said aloud: mosquitto else sends 20 at once, and drops what its queue has no room for."""
 
 Take = Callable[[str, bytes], None]
 """Topic and payload of one message; runs on the network thread, must not raise or wait."""
@@ -63,6 +68,8 @@ class Client:
         self._acknowledged = threading.Condition()
         self._acks: dict[tuple[str, int], str] = {}  # "" is yes, else the broker's reason
         self._welcomes = 0  # connections after the first
+        self._retained = threading.Condition()
+        self._retained_at = 0.0  # when the last retained message came
         self._client = self._make_client()
 
     @classmethod
@@ -75,7 +82,9 @@ class Client:
         where = f"{self._mqtt.host}:{self._mqtt.port}"
         hint = "Is the broker running? Without it, use --local on the station itself."
         try:
-            self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=30)
+            self._client.connect(
+                self._mqtt.host, self._mqtt.port, keepalive=30, properties=self._properties()
+            )
         except (OSError, ValueError) as error:
             raise BrokerError(f"No broker answers at {where}: {error}.", hint=hint) from error
         self._client.loop_start()
@@ -222,6 +231,26 @@ class Client:
                 self._takers.remove(taker)
         return dict(found)
 
+    def all_retained(self, filters: Sequence[str]) -> dict[str, bytes]:
+        """The retained payload of every topic of these filters, of any number of stations.
+
+        Returns when no retained message has come for a moment, however much is said meanwhile.
+        """
+        found: dict[str, bytes] = {}
+
+        def take(topic: str, payload: bytes) -> None:
+            found[topic] = payload
+
+        takers = [self.listen(each, take) for each in filters]
+        with self._retained:
+            last_at = time.monotonic()
+            while self._retained.wait(last_at + QUIET_S - time.monotonic()):
+                last_at = self._retained_at
+        with self._lock:
+            for taker in takers:
+                self._takers.remove(taker)
+        return dict(found)
+
     # ------------------------------------------------------------------ single packets
 
     def subscribe(self, topic_filter: str) -> str:
@@ -264,6 +293,13 @@ class Client:
         client.on_publish = self._on_publish
         return client
 
+    def _properties(self) -> Properties | None:
+        if self._mqtt.protocol != 5:
+            return None
+        properties = new_properties(PacketTypes.CONNECT)
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        return properties
+
     def _on_connect(
         self,
         client: paho.Client,
@@ -292,6 +328,10 @@ class Client:
         for topic_filter, take in takers:
             if is_match(topic_filter, message.topic):
                 take(message.topic, bytes(message.payload))
+        if message.retain:
+            with self._retained:
+                self._retained_at = time.monotonic()
+                self._retained.notify_all()
 
     def _on_subscribe(
         self,

@@ -55,12 +55,14 @@ class SessionSpec:
     """The broker to connect to, and our identity.
 
     `order_filters`: of orders in the order of the settings, and then of feedback.
+    `fleet_filters`: of campaigns; empty where the station follows none.
     """
 
     settings: MqttSettings
     topics: Topics
     device: str
     order_filters: tuple[str, ...] = ()
+    fleet_filters: tuple[str, ...] = ()
 
     @property
     def client_id(self) -> str:
@@ -95,7 +97,7 @@ class Connection:
         self.joined_at: float | None = None
         self._reason = 0
         self._subscription = Subscription(
-            spec.topics.requests, spec.order_filters, is_v5=self._is_v5
+            spec.topics.requests, (*spec.order_filters, *spec.fleet_filters), is_v5=self._is_v5
         )
         self._client = self._make_client()
         self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
@@ -326,6 +328,9 @@ class Connection:
                 if is_match(order_filter, incoming.topic):
                     self._handlers.on_order(place, incoming)
                     return
+            if any(is_match(each, incoming.topic) for each in self._spec.fleet_filters):
+                self._handlers.on_fleet(incoming)
+                return
             self._count_unclaimed(incoming.topic)
         incoming.done()  # our own words, seen by a wide filter, or nobody's
 

@@ -13,9 +13,6 @@ from edge_daemon.errors import BoxError
 from edge_daemon.host import unix_socket
 from edge_daemon.messaging.answer import OUTCOMES
 
-_ONE_ANSWER = {"state", "status", "history", "audit", "order", "parts", "preview"}
-"""Questions: their one answer has no status."""
-
 
 class LocalSocketError(BoxError):
     """The daemon's control socket cannot be reached, or went silent."""
@@ -38,8 +35,9 @@ def ask(
             for line in sock.makefile("rb"):
                 answer = json.loads(line)
                 yield answer
-                if verb in _ONE_ANSWER or answer.get("status") in OUTCOMES:
-                    return
+                status = answer.get("status")
+                if not isinstance(status, str) or status in OUTCOMES:
+                    return  # the one answer to a question has no status
     except (OSError, ValueError) as error:
         hint = "Is it running? See `systemctl status 'edge-daemon@*'`."
         if isinstance(error, PermissionError):

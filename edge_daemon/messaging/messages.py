@@ -88,6 +88,10 @@ class Incoming:
     content: Mapping[str, Any] | Request | None = None
     reply: TakeAnswer = nobody
 
+    def done_with(self) -> None:
+        """The broker may forget it."""
+        self.done()
+
     @property
     def reply_to(self) -> ReplyTo:
         return ReplyTo(self.response_topic, self.correlation)
@@ -151,9 +155,11 @@ class Handlers:
 
     `on_request(verb, incoming)`: the verb is the topic's last level, unchecked.
     `on_order(source, incoming)`: `source` is the place of the filter that matched.
+    `on_fleet(incoming)`: a message of a campaign, where `SessionSpec` has filters for them.
     `on_online()`: the connection stands; publish every retained state now.
     """
 
     on_request: Callable[[str, Incoming], None]
     on_order: Callable[[int, Incoming], None]
     on_online: Callable[[], None] = _nothing
+    on_fleet: Callable[[Incoming], None] = Incoming.done_with

@@ -15,6 +15,7 @@ import msgspec
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Latency, Refusal
+from edge_daemon.messaging.rollout_payloads import ForecastLine
 from edge_daemon.messaging.terms import (
     AuditHead,
     CauseWord,
@@ -130,10 +131,11 @@ def check_lines(checks: tuple[Check, ...]) -> tuple[CheckLine, ...]:
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The first answer of a request that will be carried out."""
+    """The first answer of a request that will be carried out; `rollout`: what it begins."""
 
     id: str
     status: StatusWord = "accepted"
+    rollout: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -143,6 +145,7 @@ class Progress(msgspec.Struct, frozen=True):
     status: StatusWord
     stage: StageWord
     elapsed_ms: int
+    rollout: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorLine(msgspec.Struct, frozen=True):
@@ -162,6 +165,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     receipt: Receipt | None = None
     error: ErrorLine | None = None
     detail: str | None = None
+    rollout: str | None = None
+    forecast: ForecastLine | None = None
     left_out: tuple[str, ...] = ()
 
 

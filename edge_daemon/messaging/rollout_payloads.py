@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Outcome
 from edge_daemon.messaging.terms import Digest, Model, Time, one_of
 
@@ -46,12 +47,36 @@ class LabelsLine(msgspec.Struct, frozen=True):
     missing: int
 
 
+class ForecastLine(msgspec.Struct, frozen=True):
+    """What a dry run tells: sentences, and what they were made from.
+
+    `hours`: of a running line, in the last days; `defects_h`: bad parts an hour by slice, `all`
+    first. A slice that is missing there is one of which nothing is known.
+    """
+
+    lines: tuple[str, ...]
+    hours: float
+    parts_h: float
+    defects_h: dict[str, float]
+
+
+def forecast_line(forecast: Forecast) -> ForecastLine:
+    """The forecast as the wire shows it."""
+    defects_h = {name: round(rate, 3) for name, rate in forecast.defects_h}
+    return ForecastLine(
+        forecast.lines, round(forecast.hours, 2), round(forecast.parts_h, 2), defects_h
+    )
+
+
 class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """`<root>/rollout/state`; all null where nothing is tried.
 
     `share`: of the parts whose verdict the candidate gives now; 0 while it is `suspended`: another
     product runs, or the candidate is not ready. `table`: who says ng of one part. `stage_number`:
     of the plan's stages, from 1 on; 0 before the first. `stage_parts`, `minutes`: in this stage.
+
+    In the stage `shadow_back` the version before is `model` and looks on, and the one that judges
+    is `reference`; the sides of the slices say what that one misses or rejects wrongly.
     """
 
     rollout: str | None = None

@@ -97,6 +97,10 @@ class Topics:
         return f"{self.root}/rollout/state"
 
     @property
+    def fleet(self) -> str:
+        return f"{self.root}/fleet"
+
+    @property
     def snapshot(self) -> str:
         return f"{self.root}/snapshot"
 

@@ -271,6 +271,16 @@ def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
     return None
 
 
+def read_public_key(path: Path) -> Any:
+    """An elliptic-curve key from its PEM file; raises ConfigurationError."""
+    return _read_key(path, serialization.load_pem_public_key)
+
+
+def read_private_key(path: Path) -> Any:
+    """The same of a private key, unencrypted."""
+    return _read_key(path, lambda pem: serialization.load_pem_private_key(pem, None))
+
+
 def _read_key(path: Path, load: Callable[[bytes], Any]) -> Any:
     try:
         key = load(read_bytes(path, _MAX_KEY_BYTES))

@@ -108,12 +108,18 @@ class PartLine:
         self._is_behind = False
         self._is_stopping = False
         self._judged_next = 0  # the frame whose outcome is due
+        self._settled = (
+            -1,
+            True,
+        )  # such a frame whose capture was told: would a cutover split a part?
         self._boundary = Boundary(_log, "parts_not_kept", is_rare=True)
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
         self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
         """Told of parts on which a candidate is tried, on this thread; set before the start."""
+        self.on_seen: Callable[[int, Sequence[int]], None] = lambda *_: None
+        """Told of each judged frame and the parts that it shows, likewise."""
         self.missed = 0
         """Words that the queue had no room for."""
         self.lost = 0
@@ -200,6 +206,16 @@ class PartLine:
             self._is_behind = self._judged_next <= frame
             return self._parts_of.get(frame)
 
+    def is_split(self, frame: int, timeout_s: float = 0.005) -> bool:
+        """Whether a cutover before this frame would show one part to two models.
+
+        The lane asks before it has judged the frame, and waits for this thread where that is a
+        little behind. True where it is not known.
+        """
+        with self._heard:
+            self._heard.wait_for(lambda: self._settled[0] >= frame, timeout_s)
+            return self._settled != (frame, False)
+
     def _put(self, word: _Word) -> bool:
         try:
             self._queue.put_nowait(word)
@@ -233,6 +249,7 @@ class PartLine:
             if word is None:
                 return False
             self._hear(word)
+        self._settle()
         if self.missed > self._missed_told:
             self._missed_told = self.missed
             _log.warning("part_words_missed", missed=self.missed)
@@ -260,6 +277,15 @@ class PartLine:
                 self._parts_of.popitem(last=False)
             self._judged_next = word.frame + 1
             self._heard.notify_all()
+        self.on_seen(word.frame, parts)
+
+    def _settle(self) -> None:
+        frame = self._judged_next
+        if self._ledger.newest >= frame:
+            inside = self._tracker.inside if self._tracker is not None else ()
+            with self._heard:
+                self._settled = frame, self._ledger.is_split(frame, inside)
+                self._heard.notify_all()
 
     def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         told = self._take(replace(triggered, now=self._now().at))

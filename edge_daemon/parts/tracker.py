@@ -150,6 +150,13 @@ class Tracker:
         """How many objects are followed at this moment, at most `MOST_TRACKS`."""
         return len(self._tracks)
 
+    @property
+    def inside(self) -> tuple[int, ...]:
+        """The objects that stood in the zone in the last frame, as parts or to become parts."""
+        return tuple(
+            track.number for track in self._tracks if track.outside == 0 and not track.left
+        )
+
     def follow(
         self, objects: Sequence[Shown], size: Size, at: float
     ) -> tuple[tuple[Seen, ...], tuple[int, ...]]:

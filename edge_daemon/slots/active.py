@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from edge_daemon.core.rollout.values import Split
+from edge_daemon.core.rollout.values import Arm, Split
 from edge_daemon.core.values import Recipe, StoredBundle
 from edge_daemon.slots.beside import Beside, Seat
 from edge_daemon.slots.slot import Slot
+from edge_daemon.slots.turns import Turns
 
 UNPLANNED = 0
 """The token of a cutover that no operation waits for."""
@@ -38,13 +39,17 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Cutover:
-    """A pointer to be set at a boundary: not before an epoch, not before a frame."""
+    """A pointer to be set at a boundary: not before an epoch, not before a frame.
+
+    `may_wait`: a moment, until no part is split by it.
+    """
 
     token: int
     pointer: Pointer
     swap_id: str
     at_epoch: int = 0
     at_frame: int | None = None
+    may_wait: bool = False
 
     def is_due(self, frame: int, epoch: int) -> bool:
         return epoch >= self.at_epoch and (self.at_frame is None or frame >= self.at_frame)
@@ -85,6 +90,8 @@ class ActiveSlot:
         self._lost = ""  # the rollout whose candidate failed: it gets no split any more
         self.beside: Beside | None = None
         """The split that is on; read by the lane once a frame."""
+        self.turns = Turns()
+        """Whose turn it is, where the split compares both in blocks of time."""
         self.on_split: Callable[[Split | None], None] = lambda _: None
         """Told of each change by whoever makes it, and must not wait; set before the first."""
 
@@ -178,6 +185,13 @@ class ActiveSlot:
         self._tokens[slot] = token
         self._wake()
 
+    def memory_of(self, arm: Arm) -> int:
+        """Resident bytes of what judges, or of the candidate beside it; 0 where there is none."""
+        beside, slot = self.beside, self.pointer.slot
+        if arm is Arm.CANDIDATE:
+            slot = None if beside is None else beside.seat.slot
+        return 0 if slot is None else slot.memory_bytes()
+
     # ------------------------------------------------------------------ the lane's side
 
     def token_of(self, slot: Slot) -> int:
@@ -195,13 +209,25 @@ class ActiveSlot:
         except IndexError:  # taken back since the lane looked
             return None
 
+    @property
+    def has_tuned(self) -> bool:
+        """Whether a recipe was changed since the last look; one attribute read on every frame."""
+        return self._tuned is not None
+
     def take_tuned(self) -> Pointer | None:
-        """The pointer with another recipe, once, where it was retuned since the last frame."""
-        if self._tuned is None:  # one attribute read on every frame
-            return None
+        """The pointer with another recipe, once, where it was retuned."""
         with self._lock:
+            if self._tuned is None:
+                return None
             (known, recipe), self._tuned = self._tuned, None
         return replace(self.pointer, recipe=recipe) if self.pointer.known == known else None
+
+    def patient(self, frame: int, epoch: int) -> int | None:
+        """The token of a cutover that is due before this frame, and may wait a moment."""
+        cutover = self._asked  # one attribute read on every frame
+        if cutover is None or not cutover.may_wait or not cutover.is_due(frame, epoch):
+            return None
+        return cutover.token
 
     def take_due(self, frame: int, epoch: int) -> Cutover | None:
         """The cutover that is due before this frame, taken so that it cannot be withdrawn."""

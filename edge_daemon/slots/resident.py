@@ -11,6 +11,7 @@ import importlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +20,7 @@ from edge_daemon.host.memory import Pixels
 from edge_daemon.models.decoding import decode_image
 from edge_daemon.models.engine import Engine
 from edge_daemon.slots.kernel import private_bytes
-from edge_daemon.slots.sightings import DETECTIONS_LIMIT, bounded
+from edge_daemon.slots.sightings import DETECTIONS_LIMIT, bounded, parted
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 
@@ -48,6 +49,7 @@ class Resident:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._empty_bytes: int | None = private_bytes()  # asked while nobody waits for a load
+        self._counts_from: float | None = None  # what is found below is faint
 
     def load(self, order: LoadOrder) -> Loaded:
         """Raises BundleError (load_failed, incompatible), BoxError (no_memory), SlotLost."""
@@ -56,7 +58,7 @@ class Resident:
             before = private_bytes()
         began = time.perf_counter()
         with _blamed("the model", "The weights cannot be loaded.", Code.LOAD_FAILED):
-            facts = self._engine.load(order)
+            facts = self._engine.load(self._lowered(order))
         load_ms = (time.perf_counter() - began) * 1e3
         gc.collect()
         grown = max(0, private_bytes() - before)
@@ -71,13 +73,22 @@ class Resident:
         with _blamed("an inference", "The model failed at an inference.", Code.GATE_FAILED):
             sight = self._engine.infer(pixels)
         took_ms = (time.perf_counter() - began) * 1e3
-        if len(sight.detections) > DETECTIONS_LIMIT:
+        found, faint = parted(sight.detections, self._counts_from)
+        if len(found) > DETECTIONS_LIMIT:
             raise BundleError(
-                f"The model found {len(sight.detections)} objects in one frame.",
+                f"The model found {len(found)} objects in one frame.",
                 hint=f"At most {DETECTIONS_LIMIT} are taken; raise recipe.confidence.",
                 code=Code.GATE_FAILED,
             )
-        return Inference(bounded(sight.detections), took_ms, sight.finite)
+        return Inference(bounded(found), took_ms, sight.finite, faint)
+
+    def _lowered(self, order: LoadOrder) -> LoadOrder:
+        """The engine reports down to the floor; `judge` parts what counts from what does not."""
+        self._counts_from = None
+        if order.floor is None or order.floor >= order.confidence:
+            return order
+        self._counts_from = order.confidence
+        return replace(order, confidence=order.floor)
 
     def decode(self, path: Path) -> Pixels:
         """One image file; raises BundleError when it cannot be decoded."""

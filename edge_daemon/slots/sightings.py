@@ -19,6 +19,9 @@ from edge_daemon.core.values import Corner, Detection, KeyPoint, Polygon
 DETECTIONS_LIMIT = 1000
 """Of one frame."""
 
+FAINT_LIMIT = 100
+"""Of one frame: those below the recipe's confidence, the surest of them."""
+
 KEY_POINTS_LIMIT = 3000
 """Of one frame, over all its detections: 176 people of 17 each."""
 
@@ -128,6 +131,24 @@ def bounded(detections: Iterable[Detection]) -> tuple[Detection, ...]:
         kept.add(index)
     return tuple(
         each if index in kept else replace(each, keypoints=None) for index, each in enumerate(found)
+    )
+
+
+def parted(
+    found: tuple[Detection, ...], confidence: float | None
+) -> tuple[tuple[Detection, ...], tuple[Detection, ...]]:
+    """Those that count from this confidence on, and the surest of the others, without key points.
+
+    None: all count. One whose confidence is not a number counts, as in a recipe.
+    """
+    if confidence is None:
+        return found, ()
+    faint = sorted(
+        (each for each in found if each.confidence < confidence), key=lambda each: -each.confidence
+    )
+    return (
+        tuple(each for each in found if not each.confidence < confidence),
+        tuple(replace(each, keypoints=None) for each in faint[:FAINT_LIMIT]),
     )
 
 

@@ -48,6 +48,7 @@ class LoadOrder:
     half: bool = False
     swap_id: str = ""
     urgent: bool = False  # frames wait for it: it is loaded with the priority of live frames
+    floor: float | None = None  # what lies between it and `confidence` is told apart, as faint
 
     @classmethod
     def of(cls, verified: Verified, device: str, swap_id: str = "") -> LoadOrder:
@@ -86,12 +87,14 @@ class Inference:
     """One inference: detections in pixels of the image given, and the time it took.
 
     `finite` is False when the raw output holds NaN or infinities; `inference_ms` is measured in
-    the worker round the whole predict call (letterbox, network, post-processing).
+    the worker round the whole predict call (letterbox, network, post-processing). `faint`: what
+    was found below the order's confidence, down to its floor; it judges nothing.
     """
 
     detections: tuple[Detection, ...]
     inference_ms: float
     finite: bool = True
+    faint: tuple[Detection, ...] = ()
 
 
 class Slot(Protocol):

@@ -20,7 +20,7 @@ import msgspec
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
-from edge_daemon.slots.sightings import DETECTIONS_LIMIT, Label, Sighting
+from edge_daemon.slots.sightings import DETECTIONS_LIMIT, FAINT_LIMIT, Label, Sighting
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
 MESSAGE_LIMIT_BYTES = 128 * 1024
@@ -55,6 +55,7 @@ class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
     device: str
     half: bool
     swap_id: str
+    floor: Union[float, None] = None
 
     @classmethod
     def of(cls, order: LoadOrder) -> Load:
@@ -71,6 +72,7 @@ class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
             device=order.device,
             half=order.half,
             swap_id=order.swap_id,
+            floor=order.floor,
         )
 
     def order(self) -> LoadOrder:
@@ -86,6 +88,7 @@ class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
             device=self.device,
             half=self.half,
             swap_id=self.swap_id,
+            floor=self.floor,
         )
 
 
@@ -201,11 +204,15 @@ class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
     inference_ms: Milliseconds
     finite: bool
     detections: Annotated[tuple[Sighting, ...], msgspec.Meta(max_length=DETECTIONS_LIMIT)]
+    faint: Annotated[tuple[Sighting, ...], msgspec.Meta(max_length=FAINT_LIMIT)] = ()
 
     @classmethod
     def of(cls, inference: Inference) -> Inferred:
         return cls(
-            inference.inference_ms, inference.finite, tuple(map(Sighting.of, inference.detections))
+            inference.inference_ms,
+            inference.finite,
+            tuple(map(Sighting.of, inference.detections)),
+            tuple(map(Sighting.of, inference.faint)),
         )
 
     def is_near(self, height: int, width: int) -> bool:
@@ -215,15 +222,17 @@ class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
         A turned box may reach out of it a little. Nothing was seen far outside, and whatever runs
         in a worker could tell secrets in such numbers: detections are published.
         """
-        return all(each.is_near(height, width) for each in self.detections)
+        return all(each.is_near(height, width) for each in (*self.detections, *self.faint))
 
     def inference(self, classes: Container[str]) -> Inference:
         """Raises SlotLost for a label that is none of the bundle's classes: whatever runs there
         may say anything, and what it says is published."""
-        if any(label not in classes for each in self.detections for label in each.labels()):
+        told = (*self.detections, *self.faint)
+        if any(label not in classes for each in told for label in each.labels()):
             raise SlotLost("The worker named a class that the bundle does not have.")
         found = tuple(each.detection() for each in self.detections)
-        return Inference(found, self.inference_ms, self.finite)
+        faint = tuple(each.detection() for each in self.faint)
+        return Inference(found, self.inference_ms, self.finite, faint)
 
 
 class Blame(str, Enum):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from edge_daemon.models.versions import order_of
 
 NEWEST, ALL = "newest", "all"
+VERSIONS, FILES = "versions.txt", "files.txt"
+"""Lists beside the bundles, and in one: a web server has no other way to say what it has."""
 
 
 def chosen(versions: Sequence[str], which: str) -> tuple[str, ...]:

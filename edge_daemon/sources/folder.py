@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.strays import visible_folders
 from edge_daemon.models.versions import is_version
-from edge_daemon.sources.choice import chosen
+from edge_daemon.sources.choice import FILES, chosen
 from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
 
 
@@ -62,8 +63,11 @@ class FolderSource:
                 entries, _ = folder.entries()
         except OSError as error:
             raise self._away(error) from error
-        files = {entry.path: RemoteFile(entry.path, entry.size) for entry in entries}
-        return Offered(version, version, files, base=str(place))
+        # A folder that a web server gives out too may have its list of files in it.
+        of_it = (entry for entry in entries if entry.path != FILES)
+        files = {entry.path: RemoteFile(entry.path, entry.size) for entry in of_it}
+        origin = Origin("folder", self.where, name, version=version)
+        return Offered(version, origin, version, files, base=str(place))
 
     def _away(self, error: OSError) -> SourceAway:
         return SourceAway(

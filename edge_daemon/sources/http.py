@@ -1,4 +1,4 @@
-"""One HTTP client for all sources: ranges, bounded redirects, time-outs, the plant's own CA.
+"""One HTTP client for sources and webhooks: ranges, bounded redirects, time-outs, the plant's CA.
 
 Credentials are read from their file for each request, and go to the source's own host only.
 """
@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import urljoin, urlsplit
 
@@ -26,6 +27,20 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 def basic(user: str, password: str) -> str:
     """The header for a user and a password."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said; the names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 class Http:
@@ -86,6 +101,22 @@ class Http:
         with self.get(url, {**wanted, "Range": "bytes=0-"}) as answer:  # it is shorter now
             yield self._stream(answer, 0)
 
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        answers: tuple[int, ...] = (),
+    ) -> Iterator[HTTPResponse]:
+        """Send something there; raises as `get`, and follows no redirect."""
+        with closing(self._connection(url)) as connection:
+            given = {"Content-Length": str(len(body)), **(headers or {})}
+            answer = self._asked(connection, url, given, (method, body))
+            self._check(answer, (201, 202, 204, *answers))
+            yield answer
+
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document whole; raises as `get`, and BundleError where it is too large."""
         with self.get(url, headers) as answer, self._as_away():
@@ -98,6 +129,27 @@ class Http:
                 hint="Is this the right address?",
             )
         return content
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status that this body is answered with; a redirect is not followed.
+
+        Raises SourceAway where there is no answer.
+        """
+        with closing(self._connection(url)) as connection:
+            return self._asked(connection, url, headers, ("POST", body)).status
+
+    def exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
+        """A small answer whole, whatever its status; a redirect is not followed.
+
+        Raises SourceAway where there is none.
+        """
+        with closing(self._connection(url)) as connection, self._as_away():
+            connection.request(method, _target(url), body, self._headers(url, headers))
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, told, answer.read(MOST_JSON_BYTES))
 
     # ------------------------------------------------------------------ inside
 
@@ -115,12 +167,15 @@ class Http:
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
-        self, connection: HTTPConnection, url: str, headers: Mapping[str, str]
+        self,
+        connection: HTTPConnection,
+        url: str,
+        headers: Mapping[str, str],
+        sent: tuple[str, bytes | None] = ("GET", None),
     ) -> HTTPResponse:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with self._as_away():
-            connection.request("GET", target, headers=self._headers(url, headers))
+            method, body = sent
+            connection.request(method, _target(url), body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
@@ -171,11 +226,11 @@ class Http:
         except ssl.SSLCertVerificationError as error:
             raise SourceAway(
                 f"The certificate of {self.base} is not trusted: {error.verify_message}.",
-                hint="Name the plant's authority in ca of the source.",
+                hint="Name the plant's authority in the setting ca beside the address.",
             ) from error
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceAway(
-                f"{self.base} cannot be read: {why}.",
+                f"{self.base} cannot be reached: {why}.",
                 hint="Is the server up, and the address right?",
             ) from error

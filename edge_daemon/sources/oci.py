@@ -8,27 +8,23 @@ tag that moved is another offer, and is told.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.files import is_inner_path
 from edge_daemon.sources.http import Http
-from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
+from edge_daemon.sources.oci_login import OciLogin, json_object
+from edge_daemon.sources.source import Offered, RemoteFile, Stream
 
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 PATHS = ("org.opencontainers.image.title", "org.cncf.model.filepath")
 MOST_LAYERS = 1024
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class OciSource:
@@ -49,14 +45,14 @@ class OciSource:
     ) -> None:
         self._http = Http(base, ca)
         self.where = self._http.base
-        self._ca, self._basic, self._token = ca, basic, token
-        self._issued: dict[str, str] = {}  # repository -> the header that the registry took
+        self._login = OciLogin(self._http, ca, basic, token)
 
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:  # noqa: ARG002 - by reference
         repository, reference = _parts(which)
         url = f"{self.where}/v2/{repository}/manifests/{reference}"
         try:
-            content = self._retried(repository, lambda h: self._http.text(url, h))
+            self._login.renew(repository)
+            content = self._http.text(url, self._login.headers(repository))
         except FileNotFoundError as error:
             raise BundleError(
                 f"{self.where} has no {which}.", hint="Push it there, or correct sources.models."
@@ -65,58 +61,18 @@ class OciSource:
         if reference.startswith("sha256:") and found != reference:
             raise _mismatch(f"{self.where} answers with another manifest than {which}: {found}.")
         base = f"{self.where}/v2/{repository}/blobs"
-        return (Offered(found, None, _files(content, base, which), base=repository),)
+        tag = None if reference.startswith("sha256:") else reference
+        origin = Origin("oci", self.where, repository, found, alias=tag)
+        return (Offered(found, origin, None, _files(content, base, which), base=repository),)
 
     @contextmanager
     def open(self, offered: Offered, path: str, at: int = 0) -> Iterator[Stream]:
         file = offered.files.get(path)
         if file is None:
             raise FileNotFoundError(2, "no layer has this path", path)
-        headers = self._headers(offered.base)
+        headers = self._login.headers(offered.base)
         with self._http.stream(file.where, at, headers) as stream:
             yield stream
-
-    # ------------------------------------------------------------------ credentials
-
-    def _headers(self, repository: str) -> dict[str, str]:
-        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
-        token = self._token()
-        given = f"Bearer {token}" if token else self._issued.get(repository) or self._basic()
-        return {**headers, "Authorization": given} if given else headers
-
-    def _retried(self, repository: str, ask: Callable[[Mapping[str, str]], bytes]) -> bytes:
-        """Ask, with a new token of the registry where it wants one; tokens end after minutes."""
-        self._issued.pop(repository, None)
-        challenge = self._challenge(repository)
-        if challenge is not None:
-            self._issued[repository] = f"Bearer {self._fetch_token(challenge, repository)}"
-        return ask(self._headers(repository))
-
-    def _challenge(self, repository: str) -> Mapping[str, str] | None:
-        """What the registry wants first, or None where it takes what we have."""
-        headers = self._headers(repository)
-        with self._http.get(f"{self.where}/v2/", headers, (401,)) as answer:
-            asked = answer.getheader("WWW-Authenticate") or ""
-            if answer.status != 401:
-                return None
-        kind, _, rest = asked.partition(" ")
-        return dict(_CHALLENGE.findall(rest)) if kind.lower() == "bearer" else None
-
-    def _fetch_token(self, challenge: Mapping[str, str], repository: str) -> str:
-        realm = challenge.get("realm", "")
-        if self.where.startswith("https://") and urlsplit(realm).scheme != "https":
-            raise SourceAway(f"{self.where} sends for a token to an address without TLS.")
-        query = {"scope": f"repository:{repository}:pull"}
-        if service := challenge.get("service"):
-            query["service"] = service
-        content = Http(realm, self._ca, self._basic).text(f"{realm}?{urlencode(query)}")
-        answer = _json(content, "the answer with the token")
-        token = answer.get("token") or answer.get("access_token")
-        if not isinstance(token, str):
-            raise SourceAway(
-                f"{self.where} gives no token.", hint="Correct user and password_file."
-            )
-        return token
 
 
 def _parts(which: str) -> tuple[str, str]:
@@ -128,7 +84,7 @@ def _parts(which: str) -> tuple[str, str]:
 
 
 def _files(content: bytes, base: str, which: str) -> dict[str, RemoteFile]:
-    manifest = _json(content, f"the manifest of {which}")
+    manifest = json_object(content, f"the manifest of {which}")
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
         raise BundleError(
@@ -157,16 +113,6 @@ def _layer(layer: Any, base: str, which: str) -> tuple[str, RemoteFile]:
     if digest is None or not isinstance(size, int) or size < 0 or not is_inner_path(path):
         raise BundleError(f"A layer of {which} is not understood: {path[:128]!r}.", hint="Mend it.")
     return path, RemoteFile(f"{base}/{digest[0]}", size, digest[1])
-
-
-def _json(content: bytes, what: str) -> dict[str, Any]:
-    try:
-        plain = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{what} is no JSON.", hint="Is this the right address?") from error
-    if not isinstance(plain, dict):
-        raise BundleError(f"{what} is no JSON object.", hint="Is this the right address?")
-    return plain
 
 
 def _mismatch(message: str) -> BundleError:

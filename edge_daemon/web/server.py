@@ -6,13 +6,15 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from edge_daemon.web.access import Rules
 from edge_daemon.web.backend import PageBackend
@@ -37,16 +39,29 @@ class Listen:
     limits: Limits = Limits()
 
 
-class StatusPage:
-    """Starts and stops within time limits; a page that cannot start is one error in the log."""
+class Served(Protocol):
+    """What answers; made on the event loop that runs it."""
 
-    def __init__(self, listen: Listen, sources: PageBackend) -> None:
+    @property
+    def app(self) -> ASGIApp: ...
+
+    async def close(self) -> None: ...
+
+
+class StatusPage:
+    """Starts and stops within time limits; a page that cannot start is one error in the log.
+
+    Args:
+        sources: what the page of a station shows; else what makes another page.
+    """
+
+    def __init__(self, listen: Listen, sources: PageBackend | Callable[[], Served]) -> None:
         self._listen = listen
-        self._sources = sources
+        self._make = _of_station(sources, listen) if isinstance(sources, PageBackend) else sources
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
-        self._pages: Pages | None = None
+        self._pages: Served | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="status-page", daemon=True)
 
@@ -107,7 +122,7 @@ class StatusPage:
     async def _serve(self) -> None:
         assert self._socket is not None
         self._loop = asyncio.get_running_loop()
-        self._pages = Pages(self._sources, self._listen.rules, ReplyBox())
+        self._pages = self._make()
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
         crowd = Crowd(self._listen.limits)
         config = uvicorn.Config(
@@ -134,6 +149,10 @@ class StatusPage:
         if self._server is not None:
             self._server.should_exit = True
         self._ending = asyncio.ensure_future(self._pages.close())
+
+
+def _of_station(sources: PageBackend, listen: Listen) -> Callable[[], Served]:
+    return lambda: Pages(sources, listen.rules, ReplyBox())
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -94,7 +94,7 @@ class ShadowLine:
     def __init__(self, folder: Path, ms: float, candidate_ms: float) -> None:
         self._clock, self.ring = SystemClock(), Ring(8)
         self.slots = {
-            name: _slot(name, folder, busy) for name, busy in (("A", ms), ("B", candidate_ms))
+            name: busy_slot(name, folder, busy) for name, busy in (("A", ms), ("B", candidate_ms))
         }
         self.active_slot = ActiveSlot(self.slots, self.ring.wake)
         self.measured = Measured()
@@ -110,7 +110,7 @@ class ShadowLine:
             Outlets(self._published, self._offer, lambda _: None, lambda *_: None),
         )
         lane = Lane(self.ring, self.active_slot, line, self._clock.now, arms=arms)
-        known = StoredBundle(_ref("1"), "0" * 64)
+        known = StoredBundle(ref("1"), "0" * 64)
         self.active_slot.ready("A", 1)
         self.active_slot.ask(Cutover(1, Pointer(self.slots["A"], known, Recipe(0.5)), ""))
         self._thread = threading.Thread(target=lane.run, daemon=True)
@@ -136,7 +136,7 @@ class ShadowLine:
         self.measured.pairs += len(pairs)
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Measured:
-        split = Split("bench", "B", StoredBundle(_ref("2"), "1" * 64), Recipe(0.5), Mode.SHADOW)
+        split = Split("bench", "B", StoredBundle(ref("2"), "1" * 64), Recipe(0.5), Mode.SHADOW)
         due_at = time.perf_counter()
         for number in range(frames):
             if number % BLOCK == 0:
@@ -158,16 +158,18 @@ class ShadowLine:
         return self.measured
 
 
-def _ref(version: str) -> BundleRef:
+def ref(version: str) -> BundleRef:
+    """Of the models here."""
     return BundleRef("busy", version)
 
 
-def _slot(name: str, folder: Path, busy_ms: float) -> ProcessSlot:
+def busy_slot(name: str, folder: Path, busy_ms: float) -> ProcessSlot:
+    """A worker whose model takes so long for a frame; A is the one that judges."""
     weights = folder / f"{name}.json"
     weights.write_text(json.dumps({"ms": busy_ms}))
     spec = WorkerSpec(BUSY, {}, readable=(str(folder),))
     slot = ProcessSlot(name, SparePool(spec, standing=0))
-    order = LoadOrder(_ref("1"), "0" * 64, folder, weights, "detect", ("bottle",), 64, 0.5)
+    order = LoadOrder(ref("1"), "0" * 64, folder, weights, "detect", ("bottle",), 64, 0.5)
     slot.load(order, 60.0)
     if name == "A":
         slot.promote()

@@ -12,6 +12,7 @@ import yaml
 
 from edge_daemon.models.manifest import parse_manifest
 from edge_daemon.models.picture_size import picture_size
+from tests.collecting.album import album
 from tests.sim.command import command
 
 BUNDLE = Path("edge_daemon/demo/bundles/bottle/1.1.0")
@@ -72,12 +73,17 @@ def test_weights_become_a_bundle_whose_verdicts_are_right(
     code, output = run(
         *("pack", str(BUNDLE / "weights.pt"), "--name", "flask", "--version", "2.0.0"),
         *(*given, "--part", "bottle", "--add", "--json"),
+        *("--dataset", "line3-2026-10", "--run", "r1", "--parent", "1.9.0"),
     )
     assert code == 0, output
     packed = _json(output)
     assert (packed["model"], packed["imgsz"], packed["task"]) == ("flask@2.0.0", 320, "detect")
     assert packed["golden"] == 21
     assert packed["recipe"]["part"] == "bottle"
+    _, output = run("show", "flask@2.0.0", "--json", "--config", str(station))
+    lineage = _json(output)["lineage"]
+    assert (lineage["dataset"], lineage["run"]) == ("line3-2026-10", "r1")
+    assert lineage["parent"] == "1.9.0"
     report = tmp_path / "report"
     code, output = run(
         *("judge", "flask@2.0.0", str(data_set), "--sweep", "--to", str(report)),
@@ -93,6 +99,27 @@ def test_weights_become_a_bundle_whose_verdicts_are_right(
     assert strictest["escaped"] > 0
     assert (report / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((report / "report.json").read_text()) == judged
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+def test_pictures_that_were_labelled_here_prove_the_next_bundle(
+    station: Path, tmp_path: Path
+) -> None:
+    """Those that do not train, a slice for each reason; without labels the next step is named."""
+    document = yaml.safe_load(station.read_text())
+    station.write_text(yaml.safe_dump({**document, "collect": {"folder": "kept"}}))
+    made = ("pack", str(BUNDLE / "weights.pt"), "--name", "flask", "--version", "2.0.0")
+    given = ("--reject", "scratch,dent", "--golden", "collected:", "--config", str(station))
+    code, output = run(*made, *given, "--to", str(tmp_path / "bundle"))
+    assert code == 1
+    assert "edge-daemon collect import" in output
+    album(tmp_path / "kept", 40, labelled=40)
+    code, output = run(*made, *given, "--to", str(tmp_path / "bundle"), "--json")
+    assert code == 0, output
+    assert _json(output)["golden"] == 8
+    manifest = parse_manifest((tmp_path / "bundle" / "model.yaml").read_bytes())
+    assert {image.expectation.slice for image in manifest.golden} == {"audit", "disagreement"}
 
 
 @pytest.mark.model

@@ -264,6 +264,21 @@ def test_only_where_nothing_judges_a_load_has_the_priority_of_live_frames(tmp_pa
         assert urgent == {"A": True, "B": False}
 
 
+def test_every_load_is_told_down_to_where_a_model_reports(tmp_path: Path) -> None:
+    """Prepared, and restored after its worker was lost; the recipe's confidence stays."""
+    with Station(tmp_path, Plan(floor=0.05)) as station:
+        station.run()
+        assert station.ask("prepare", model=B2)["status"] == "succeeded"
+        orders = [slot.order for slot in station.active_slot.slots.values()]  # type: ignore[attr-defined]
+        assert [order.floor for order in orders] == [0.05, 0.05]
+        assert all(order.confidence > 0.05 for order in orders)
+        station.script.fail_infer(BundleRef.parse(B1), SlotLost("The worker died."))
+        station.script.wait_for("load", count=3)
+        station.script.infer_faults.clear()
+        station.until_event("restored", model=B1)
+        assert station.active_slot.slots["A"].order.floor == 0.05  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(("announced", "urgent"), [(False, True), (True, False)])
 def test_a_model_that_frames_wait_for_is_loaded_with_their_priority(
     tmp_path: Path, *, announced: bool, urgent: bool

@@ -5,6 +5,7 @@ The test takes the desk's turns itself, so that nothing depends on time.
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.cli.replay import replayed
 from edge_daemon.control import rollouts
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.rollout_reports import told_rollouts
+from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.rollout_view import ended_state
-from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk
+from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk, Shadowed
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.progress import read_progress
+from edge_daemon.core.rollout.replay import Limits
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.errors import SenderError
@@ -43,6 +46,8 @@ class Desk:
         self.station = station
         self.put = station.desk_words
         self.desk: RolloutDesk = station.rollouts
+        self.shadowed = Shadowed()
+        station.shadowed = lambda: self.shadowed
         station.send("rollout", model=B2, plan={"stages": STAGES})
         station.until(lambda: bool(station.splits))
         rollout = station.driver.state.durable.rollout
@@ -295,6 +300,40 @@ def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
     assert desk.state["rollout"] is None
 
 
+def test_a_replay_decides_as_it_was_decided_and_tells_of_other_limits(desk: Desk) -> None:
+    """From the journal alone; the decision that ended it is in it."""
+    desk.parts(*range(1, 61))
+    for first in range(1, 61, 10):
+        desk.pairs(first, 10, "ng", "ok")
+        desk.say(items=[{"part": n, "verdict": "ng"} for n in range(first, first + 10)], by="kim")
+    stop = next(each for each in desk.decisions() if each.decision is Decision.STOP)
+    desk.station.mailbox.put(stop)
+    desk.station.until_event("rollout_stopped")
+    desk.turn()
+    told = rollout_looks(desk.station.journal, desk.rollout.id, 0)
+    bodies = [base64.b64decode(look) for look in told["looks"]]
+    same = replayed(told, bodies, Limits())
+    assert same["is_same"]
+    assert same["decisions"][-1]["decision"] == "stop"
+    assert same["decisions"][-1]["why"] == stop.why
+    assert "is the one on record (rollout_stopped)" in same["summary"]
+    wary = replayed(told, bodies, Limits(alpha_stop=1e-9))
+    assert not wary["is_same"]
+    assert "undecided" in wary["summary"]
+    with pytest.raises(SenderError, match="not on record"):
+        replayed(told, [], Limits())
+
+
+def test_what_the_rule_saw_is_kept_now_and_then(desk: Desk) -> None:
+    """At each change of the decision and once a minute, not once a second; in pages."""
+    for _ in range(130):
+        desk.turn()
+    kept = desk.station.journal.rollouts
+    looks = kept.looks(desk.rollout.id, 100)
+    assert len(looks) == 3
+    assert kept.looks(desk.rollout.id, 100, looks[0].seq) == looks[1:]
+
+
 def test_pairs_that_come_too_fast_lower_the_coverage(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,3 +357,80 @@ def test_feedback_that_comes_too_fast_is_refused(
     assert answer["error"]["code"] == "precondition_failed"
     monkeypatch.undo()
     assert desk.say(id="f1", part=1, verdict="ng")[-1]["status"] == "succeeded"
+
+
+def try_again(desk: Desk) -> None:
+    """What ended is tried once more, with the same plan."""
+    desk.station.ask("abort")
+    desk.turn()
+    desk.station.send("rollout", model=B2, plan={"stages": STAGES})
+    desk.station.until(lambda: desk.station.driver.state.durable.rollout is not None)
+    begun = desk.station.driver.state.durable.rollout
+    assert begun is not None
+    desk.station.until(lambda: bool(desk.station.splits) and desk.station.splits[-1] is not None)
+    desk.rollout = begun
+    desk.turn()
+
+
+def test_a_candidate_that_is_tried_again_goes_on_with_its_evidence(desk: Desk) -> None:
+    """Ten tries are no ten lotteries: it is stopped by what was seen the first time."""
+    desk.parts(*range(1, 61))
+    desk.pairs(1, 30, "ng", "ok")
+    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 6)], by="kim")
+    first = desk.rollout.id
+    assert Decision.STOP not in {each.decision for each in desk.decisions()}
+    try_again(desk)
+    assert desk.rollout.id != first
+    assert (desk.state["parts"], desk.state["labels"]) == (30, {"have": 5, "missing": 25})
+    assert f"The evidence of {first} counts too." in desk.state["why"]
+    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(6, 31)], by="kim")
+    stop = desk.decisions()[-1]
+    assert (stop.rollout, stop.decision) == (desk.rollout.id, Decision.STOP)
+    assert first in stop.why
+    try_again(desk)
+    assert desk.decisions()[-1].decision is Decision.STOP, "at once, by the evidence of both"
+
+
+def test_labels_that_come_between_two_tries_count_for_the_second(desk: Desk) -> None:
+    """Also those that take an earlier one back: whoever was wrong may correct it."""
+    desk.parts(*range(1, 61))
+    desk.pairs(1, 40, "ng", "ok")
+    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 41)], by="kim")
+    assert desk.decisions()[-1].decision is Decision.STOP
+    desk.station.ask("abort")
+    desk.turn()
+    desk.say(items=[{"part": n, "verdict": "ok"} for n in range(1, 41)], by="kim", reason="oil")
+    try_again(desk)
+    assert desk.decisions()[-1].decision is not Decision.STOP
+    assert desk.state["labels"] == {"have": 40, "missing": 0}
+    row = desk.station.journal.rollouts.find(desk.rollout.id)
+    assert row is not None
+    counts = json.loads(row.progress)["evidence"]["slices"]["all"]["blocks"]
+    assert min(min(cells) for cells in counts) == 0
+
+
+def test_evidence_of_too_few_of_the_parts_is_not_gone_on_with(desk: Desk) -> None:
+    """What was compared only in the line's quiet times tells little of the others."""
+    desk.pairs(1, 30, "ok", "ok")
+    desk.turn()
+    desk.shadowed = Shadowed(desk.rollout.id, {"all": 70})
+    desk.turn()
+    assert desk.state["coverage"] == 0.3
+    try_again(desk)
+    assert (desk.state["parts"], "counts too" in desk.state["why"]) == (0, False)
+
+
+def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(desk: Desk) -> None:
+    """Its coverage never rises again, so that it would never advance."""
+    desk.pairs(1, 30, "ok", "ok")
+    desk.turn()
+    desk.shadowed = Shadowed(desk.rollout.id, {"all": 220})
+    desk.turn()
+    held = desk.decisions()[-1]
+    assert held.decision is Decision.HOLD
+    assert "Only 12% of the 250 drawn parts could be compared" in held.why
+    desk.station.mailbox.put(held)
+    desk.station.until_event("rollout_held")
+    desk.pairs(31, 2000, "ok", "ok")
+    desk.turn()
+    assert desk.decisions()[-1].decision is not Decision.HOLD

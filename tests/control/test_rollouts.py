@@ -15,7 +15,7 @@ import pytest
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
-from edge_daemon.core.rollout.values import Mode, Split
+from edge_daemon.core.rollout.values import Bounds, Mode, Split, Webhook
 from edge_daemon.core.state import Rollout
 from edge_daemon.core.values import BundleRef, Check
 from edge_daemon.errors import BundleError
@@ -76,6 +76,10 @@ def test_a_good_candidate_walks_through_its_stages(station: Station) -> None:
         decide(station, Decision.ADVANCE)
     outcome = station.outcome(request)
     assert outcome["status"] == "succeeded"
+    answers = station.answers(request)
+    assert [a["rollout"] for a in answers] == [
+        station.events("rollout_started")[0]["rollout"]
+    ] * len(answers), "every answer names the rollout: accepted, each progress, the outcome"
     assert (outcome["receipt"]["to"], outcome["receipt"]["verb"]) == (B2, "rollout")
     shares = [(Mode.SHADOW, 0.0), (Mode.SHARE, 0.1), (Mode.SHARE, 0.5), None]
     assert told(station) == shares, "the share before the cutover is the last one"
@@ -231,8 +235,161 @@ def test_the_plan_of_the_bundle_counts_where_none_is_asked_for(tmp_path: Path) -
         ]
 
 
+BACK = [STAGES[0], {"full": True, "shadow_back_h": 24}]
+
+
+def look_back(station: Station, **full: Any) -> str:
+    """A rollout that became full and was confirmed; its reference goes on beside it."""
+    request = begin(station, plan={"stages": [STAGES[0], {**BACK[1], **full}]})
+    decide(station, Decision.ADVANCE)
+    assert station.outcome(request)["status"] == "succeeded"
+    station.until(lambda: bool(station.splits) and station.splits[-1] is not None)
+    assert rollout(station).is_back
+    return request
+
+
+def test_the_version_before_looks_on_after_full(station: Station) -> None:
+    """The request has its outcome; what follows has an id of its own, and the roles are swapped."""
+    request = look_back(station)
+    split = station.splits[-1]
+    assert split is not None
+    assert (str(split.candidate.ref), split.mode, split.share) == (B1, Mode.SHADOW, 0.0)
+    back = rollout(station)
+    first = station.events("rollout_completed")[0]
+    assert back.id == f"{first['rollout']}-back"
+    assert "bottle@1.0.0 goes on beside it for 24 h" in first["message"]
+    assert (str(back.reference.ref), back.plan.at_most_h) == (B2, 24.0)
+    decide(station, Decision.WAIT)
+    station.until_active(B2)
+    decide(station, Decision.ADVANCE, "24 h are over")
+    station.until_event("rollout_completed", rollout=back.id)
+    assert station.driver.state.durable.rollout is None
+    assert [each["status"] for each in station.answers(request)].count("succeeded") == 1
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B1)) is None
+
+
+def test_an_alarm_of_the_version_before_asks_once(station: Station) -> None:
+    look_back(station)
+    for misses in (31, 32, 33):
+        decide(station, Decision.STOP, f"It misses {misses} bad parts")
+    held = station.until_event("rollout_held", rollout=rollout(station).id)
+    assert held["message"] == "It misses 31 bad parts"
+    assert len(station.events("rollout_held")) == 1
+    assert rollout(station).is_alarmed
+    station.until_active(B2)
+    assert station.ask("abort", by="kim")["status"] == "succeeded"
+    assert station.driver.state.durable.rollout is None
+
+
+def test_an_alarm_returns_to_it_where_the_plan_says_so(station: Station) -> None:
+    """But not while a person holds the station."""
+    look_back(station, on_alarm="rollback")
+    station.ask("hold")
+    decide(station, Decision.STOP, "It misses 31 bad parts")
+    assert rollout(station).is_alarmed
+    station.ask("release")
+    decide(station, Decision.STOP, "It misses 32 bad parts")
+    station.until_active(B1)
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B2)) == "It misses 32 bad parts"
+    assert station.driver.state.durable.rollout is None
+
+
+def test_a_fault_of_the_version_before_closes_no_way_back(station: Station) -> None:
+    look_back(station)
+    back = rollout(station).id
+    station.mailbox.put(CandidateLost(back, "raised", "size mismatch"))
+    station.until_event("rollout_stopped", rollout=back)
+    assert station.driver.state.quarantine_reason(BundleRef.parse(B1)) is None
+    assert station.ask("rollback")["status"] == "succeeded"
+    station.until_active(B1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"),
+    [("swap", {"model": B1}), ("rollback", {}), ("prepare", {"model": B3}), ("abort", {})],
+)
+def test_whatever_is_asked_comes_before_a_look_back(
+    station: Station, verb: str, more: dict[str, Any]
+) -> None:
+    look_back(station)
+    back = rollout(station).id
+    assert station.ask(verb, **more)["status"] == "succeeded"
+    station.until_event("rollout_stopped", rollout=back)
+    assert station.driver.state.durable.rollout is None
+
+
+def test_a_new_rollout_takes_its_place(station: Station) -> None:
+    look_back(station)
+    back = rollout(station).id
+    station.send("rollout", model=B3, plan={"stages": STAGES})
+    station.until_event("rollout_stopped", rollout=back)
+    station.until_event("rollout_started", model=B3)
+    assert (str(rollout(station).reference.ref), rollout(station).is_back) == (B2, False)
+
+
+def test_a_look_back_goes_on_after_a_power_cut_and_an_order(tmp_path: Path) -> None:
+    """The hours count from its beginning; another product suspends it."""
+    with Station(tmp_path, Plan(bundles=(B1, B2, CAN), slots=3)) as station:
+        look_back(station.run())
+        before = rollout(station)
+        again = station.restarted(abruptly=True)
+    with again:
+        again.run(B2)
+        again.until(lambda: bool(again.splits))
+        assert rollout(again) == before
+        again.order("CAN", order="WO-1")
+        again.until_active(CAN)
+        assert again.splits[-1] is None
+        again.order("BTL", order="WO-2")
+        again.until_active(B2)
+        again.until(lambda: again.splits[-1] is not None)
+        assert rollout(again) == before
+
+
+HOOK = "https://mes.plant.example/hook"
+
+
+def test_each_of_its_events_waits_for_the_webhooks_of_the_plan(tmp_path: Path) -> None:
+    """The same words as on `model/event`, in one transaction with it; nothing else is told."""
+    bounds = Bounds(notify=(Webhook(HOOK), Webhook("https://b.example/")))
+    with Station(tmp_path, Plan(bundles=(B1, B2, B3), bounds=bounds)) as station:
+        station.run()
+        begin(station, plan={"stages": STAGES, "notify": [{"webhook": HOOK, "token_file": "/x"}]})
+        decide(station, Decision.HOLD, "look at it")
+        decide(station, Decision.STOP, "worse")
+        station.until_event("rollout_stopped")
+        assert station.journal.notices.waiting() == {HOOK: 4}
+        told = []
+        while (row := station.journal.notices.oldest(HOOK)) is not None:
+            told.append(json.loads(row.body))
+            station.journal.notices.forget(row.seq)
+        assert [each["type"] for each in told] == [
+            *("rollout_started", "stage_entered", "rollout_held", "rollout_stopped"),
+        ]
+        assert len({each["id"] for each in told}) == len(told)
+        assert {each["root"] for each in told} == {"edge/cam1"}
+        heard = station.events("rollout_stopped")[0]
+        assert told[-1].items() >= heard.items()
+
+
+def test_a_plan_that_would_call_anybody_else_is_refused(tmp_path: Path) -> None:
+    """Better than to leave it out in silence: a request cannot make the station call anywhere."""
+    bounds = Bounds(notify=(Webhook(HOOK),))
+    with Station(tmp_path, Plan(bundles=(B1, B2), bounds=bounds)) as station:
+        station.run()
+        for url in ("http://127.0.0.1/admin", f"{HOOK}/x", "http://mes.plant.example/hook"):
+            notify = [{"webhook": HOOK}, {"webhook": url}]
+            error = station.ask("rollout", model=B2, plan={"notify": notify})["error"]
+            assert error["code"] == "invalid_plan"
+            assert url in error["message"]
+        assert station.journal.notices.waiting() == {}
+
+
 def test_dry_run_says_whether_it_could_begin(station: Station) -> None:
-    assert station.ask("rollout", model=B2, dry_run=True)["status"] == "succeeded"
+    could = station.ask("rollout", model=B2, dry_run=True)
+    assert (could["status"], "rollout" in could) == ("succeeded", False)
+    assert could["forecast"]["defects_h"] == {}
+    assert "No part of the last 7 days is on record" in could["forecast"]["lines"][0]
     assert station.ask("rollout", model=B1, dry_run=True)["status"] == "rejected"
     assert (station.driver.state.durable.rollout, station.splits) == (None, [])
 
@@ -265,10 +422,13 @@ def test_a_repeat_is_answered_as_the_first(station: Station) -> None:
     again = {"model": B2, "plan": {"stages": STAGES}, "by": "kim", "reason": "better?"}
     station.send("rollout", id=request, **again)
     station.until(lambda: [a["status"] for a in station.answers(request)].count("accepted") == 2)
+    first = [a for a in station.answers(request) if a["status"] == "accepted"]
+    assert first[0] == first[1]
+    assert first[0]["rollout"] == rollout(station).id
     decide(station, Decision.STOP, "worse")
-    first = station.outcome(request)
+    ended = station.outcome(request)
     station.send("rollout", id=request, **again)
-    station.until(lambda: station.answers(request).count(first) == 2)
+    station.until(lambda: station.answers(request).count(ended) == 2)
     assert len(station.events("rollout_started")) == 1
 
 

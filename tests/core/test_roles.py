@@ -9,7 +9,7 @@ import pytest
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import State
-from tests.sim.planner_search import explore
+from tests.sim.planner_search import PLAN, explore
 
 WORLDS = pytest.mark.parametrize("slots", [1, 2, 3])
 
@@ -49,7 +49,7 @@ def test_previous_is_what_judged_last_before(slots: int) -> None:
 
 def test_every_role_is_met() -> None:
     """In three slots: several prepared at once, and one that judged too long ago for a role."""
-    worlds = explore(3, 2, 1) | explore(2, 0, 0, rollouts=True)
+    worlds = explore(3, 2, 1) | explore(2, 0, 0, PLAN)
     met = [roles(state) for state in worlds]
     assert {each for found in met for each in found} == set(Role)
     assert any(found.count(Role.PREPARED) == 2 for found in met)

@@ -10,7 +10,7 @@ import numpy as np
 from edge_daemon.core.values import Detection, Judged, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.frames.annotated import annotated
-from edge_daemon.frames.collector import Collector
+from edge_daemon.frames.collector import Collector, as_jpeg
 from edge_daemon.host.memory import Pixels
 from tests.frames.test_images import GENEROUS_S, Lane
 from tests.frames.test_images import judged as framed
@@ -108,7 +108,7 @@ def test_the_collector_draws_where_it_is_asked_to() -> None:
     """Beside the clean picture, which is the same in both cases."""
     for draw in (None, annotated):
         lane, shelf = Lane(), _Shelf()
-        collector = Collector(lane.ring, shelf, draw=draw)
+        collector = Collector(lane.ring, shelf, as_jpeg(shelf, draw))
         collector.start()
         lane.offer(collector, Verdict.NG)
         collector.stop(GENEROUS_S)

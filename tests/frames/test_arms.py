@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_daemon.core.rollout.blocks import Turn
 from edge_daemon.core.rollout.draw import draw
 from edge_daemon.core.rollout.values import Arm, Mode, UnitKind
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Reason, Verdict
@@ -319,3 +320,70 @@ def test_a_candidate_has_no_more_time_than_the_ring_has_room() -> None:
     small.begin(Captured(0, Instant(0.0, 0.0), Assignment(), None, None), two.active_slot.pointer)
     small.begin(Captured(1, Instant(0.01, 0.0), Assignment(), None, None), two.active_slot.pointer)
     assert small.timeout_s == LEAST_TIMEOUT_S
+
+
+def take_turns(two: Two, arm: Arm, rollout: str = "r-1", *, counts: bool = True) -> None:
+    two.active_slot.turns.now = Turn(rollout, 0, arm, 1.0, counts)
+
+
+@pytest.mark.parametrize("arm", list(Arm))
+def test_in_a_block_of_time_one_model_looks_a_second_time_and_no_verdict_changes(arm: Arm) -> None:
+    """The incumbent judges each frame, whoever's block it is; the parts say a share of 0."""
+    two = Two()
+    two.split(share=0.0, mode=Mode.COMPARE)
+    take_turns(two, arm)
+    two.film([NG_INCUMBENT, NG_CANDIDATE] * 10)
+    assert set(arms(two)) == {"incumbent"}
+    assert [each.verdict for each in two.verdicts] == [Verdict.NG, Verdict.OK] * 10
+    assert {(each.assigned.arm, each.assigned.share) for each in two.verdicts if each.assigned} == {
+        (Arm.INCUMBENT, 0.0)
+    }
+    assert {each.shadow for each in two.verdicts} == {None}
+    looked = {Arm.INCUMBENT: (40, 0), Arm.CANDIDATE: (20, 20)}[arm]
+    assert (two.asked(INCUMBENT), two.asked(CANDIDATE)) == looked
+    assert len(two.active_slot.turns.take(1.0)) == 20
+    assert two.active_slot.turns.take(1.0) == []
+
+
+def test_no_model_looks_twice_outside_of_its_block() -> None:
+    """Without a turn, in another stage, for another rollout, or while a frame waits."""
+    two = Two()
+    two.split(share=0.0, mode=Mode.COMPARE)
+    two.film([OK])
+    take_turns(two, Arm.CANDIDATE, "r-0")
+    two.film([OK])
+    two.split(share=0.0, mode=Mode.SHADOW)
+    take_turns(two, Arm.CANDIDATE)
+    two.film([OK])
+    two.split(share=0.0, mode=Mode.COMPARE)
+    two.end()
+    two.film([OK])
+    assert (two.asked(INCUMBENT), two.asked(CANDIDATE)) == (4, 0)
+    two.split(share=0.0, mode=Mode.COMPARE)
+    for _ in range(4):
+        two.capture(OK)
+    while len(two.verdicts) < two.captured:
+        two.lane.turn()
+    assert two.asked(CANDIDATE) == 1, "only the last frame left a gap"
+
+
+def test_a_look_in_the_burn_in_and_one_of_an_interrupted_block_are_not_told() -> None:
+    two = Two()
+    two.split(share=0.0, mode=Mode.COMPARE)
+    take_turns(two, Arm.CANDIDATE, counts=False)
+    two.film([OK])
+    take_turns(two, Arm.CANDIDATE)
+    two.film([OK])
+    assert two.asked(CANDIDATE) == 2
+    assert two.active_slot.turns.take(2.0) == [], "another block began"
+
+
+def test_a_candidate_that_fails_in_its_block_is_lost_and_an_incumbent_is_found_out_later() -> None:
+    two = Two()
+    two.split(share=0.0, mode=Mode.COMPARE)
+    take_turns(two, Arm.CANDIDATE)
+    two.script.fail_infer(CANDIDATE, BundleError("A layer raised."), times=1)
+    two.film([NG_INCUMBENT] * 3)
+    assert [(rollout, word) for rollout, word, _ in two.losses] == [("r-1", "raised")]
+    assert [each.verdict for each in two.verdicts] == [Verdict.NG] * 3
+    assert two.active_slot.turns.take(1.0) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.core.values import Verdict
-from edge_daemon.frames.collector import Collector, Tally
+from edge_daemon.frames.collector import Collector, Tally, as_jpeg
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.rejected import RejectedFolder
 from tests.frames.test_images import GENEROUS_S, Lane, judged
@@ -24,6 +24,11 @@ def lane() -> Iterator[Lane]:
     built.ring.close()
 
 
+def writing(lane: Lane, folder: Path, room: int) -> Collector:
+    rejected = RejectedFolder(folder, 10**6)
+    return Collector(lane.ring, rejected, as_jpeg(rejected), room=room)
+
+
 def frames_in(folder: Path) -> list[int]:
     facts = (json.loads(path.read_text()) for path in folder.glob("*.json"))
     return sorted(each["frame"] for each in facts)
@@ -31,7 +36,7 @@ def frames_in(folder: Path) -> list[int]:
 
 def test_a_burst_waits_for_the_disk_and_is_kept_whole(lane: Lane, tmp_path: Path) -> None:
     """As many frames as there is room for wait in the ring; beyond it they are counted."""
-    collector = Collector(lane.ring, RejectedFolder(tmp_path, 10**6), room=4)
+    collector = writing(lane, tmp_path, room=4)
     held = [lane.offer(collector, Verdict.NG) for _ in range(6)]  # no thread runs yet
     assert [lane.is_held(each) for each in held] == [True] * 4 + [False] * 2
     assert collector.tally == Tally(missed=2)
@@ -46,7 +51,7 @@ def test_a_burst_waits_for_the_disk_and_is_kept_whole(lane: Lane, tmp_path: Path
 def test_pictures_give_way_where_the_ring_is_tight(tmp_path: Path) -> None:
     """Some are held all the same; the others pass by, counted, so that no frame is dropped."""
     lane = Lane(4)
-    collector = Collector(lane.ring, RejectedFolder(tmp_path, 10**6), room=4)
+    collector = writing(lane, tmp_path, room=4)
     held = [lane.offer(collector, Verdict.NG) for _ in range(4)]
     assert [lane.is_held(each) for each in held] == [True, True, False, False]
     assert collector.tally == Tally(missed=2)
@@ -60,7 +65,7 @@ def test_only_rejected_parts_are_kept_with_their_facts(lane: Lane, tmp_path: Pat
     """The picture is the camera's own, and the JSON beside it says what the result topic says."""
     folder = tmp_path / "ng" / "line3"
     rejected = RejectedFolder(folder, 10**6)
-    collector = Collector(lane.ring, rejected)
+    collector = Collector(lane.ring, rejected, as_jpeg(rejected))
     for verdict in (Verdict.OK, Verdict.NG, Verdict.UNINSPECTED):
         lane.offer(collector, verdict)
     collector.start()
@@ -103,7 +108,7 @@ def test_the_oldest_pictures_make_room_within_the_quota(tmp_path: Path) -> None:
 def test_a_disk_that_fails_is_told_counted_and_costs_no_frame(lane: Lane, tmp_path: Path) -> None:
     """Where the folder cannot be, the fault names no path, and every frame is given back."""
     (tmp_path / "ng").write_text("a file is in the way")
-    collector = Collector(lane.ring, RejectedFolder(tmp_path / "ng", 10**6), room=3)
+    collector = writing(lane, tmp_path / "ng", room=3)
     held = [lane.offer(collector, Verdict.NG) for _ in range(3)]
     assert collector.fault is None
     collector.start()

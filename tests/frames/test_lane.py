@@ -26,7 +26,7 @@ from edge_daemon.core.values import (
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, Lane
+from edge_daemon.frames.lane import ERRAND_FRAMES, IDLE_S, PART_GAP_S, Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape
@@ -121,9 +121,10 @@ class Harness:
         *,
         at_epoch: int = 0,
         at_frame: int | None = None,
+        may_wait: bool = False,
     ) -> None:
         pointer = self.pointer(slot, ref)
-        self.active_slot.ask(Cutover(token, pointer, "swap", at_epoch, at_frame))
+        self.active_slot.ask(Cutover(token, pointer, "swap", at_epoch, at_frame, may_wait))
 
     def capture(self, count: int = 1) -> None:
         for _ in range(count):
@@ -240,6 +241,49 @@ def test_a_changeover_is_exact_to_the_frame(bench: Harness) -> None:
     bench.run_dry()
     assert models(bench) == ["bottle@1", "bottle@1", "can@1", "can@1"]
     assert bench.words[0].frame == 2
+
+
+def test_a_cutover_that_may_wait_is_made_between_two_parts(bench: Harness) -> None:
+    """One that may not is made at once, and so is each where the active worker is lost."""
+    bench.lane.is_split = lambda frame: frame in (1, 2, 4)
+    bench.load("B", BOTTLE2, 2)
+    bench.during[0] = lambda: bench.ask("B", BOTTLE2, 1, may_wait=True)
+    bench.during[3] = lambda: bench.ask("A", BOTTLE, 2)
+    bench.capture(6)
+    bench.run_dry()
+    assert models(bench) == ["bottle@1"] * 3 + ["bottle@2"] + ["bottle@1"] * 2
+    assert [(word.token, word.frame) for word in bench.words] == [(1, 3), (2, 4)]
+
+
+def test_a_line_without_gaps_is_waited_for_so_long_only(bench: Harness) -> None:
+    """Then the part in view is split; the wait ends where the model before cannot judge either."""
+    bench.lane.is_split = lambda frame: True
+    bench.load("B", BOTTLE2, 2)
+    bench.during[0] = lambda: bench.ask("B", BOTTLE2, 1, may_wait=True)
+    bench.during[2] = lambda: bench.clock.advance(PART_GAP_S + 0.1)
+    bench.capture(5)
+    bench.run_dry()
+    assert models(bench) == ["bottle@1"] * 3 + ["bottle@2"] * 2
+    waiting = Harness()
+    waiting.lane.is_split = lambda frame: True
+    waiting.load("A", CAN, 1)
+    waiting.load("B", BOTTLE, 2)
+    waiting.active_slot.pointer = waiting.pointer("A", CAN)
+    waiting.ask("B", BOTTLE, 1, may_wait=True)
+    waiting.order(product("bottle", 1))
+    waiting.capture(2)
+    waiting.run_dry()
+    assert models(waiting) == ["bottle@1"] * 2
+
+
+def test_another_recipe_waits_for_a_gap_too(bench: Harness) -> None:
+    """One part is judged by one recipe."""
+    bench.lane.is_split = lambda frame: frame == 1
+    strict = Recipe.rejecting(0.9, "x")
+    bench.during[0] = lambda: bench.active_slot.retune(StoredBundle(BOTTLE, str(BOTTLE)), strict)
+    bench.capture(3)
+    bench.run_dry()
+    assert [verdict.recipe == strict for verdict in bench.verdicts] == [False, False, True]
 
 
 def test_a_slot_is_promoted_before_its_first_frame(bench: Harness) -> None:

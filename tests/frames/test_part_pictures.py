@@ -18,7 +18,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.traceability import Choice
 from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
-from edge_daemon.frames.collector import PICTURES, Collector, Tally
+from edge_daemon.frames.collector import PICTURES, Collector, Tally, as_jpeg
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures, drawn_of
 from edge_daemon.host.picture_index import FILE, PictureIndex, find_pictures
@@ -279,7 +279,7 @@ def test_a_part_that_the_disk_refused_is_named_later(
     """A fault until then; no picture is lost for it, and the part stands there once."""
     lane = Lane(16)
     pictures = kept(tmp_path)
-    collector = Collector(lane.ring, pictures, room=3, events=PICTURES)
+    collector = Collector(lane.ring, pictures, as_jpeg(pictures), room=3, events=PICTURES)
     pictures.write(framed(100), JPEG)
     (json_file,) = tmp_path.rglob("*.json")
     in_the_way = json_file.with_name(f".SN-1-{json_file.name}.part")
@@ -316,7 +316,7 @@ def test_the_lane_is_asked_for_each_frame_and_waits_for_none(tmp_path: Path) -> 
     folder = kept(tmp_path)
     choice = Choice(ok_share=0.5)
     wants = partial(choice.wants, "b1")
-    collector = Collector(lane.ring, folder, room=64, wants=wants, events=PICTURES)
+    collector = Collector(lane.ring, folder, as_jpeg(folder), room=64, wants=wants, events=PICTURES)
     verdicts = [Verdict.NG, Verdict.OK, Verdict.UNINSPECTED, Verdict.EMPTY] * 10
     for verdict in verdicts:
         lane.offer(collector, verdict)
@@ -339,7 +339,8 @@ def test_a_disk_that_takes_none_is_a_fault(tmp_path: Path) -> None:
     """Counted, and named without a path."""
     lane = Lane(16)
     (tmp_path / "kept").write_text("a file is in the way")
-    collector = Collector(lane.ring, kept(tmp_path / "kept"), room=3, events=PICTURES)
+    folder = kept(tmp_path / "kept")
+    collector = Collector(lane.ring, folder, as_jpeg(folder), room=3, events=PICTURES)
     for _ in range(3):
         lane.offer(collector, Verdict.NG)
     collector.start()

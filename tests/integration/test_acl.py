@@ -29,13 +29,19 @@ PEOPLE = free_port()
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
-ROLES = ("ops", "mes", "panel", "plc", "dashboard", STATION, OTHER)
+ROLES = ("ops", "mes", "panel", "plc", "dashboard", "fleet", "andon", STATION, OTHER)
 
 SEEN_BY_ALL = ("status", "model/state", "model/event", "result", "part", "counts")
 SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
-TRIED = ("rollout/state",)
+TRIED = ("rollout/state", "fleet")
 ANSWERS = ("response/swap", "response/swap/kim", "response/trigger", "response/feedback")
 ASKED = ("request/swap", "request/trigger", "request/feedback")
+CAMPAIGN = tuple(
+    f"fleet/c1/{what}"
+    for what in ("campaign", "open/0", "pause/ops", "pause/andon", "pause/evaluator")
+)
+STOPS = tuple(f"fleet/c1/stop/{who}" for who in ("ops", "andon", "evaluator"))
+FLEET = {"fleet/timestamp", *CAMPAIGN, *STOPS}
 ORDERS = "mes/line3/work_orders"
 NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
 
@@ -45,25 +51,29 @@ def _below(*parts: str) -> set[str]:
 
 
 SAYS = {
-    "ops": _below(*ASKED),
+    "ops": {*_below(*ASKED), *FLEET},
     "mes": {ORDERS, "mes/line9/work_orders", *_below("request/feedback")},
     "panel": _below("request/feedback"),
     "plc": _below("request/trigger"),
     "dashboard": set(),
+    "fleet": {CAMPAIGN[0], CAMPAIGN[1], "fleet/c1/pause/evaluator", "fleet/c1/stop/evaluator"},
+    "andon": {"fleet/c1/pause/andon", "fleet/c1/stop/andon"},
     STATION: _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS),
     OTHER: set(),
 }
 HEARS = {
-    "ops": _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED),
+    "ops": {*_below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED), *FLEET},
     "mes": _below(*SEEN_BY_ALL, "response/feedback"),
     "panel": _below("part", "rollout/state", "response/feedback"),
     "plc": _below("part", "counts", "response/trigger"),
     "dashboard": _below(*SEEN_BY_ALL, *SEEN, *TRIED),
-    STATION: {ORDERS, *_below(*ASKED)},
-    OTHER: {ORDERS},
+    "fleet": {*_below("fleet"), *FLEET},
+    "andon": set(),
+    STATION: {ORDERS, *_below(*ASKED), *FLEET},
+    OTHER: {ORDERS, *FLEET},
 }
 TOPICS = sorted(
-    {"mes/line9/work_orders", ORDERS, *NOBODYS}
+    {"mes/line9/work_orders", ORDERS, *NOBODYS, *FLEET}
     | _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED, "request/a/b", "camera/else")
 )
 
@@ -137,7 +147,7 @@ class Member:
 
     def listen(self) -> None:
         """Returns when the broker has answered, and so has sent all that came before."""
-        for wanted in ("#", "edge/#", "mes/#", "$SYS/x"):
+        for wanted in ("#", "edge/#", "fleet/#", "mes/#", "$SYS/x"):
             self._client.subscribe(wanted, 0)
             self._wait()
 

@@ -5,13 +5,19 @@ Two stations serve all the tests: on one a part is what a trigger opens, on the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.station import Station
+from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
+from edge_daemon.core.rollout.compare import arm_of
 from tests.sim.mosquitto import new_mosquitto
 from tests.sim.rollout_line import OLD, RUNS, RolloutLine
+from tests.sim.web_ear import WebEar
 
 pytestmark = pytest.mark.broker
 
@@ -31,10 +37,25 @@ def by_trigger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine
 
 
 @pytest.fixture(scope="module")
-def by_frame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
+def web() -> Iterator[WebEar]:
+    with WebEar().listening() as ear:
+        yield ear
+
+
+@pytest.fixture(scope="module")
+def by_frame(tmp_path_factory: pytest.TempPathFactory, web: WebEar) -> Iterator[RolloutLine]:
     folder = tmp_path_factory.mktemp("frame")
-    with new_mosquitto() as broker, RolloutLine(folder, broker) as line:
+    token = folder / "token"
+    token.write_text("s3cret\n")
+    bounds = {"notify": [{"webhook": web.url, "token_file": str(token)}]}
+    drift = {"learn": 200}
+    with (
+        new_mosquitto() as broker,
+        RolloutLine(folder, broker, rollouts=bounds, drift=drift) as line,
+    ):
         yield line
+    kept = json.loads((line.settings.state_folder / "drift.json").read_text())
+    assert {each[0] for each in kept} >= {"brightness", "contrast", "ng", "confidence"}
 
 
 @pytest.fixture
@@ -168,14 +189,32 @@ def test_a_swap_of_the_name_ends_it(line: RolloutLine) -> None:
     line.until_event("rollout_stopped", rollout=line.rollout_of(asked))
 
 
+def test_a_webhook_hears_each_event_while_the_line_runs(line: RolloutLine, web: WebEar) -> None:
+    """One that fails at first is told again, in the same order and with the same ids."""
+    before = len(web.heard)
+    web.answers.append(503)
+    asked = line.roll("bottle@7.0.0", {"shadow": 1.0, **LASTS}, notify=[{"webhook": web.url}])
+    rollout = line.rollout_of(asked)
+    line.until_event("label_wanted", rollout=rollout)
+    line.ask("abort", rollout=rollout)
+    web.until(before + 5)
+    told = web.heard[before:]
+    assert told[0] == told[1], "the one that was not taken came again"
+    assert {each["rollout"] for each in told} == {rollout}
+    assert told[0]["root"] == "edge/line3-cam1"
+    names = [each["type"] for each in told[1:]]
+    assert names[:2] == ["rollout_started", "stage_entered"]
+    assert set(names[2:]) >= {"label_wanted"}
+    assert web.headers[-1]["Authorization"] == "Bearer s3cret"
+    assert line.ear.books.missing == line.ear.books.doubled == 0
+
+
 @pytest.mark.parametrize(
     ("stages", "more", "word"),
     [
-        ([{"shadow": 1.0}, {"compare": {"pairs": 2}}, {"full": True}], {}, "compare"),
-        ([{"shadow": 1.0}, {"full": True, "shadow_back_h": 1}], {}, "shadow_back_h"),
-        ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "notify"),
+        ([{"shadow": 1.0}], {"notify": [{"webhook": "https://a.example/"}]}, "a.example"),
     ],
-    ids=["compare", "shadow_back_h", "notify"],
+    ids=["an address that the settings do not name"],
 )
 def test_what_is_not_done_is_refused_and_not_left_out(
     line: RolloutLine, stages: list[dict[str, Any]], more: dict[str, Any], word: str
@@ -184,3 +223,67 @@ def test_what_is_not_done_is_refused_and_not_left_out(
     assert error["code"] == "invalid_plan"
     assert word in error["message"]
     assert error["hint"]
+
+
+def test_a_candidate_that_is_too_slow_for_the_line_is_told(line: RolloutLine) -> None:
+    """It is held with its figure, and costs the line no frame."""
+    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, "until": {"parts": 10}}, {"full": True})
+    rollout = line.rollout_of(asked)
+    held = line.until_event("rollout_held", rollout=rollout)
+    assert "drawn parts could be compared" in held["message"]
+    assert line.state["stage"] == "shadow"
+    assert line.state["coverage"] < 0.8
+    assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
+    assert line.ear.books.missing == line.ear.books.doubled == 0
+
+
+def test_the_version_before_sees_what_the_new_one_misses(line: RolloutLine) -> None:
+    """A person makes a blind model active; labels then bring the station back to the one before,
+    which never judged a frame meanwhile.
+    """
+    full = {"full": True, "shadow_back_h": 24, "on_alarm": "rollback"}
+    blind = "bottle@7.0.0"
+    asked = line.roll(blind, {"shadow": 1.0, **LASTS}, full)
+    rollout = line.rollout_of(asked)
+    line.until_stage("shadow")
+    assert line.ask("advance", by="kim", reason="it must be good")["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "succeeded"
+    back = f"{rollout}-back"
+    state = line.until_stage("shadow_back")
+    assert (state["rollout"], state["model"], state["reference"]) == (back, OLD, blind)
+    line.inspector.labels_all = True
+    line.until_event("quarantined", model=blind)
+    line.until_judged_by(OLD)
+    last = [each for each in line.inspector.states if each.get("rollout") == back][-1]
+    assert last["table"]["only_candidate"] > 0
+    assert last["table"]["only_incumbent"] == 0
+    assert {each["model"] for each in line.judged(back) if each["model"]} == {blind}
+    line.audit(back, {0.0})
+    assert "misses" in line.until_event("rollout_stopped", rollout=back)["message"]
+
+
+def test_both_are_compared_in_turns_and_each_part_is_the_incumbents(line: RolloutLine) -> None:
+    """Two pairs of blocks of a second; an order in between costs one block. Then it goes on."""
+    blocks = {"rotate_s": 1.0, "burn_in_s": 0.2, "pairs": 2}
+    asked = line.roll(GOOD, {"compare": blocks}, {"shadow": 1.0, **LASTS})
+    rollout = line.rollout_of(asked)
+    line.until_stage("compare")
+    line.order("CAN", "WO-3")
+    line.until_judged_by("can@1.0.0")
+    line.order("BTL", "WO-4")
+    line.until_judged_by(OLD)
+    line.until_stage("shadow")
+    kept = Records(Station(line.settings)).rollouts(rollout)["progress"]
+    measured = [read_block(each) for each in kept["blocks"]["0"]]
+    assert [block.arm for block in measured] == [arm_of(rollout, n) for n in range(4)]
+    assert all(block.looks >= FEWEST_LOOKS for block in measured)
+    assert all(block.values["latency_p50_ms"] > 0.0 for block in measured)
+    assert line.audit(rollout, {0.0}) == 0, "no verdict was the candidate's"
+    report = Records(Station(line.settings)).rollout_report({"report": True, "rollout": rollout})
+    [stage] = report["compare"]
+    assert (stage["pairs"], stage["order"]) == (2, [block.arm.value for block in measured])
+    asked_for = {"verify": report["sha256"]}
+    assert Records(Station(line.settings)).rollout_report(asked_for)["row"] > report["audit"]["seq"]
+    assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
+    assert line.outcome(asked)["status"] == "superseded"
+    assert line.ear.books.missing == line.ear.books.doubled == 0

@@ -123,6 +123,23 @@ def test_a_part_is_late_though_nothing_comes_any_more() -> None:
     assert [each.reason for each in station.told] == [PartReason.LATE]
 
 
+def test_the_lane_learns_between_which_frames_a_part_is_split() -> None:
+    """Once the thread has heard of the frames; what it has not heard of may be split."""
+    station = Station(PartRules(By.TRIGGER, max_frames=2))
+    station.line.start(station)
+    splits = []
+    for number in range(4):
+        if number == 1:
+            now = station.clock.advance(0.001)
+            station.line.trigger(Triggered("a", now, now.at, Assignment()), lambda _: None)
+        at = station.capture(number)
+        splits.append(station.line.is_split(number, timeout_s=30.0))
+        station.judge(number, at)
+    assert splits == [False, False, True, False]
+    assert station.line.is_split(4, timeout_s=0.0)  # not captured yet
+    station.line.stop()
+
+
 def test_results_outlive_a_disk_that_is_full_for_a_while() -> None:
     """They are written with a later batch, in their order."""
     station = Station(PartRules())

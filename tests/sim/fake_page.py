@@ -106,5 +106,6 @@ class FakePage:
             swap={"s1": SwapEntry(id="s1", events=())}.get,
             rejected={"a.jpg": b"picture"}.get,
             disagreement={"d.jpg": b"disputed"}.get,
+            lineage={"bottle@1.0.0": {"model": "bottle@1.0.0"}}.get,
             ask=self.ask if commands else None,
         )

@@ -17,9 +17,17 @@ class SimGpu:
         self.used = used
         self.lost = False
         self.closed = False
+        self.joules: float | None = None
+        self.heat_c: float | None = None
 
     def memory(self) -> GpuMemory | None:
         return None if self.lost else GpuMemory(self.total - self.used, self.used, self.total)
+
+    def energy_j(self) -> float | None:
+        return self.joules
+
+    def celsius(self) -> float | None:
+        return self.heat_c
 
     def close(self) -> None:
         self.closed = True

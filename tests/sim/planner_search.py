@@ -43,9 +43,14 @@ ADJUSTABLE = Recipe(
 )
 
 
-PLAN = Plan(
-    (Stage(Mode.SHADOW), Stage(Mode.SHARE, 0.1), Stage(Mode.FULL)),
-)
+PLAN = Plan((Stage(Mode.SHADOW), Stage(Mode.SHARE, 0.1), Stage(Mode.FULL)))
+LOOKS_BACK = {
+    on_alarm: replace(
+        PLAN, stages=(Stage(Mode.SHADOW), Stage(Mode.FULL, shadow_back_h=1.0, on_alarm=on_alarm))
+    )
+    for on_alarm in ("ask", "rollback")
+}
+"""The version before goes on beside the new one, when that is confirmed."""
 
 
 def requests_for(budget: int) -> list[Request]:
@@ -152,7 +157,7 @@ def canonical(state: State) -> State:
 
 
 def choices(
-    world: World, asks: int, faults: int, *, rollouts: bool
+    world: World, asks: int, faults: int, plan: Plan | None
 ) -> list[tuple[Event, Instant, bool, bool]]:
     """Every event that may come next: (event, when, spends a fault, spends an ask)."""
     state = world.state
@@ -164,8 +169,8 @@ def choices(
     more = requests_of_rollouts(world.asked)
     if world.asked < asks:
         found += [
-            (RequestReceived(r, 5, ADJUSTABLE, plan=PLAN), NOW, False, True)
-            for r in (*requests_for(world.asked), *(more if rollouts else ()))
+            (RequestReceived(r, 5, ADJUSTABLE, plan=plan), NOW, False, True)
+            for r in (*requests_for(world.asked), *(more if plan else ()))
         ]
         found += [(OrderReceived(o), NOW, False, True) for o in orders_for(world.asked)]
     if world.faults < faults:
@@ -183,17 +188,17 @@ def follow(world: World, choice: tuple[Event, Instant, bool, bool]) -> World:
 
 
 @cache
-def explore(slots: int, asks: int, faults: int, *, rollouts: bool = False) -> frozenset[State]:
+def explore(slots: int, asks: int, faults: int, plan: Plan | None = None) -> frozenset[State]:
     """Every reachable state of a small world, the invariants checked on the way.
 
-    With `rollouts` it begins with one: its candidate is about to be prepared.
+    With a plan it begins with a rollout: its candidate is about to be prepared.
     """
     first = apply(World(start_state(slots)), Started(), NOW, fault=False, asks=False)
-    if rollouts:
+    if plan is not None:
         asked = Request("rollout", Verb.ROLLOUT, ModelChoice("b", "2"))
         for _ in range(2):  # the first model is proven, and crosses
             first = apply(first, answers(first.state, faults=False)[0][0], NOW)
-        first = apply(first, RequestReceived(asked, 5, plan=PLAN), NOW)
+        first = apply(first, RequestReceived(asked, 5, plan=plan), NOW)
     first = replace(first, state=canonical(first.state))
     came_from: dict[World, tuple[World, Event] | None] = {first: None}
     queue = deque([first])
@@ -203,7 +208,7 @@ def explore(slots: int, asks: int, faults: int, *, rollouts: bool = False) -> fr
         try:
             check_stale(world)
             assert resumes(world), "inspection does not resume"
-            for choice in choices(world, asks, faults, rollouts=rollouts):
+            for choice in choices(world, asks, faults, plan):
                 neighbour = follow(world, choice)
                 if neighbour not in came_from:
                     came_from[neighbour] = (world, choice[0])

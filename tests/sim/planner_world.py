@@ -179,7 +179,8 @@ def check(
     heavy = [a for a in effects if isinstance(a, (Prepare, AskCutover, Restore))]
     assert len(heavy) <= 2, "too much at once"
     hands = {o.request.id for o in (new.op, new.queued, new.parked) if o and o.request}
-    hands |= {new.durable.rollout.request_id} if new.durable.rollout else set()
+    rollout = new.durable.rollout
+    hands |= {rollout.request_id} if rollout is not None and not rollout.is_back else set()
     assert open_ == hands, f"open {open_} but in hand {hands}"
     assert new.queued is None or new.queued.stage is Stage.QUEUED
     assert new.parked is None or new.parked.stage is Stage.PARKED
@@ -221,7 +222,9 @@ def check_rollout(
         assert new.quarantine_reason(rollout.candidate.ref) is None
     before = old.durable.rollout
     if before is not None and rollout is not None:
-        assert before.id == rollout.id, "a second rollout took its place"
+        if before.id != rollout.id:
+            check_succession(event, old, before, rollout)
+            return
         assert replace_stage(before) == replace_stage(rollout), "a plan changed"
         if before.stage != rollout.stage:
             assert rollout.stage == before.stage + 1
@@ -229,7 +232,10 @@ def check_rollout(
             assert old.split is not None, "a stage entered while it did not judge"
             by_hand = isinstance(event, RequestReceived)
             assert by_hand or not old.durable.held, "advanced while held"
-    if before is not None and is_stop(event, old) and not before.is_full:
+    if before is not None and before.is_back and isinstance(event, CandidateLost):
+        assert split is None, "it looks on after its fault"
+        assert new.quarantine_reason(before.candidate.ref) is None, "the way back is closed"
+    elif before is not None and is_stop(event, old) and not (before.is_full or before.is_back):
         assert rollout is None, "a stop was delayed"
         assert split is None, "its share outlives a stop"
         assert new.quarantine_reason(before.candidate.ref) is not None
@@ -239,9 +245,21 @@ def check_rollout(
         assert rollout.share == 0.0
 
 
+def check_succession(event: Event, old: State, before: Rollout, after: Rollout) -> None:
+    """What may follow on a rollout in one step: it looked back, or was over and looks back."""
+    if before.is_back:
+        assert isinstance(event, RequestReceived), "a look back was replaced by nobody"
+        assert event.request.verb is Verb.ROLLOUT
+        return
+    assert after.is_back, "a second rollout took its place"
+    assert before.is_full, "it looks back before it was full"
+    assert (after.candidate, after.reference) == (before.reference, before.candidate)
+    assert old.active_bundle == before.candidate, "what was tried does not judge"
+
+
 def replace_stage(rollout: Rollout) -> Rollout:
     """The rollout without what changes of it."""
-    return replace(rollout, stage=0, stage_utc=0.0, is_begun=False, asks="")
+    return replace(rollout, stage=0, stage_utc=0.0, is_begun=False, asks="", is_alarmed=False)
 
 
 def may_advance(event: Event, rollout: str, stage: int) -> bool:
@@ -273,7 +291,8 @@ def restarted(world: World) -> World:
     """The box lost power: only what was durable is left; open requests are `interrupted`."""
     durable = world.state.durable
     fresh = start_state(len(world.state.slots), durable)
-    going_on = {durable.rollout.request_id} if durable.rollout is not None else set()
+    rollout = durable.rollout
+    going_on = {rollout.request_id} if rollout is not None and not rollout.is_back else set()
     after = apply(World(fresh, open=frozenset(going_on)), Started(), NOW, fault=False, asks=False)
     kept = after.state.durable.rollout
     assert kept is None or kept == durable.rollout, "the rollout is another one after a restart"

@@ -42,6 +42,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "bottle@5.0.0": {"rejects": [0], "fault": "hang", "lives": 60},
     "bottle@6.0.0": {"rejects": [0], "fault": "die", "lives": 60},
     "bottle@7.0.0": {"rejects": [], "lives": 7},  # blind as well
+    "bottle@8.0.0": {"rejects": [0], "fault": "slow", "lives": 60},
     "can@1.0.0": {"rejects": [0]},
 }
 RUNS = {"shadow": 1.0, "until": {"parts": 40}}
@@ -80,6 +81,9 @@ class CodedEngine(SimEngine):
 def _fail(fault: str) -> None:
     if fault == "raise":
         raise RuntimeError("size mismatch in layer 22")
+    if fault == "slow":  # slower than the gaps of the line, and not at fault
+        time.sleep(0.08)
+        return
     if fault == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(3600)

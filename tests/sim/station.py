@@ -21,9 +21,11 @@ from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
+from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
@@ -38,10 +40,11 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, RolloutDesk
+from edge_daemon.control.rollouts import DeskTools, RolloutDesk, Shadowed
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
+from edge_daemon.core.rollout.blocks import Meter
 from edge_daemon.core.rollout.values import Bounds, Split
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
@@ -133,6 +136,8 @@ class Plan:
     box: dict[str, str] = field(default_factory=lambda: {"device": "cpu", "torch": "2.10.0"})
     links: tuple[tuple[str, str], ...] = (("BTL", "bottle"), ("CAN", "can"))
     protocol: Literal[5, 4] = 5
+    floor: float | None = None  # down to which models report what counts for nothing
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Station:
@@ -153,8 +158,11 @@ class Station:
         self.looks = 0
         """At the whole store, for the sake of a request."""
         self.rollout_states: list[bytes] = []
+        self.meter = Meter()
         self.desk_words: list[Any] = []
         """What the desk of rollouts would tell the driver."""
+        self.shadowed: Callable[[], Shadowed] = Shadowed
+        """What the candidate did not see."""
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
@@ -217,6 +225,7 @@ class Station:
             self.clock,
             gpu=plan.gpu,
             proofs=proofs,
+            floor_of=lambda _: plan.floor,
         )
         self.loader = Loader(bench, self.active_slot, self.mailbox.put, self._incumbent)
         loader = self.loader
@@ -245,6 +254,8 @@ class Station:
                 lambda: self.ledger.counts().captured,
                 self.metrics,
                 self.clock,
+                blocks=BlockDesk(self.active_slot.turns, lambda: self.meter),
+                shadowed=self._shadowed,
             ),
             self.feedback,
         )
@@ -277,12 +288,16 @@ class Station:
             look_again=self._look_again,
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
-            plan_of=RolloutPlans(self.store, Bounds()).of,
+            foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,
+            plan_of=RolloutPlans(self.store, plan.bounds).of,
             split=self.splits.append,
             stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
+
+    def _shadowed(self) -> Shadowed:
+        return self.shadowed()
 
     def _first_state(self) -> State:
         initial = self.plan.initial

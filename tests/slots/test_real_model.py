@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -102,3 +103,17 @@ def test_a_network_of_nan_is_told_and_an_interrupted_frame_is_judged_again(
         slot.infer(frame, GENEROUS_S)
     slot.load(_order(weights / "tiny.pt"), GENEROUS_S)
     assert slot.infer(frame, GENEROUS_S).detections
+
+
+def test_a_lower_floor_changes_nothing_of_what_counts(
+    slot: ProcessSlot, weights: Path, frame: FrameAddress
+) -> None:
+    """The same network, once as usual and once reporting down to almost nothing."""
+    order = replace(_order(weights / "tiny.pt"), confidence=0.05)
+    slot.load(order, GENEROUS_S)
+    usual = slot.infer(frame, GENEROUS_S)
+    slot.load(replace(order, floor=0.001), GENEROUS_S)
+    more = slot.infer(frame, GENEROUS_S)
+    assert more.detections == usual.detections
+    assert usual.faint == ()
+    assert all(0.001 <= each.confidence < 0.05 for each in more.faint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from edge_daemon.core.values import BundleRef, Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.resident import DETECTIONS_LIMIT, Resident
+from edge_daemon.slots.sightings import FAINT_LIMIT
 from edge_daemon.slots.slot import LoadOrder
 
 ORDER = LoadOrder(BundleRef("b", "2"), "bb", Path(), Path(), "detect", ("x",), 32, 0.2)
@@ -73,3 +76,47 @@ def test_too_little_memory_is_the_boxs_fault(loading: bool) -> None:
     error = caught(MemoryError(), loading=loading)
     assert isinstance(error, BoxError)
     assert error.code is Code.NO_MEMORY
+
+
+class Graded:
+    """An engine that finds one object at each of some confidences, and reports as it is told."""
+
+    def __init__(self, *confidences: float) -> None:
+        self._all = tuple(Detection("x", each, (0.0, 0.0, 1.0, 1.0)) for each in confidences)
+        self.asked = 0.0
+
+    def warm(self) -> None: ...
+
+    def load(self, order: ModelOrder) -> ModelFacts:
+        self.asked = order.confidence
+        return ModelFacts(("x",), "detect")
+
+    def infer(self, pixels: object) -> RawResult:
+        return RawResult(tuple(each for each in self._all if not each.confidence < self.asked))
+
+    def gpu_bytes(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("floor", [0.1, 0.01, 0.5])
+def test_a_floor_tells_more_and_changes_nothing_that_is_judged(floor: float) -> None:
+    """The very same detections as without one; what lies below is told apart, the surest first."""
+    found = (0.9, 0.05, math.nan, 0.4, 0.2, 0.39, 0.11)
+    plain, lowered = Resident(Graded(*found)), Resident(Graded(*found))
+    order = replace(ORDER, confidence=0.4)
+    plain.load(order)
+    lowered.load(replace(order, floor=floor))
+    usual, more = plain.judge(FRAME), lowered.judge(FRAME)
+    assert [str(each) for each in more.detections] == [str(each) for each in usual.detections]
+    assert usual.faint == ()
+    expected = [each for each in (0.39, 0.2, 0.11, 0.05) if each >= floor]
+    assert [each.confidence for each in more.faint] == expected
+
+
+def test_a_flood_below_the_recipe_is_no_fault() -> None:
+    """However much is faint, the bundle is as good as it was; only the surest are told."""
+    resident = Resident(Graded(0.9, *(0.2 + n * 1e-6 for n in range(2 * DETECTIONS_LIMIT))))
+    resident.load(replace(ORDER, confidence=0.5, floor=0.1))
+    seen = resident.judge(FRAME)
+    assert len(seen.detections) == 1
+    assert len(seen.faint) == FAINT_LIMIT

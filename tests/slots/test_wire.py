@@ -43,6 +43,7 @@ def test_an_order_arrives_as_it_was_given() -> None:
         device="cuda:0",
         half=True,
         swap_id="s-17",
+        floor=0.1,
     )
     wire.SlotEnd(ours).send(wire.Load.of(order), 1.0)
     received = wire.WorkerEnd(theirs).receive()

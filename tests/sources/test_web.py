@@ -167,7 +167,7 @@ def test_redirects_end(station: Station, shelf: Path, web: WebShelf) -> None:
 
 def test_a_server_that_is_not_there(station: Station, web: WebShelf) -> None:
     """One sentence with the address."""
-    with pytest.raises(SourceAway, match=r"127\.0\.0\.1:9 cannot be read"):
+    with pytest.raises(SourceAway, match=r"127\.0\.0\.1:9 cannot be reached"):
         station.pull(WebSource(Http("http://127.0.0.1:9")))
     with pytest.raises(BundleError, match=r"no bottle/versions\.txt"):
         station.pull(WebSource(Http(web.url)))

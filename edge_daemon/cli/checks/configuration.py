@@ -42,6 +42,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
         yield from check_certificates(mqtt.tls)
     yield from _copies(settings)
     yield from _desired(settings)
+    yield from _webhooks(settings)
     if not settings.models.trust.required:
         yield warning(
             "models.trust.required",
@@ -75,6 +76,13 @@ def _copies(settings: Settings) -> Iterator[Finding]:
         key = "results.pictures.copy_to_s3"
         yield from _secret(f"{key}.secret_key_file", s3.secret_key_file, s3.read_secret_key)
         yield from _readable(f"{key}.ca", s3.ca)
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    for number, hook in enumerate(settings.rollouts.notify):
+        key = f"rollouts.notify.{number}"
+        yield from _secret(f"{key}.token_file", hook.token_file, hook.read_token)
+        yield from _readable(f"{key}.ca", hook.ca)
 
 
 def _desired(settings: Settings) -> Iterator[Finding]:

@@ -240,6 +240,8 @@ def disks(settings: Settings) -> Iterator[Finding]:
         places["results.ng_images.folder"] = settings.results.ng_images.folder
     if settings.results.pictures is not None:
         places["results.pictures.folder"] = settings.results.pictures.folder
+    if settings.collect is not None:
+        places["collect.folder"] = settings.collect.folder
     for key, path in places.items():
         there = next(parent for parent in (path, *path.parents) if parent.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

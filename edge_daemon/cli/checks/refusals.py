@@ -19,6 +19,7 @@ from edge_daemon.frames.sources import check_source
 from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.orders import compile_source
 from edge_daemon.messaging.topics import Topics
+from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.trust import Trust
 
 
@@ -51,6 +52,9 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
     for number, key in enumerate(settings.models.trust.public_keys):
         if _is_readable(key):
             yield ("models", "trust", "public_keys", number), partial(Trust, [key])
+    for number, key in enumerate(settings.fleet.trust.keys if settings.fleet else ()):
+        if _is_readable(key):
+            yield ("fleet", "trust", "keys", number), partial(Signers, [key])
     if _is_readable(mqtt.password_file):
         yield ("mqtt", "password_file"), mqtt.read_password
     if _is_readable(http.token_file):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import replace
 
 from edge_daemon.core.parts.arms import Sides, in_box, judge_part, view_of
@@ -82,6 +83,11 @@ class PartLedger:
         """Parts so far; each is told once."""
         return self._next
 
+    @property
+    def newest(self) -> int:
+        """The newest frame that was told; -1 before the first."""
+        return self._newest
+
     def parts_of(self, frame: int) -> tuple[int, ...]:
         """The parts that a frame belongs to, as long as they are not told."""
         if frame == self._shown[0]:
@@ -93,6 +99,17 @@ class PartLedger:
         """The arm of the open part that a frame belongs to; any thread may ask at any moment."""
         part = self._owners.get(frame)
         return None if part is None else part.assigned
+
+    def is_split(self, frame: int, inside: Iterable[int] = ()) -> bool:
+        """Whether a part has been seen before this frame and is to be seen in it, or after it.
+
+        The frames before it have their outcomes, and its capture was told. `inside`: the objects
+        that stood in the zone in the frame before.
+        """
+        if self._rules.by is By.TRACK:  # one that is no part yet has been seen all the same
+            return any(self._tracks.get(track, track) is not None for track in inside)
+        part = self._owners.get(frame)
+        return part is not None and part.frames[0].number < frame
 
     def take(self, event: PartEvent) -> list[Told]:
         """One event; the results that it completes, and the answer to a trigger."""

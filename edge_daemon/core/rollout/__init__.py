@@ -7,6 +7,9 @@ plan        a plan from a mapping and back        bounds   what the station allo
 draw        which arm a part belongs to
 evidence    counts of pairs and labels            betting  sequential statistics of counts
 reading     the evidence of each slice            rule     advance, stop, hold or wait
-estimate    how long it will take                 quality  precision, recall, people
-compare     both in turns, in drawn blocks        drift    a signal that has moved
+estimate    how long it will take                 rates    of the station's own record
+replay      decided once more                     quality  precision, recall, people
+blocks      whose turn it is, what was measured   compare  the differences of drawn pairs
+drift       a signal that has moved               signals  what is usual, learnt
+back        the version before looks on           report   all of it, for a person
 """

@@ -116,6 +116,11 @@ def upper_bound(counts: Counts, alpha: float) -> float:
     return high
 
 
+def is_below(counts: Counts, mean: float, alpha: float) -> bool:
+    """Whether `upper_bound` is below this mean, without looking for the bound."""
+    return counts.units > 0 and _against(counts, mean) >= -math.log(alpha)
+
+
 def _against(counts: Counts, mean: float) -> float:
     """Logarithm of the evidence against a mean of at least `mean`; it rises with `mean`."""
     difference = counts.units * mean - (counts.plus - counts.minus)

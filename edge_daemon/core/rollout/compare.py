@@ -1,4 +1,5 @@
 """Two models in turns, for what both spoil when they run together: latency, pace, power, heat.
+`core.rollout.blocks` says whose turn it is, and what was measured.
 
 Blocks come in pairs, and which model has the first block of a pair is drawn, so that a line that
 warms up or slows down is no advantage for either. Anybody can compute the order again. The first
@@ -17,19 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_daemon.core.rollout.intervals import LEVEL
-from edge_daemon.core.rollout.values import Arm, Stage
-
-MOST_PAIRS = 400
-"""Of more pairs the newest are compared: the interval is narrow then, and the work grows."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What runs at one moment. `block` counts from 0; `counts`: the burn-in is over."""
-
-    block: int
-    arm: Arm
-    counts: bool
+from edge_daemon.core.rollout.values import Arm
 
 
 @dataclass(frozen=True)
@@ -52,13 +41,6 @@ def arm_of(rollout: str, block: int) -> Arm:
     return Arm.CANDIDATE if is_first == (digest[0] < 128) else Arm.INCUMBENT
 
 
-def turn(rollout: str, stage: Stage, elapsed_s: float) -> Turn:
-    """Whose turn it is so many seconds of a running line after the stage began."""
-    block = int(elapsed_s // stage.rotate_s)
-    since = elapsed_s - block * stage.rotate_s
-    return Turn(block, arm_of(rollout, block), since >= stage.burn_in_s)
-
-
 def paired(rollout: str, values: Sequence[float | None]) -> list[float]:
     """The differences of the pairs that are whole; `values` by block, None where not measured."""
     differences = []
@@ -72,11 +54,10 @@ def paired(rollout: str, values: Sequence[float | None]) -> list[float]:
 
 def difference(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
     """The middle of the paired differences and its interval; None without any."""
-    recent = differences[-MOST_PAIRS:]
-    n = len(recent)
+    n = len(differences)
     if not n:
         return None
-    means = sorted((recent[i] + recent[j]) / 2 for i in range(n) for j in range(i, n))
+    means = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
     half = len(means) // 2
     middle = means[half] if len(means) % 2 else (means[half - 1] + means[half]) / 2
     outside = _outside(n, (1.0 - level) / 2)

@@ -55,7 +55,8 @@ def parts_to_advance(margin: float, alpha: float, differing: float = 2 * GAINED)
 def forecast(plan: Plan, defects_h: Mapping[str, float], loss: float = LOSS) -> tuple[str, ...]:
     """What a person is told by a dry run: one sentence for all parts and one for each slice.
 
-    `defects_h`: bad parts an hour, by slice and under `all`; a slice without a rate is named.
+    `defects_h`: bad parts an hour, by slice and under `all`; of a slice that is missing nothing is
+    known.
     """
     limit, _ = limits(plan)
     labels = labels_to_stop(loss, limit)
@@ -66,7 +67,12 @@ def forecast(plan: Plan, defects_h: Mapping[str, float], loss: float = LOSS) -> 
     sentences = []
     for name, margin in margins.items():
         where = "all parts" if name == OVERALL else name
-        rate = defects_h.get(name, 0.0)
+        rate = defects_h.get(name)
+        if rate is None:
+            sentences.append(
+                f"{where}: nothing on record says which parts belong to it; a shadow stage does."
+            )
+            continue
         if rate <= 0.0:
             sentences.append(f"{where}: no bad part was seen, so nothing can be said of it.")
             continue

@@ -60,6 +60,16 @@ class Table:
     def __init__(self, cells: Iterable[int] = (0,) * _CELLS) -> None:
         self.cells = list(cells)
 
+    def swapped(self) -> Table:
+        """With who alone rejected the parts swapped."""
+        made = Table(self.cells)
+        for truth in _TRUTHS:
+            one, other = (
+                _cell(each, truth) for each in (Outcome.ONLY_INCUMBENT, Outcome.ONLY_CANDIDATE)
+            )
+            made.cells[one], made.cells[other] = self.cells[other], self.cells[one]
+        return made
+
     def move(self, outcome: Outcome, truth: Verdict | None, by: int) -> None:
         self.cells[_cell(outcome, truth)] += by
 

@@ -15,12 +15,13 @@ def opinion(
     detections: tuple[Detection, ...],
     size: Size | None,
     inference_ms: float,
+    faint: tuple[Detection, ...] = (),
 ) -> Opinion:
     """What this model says, by this recipe, of a frame on which it found this."""
     causes = broken_rules(detections, recipe, size)
     verdict = verdict_of(causes, detections, recipe)
     return Opinion(
-        known.ref, known.sha256, verdict, causes, detections, recipe, inference_ms=inference_ms
+        known.ref, known.sha256, verdict, causes, detections, recipe, inference_ms, faint
     )
 
 
@@ -32,7 +33,9 @@ def counting(judged: Judged) -> Opinion | None:
     if judged.model is None or judged.sha256 is None or judged.recipe is None:
         return None
     known = StoredBundle(judged.model, judged.sha256)
-    return opinion(known, judged.recipe, judged.detections, judged.size, judged.inference_ms)
+    return opinion(
+        known, judged.recipe, judged.detections, judged.size, judged.inference_ms, judged.faint
+    )
 
 
 def both(judged: Judged) -> tuple[Opinion | None, Opinion | None]:
@@ -65,4 +68,5 @@ def given_to_candidate(judged: Judged, candidate: Opinion, *, either: bool) -> J
         queue_ms=judged.queue_ms + judged.inference_ms,
         inference_ms=candidate.inference_ms,
         shadow=incumbent,
+        faint=candidate.faint,
     )

@@ -12,7 +12,7 @@ The same block stands in a request, in a file and in a signed model.yaml. All th
       - {shadow: 1.0, until: {parts: 500, minutes: 30, margin: 0.2}}
       - {share: 0.1, either: reject, until: {parts: 500, minutes: 60, margin: 0.1}}
       - {compare: {rotate_s: 60, burn_in_s: 5, pairs: 20}}
-      - {full: true, shadow_back_h: 24}
+      - {full: true, shadow_back_h: 24, on_alarm: ask}       # or rollback
     at_most_h: 72
     on_inconclusive: hold                    # or stop
     notify: [{webhook: "https://…", token_file: …}]
@@ -49,6 +49,8 @@ EITHER_BELOW = 0.5
 """Below this share the stricter verdict counts, unless the stage says otherwise."""
 
 MAX_STAGES = 16
+MOST_BLOCK_PAIRS = 100
+"""Each stands in the journal; the interval of more is hardly narrower."""
 MAX_SLICES = 16
 MAX_WEBHOOKS = 8
 MAX_PRODUCTS = 64
@@ -154,10 +156,14 @@ def _stage(table: Table) -> Stage:
     if modes[0] is Mode.COMPARE:
         return _compare(table)
     if modes[0] is Mode.FULL:
-        table.refuse_unknown("full", "shadow_back_h")
+        table.refuse_unknown("full", "shadow_back_h", "on_alarm")
         if not table.flag("full", True):
             raise table.wrong("full", "must be true")
-        return Stage(Mode.FULL, shadow_back_h=table.number("shadow_back_h", 0.0, 720.0, 0.0))
+        back_h = table.number("shadow_back_h", 0.0, 720.0, 0.0)
+        on_alarm = table.word("on_alarm", ("ask", "rollback"), Stage.on_alarm)
+        if on_alarm != Stage.on_alarm and not back_h:
+            raise table.wrong("on_alarm", "needs shadow_back_h: without it nobody raises an alarm")
+        return Stage(Mode.FULL, shadow_back_h=back_h, on_alarm=on_alarm)
     if modes[0] is Mode.SHADOW:
         table.refuse_unknown("shadow", "until")
         return Stage(
@@ -185,7 +191,7 @@ def _compare(table: Table) -> Stage:
         until=_until(table.table("until")),
         rotate_s=rotate_s,
         burn_in_s=burn_in_s,
-        pairs=inner.whole("pairs", 2, 10_000, Stage.pairs),
+        pairs=inner.whole("pairs", 2, MOST_BLOCK_PAIRS, Stage.pairs),
     )
 
 
@@ -329,7 +335,7 @@ def _slice_mapping(rule: SliceRule) -> dict[str, Any]:
 
 def _stage_mapping(stage: Stage) -> dict[str, Any]:
     if stage.mode is Mode.FULL:
-        return {"full": True, "shadow_back_h": stage.shadow_back_h}
+        return {"full": True, **_back_mapping(stage)}
     until = _said(
         {
             "parts": stage.until.parts,
@@ -338,7 +344,8 @@ def _stage_mapping(stage: Stage) -> dict[str, Any]:
         }
     )
     if stage.mode is Mode.SHADOW:
-        return {"shadow": stage.share, "until": until}
+        back = _back_mapping(stage) if stage.is_back else {}
+        return {"shadow": stage.share, "until": until, **back}
     if stage.mode is Mode.SHARE:
         return {
             "share": stage.share,
@@ -347,6 +354,11 @@ def _stage_mapping(stage: Stage) -> dict[str, Any]:
         }
     rotation = {"rotate_s": stage.rotate_s, "burn_in_s": stage.burn_in_s, "pairs": stage.pairs}
     return {"compare": rotation, "until": until}
+
+
+def _back_mapping(stage: Stage) -> dict[str, Any]:
+    on_alarm = {} if stage.on_alarm == Stage.on_alarm else {"on_alarm": stage.on_alarm}
+    return {"shadow_back_h": stage.shadow_back_h, **on_alarm}
 
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:

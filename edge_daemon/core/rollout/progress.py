@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.back import decide_back, read_back
+from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
+from edge_daemon.core.rollout.replay import Look
 from edge_daemon.core.rollout.rule import (
+    MIN_COVERAGE,
     Advance,
     Hold,
     Situation,
@@ -53,6 +58,14 @@ class Progress:
     """Stages so far: which, the share that it may have, and when (UTC)."""
     evidence: Evidence = field(init=False)
     said: Said = WAITS
+    continues: tuple[str, ...] = ()
+    """Earlier rollouts of the same two versions, whose evidence counts too; newest first."""
+    situation: Situation = Situation(0)
+    """What the rule looked at last, beside the evidence."""
+    blocks: dict[int, list[Block]] = field(default_factory=dict)
+    """Whole blocks of each compare stage, by its number."""
+    discarded: dict[str, int] = field(default_factory=dict)
+    """How many blocks came to nothing, by why."""
     _looked: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
@@ -86,18 +99,23 @@ class Progress:
 
     def reading(self) -> Reading:
         """The evidence as it stands."""
+        if self.plan.stages[self.stage].is_back:
+            return read_back(self.evidence, self.plan)
         return read(self.evidence, self.plan, stage_margin(self.plan, self.stage))
 
     def decide(self, reading: Reading, now_utc: float, *, held: bool) -> Said:
         """What comes next, by the rule."""
-        situation = Situation(
+        self.situation = situation = Situation(
             stage=self.stage,
             parts=self.parts,
             minutes=self.running_s / 60.0,
+            compared=len(self.blocks.get(self.stage, ())) // 2,
+            discarded=", ".join(f"{why} {n} times" for why, n in self.discarded.items()),
             hours=max(0.0, now_utc - self.began_utc) / 3600.0,
             held=held,
         )
-        found = decide(self.plan, situation, reading)
+        rule = decide_back if self.plan.stages[self.stage].is_back else decide
+        found = rule(self.plan, situation, reading)
         if isinstance(found, Advance):
             self.said = Said(Decision.ADVANCE, found.why)
         elif isinstance(found, Stop):
@@ -106,7 +124,33 @@ class Progress:
             self.said = Said(Decision.HOLD, found.why)
         else:
             self.said = Said(Decision.WAIT, found.why, found.missing)
+        if self.continues:
+            why = f"{self.said.why} The evidence of {', '.join(self.continues)} counts too."
+            self.said = Said(self.said.decision, why, self.said.missing)
         return self.said
+
+    def go_on(self, before: Progress, rollout: str) -> bool:
+        """Take over the evidence of an earlier rollout of the same two versions, where it is good.
+
+        The chance of a false stop is spent once: a candidate that is tried again and again must
+        not have a new one each time. Slices that are other ones now begin anew, as the draws do.
+        """
+        overall = before.evidence.slices[OVERALL]
+        parts = sum(sum(block.cells) for block in overall.blocks)
+        if not parts or parts < MIN_COVERAGE * (parts + overall.lost):
+            return False
+        known = {rule.name: rule for rule in before.plan.slices}
+        names = [rule.name for rule in self.plan.slices if known.get(rule.name) == rule]
+        for name in (OVERALL, *names):
+            self.evidence.slices[name] = before.evidence.slices[name]
+        self.continues = (rollout, *before.continues)
+        self.said = Said(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
+        return True
+
+    def look_back(self, now_utc: float) -> Look:
+        """What was decided last, and from what; for a replay."""
+        evidence = self.evidence.as_mapping()
+        return Look(now_utc, self.situation, evidence, self.said.decision)
 
     def checks(self, reading: Reading) -> tuple[Check, ...]:
         """The figures behind a decision, each with its limit."""
@@ -130,6 +174,12 @@ class Progress:
             "evidence": self.evidence.as_mapping(),
             "decision": self.said.decision.value,
             "why": self.said.why,
+            "blocks": {
+                str(stage): [block.as_list() for block in blocks]
+                for stage, blocks in self.blocks.items()
+            },
+            "discarded": self.discarded,
+            **({"continues": list(self.continues)} if self.continues else {}),
         }
 
 
@@ -168,6 +218,12 @@ def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Pr
         made.entered = [(int(s), float(share), float(utc)) for s, share, utc in values["entered"]]
         made.said = Said(Decision(values["decision"]), str(values["why"]))
         made.evidence = read_evidence(values["evidence"])
+        made.blocks = {
+            int(stage): [read_block(block) for block in blocks]
+            for stage, blocks in values.get("blocks", {}).items()
+        }
+        made.discarded = {str(why): int(n) for why, n in values.get("discarded", {}).items()}
+        made.continues = tuple(map(str, values.get("continues", ())))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no progress of a rollout: {error!r}") from error
     return made

@@ -24,6 +24,8 @@ from edge_daemon.core.rollout.values import Mode, Outcome, Plan, SliceRule, Trut
 
 MIN_COVERAGE = 0.8
 """Of the parts that both models were to judge, in all parts and in each critical slice."""
+ENOUGH_DRAWN = 200
+"""Parts that both were to judge, before a low coverage is a doubt and not an accident."""
 
 
 class Cause(str, Enum):
@@ -40,15 +42,16 @@ class Situation:
     """Where the rollout stands, beside its evidence.
 
     `stage`: index in the plan. `parts`, `minutes` (of a running line), `compared` (pairs of
-    blocks): since the stage began. `hours`: since the rollout began. `guards`: one sentence for
-    each hard guard that is broken. `doubts`: one for each alarm that asks and does not act.
-    `held`: a person holds the rollout.
+    blocks): since the stage began. `discarded`: blocks that came to nothing, and why. `hours`:
+    since the rollout began. `guards`: one sentence for each hard guard that is broken. `doubts`:
+    one for each alarm that asks and does not act. `held`: a person holds the rollout.
     """
 
     stage: int
     parts: int = 0
     minutes: float = 0.0
     compared: int = 0
+    discarded: str = ""
     hours: float = 0.0
     guards: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -97,7 +100,7 @@ def decide(plan: Plan, situation: Situation, reading: Reading) -> Decision:
         return stop
     if plan.stages[situation.stage].mode is Mode.FULL:
         return Wait("The candidate is the active model now.", ())
-    doubt = next(_doubts(situation, reading), None)
+    doubt = next(_doubts(plan, situation, reading), None)
     missing = tuple(_missing(plan, situation, reading))
     if doubt is None and not missing:
         return _advance(plan, situation, reading)
@@ -125,7 +128,7 @@ def stage_margin(plan: Plan, stage: int) -> float:
     margin = plan.stages[stage].until.margin
     if margin is None:
         return plan.margin
-    return min(margin, plan.margin) if _leads_to_full(plan, stage) else margin
+    return min(margin, plan.margin) if leads_to_full(plan, stage) else margin
 
 
 def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
@@ -133,10 +136,11 @@ def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
     margin = stage_margin(plan, stage)
     if rule.margin is None:
         return margin
-    return rule.margin if _leads_to_full(plan, stage) else max(margin, rule.margin)
+    return rule.margin if leads_to_full(plan, stage) else max(margin, rule.margin)
 
 
-def _leads_to_full(plan: Plan, stage: int) -> bool:
+def leads_to_full(plan: Plan, stage: int) -> bool:
+    """Whether the candidate is active after this stage, but for comparing."""
     for later in plan.stages[stage + 1 :]:
         if later.mode is not Mode.COMPARE:
             return later.mode is Mode.FULL
@@ -162,20 +166,20 @@ def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
     if cause is Cause.MISSED:
         what = f"{side.plus} bad parts that the incumbent rejects, and rejects {side.minus}"
         return (
-            f"The candidate misses {what} that the incumbent misses{_where(one)}"
-            f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+            f"The candidate misses {what} that the incumbent misses{where(one.name)}"
+            f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
         )
     return (
         f"The candidate rejects {side.plus} good parts that the incumbent passes, and passes "
-        f"{side.minus} that the incumbent rejects{_where(one)}"
-        f" (evidence {_power(side.log10_e)}, limit {_power(side.limit)})."
+        f"{side.minus} that the incumbent rejects{where(one.name)}"
+        f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
     )
 
 
 # --------------------------------------------------------------------------- hold
 
 
-def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
+def _doubts(plan: Plan, situation: Situation, reading: Reading) -> Iterator[Hold]:
     if reading.misassigned:
         yield Hold(
             f"{reading.misassigned} parts were judged by another arm than their draw says. "
@@ -184,15 +188,30 @@ def _doubts(situation: Situation, reading: Reading) -> Iterator[Hold]:
     if reading.log10_share >= reading.share_limit:
         yield Hold(
             "The candidate's share of the parts is not the share of the plan "
-            f"(evidence {_power(reading.log10_share)}): parts are missing in one arm. "
+            f"(evidence {power(reading.log10_share)}): parts are missing in one arm. "
             "No figure is to be trusted until it is known why."
         )
     for doubt in situation.doubts:
         yield Hold(doubt)
     for one in reading.slices:
         yield from _asking(one)
+    critical = {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
+    for one in reading.slices:
+        yield from _too_slow(one) if one.name in critical else ()
     if situation.held:
         yield Hold("A person holds the rollout.")
+
+
+def _too_slow(one: SliceReading) -> Iterator[Hold]:
+    """It would wait for ever: what was missed stays missed, whatever the governor does."""
+    drawn = one.parts + one.lost
+    if one.coverage is None or one.coverage >= MIN_COVERAGE or drawn < ENOUGH_DRAWN:
+        return
+    yield Hold(
+        f"Only {one.coverage:.0%} of the {drawn} drawn parts could be compared{where(one.name)}, "
+        f"{MIN_COVERAGE:.0%} are needed: the candidate is too slow for the gaps of this line, and "
+        "would never advance. Make it faster, or abort the rollout."
+    )
 
 
 def _asking(one: SliceReading) -> Iterator[Hold]:
@@ -203,7 +222,7 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_e >= side.limit and not side.sure:
             yield Hold(
-                f"By the labels the candidate {what}{_where(one)}, but they are one-sided: "
+                f"By the labels the candidate {what}{where(one.name)}, but they are one-sided: "
                 f"{_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
@@ -213,8 +232,8 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
     ):
         if side.log10_reference >= side.limit and one.unlabelled[kind]:
             yield Hold(
-                f"The candidate {what} than the incumbent{_where(one)}, and without labels nobody "
-                f"knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
+                f"The candidate {what} than the incumbent{where(one.name)}, and without labels "
+                f"nobody knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
                 asks=True,
             )
 
@@ -224,6 +243,9 @@ def _asking(one: SliceReading) -> Iterator[Hold]:
 
 def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
     last = situation.stage == len(plan.stages) - 1
+    next_one = None if last else situation.stage + 1
+    if plan.stages[situation.stage].mode is Mode.COMPARE:
+        return Advance(f"{situation.compared} pairs of blocks were measured.", next_one)
     bound = reading.overall.missed.bound
     known = f"at most {_points(bound)} of recall are lost"
     if bound < 0.0:
@@ -231,21 +253,23 @@ def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
     return Advance(
         f"{situation.parts} parts in {_time(situation.minutes)}: {known}, "
         f"{_points(stage_margin(plan, situation.stage))} may be lost.",
-        None if last else situation.stage + 1,
+        next_one,
     )
 
 
 def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str]:
     """All that the stage still needs; nothing is left out, so that people see the whole."""
     stage = plan.stages[situation.stage]
-    if situation.parts < stage.until.parts:
+    is_compared = stage.mode is Mode.COMPARE  # then no part is judged by both
+    if situation.parts < stage.until.parts and not is_compared:
         yield f"{situation.parts} of {stage.until.parts} parts were judged by both"
     if situation.minutes < stage.until.minutes:
         yield f"{situation.minutes:.0f} of {stage.until.minutes:g} minutes of a running line"
-    if stage.mode is Mode.COMPARE:
+    if is_compared:
         if situation.compared < stage.pairs:
-            yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured"
-        if not _leads_to_full(plan, situation.stage):
+            lost = f" (discarded: {situation.discarded})" if situation.discarded else ""
+            yield f"{situation.compared} of {stage.pairs} pairs of blocks were measured{lost}"
+        if not leads_to_full(plan, situation.stage):
             return
     margin = stage_margin(plan, situation.stage)
     yield from _missing_of(reading.overall, margin, plan.false_reject_margin)
@@ -303,8 +327,9 @@ def _wanted(parts: int, kind: Outcome) -> str:
     return f"{parts} parts that only the {who} rejects have no label"
 
 
-def _where(one: SliceReading) -> str:
-    return "" if one.name == OVERALL else f" in {one.name}"
+def where(name: str) -> str:
+    """A slice in a sentence; all parts need no word."""
+    return "" if name == OVERALL else f" in {name}"
 
 
 def _points(share: float) -> str:
@@ -315,5 +340,6 @@ def _time(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 2.0 else f"{60 * minutes:.0f} s"
 
 
-def _power(log10: float) -> str:
+def power(log10: float) -> str:
+    """Evidence as people read it."""
     return f"10^{log10:.1f}"

@@ -51,6 +51,8 @@ class Stage:
 
     `share`: in `SHADOW` of the parts that the candidate sees, in `SHARE` of the parts whose
     verdict it gives. `either`: the stricter of both verdicts counts for a candidate's part.
+    `shadow_back_h`: hours for which the version before goes on beside the new one; `on_alarm`:
+    whether the station returns to it by itself where labels show that the new one misses more.
     """
 
     mode: Mode
@@ -61,6 +63,12 @@ class Stage:
     burn_in_s: float = 5.0
     pairs: int = 20
     shadow_back_h: float = 0.0
+    on_alarm: str = "ask"  # or "rollback"
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it is what follows a rollout: the version before beside the new one."""
+        return self.mode is Mode.SHADOW and self.shadow_back_h > 0.0
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,7 @@ class Opinion:
     detections: tuple[Detection, ...] = ()
     recipe: Recipe | None = None
     inference_ms: float = 0.0
+    faint: tuple[Detection, ...] = ()  # as in a judged frame
 
 
 class Outcome(str, Enum):

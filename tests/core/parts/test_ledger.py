@@ -410,6 +410,64 @@ def test_an_object_in_view_at_a_changeover_is_not_judged() -> None:
     assert only(scenario.follow((8, OK), by=NEW)).model == NEW
 
 
+# --------------------------------------------------------------------------- between two parts
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_changeover_between_parts_is_seen_by_none(data: st.DataObject) -> None:
+    """Triggers that are told before their frames, objects that come and go: the other model judges
+    from the first frame on that would split no part, and no part is told as `changeover`."""
+    rules = data.draw(st.sampled_from([BY_TRIGGER, replace(BY_TRACK, max_frames=30)]))
+    scenario = Scenario(replace(rules, deadline_s=None))
+    asked_at = data.draw(st.integers(1, 8))
+    by, tracks, newest = OLD, list[int](), 0
+    for frame in range(16):
+        if rules.by is By.TRIGGER:
+            if data.draw(st.booleans()):
+                scenario.trigger(None)
+            scenario.capture()
+        if frame >= asked_at and by is OLD and not scenario.ledger.is_split(frame, tracks):
+            by = NEW
+        if rules.by is By.TRIGGER:
+            scenario.judge(frame, by=by)
+            continue
+        left = [track for track in tracks if data.draw(st.booleans())]
+        tracks = [track for track in tracks if track not in left]
+        if data.draw(st.booleans()):
+            newest += 1
+            tracks.append(newest)
+        scenario.follow(*((track, OK) for track in tracks), left=left, by=by)
+    scenario.stop()
+    assert {told.reason for told in scenario.told} <= {
+        None,
+        PartReason.NO_FRAME,
+        PartReason.STOPPED,
+    }
+
+
+def test_a_frame_splits_the_part_that_was_seen_before_it() -> None:
+    """Not the part that begins with it, and not one that is told."""
+    scenario = Scenario(BY_TRIGGER)
+    scenario.trigger("a")
+    scenario.capture()
+    assert not scenario.ledger.is_split(0)
+    scenario.judge(0)
+    scenario.capture()
+    assert scenario.ledger.is_split(1)
+    scenario.judge(1)
+    scenario.capture()
+    assert not scenario.ledger.is_split(2)
+    followed = Scenario(BY_TRACK)
+    assert not followed.ledger.is_split(0)
+    followed.follow((7, OK))
+    assert followed.ledger.is_split(1, [7])
+    assert not followed.ledger.is_split(1)  # it was out of the zone again
+    followed.follow((7, OK))
+    assert not followed.ledger.is_split(2, [7])  # it has as many frames as a part may have
+    assert followed.ledger.is_split(2, [7, 8])  # a newcomer that was seen once
+
+
 # --------------------------------------------------------------------------- bounds
 
 

@@ -81,11 +81,12 @@ def test_a_dry_run_is_one_sentence_a_slice() -> None:
                 "low_light": {"brightness_below": 60, "critical": True},
                 "small": {"box_area_below": 400},
                 "night": {"hours": [22, 6]},
+                "new": {"products": ["N"]},
             }
         }
     )
-    everything, light, small, night = forecast(
-        plan, {"all": 72.0, "low_light": 14.0, "small": 900.0}
+    everything, light, small, night, new = forecast(
+        plan, {"all": 72.0, "low_light": 14.0, "small": 900.0, "night": 0.0}
     )
     assert everything.startswith(
         "all parts, 72 bad parts an hour: a loss of 7 points is seen after"
@@ -95,3 +96,4 @@ def test_a_dry_run_is_one_sentence_a_slice() -> None:
     assert "minutes" in small
     assert "equal candidate" not in small
     assert night == "night: no bad part was seen, so nothing can be said of it."
+    assert new.startswith("new: nothing on record says which parts belong to it")

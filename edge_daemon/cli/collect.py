@@ -1,0 +1,342 @@
+"""`edge-daemon collect`: pictures for the next training, out to be labelled and back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.requests import user
+from edge_daemon.cli.station import Station
+from edge_daemon.cli.words import size
+from edge_daemon.collecting import exports, labels
+from edge_daemon.collecting.catalogue import Catalogue, Collected, sampled
+from edge_daemon.collecting.exports import FORMATS
+from edge_daemon.collecting.labels import Joined, Word
+from edge_daemon.collecting.places import target_of
+from edge_daemon.collecting.push import Push
+from edge_daemon.config import CollectSettings, Settings
+from edge_daemon.core.collecting.estimate import Interval, Quality, quality
+from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.values import BundleRef, Recipe
+from edge_daemon.errors import Code, EdgeDaemonError, SenderError
+from edge_daemon.messaging.asks import MAX_ITEMS
+from edge_daemon.models.bundle import read_manifest
+from edge_daemon.models.manifest import Manifest
+
+app = typer.Typer(
+    no_args_is_help=True, help="Pictures for the next training: status, export, import, purge."
+)
+
+Reasons = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option("--reason", help="Only those of these reasons: disagreement,ng."),
+]
+
+
+def collected_by(settings: Settings) -> CollectSettings:
+    """What collects here; raises SenderError where nothing does."""
+    if settings.collect is None:
+        raise SenderError(
+            "No pictures are collected here.",
+            hint="Set collect: {folder: …} in the settings.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    return settings.collect
+
+
+def chosen(catalogue: Catalogue, reasons: str | None) -> list[Collected]:
+    """The pictures of these reasons, the oldest first; all where none is named."""
+    if reasons is None:
+        return list(catalogue)
+    words = {word.strip() for word in reasons.split(",") if word.strip()}
+    known = {why.value for why in Why}
+    if unknown := sorted(words - known):
+        raise WrongUsage(
+            f"There is no reason {unknown[0]!r}.", hint=f"Use {', '.join(sorted(known))}."
+        )
+    return [each for each in catalogue if words & {why.value for why in each.record.reasons}]
+
+
+@app.command()
+def status(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """What is kept and why, what was lost, and what labels say of precision and recall."""
+    settings = collected_by(read_settings(file))
+    catalogue = Catalogue(settings.folder)
+    plain = _status(settings, catalogue)
+    if as_json:
+        tell_json(plain, indent=2)
+        return
+    quota = size(settings.quota_mb << 20)
+    tell(f"{plain['pictures']} pictures in {settings.folder}, {size(plain['bytes'])} of {quota}")
+    for reason, count in plain["reasons"].items():
+        tell(f"  {count:6}  {reason}")
+    tell(f"{plain['labelled']} are labelled.")
+    station = plain["station"]
+    if station:
+        tell(
+            f"Since the start of the station: {station.get('missed', 0)} came too fast,"
+            f" {station.get('failed', 0)} were refused by the disk, {station.get('alike', 0)} were"
+            f" nearly the same as another, {station.get('removed', 0)} went for room."
+        )
+    for name in ("precision", "recall"):
+        tell(_in_words(name, plain[name]))
+
+
+def _status(settings: CollectSettings, catalogue: Catalogue) -> dict[str, Any]:
+    pictures = list(catalogue)
+    since = catalogue.since_utc
+    sample = [sampled(each) for each in pictures if each.record.utc > since]
+    found = quality(each for each in sample if each is not None)
+    counts = Counter(each.record.leading.value for each in pictures)
+    return {
+        "folder": str(settings.folder),
+        "pictures": len(pictures),
+        "bytes": sum(each.path.stat().st_size for each in pictures if each.path.exists()),
+        "reasons": dict(counts.most_common()),
+        "labelled": sum(each.truth is not None for each in pictures),
+        "station": dict(catalogue.status),
+        **_estimates(found),
+    }
+
+
+def _estimates(found: Quality) -> dict[str, Any]:
+    return {"precision": _interval(found.precision), "recall": _interval(found.recall)}
+
+
+def _interval(found: Interval | None) -> dict[str, float] | None:
+    return None if found is None else {key: round(value, 4) for key, value in vars(found).items()}
+
+
+def _in_words(name: str, told: Mapping[str, float] | None) -> str:
+    if told is None:
+        needs = {"precision": "label rejected parts", "recall": "label parts that were passed too"}
+        return f"{name}: not known; {needs[name]}."
+    low, high = 100 * told["low"], 100 * told["high"]
+    return f"{name}: {100 * told['estimate']:.1f} % (95 %: {low:.1f} to {high:.1f})"
+
+
+@app.command()
+def purge(
+    file: ConfigFile = None,
+    reason: Reasons = None,
+    days: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--older-than-days", min=0.0, help="Only those that are older."),
+    ] = None,
+    labelled: Annotated[bool, typer.Option("--labelled", help="Only those with labels.")] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete collected pictures for good, also while the station runs."""
+    if not (all_of_them or labelled or reason is not None or days is not None):
+        raise WrongUsage(
+            "Nothing says which pictures are to go.",
+            hint="Give --older-than-days, --reason, --labelled or --all.",
+        )
+    catalogue = Catalogue(collected_by(read_settings(file)).folder)
+    until = datetime.now(timezone.utc) - timedelta(days=days or 0.0)
+    gone = [
+        each
+        for each in chosen(catalogue, reason)
+        if (each.truth is not None or not labelled) and each.record.utc <= until.timestamp()
+    ]
+    for each in gone:
+        catalogue.remove(each)
+    if as_json:
+        tell_json({"deleted": len(gone)})
+        return
+    tell("1 picture was deleted." if len(gone) == 1 else f"{len(gone)} pictures were deleted.")
+
+
+@app.command()
+def export(
+    destination: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")
+    ],
+    wanted: Annotated[
+        str, typer.Option("--format", help="coco, yolo, label-studio or cvat.", show_default=False)
+    ],
+    file: ConfigFile = None,
+    reason: Reasons = None,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only what people have labelled: for training.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the pictures as a data set, with what the models found as labels to begin with."""
+    if wanted not in FORMATS:
+        raise WrongUsage(f"There is no format {wanted!r}.", hint=f"Use {', '.join(FORMATS)}.")
+    settings = read_settings(file)
+    catalogue = Catalogue(collected_by(settings).folder)
+    pictures = [
+        each
+        for each in chosen(catalogue, reason)
+        if not labelled or (each.truth is not None and each.truth.boxes is not None)
+    ]
+    done = exports.export(
+        exports.dataset(pictures, _classes(settings, pictures)), wanted, destination
+    )
+    if as_json:
+        tell_json({"folder": str(destination), "format": wanted, **vars(done)}, indent=2)
+        return
+    splits = ", ".join(f"{count} {name}" for name, count in done.splits.items() if count)
+    tell(f"{done.pictures} pictures ({splits}) with {done.boxes} boxes are in {destination}.")
+    if wanted == "yolo" and not done.splits["val"]:
+        tell("Warning: all of them show one part, so nothing is there to validate with.", err=True)
+
+
+def _classes(settings: Settings, pictures: Sequence[Collected]) -> Sequence[str]:
+    """Of the newest model that judged them and is in the store, in its own order."""
+    models = [said.model for each in pictures for said in each.record.opinions]
+    for model in dict.fromkeys(reversed(models)):
+        manifest = manifest_of(settings, model)
+        if manifest is not None:
+            return manifest.classes
+    return ()
+
+
+def manifest_of(settings: Settings, model: str) -> Manifest | None:
+    """The manifest of a model in this station's store; None where it has none that can be read."""
+    with suppress(EdgeDaemonError):
+        ref = BundleRef.parse(model)
+        return read_manifest(settings.models.store / ref.name / ref.version)
+    return None
+
+
+@app.command("import")
+def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
+    labels_file: Annotated[
+        Path,
+        typer.Argument(
+            help="COCO or Label Studio (.json), CVAT (.xml), or YOLO's dataset.yaml.",
+            metavar="FILE",
+        ),
+    ],
+    file: ConfigFile = None,
+    by: Annotated[Optional[str], typer.Option(help="Who labelled; your user name.")] = None,  # noqa: UP045
+    reviewed: Annotated[
+        bool,
+        typer.Option(
+            "--reviewed", help="The file is an export of this program, and looked through."
+        ),
+    ] = False,
+    timeout: TimeoutS = 60.0,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take labels back: beside the pictures, and as feedback on their parts where it runs."""
+    settings = read_settings(file)
+    catalogue = Catalogue(collected_by(settings).folder)
+    found = labels.read(labels_file, catalogue)
+    if found.is_ours and not reviewed:
+        raise SenderError(
+            f"{labels_file} is as this program exported it: its boxes are the models' own.",
+            hint="If people have looked through all of it, add --reviewed.",
+        )
+    who = by or user() or ""
+    joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
+    for picture, truth in joined.known:
+        catalogue.note(picture, truth)
+    told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
+    if as_json:
+        tell_json(
+            {
+                "labelled": len(joined.known),
+                "unknown": list(joined.unknown),
+                "undecided": list(joined.undecided),
+                "feedback": told.noted,
+                "fault": told.fault,
+            },
+            indent=2,
+        )
+    else:
+        _tell_imported(joined, told)
+    if not joined.known:
+        raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True)
+class _FedBack:
+    """How many words on parts the station took, and why not all."""
+
+    noted: int
+    fault: str = ""
+
+
+def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float) -> _FedBack:
+    """Tell the station, in requests of as many as one may hold."""
+    noted = 0
+    for first in range(0, len(said), MAX_ITEMS):
+        items = [
+            {"boot": each.boot, "part": each.part, "verdict": each.verdict.value}
+            for each in said[first : first + MAX_ITEMS]
+        ]
+        body: dict[str, Any] = {"items": items, "source": "operator", "by": by}
+        body["reason"] = "labels of collected pictures"
+        try:
+            outcome = list(station.request("feedback", body, timeout_s))[-1]
+        except EdgeDaemonError as error:
+            return _FedBack(noted, error.message)
+        if outcome.get("status") == "succeeded":
+            noted += len(items)
+        else:
+            return _FedBack(noted, str((outcome.get("error") or {}).get("message", "")))
+    return _FedBack(noted)
+
+
+def _tell_imported(joined: Joined, told: _FedBack) -> None:
+    tell(f"{len(joined.known)} pictures are labelled.")
+    if joined.unknown:
+        tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
+    if joined.undecided:
+        tell(
+            f"Nothing says whether these are ok: {labels.named(joined.undecided)}. Label the"
+            " verdict too, or add the model that judged them to the store.",
+            err=True,
+        )
+    if told.noted:
+        tell(f"{told.noted} of them are feedback on parts now.")
+    if told.fault:
+        tell(
+            f"The station was not told: {told.fault} Import the file again when it runs.", err=True
+        )
+
+
+def _recipe_of(settings: Settings, model: str) -> Recipe | None:
+    manifest = manifest_of(settings, model)
+    return None if manifest is None else manifest.recipe
+
+
+@app.command()
+def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Send what waits to the place of the settings, now. Fails where some of it was not taken."""
+    settings = collected_by(read_settings(file))
+    if settings.push is None:
+        raise SenderError(
+            "No place is named to send pictures to.",
+            hint="Set collect.push: {folder: …}, {s3: …}, {http: …} or {label_studio: …}.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    target = target_of(settings.push)
+    done = Push(settings.folder, target, time.time).send_all()
+    target.close()
+    if as_json:
+        tell_json({"place": target.name, **vars(done)}, indent=2)
+    else:
+        tell(f"{done.sent} pictures are in {target.name} now.")
+        if done.fault:
+            tell(f"{done.waiting} wait: {done.fault}.", err=True)
+    if done.fault:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,228 @@
+"""`edge-daemon fleet`: all stations of a broker, and who has which model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_daemon.cli import fleet_campaigns
+from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.fleet_page import page
+from edge_daemon.cli.fleet_publish import publish
+from edge_daemon.cli.fleet_verify import Kept, plain_check, read_kept, tell_checks
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import show, tell, tell_json
+from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.config import FleetSettings
+from edge_daemon.core.fleet.heads import check_heads
+from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
+from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
+from edge_daemon.fleet.shown import station, summary
+from edge_daemon.messaging.client import Client
+
+app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
+app.add_typer(fleet_campaigns.app)
+
+SHOWN = 20
+"""Names of one kind that are shown at once; the ledger has all."""
+
+Inventory = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
+]
+Patience = Annotated[
+    Optional[float],  # noqa: UP045 - likewise
+    typer.Option(
+        "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
+    ),
+]
+
+
+@app.command()
+def status(
+    file: ConfigFile = None,
+    inventory: Inventory = None,
+    patience: Patience = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many stations judge by which model, and who is silent."""
+    found = _read(file, inventory, patience)
+    if as_json:
+        tell_json(summary(found), indent=2)
+        return
+    tell(_sum(found))
+    for field in ("model", "phase", "site", "group"):
+        _tell_counts(found, field)
+    _tell_others(found, SHOWN)
+
+
+@app.command()
+def ledger(
+    file: ConfigFile = None,
+    inventory: Inventory = None,
+    patience: Patience = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every station with what it has; fails where the inventory and it do not agree."""
+    found = _read(file, inventory, patience)
+    if as_json:
+        rows = [station(line) for line in found.lines]
+        tell_json({**summary(found), "stations": rows}, indent=2)
+    else:
+        _tell_lines(found)
+        tell(_sum(found))
+        _tell_others(found, None)
+    if inventory is not None and not found.is_complete:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def who(
+    wanted: Annotated[
+        str, typer.Argument(help="name@version, a name, or a digest's start.", metavar="REF")
+    ],
+    file: ConfigFile = None,
+    patience: Patience = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which stations judge by a bundle, and which have it."""
+    if not wanted.strip():
+        raise WrongUsage("No bundle was named.", hint="Name one: edge-daemon fleet who bottle")
+    found = holders(_read(file, None, patience), wanted)
+    if as_json:
+        tell_json([_holder(each) for each in found], indent=2)
+        return
+    columns = (Column("station"), Column("site", 3), Column("bundle"), Column("digest", 2))
+    rows = [
+        (h.device, h.site or "-", h.model, h.sha256[:12], _does(h), h.presence.value) for h in found
+    ]
+    if rows:
+        show(FittedTable((*columns, Column("", 1), Column("is")), rows))
+    judging = sum(each.judges for each in found)
+    having = len({each.device for each in found})
+    tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
+    for model in _ambiguous(found):
+        tell(f"More than one digest is called {model}: look at the column digest.", err=True)
+
+
+@app.command()
+def verify(kept: Kept, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Is any station's audit trail shorter than it was, or written anew? Fails where one is."""
+    heads = read_kept(kept)
+    checks = check_heads(heads, _read(file, None, None))
+    if as_json:
+        tell_json([plain_check(each) for each in checks], indent=2)
+    else:
+        tell_checks(checks)
+    if any(each.is_fault for each in checks):
+        raise typer.Exit(FAILED)
+
+
+app.command("page")(page)
+app.command("publish")(publish)
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def _read(file: Path | None, inventory: Path | None, patience: float | None) -> Ledger:
+    settings = read_settings(file)
+    names = None if inventory is None else read_inventory(inventory)
+    roots = (settings.fleet or FleetSettings()).roots
+    with Client.of(settings) as client:
+        kept = gather(client, roots)
+    return read_ledger(kept, time.time(), names, patience)
+
+
+def _tell_counts(found: Ledger, field: str) -> None:
+    counts = found.counts(field)
+    if set(counts) <= {"-"}:
+        return
+    rows = [(name, str(number)) for name, number in counts.items()]
+    show(FittedTable((Column(field), Column("stations")), rows[:SHOWN]))
+    if len(rows) > SHOWN:
+        tell(f"and {len(rows) - SHOWN} more")
+
+
+def _tell_lines(found: Ledger) -> None:
+    columns = (
+        *(Column("station"), Column("site", 5), Column("group", 6), Column("model")),
+        *(Column("digest", 3), Column("phase", 2), Column("campaign", 4), Column("is", 1)),
+    )
+    rows = []
+    for line in found.lines:
+        report = line.report
+        stand = report.stand
+        wave = "" if stand is None or stand.wave is None else f" wave {stand.wave}"
+        rows.append(
+            (
+                *(report.device, report.site or "-", report.group or "-", report.model or "-"),
+                (report.sha256 or "-")[:12],
+                report.phase.value if report.phase else "-",
+                f"{stand.campaign}{wave}" if stand else "-",
+                line.presence.value,
+            )
+        )
+    if rows:
+        show(FittedTable(columns, rows))
+
+
+def _sum(found: Ledger) -> str:
+    heard, silent = len(found.heard), len(found.silent)
+    if found.inventory is None:
+        return f"{_stations(len(found.lines))} = {heard} heard + {silent} silent."
+    unknown = set(found.unknown)
+    of = [
+        sum(line.device not in unknown for line in lines) for lines in (found.heard, found.silent)
+    ]
+    missing = len(found.missing)
+    return (
+        f"{found.inventory} in the inventory = {of[0]} heard + {of[1]} silent + {missing} missing; "
+        f"{len(unknown)} more are in no inventory."
+    )
+
+
+def _tell_others(found: Ledger, most: int | None) -> None:
+    """By name: whoever is not heard, not listed, or no station."""
+    _tell_names("silent", [f"{line.device}: {line.why}" for line in found.silent], most)
+    _tell_names("missing", [f"{each.device}: {each.why}" for each in found.missing], most)
+    _tell_names("unknown", found.unknown, most)
+    _tell_names("not counted", [f"{each.root}: {each.why}" for each in found.strangers], most)
+
+
+def _tell_names(heading: str, names: Iterable[str], most: int | None) -> None:
+    given = list(names)
+    for name in given[:most]:
+        tell(f"{heading}: {name}")
+    if most is not None and len(given) > most:
+        tell(f"{heading}: {len(given) - most} more; see edge-daemon fleet ledger")
+
+
+def _holder(held: Holder) -> dict[str, Any]:
+    return {
+        "device": held.device,
+        "site": held.site,
+        "model": held.model,
+        "sha256": held.sha256,
+        "judges": held.judges,
+        "presence": held.presence.value,
+    }
+
+
+def _does(held: Holder) -> str:
+    return "judges" if held.judges else "has it"
+
+
+def _ambiguous(found: Iterable[Holder]) -> list[str]:
+    digests: dict[str, set[str]] = {}
+    for each in found:
+        digests.setdefault(each.model, set()).add(each.sha256)
+    return sorted(model for model, known in digests.items() if len(known) > 1)
+
+
+def _stations(number: int) -> str:
+    return "1 station" if number == 1 else f"{number} stations"

@@ -1,0 +1,272 @@
+"""`edge-daemon fleet`: campaigns, which bring a bundle to many stations in waves."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import show, tell, tell_json
+from edge_daemon.cli.store import open_store
+from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
+from edge_daemon.core.fleet.simulated import Outcome, Truth, run
+from edge_daemon.core.fleet.waves import members
+from edge_daemon.core.values import BundleRef
+from edge_daemon.documents import dump
+from edge_daemon.errors import BrokerError
+from edge_daemon.fleet import messages
+from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
+from edge_daemon.fleet.evaluator import watch as watch_reports
+from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.host.disk import write_durably
+from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.models import countersigned
+from edge_daemon.models.countersigned import Signers
+
+app = typer.Typer()
+
+CampaignFile = Annotated[Path, typer.Argument(help="The campaign's file.", metavar="FILE")]
+Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever asks later.")]
+Who = Annotated[str, typer.Option(help="Who says it: ops, evaluator or andon.")]
+Key = Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)]
+
+TRUTHS = {
+    "equal": Truth(),
+    "3.5 points worse": Truth(only_old=0.05, only_new=0.015),
+    "7 points worse": Truth(only_old=0.08, only_new=0.01),
+    "a third goes back": Truth(failing=1 / 3),
+    "5 % are silent": Truth(silent=0.05),
+}
+"""What may be true of a new model, and is tried."""
+
+
+@app.command("campaign")
+def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
+    ref: Annotated[str, typer.Argument(help="name@version, in the store.", metavar="REF")],
+    id: Annotated[str, typer.Option(help="The campaign's name.")],  # noqa: A002
+    serial: Annotated[int, typer.Option(min=1, help="Larger than that of any earlier campaign.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    waves: Annotated[str, typer.Option(help="Shares in percent, such as 1,10,50,100.")] = (
+        "1,10,50,100"
+    ),
+    soak: Annotated[str, typer.Option(help="Minutes between two waves, such as 30,120,120.")] = "",
+    canary: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(help="A station of the first wave."),
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    file: ConfigFile = None,
+) -> None:
+    """Make a campaign's file; groups, rules and windows are added to it with an editor."""
+    shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
+    minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
+    now = float(int(time.time()))
+    manifest = open_store(read_settings(file)).manifest(BundleRef.parse(ref))
+    made = read_campaign(
+        {
+            "id": id,
+            "serial": serial,
+            "model": ref,
+            "sha256": manifest.weights.sha256,
+            "waves": shares,
+            "soak_s": [60.0 * each for each in minutes],
+            "canaries": list(canary or ()),
+            "not_before": now,
+            "expires": now + 3600.0 * hours,
+        }
+    )
+    write_durably(out, dump(as_mapping(made)).encode())
+    tell(f"Made: {out}. Look at it, then: edge-daemon fleet simulate {out}")
+
+
+@app.command()
+def sign(file: CampaignFile, key: Key, as_json: AsJson = False) -> None:
+    """Sign a campaign; stations want the marks of two different keys that they trust."""
+    campaign, envelope = load_campaign(file)
+    made = countersigned.sign(canonical(campaign), messages.KIND, key, envelope)
+    write_durably(file, made + b"\n")
+    if as_json:
+        tell_json({"campaign": campaign.id, "serial": campaign.serial})
+    else:
+        tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+
+
+@app.command()
+def start(file: CampaignFile, config: ConfigFile = None) -> None:
+    """Put a signed campaign on the broker; an evaluator opens its first wave."""
+    campaign, envelope = load_campaign(file)
+    if envelope is None:
+        raise WrongUsage(
+            f"Nobody signed {file}.", hint=f"Sign it: edge-daemon fleet sign {file} --key KEY"
+        )
+    settings = read_settings(config)
+    keys = (settings.fleet or FleetSettings()).trust.keys
+    topic = messages.campaign_topic(campaign.id)
+    if keys:  # else the stations find out
+        messages.read_signed_campaign(topic, envelope, Signers(keys))
+    _publish(settings, topic, envelope)
+    tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
+
+
+@app.command()
+def pause(
+    id: Id,  # noqa: A002 - the contract's word
+    reason: Reason = "",
+    who: Who = "ops",
+    over: Annotated[bool, typer.Option("--over", help="End this one's pause.")] = False,
+    file: ConfigFile = None,
+) -> None:
+    """Let no further station begin, until `--over`."""
+    topic = messages.pause_topic(id, who)
+    body = messages.paused(time.time(), reason, is_on=not over)
+    messages.read_message(topic, body)
+    _publish(read_settings(file), topic, body)
+    tell(f"{id} goes on, as far as {who} is concerned." if over else f"Paused: {id}.")
+
+
+@app.command()
+def stop(
+    id: Id,  # noqa: A002 - the contract's word
+    reason: Reason,
+    who: Who = "ops",
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Stations that have it go back.")
+    ] = False,
+    file: ConfigFile = None,
+) -> None:
+    """End a campaign for ever; a later one needs another id and a larger serial."""
+    topic = messages.stop_topic(id, who)
+    body = messages.stopped(time.time(), reason, goes_back=rollback)
+    messages.read_message(topic, body)
+    _publish(read_settings(file), topic, body)
+    tell(f"Stopped: {id}.")
+
+
+@app.command()
+def timestamp(
+    serial: Annotated[int, typer.Option(min=1, help="Of the newest campaign.")],
+    key: Key,
+    hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
+    file: ConfigFile = None,
+) -> None:
+    """Say, signed, which campaign is the newest; stations with `trust.fresh` join only so long."""
+    now = time.time()
+    text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial))
+    signed = countersigned.sign(text, messages.TIMESTAMP_KIND, key)
+    _publish(read_settings(file), messages.TIMESTAMP, signed)
+    tell(f"Fresh for {hours:g} h, with serial {serial}.")
+
+
+@app.command()
+def simulate(
+    file: CampaignFile,
+    n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Campaigns of each kind.")] = 100,
+    stations: Annotated[int, typer.Option(min=1, max=20_000, help="Stations.")] = 200,
+    inventory: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """What the rules of a campaign would do with good and bad models, before they must."""
+    campaign, _ = load_campaign(file)
+    names = read_inventory(inventory) if inventory else _drawn_names(campaign, stations)
+    found = {
+        what: [run(campaign, names, truth, random.Random(seed + each)) for each in range(n)]  # noqa: S311 - a simulation
+        for what, truth in TRUTHS.items()
+    }
+    if as_json:
+        tell_json({what: _plain(outcomes) for what, outcomes in found.items()}, indent=2)
+        return
+    sizes = ", ".join(str(len(wave)) for wave in members(campaign, names))
+    tell(f"{campaign.id}: {len(names)} stations in waves of {sizes}; {n} campaigns of each kind.")
+    columns = (Column("the model"), Column("stopped"), Column("done"), Column("beyond wave 0"))
+    rows = [
+        (what, *(str(value) for value in _plain(outcomes).values()))
+        for what, outcomes in found.items()
+    ]
+    show(FittedTable((*columns, Column("stations that had it")), rows))
+    if not campaign.rules.slices:
+        tell("Without rules.slices nothing looks at accuracy: a worse model is not noticed.")
+
+
+@app.command()
+def watch(
+    inventory: Annotated[
+        Path, typer.Option(help="A file with the name of every station, one a line.")
+    ],
+    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
+    file: ConfigFile = None,
+) -> None:
+    """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
+    settings = read_settings(file)
+    fleet = settings.fleet or FleetSettings()
+    names = read_inventory(inventory)
+    if not fleet.trust.keys:
+        raise WrongUsage(
+            "An evaluator needs the keys that campaigns are signed with.",
+            hint="Name them in fleet.trust.keys of the settings.",
+        )
+    signers = Signers(fleet.trust.keys)
+    said = ""
+
+    def tell_news(told: Told) -> None:
+        nonlocal said
+        if (now := sentence(told)) != said:
+            tell(now)
+        said = now
+
+    with Client.of(settings) as client:
+        evaluator = Evaluator(
+            names, signers, name, lambda topic, body: client.publish(topic, body, retain=True)
+        )
+        with suppress(KeyboardInterrupt):
+            watch_reports(client, fleet.roots, evaluator, tell_news, threading.Event())
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def _plain(outcomes: list[Outcome]) -> dict[str, float]:
+    return {
+        "stopped": sum(bool(each.stopped) for each in outcomes),
+        "done": sum(each.is_done for each in outcomes),
+        "beyond_first": sum(each.opened > 0 for each in outcomes),
+        "had": round(sum(each.had for each in outcomes) / len(outcomes), 1),
+    }
+
+
+def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
+    """Those that the campaign names, and as many more as are wanted."""
+    named = {*campaign.canaries, *(name for each in campaign.groups.values() for name in each)}
+    more = (f"simulated-{number}" for number in range(max(0, stations - len(named))))
+    return (*sorted(named), *more)
+
+
+def _numbers(text: str, what: str) -> list[float]:
+    try:
+        return [float(each.strip().rstrip("%m")) for each in text.split(",")]
+    except ValueError:
+        raise WrongUsage(f"{text!r} are no {what}.", hint="Write numbers: 1,10,50,100") from None
+
+
+def _publish(settings: Settings, topic: str, body: bytes) -> None:
+    with Client.of(settings) as client:
+        refused = client.publish(topic, body, retain=True)
+    if refused and refused != NOBODY:
+        raise BrokerError(
+            f"The broker does not take {topic}: {refused}.",
+            hint="Allow this user to write there in the broker's access list.",
+        )

@@ -1,0 +1,106 @@
+"""`edge-daemon fleet publish`: a bundle is put where stations fetch it from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.cli.progress import fetching, reading
+from edge_daemon.cli.references import RefOrFolder
+from edge_daemon.cli.store import find_bundle, trust_of
+from edge_daemon.config.named_files import read_secret, readable_path
+from edge_daemon.fleet.publish import Origin, packed
+from edge_daemon.fleet.registry import RegistryOrigin
+from edge_daemon.fleet.shelf import ShelfOrigin
+from edge_daemon.sources.http import Http, basic
+from edge_daemon.sources.oci_login import OciLogin
+
+OCI = "oci:"
+_REGISTRY = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>[A-Za-z0-9.\[\]-]+(:[0-9]{1,5})?)"
+    r"/(?P<repository>[a-z0-9][a-z0-9._/-]{0,254})(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
+)
+
+_Secret = Optional[Path]  # noqa: UP045 - typer reads this at run time on 3.10
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """For a registry; the files are read when they are used."""
+
+    user: str | None = None
+    password_file: Path | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+
+    def basic(self) -> str | None:
+        if self.user is None or self.password_file is None:
+            return None
+        return basic(self.user, read_secret(self.password_file, "--password-file"))
+
+    def token(self) -> str | None:
+        return None if self.token_file is None else read_secret(self.token_file, "--token-file")
+
+    def authority(self) -> str | None:
+        return readable_path(self.ca, "--ca")
+
+
+def publish(  # noqa: PLR0913, PLR0917 - each is an option
+    bundle: RefOrFolder,
+    to: Annotated[str, typer.Option(metavar="DIR|oci:HOST/REPOSITORY[:TAG]", help="The origin.")],
+    file: ConfigFile = None,
+    user: Annotated[Optional[str], typer.Option(help="Of the registry.")] = None,  # noqa: UP045
+    password_file: Annotated[_Secret, typer.Option(help="Its password and nothing else.")] = None,
+    token_file: Annotated[_Secret, typer.Option(help="A bearer token instead.")] = None,
+    ca: Annotated[_Secret, typer.Option(help="PEM of the registry's authority.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check BUNDLE as a store does, and put it where stations fetch it from.
+
+    What was cut off goes on where it stopped. Nothing becomes active anywhere.
+    """
+    if (user is None) != (password_file is None):
+        raise WrongUsage("A user needs a password.", hint="Give --user and --password-file.")
+    origin = _origin(to, Credentials(user, password_file, token_file, ca))
+    settings = read_settings(file)
+    manifest, folder = find_bundle(bundle, settings)
+    trust = trust_of(settings)
+    with (
+        reading(folder, "Checking") as count,
+        packed(manifest, folder, trust, count) as package,
+        fetching(f"Publishing {manifest.ref}") as heard,
+    ):
+        done = origin.put(package, heard)
+    if as_json:
+        told = {"model": str(package.ref), "where": done.where, "new": done.is_new}
+        tell_json({**told, "bytes": package.size, "sent": done.sent, "signer": package.signer})
+        return
+    tell(f"{package.ref} is {'published' if done.is_new else 'there already'}: {done.where}")
+    if package.signer is None:
+        tell("Nobody signed it that this device knows: few stations will take it.", err=True)
+
+
+def _origin(to: str, credentials: Credentials) -> Origin:
+    if not to.startswith(OCI):
+        if "://" in to:
+            raise WrongUsage(
+                f"{to} cannot be written to.",
+                hint="Name the folder that the web server gives out, or oci:HOST/REPOSITORY.",
+            )
+        return ShelfOrigin(Path(to))
+    found = _REGISTRY.fullmatch(to[len(OCI) :])
+    if found is None:
+        raise WrongUsage(
+            f"{to} names no registry.", hint="Write oci:registry.plant:5000/line3/bottle."
+        )
+    base = f"{found['scheme'] or 'https://'}{found['host']}"
+    http = Http(base, credentials.authority)
+    login = OciLogin(http, credentials.authority, credentials.basic, credentials.token, "pull,push")
+    return RegistryOrigin(http, login, found["repository"], found["tag"])

@@ -1,0 +1,255 @@
+"""What lane, shadow and parts tell the collector; what is chosen goes to the threads that write.
+
+The lane decides about a frame in some microseconds, and holds it by a lease: nothing is copied,
+written or waited for. Where a part is more than one frame, the lane cannot know which part a frame
+shows. It holds the frame until the parts' own thread says so, a moment later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from edge_daemon.collecting.pixels import contrast, encoded, prepared
+from edge_daemon.collecting.record import Record, record_of
+from edge_daemon.collecting.shelf import Shelf
+from edge_daemon.core.collecting.alike import Look
+from edge_daemon.core.collecting.bare import Bare
+from edge_daemon.core.collecting.choice import Choice, Inclusion
+from edge_daemon.core.collecting.hidden import Hidden
+from edge_daemon.core.collecting.reasons import Why, reasons_of
+from edge_daemon.core.parts.values import By
+from edge_daemon.core.rollout.opinions import both
+from edge_daemon.core.values import Box, Judged, Verdict
+from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.collector import COLLECTED, Collector, Places
+from edge_daemon.host.memory import Pixels
+
+MOST_HELD = 2
+"""Frames that wait for their part; of a frame that finds no room, a chosen part is lost."""
+
+MOST_WAITING = 256
+"""Frames whose part is not known yet, with and without their pixels."""
+
+_MOST_FRAMES = 1024
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is collected: the share of each reason, and what a kept picture looks like."""
+
+    shares: Mapping[Why, float]
+    suffix: str = ".jpg"
+    hidden: Hidden = field(default_factory=Hidden)
+
+
+class LineCollector:
+    """Pictures of parts that are worth it.
+
+    Args:
+        places: the ring.
+        by: what a part is: by frame, each frame is one.
+        room: frames that may wait or be written at a time.
+    """
+
+    def __init__(
+        self, places: Places, shelf: Shelf, wish: Wish, boot: str, by: By = By.FRAME, room: int = 2
+    ) -> None:
+        self._places, self.shelf, self._wish, self._boot = places, shelf, wish, boot
+        self._by = by
+        self._choice = Choice(boot, wish.shares)
+        self._choosing = threading.Lock()  # lane, shadow, parts and writers choose
+        self._chosen: dict[int, tuple[Inclusion, ...]] = {}  # by id(judged), until it is written
+        self._held: deque[tuple[Judged, Captured | None]] = deque()
+        self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self._bare = Bare() if Why.NOTHING_FOUND in wish.shares and by is not By.TRIGGER else None
+        self.is_measuring = False
+        """Whether a frame is held to be measured."""
+        self.drifts = False
+        """Whether an alarm of drift stands; any thread sets it."""
+        self.writer = Collector(places, shelf, self._prepare, room=max(2, room), events=COLLECTED)
+        shelf.facts = self._facts
+
+    # ------------------------------------------------------------------ the lane
+
+    def offer(self, judged: Judged, captured: Captured) -> None:
+        """Here is a judged frame, still leased to the caller; microseconds, and never a wait."""
+        if judged.verdict is Verdict.UNINSPECTED or captured.address is None:
+            if self._by is not By.FRAME:
+                self._hold(judged, None)
+            return
+        if self._by is not By.FRAME:
+            self._hold(judged, captured)
+            return
+        units = (str(judged.frame),)
+        if not self._choose(judged, captured, units, reasons_of(judged, drifts=self.drifts)):
+            self._measure(judged, captured)
+
+    def _hold(self, judged: Judged, captured: Captured | None) -> None:
+        """Until `seen` says which parts it shows; without its pixels where there is no room."""
+        held = sum(1 for _, each in tuple(self._held) if each is not None)
+        if captured is not None and (held >= MOST_HELD or self._places.tight):
+            captured = None
+        if captured is not None:
+            self._places.retain(captured)
+        self._held.append((judged, captured))
+        if len(self._held) > MOST_WAITING:
+            self._let_go()
+
+    # ------------------------------------------------------------------ other threads
+
+    def seen(self, frame: int, parts: Sequence[int]) -> None:
+        """The parts that a judged frame shows; in order, on the parts' thread."""
+        if self._by is By.FRAME:
+            return
+        self._parts_of[frame] = tuple(parts)
+        if len(self._parts_of) > _MOST_FRAMES:
+            self._parts_of.popitem(last=False)
+        while self._held and self._held[0][0].frame <= frame:
+            waiting = self._take_held()
+            if waiting is None:
+                return
+            judged, captured = waiting
+            try:
+                if judged.frame == frame and parts:
+                    self._choose_parts(judged, captured, parts)
+            finally:
+                if captured is not None:
+                    self._places.release(captured)
+
+    def looked(self, judged: Judged, captured: Captured) -> None:
+        """A candidate has seen the frame too, beside the line; the caller holds it."""
+        parts = self._parts_of.get(judged.frame, ())
+        units = (str(judged.frame),) if self._by is By.FRAME else tuple(map(str, parts))
+        self._choose(judged, captured, units, reasons_of(judged, drifts=self.drifts))
+
+    def start(self) -> None:
+        """Take what the lane offers."""
+        self.writer.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, and end; nothing is offered any more."""
+        while self._held:
+            self._let_go()
+        self.writer.stop(timeout_s)
+
+    def _take_held(self) -> tuple[Judged, Captured | None] | None:
+        try:
+            return self._held.popleft()
+        except IndexError:  # the lane has given it up meanwhile
+            return None
+
+    def _let_go(self) -> None:
+        waiting = self._take_held()
+        if waiting is not None and waiting[1] is not None:
+            self._places.release(waiting[1])
+
+    def _facts(self) -> Mapping[str, int]:
+        tally = self.writer.tally
+        return {"missed": tally.missed, "failed": tally.failed}
+
+    # ------------------------------------------------------------------ choosing
+
+    def _choose_parts(
+        self, judged: Judged, captured: Captured | None, parts: Sequence[int]
+    ) -> None:
+        is_expected = self._by is By.TRIGGER  # the line itself says that a part is there
+        reasons = reasons_of(judged, is_expected=is_expected, drifts=self.drifts)
+        chosen = self._choose(judged, captured, tuple(map(str, parts)), reasons)
+        if not chosen and captured is not None:
+            self._measure(judged, captured)
+
+    def _choose(
+        self,
+        judged: Judged,
+        captured: Captured | None,
+        units: Sequence[str],
+        reasons: Iterable[Why],
+    ) -> bool:
+        """Whether the frame is taken for any of these parts."""
+        with self._choosing:
+            told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
+            taken = tuple(each.inclusion for each in told if each.is_taken)
+            if taken:
+                self._chosen[id(judged)] = taken
+        for each in told:
+            if not each.is_taken:
+                self.shelf.chosen_anew(each.inclusion)
+        if taken:
+            self._take(judged, captured, taken)
+        return bool(taken)
+
+    def _take(self, judged: Judged, captured: Captured | None, taken: Sequence[Inclusion]) -> None:
+        if captured is not None and self.writer.take(judged, captured):
+            return
+        if captured is None:
+            self.writer.miss()
+        with self._choosing:
+            self._chosen.pop(id(judged), None)
+            for each in taken:
+                self._choice.was_lost(each.unit)
+
+    def _measure(self, judged: Judged, captured: Captured) -> None:
+        """Hold one frame at a time: its contrast says whether a part should have been found."""
+        if self._bare is not None and not self.is_measuring and not self._places.tight:
+            self.is_measuring = True
+            self.is_measuring = self.writer.take(judged, captured, is_wanted=False)
+
+    # ------------------------------------------------------------------ the threads that write
+
+    def _prepare(self, judged: Judged, pixels: Pixels) -> Callable[[], object] | None:
+        with self._choosing:
+            chosen = self._chosen.pop(id(judged), None)
+        if chosen is None:
+            try:
+                chosen = self._measured(judged, pixels)
+            finally:
+                self.is_measuring = False
+        if not chosen:
+            return None
+        hidden, suffix = self._wish.hidden, self._wish.suffix
+        kept, made = prepared(pixels, hidden, _people(judged, hidden.classes), suffix)
+        record = record_of(self._boot, judged, chosen, made)
+        return partial(self.shelf.keep, record, encoded(kept, suffix), _look(record))
+
+    def _measured(self, judged: Judged, pixels: Pixels) -> tuple[Inclusion, ...]:
+        """The frame is chosen after all where it shows more than its models found."""
+        assert self._bare is not None
+        measured = contrast(pixels)
+        with self._choosing:
+            likely = self._bare.is_part_likely(measured)
+            self._bare.note(measured, has_part=judged.part_in_view)
+            reasons = reasons_of(judged, is_expected=likely, drifts=self.drifts)
+            if Why.NOTHING_FOUND not in reasons:
+                return ()
+            parts = self._parts_of.get(judged.frame, ())
+            units = (str(judged.frame),) if self._by is By.FRAME else tuple(map(str, parts))
+            told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
+        return tuple(each.inclusion for each in told if each.is_taken)
+
+
+def _people(judged: Judged, classes: frozenset[str]) -> list[Box]:
+    if not classes:
+        return []
+    opinions = [each for each in both(judged) if each is not None]
+    return [
+        found.box
+        for said in opinions
+        for found in (*said.detections, *said.faint)
+        if found.label in classes
+    ]
+
+
+def _look(record: Record) -> Look:
+    found = [
+        (each.label, each.box)
+        for said in record.opinions
+        for each in said.found
+        if each.counts or record.leading is Why.NEAR_THRESHOLD
+    ]
+    kind = (record.leading.value, record.product or "", record.verdict, *record.causes)
+    models = tuple(said.sha256 for said in record.opinions)
+    return Look(record.hash, (*kind, *models), tuple(found))

@@ -1,0 +1,175 @@
+"""Sends every collected picture to another place, until all of them are there.
+
+What is still to be sent is what has no `.sent` beside it, so that a restart or an outage loses none
+of it; the quota of the folder bounds it. A place that hangs costs this thread only.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from edge_daemon.collecting.catalogue import Catalogue, Collected
+from edge_daemon.collecting.files import SENT
+from edge_daemon.collecting.places import Target
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.boundary import Boundary
+
+_log = structlog.get_logger(__name__)
+
+SETTLE_S = 10.0
+"""A part is told within this of its picture, mostly: its record is sent whole."""
+MOST_TRIES = 5
+"""So often a picture is refused by a place that takes others; then it is given up."""
+_IN_A_ROW = 3
+"""So many failures in a row are the place's, and no picture's own."""
+_LOOK_S = 5.0
+_AGAIN_AT_MOST_S = 300.0
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """One round: pictures that were sent, refused, and still wait; why not all are there."""
+
+    sent: int = 0
+    refused: int = 0
+    waiting: int = 0
+    fault: str = ""
+
+
+class Push:
+    """Sends from `folder` to `target`.
+
+    Args:
+        utc: POSIX seconds of now.
+        settle_s: younger pictures wait for the result of their part.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        target: Target,
+        utc: Callable[[], float],
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._catalogue, self._target = Catalogue(folder), target
+        self._utc, self._settle_s = utc, settle_s
+        self._stopping = threading.Event()
+        self._tries: dict[str, int] = {}  # by name: how often it was refused
+        self._suspects: set[str] = set()  # refused since the place took a picture
+        self._failures = 0  # rounds in a row
+        self.last = Pushed()
+        """The round before; any thread."""
+        self.sent = 0
+        """Since the start; any thread."""
+        self._boundary = Boundary(_log, "collect_push_failed")
+        self._thread = threading.Thread(target=self._run, name="collect-push", daemon=True)
+
+    def start(self) -> None:
+        """Send whatever comes, until `stop`."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """What is not sent yet waits for the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def problems(self) -> tuple[str, ...]:
+        """A sentence where pictures are not where they should be; any thread."""
+        last = self.last
+        if not last.fault:
+            return ()
+        return (f"pictures for training are not sent ({last.waiting} wait): {last.fault}",)
+
+    @property
+    def wait_s(self) -> float:
+        """Until the next round: longer after each that failed."""
+        return min(_AGAIN_AT_MOST_S, _LOOK_S * 2.0 ** min(self._failures, 16))
+
+    def _run(self) -> None:
+        with suppress(OSError):  # judging comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        while not self._stopping.wait(self.wait_s):
+            with self._boundary.turn():
+                self.send_all()
+        self._target.close()
+
+    def waiting(self) -> list[Collected]:
+        """Pictures that were not sent yet, those last that were refused before."""
+        now = self._utc()
+        found = [
+            each
+            for each in self._catalogue
+            if not each.path.with_suffix(SENT).exists()
+            and self._tries.get(each.record.name, 0) < MOST_TRIES
+            and not now - self._settle_s < each.record.utc <= now
+        ]
+        return sorted(found, key=lambda each: self._tries.get(each.record.name, 0))
+
+    def send_all(self) -> Pushed:
+        """Everything that has settled; a failure is told once, and tried again later."""
+        pictures = self.waiting()
+        sent = refused = in_a_row = 0
+        fault = ""
+        try:
+            if pictures:
+                self._target.open()
+            for each in pictures:
+                if self._stopping.is_set():
+                    break
+                try:
+                    self._target.send(each)
+                except FileNotFoundError:
+                    continue  # it has gone meanwhile
+                except (OSError, EdgeDaemonError) as error:
+                    fault, in_a_row, refused = _words(error), in_a_row + 1, refused + 1
+                    self._suspects.add(each.record.name)
+                    if in_a_row == _IN_A_ROW:
+                        break
+                    continue
+                in_a_row, sent = 0, sent + 1
+                self._note_sent(each)
+                self._blame()
+        except (OSError, EdgeDaemonError) as error:  # it cannot be reached at all
+            fault = _words(error)
+        if fault:
+            self._target.close()
+        return self._ended(Pushed(sent, refused, len(pictures) - sent, fault))
+
+    def _note_sent(self, picture: Collected) -> None:
+        with suppress(FileNotFoundError):
+            picture.path.with_suffix(SENT).touch()
+        self._tries.pop(picture.record.name, None)
+        self._suspects.discard(picture.record.name)
+        self.sent += 1
+
+    def _blame(self) -> None:
+        """The place works: what it refused just before is at fault itself."""
+        for name in self._suspects:
+            tries = self._tries[name] = self._tries.get(name, 0) + 1
+            if tries == MOST_TRIES:
+                _log.error("collect_push_given_up", picture=name, tries=tries)
+        self._suspects.clear()
+
+    def _ended(self, pushed: Pushed) -> Pushed:
+        if pushed.fault and not self._failures:
+            _log.error("collect_push_failing", error=pushed.fault, waiting=pushed.waiting)
+        elif not pushed.fault and self._failures:
+            _log.info("collect_push_resumed")
+        self._failures = self._failures + 1 if pushed.fault else 0
+        self.last = pushed
+        return pushed
+
+
+def _words(error: OSError | EdgeDaemonError) -> str:
+    """Why, in words that may leave the box."""
+    if isinstance(error, EdgeDaemonError):
+        return error.message.rstrip(".")
+    return error.strerror or type(error).__name__

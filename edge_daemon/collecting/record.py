@@ -1,0 +1,375 @@
+"""What is known of one collected picture: the JSON that lies beside it.
+
+`<day>/<name>.jpg` (or .png) is the picture, `<name>.json` the record, and `<name>.truth.json` what
+people said of it. The station writes the first two, commands write the third, so that nobody
+overwrites another's words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from edge_daemon.core.collecting.choice import Inclusion
+from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.recipe import counted, digest
+from edge_daemon.core.rollout.opinions import both
+from edge_daemon.core.rollout.values import Opinion
+from edge_daemon.core.values import Box, Detection, Judged, Verdict
+
+SCHEMA = 1
+NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}-[A-Za-z0-9_]{1,12}")
+SUFFIXES = (".jpg", ".png")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object that a model found; box in pixels of the picture as it is kept.
+
+    `counts`: by the recipe; what does not was found with too little confidence.
+    """
+
+    label: str
+    confidence: float
+    box: Box
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model says of the picture, by its own recipe."""
+
+    model: str
+    sha256: str
+    recipe: str | None
+    verdict: str
+    causes: tuple[str, ...]
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The result of a part, as the station told it."""
+
+    part: int
+    id: str | None
+    serial: str | None
+    verdict: str
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One part that the picture shows, and why it was chosen: exactly where draw < probability.
+
+    `told` is None until the part has its result; where no parts are counted it stays so.
+    """
+
+    unit: str
+    draw: float
+    probability: float
+    reasons: tuple[Why, ...]
+    is_audited: bool = False
+    told: Told | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture. `alike`: so many more were left out, because they are nearly the same."""
+
+    name: str
+    boot: str
+    frame: int
+    utc: float
+    leading: Why
+    verdict: str
+    causes: tuple[str, ...] = ()
+    product: str | None = None
+    job_order: str | None = None
+    size: tuple[int, int] = (0, 0)
+    suffix: str = ".jpg"
+    hash: int = 0
+    alike: int = 0
+    parts: tuple[Shown, ...] = ()
+    opinions: tuple[Said, ...] = ()
+
+    @property
+    def day(self) -> str:
+        """The folder in which it lies."""
+        return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
+
+    @property
+    def picture(self) -> str:
+        """The picture's path below the folder."""
+        return f"{self.day}/{self.name}{self.suffix}"
+
+    @property
+    def reasons(self) -> tuple[Why, ...]:
+        """Of all its parts, the most telling first."""
+        found = {why for part in self.parts for why in part.reasons}
+        return tuple(sorted(found, key=lambda why: why.rank))
+
+    def with_told(self, told: Told, unit: str) -> Record:
+        """The same once the part of this unit has its result."""
+        parts = tuple(replace(p, told=told) if p.unit == unit else p for p in self.parts)
+        return replace(self, parts=parts)
+
+    def chosen_anew(self, chosen: Inclusion) -> Record:
+        """The same once more reasons hold for one of its parts."""
+        parts = tuple(
+            replace(
+                each,
+                probability=chosen.probability,
+                reasons=tuple(sorted({*each.reasons, *chosen.reasons}, key=lambda why: why.rank)),
+            )
+            if each.unit == chosen.unit
+            else each
+            for each in self.parts
+        )
+        return replace(self, parts=parts)
+
+    def overruled(self) -> Record:
+        """The same once a person said that its verdict is wrong."""
+        parts = tuple(
+            replace(each, reasons=tuple(dict.fromkeys((Why.OVERRULED, *each.reasons))))
+            for each in self.parts
+        )
+        return replace(self, leading=Why.OVERRULED, parts=parts)
+
+
+def name_of(boot: str, frame: int, utc: float) -> str:
+    """By time, so that names sort; the boot tells stations and starts apart."""
+    when = datetime.fromtimestamp(utc, timezone.utc)
+    stamp = f"{when:%Y%m%dT%H%M%S}{when.microsecond // 1000:03d}Z"
+    return f"{stamp}-{frame:09d}-{re.sub(r'[^A-Za-z0-9]', '_', boot)[:12]}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the kept picture was made of the frame."""
+
+    suffix: str
+    size: tuple[int, int]
+    hash: int = 0
+    moved: Callable[[Box], Box | None] = field(default=lambda box: box)
+    """A box of the frame in pixels of the picture; None where it lies outside."""
+
+
+def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: Made) -> Record:
+    """The record of a judged frame that was chosen for these parts."""
+    leading = min((each.leading for each in chosen), key=lambda why: why.rank)
+    return Record(
+        name=name_of(boot, judged.frame, judged.captured_utc),
+        boot=boot,
+        frame=judged.frame,
+        utc=judged.captured_utc,
+        leading=leading,
+        verdict=judged.verdict.value,
+        causes=judged.causes,
+        product=judged.assignment.product,
+        job_order=judged.assignment.job_order,
+        size=made.size,
+        suffix=made.suffix,
+        hash=made.hash,
+        parts=tuple(
+            Shown(each.unit, each.draw, each.probability, each.reasons, each.is_audited)
+            for each in chosen
+        ),
+        opinions=tuple(_said(each, made.moved) for each in both(judged) if each is not None),
+    )
+
+
+def told_of(part: PartTold) -> Told:
+    """A part's result."""
+    return Told(part.part, part.id, part.serial, part.verdict.value, part.causes)
+
+
+def _said(said: Opinion, moved: Callable[[Box], Box | None]) -> Said:
+    recipe = said.recipe
+    kept = said.detections if recipe is None else counted(said.detections, recipe)
+    found = []
+    for each in (*said.detections, *said.faint):
+        box = moved(each.box)
+        if box is not None and math.isfinite(each.confidence):
+            found.append(_found(each, box, counts=each in kept))
+    return Said(
+        str(said.model),
+        said.sha256,
+        None if recipe is None else digest(recipe),
+        said.verdict.value,
+        said.causes,
+        tuple(found),
+    )
+
+
+def _found(each: Detection, box: Box, *, counts: bool) -> Found:
+    x1, y1, x2, y2 = (round(value, 1) for value in box)
+    return Found(each.label, round(each.confidence, 4), (x1, y1, x2, y2), counts)
+
+
+# --------------------------------------------------------------------------- JSON
+
+
+def written(record: Record) -> bytes:
+    """The record as JSON; the time stands there twice, once for people."""
+    when = datetime.fromtimestamp(record.utc, timezone.utc)
+    plain = {
+        "schema": SCHEMA,
+        "picture": record.name + record.suffix,
+        "boot": record.boot,
+        "frame": record.frame,
+        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "utc": record.utc,
+        "reason": record.leading.value,
+        "verdict": record.verdict,
+        "causes": list(record.causes),
+        "product": record.product,
+        "job_order": record.job_order,
+        "size": list(record.size),
+        "hash": f"{record.hash:016x}",
+        "alike": record.alike,
+        "parts": [_plain_part(each) for each in record.parts],
+        "opinions": [_plain_said(each) for each in record.opinions],
+    }
+    return json.dumps(plain, ensure_ascii=False).encode()
+
+
+def _plain_part(part: Shown) -> dict[str, Any]:
+    told = part.told
+    return {
+        "unit": part.unit,
+        "draw": part.draw,
+        "probability": part.probability,
+        "reasons": [why.value for why in part.reasons],
+        "audited": part.is_audited,
+        "told": None if told is None else {**vars(told), "causes": list(told.causes)},
+    }
+
+
+def _plain_said(said: Said) -> dict[str, Any]:
+    return {
+        "model": said.model,
+        "sha256": said.sha256,
+        "recipe": said.recipe,
+        "verdict": said.verdict,
+        "causes": list(said.causes),
+        "detections": [
+            {
+                "class": each.label,
+                "confidence": each.confidence,
+                "box": list(each.box),
+                "counts": each.counts,
+            }
+            for each in said.found
+        ],
+    }
+
+
+_T = TypeVar("_T")
+
+
+def read(content: bytes, name: str) -> Record:
+    """A record that was written; raises ValueError for what is none."""
+    try:
+        plain = json.loads(content)
+        suffix = str(plain["picture"])[len(name) :]
+        if not NAME.fullmatch(name) or suffix not in SUFFIXES:
+            raise ValueError("no name of a picture")
+        width, height = (_whole(each) for each in plain["size"])
+        return Record(
+            name=name,
+            boot=_text(plain["boot"]),
+            frame=_whole(plain["frame"]),
+            utc=_number(plain["utc"]),
+            leading=Why(plain["reason"]),
+            verdict=Verdict(plain["verdict"]).value,
+            causes=_texts(plain["causes"]),
+            product=_or_none(_text, plain["product"]),
+            job_order=_or_none(_text, plain["job_order"]),
+            size=(width, height),
+            suffix=suffix,
+            hash=int(plain["hash"], 16),
+            alike=_whole(plain["alike"]),
+            parts=tuple(_part(each) for each in plain["parts"]),
+            opinions=tuple(_opinion(each) for each in plain["opinions"]),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}.json is no record of a picture: {error}") from error
+
+
+def _part(plain: Mapping[str, Any]) -> Shown:
+    return Shown(
+        _text(plain["unit"]),
+        _number(plain["draw"]),
+        _number(plain["probability"]),
+        tuple(Why(each) for each in plain["reasons"]),
+        bool(plain["audited"]),
+        _or_none(_told, plain["told"]),
+    )
+
+
+def _told(plain: Mapping[str, Any]) -> Told:
+    return Told(
+        _whole(plain["part"]),
+        _or_none(_text, plain["id"]),
+        _or_none(_text, plain["serial"]),
+        Verdict(plain["verdict"]).value,
+        _texts(plain["causes"]),
+    )
+
+
+def _opinion(plain: Mapping[str, Any]) -> Said:
+    return Said(
+        _text(plain["model"]),
+        _text(plain["sha256"]),
+        _or_none(_text, plain["recipe"]),
+        Verdict(plain["verdict"]).value,
+        _texts(plain["causes"]),
+        tuple(
+            Found(
+                _text(each["class"]),
+                _number(each["confidence"]),
+                read_box(each["box"]),
+                bool(each["counts"]),
+            )
+            for each in plain["detections"]
+        ),
+    )
+
+
+def read_box(plain: Sequence[Any]) -> Box:
+    """Four numbers; raises ValueError."""
+    x1, y1, x2, y2 = (_number(each) for each in plain)
+    return x1, y1, x2, y2
+
+
+def _or_none(kind: Callable[[Any], _T], value: Any) -> _T | None:
+    return None if value is None else kind(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _texts(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(_text(each) for each in values)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError("no whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("no number")
+    return float(value)

@@ -1,0 +1,100 @@
+"""What one station of many says of itself, as values.
+
+A report is complete in itself: whoever reads the newest one of each station knows who has what.
+`boot` and `seq` say which of two is newer; the station's clock does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+SILENT_AFTER = 3
+"""Reports that do not come, after which a station is silent."""
+
+
+class Phase(str, Enum):
+    """How far a station is with a bundle."""
+
+    FETCHING = "fetching"
+    HAVE = "have"
+    WAITING = "waiting"
+    TRIAL = "trial"
+    CONFIRMED = "confirmed"
+    ROLLED_BACK = "rolled_back"
+    REFUSED = "refused"
+    HELD = "held"
+    EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A bundle in the station's store: `name@version` and the digest of its weights."""
+
+    model: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How the station stands in a campaign: what it has heard of it, and what became of it here.
+
+    Args:
+        opened: the highest wave that is open, as the station heard it; -1: none.
+        wave: the station's own; None where it is in none.
+        from_sha256: the digest that it judged by when it joined.
+        counts: for each slice: how many objects, and how many the old and the new model found.
+    """
+
+    campaign: str
+    serial: int
+    phase: Phase
+    opened: int = -1
+    stopped: bool = False
+    wave: int | None = None
+    from_sha256: str | None = None
+    why: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The newest row of the station's audit trail, and its hash."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """One station at one moment.
+
+    Args:
+        said_utc: by the station's clock, POSIX seconds.
+        every_s: after so many seconds it says it again.
+        phase: of the campaign where it is in one, else of the active model; None without a model.
+        model: what it judges by; None: nothing.
+        stored: the bundles of its store, the one that judges first.
+        stored_more: how many of them are left out.
+        receipt: of the swap that made `model` active.
+    """
+
+    device: str
+    boot: str
+    seq: int
+    said_utc: float
+    every_s: int
+    version: str
+    site: str | None = None
+    group: str | None = None
+    phase: Phase | None = None
+    model: str | None = None
+    sha256: str | None = None
+    stored: tuple[Held, ...] = ()
+    stored_more: int = 0
+    held: bool = False
+    receipt: str | None = None
+    chain: Chain | None = None
+    stand: Stand | None = None
+    is_healthy: bool = True

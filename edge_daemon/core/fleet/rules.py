@@ -1,0 +1,253 @@
+"""When the next wave of a campaign opens, and what stops it: from what the stations report.
+
+No report is no answer, no answer opens nothing, and silence that lasts is a failure. Shares are of
+the stations that there should be, never of those that were heard. What is measured is added up
+before it is compared: a mean of many small shares hides a loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Union
+
+from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.core.fleet.heard import Heard
+from edge_daemon.core.fleet.report import Phase
+from edge_daemon.core.fleet.waves import members
+from edge_daemon.core.rollout.betting import Counts, is_below, log_e, total
+from edge_daemon.core.wording import listed
+
+FAILED = (Phase.REFUSED, Phase.ROLLED_BACK)
+SETTLED = (Phase.CONFIRMED, *FAILED, Phase.HELD, Phase.EXCLUDED)
+LEAST_FAILED = 2
+"""One station that fails may be that station."""
+LEAST_FRAMES = 1000
+"""Before a share of frames without a verdict is looked at."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """The newest report of one station about this campaign.
+
+    Args:
+        quiet_s: since it came, by the clock of whoever judges.
+        counts: by slice: n objects, and how many the old and the new model found.
+        frames: since it has the new model, and how many of them have no verdict.
+        slower: its latency over that before the swap.
+    """
+
+    phase: Phase | None
+    quiet_s: float = 0.0
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    frames: int = 0
+    uninspected: int = 0
+    slower: float | None = None
+    is_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Open:
+    """The next wave opens; `because` is what is known, as plain values."""
+
+    wave: int
+    because: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Halt:
+    """The campaign stops."""
+
+    why: str
+    goes_back: bool
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is to be done now; `is_done`: nor later."""
+
+    why: str
+    is_done: bool = False
+
+
+Verdict = Union[Open, Halt, Wait]
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The stations that there should be, by wave."""
+
+    campaign: Campaign
+    waves: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, campaign: Campaign, inventory: Sequence[str]) -> Roster:
+        return cls(campaign, members(campaign, inventory))
+
+    def up_to(self, wave: int) -> tuple[str, ...]:
+        """The stations of this wave and of those before."""
+        return tuple(name for each in self.waves[: wave + 1] for name in each)
+
+
+def judge(  # noqa: PLR0911 - the first that holds
+    roster: Roster, words: Mapping[str, Word], heard: Heard, now_utc: float
+) -> Verdict:
+    """What is to be done now; the same for the same reports, in whatever order they came."""
+    campaign = roster.campaign
+    if heard.is_stopped:
+        return Wait(f"stopped: {heard.why}", is_done=True)
+    if any(word.is_stopped for word in words.values()):
+        # The broker forgot it, and the stations did not.
+        return Halt("stations heard a stop that the broker no longer has", campaign.rules.goes_back)
+    if not campaign.not_before <= now_utc < campaign.expires:
+        return Wait("it has not begun, or has expired", is_done=now_utc >= campaign.expires)
+    wave = heard.open_wave(campaign, now_utc)
+    if wave < 0:
+        return Wait(_paused(heard)) if heard.paused_by else Open(0, {"answered": 0, "of": 0})
+    stations = roster.up_to(wave)
+    why = next(_stops(campaign, stations, words), None)
+    if why is not None:
+        return Halt(why, campaign.rules.goes_back)
+    missing = next(_missing(campaign, stations, words), None)
+    if missing is not None:
+        return Wait(missing)
+    if wave == len(campaign.waves) - 1:
+        return Wait("all waves are open and accounted for", is_done=True)
+    if heard.paused_by:
+        return Wait(_paused(heard))
+    if now_utc < campaign.earliest(wave + 1):
+        return Wait(f"wave {wave} is looked at for {campaign.earliest(wave + 1) - now_utc:.0f} s")
+    return Open(wave + 1, _because(stations, words))
+
+
+def _paused(heard: Heard) -> str:
+    return f"paused by {', '.join(heard.paused_by)}"
+
+
+# --------------------------------------------------------------------------- stops
+
+
+def _stops(campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]) -> Iterator[str]:
+    rules, of = campaign.rules, len(stations)
+    failed = [name for name in stations if name in words and words[name].phase in FAILED]
+    if len(failed) >= LEAST_FAILED and len(failed) > rules.failed * of:
+        yield f"{len(failed)} of {of} stations refused it or went back: {listed(failed)}"
+    silent = silent_ones(campaign, stations, words)
+    if len(silent) > allowed_silent(campaign, of):
+        yield f"{len(silent)} of {of} stations are silent: {listed(silent)}"
+    if failed and len(silent) + len(failed) > allowed_silent(campaign, of) + rules.failed * of:
+        both = sorted({*failed, *silent})
+        if len(both) >= LEAST_FAILED + 1:
+            yield f"{len(both)} of {of} stations failed or are silent: {listed(both)}"
+    judged = [words[name] for name in stations if name in words]
+    frames, without = sum(w.frames for w in judged), sum(w.uninspected for w in judged)
+    if rules.uninspected is not None and frames >= LEAST_FRAMES:
+        share = without / frames
+        if share > rules.uninspected:
+            yield f"{100 * share:.1f} % of {frames} frames have no verdict"
+    slow = _median([word.slower for word in judged if word.slower is not None])
+    if rules.slower is not None and slow is not None and slow > rules.slower:
+        yield f"judging takes {slow:.2f} times as long as before"
+    limit = math.log(max(1, len(rules.slices)) / rules.alpha_stop)
+    for name in rules.slices:
+        counts = counts_of(name, judged)
+        if log_e([counts]) >= limit:
+            yield _loss(name, counts)
+
+
+def _loss(name: str, counts: Counts) -> str:
+    points = 100.0 * (counts.plus - counts.minus) / counts.units
+    return f"recall[{name}] is {points:.1f} points lower on {counts.units} objects"
+
+
+def silent_ones(
+    campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]
+) -> tuple[str, ...]:
+    """Those that said nothing for longer than the campaign's patience, and had not answered."""
+    patience = campaign.rules.patience_s
+    return tuple(
+        name
+        for name in stations
+        if name in words and not _is_settled(words[name]) and words[name].quiet_s > patience
+    )
+
+
+def allowed_silent(campaign: Campaign, of: int) -> int:
+    """So many may be silent: one always."""
+    return max(1, math.floor(campaign.rules.silent * of))
+
+
+def counts_of(name: str, words: Sequence[Word]) -> Counts:
+    """The objects of a slice, over all stations.
+
+    A report tells how many each model found, not on which they differ. So the two are taken to
+    differ as often as these numbers allow, which makes every conclusion slower and none wrong.
+    A report that cannot be is left out.
+    """
+    return total(_counted(word.counts[name]) for word in words if name in word.counts)
+
+
+def _counted(counts: Mapping[str, int]) -> Counts:
+    n, old, new = counts["n"], counts["old"], counts["new"]
+    if not (0 <= old <= n and 0 <= new <= n):
+        return Counts()
+    both = max(0, old + new - n)
+    return Counts(old - both, n - old - new + 2 * both, new - both)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else None
+
+
+# --------------------------------------------------------------------------- what is missing
+
+
+def _missing(
+    campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]
+) -> Iterator[str]:
+    """What must be known before the next wave."""
+    if not stations:
+        yield "no station is in it; name canaries"
+    silent = set(silent_ones(campaign, stations, words))
+    pending = [
+        name
+        for name in stations
+        if name not in silent and not (name in words and _is_settled(words[name]))
+    ]
+    if pending:
+        yield f"{len(pending)} of {len(stations)} stations have not answered: {listed(pending)}"
+    judged = [words[name] for name in stations if name in words]
+    if not any(word.phase is Phase.CONFIRMED for word in judged):
+        yield "no station has confirmed it"
+    rules = campaign.rules
+    if rules.uninspected is not None and sum(word.frames for word in judged) < LEAST_FRAMES:
+        yield "there are too few frames to tell how many have no verdict"
+    if rules.slower is not None and all(word.slower is None for word in judged):
+        yield "no station told how long judging takes"
+    for name, margin in rules.slices.items():
+        counts = counts_of(name, judged)
+        if not is_below(counts, margin, rules.alpha_advance / len(rules.slices)):
+            yield f"recall[{name}] is not known well enough after {counts.units} objects"
+
+
+def _is_settled(word: Word) -> bool:
+    return word.phase in SETTLED
+
+
+def _because(stations: Sequence[str], words: Mapping[str, Word]) -> dict[str, object]:
+    judged = [words[name] for name in stations if name in words]
+    slices = sorted({name for word in judged for name in word.counts})
+    return {
+        "answered": sum(_is_settled(word) for word in judged),
+        "of": len(stations),
+        "bad": sum(word.phase in FAILED for word in judged),
+        "slices": {
+            name: {
+                key: sum(word.counts[name][key] for word in judged if name in word.counts)
+                for key in ("n", "old", "new")
+            }
+            for name in slices
+        },
+    }

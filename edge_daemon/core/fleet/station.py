@@ -1,0 +1,308 @@
+"""What a station does about a campaign: nobody commands it, it asks itself for a swap in its time.
+
+`accept` and `hear` take what arrives, `step` looks at the station and the clock. A stop, a hold at
+the station, and whatever people ask for there come before the campaign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from edge_daemon.core.fleet import heard as messages
+from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped
+from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.waves import wave_of
+from edge_daemon.core.values import BundleRef, Status
+from edge_daemon.core.verbs import Verb
+
+MOST_HEARD = 64
+"""Campaigns of which messages are kept before the campaign itself came."""
+MOST_TRIES = 5
+BETWEEN_ORDERS = "between_orders"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What must survive a restart.
+
+    Args:
+        campaign: the one with the largest serial that was ever accepted.
+        heard: by the campaign's id.
+        asked: how often the swap was asked for.
+        had: whether the campaign's bundle was selected here since it was asked for.
+        from_sha256: what judged when it was first asked for.
+        back: whether the way back was asked for.
+    """
+
+    campaign: Campaign | None = None
+    heard: Mapping[str, Heard] = field(default_factory=dict)
+    asked: int = 0
+    had: bool = False
+    from_sha256: str | None = None
+    back: bool = False
+
+    @property
+    def serial(self) -> int:
+        return self.campaign.serial if self.campaign else 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of our newest request; `status` None while it is open."""
+
+    status: Status | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Station:
+    """The station as a campaign's bundle sees it.
+
+    Args:
+        selected: the version of the bundle's name that orders use, and its digest.
+        stored: the digest of the campaign's bundle in the store; None: it is not there.
+        bad: why that bundle may not become active here; empty: it may.
+        is_for_now: whether a swap of this name would change what judges now.
+        is_busy: whether another request is being carried out.
+        in_window: whether the station's and the campaign's windows are open.
+        is_fresh: whether somebody said lately that the campaigns are the current ones.
+        answers: of our swap and of our way back, by their ids.
+    """
+
+    device: str
+    selected: BundleRef | None = None
+    selected_sha256: str | None = None
+    stored: str | None = None
+    bad: str = ""
+    is_for_now: bool = True
+    is_on_trial: bool = False
+    is_held: bool = False
+    is_busy: bool = False
+    in_window: bool = True
+    is_fresh: bool = True
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to make."""
+
+    id: str
+    verb: Verb
+    model: BundleRef
+    reason: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to remember before anything is asked, what to ask, and how the station stands."""
+
+    memory: Memory
+    ask: Ask | None = None
+    stand: Stand | None = None
+
+
+def accept(memory: Memory, campaign: Campaign, now_utc: float) -> tuple[Memory, str]:
+    """The memory with a campaign whose signatures are good, and why it is refused, or ``."""
+    known = memory.campaign
+    if known is not None:
+        if campaign.serial < known.serial:
+            return memory, f"it is old: {known.id} has serial {known.serial}"
+        if campaign.serial == known.serial:
+            is_same = _digest(campaign) == _digest(known)
+            return memory, "" if is_same else f"{known.id} has the same serial {known.serial}"
+        if campaign.id == known.id:
+            return memory, f"the id {known.id} was used for serial {known.serial}"
+    if campaign.expires <= now_utc:
+        return memory, "it has expired"
+    return Memory(campaign, memory.heard), ""
+
+
+def hear(memory: Memory, message: Opened | Paused | Stopped) -> Memory:
+    """The memory after a message, of whatever campaign."""
+    known = memory.heard.get(message.campaign)
+    is_ours = memory.campaign is not None and memory.campaign.id == message.campaign
+    if known is None and not is_ours and len(memory.heard) >= MOST_HEARD:
+        return memory
+    after = messages.hear(known or Heard(), message)
+    if after == known:
+        return memory
+    return replace(memory, heard={**memory.heard, message.campaign: after})
+
+
+def request_ids(memory: Memory) -> tuple[str, ...]:
+    """The ids of our requests whose answers `step` looks at."""
+    if memory.campaign is None or not memory.asked:
+        return ()
+    return (_id(memory), _back_id(memory))
+
+
+def step(memory: Memory, station: Station, now_utc: float) -> Step:
+    """One look."""
+    campaign = memory.campaign
+    if campaign is None:
+        return Step(memory)
+    heard = memory.heard.get(campaign.id, Heard())
+    wave = wave_of(campaign, station.device)
+    memory = _noticed(memory, station)
+    phase, why = _settled(memory, heard, station)
+    ask = None
+    if phase is Phase.CONFIRMED or phase is Phase.TRIAL:
+        memory, ask = _way_back(memory, heard, station)
+    elif phase is None:
+        phase, why = _waits_for(campaign, heard, station, wave, now_utc)
+        if phase is None:
+            memory, ask = _ask(memory, station)
+            phase, why = Phase.WAITING, "the swap is asked for"
+    stand = Stand(
+        campaign.id,
+        campaign.serial,
+        phase,
+        heard.open_wave(campaign, now_utc),
+        heard.is_stopped,
+        wave,
+        memory.from_sha256,
+        why or None,
+    )
+    return Step(memory, ask, stand)
+
+
+def _has_it(campaign: Campaign, station: Station) -> bool:
+    return station.selected == campaign.model and station.selected_sha256 == campaign.sha256
+
+
+def _noticed(memory: Memory, station: Station) -> Memory:
+    campaign = memory.campaign
+    assert campaign is not None
+    answer = station.answers.get(_id(memory)) if memory.asked else None
+    done = answer is not None and answer.status is Status.SUCCEEDED
+    has = _has_it(campaign, station)
+    return replace(memory, had=True) if (done or has) and not memory.had else memory
+
+
+def _settled(  # noqa: PLR0911 - the first that holds
+    memory: Memory, heard: Heard, station: Station
+) -> tuple[Phase | None, str]:
+    """How far it is, where that is decided already; None: it is still to be asked for."""
+    campaign = memory.campaign
+    assert campaign is not None
+    if _has_it(campaign, station):
+        return (Phase.TRIAL, "") if station.is_on_trial else (Phase.CONFIRMED, "")
+    if memory.had:
+        why = heard.why if memory.back else ""
+        return Phase.ROLLED_BACK, why or station.bad or "another version was asked for here"
+    if station.bad:
+        return Phase.REFUSED, station.bad
+    answer = station.answers.get(_id(memory)) if memory.asked else None
+    if answer is None or answer.status is Status.INTERRUPTED:
+        if memory.asked >= MOST_TRIES and answer is not None:
+            return Phase.REFUSED, f"interrupted {MOST_TRIES} times"
+        return None, ""
+    if answer.status is None:
+        return Phase.TRIAL, "it is loaded and checked"
+    if answer.status is Status.SUPERSEDED:
+        return Phase.HELD, "another request came before it"
+    return Phase.REFUSED, answer.why or answer.status.value
+
+
+def _waits_for(  # noqa: PLR0911 - the first that holds
+    campaign: Campaign, heard: Heard, station: Station, wave: int | None, now_utc: float
+) -> tuple[Phase | None, str]:
+    """Why it is not asked for yet; no phase: nothing is in the way."""
+    excluded = _left_out(campaign, station, wave)
+    if excluded:
+        return Phase.EXCLUDED, excluded
+    assert wave is not None
+    if station.stored is None:
+        return Phase.FETCHING, f"{campaign.model} is not in the store"
+    if station.stored != campaign.sha256:
+        return Phase.REFUSED, f"the {campaign.model} in the store has another digest"
+    if heard.is_stopped:
+        return Phase.HAVE, f"stopped: {heard.why}"
+    if now_utc >= campaign.expires:
+        return Phase.HAVE, "the campaign has expired"
+    if heard.open_wave(campaign, now_utc) < wave:
+        return Phase.HAVE, f"wave {wave} is not open"
+    if station.is_held:
+        return Phase.HELD, "the station is held"
+    for is_so, why in (
+        (bool(heard.paused_by), f"paused by {', '.join(heard.paused_by)}"),
+        (not station.is_fresh, "nobody said lately which campaigns are current"),
+        (not station.in_window, "its window is not open"),
+        (not station.is_for_now, "the line makes something else"),
+        (station.is_busy, "another request is being carried out"),
+    ):
+        if is_so:
+            return Phase.WAITING, why
+    return None, ""
+
+
+def _left_out(campaign: Campaign, station: Station, wave: int | None) -> str:
+    if wave is None:
+        return "no wave reaches it"
+    if station.selected is None:
+        return f"no {campaign.model.name} is used here"
+    wanted = campaign.from_sha256
+    if wanted and station.selected_sha256 not in wanted:
+        return f"{station.selected} is none of those that the campaign replaces"
+    return ""
+
+
+def _ask(memory: Memory, station: Station) -> tuple[Memory, Ask]:
+    """The swap: under the id that it had if that one never arrived, else a new try."""
+    campaign = memory.campaign
+    assert campaign is not None
+    arrived = memory.asked and _id(memory) in station.answers
+    tries = memory.asked + 1 if arrived or not memory.asked else memory.asked
+    after = replace(memory, asked=tries, from_sha256=memory.from_sha256 or station.selected_sha256)
+    return after, Ask(_id(after), Verb.SWAP, campaign.model, f"campaign {campaign.id}")
+
+
+def _way_back(memory: Memory, heard: Heard, station: Station) -> tuple[Memory, Ask | None]:
+    """Only what this campaign brought goes back, once, and never at a station that is held."""
+    campaign = memory.campaign
+    assert campaign is not None
+    is_wanted = heard.goes_back and memory.asked and _back_id(memory) not in station.answers
+    if not is_wanted or station.is_held or station.is_busy or not station.is_for_now:
+        return memory, None
+    reason = f"campaign {campaign.id} was stopped: {heard.why}"
+    return replace(memory, back=True), Ask(
+        _back_id(memory), Verb.ROLLBACK, campaign.model, reason[:200]
+    )
+
+
+def _id(memory: Memory) -> str:
+    assert memory.campaign is not None
+    return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-{memory.asked}"
+
+
+def _back_id(memory: Memory) -> str:
+    assert memory.campaign is not None
+    return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-back"
+
+
+def _digest(campaign: Campaign) -> str:
+    return hashlib.sha256(canonical(campaign)).hexdigest()
+
+
+# --------------------------------------------------------------------------- windows
+
+
+def is_open(windows: tuple[str, ...], minute: int, *, is_between_orders: bool) -> bool:
+    """Whether one of the windows is open at this minute of the local day; none: always."""
+    if not windows:
+        return True
+    return any(
+        is_between_orders if window == BETWEEN_ORDERS else _holds(window, minute)
+        for window in windows
+    )
+
+
+def _holds(window: str, minute: int) -> bool:
+    start, end = (60 * int(clock[:2]) + int(clock[3:]) for clock in window.split("-"))
+    if start <= end:
+        return start <= minute < end
+    return minute >= start or minute < end  # over midnight

@@ -1,0 +1,217 @@
+"""`edge-daemon fleet watch`: reads what stations report, opens the next wave, or stops.
+
+It remembers nothing that counts: each look begins with what the broker has. So any number of them
+may run, and any of them may die between any two messages; without one nothing opens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
+from edge_daemon.core.fleet.report import Report
+from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Wait, Word, judge
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.fleet import messages
+from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.fleet_payloads import read_report
+from edge_daemon.models.countersigned import Signers
+
+WHO = "evaluator"
+CAMPAIGN_FILTERS = messages.FILTERS[1:]
+
+
+@dataclass
+class Reports:
+    """The newest report of each station, and when it came by our clock; any thread."""
+
+    device_of: Callable[[str], str | None]
+    newest: dict[str, tuple[Report, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, topic: str, payload: bytes, at: float) -> None:
+        """A message of a report's topic; one in another's name, or that is none, is left out."""
+        try:
+            report = read_report(payload)
+        except EdgeDaemonError:
+            return
+        if self.device_of(topic) not in (None, report.device):
+            return
+        with self._lock:
+            last = self.newest.get(report.device)
+            if last is not None and not _is_newer(report, last[0]):
+                return
+            self.newest[report.device] = (report, at)
+
+    def words(self, campaign: Campaign, now: float) -> dict[str, Word]:
+        """What the stations say of this campaign."""
+        with self._lock:
+            newest = dict(self.newest)
+        return {
+            device: _word(report, campaign, now - at) for device, (report, at) in newest.items()
+        }
+
+
+def _is_newer(report: Report, last: Report) -> bool:
+    """A station that started again counts from 0, and says so by its boot."""
+    return report.boot != last.boot or report.seq > last.seq
+
+
+def _word(report: Report, campaign: Campaign, quiet_s: float) -> Word:
+    stand = report.stand
+    if stand is None or (stand.campaign, stand.serial) != (campaign.id, campaign.serial):
+        return Word(None, quiet_s)
+    return Word(stand.phase, quiet_s, stand.counts, is_stopped=stand.stopped)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a look led to, for one campaign."""
+
+    campaign: Campaign
+    heard: Heard
+    verdict: Verdict
+
+
+class Evaluator:
+    """One of perhaps several.
+
+    Args:
+        inventory: the names of all stations that there should be.
+        signers: whose campaigns are looked at; None: anybody's, the stations check for themselves.
+        name: of this evaluator, told with each wave that it opens.
+        say: publishes one retained message.
+    """
+
+    def __init__(
+        self,
+        inventory: Sequence[str],
+        signers: Signers | None,
+        name: str,
+        say: Callable[[str, bytes], object],
+    ) -> None:
+        self._inventory = tuple(inventory)
+        self._signers = signers
+        self._name = name
+        self._say = say
+        self._rosters: dict[str, Roster] = {}
+        self._first_at: dict[str, float] = {}
+        self._campaigns: dict[str, tuple[Campaign, bytes]] = {}
+        self.refused: dict[str, str] = {}
+
+    def look(
+        self, kept: Mapping[str, bytes], reports: Reports, now: float, utc: float
+    ) -> list[Told]:
+        """One look at what the broker has; says what follows, and returns it."""
+        self._read_campaigns(kept)
+        told = []
+        for campaign, envelope in self._current():
+            topic = messages.campaign_topic(campaign.id)
+            if topic not in kept:  # the broker forgot it
+                self._say(topic, envelope)
+            heard = _heard(kept, campaign.id)
+            words = self._with_silent(reports.words(campaign, now), campaign, now)
+            verdict = judge(self._roster(campaign), words, heard, utc)
+            self._tell(campaign, verdict, utc)
+            told.append(Told(campaign, heard, verdict))
+        return told
+
+    def _tell(self, campaign: Campaign, verdict: Verdict, utc: float) -> None:
+        if isinstance(verdict, Open):
+            body = messages.opened(self._name, utc, verdict.because)
+            self._say(messages.open_topic(campaign.id, verdict.wave), body)
+        elif isinstance(verdict, Halt):
+            body = messages.stopped(utc, verdict.why, goes_back=verdict.goes_back)
+            self._say(messages.stop_topic(campaign.id, WHO), body)
+
+    def _read_campaigns(self, kept: Mapping[str, bytes]) -> None:
+        for topic, body in kept.items():
+            if not topic.endswith("/campaign") or not body:
+                continue
+            try:
+                campaign = messages.read_signed_campaign(topic, body, self._signers)
+            except EdgeDaemonError as error:
+                self.refused[topic] = error.message
+                continue
+            known = self._campaigns.get(campaign.id)
+            if known is None or campaign.serial > known[0].serial:
+                self._campaigns[campaign.id] = (campaign, body)
+
+    def _current(self) -> list[tuple[Campaign, bytes]]:
+        """The newest one: stations follow no other."""
+        newest = sorted(self._campaigns.values(), key=lambda each: each[0].serial)
+        return newest[-1:]
+
+    def _roster(self, campaign: Campaign) -> Roster:
+        roster = self._rosters.get(campaign.id)
+        if roster is None or roster.campaign != campaign:
+            roster = self._rosters[campaign.id] = Roster.of(campaign, self._inventory)
+        return roster
+
+    def _with_silent(
+        self, words: Mapping[str, Word], campaign: Campaign, now: float
+    ) -> dict[str, Word]:
+        """Stations that never reported are silent since we began to look."""
+        since_s = now - self._first_at.setdefault(campaign.id, now)
+        mute = {name: Word(None, since_s) for name in self._inventory if name not in words}
+        return {**words, **mute}
+
+
+def _heard(kept: Mapping[str, bytes], campaign: str) -> Heard:
+    heard = Heard()
+    for topic, body in kept.items():
+        if not body or topic.endswith("/campaign") or topic == messages.TIMESTAMP:
+            continue
+        try:
+            message = messages.read_message(topic, body)
+        except EdgeDaemonError:
+            continue
+        if isinstance(message, (Opened, Paused, Stopped)) and message.campaign == campaign:
+            heard = hear(heard, message)
+    return heard
+
+
+def watch(
+    client: Client,
+    roots: Sequence[str],
+    evaluator: Evaluator,
+    tell: Callable[[Told], None],
+    stopped: threading.Event,
+) -> None:
+    """Look about once a second until `stopped`; a broker that is away is waited for."""
+    reports = Reports(device_at)
+
+    def take(topic: str, payload: bytes) -> None:
+        reports.take(topic, payload, time.monotonic())
+
+    for root in roots:
+        client.listen(f"{root}/fleet", take)
+    while not stopped.is_set():
+        try:
+            kept = client.all_retained(CAMPAIGN_FILTERS)
+        except EdgeDaemonError:
+            stopped.wait(1.0)
+            continue
+        for told in evaluator.look(kept, reports, time.monotonic(), time.time()):
+            tell(told)
+
+
+def device_at(topic: str) -> str | None:
+    """The station whose name the topic holds; None where roots are no names."""
+    levels = topic.split("/")
+    return levels[1] if len(levels) == 3 and levels[0] == "edge" else None
+
+
+def sentence(told: Told) -> str:
+    """The verdict in words."""
+    verdict = told.verdict
+    if isinstance(verdict, Open):
+        return f"{told.campaign.id}: wave {verdict.wave} opens."
+    if isinstance(verdict, Halt):
+        return f"{told.campaign.id}: stopped: {verdict.why}."
+    assert isinstance(verdict, Wait)
+    return f"{told.campaign.id}: {verdict.why}."

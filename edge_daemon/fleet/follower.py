@@ -1,0 +1,272 @@
+"""This station follows campaigns: what it hears becomes ordinary requests, asked in its own time.
+
+A thread of its own takes messages and looks once a second; `core.fleet.station` decides. What was
+heard is on disk before the broker is told that it came, and before anything is asked. Nothing here
+touches a frame: the request goes through the door that people's requests go through.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from edge_daemon.config import FleetSettings
+from edge_daemon.core.desired import situation_of
+from edge_daemon.core.fleet import station
+from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.core.fleet.report import Stand
+from edge_daemon.core.fleet.station import Answer, Ask, Station
+from edge_daemon.core.state import State
+from edge_daemon.core.values import BundleRef, ModelChoice, Request
+from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.fleet import messages
+from edge_daemon.fleet.memory import MEMORY_FILE, Kept, read_kept, write_kept
+from edge_daemon.host.boundary import contained
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.disk import write_durably
+from edge_daemon.host.journal import RequestRow
+from edge_daemon.messaging.answer import read_outcome
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.models.countersigned import Signers
+
+_log = structlog.get_logger(__name__)
+POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """Whom it deals with.
+
+    `state`: the planner's, as of its last step. `find_request`: the journal's word on an id.
+    `ask(verb, incoming)`: the door of all requests.
+    """
+
+    device: str
+    folder: Path
+    clock: Clock
+    state: Callable[[], State]
+    find_request: Callable[[str], RequestRow | None]
+    ask: Callable[[str, Incoming], None]
+
+
+class Follower:
+    """One station. `came` runs on the network thread; `stand` may be asked by any.
+
+    Raises ConfigurationError for a key that cannot be read.
+    """
+
+    def __init__(self, settings: FleetSettings, context: Context) -> None:
+        self._settings = settings
+        self._with = context
+        self._signers = Signers(settings.trust.keys)
+        self._file = context.folder / MEMORY_FILE
+        self._kept = self._recall()
+        self._stand: Stand | None = None
+        self._news: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
+        self._may_begin = threading.Event()
+        self._stopped = threading.Event()
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="campaigns", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin(self) -> None:
+        """The planner has started: from now on its state can be looked at."""
+        self._may_begin.set()
+
+    def stop(self) -> None:
+        """End the thread, after the current look."""
+        self._stopped.set()
+        self._may_begin.set()
+        self._news.put(None)
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    def came(self, incoming: Incoming) -> None:
+        """A message of a campaign; the broker hears that it came when it is on disk."""
+        self._news.put(incoming)
+
+    def stand(self) -> Stand | None:
+        """How the station stands in its campaign; None: it follows none."""
+        return self._stand
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        self._may_begin.wait()
+        while not self._stopped.is_set():
+            with contained() as attempt:
+                self.look(self._taken())
+            if attempt.fault is not None and str(attempt.fault) != self._said:
+                self._said = str(attempt.fault)
+                _log.error("campaign_not_followed", error=self._said, exc_info=attempt.fault)
+
+    def _taken(self) -> list[Incoming]:
+        """What came, after a moment at the latest."""
+        found = []
+        try:
+            first = self._news.get(timeout=POLL_S)
+            while first is not None:
+                found.append(first)
+                first = self._news.get_nowait()
+        except queue.Empty:
+            pass
+        return found
+
+    def look(self, news: Sequence[Incoming]) -> None:
+        """Take what came, look at the station, remember, and ask for what is due."""
+        kept, now = self._kept, self._with.clock.now()
+        for incoming in news:
+            kept = self._heard(kept, incoming)
+        here = self._station(kept, now.utc)
+        made = station.step(kept.memory, here, now.utc)
+        self._remember(replace(kept, memory=made.memory))
+        for incoming in news:
+            incoming.done()
+        if made.stand is not None and (self._stand is None or self._phase_changed(made.stand)):
+            told = made.stand
+            _log.info(
+                "campaign_phase",
+                campaign=told.campaign,
+                phase=told.phase.value,
+                wave=told.wave,
+                why=told.why,
+            )
+        self._stand = made.stand
+        if made.ask is not None:
+            self._ask(made.ask)
+
+    def _phase_changed(self, stand: Stand) -> bool:
+        last = self._stand
+        return last is None or (last.campaign, last.phase) != (stand.campaign, stand.phase)
+
+    def _heard(self, kept: Kept, incoming: Incoming) -> Kept:
+        """The memory with one message; what is wrong with it is told, and changes nothing."""
+        if not incoming.payload:  # how a retained message is taken away
+            return kept
+        try:
+            return self._after(kept, incoming)
+        except EdgeDaemonError as error:
+            _log.warning("campaign_refused", topic=incoming.topic[:200], error=error.message)
+        return kept
+
+    def _after(self, kept: Kept, incoming: Incoming) -> Kept:
+        topic, payload, now_utc = incoming.topic, incoming.payload, self._with.clock.now().utc
+        if topic == messages.TIMESTAMP:
+            stamp = messages.read_timestamp(payload, self._signers)
+            is_newer = kept.stamp is None or stamp.at > kept.stamp.at
+            return replace(kept, stamp=stamp) if is_newer else kept
+        if not topic.endswith("/campaign"):
+            memory = station.hear(kept.memory, messages.read_message(topic, payload))
+            return replace(kept, memory=memory)
+        campaign = messages.read_signed_campaign(topic, payload, self._signers)
+        memory, refusal = station.accept(kept.memory, campaign, now_utc)
+        if refusal:
+            _log.warning("campaign_refused", topic=topic[:200], error=refusal)
+        if memory is kept.memory:
+            return kept
+        _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
+        return replace(kept, memory=memory, envelope=payload)
+
+    # ------------------------------------------------------------------ the station
+
+    def _station(self, kept: Kept, now_utc: float) -> Station:
+        campaign = kept.memory.campaign
+        if campaign is None:
+            return Station(self._with.device)
+        state = self._with.state()
+        situation, durable = situation_of(state), state.durable
+        name = campaign.model.name
+        digests = {each.ref: each.sha256 for each in state.available}
+        if state.active_bundle is not None:
+            digests.setdefault(state.active_bundle.ref, state.active_bundle.sha256)
+        selected = situation.selected_of(name)
+        on_line = situation.line == name
+        is_active = state.active_bundle is not None and state.active_bundle.ref == campaign.model
+        return Station(
+            device=self._with.device,
+            selected=selected,
+            selected_sha256=digests.get(selected) if selected else None,
+            stored=digests.get(campaign.model),
+            bad=_bad(state, campaign.model),
+            is_for_now=on_line or situation.line is None or not situation.linked,
+            is_on_trial=durable.trial is not None and is_active,
+            is_held=durable.held,
+            is_busy=any(each is not None for each in (state.op, state.queued, state.parked)),
+            in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
+            is_fresh=self._is_fresh(kept, campaign, now_utc),
+            answers=self._answers(kept),
+        )
+
+    def _in_window(self, campaign: Campaign, now_utc: float, *, is_bound: bool) -> bool:
+        local = time.localtime(now_utc)
+        minute = 60 * local.tm_hour + local.tm_min
+        return all(
+            station.is_open(windows, minute, is_between_orders=not is_bound)
+            for windows in (self._settings.window, campaign.window)
+        )
+
+    def _is_fresh(self, kept: Kept, campaign: Campaign, now_utc: float) -> bool:
+        if not self._settings.trust.fresh:
+            return True
+        stamp = kept.stamp
+        return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
+
+    def _answers(self, kept: Kept) -> dict[str, Answer]:
+        rows = [self._with.find_request(each) for each in station.request_ids(kept.memory)]
+        return {row.id: _answer(row) for row in rows if row is not None}
+
+    def _ask(self, ask: Ask) -> None:
+        campaign = self._kept.memory.campaign
+        assert campaign is not None
+        is_swap = ask.verb is Verb.SWAP
+        request = Request(
+            id=ask.id,
+            verb=ask.verb,
+            model=ModelChoice(ask.model.name, ask.model.version) if is_swap else None,
+            by=f"fleet/{campaign.id}",
+            reason=ask.reason,
+        )
+        verb = ask.verb.value
+        topic, now = f"fleet/request/{verb}", self._with.clock.now()
+        self._with.ask(verb, Incoming(topic, b"", now, content=request))
+
+    # ------------------------------------------------------------------ memory
+
+    def _recall(self) -> Kept:
+        try:
+            return read_kept(self._file.read_bytes(), self._signers)
+        except FileNotFoundError:
+            return Kept()
+        except (OSError, ValueError) as error:
+            _log.warning("campaigns_forgotten", file=str(self._file), error=str(error))
+            return Kept()
+
+    def _remember(self, kept: Kept) -> None:
+        if kept != self._kept:
+            write_durably(self._file, write_kept(kept))
+        self._kept = kept
+
+
+def _bad(state: State, ref: BundleRef) -> str:
+    """Why this bundle may not become active here."""
+    if (reason := state.quarantine_reason(ref)) is not None:
+        return f"in quarantine: {reason}"
+    if (floor := state.floor_above(ref)) is not None:
+        return f"older than {floor}, the oldest that may be asked for here"
+    return next((refusal.message for each, refusal in state.refused if each == ref), "")
+
+
+def _answer(row: RequestRow) -> Answer:
+    if row.outcome is None:
+        return Answer(None)
+    outcome = read_outcome(row.outcome)
+    return Answer(outcome.status, outcome.error.message.rstrip("."))

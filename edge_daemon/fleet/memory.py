@@ -1,0 +1,97 @@
+"""What a station remembers of campaigns, as the file `fleet.json` of its state folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_daemon.core.fleet.campaign import Campaign, read_campaign
+from edge_daemon.core.fleet.heard import Heard
+from edge_daemon.core.fleet.station import Memory
+from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.fleet.messages import KIND, Timestamp
+from edge_daemon.models.countersigned import Signers, text_in
+
+MEMORY_FILE = "fleet.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The memory, the envelope of its campaign, and the newest timestamp."""
+
+    memory: Memory = Memory()
+    envelope: bytes | None = None
+    stamp: Timestamp | None = None
+
+
+def write_kept(kept: Kept) -> bytes:
+    """As the file holds it."""
+    memory = kept.memory
+    stamp = kept.stamp
+    plain = {
+        "envelope": None if kept.envelope is None else kept.envelope.decode(),
+        "heard": {name: _plain(heard) for name, heard in memory.heard.items()},
+        "asked": memory.asked,
+        "had": memory.had,
+        "from": memory.from_sha256,
+        "back": memory.back,
+        "stamp": None if stamp is None else [stamp.at, stamp.expires, stamp.serial],
+    }
+    return json.dumps(plain, sort_keys=True).encode()
+
+
+def parse_kept(content: bytes) -> Kept:
+    """What was remembered; raises ValueError for anything else."""
+    return read_kept(content, None)
+
+
+def read_kept(content: bytes, signers: Signers | None) -> Kept:
+    """The same, with the campaign only if the keys of today signed it; None: whoever did."""
+    try:
+        plain = json.loads(content)
+        envelope = None if plain["envelope"] is None else plain["envelope"].encode()
+        campaign = _campaign(envelope, signers)
+        memory = Memory(
+            campaign,
+            {str(name): _heard(each) for name, each in plain["heard"].items()},
+            int(plain["asked"]),
+            bool(plain["had"]),
+            plain["from"],
+            bool(plain["back"]),
+        )
+        stamp = plain["stamp"]
+        return Kept(memory, envelope if campaign else None, Timestamp(*stamp) if stamp else None)
+    except (KeyError, TypeError, AttributeError, RecursionError, EdgeDaemonError) as error:
+        raise ValueError(f"no memory of campaigns: {error}") from error
+
+
+def _campaign(envelope: bytes | None, signers: Signers | None) -> Campaign | None:
+    if envelope is None:
+        return None
+    campaign = read_campaign(json.loads(text_in(envelope, KIND)))
+    try:
+        if signers is not None:
+            signers.text_of(envelope, KIND)
+    except EdgeDaemonError:
+        return None  # a key was taken away since
+    return campaign
+
+
+def _plain(heard: Heard) -> dict[str, Any]:
+    return {
+        "opened": sorted(heard.opened),
+        "pauses": {who: list(said) for who, said in heard.pauses.items()},
+        "stops": dict(heard.stops),
+        "goes_back": heard.goes_back,
+    }
+
+
+def _heard(plain: Mapping[str, Any]) -> Heard:
+    return Heard(
+        frozenset(int(wave) for wave in plain["opened"]),
+        {str(who): (float(at), bool(is_on)) for who, (at, is_on) in plain["pauses"].items()},
+        {str(who): str(why) for who, why in plain["stops"].items()},
+        bool(plain["goes_back"]),
+    )

@@ -1,0 +1,105 @@
+"""This station's report to the fleet: said when something in it changes, and again in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_daemon import __version__
+from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.values import Instant, StoredBundle
+from edge_daemon.host.audit import Anchor
+from edge_daemon.messaging import fleet_payloads
+from edge_daemon.messaging.payloads import ModelState
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The station in one second, as far as its report goes."""
+
+    now: Instant
+    model: ModelState
+    stored: tuple[StoredBundle, ...] = ()
+    audit: Anchor = Anchor()
+    is_healthy: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of a report stays as it is while the daemon runs."""
+
+    device: str
+    boot: str
+    site: str | None = None
+    group: str | None = None
+    every_s: int = 60
+
+
+class StationReport:
+    """Makes the station's reports; `say` publishes one, retained.
+
+    `stand` tells how the station stands in a campaign; None: in none. Called from one thread.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        say: Callable[[bytes], None],
+        stand: Callable[[], Stand | None] = lambda: None,
+    ) -> None:
+        self._place = place
+        self._say = say
+        self._stand = stand
+        self._said: Report | None = None
+        self._said_at = 0.0
+
+    def hear(self, seen: Seen) -> None:
+        """Say it if it is news, or if the last one is `every_s` old."""
+        report = self._report(seen)
+        last = self._said
+        if last is not None:
+            is_due = seen.now.at - self._said_at >= self._place.every_s
+            if _content(report) == _content(last) and not is_due:
+                return
+            report = replace(report, seq=last.seq + 1)
+        self._said, self._said_at = report, seen.now.at
+        self._say(fleet_payloads.report(report))
+
+    def _report(self, seen: Seen) -> Report:
+        place, model, stand = self._place, seen.model, self._stand()
+        active = model.active
+        judging = active.model if active else None
+        # The one that judges comes first, so that it is never what is left out.
+        stored = sorted(seen.stored, key=lambda each: str(each.ref) != judging)
+        named = stored[: fleet_payloads.MOST_STORED]
+        return Report(
+            device=place.device,
+            boot=place.boot,
+            seq=0,
+            said_utc=seen.now.utc,
+            every_s=place.every_s,
+            version=__version__,
+            site=place.site,
+            group=place.group,
+            phase=stand.phase if stand is not None else _phase(model),
+            model=judging,
+            sha256=active.sha256 if active else None,
+            stored=tuple(Held(str(each.ref), each.sha256) for each in named),
+            stored_more=len(stored) - len(named),
+            held=model.held,
+            receipt=model.swap_id,
+            chain=Chain(seen.audit.seq, seen.audit.hash) if seen.audit.seq else None,
+            stand=stand,
+            is_healthy=seen.is_healthy,
+        )
+
+
+def _content(report: Report) -> Report:
+    """What is news when it changes: the audit trail grows with each thing done, and tells none."""
+    return replace(report, seq=0, said_utc=0.0, chain=None)
+
+
+def _phase(model: ModelState) -> Phase | None:
+    if model.active is None:
+        return None
+    return Phase.TRIAL if model.active.trial else Phase.CONFIRMED

@@ -1,0 +1,74 @@
+"""How many parts came, and which of them were rejected: counted in the journal, day by day.
+
+Each query is short: whoever has to write meanwhile waits for one of them at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values."""
+
+BIN_S = 600.0
+"""The line ran in a span of this length where a part came in it."""
+DAY_S = 86_400.0
+MOST_REJECTED = 5000
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One rejected part that is on record; `product` None: none was running."""
+
+    utc: float
+    product: str | None
+
+
+@dataclass(frozen=True)
+class PairSeen:
+    """One part of a rollout that one of both models rejected; `body` is JSON."""
+
+    rollout: str
+    utc: float
+    body: bytes
+
+
+class KeptRates:
+    """Any thread may ask."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def counts(self, since_utc: float, until_utc: float) -> tuple[float, int, int]:
+        """Hours of a running line, parts, and rejected parts."""
+        bins = parts = rejected = 0
+        begin = since_utc
+        while begin < until_utc:
+            end = min(begin + DAY_S, until_utc)
+            [found] = self._rows(
+                "SELECT count(DISTINCT CAST(utc / ? AS INTEGER)), count(*),"
+                " coalesce(sum(verdict = 'ng'), 0) FROM parts WHERE utc >= ? AND utc < ?",
+                *(BIN_S, begin, end),
+            )
+            bins, parts, rejected = bins + found[0], parts + found[1], rejected + found[2]
+            begin = end
+        return bins * BIN_S / 3600.0, parts, rejected
+
+    def rejected(self, since_utc: float) -> tuple[Rejected, ...]:
+        """The newest rejected parts."""
+        found = self._rows(
+            "SELECT utc, json_extract(CAST(body AS TEXT), '$.product') FROM parts"
+            " WHERE utc >= ? AND verdict = 'ng' ORDER BY seq DESC LIMIT ?",
+            *(since_utc, MOST_REJECTED),
+        )
+        return tuple(Rejected(*row) for row in found)
+
+    def pairs(self, since_utc: float) -> tuple[PairSeen, ...]:
+        """The newest pairs of all rollouts."""
+        found = self._rows(
+            "SELECT rollout, utc, body FROM pairs WHERE utc >= ? ORDER BY seq DESC LIMIT ?",
+            *(since_utc, MOST_REJECTED),
+        )
+        return tuple(PairSeen(rollout, utc, bytes(body)) for rollout, utc, body in found)

@@ -1,0 +1,1 @@
+"""The collector held against what it promises: estimates against a known truth, and its cost."""

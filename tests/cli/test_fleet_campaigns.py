@@ -1,0 +1,86 @@
+"""`edge-daemon fleet`: a campaign is signed by two people, tried, started, paused and stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.config import load
+from edge_daemon.core.fleet.campaign import canonical
+from edge_daemon.core.fleet.heard import Paused, Stopped
+from edge_daemon.fleet import messages
+from edge_daemon.messaging.client import Client
+from edge_daemon.models.countersigned import Signers
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.campaigns import campaign
+from tests.sim.command import command
+from tests.sim.fleet import settings_file
+from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+pytestmark = pytest.mark.broker
+MADE = campaign(rules={"slices": {"low_light": 0.03}})
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with new_mosquitto() as made:
+        yield made
+
+
+@pytest.fixture
+def desk(tmp_path: Path, broker: Mosquitto) -> Path:
+    """The settings of whoever starts campaigns, with the keys that stations trust beside them."""
+    for name in ("ops", "release"):
+        generate_keypair(tmp_path, name)
+    trust = "fleet: {trust: {keys: [ops.pub, release.pub]}}\n"
+    (tmp_path / "campaign.yaml").write_bytes(canonical(MADE))
+    return settings_file(tmp_path, broker, trust)
+
+
+def test_a_campaign_needs_two_signatures_before_it_starts(desk: Path) -> None:
+    file = str(desk.parent / "campaign.yaml")
+    ends, said = command("fleet", "start", file, config=desk)
+    assert ends != 0
+    assert "Nobody signed" in said
+    assert command("fleet", "sign", file, "--key", str(desk.parent / "ops.key"))[0] == 0
+    ends, said = command("fleet", "start", file, config=desk)
+    assert ends != 0
+    assert "2 different ones must" in said
+    assert command("fleet", "sign", file, "--key", str(desk.parent / "release.key"))[0] == 0
+    assert command("fleet", "start", file, config=desk)[0] == 0
+    words = ("--reason", "it misses caps")
+    assert command("fleet", "pause", MADE.id, config=desk)[0] == 0
+    assert command("fleet", "stop", MADE.id, *words, "--rollback", config=desk)[0] == 0
+    with Client.of(desk) as client:
+        kept = client.all_retained(["fleet/#"])
+    topic = messages.campaign_topic(MADE.id)
+    signers = Signers([desk.parent / "ops.pub", desk.parent / "release.pub"])
+    assert messages.read_signed_campaign(topic, kept.pop(topic), signers) == MADE
+    pause, stop = (messages.read_message(*each) for each in sorted(kept.items()))
+    assert isinstance(pause, Paused)
+    assert stop == Stopped(MADE.id, "ops", "it misses caps", True)
+
+
+def test_a_name_that_is_no_topic_stops_nothing(desk: Path) -> None:
+    for words in (("stop", "a/b", "--reason", "x"), ("pause", "c", "--who", "stranger")):
+        assert command("fleet", *words, config=desk)[0] != 0
+
+
+def test_the_rules_are_tried_before_they_must_hold(desk: Path) -> None:
+    file = str(desk.parent / "campaign.yaml")
+    ends, said = command("fleet", "simulate", file, "--n", "5", "--stations", "100", "--json")
+    assert ends == 0
+    found = json.loads(said)
+    assert found["equal"] == {"stopped": 0, "done": 5, "beyond_first": 5, "had": 100.0}
+    assert found["7 points worse"]["stopped"] == 5
+    assert found["7 points worse"]["beyond_first"] == 0
+
+
+def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> None:
+    (desk.parent / "release.pub").write_text("no key")
+    (found,) = refusals(desk, load(desk))
+    assert found.key == "fleet.trust.keys[1]"

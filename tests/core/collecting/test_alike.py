@@ -1,0 +1,42 @@
+"""Two pictures are alike only if the same is seen at the same place."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_daemon.core.collecting.alike import Look, Recent, are_alike, distance
+
+BOX = (10.0, 10.0, 50.0, 50.0)
+HASHES = st.integers(0, 2**64 - 1)
+
+
+@given(HASHES, HASHES, HASHES)
+def test_the_distance_is_a_metric(a: int, b: int, c: int) -> None:
+    assert distance(a, a) == 0
+    assert distance(a, b) == distance(b, a)
+    assert distance(a, c) <= distance(a, b) + distance(b, c)
+
+
+def test_the_same_look_a_few_bits_apart_is_alike() -> None:
+    one = Look(0b1111, ("ng",), (("scratch", BOX),))
+    assert are_alike(one, Look(0b0111, ("ng",), (("scratch", (11.0, 10.0, 51.0, 50.0)),)), 4)
+    assert not are_alike(one, Look(0xFF00, ("ng",), (("scratch", BOX),)), 4)
+
+
+def test_on_a_fixed_camera_another_place_or_defect_is_another_picture() -> None:
+    """The whole picture is the same to the last bit of the hash: what matters is small."""
+    one = Look(7, ("ng",), (("scratch", BOX),))
+    assert not are_alike(one, Look(7, ("ng",), (("scratch", (60.0, 10.0, 90.0, 50.0)),)), 4)
+    assert not are_alike(one, Look(7, ("ng",), (("dent", BOX),)), 4)
+    assert not are_alike(one, Look(7, ("ng",), ()), 4)
+    assert not are_alike(one, Look(7, ("ok",), (("scratch", BOX),)), 4)
+
+
+def test_the_newest_are_remembered() -> None:
+    recent = Recent(bits=0, most=2)
+    for number in range(3):
+        recent.add(f"p{number}", Look(number, (), ()))
+    assert recent.like(Look(2, (), ())) == "p2"
+    assert recent.like(Look(0, (), ())) is None
+    assert recent.names == ["p1", "p2"]

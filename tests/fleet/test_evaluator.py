@@ -1,0 +1,151 @@
+"""Evaluators may be several and may die anywhere: nothing opens early, and no stop is lost."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.heard import Heard
+from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.rules import Halt, Open, Wait
+from edge_daemon.fleet import messages
+from edge_daemon.fleet.evaluator import Evaluator, Reports, Told, device_at, sentence
+from edge_daemon.messaging import fleet_payloads
+from edge_daemon.models.countersigned import sign
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.campaign_fleet import Fleet, Member
+from tests.sim.campaigns import START, campaign
+from tests.sim.fleet import NEW, said
+
+NAMES = [f"cam{number}" for number in range(40)]
+MADE = campaign(canaries=["cam1", "cam2"], rules={"patience_s": 30.0})
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate_keypair(tmp_path_factory.mktemp("keys"), "ops")[0]
+
+
+def fleet(key: Path, seed: int, *, bad: float = 0.0, mute: int = 0, kill: float = 0.0) -> Fleet:
+    chance = random.Random(seed)
+    members = {
+        name: Member(name, fails=chance.random() < bad, mute=place < mute)
+        for place, name in enumerate(NAMES)
+    }
+    envelope = sign(canonical(MADE), messages.KIND, key)
+    return Fleet(MADE, envelope, members, chance, START, kill)
+
+
+def test_a_good_bundle_reaches_all_in_waves(key: Path) -> None:
+    world = fleet(key, 1)
+    for _ in range(20):
+        world.turn()
+    assert all(member.model == NEW for member in world.members.values())
+    assert {topic for topic in world.kept if "/open/" in topic} == {
+        messages.open_topic(MADE.id, wave) for wave in range(3)
+    }
+    assert world.early == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_evaluators_that_are_killed_and_a_broker_that_forgets_change_the_time_only(
+    key: Path, seed: int
+) -> None:
+    world = fleet(key, seed, kill=0.6)
+    for turn in range(45):
+        if turn in (4, 9, 20):
+            world.forget()
+            if turn == 4:  # nobody may be left who knows it: the same file is started again
+                world.kept[messages.campaign_topic(MADE.id)] = world.envelope
+        world.kept.setdefault(messages.campaign_topic(MADE.id), world.envelope)
+        world.turn()
+    assert world.kills > 2
+    assert all(member.model == NEW for member in world.members.values())
+    assert world.early == []
+    assert not world.ever_stopped
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bad_bundle_is_stopped_and_the_stop_outlives_the_broker(key: Path, seed: int) -> None:
+    world = fleet(key, seed, kill=0.3)
+    for name in ("cam1", "cam2"):
+        world.members[name].fails = True
+    for turn in range(40):
+        if turn == 15:
+            assert world.ever_stopped
+            world.forget()
+            world.kept[messages.campaign_topic(MADE.id)] = world.envelope
+        world.turn()
+    first = world.had()
+    assert first <= 2 + 8
+    assert world.after_stop == []
+    assert any("/stop/" in topic for topic in world.kept)
+
+
+def test_silent_stations_stop_it_after_their_patience(key: Path) -> None:
+    world = fleet(key, 3, mute=3)  # two of them are the canaries
+    for _ in range(29):
+        world.turn()
+    assert not world.ever_stopped
+    for _ in range(10):
+        world.turn()
+    assert world.ever_stopped
+    assert world.had() <= 10
+
+
+def test_a_station_that_speaks_in_anothers_name_is_not_heard() -> None:
+    stand = Stand(MADE.id, MADE.serial, Phase.CONFIRMED)
+    body = fleet_payloads.report(said("cam1", stand=stand))
+    reports = Reports(device_at)
+    reports.take("edge/liar/fleet", body, 0.0)
+    assert reports.words(MADE, 1.0) == {}
+    reports.take("edge/cam1/fleet", b"\xff", 0.0)
+    reports.take("edge/cam1/fleet", body, 0.0)
+    assert reports.words(MADE, 1.0)["cam1"].phase is Phase.CONFIRMED
+
+
+def test_a_report_that_comes_twice_is_no_sign_of_life() -> None:
+    reports = Reports(device_at)
+    body = fleet_payloads.report(said("cam1"))
+    for at in (0.0, 50.0):
+        reports.take("edge/cam1/fleet", body, at)
+    assert reports.words(MADE, 60.0)["cam1"].quiet_s == 60.0
+    reports.take("edge/cam1/fleet", fleet_payloads.report(said("cam1", seq=1)), 55.0)
+    reports.take("edge/cam1/fleet", body, 58.0)  # an old one, after it
+    assert reports.words(MADE, 60.0)["cam1"].quiet_s == 5.0
+
+
+def test_words_of_another_campaign_are_no_answer() -> None:
+    reports = Reports(device_at)
+    for serial, name in ((117, MADE.id), (118, "other")):
+        body = fleet_payloads.report(said("cam1", stand=Stand(name, serial, Phase.CONFIRMED)))
+        reports.take("edge/cam1/fleet", body, 0.0)
+        assert reports.words(MADE, 1.0)["cam1"].phase is None
+
+
+def test_only_the_newest_campaign_is_looked_at_and_forged_ones_are_not(key: Path) -> None:
+    spoken: list[str] = []
+    newer: Campaign = campaign(id="next", serial=119)
+    kept = {
+        messages.campaign_topic(each.id): sign(canonical(each), messages.KIND, key)
+        for each in (MADE, newer)
+    }
+    kept["fleet/forged/campaign"] = b"{}"
+    evaluator = Evaluator(NAMES, None, "a", lambda topic, _: spoken.append(topic))
+    told = evaluator.look(kept, Reports(device_at), 0.0, START + 1.0)
+    assert [each.campaign for each in told] == [newer]
+    assert spoken == [messages.open_topic("next", 0)]
+    assert list(evaluator.refused) == ["fleet/forged/campaign"]
+
+
+def test_a_verdict_is_said_in_words() -> None:
+    verdicts = (
+        (Open(1, {}), "wave 1 opens."),
+        (Halt("no", False), "stopped: no."),
+        (Wait("later"), "later."),
+    )
+    for verdict, words in verdicts:
+        assert sentence(Told(MADE, Heard(), verdict)) == f"{MADE.id}: {words}"

@@ -1,0 +1,186 @@
+"""What a station keeps of campaigns is on disk before the broker may forget it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.config import FleetSettings
+from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.report import Phase
+from edge_daemon.core.state import Durable, SlotState, State
+from edge_daemon.core.values import BundleRef, Request, StoredBundle
+from edge_daemon.core.verbs import Verb
+from edge_daemon.fleet import messages
+from edge_daemon.fleet.follower import Context, Follower
+from edge_daemon.fleet.memory import MEMORY_FILE, parse_kept
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.models.countersigned import sign
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.campaigns import START, campaign
+from tests.sim.clock import SimClock
+from tests.sim.fleet import NEW, OLD, digest_of
+
+
+class Desk:
+    """A follower, and what it asks for; the planner's state is a value that the test sets."""
+
+    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
+        self.folder = folder
+        self.clock = SimClock(utc=START + 10.0)
+        self.asked: list[Request] = []
+        self.forgotten: list[str] = []
+        bundles = tuple(
+            StoredBundle(BundleRef(*each.split("@")), digest_of(each)) for each in (OLD, NEW)
+        )
+        self.state = State(
+            "b1",
+            (SlotState("a"),),
+            available=bundles,
+            durable=Durable(selected=(("bottle", "1.3.0"),), active=bundles[0]),
+        )
+        for name in ("ops", "release"):
+            if not (folder / f"{name}.key").exists():
+                generate_keypair(folder, name)
+        keys = tuple(folder / f"{name}.pub" for name in ("ops", "release"))
+        self.settings = FleetSettings.model_validate({"trust": {"keys": keys, "fresh": fresh}})
+        self.follower = self.begin()
+
+    def begin(self) -> Follower:
+        """As after a start of the daemon."""
+        context = Context(
+            "cam1",
+            self.folder,
+            self.clock,
+            lambda: self.state,
+            lambda _: None,
+            self._ask,
+        )
+        self.follower = Follower(self.settings, context)
+        return self.follower
+
+    def _ask(self, _: str, incoming: Incoming) -> None:
+        assert isinstance(incoming.content, Request)
+        self.asked.append(incoming.content)
+
+    def hear(self, topic: str, body: bytes) -> Phase | None:
+        """A message; returns the phase after it."""
+        incoming = Incoming(
+            topic, body, self.clock.now(), done=lambda: self.forgotten.append(topic)
+        )
+        self.follower.look([incoming])
+        stand = self.follower.stand()
+        return stand.phase if stand else None
+
+    def signed(self, made: Campaign, *names: str) -> tuple[str, bytes]:
+        content = None
+        for name in names or ("ops", "release"):
+            content = sign(canonical(made), messages.KIND, self.folder / f"{name}.key", content)
+        assert content is not None
+        return messages.campaign_topic(made.id), content
+
+
+MADE = campaign(canaries=["cam1"])
+OPEN = (messages.open_topic(MADE.id, 0), messages.opened("evaluator", START, {}))
+STOP = (messages.stop_topic(MADE.id, "ops"), messages.stopped(START, "no", goes_back=False))
+
+
+def test_it_asks_for_an_ordinary_swap_in_the_campaigns_name(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert desk.hear(*OPEN) is None
+    assert desk.hear(*desk.signed(MADE)) is Phase.WAITING
+    (request,) = desk.asked
+    assert (request.verb, str(request.model)) == (Verb.SWAP, NEW)
+    assert request.by == f"fleet/{MADE.id}"
+
+
+def test_what_was_heard_survives_a_restart_and_is_asked_under_the_same_id(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear(*desk.signed(MADE))
+    desk.hear(*OPEN)
+    desk.begin().look([])
+    first, again = desk.asked
+    assert first.id == again.id
+    desk.hear(*STOP)
+    desk.begin().look([])
+    assert len(desk.asked) == 2
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.stopped
+
+
+def test_the_broker_may_forget_only_what_is_on_disk(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear(*STOP)
+    assert desk.forgotten == [STOP[0]]
+    kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
+    assert kept.memory.heard[MADE.id].is_stopped
+
+
+@pytest.mark.parametrize("body", [b"{}", b"\xff", b"[]", b"null", b'{"payload": 1}'])
+def test_a_bad_message_changes_nothing_and_is_done_with(tmp_path: Path, body: bytes) -> None:
+    desk = Desk(tmp_path)
+    desk.hear(*desk.signed(MADE))
+    before = desk.follower.stand()
+    for topic in (messages.campaign_topic(MADE.id), "fleet/timestamp", "fleet/c/pause/ops"):
+        desk.hear(topic, body)
+    assert desk.follower.stand() == before
+    assert len(desk.forgotten) == 4
+
+
+def test_one_signature_starts_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert desk.hear(*desk.signed(MADE, "ops")) is None
+    assert desk.hear(*OPEN) is None
+    assert not desk.asked
+
+
+def test_a_key_that_was_taken_away_ends_its_campaign(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear(*desk.signed(MADE))
+    trust = {"keys": (tmp_path / "ops.pub",)}
+    desk.settings = FleetSettings.model_validate({"trust": trust})
+    desk.begin()
+    assert desk.hear(*OPEN) is None
+    assert not desk.asked
+
+
+def test_where_it_is_wanted_nothing_is_joined_without_a_fresh_word(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, fresh=True)
+    desk.hear(*desk.signed(MADE))
+    assert desk.hear(*OPEN) is Phase.WAITING
+    assert not desk.asked
+
+    def stamp(at: float, expires: float, serial: int) -> bytes:
+        text = messages.timestamp_text(messages.Timestamp(at, expires, serial))
+        return sign(text, messages.TIMESTAMP_KIND, tmp_path / "ops.key")
+
+    now = desk.clock.now().utc
+    desk.hear("fleet/timestamp", stamp(now, now - 1.0, 118))
+    assert not desk.asked
+    desk.hear("fleet/timestamp", stamp(now + 1.0, now + 60.0, 119))  # there is a newer campaign
+    assert not desk.asked
+    desk.hear("fleet/timestamp", stamp(now, now + 60.0, 118))  # older than the last one
+    assert not desk.asked
+    desk.hear("fleet/timestamp", stamp(now + 2.0, now + 60.0, 118))
+    assert len(desk.asked) == 1
+
+
+def test_a_station_that_is_held_does_not_ask(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.state = replace(desk.state, durable=replace(desk.state.durable, held=True))
+    desk.hear(*desk.signed(MADE))
+    assert desk.hear(*OPEN) is Phase.HELD
+    assert not desk.asked
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"envelope": 3}', b"\xff"])
+def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_kept(content)
+    (tmp_path / MEMORY_FILE).write_bytes(content)
+    assert Desk(tmp_path).hear(*OPEN) is None
+    assert json.loads((tmp_path / MEMORY_FILE).read_text())["asked"] == 0

@@ -1,0 +1,172 @@
+"""The topics of campaigns: two keys or nothing, and a stop whatever it says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.heard import Opened, Paused, Stopped
+from edge_daemon.errors import SenderError
+from edge_daemon.fleet import messages
+from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.models.countersigned import Signers, sign
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.campaigns import START, campaign
+
+MADE = campaign()
+TOPIC = messages.campaign_topic(MADE.id)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("ops", "release", "stranger"):
+        generate_keypair(folder, name)
+    shutil.copy(folder / "ops.pub", folder / "ops-again.pub")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trusted(keys: Path) -> Signers:
+    return Signers([keys / f"{name}.pub" for name in ("ops", "ops-again", "release")])
+
+
+def envelope(keys: Path, *names: str, made: Campaign = MADE, kind: str = messages.KIND) -> bytes:
+    content = None
+    for name in names:
+        content = sign(canonical(made), kind, keys / f"{name}.key", content)
+    assert content is not None
+    return content
+
+
+def test_two_different_trusted_keys_make_a_campaign(keys: Path, trusted: Signers) -> None:
+    assert trusted.known == 2
+    for names in (("ops", "release"), ("release", "ops"), ("stranger", "release", "ops")):
+        read = messages.read_signed_campaign(TOPIC, envelope(keys, *names), trusted)
+        assert read == MADE
+
+
+@pytest.mark.parametrize("names", [("ops",), ("ops", "ops"), ("ops", "stranger"), ("stranger",)])
+def test_fewer_keys_make_none(keys: Path, trusted: Signers, names: tuple[str, ...]) -> None:
+    with pytest.raises(SenderError, match="2 different ones must"):
+        messages.read_signed_campaign(TOPIC, envelope(keys, *names), trusted)
+
+
+def test_one_mark_that_stands_twice_is_one(keys: Path, trusted: Signers) -> None:
+    document = json.loads(envelope(keys, "ops"))
+    document["signatures"] = [*document["signatures"], {**document["signatures"][0], "keyid": "x"}]
+    with pytest.raises(SenderError):
+        messages.read_signed_campaign(TOPIC, json.dumps(document).encode(), trusted)
+
+
+def _changed(change: Callable[[dict[str, object]], None]) -> Callable[[bytes], bytes]:
+    def make(content: bytes) -> bytes:
+        document = json.loads(content)
+        change(document)
+        return json.dumps(document).encode()
+
+    return make
+
+
+def _wider(document: dict[str, object]) -> None:
+    text = canonical(campaign(waves=[0.9, 0.95, 1.0]))
+    document["payload"] = base64.b64encode(text).decode()
+
+
+FORGED = {
+    "other text": _changed(_wider),
+    "other kind": _changed(lambda d: d.update(payloadType=messages.TIMESTAMP_KIND)),
+    "more keys": _changed(lambda d: d.update(extra=1)),
+    "no marks": _changed(lambda d: d.update(signatures=[])),
+    "marks of no kind": _changed(lambda d: d.update(signatures="all")),
+    "endless marks": _changed(lambda d: d.update(signatures=[{"sig": ""}] * 1000)),
+    "cut": lambda content: content[:-9],
+    "empty": lambda _: b"",
+    "no text": lambda _: b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_campaign_is_refused(keys: Path, trusted: Signers, how: str) -> None:
+    content = FORGED[how](envelope(keys, "ops", "release"))
+    with pytest.raises(SenderError):
+        messages.read_signed_campaign(TOPIC, content, trusted)
+
+
+def test_a_campaign_at_anothers_topic_is_refused(keys: Path, trusted: Signers) -> None:
+    with pytest.raises(SenderError, match="lies at"):
+        messages.read_signed_campaign(
+            "fleet/other/campaign", envelope(keys, "ops", "release"), trusted
+        )
+
+
+def test_a_mark_of_another_kind_of_text_does_not_count(keys: Path, trusted: Signers) -> None:
+    content = envelope(keys, "ops", "release", kind=messages.TIMESTAMP_KIND)
+    with pytest.raises(SenderError):
+        messages.read_signed_campaign(TOPIC, content, trusted)
+
+
+def test_the_second_signer_signs_what_the_first_one_did(keys: Path) -> None:
+    other = canonical(campaign(serial=119))
+    with pytest.raises(SenderError, match="another text"):
+        sign(other, messages.KIND, keys / "release.key", envelope(keys, "ops"))
+
+
+def test_a_file_is_read_before_and_after_it_is_signed(keys: Path, tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_bytes(canonical(MADE))
+    assert load_campaign(file) == (MADE, None)
+    signed = envelope(keys, "ops")
+    file.write_bytes(signed + b"\n")
+    assert load_campaign(file) == (MADE, signed)
+
+
+def test_a_timestamp_needs_one_key_and_says_until_when(keys: Path, trusted: Signers) -> None:
+    stamp = messages.Timestamp(START, START + 3600.0, 118)
+    for name, is_good in (("ops", True), ("stranger", False)):
+        text, key = messages.timestamp_text(stamp), keys / f"{name}.key"
+        signed = sign(text, messages.TIMESTAMP_KIND, key)
+        if is_good:
+            assert messages.read_timestamp(signed, trusted) == stamp
+        else:
+            with pytest.raises(SenderError):
+                messages.read_timestamp(signed, trusted)
+
+
+def test_what_was_written_is_read_back() -> None:
+    assert messages.read_message("fleet/c/open/3", messages.opened("a", START, {})) == Opened(
+        "c", 3
+    )
+    body = messages.paused(START, "lunch", is_on=False)
+    assert messages.read_message("fleet/c/pause/ops", body) == Paused("c", "ops", START, False)
+    body = messages.stopped(START, "it misses caps", goes_back=True)
+    found = messages.read_message("fleet/c/stop/andon", body)
+    assert found == Stopped("c", "andon", "it misses caps", True)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("fleet/c/open/-1", "fleet/c/open/16", "fleet/c/open/01", "fleet/c/open/all"),
+        *("fleet/c/pause/stranger", "fleet/c/pause/", "fleet//open/1", "fleet/c/open/1/2"),
+        *("other/c/open/1", "fleet/c/sing/1", "fleet/c/stop/\x1b[31m"),
+    ],
+)
+def test_topics_of_nothing_are_refused(topic: str) -> None:
+    with pytest.raises(SenderError):
+        messages.read_message(topic, messages.paused(START, "", is_on=True))
+
+
+@given(st.binary(max_size=200))
+def test_a_stop_stops_whatever_it_says(body: bytes) -> None:
+    found = messages.read_message("fleet/c/stop/ops", body)
+    assert isinstance(found, Stopped)
+    assert found.campaign == "c"

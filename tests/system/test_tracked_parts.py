@@ -1,0 +1,53 @@
+"""Parts that are followed with the demo's own networks, in a whole daemon, across a swap."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from edge_daemon.demo.conveyor import Belt, Conveyor
+from edge_daemon.demo.stage import Plan, Stage
+from edge_daemon.demo.truth import CLASSES
+from edge_daemon.messaging.client import Client
+from tests.sim.device import wait_until
+
+BELT = Belt(speed=36.0, pitch=270.0, jitter=12.0, empty=0.0, defects=0.5, even=True, stretch=10_000)
+FPS = 15.0
+FEW = 10
+UNKNOWN_TO_THE_FIRST = "scratch_curved"
+
+
+@pytest.mark.model
+@pytest.mark.timeout(120)
+def test_followed_parts_are_told_once_with_their_own_defects() -> None:
+    """Every place of the belt once and in order; a swap between two parts leaves none unjudged."""
+    told: list[dict[str, Any]] = []
+    statuses: list[dict[str, Any]] = []
+    with Stage(Plan(FPS, BELT, by="track")) as stage, Client.of(stage.config) as client:
+        client.listen(client.topics.part, lambda _, payload: told.append(json.loads(payload)))
+        client.listen(
+            client.topics.camera_status, lambda _, payload: statuses.append(json.loads(payload))
+        )
+        wait_until(lambda: len(told) >= FEW, "parts of the first model")
+        assert list(client.request("swap", {"model": "bottle@1.1.0"}))[-1]["status"] == "succeeded"
+        swapped = len(told)
+        wait_until(lambda: len(told) >= swapped + FEW, "parts of the second model")
+        parts = told[1:]  # the line started in the middle of a part
+        stage.stop_daemon()
+    conveyor = Conveyor(belt=BELT)
+    drawn = statuses[-1]["previewed"]
+    places = []
+    for part in parts:
+        place = conveyor.stands_at(part["frames"][len(part["frames"]) // 2] + drawn)
+        places.append(place)
+        flaws = conveyor.flaws(place, "bottle")
+        if part["model"] == "bottle@1.0.0":
+            flaws = tuple(flaw for flaw in flaws if flaw != UNKNOWN_TO_THE_FIRST)
+        assert set(part["causes"]) == {CLASSES.get(flaw, flaw) for flaw in flaws}, part
+        assert part["verdict"] == ("ng" if flaws else "ok"), part
+    assert places == list(range(places[0], places[0] + len(parts)))
+    models = [part["model"] for part in parts]
+    assert models == sorted(models)
+    assert set(models) == {"bottle@1.0.0", "bottle@1.1.0"}
