@@ -57,6 +57,12 @@ WIDE_GATE = 1.5
 STOP_GATE = 1.2
 """A belt may stop or start: so many steps of an object may always lie between."""
 
+BACK = 0.4
+"""How far behind its last sight an object may be seen, in diagonals: a belt does not run backwards.
+
+So after many lost frames the next object is not taken for one that has left the picture.
+"""
+
 SAME_IOU = 0.5
 """A box that overlaps a followed object so much is that object once more, and no newcomer."""
 
@@ -84,6 +90,8 @@ class _Track:
     vy: float
     diagonal: float
     seen_at: float
+    seen_x: float
+    seen_y: float
     sights: int = 1
     misses: int = 0
     outside: int = 0
@@ -91,6 +99,13 @@ class _Track:
     entered: bool = False
     left: bool = False
     is_first: bool = False  # it came when nothing was known of how objects move here
+
+    def is_behind(self, x: float, y: float) -> bool:
+        """Whether this place lies where the object came from."""
+        if self.sights < SURE_SIGHTS:
+            return False
+        along = (x - self.seen_x) * self.vx + (y - self.seen_y) * self.vy
+        return along < -BACK * self.diagonal * math.hypot(self.vx, self.vy)
 
     def gate(self, passed_s: float) -> float:
         """How far from its expected place it may be, in pixels; `passed_s` after the last frame."""
@@ -219,6 +234,9 @@ class Tracker:
         apart = ((places[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
         cost = apart / (diagonals**2)[:, None]
         within = apart <= (gates**2)[:, None]
+        for row, track in enumerate(self._tracks):
+            for column in np.flatnonzero(within[row]):
+                within[row, column] = not track.is_behind(*centres[column])
         rows, columns = self._assign(np.where(within, cost, _FAR))
         return {
             int(row): int(column)
@@ -238,7 +256,8 @@ class Tracker:
             reach = gate * gate
             for column, (cx, cy) in enumerate(centres):
                 dx = cx - x
-                if -gate <= dx <= gate and dx * dx + (cy - y) ** 2 <= reach:
+                is_near = -gate <= dx <= gate and dx * dx + (cy - y) ** 2 <= reach
+                if is_near and not track.is_behind(cx, cy):
                     if index in pairs or column in taken:
                         return None
                     pairs[index] = column
@@ -257,7 +276,7 @@ class Tracker:
             track.vy += _BETA * (y - track.y) / passed_s
             track.x += _ALPHA * (x - track.x)
             track.y += _ALPHA * (y - track.y)
-        track.diagonal, track.seen_at = diagonal, at
+        track.diagonal, track.seen_at, track.seen_x, track.seen_y = diagonal, at, x, y
         track.sights += 1
         track.misses = 0
 
@@ -267,7 +286,7 @@ class Tracker:
         vx = median(track.vx for track in known) if known else 0.0
         vy = median(track.vy for track in known) if known else 0.0
         self._next += 1
-        return _Track(self._next - 1, x, y, vx, vy, diagonal, at, is_first=not known)
+        return _Track(self._next - 1, x, y, vx, vy, diagonal, at, x, y, is_first=not known)
 
     # ------------------------------------------------------------------ parts
 

@@ -215,6 +215,24 @@ def test_after_frames_that_were_lost_the_stamp_counts() -> None:
     assert len(belt.seen) == 20
 
 
+@pytest.mark.parametrize("few", [0, tracker.FEW])
+def test_the_next_part_is_not_taken_for_one_that_left_while_frames_were_lost(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands behind the last sight of that one, and alone in view."""
+    monkeypatch.setattr(tracker, "FEW", few)
+    belt = Belt()
+    things = [Thing(-20.0, 200.0, 10.0), Thing(-520.0, 200.0, 10.0, verdict=Verdict.NG)]
+    belt.run(things, 43)
+    belt.frame += 45
+    belt.run(things, 60)
+    assert [{each.verdict for each in seen} for seen in belt.seen.values()] == [
+        {Verdict.OK},
+        {Verdict.NG},
+    ]
+    assert sorted(belt.left) == sorted(belt.seen)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.floats(3.0, 40.0), st.floats(42.0, 120.0))
 def test_pairs_found_one_by_one_are_those_of_the_solver(
