@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ MOST = 200
 """Rows that are looked through for one swap."""
 
 _Row = dict[str, Any]
+
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def refusal_table(rows: list[_Row]) -> FittedTable:
     """What was refused or failed, with its reason."""
     columns = (
         *(Column("when", whole=True), Column("swap", 2), Column("model")),
-        *(Column("code"), Column("checks", 1, whole=True), Column("why", free=True)),
+        *(Column("code", 1), Column("checks", 3, whole=True), Column("why", free=True)),
     )
     return FittedTable(columns, [_refusal_cells(row) for row in rows])
 
@@ -107,7 +110,7 @@ def _refusal_cells(row: _Row) -> tuple[str, ...]:
         row["model"],
         row["code"],
         f"{passed} of {len(row['checks'])}" if row["checks"] else "",
-        row["message"],
+        _DIGEST.sub(lambda found: f"{found[0][:12]}…", row["message"]),
     )
 
 

@@ -29,6 +29,7 @@ SETTINGS = {
         if key.startswith("orders-")
     ],
     "parts": {"by": "frame"},
+    "fleet": {"site": "plant"},
     "trial": {"frames": 1_000_000, "seconds": 600.0, "latency_ratio": 100.0},
 }
 
