@@ -26,9 +26,9 @@ Two paths lead through the code and meet in one place:
     cli/       the command line
     demo/      a drawn production line and a story; nothing imports it, two tables name it
 
-Imports run downward only: __main__ > demo > cli > app > (fleet | collecting) > (frames | control | web |
-optimize | packing | parts | sources) > (messaging | slots) > (models | host | config) > documents >
-core > errors.
+Imports run downward only: __main__ > demo > cli > app > (fleet | collecting) > (frames | control |
+web | optimize | packing | parts | sources) > (messaging | slots) > (models | host | config) >
+documents > core > errors.
 """
 
 __version__ = "0.1.0"

@@ -33,6 +33,7 @@ from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
+from edge_daemon.control.lineage import LineageBook
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
@@ -104,6 +105,9 @@ class ControlWing:
         readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
         self._triggers = self._build_triggers()
+        self.lineage = LineageBook(
+            resources.journal, resources.store.manifest, lambda: resources.clock.now().utc
+        )
         self._loader = self._build_loader(slot_pool)
         self._build_driver(readers)
         self._socket = self._build_socket()
@@ -237,7 +241,12 @@ class ControlWing:
             resources.clock,
             lambda: uuid.uuid4().hex,
             Inquiries(
-                resources.journal, reporter.said, self.mailbox.put, resources.clock, self.preview
+                resources.journal,
+                reporter.said,
+                self.mailbox.put,
+                resources.clock,
+                self.preview,
+                self.lineage.came,
             ),
         )
 
@@ -374,6 +383,7 @@ class ControlWing:
 
     def _store_changed(self, offer: Offer) -> None:
         self.storekeeper.note(offer)
+        self.lineage.note(offer.known)
         self.mailbox.put(stock(offer))
         self.reporter.available(offer, self._resources.store, self.driver.state)
         self.storekeeper.look()

@@ -28,6 +28,7 @@ from edge_daemon.app.failures import Failures
 from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
+from edge_daemon.app.judged_models import JudgedModels
 from edge_daemon.app.kept_pictures import PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
@@ -156,7 +157,10 @@ class Daemon:
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
         self._campaigns = Campaigns(resources, control)
-        self._sources = BundleSources(resources, put)
+        self._sources = BundleSources(resources, put, control.lineage)
+        self._judged = JudgedModels(
+            resources, frames.ledger.totals, lambda: control.driver.state.active_bundle
+        )
         self.probe = Probe(frames.active_slot, resources.clock)
         watches = Watches(
             self.probe,
@@ -192,6 +196,7 @@ class Daemon:
                 DiskWatch(resources.journal, resources.reserve).hear,
                 AuditAnchors(resources.journal, resources.settings.audit.keep_years).hear,
                 Summary(resources.started.at).hear,
+                self._judged.hear,
             ),
         )
         parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
@@ -273,6 +278,7 @@ class Daemon:
         self.frames.stop_lane()
         if self._parts is not None:
             self._parts.stop()
+        self._judged.save()
         self._closing.close()
         counts = self.frames.ledger.counts()
         _log.info("stopped", balanced=counts.balanced, **vars(counts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
@@ -15,11 +16,12 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.signs import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
+from edge_daemon.control.lineage import lineage_report
 from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, State
 from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency, Verdict
-from edge_daemon.errors import StateError
+from edge_daemon.errors import SenderError, StateError
 from edge_daemon.frames.capture import CameraState
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.times import iso_utc
@@ -97,6 +99,13 @@ class Page:
             commands=settings.http.commands,
             history=self._monitor.history.columns(),
         )
+
+    def lineage(self, ref: str) -> Mapping[str, Any] | None:
+        """What a version was trained on and what it judged here; None for an unknown one."""
+        try:
+            return lineage_report(self.resources.journal, ref)
+        except SenderError:
+            return None
 
     def _swaps(self) -> tuple[SwapLine, ...]:
         try:

@@ -50,6 +50,7 @@ class PageServer:
             snapshot=pictures.snapshot,
             swap=page.timeline.entry,
             rejected=page.rejects.picture,
+            lineage=page.lineage,
             ask=self._ask if self._settings.http.commands else None,
             preview=preview,
         )

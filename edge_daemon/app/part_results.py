@@ -137,4 +137,5 @@ class PartResults:
         utc = came.utc if came is not None else self._clock.now().utc
         picture = names[0] if names else None
         who = (self._boot, told.part, utc, told.id, told.serial)
-        return PartRow(*who, told.verdict.value, body, picture)
+        model = None if told.model is None else str(told.model)
+        return PartRow(*who, told.verdict.value, body, picture, model)

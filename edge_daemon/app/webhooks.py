@@ -31,7 +31,7 @@ def _post(settings: WebhookSettings) -> Post:
         partial(_bearer, settings),
         TIMEOUT_S,
     )
-    return lambda body: http.post(settings.webhook, body, _HEADERS)
+    return lambda body: http.exchange("POST", settings.webhook, body, _HEADERS).status
 
 
 def _bearer(settings: WebhookSettings) -> str | None:

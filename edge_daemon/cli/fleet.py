@@ -13,10 +13,12 @@ from edge_daemon.cli import fleet_campaigns
 from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.fleet_page import page
 from edge_daemon.cli.fleet_publish import publish
+from edge_daemon.cli.fleet_verify import Kept, plain_check, read_kept, tell_checks
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
+from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.shown import station, summary
@@ -105,6 +107,19 @@ def who(
     tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
+
+
+@app.command()
+def verify(kept: Kept, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Is any station's audit trail shorter than it was, or written anew? Fails where one is."""
+    heads = read_kept(kept)
+    checks = check_heads(heads, _read(file, None, None))
+    if as_json:
+        tell_json([plain_check(each) for each in checks], indent=2)
+    else:
+        tell_checks(checks)
+    if any(each.is_fault for each in checks):
+        raise typer.Exit(FAILED)
 
 
 app.command("page")(page)

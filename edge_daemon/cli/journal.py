@@ -13,9 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
+from edge_daemon.control.lineage import (
+    BundleTold,
+    dataset_report,
+    lineage_report,
+    noted,
+)
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.event_names import EventName
@@ -28,6 +36,7 @@ from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
+from edge_daemon.host.journal_lineage import BundleRow
 from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.times import iso_utc
 
@@ -93,6 +102,28 @@ class Records:
             return self._station.inquire("rollouts", fields)
         with self._journal() as journal:
             return told_report(journal, fields, SystemClock().now()) or {}
+
+    def lineage(self, model: str = "", dataset: str = "") -> dict[str, Any]:
+        """Of one version, or of all that learned from a data set.
+
+        Raises SenderError where nothing is known of it, StateError, NotReachable.
+        """
+        if self._is_running:
+            named = {"dataset": dataset} if dataset else {"model": model}
+            return self._station.inquire("lineage", named)
+        with self._journal() as journal:
+            if dataset:
+                return dataset_report(journal, dataset)
+            return lineage_report(journal, model)
+
+    def came(self, row: BundleRow) -> None:
+        """A bundle was fetched from a source. Raises StateError, NotReachable."""
+        if self._is_running:
+            told = msgspec.to_builtins(BundleTold.of(row))
+            self._station.inquire("pulled", told)
+            return
+        with self._journal() as journal:
+            journal.commit(noted([row], SystemClock().now().utc))
 
     def audit(self, limit: int, heads: tuple[Anchor, ...] | None = None) -> dict[str, Any]:
         """`head`, the newest `rows`, and `faults`.

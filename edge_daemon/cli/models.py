@@ -17,6 +17,7 @@ from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.judge import judge
+from edge_daemon.cli.lineage import lineage
 from edge_daemon.cli.optimize import optimize
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import console, show, tell, tell_json
@@ -191,6 +192,7 @@ def sign(
 
 
 app.command("history")(history)
+app.command("lineage")(lineage)
 
 
 @app.command("quarantine")

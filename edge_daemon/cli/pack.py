@@ -59,6 +59,9 @@ _Golden = Annotated[
 ]
 _Most = Annotated[int, typer.Option("--most", min=1, max=500, help="Golden images at most.")]
 _Products = Annotated[str, typer.Option("--products", help="Products it judges: BTL-500,BTL-330.")]
+_DataSet = Annotated[str, typer.Option("--dataset", help="What it was trained on.")]
+_Run = Annotated[str, typer.Option("--run", help="The training run that made it.")]
+_Parent = Annotated[str, typer.Option("--parent", help="The version that the training began with.")]
 _Key = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--key", help="Sign it with this private key (PEM).", exists=True),
@@ -80,6 +83,9 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     golden: _Golden = None,
     most: _Most = MOST_GOLDEN,
     products: _Products = "",
+    dataset: _DataSet = "",
+    run: _Run = "",
+    parent: _Parent = "",
     key: _Key = None,
     add: _Add = False,
     to: _To = None,
@@ -101,7 +107,15 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         products=_words(products),
         most=most,
         key=key,
-        lineage={"weights": weights.name, **({"golden": _name_of(golden)} if golden else {})},
+        lineage={
+            "weights": weights.name,
+            **({"golden": _name_of(golden)} if golden else {}),
+            **{
+                name: said
+                for name, said in (("dataset", dataset), ("run", run), ("parent", parent))
+                if said
+            },
+        },
     )
     with counting(min(len(pictures), most), "Copying") as count:
         if settings is None or not add:

@@ -96,6 +96,10 @@ RefOrFolder = Annotated[
         callback=ref_or_folder,
     ),
 ]
+NamedRef = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Argument(help="name@version", metavar="[REF]", show_default=False, callback=model_ref),
+]
 OptionalRef = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Argument(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, Optional
 
 import typer
 
 from edge_daemon.cli.exits import FAILED
+from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching
+from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.config import BundleSource, Settings
+from edge_daemon.control.lineage import row_of
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SenderError
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.sources.fetch import Door, fetch, is_there, look
@@ -56,7 +61,8 @@ def check(file: ConfigFile = None, as_json: AsJson = False) -> None:
 def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Fetch what is new into the store, now; nothing becomes active."""
     settings = read_settings(file)
-    _end(list(_each(settings, name, _pulled)), as_json)
+    pulled = partial(_pulled, Records(Station(settings)))
+    _end(list(_each(settings, name, pulled)), as_json)
 
 
 # --------------------------------------------------------------------------- parts
@@ -114,11 +120,20 @@ def _checked(
     return "there" if is_there(manifest, door) else "new"
 
 
-def _pulled(source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace) -> str:
+def _pulled(
+    records: Records, source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace
+) -> str:
     with fetching(f"Fetching {manifest.ref}") as count:
         heard = Door(door.store, door.trust, door.pins, count)
         fetched = fetch(source, offered, manifest, heard, pace)
-    return "pulled" if fetched.is_new else "there"
+    if not fetched.is_new:
+        return "there"
+    now = time.time()
+    try:
+        records.came(row_of(manifest, now, offered.origin_of(manifest, now)))
+    except EdgeDaemonError as error:  # the bundle is there all the same
+        tell(f"Where {manifest.ref} came from is not on record: {error}", err=True)
+    return "pulled"
 
 
 def _refused(error: EdgeDaemonError) -> dict[str, Any]:
@@ -154,4 +169,5 @@ def _plain(source: BundleSource) -> dict[str, Any]:
         "models": dict(source.models),
         "every_s": source.every_s,
         "rate_kb": source.rate_kb,
+        "write_back": source.write_back,
     }

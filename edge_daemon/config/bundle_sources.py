@@ -48,6 +48,10 @@ class BundleSource(Group):
     """Seconds between two looks."""
     rate_kb: int | None = Field(default=None, ge=1, le=10_485_760)
     """Kilobytes a second at most, so that the line's network stays free; null: no limit."""
+    write_back: bool = False
+    """Whether MLflow or the registry is told what became of a bundle from there: MLflow by a tag
+    `edge.<device>` of the version, a registry by an artifact that refers to the bundle. What is
+    told names the device and the reason; the user or token must be allowed to write there."""
     ca: FilePath | None = None
     """PEM of the authority that signed the server's certificate; null: the usual ones."""
     user: User | None = None
@@ -66,6 +70,12 @@ class BundleSource(Group):
         for name, wanted in self.models.items():
             if re.fullmatch(pattern, wanted) is None:
                 raise ValueError(f"models.{name} should be {words}, but it is {wanted!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _written_back(self) -> BundleSource:
+        if self.write_back and self.oci is None and self.mlflow is None:
+            raise ValueError("write_back is for mlflow and oci")
         return self
 
     @model_validator(mode="after")

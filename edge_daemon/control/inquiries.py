@@ -1,9 +1,10 @@
 """Requests that only this machine can make, besides the verbs that MQTT carries too.
 
-`status` is everything that is retained on the broker; `history`, `audit`, `order` and `parts` read
-the journal; `preview` evaluates recent frames; `quarantine` and `unquarantine` are an operator's
-decision on one version. Those two are answered when the change is durable, an audit that verifies
-when the trail has been read, all else at once.
+`status` is everything that is retained on the broker; `history`, `audit`, `order`, `parts`,
+`rollouts` and `lineage` read the journal; `pulled` tells of a bundle that a command fetched;
+`preview` evaluates recent frames; `quarantine` and `unquarantine` are an operator's decision on one
+version. Those two are answered when the change is durable, an audit that verifies when the trail
+has been read, all else at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
+from edge_daemon.control.lineage import BundleTold, dataset_report, lineage_report
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.values import BundleRef, Instant, Status
@@ -24,6 +26,7 @@ from edge_daemon.errors import EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
+from edge_daemon.host.journal_lineage import BundleRow
 from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import outcome, refused
 from edge_daemon.messaging.inbox import refuse_steering
@@ -48,6 +51,7 @@ class Inquiries:
         order: hands an operator's word to the driver.
         clock: what an operator may say is right.
         preview: judges recent frames anew, by a recipe that is tuned so.
+        came: hears of a bundle that a command fetched from a source.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class Inquiries:
         order: Callable[[QuarantineOrdered], None],
         clock: Clock,
         preview: Callable[[Mapping[str, float], int], Mapping[str, Any]],
+        came: Callable[[BundleRow], None],
     ) -> None:
         self._preview = preview
+        self._came = came
         self._clock = clock
         self._journal = journal
         self._said = said
@@ -71,6 +77,8 @@ class Inquiries:
             "trust-clock": self._trust_clock,
             "parts": self._parts,
             "rollouts": self._rollouts,
+            "lineage": self._lineage,
+            "pulled": self._pulled,
             "preview": self._previewed,
             "quarantine": self._quarantine,
             "unquarantine": self._unquarantine,
@@ -118,6 +126,21 @@ class Inquiries:
             return
         report = told_report(self._journal, question.fields, self._clock.now())
         question.answer(report or told_rollouts(self._journal, asked, audit=audit))
+
+    def _lineage(self, question: Question) -> None:
+        dataset = question.fields.get("dataset")
+        if isinstance(dataset, str):
+            question.answer(dataset_report(self._journal, dataset))
+        else:
+            question.answer(lineage_report(self._journal, str(_ref(question))))
+
+    def _pulled(self, question: Question) -> None:
+        try:
+            row = msgspec.convert(question.fields, BundleTold, strict=True)
+        except msgspec.ValidationError:
+            raise SenderError("That does not tell of a bundle from a source.") from None
+        self._came(row.row())
+        question.answer({})
 
     def _told_order(self, question: Question) -> None:
         job_order = question.fields.get("job_order")

@@ -28,7 +28,7 @@ def told_rollouts(journal: Journal, rollout: str | None, *, audit: bool) -> dict
 
 def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
     """`rollouts`: newest first."""
-    return {"rollouts": [_head(row) for row in journal.rollouts.newest(limit)]}
+    return {"rollouts": [head_of(row) for row in journal.rollouts.newest(limit)]}
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
         }
         for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
     ]
-    told = {**_head(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
+    told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
     return {**told, "pairs": pairs}
 
 
@@ -85,7 +85,7 @@ def rollout_looks(journal: Journal, rollout: str, after: int) -> dict[str, Any]:
     row = found_row(journal, rollout)
     found = journal.rollouts.looks(rollout, MOST_LOOKS, after)
     return {
-        **_head(row),
+        **head_of(row),
         "plan": json.loads(row.plan)["plan"],
         "looks": [base64.b64encode(look.body).decode() for look in found],
         "next": found[-1].seq if len(found) == MOST_LOOKS else None,
@@ -104,7 +104,8 @@ def found_row(journal: Journal, rollout: str) -> RolloutRow:
     return row
 
 
-def _head(row: RolloutRow) -> dict[str, Any]:
+def head_of(row: RolloutRow) -> dict[str, Any]:
+    """What a list says of one rollout."""
     progress = json.loads(row.progress)
     return {
         "rollout": row.id,

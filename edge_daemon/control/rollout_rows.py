@@ -7,7 +7,8 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
-from edge_daemon.core.candidates import BACK
+from edge_daemon.core.candidates import BACK, word
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.rollout.evidence import Place, read_evidence, read_place
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.core.rollout.progress import Progress, read_progress
@@ -41,6 +42,19 @@ def rollout_row(
         _json(plan),
         _json(told),
     )
+
+
+def word_of(row: RolloutRow) -> str:
+    """How it stands in a few words: `shadow`, `share 0.1`, `stopped: …`, `confirmed`."""
+    progress = json.loads(row.progress)
+    ended = progress.get("ended")
+    if ended == EventName.ROLLOUT_COMPLETED.value:
+        return "confirmed"
+    if ended is not None:
+        return f"stopped: {progress.get('ended_why', '')}"
+    stages, entered = read_plan(json.loads(row.plan)["plan"]).stages, progress["entered"]
+    at = entered[-1][0] if entered else -1
+    return word(stages[at]) if 0 <= at < len(stages) else "prepare"
 
 
 def pair_row(pair: Pair, place: Place) -> PairRow:

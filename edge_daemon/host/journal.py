@@ -21,6 +21,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.host import (
     audit,
     journal_audit,
+    journal_lineage,
     journal_notices,
     journal_orders,
     journal_parts,
@@ -120,6 +121,7 @@ class Journal:
         self.rollouts = journal_rollouts.KeptRollouts(self._rows)
         self.rates = journal_rates.KeptRates(self._rows)
         self.notices = journal_notices.KeptNotices(self._rows, self._change)
+        self.lineage = journal_lineage.KeptLineage(self._rows)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
 
@@ -145,6 +147,8 @@ class Journal:
                 if entry.rollouts is not None:
                     journal_rollouts.write(self._run, entry.rollouts)
                 journal_notices.write(self._run, entry.notices)
+                if entry.lineage is not None:
+                    journal_lineage.write(self._run, entry.lineage)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
             if not self._recovery_is_told:

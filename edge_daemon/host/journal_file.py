@@ -104,6 +104,27 @@ MIGRATIONS: tuple[str, ...] = (
         body BLOB NOT NULL);
     CREATE INDEX looks_by_rollout ON rollout_looks (rollout, seq);
     """,
+    """
+    CREATE TABLE bundles (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT UNIQUE NOT NULL, sha256 TEXT NOT NULL,
+        manifest_sha256 TEXT NOT NULL, seen_utc REAL NOT NULL, lineage BLOB NOT NULL, source BLOB);
+    CREATE TABLE active (
+        seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, model TEXT NOT NULL, from_utc REAL NOT NULL,
+        to_utc REAL NOT NULL, frames INTEGER NOT NULL, UNIQUE (boot, model, from_utc));
+    CREATE INDEX active_by_model ON active (model);
+    CREATE TABLE judged (
+        model TEXT PRIMARY KEY, frames INTEGER NOT NULL, ok INTEGER NOT NULL, ng INTEGER NOT NULL,
+        empty INTEGER NOT NULL, uninspected INTEGER NOT NULL, first_utc REAL, last_utc REAL);
+    CREATE TABLE written_back (
+        rollout TEXT PRIMARY KEY, word TEXT NOT NULL, utc REAL NOT NULL);
+    INSERT INTO judged
+        SELECT json_extract(CAST(body AS TEXT), '$.model') AS name, 0, sum(verdict = 'ok'),
+            sum(verdict = 'ng'), sum(verdict = 'empty'), sum(verdict = 'uninspected'),
+            min(utc), max(utc)
+        FROM parts WHERE json_valid(CAST(body AS TEXT)) GROUP BY name HAVING name IS NOT NULL;
+    INSERT OR REPLACE INTO counters VALUES
+        ('lineage_since', CAST(strftime('%s', 'now') AS INTEGER));
+    """,
 )
 """One script a version, each run once; a script that was released is never changed."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from edge_daemon.host import journal_lineage
+from edge_daemon.host.journal_lineage import JudgedRow
 
 Run = Callable[..., object]
 """Executes one statement with its values, within the journal's transaction."""
@@ -17,7 +21,10 @@ _COLUMNS = "boot, part, utc, id, serial, verdict, body, picture"
 
 @dataclass(frozen=True)
 class PartRow:
-    """One part; `body` is its result (JSON), `picture` one of those that it names."""
+    """One part; `body` is its result (JSON), `picture` one of those that it names.
+
+    `model`: the one that judged it; it is counted, and read from the body later.
+    """
 
     boot: str
     part: int
@@ -27,6 +34,7 @@ class PartRow:
     verdict: str
     body: bytes
     picture: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,18 @@ def write(run: Run, entry: PartsEntry) -> None:
             f"INSERT INTO parts ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",  # noqa: S608 - ours
             *(row.boot, row.part, row.utc, row.id, row.serial, row.verdict, row.body, row.picture),
         )
+    for model in {row.model for row in entry.rows if row.model is not None}:
+        journal_lineage.count(run, model, _judged([r for r in entry.rows if r.model == model]))
     run("INSERT OR REPLACE INTO part_counts VALUES (0, ?)", entry.counts)
     run("DELETE FROM parts WHERE seq <= (SELECT max(seq) FROM parts) - ?", entry.most)
     run("DELETE FROM parts WHERE utc < ?", entry.since_utc)
+
+
+def _judged(rows: list[PartRow]) -> JudgedRow:
+    """The parts of one version, by verdict."""
+    by, times = Counter(row.verdict for row in rows), [row.utc for row in rows]
+    verdicts = (by["ok"], by["ng"], by["empty"], by["uninspected"])
+    return JudgedRow(0, *verdicts, min(times), max(times))
 
 
 def newest(rows: Rows, limit: int) -> tuple[PartRow, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.host.audit import AuditRow
+from edge_daemon.host.journal_lineage import LineageEntry
 from edge_daemon.host.journal_notices import NoticeRow
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_parts import PartsEntry
@@ -73,3 +74,4 @@ class Entry:
     proofs: tuple[ProofRow, ...] = ()
     rollouts: RolloutsEntry | None = None
     notices: tuple[NoticeRow, ...] = ()
+    lineage: LineageEntry | None = None

@@ -6,6 +6,7 @@ pace        waiting, bandwidth, and the end of the daemon
 bench       the folder in the store where a cut pull waits for its rest
 fetch       one bundle from a source into the store, or the reason why not
 folder, web, oci, mlflow   the kinds of sources; `kinds` makes them from the settings
+write_back  tells MLflow (mlflow_tags) or a registry (oci_referrers) what became of a bundle
 watch       the daemon's own thread, which asks each source now and then
 
 A source fills the store through the same door as `models add`, and makes nothing active.

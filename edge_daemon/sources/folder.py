@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE
@@ -65,7 +66,8 @@ class FolderSource:
         # A folder that a web server gives out too may have its list of files in it.
         of_it = (entry for entry in entries if entry.path != FILES)
         files = {entry.path: RemoteFile(entry.path, entry.size) for entry in of_it}
-        return Offered(version, version, files, base=str(place))
+        origin = Origin("folder", self.where, name, version=version)
+        return Offered(version, origin, version, files, base=str(place))
 
     def _away(self, error: OSError) -> SourceAway:
         return SourceAway(

@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import urljoin, urlsplit
 
@@ -26,6 +27,20 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 def basic(user: str, password: str) -> str:
     """The header for a user and a password."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said; the names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 class Http:
@@ -115,13 +130,17 @@ class Http:
             )
         return content
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status that this body is answered with; a redirect is not followed.
+    def exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
+        """A small answer whole, whatever its status; a redirect is not followed.
 
-        Raises SourceAway where there is no answer.
+        Raises SourceAway where there is none.
         """
-        with closing(self._connection(url)) as connection:
-            return self._asked(connection, url, headers, ("POST", body)).status
+        with closing(self._connection(url)) as connection, self._as_away():
+            answer = self._asked(connection, url, headers, (method, body))
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, told, answer.read(MOST_JSON_BYTES))
 
     # ------------------------------------------------------------------ inside
 
@@ -145,11 +164,9 @@ class Http:
         headers: Mapping[str, str],
         sent: tuple[str, bytes | None] = ("GET", None),
     ) -> HTTPResponse:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        method, body = sent
         with self._as_away():
-            method, body = sent
-            connection.request(method, target, body, self._headers(url, headers))
+            connection.request(method, _target(url), body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:

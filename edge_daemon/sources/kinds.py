@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from edge_daemon.config import BundleSource
 from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.mlflow import MlflowSource
+from edge_daemon.sources.mlflow_tags import MlflowTags
 from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.oci_login import OciLogin
+from edge_daemon.sources.oci_referrers import OciReferrers
 from edge_daemon.sources.source import Source
 from edge_daemon.sources.web import WebSource
+from edge_daemon.sources.write_back import Writer
 
 
 def make_source(settings: BundleSource) -> Source:
@@ -16,11 +22,28 @@ def make_source(settings: BundleSource) -> Source:
     if settings.folder is not None:
         return FolderSource(settings.folder)
     if settings.oci is not None:
-        return OciSource(
-            settings.where, settings.readable_ca, lambda: _basic(settings), settings.read_token
-        )
+        return _oci(settings)
     http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
     return WebSource(http) if settings.http is not None else MlflowSource(http)
+
+
+def make_writer(settings: BundleSource, device: str) -> Writer | None:
+    """What tells the source of outcomes; None where its settings do not ask for that."""
+    if not settings.write_back:
+        return None
+    if settings.oci is not None:
+        http = Http(settings.where, settings.readable_ca)
+        ca, basic = settings.readable_ca, partial(_basic, settings)
+        login = OciLogin(http, ca, basic, settings.read_token, "pull,push")
+        return OciReferrers(http, login, device)
+    http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
+    return MlflowTags(http, device)
+
+
+def _oci(settings: BundleSource) -> OciSource:
+    return OciSource(
+        settings.where, settings.readable_ca, lambda: _basic(settings), settings.read_token
+    )
 
 
 def _authorization(settings: BundleSource) -> str | None:

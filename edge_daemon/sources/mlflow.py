@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from edge_daemon.core.lineage import MOST_NAMES, Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import MAX_DEPTH, MAX_ENTRIES, is_inner_path
 from edge_daemon.models.manifest import MANIFEST_FILE
@@ -31,7 +32,8 @@ class MlflowSource:
 
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:  # noqa: ARG002 - by its own
         try:
-            model, version = self._version(which)
+            origin = self._origin(which)
+            model, version = origin.name, str(origin.version)
             files = self._files(self._place(model, version))
         except FileNotFoundError as error:
             raise BundleError(
@@ -49,7 +51,7 @@ class MlflowSource:
                     for path, file in files.items()
                     if path.startswith(inner)
                 }
-        return (Offered(f"{model}/{version}", None, files),)
+        return (Offered(f"{model}/{version}", origin, None, files),)
 
     def open(self, offered: Offered, path: str, at: int = 0) -> AbstractContextManager[Stream]:
         file = offered.files.get(path)
@@ -57,14 +59,37 @@ class MlflowSource:
             raise FileNotFoundError(2, "no artifact has this path", path)
         return self._http.stream(file.where, at)
 
-    def _version(self, which: str) -> tuple[str, str]:
-        """The registered model and the number of its version, now."""
+    def _origin(self, which: str) -> Origin:
+        """The registered model, the number of its version now, and the run that made it."""
         model, at, alias = which.partition("@")
-        if not at:
+        if at:
+            found = self._ask("registered-models/alias", name=model, alias=alias)
+        else:
             model, _, version = which.rpartition("/")
-            return model, version
-        found = self._ask("registered-models/alias", name=model, alias=alias)
-        return model, str(_table(found, "model_version").get("version"))
+            found = self._ask("model-versions/get", name=model, version=version)
+        told = _table(found, "model_version")
+        run = told.get("run_id")
+        run = run if isinstance(run, str) and run else None
+        return Origin(
+            "mlflow",
+            self.where,
+            model,
+            version=str(told.get("version")),
+            alias=alias or None,
+            run_id=run,
+            datasets=self._datasets(run) if run else (),
+        )
+
+    def _datasets(self, run: str) -> tuple[str, ...]:
+        """What the run logged as its input; none where the server has no such run any more."""
+        try:
+            inputs = _table(_table(self._ask("runs/get", run_id=run), "run"), "inputs")
+        except FileNotFoundError:
+            return ()
+        listed = inputs.get("dataset_inputs")
+        each = listed if isinstance(listed, list) else []
+        tables = (_table(one, "dataset") for one in each if isinstance(one, dict))
+        return tuple(str(table["name"]) for table in tables if table.get("name"))[:MOST_NAMES]
 
     def _place(self, model: str, version: str) -> str:
         """The path of its artifacts on the server."""

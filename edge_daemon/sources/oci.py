@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.files import is_inner_path
-from edge_daemon.sources.http import Http
+from edge_daemon.sources.http import Answer, Http
 from edge_daemon.sources.oci_login import OciLogin, json_object
-from edge_daemon.sources.source import Offered, RemoteFile, Stream
+from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
 
 PATHS = ("org.opencontainers.image.title", "org.cncf.model.filepath")
 MOST_LAYERS = 1024
@@ -45,6 +46,7 @@ class OciSource:
         self._http = Http(base, ca)
         self.where = self._http.base
         self._login = OciLogin(self._http, ca, basic, token)
+        self._writing = OciLogin(self._http, ca, basic, token, "pull,push")
 
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:  # noqa: ARG002 - by reference
         repository, reference = _parts(which)
@@ -60,7 +62,9 @@ class OciSource:
         if reference.startswith("sha256:") and found != reference:
             raise _mismatch(f"{self.where} answers with another manifest than {which}: {found}.")
         base = f"{self.where}/v2/{repository}/blobs"
-        return (Offered(found, None, _files(content, base, which), base=repository),)
+        tag = None if reference.startswith("sha256:") else reference
+        origin = Origin("oci", self.where, repository, found, alias=tag)
+        return (Offered(found, origin, None, _files(content, base, which), base=repository),)
 
     @contextmanager
     def open(self, offered: Offered, path: str, at: int = 0) -> Iterator[Stream]:
@@ -70,6 +74,29 @@ class OciSource:
         headers = self._login.headers(offered.base)
         with self._http.stream(file.where, at, headers) as stream:
             yield stream
+
+    def exchange(
+        self,
+        method: str,
+        repository: str,
+        place: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Read or write below a repository; `place` may be a whole address of this registry.
+
+        Raises SourceAway where there is no answer.
+        """
+        base = f"{self.where}/v2/{repository}/"
+        url = place if urlsplit(place).scheme else f"{base}{place}"
+        if self.where.startswith("https://") and urlsplit(url).scheme != "https":
+            raise SourceAway(f"{self.where} sends on to an address without TLS.")
+        login = self._writing
+        answer = self._http.exchange(method, url, body, {**login.headers(repository), **headers})
+        if answer.status != 401:
+            return answer
+        login.renew(repository)
+        return self._http.exchange(method, url, body, {**login.headers(repository), **headers})
 
 
 def _parts(which: str) -> tuple[str, str]:

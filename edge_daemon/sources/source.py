@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BoxError
+from edge_daemon.models.manifest import Manifest
 
 
 class SourceAway(BoxError):  # noqa: N818 - what it is
@@ -32,15 +34,21 @@ class Offered:
     Args:
         mark: tells it from others at this source: a digest where the source has one, else its
             version.
+        origin: what the source knows of it; without a digest where it has none.
         version: as the source calls it; None where only its model.yaml says it.
         files: path in the bundle -> file; empty where the source cannot list them.
         base: where the files lie, for sources that address them by their path.
     """
 
     mark: str
+    origin: Origin
     version: str | None = None
     files: Mapping[str, RemoteFile] = field(default_factory=lambda: MappingProxyType({}))
     base: str = ""
+
+    def origin_of(self, manifest: Manifest, utc: float) -> Origin:
+        """Where a bundle came from that was fetched now."""
+        return replace(self.origin, digest=self.origin.digest or manifest.sha256, seen=utc)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from edge_daemon.config import BundleSource
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BoxError, BundleError
 from edge_daemon.host.boundary import Boundary
+from edge_daemon.models.manifest import Manifest
 from edge_daemon.sources.fetch import Door, fetch, is_there, look
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.source import Offered, Source, SourceAway
@@ -27,11 +28,15 @@ _STOP_S = 2.0
 
 @dataclass(frozen=True)
 class Happening:
-    """Something to tell: a bundle came, or was refused."""
+    """Something to tell: a bundle came, with where from; or one was refused."""
 
-    is_new: bool
     message: str
-    ref: BundleRef | None = None
+    came: Manifest | None = None
+    origin: Origin | None = None
+
+    @property
+    def is_new(self) -> bool:
+        return self.came is not None
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class SourceWatch:
         sources: each with its settings.
         door: what a bundle must pass.
         tell: hears what came and what was refused, on the thread.
-        now: monotonic seconds.
+        now: monotonic seconds; `now_utc`: POSIX seconds.
     """
 
     def __init__(
@@ -74,9 +79,10 @@ class SourceWatch:
         door: Door,
         tell: Callable[[Happening], None],
         now: Callable[[], float] = time.monotonic,
+        now_utc: Callable[[], float] = time.time,
     ) -> None:
         self._stopping = threading.Event()
-        self._door, self._tell, self._now = door, tell, now
+        self._door, self._tell, self._now, self._now_utc = door, tell, now, now_utc
         self.watched = tuple(
             Watched(settings, source, Pace(settings.rate_kb, self._stopping.wait))
             for settings, source in sources
@@ -174,7 +180,8 @@ class SourceWatch:
         fetched = fetch(source, offered, manifest, door, watched.pace)
         watched.refusals = others
         _log.info("source_pulled", size_bytes=fetched.size_bytes, **facts)
-        self._tell(Happening(True, f"It came from {source.where}.", fetched.ref))
+        origin = offered.origin_of(manifest, self._now_utc())
+        self._tell(Happening(f"It came from {source.where}.", manifest, origin))
 
     def _refuse(self, watched: Watched, key: tuple[str, str], error: BundleError) -> None:
         before = watched.refusals.get(key, Refusal("", 0, 0.0))
@@ -185,7 +192,7 @@ class SourceWatch:
         if before.why != refusal.why:
             where, name = watched.source.where, key[0]
             _log.warning("source_refused", source=where, model=name, error=refusal.why)
-            self._tell(Happening(False, f"{name} from {where} is refused: {refusal.why}"))
+            self._tell(Happening(f"{name} from {where} is refused: {refusal.why}"))
 
     def _note_move(self, watched: Watched, name: str, offered: Offered) -> None:
         """A tag or an alias leads to something else than at the last look."""

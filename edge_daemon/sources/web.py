@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from urllib.parse import quote
 
+from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import is_inner_path
 from edge_daemon.models.versions import is_version
@@ -30,7 +31,7 @@ class WebSource:
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:
         base = f"{self.where}/{quote(name)}"
         if which not in (NEWEST, ALL):
-            return (self._offer(base, which),)
+            return (self._offer(name, which),)
         try:
             listed = self._lines(f"{base}/{VERSIONS}")
         except FileNotFoundError as error:
@@ -39,24 +40,25 @@ class WebSource:
                 hint="Write a version a line into it, or name one version in sources.models.",
             ) from error
         versions = [line for line in listed if is_version(line)]
-        return tuple(self._offer(base, version) for version in chosen(versions, which))
+        return tuple(self._offer(name, version) for version in chosen(versions, which))
 
     def open(self, offered: Offered, path: str, at: int = 0) -> AbstractContextManager[Stream]:
         return self._http.stream(f"{offered.base}/{quote(path)}", at)
 
-    def _offer(self, base: str, version: str) -> Offered:
-        place = f"{base}/{quote(version)}"
+    def _offer(self, name: str, version: str) -> Offered:
+        place = f"{self.where}/{quote(name)}/{quote(version)}"
+        origin = Origin("http", self.where, name, version=version)
         try:
             listed = self._lines(f"{place}/{FILES}")
         except FileNotFoundError:
-            return Offered(version, version, base=place)
+            return Offered(version, origin, version, base=place)
         paths = (line.removeprefix("./") for line in listed)
         files = {path: RemoteFile(path) for path in paths if path != FILES}
         if odd := [path for path in files if not is_inner_path(path)]:
             raise BundleError(
                 f"{odd[0][:128]!r} in {FILES} is no path in a bundle.", hint="Mend it."
             )
-        return Offered(version, version, files, base=place)
+        return Offered(version, origin, version, files, base=place)
 
     def _lines(self, url: str) -> list[str]:
         text = self._http.text(url).decode(errors="replace")

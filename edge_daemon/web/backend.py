@@ -43,6 +43,8 @@ class PageBackend:
     """All that is known of one entry of the timeline; None for an unknown one."""
     rejected: Callable[[str], bytes | None]
     """The picture of a rejected part by its file name; None for an unknown one."""
+    lineage: Callable[[str], Mapping[str, Any] | None] = lambda _: None
+    """What a version was trained on and what it judged here; None for one that was never here."""
     ask: Callable[[str, bytes, str, TakeAnswer], None] | None = None
     """Hands in a request: verb, JSON, an id where it brings none, its way back. None: read only."""
     preview: Callable[[Mapping[str, float], int], Mapping[str, Any]] | None = None

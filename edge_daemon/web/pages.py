@@ -64,6 +64,7 @@ class Pages:
             Route("/snapshot.jpg", self._snapshot),
             Route("/api/state", self._api_state),
             Route("/api/swaps/{id}", self._api_swap),
+            Route("/api/models/{ref}", self._api_model),
             Route("/ng/{name}", self._rejected),
             Route("/metrics", self._metrics),
             Route("/healthz", self._healthz),
@@ -123,6 +124,11 @@ class Pages:
         if entry is None:
             return _not_found()
         return Response(msgspec.json.encode(entry), media_type="application/json")
+
+    async def _api_model(self, request: Request) -> Response:
+        ref = request.path_params["ref"]
+        found = await self._aside(lambda: self._sources.lineage(ref))
+        return _not_found() if found is None else JSONResponse(found)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(

@@ -73,12 +73,17 @@ def test_weights_become_a_bundle_whose_verdicts_are_right(
     code, output = run(
         *("pack", str(BUNDLE / "weights.pt"), "--name", "flask", "--version", "2.0.0"),
         *(*given, "--part", "bottle", "--add", "--json"),
+        *("--dataset", "line3-2026-10", "--run", "r1", "--parent", "1.9.0"),
     )
     assert code == 0, output
     packed = _json(output)
     assert (packed["model"], packed["imgsz"], packed["task"]) == ("flask@2.0.0", 320, "detect")
     assert packed["golden"] == 21
     assert packed["recipe"]["part"] == "bottle"
+    _, output = run("show", "flask@2.0.0", "--json", "--config", str(station))
+    lineage = _json(output)["lineage"]
+    assert (lineage["dataset"], lineage["run"]) == ("line3-2026-10", "r1")
+    assert lineage["parent"] == "1.9.0"
     report = tmp_path / "report"
     code, output = run(
         *("judge", "flask@2.0.0", str(data_set), "--sweep", "--to", str(report)),

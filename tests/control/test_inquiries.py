@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
+from edge_daemon.control.lineage import BundleTold
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal, ReceiptRow
+from edge_daemon.host.journal_lineage import BundleRow, LineageEntry
 from edge_daemon.host.journal_orders import ProductRow
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
@@ -29,6 +33,7 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self.journal = Journal.open(folder)
         self.ordered: list[QuarantineOrdered] = []
+        self.came: list[BundleRow] = []
         self.answers: list[tuple[str, dict[str, Any]]] = []
         self.told = threading.Event()
         self.clock = SimClock()
@@ -38,6 +43,7 @@ class Room:
             self.ordered.append,
             self.clock,
             lambda changes, limit: {"set": changes, "limit": limit},
+            self.came.append,
         )
 
     def _reply(self, answer: Answer) -> None:
@@ -157,6 +163,23 @@ def test_a_malformed_question_is_refused(room: Room, verb: str, document: dict[s
     with pytest.raises(SenderError):
         room.ask(verb, **document)
     assert room.ordered == []
+
+
+def test_lineage_is_asked_by_version_or_by_data_set(room: Room) -> None:
+    """And what a command fetched is told in one piece, or refused."""
+    row = BundleRow("b@1", "9f", "aa", 1.0, b'{"dataset":"d"}')
+    room.journal.commit(Entry(lineage=LineageEntry((row,))))
+    assert room.ask("lineage", model="b@1")["datasets"] == ["d"]
+    assert [each["model"] for each in room.ask("lineage", dataset="d")["versions"]] == ["b@1"]
+    for wrong in ({}, {"model": "b"}, {"model": "b@2"}, {"dataset": "other"}):
+        with pytest.raises(SenderError):
+            room.ask("lineage", **wrong)
+    came = replace(row, source=b'{"kind":"oci","url":"u","name":"n"}')
+    room.ask("pulled", **msgspec.to_builtins(BundleTold.of(came)))
+    assert [(each.model, each.lineage) for each in room.came] == [("b@1", row.lineage)]
+    with pytest.raises(SenderError):
+        room.ask("pulled", model="b@1", source={"kind": 5})
+    assert len(room.came) == 1
 
 
 def test_only_its_own_words_are_known(room: Room) -> None:

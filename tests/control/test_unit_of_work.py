@@ -46,13 +46,16 @@ def test_the_newest_state_is_the_one_that_is_kept() -> None:
     assert UnitOfWork().entry(owed).state == b"before"
 
 
+OTHERS = {"parts", "proofs", "rollouts", "lineage"}
+
+
 def test_every_kind_of_row_reaches_the_journal() -> None:
     """A kind that `entry` forgot would be lost without a word.
 
-    Parts, proofs and pairs are no steps of the planner: their own threads write them.
+    Parts, proofs, pairs and lineage are no steps of the planner: their own threads write them.
     """
     kinds = {each.name for each in fields(UnitOfWork)} - {"then"}
-    assert kinds == {each.name for each in fields(Entry)} - {"parts", "proofs", "rollouts"}
+    assert kinds == {each.name for each in fields(Entry)} - OTHERS
 
 
 def test_words_come_in_the_order_of_the_rows() -> None:

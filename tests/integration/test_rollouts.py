@@ -279,6 +279,11 @@ def test_both_are_compared_in_turns_and_each_part_is_the_incumbents(line: Rollou
     assert all(block.looks >= FEWEST_LOOKS for block in measured)
     assert all(block.values["latency_p50_ms"] > 0.0 for block in measured)
     assert line.audit(rollout, {0.0}) == 0, "no verdict was the candidate's"
+    report = Records(Station(line.settings)).rollout_report({"report": True, "rollout": rollout})
+    [stage] = report["compare"]
+    assert (stage["pairs"], stage["order"]) == (2, [block.arm.value for block in measured])
+    asked_for = {"verify": report["sha256"]}
+    assert Records(Station(line.settings)).rollout_report(asked_for)["row"] > report["audit"]["seq"]
     assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
     assert line.outcome(asked)["status"] == "superseded"
     assert line.ear.books.missing == line.ear.books.doubled == 0

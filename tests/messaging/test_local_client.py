@@ -74,10 +74,12 @@ def test_every_outcome_ends_the_waiting(tmp_path: Path, status: str) -> None:
         assert [answer["status"] for answer in ask(asked.path, "swap", {})][-1] == status
 
 
-def test_a_question_has_one_answer_without_a_status(tmp_path: Path) -> None:
-    """The state, as it is published."""
-    with daemon(tmp_path, b'{"active":null}\n', hangs_up=False) as asked:
-        assert list(ask(asked.path, "state", {})) == [{"active": None}]
+@pytest.mark.parametrize("verb", ["state", "status", "rollouts", "a later one"])
+@pytest.mark.parametrize("answer", [{"active": None}, {"status": {"state": "online"}}, {}])
+def test_a_question_has_one_answer(tmp_path: Path, verb: str, answer: dict[str, Any]) -> None:
+    """Whatever is asked, what is no outcome and no progress is all that comes."""
+    with daemon(tmp_path, json.dumps(answer).encode() + b"\n", hangs_up=False) as asked:
+        assert list(ask(asked.path, verb, {}, timeout_s=20.0)) == [answer]
 
 
 def test_a_field_of_the_document_does_not_change_the_verb(tmp_path: Path) -> None:

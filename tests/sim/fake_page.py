@@ -105,5 +105,6 @@ class FakePage:
             snapshot=self.snapshot,
             swap={"s1": SwapEntry(id="s1", events=())}.get,
             rejected={"a.jpg": b"picture"}.get,
+            lineage={"bottle@1.0.0": {"model": "bottle@1.0.0"}}.get,
             ask=self.ask if commands else None,
         )

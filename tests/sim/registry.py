@@ -84,6 +84,15 @@ class Registry:
         self._send("PUT", f"{place}&digest={digest}", content, octets)
         return {"mediaType": kind, "digest": digest, "size": len(content)}
 
+    def get(self, place: str) -> bytes:
+        """A manifest or a blob below /v2/."""
+        kinds = (
+            "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+        )
+        with urlopen(Request(f"{self.url}/v2/{place}", headers={"Accept": kinds})) as answer:
+            content: bytes = answer.read()
+            return content
+
     def blob_file(self, digest: str) -> Path:
         """Where the registry keeps a blob on its disk."""
         text = digest.removeprefix("sha256:")

@@ -27,6 +27,7 @@ class TokenRegistry:
         self._needs = needs
         self._blobs: dict[str, bytes] = {}
         self.scopes: set[str] = set()
+        self.written: list[str] = []
         self.url = ""
         self._manifest = manifest or self._describe(folder)
 
@@ -47,6 +48,13 @@ class TokenRegistry:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 registry.answer(self)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                registry.answer(self)
+
+            def do_PUT(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -71,6 +79,9 @@ class TokenRegistry:
         if self._needs is not None and given != f"Bearer {TOKEN}":
             wanted = f'Bearer realm="{self.url}/token",service="registry"'
             return self._send(to, 401, b"", {"WWW-Authenticate": wanted})
+        if to.command != "GET":
+            self.written.append(parts.path)
+            return self._send(to, 201, b"", {"Location": f"{parts.path}?upload=1"})
         last = parts.path.rpartition("/")[2]
         content = self._manifest if "/manifests/" in parts.path else self._blobs.get(last, b"{}")
         return self._send(to, 200, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,6 +42,9 @@ class WebShelf:
             def do_GET(self) -> None:
                 shelf.answer(self)
 
+            def do_POST(self) -> None:
+                shelf.take(self, self.rfile.read(int(self.headers["Content-Length"])))
+
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -72,6 +75,10 @@ class WebShelf:
             return self._end(to, 404)
         return self._send(to, path, file.read_bytes())
 
+    def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Nothing can be written here."""
+        return self._end(to, 405)
+
     def _send(self, to: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
         start = 0
         wanted = to.headers.get("Range")
@@ -93,7 +100,8 @@ class WebShelf:
             self.hang_ups -= 1
             end = min(end, self.chance.randrange(0, 60_000))
         self.sent[path] = self.sent.get(path, 0) + end
-        to.wfile.write(body[:end])
+        with suppress(ConnectionError):  # whoever asked was killed
+            to.wfile.write(body[:end])
         return None
 
     def _end(self, to: BaseHTTPRequestHandler, status: int) -> None:

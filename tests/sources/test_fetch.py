@@ -21,6 +21,8 @@ def test_the_newest_version_comes_into_the_store(
     for ref in ("bottle@1.9.0", "bottle@1.10.0"):
         make_bundle(shelf, ref, key=station.key)
     list_versions(shelf)
+    (offered,) = source.offered("bottle", "newest")
+    assert (offered.origin.url, offered.origin.version) == (source.where, "1.10.0")
     (fetched,) = station.pull(source)
     assert (str(fetched.ref), fetched.is_new) == ("bottle@1.10.0", True)
     assert station.listed == ["bottle@1.10.0"]

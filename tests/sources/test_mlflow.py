@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,8 +18,11 @@ from urllib.request import urlopen
 import pytest
 
 from edge_daemon.errors import BundleError, Code
+from edge_daemon.models.bundle import read_manifest
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.mlflow import MlflowSource
+from edge_daemon.sources.mlflow_tags import MlflowTags
+from edge_daemon.sources.write_back import Outcome
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.mlflow import MlflowShelf
 from tests.sources.conftest import Station
@@ -49,6 +54,27 @@ def test_an_alias_comes_into_the_store(station: Station, shelf: Path, mlflow: Ml
     assert station.listed == ["bottle@1.0.0"]
     station.pull(source, CHAMPION)
     assert station.listed == ["bottle@1.0.0", "bottle@1.1.0"]
+
+
+def test_the_run_and_its_data_sets_are_known(
+    station: Station, shelf: Path, mlflow: MlflowShelf
+) -> None:
+    """By alias or by version; of a run that the server forgot, only the id."""
+    register(mlflow, "3", make_bundle(shelf, key=station.key))
+    mlflow.runs["bottle-model", "3"] = "8fa1"
+    mlflow.inputs["8fa1"] = ["line3-2026-10"]
+    source = MlflowSource(Http(mlflow.url))
+    for which, alias in ((CHAMPION, "champion"), ("bottle-model/3", None)):
+        (offered,) = source.offered("bottle", which)
+        origin = offered.origin
+        assert (origin.name, origin.version, origin.alias) == ("bottle-model", "3", alias)
+        assert (origin.run_id, origin.datasets) == ("8fa1", ("line3-2026-10",))
+    mlflow.inputs.clear()
+    (offered,) = source.offered("bottle", CHAMPION)
+    assert (offered.origin.run_id, offered.origin.datasets) == ("8fa1", ())
+    mlflow.runs.clear()
+    (offered,) = source.offered("bottle", CHAMPION)
+    assert offered.origin.run_id is None
 
 
 def test_a_bundle_that_was_logged_as_one_folder(
@@ -105,10 +131,12 @@ PYTHON = os.environ.get("EDGE_DAEMON_MLFLOW_PYTHON", "")
 
 _REGISTER = """
 import sys, mlflow
+from mlflow.entities import Dataset, DatasetInput
 mlflow.set_tracking_uri(sys.argv[1])
 client = mlflow.MlflowClient()
 with mlflow.start_run() as run:
     mlflow.log_artifacts(sys.argv[2], "bundle")
+    client.log_inputs(run.info.run_id, [DatasetInput(Dataset("line3-2026-10", "9f", "local", "."))])
 client.create_registered_model("bottle-model")
 source = f"{run.info.artifact_uri}/bundle"
 made = client.create_model_version("bottle-model", source, run.info.run_id)
@@ -141,11 +169,24 @@ def test_a_real_mlflow_server(station: Station, shelf: Path, tmp_path: Path) -> 
         _await(f"{url}/health")
         client = [PYTHON, "-c", _REGISTER, url, str(made)]
         subprocess.run(client, check=True, env=environment, cwd=tmp_path)
-        station.pull(MlflowSource(Http(url)), CHAMPION)
+        source = MlflowSource(Http(url))
+        station.pull(source, CHAMPION)
+        (offered,) = source.offered("bottle", CHAMPION)
+        origin = offered.origin_of(read_manifest(made), 1.0)
+        told = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, origin)
+        MlflowTags(Http(url), "line3-cam1").write(told, bytes)
+        query = f"name=bottle-model&version={origin.version}"
+        with urlopen(f"{url}/api/2.0/mlflow/model-versions/get?{query}") as answer:
+            tags = json.loads(answer.read())["model_version"]["tags"]
+        gone = replace(told, origin=replace(origin, version="99"))
+        with pytest.raises(BundleError, match="takes no tag"):
+            MlflowTags(Http(url), "line3-cam1").write(gone, bytes)
     finally:
         os.killpg(server.pid, 15)
         server.wait(20)
     assert station.listed == ["bottle@1.0.0"]
+    assert (origin.datasets, len(origin.run_id or "")) == (("line3-2026-10",), 32)
+    assert tags == [{"key": "edge.line3-cam1", "value": "stopped: low_light -7 pts"}]
 
 
 def _await(url: str) -> None:

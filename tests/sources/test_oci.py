@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_daemon.errors import BundleError, Code
-from edge_daemon.sources.http import basic
+from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.oci_login import OciLogin
+from edge_daemon.sources.oci_referrers import OciReferrers
 from edge_daemon.sources.source import SourceAway
+from edge_daemon.sources.write_back import Outcome
 from tests.sim import registry as debian
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.registry import MODEL_PACK, TITLE, Registry
@@ -41,6 +45,8 @@ def test_a_tag_comes_into_the_store(
     source = OciSource(running.url)
     (offered,) = source.offered("bottle", STABLE)
     assert offered.mark == digest
+    origin = offered.origin
+    assert (origin.name, origin.alias, origin.digest) == (REPOSITORY, "stable", digest)
     (fetched,) = station.pull(source, STABLE)
     assert fetched.is_new
     assert station.listed == ["bottle@1.0.0"]
@@ -145,3 +151,44 @@ def test_a_pinned_digest_is_checked(station: Station, shelf: Path) -> None:
         source = OciSource(registry.url)
         with pytest.raises(BundleError, match="another manifest"):
             station.pull(source, wanted)
+
+
+@needs_registry
+def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: Registry) -> None:
+    """Found from the bundle's digest; told again it is there once, and another is beside it."""
+    digest = running.push(make_bundle(shelf, key=station.key), "line9/bottle", "stable")
+    source = OciSource(running.url)
+    (offered,) = source.offered("bottle", "line9/bottle:stable")
+    first = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, offered.origin)
+    writer = OciReferrers(Http(running.url), OciLogin(Http(running.url)), "line3-cam1")
+    writer.write(first, lambda: b'{"rollout":"r1"}')
+    writer.write(first, lambda: b'{"rollout":"r1"}')
+    writer.write(replace(first, rollout="r2", word="confirmed"), lambda: b'{"rollout":"r2"}')
+    tag = digest.replace(":", "-")
+    listed = json.loads(running.get(f"line9/bottle/manifests/{tag}"))["manifests"]
+    words = [each["annotations"]["edge-daemon.outcome"] for each in listed]
+    assert words == ["stopped: low_light -7 pts", "confirmed"]
+    artifact = json.loads(running.get(f"line9/bottle/manifests/{listed[0]['digest']}"))
+    assert artifact["subject"]["digest"] == digest
+    report = artifact["layers"][0]["digest"]
+    assert running.get(f"line9/bottle/blobs/{report}") == b'{"rollout":"r1"}'
+    (again,) = station.pull(source, "line9/bottle:stable")
+    assert again.is_new, "the bundle itself is as before"
+    gone = replace(first, origin=replace(offered.origin, digest=f"sha256:{'0' * 64}"))
+    with pytest.raises(BundleError, match="no more"):
+        writer.write(gone, bytes)
+
+
+def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> None:
+    """A token to pull is not enough; the user's password goes to the service only."""
+    made = make_bundle(shelf, key=station.key)
+    with TokenRegistry(made, basic("kim", "secret")).serving() as registry:
+        source = OciSource(registry.url, basic=lambda: basic("kim", "secret"))
+        (offered,) = source.offered("bottle", STABLE)
+        told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
+        http, user = Http(registry.url), lambda: basic("kim", "secret")
+        login = OciLogin(http, basic=user, actions="pull,push")
+        OciReferrers(http, login, "cam1").write(told, lambda: b"{}")
+        assert registry.scopes == {f"repository:{REPOSITORY}:{r}" for r in ("pull", "pull,push")}
+        kinds = [path.split("/")[4] for path in registry.written]
+        assert kinds == ["blobs"] * 4 + ["manifests"] * 2

@@ -55,7 +55,10 @@ def test_what_is_new_comes_and_is_told_once(station: Station, shelf: Path) -> No
     make_bundle(shelf, key=station.key)
     watching.look()
     assert station.listed == ["bottle@1.0.0"]
-    assert [(each.is_new, str(each.ref)) for each in watching.told] == [(True, "bottle@1.0.0")]
+    (told,) = watching.told
+    assert (told.is_new, str(told.came and told.came.ref)) == (True, "bottle@1.0.0")
+    assert told.origin is not None
+    assert (told.origin.kind, told.origin.url) == ("folder", str(shelf))
     make_bundle(shelf, "bottle@1.1.0", key=station.key)
     watching.look(299.0)
     assert station.listed == ["bottle@1.0.0"]

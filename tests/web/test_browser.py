@@ -308,3 +308,15 @@ def test_no_word_of_parts_where_none_are_counted(browser: Browser, port: int) ->
         look(browser, port)
         browser.wait_text("judging", "#pill")
         assert browser.run("document.querySelector('#parts').hidden")
+
+
+def test_where_the_active_model_comes_from(browser: Browser, port: int) -> None:
+    """What nobody said is unknown; what it judged here is counted."""
+    with device(port, V1) as station:
+        station.await_active(V1)
+        look(browser, port)
+        browser.wait("!document.querySelector('#origin').hidden")
+        browser.run("document.querySelector('#origin').click()")
+        browser.wait_text("unknown", "#details-body")
+        browser.wait_text("Judged here", "#details-body")
+        assert browser.errors == []

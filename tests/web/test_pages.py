@@ -160,12 +160,14 @@ def test_a_snapshot_is_a_jpeg_or_a_sentence() -> None:
     assert (dark.status_code, "Look at the camera" in dark.text) == (503, True)
 
 
-def test_receipts_and_rejected_parts_are_found_by_their_names() -> None:
+def test_receipts_models_and_rejected_parts_are_found_by_their_names() -> None:
     """One entry of the timeline, one picture; others are 404."""
     assert get(FakePage(), "/api/swaps/s1").json() == {"id": "s1", "events": []}
     assert get(FakePage(), "/api/swaps/s2").status_code == 404
     assert get(FakePage(), "/ng/a.jpg").content == b"picture"
     assert get(FakePage(), "/ng/b.jpg").status_code == 404
+    assert get(FakePage(), "/api/models/bottle@1.0.0").json() == {"model": "bottle@1.0.0"}
+    assert get(FakePage(), "/api/models/bottle@2.0.0").status_code == 404
 
 
 def test_commands_are_not_there_unless_configured() -> None:

@@ -113,7 +113,7 @@ def _would_change(
     found = list(missing)
     unlabelled = sum(reading.overall.unlabelled.values())
     if unlabelled:
-        found.append(f"{unlabelled} parts on which the models disagree have no true verdict")
+        found.append(f"true verdicts of parts on which the models disagree: {unlabelled} have none")
     for one in reading.slices:
         for side, what in ((one.missed, "missed defects"), (one.false_rejects, "false rejects")):
             found.append(_distance(one, side, what))
@@ -124,11 +124,10 @@ def _would_change(
 
 def _distance(one: SliceReading, side: Side, what: str) -> str:
     name = "all parts" if one.name == OVERALL else one.name
-    verb = "is past" if side.log10_e >= side.limit else "is below"
-    return (
-        f"{name}: the evidence for more {what} is 10^{side.log10_e:.1f} and {verb} "
-        f"the limit of 10^{side.limit:.1f}"
-    )
+    now, limit = f"10^{side.log10_e:.1f}", f"10^{side.limit:.1f}"
+    if side.log10_e >= side.limit:
+        return f"{name}: labels that lower the evidence for more {what} from {now} to below {limit}"
+    return f"{name}: labels that raise the evidence for more {what} from {now} to {limit} stop it"
 
 
 # --------------------------------------------------------------------------- figures

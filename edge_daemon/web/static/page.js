@@ -171,6 +171,8 @@ function renderModel() {
   text("version", version);
   show("trial", active && active.trial);
   text("since", active ? `slot ${active.slot} · for ${ago(active.since)} · ${active.sha256.slice(0, 12)}` : "Frames are not judged.");
+  show("origin", Boolean(active));
+  if (active) $("origin").onclick = () => openModel(active.model);
   const tuned = active && active.tuned;
   show("tuned", Boolean(tuned));
   if (tuned) fill("tuned", [el("b", {}, "Tuned: "), Object.entries(tuned.set).map(([name, value]) => `${name} = ${value}`).join(", "),
@@ -452,6 +454,37 @@ async function openSwap(swap) {
   } catch (error) { body = [el("p", {}, "The daemon did not give the details.")]; }
   const title = swap.left && swap.model ? `${spaced(swap.left)} → ${spaced(swap.model)}` : swap.model ? spaced(swap.model) : said(swap.kind);
   openDialog(title, body);
+}
+
+/** What a version was trained on, where it came from, and what it judged here. */
+async function openModel(model) {
+  openDialog(spaced(model), el("p", { class: "quiet" }, "…"));
+  let body;
+  try {
+    const reply = await fetch(`api/models/${encodeURIComponent(model)}`);
+    if (!reply.ok) throw new Error();
+    body = lineage(await reply.json());
+  } catch (error) { body = [el("p", {}, "The daemon did not give the details.")]; }
+  openDialog(spaced(model), body);
+}
+
+function lineage(found) {
+  const unknown = "unknown", source = found.source, judged = found.judged;
+  const span = (from, to) => `${time(from)} to ${time(to)}`;
+  return [
+    el("h3", {}, "Trained on"),
+    table([["data set", found.datasets.join(", ") || unknown], ["training run", found.run || unknown],
+      ["began with", found.ancestors.map((each) => `${each.model} (${each.was_here ? each.datasets.join(", ") || unknown : "never here"})`).join(", before it ") || unknown]]),
+    el("h3", {}, "Came from"),
+    table(source ? [["source", `${source.kind} ${source.url}`], ["as", [source.name, source.version, source.alias].filter(Boolean).join(" · ")],
+      ["digest", source.digest], ["at", time(source.seen)]] : [["source", unknown]]),
+    el("h3", {}, "Judged here"),
+    table([["frames", count(judged.frames)], ["parts", `${count(judged.parts)}: ${judged.ok} ok, ${judged.ng} ng, ${judged.empty} empty, ${judged.uninspected} uninspected`],
+      ["from", judged.from ? span(judged.from, judged.to) : "–"], ["counted since", time(found.counted_since)],
+      ...found.active.slice(0, 5).map((each) => ["active", `${span(each.from, each.to)}: ${count(each.frames)} frames`])]),
+    found.rollouts.length ? el("h3", {}, "Rollouts") : null,
+    found.rollouts.length ? table(found.rollouts.map((each) => [time(each.began), `${each.model} beside ${each.reference}`, said(each.how), each.why || ""])) : null,
+  ].filter(Boolean);
 }
 
 function details(swap, entry) {

@@ -122,7 +122,7 @@ def test_while_it_runs_it_says_what_is_missing() -> None:
     found = report(progress(blocks=6))
     assert found["recommendation"]["do"] == "wait"
     assert any("3 of 8 pairs of blocks" in each for each in found["would_change"])
-    assert any("1 parts on which the models disagree" in each for each in found["would_change"])
+    assert any("models disagree: 1 have none" in each for each in found["would_change"])
 
 
 outcomes = st.tuples(

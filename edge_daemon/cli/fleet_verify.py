@@ -1,0 +1,78 @@
+"""`edge-daemon fleet verify`: stations' audit trails beside the heads that somebody kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.output import tell
+from edge_daemon.core.fleet.heads import Finding, HeadCheck
+from edge_daemon.core.fleet.report import Chain
+from edge_daemon.documents import DocumentError, read_text
+
+MOST_BYTES = 64 << 20
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+Kept = Annotated[
+    Path, typer.Option("--kept", metavar="FILE", help="What fleet ledger --json said earlier.")
+]
+
+
+def read_kept(file: Path) -> dict[str, Chain]:
+    """The heads in a ledger that was saved; raises WrongUsage where it is none or has none."""
+    hint = "Save one with: edge-daemon fleet ledger --json > FILE"
+    try:
+        plain = json.loads(read_text(file, MOST_BYTES))
+        found = {str(row["device"]): _chain(row["chain"]) for row in plain["stations"]}
+    except DocumentError as error:
+        raise WrongUsage(f"{file} {error.message}.", hint=hint) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WrongUsage(f"{file} is no saved ledger.", hint=hint) from error
+    heads = {device: chain for device, chain in found.items() if chain is not None}
+    if not heads:
+        raise WrongUsage(f"{file} has no head of an audit trail.", hint=hint)
+    return heads
+
+
+def _chain(plain: Any) -> Chain | None:
+    if plain is None:
+        return None
+    if not isinstance(plain["seq"], int) or not _HASH.fullmatch(str(plain["hash"])):
+        raise ValueError("no head")
+    return Chain(plain["seq"], plain["hash"])
+
+
+def tell_checks(checks: tuple[HeadCheck, ...]) -> None:
+    """Faults by name, and what is left to ask the stations themselves."""
+    for each in checks:
+        if each.is_fault:
+            tell(f"{each.device}: {each.why}.", err=True)
+    counts = Counter(each.finding for each in checks)
+    tell(
+        f"{len(checks)} trails: {counts[Finding.SAME]} as they were, "
+        f"{counts[Finding.GREW]} longer, {counts[Finding.REWRITTEN]} written anew, "
+        f"{counts[Finding.GONE]} without a head."
+    )
+    longer = next((each for each in checks if each.finding is Finding.GREW), None)
+    if longer is not None:
+        tell(
+            f"Whether a longer one still contains the old head shows its station, such as "
+            f"{longer.device}: edge-daemon audit verify --head {longer.kept.seq}:{longer.kept.hash}"
+        )
+
+
+def plain_check(check: HeadCheck) -> dict[str, Any]:
+    """For programs."""
+    head = f"{check.kept.seq}:{check.kept.hash}"
+    return {
+        "device": check.device,
+        "finding": check.finding.value,
+        "head": head,
+        "why": check.why,
+    }
