@@ -95,10 +95,10 @@ def test_a_daemon_swaps_by_a_campaign_and_a_restart_knows_it_still(tmp_path: Pat
         mill.stop()
         mill.until_settled()
         mill.check_books()
+        mill.start("bottle@2.0.0")
         broker.kill()
         broker.forget()
         broker.start()
-        mill.start("bottle@2.0.0")
         wait_for(lambda: has(mill, "bottle@2.0.0", Phase.CONFIRMED), "the report after a restart")
         stand = reported(mill).stand
         assert stand is not None
