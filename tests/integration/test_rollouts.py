@@ -122,7 +122,7 @@ def test_without_labels_a_doubt_is_told_and_nothing_is_stopped(line: RolloutLine
     line.until_event("label_wanted")
     held = line.until_event("rollout_held", rollout=rollout)
     assert "no label" in str(held)
-    assert line.state["decision"] == "hold"
+    line.ear.until(lambda: line.state["decision"] == "hold")
     line.ask("abort", rollout=rollout, reason="enough seen")
     outcome = line.outcome(asked)
     assert outcome["status"] == "superseded"
