@@ -350,9 +350,7 @@ def test_from_the_publishers_desk_to_a_stations_store(
         )
         station = settings(tmp_path / "station", keys[1], sources)
         code, text = command("sources", "pull", "--json", config=station)
-    told = json.loads(
-        text[text.index("[\n") :]
-    )  # what a station without a journal forgets goes first
+    told = json.loads(text[text.index("[\n") :])  # a station that never ran says so first
     assert [line["state"] for line in told] == ["pulled", "pulled"], text
     assert (tmp_path / "station/store/bottle/1.4.0/model.sig").exists()
 
