@@ -26,7 +26,9 @@ class FeedbackWords(Group):
     """Which words mean what; case is ignored, others change nothing."""
 
     ok: tuple[str, ...] = ("ok", "pass", "passed", "good", "true")
+    """The part is good."""
     ng: tuple[str, ...] = ("ng", "nok", "fail", "failed", "bad", "false")
+    """The part is bad."""
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> FeedbackWords:
