@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
+
+os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imports it first
 
 
 @pytest.fixture(autouse=True)

@@ -271,17 +271,17 @@ def test_an_audit_computes_every_arm_again(desk: Desk) -> None:
     desk.turn()
     assert desk.station.ask("advance")["status"] == "succeeded"
     desk.turn()
-    for number in range(1, 60):
+    for number in range(1, 400):  # of so many no draw gives the candidate none
         told(desk, number, 0.1 if number > 20 else 0.0)
     found = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)
-    assert (found["parts"], found["faults"]) == (59, [])
-    assert 0 < found["candidate"] < 20
-    told(desk, 60, 0.5)
-    told(desk, 61, 0.1, draw=0.25)
+    assert (found["parts"], found["faults"]) == (399, [])
+    assert 0 < found["candidate"] < 120
+    told(desk, 400, 0.5)
+    told(desk, 401, 0.1, draw=0.25)
     faults = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)["faults"]
     assert len(faults) == 2
-    assert "part 60" in faults[0]
-    assert "part 61" in faults[1]
+    assert "part 400" in faults[0]
+    assert "part 401" in faults[1]
 
 
 def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:

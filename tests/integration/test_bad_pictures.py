@@ -181,6 +181,6 @@ def _span(plc: Plc, by: str, scene: str) -> tuple[int, int]:
     for number in range(ENOUGH if scene else 2 * ENOUGH):
         if by == "trigger":
             plc.publish("request/trigger", {"id": f"{scene}-{number}"})
-        newest = run()[-1]
-        assert plc.until(lambda n=newest: run()[-1] > n + 2), scene  # type: ignore[misc]
+        newest = max(run(), default=began)
+        assert plc.until(lambda n=newest: max(run(), default=0) > n + 2), scene  # type: ignore[misc]
     return first, run()[-1]
