@@ -19,16 +19,13 @@ from edge_daemon.collecting.catalogue import Catalogue, Collected
 from edge_daemon.collecting.files import SENT
 from edge_daemon.collecting.places import Target
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.host.blame import MOST_TRIES, Blame
 from edge_daemon.host.boundary import Boundary
 
 _log = structlog.get_logger(__name__)
 
 SETTLE_S = 10.0
 """A part is told within this of its picture, mostly: its record is sent whole."""
-MOST_TRIES = 5
-"""So often a picture is refused by a place that takes others; then it is given up."""
-_IN_A_ROW = 3
-"""So many failures in a row are the place's, and no picture's own."""
 _LOOK_S = 5.0
 _AGAIN_AT_MOST_S = 300.0
 
@@ -61,8 +58,7 @@ class Push:
         self._catalogue, self._target = Catalogue(folder), target
         self._utc, self._settle_s = utc, settle_s
         self._stopping = threading.Event()
-        self._tries: dict[str, int] = {}  # by name: how often it was refused
-        self._suspects: set[str] = set()  # refused since the place took a picture
+        self._blame = Blame()
         self._failures = 0  # rounds in a row
         self.last = Pushed()
         """The round before; any thread."""
@@ -108,16 +104,17 @@ class Push:
             each
             for each in self._catalogue
             if not each.path.with_suffix(SENT).exists()
-            and self._tries.get(each.record.name, 0) < MOST_TRIES
+            and not self._blame.is_given_up(each.record.name)
             and not now - self._settle_s < each.record.utc <= now
         ]
-        return sorted(found, key=lambda each: self._tries.get(each.record.name, 0))
+        return sorted(found, key=lambda each: self._blame.tries.get(each.record.name, 0))
 
     def send_all(self) -> Pushed:
         """Everything that has settled; a failure is told once, and tried again later."""
         pictures = self.waiting()
-        sent = refused = in_a_row = 0
+        sent = refused = 0
         fault = ""
+        self._blame.begin()
         try:
             if pictures:
                 self._target.open()
@@ -129,14 +126,12 @@ class Push:
                 except FileNotFoundError:
                     continue  # it has gone meanwhile
                 except (OSError, EdgeDaemonError) as error:
-                    fault, in_a_row, refused = _words(error), in_a_row + 1, refused + 1
-                    self._suspects.add(each.record.name)
-                    if in_a_row == _IN_A_ROW:
+                    fault, refused = _words(error), refused + 1
+                    if self._blame.refused(each.record.name):
                         break
                     continue
-                in_a_row, sent = 0, sent + 1
+                sent += 1
                 self._note_sent(each)
-                self._blame()
         except (OSError, EdgeDaemonError) as error:  # it cannot be reached at all
             fault = _words(error)
         if fault:
@@ -146,17 +141,9 @@ class Push:
     def _note_sent(self, picture: Collected) -> None:
         with suppress(FileNotFoundError):
             picture.path.with_suffix(SENT).touch()
-        self._tries.pop(picture.record.name, None)
-        self._suspects.discard(picture.record.name)
         self.sent += 1
-
-    def _blame(self) -> None:
-        """The place works: what it refused just before is at fault itself."""
-        for name in self._suspects:
-            tries = self._tries[name] = self._tries.get(name, 0) + 1
-            if tries == MOST_TRIES:
-                _log.error("collect_push_given_up", picture=name, tries=tries)
-        self._suspects.clear()
+        for name in self._blame.taken(picture.record.name):
+            _log.error("collect_push_given_up", picture=name, tries=MOST_TRIES)
 
     def _ended(self, pushed: Pushed) -> Pushed:
         if pushed.fault and not self._failures:

@@ -19,6 +19,7 @@ import structlog
 from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
 from edge_daemon.frames.copy_places import Place
 from edge_daemon.frames.part_pictures import drawn_of
+from edge_daemon.host.blame import MOST_TRIES, Blame
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
@@ -28,10 +29,6 @@ SETTLE_S = 5.0
 """A part is told within this of its pictures, mostly: they are copied with it, under its name."""
 BEHIND_S = 900.0
 """A picture that waits longer is one too many: more come than are copied."""
-MOST_TRIES = 5
-"""So often a picture is refused by a place that takes the next one; then it is given up."""
-_IN_A_ROW = 3
-"""So many failures in a row are the place's, and no picture's own."""
 _LOOK_S = 1.0
 _AGAIN_S = 10.0
 _AGAIN_AT_MOST_S = 300.0
@@ -69,8 +66,8 @@ class PictureCopies:
         self._index: PictureIndex | None = None
         self._busy_since: float | None = None
         self._failures = 0  # rounds in a row
-        self._suspects: dict[str, PictureRow] = {}  # refused since the place took a picture
-        self._tries: dict[str, int] = {}  # by path: how often the place took another instead
+        self._blame = Blame()
+        self._refusals: dict[str, PictureRow] = {}  # by path, as long as they are tried
         self._oldest_utc: float | None = None
         self.fault: str | None = None
         """Why nothing is copied at present, in words that may leave the box; any thread."""
@@ -158,7 +155,7 @@ class PictureCopies:
     def _copy_waiting(self, index: PictureIndex) -> None:
         """Round by round, those last that were refused before; raises what was in the way."""
         fault: OSError | BoxError | None = None
-        in_a_row = 0
+        self._blame.begin()
         tried: set[str] = set()
         while rows := self._settled(index, tried):
             for row in rows:
@@ -169,12 +166,10 @@ class PictureCopies:
                 try:
                     self._copy(row)
                 except (OSError, BoxError) as error:
-                    fault, in_a_row = error, in_a_row + 1
-                    self._refused(row)
-                    if in_a_row == _IN_A_ROW:
+                    fault = error
+                    if self._refused(row):
                         raise
                 else:
-                    in_a_row = 0
                     self._taken(index, row)
             self._count(index)
         if fault is not None:
@@ -184,10 +179,10 @@ class PictureCopies:
         now = self._utc()
         rows = [
             row
-            for row in index.to_copy(_AT_ONCE + len(self._tries))
+            for row in index.to_copy(_AT_ONCE + len(self._blame.tries))
             if row.path not in tried and not now - SETTLE_S < row.utc <= now
         ]
-        return sorted(rows, key=lambda row: self._tries.get(row.path, -1))
+        return sorted(rows, key=lambda row: self._blame.tries.get(row.path, -1))
 
     def _copy(self, row: PictureRow) -> None:
         """Its files, the picture last; one that has gone meanwhile is no fault."""
@@ -201,28 +196,22 @@ class PictureCopies:
         for path, content in files.items():
             self._place.put(str(path.relative_to(self._folder)), content)
 
-    def _refused(self, row: PictureRow) -> None:
-        self._suspects[row.path] = row
-        self._tries.setdefault(row.path, 0)
+    def _refused(self, row: PictureRow) -> bool:
+        self._refusals[row.path] = row
         tally = self.tally
         self.tally = CopyTally(tally.copied, tally.failed + 1, tally.given_up)
+        return self._blame.refused(row.path)
 
     def _taken(self, index: PictureIndex, row: PictureRow) -> None:
-        """The place works: what it refused just before is at fault itself."""
         index.mark_copied(row)
-        self._tries.pop(row.path, None)
-        given_up = 0
-        self._suspects.pop(row.path, None)
-        for path, suspect in self._suspects.items():
-            tries = self._tries[path] = self._tries[path] + 1
-            if tries >= MOST_TRIES:
-                index.give_up_copy(suspect)
-                del self._tries[path]
-                given_up += 1
-                _log.error("picture_copy_given_up", picture=path, tries=tries)
-        self._suspects.clear()
+        self._refusals.pop(row.path, None)
+        given_up = self._blame.taken(row.path)
+        for path in given_up:
+            index.give_up_copy(self._refusals.pop(path))
+            self._blame.forget(path)
+            _log.error("picture_copy_given_up", picture=path, tries=MOST_TRIES)
         tally = self.tally
-        self.tally = CopyTally(tally.copied + 1, tally.failed, tally.given_up + given_up)
+        self.tally = CopyTally(tally.copied + 1, tally.failed, tally.given_up + len(given_up))
 
 
 def _without_path(error: OSError | EdgeDaemonError) -> str:

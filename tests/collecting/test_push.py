@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.places import target_of
-from edge_daemon.collecting.push import MOST_TRIES, Push
+from edge_daemon.collecting.push import Push
 from edge_daemon.config.collect import PushSettings
+from edge_daemon.host.blame import MOST_TRIES
 from tests.collecting.album import album
 from tests.frames.test_part_pictures import UTC
 from tests.frames.test_s3_place import settings as s3_settings

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edge_daemon.frames.copy_places import FolderPlace
 from edge_daemon.frames.part_pictures import PartPictures
-from edge_daemon.frames.picture_copies import BEHIND_S, MOST_TRIES, SETTLE_S, PictureCopies
+from edge_daemon.frames.picture_copies import BEHIND_S, SETTLE_S, PictureCopies
+from edge_daemon.host.blame import MOST_TRIES
 from tests.frames.test_images import judged
 from tests.frames.test_part_pictures import JPEG, UTC, kept, names, told
 
