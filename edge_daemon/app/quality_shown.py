@@ -31,6 +31,10 @@ NO_AUDIT = (
     "Recall: what the model misses is only found among parts that it passed, and none of them was "
     "looked at. Set parts.audit to the share that a person is to look at."
 )
+NO_LOOK = (
+    "Recall: what the model misses is only found among parts that it passed, and nobody has said "
+    "yet what the drawn ones are."
+)
 NO_VERIFIED = "Recall: nobody confirmed a rejected part of the time in which passed ones are drawn."
 
 _log = structlog.get_logger(__name__)
@@ -86,7 +90,7 @@ class QualityShown:
         looked_at, missed = sum(row.looked_at for row in rows), sum(row.missed for row in rows)
         missing = [] if precision else [NO_LABEL]
         if recall is None:
-            missing.append(NO_VERIFIED if looked_at else NO_AUDIT)
+            missing.append(NO_VERIFIED if looked_at else NO_LOOK if self._share else NO_AUDIT)
         return QualityLine(
             precision=_share(precision, how),
             recall=_share(

@@ -32,12 +32,12 @@ from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
 from tests.sim.engine import Behaviour, write_weights
-from tests.sim.proctree import Hold, descendants, look, slopes
+from tests.sim.proctree import Hold, fork_servers, look, slopes, workers
 
 ENGINE = "tests.sim.engine:SimEngine"
 GENEROUS_S = 60.0
-PROCESSES = 4
-"""This one, the fork server, the judging worker, the spare."""
+PROCESSES = 3
+"""The fork server, the judging worker, the spare."""
 
 
 @dataclass
@@ -110,7 +110,8 @@ def _is_quiet(pool: SparePool, dead: int) -> bool:
     server = pool.fork_server
     whole = server is not None and server.is_ready and pool.standing_by == 1
     whole = whole and all(spare.is_alive for spare in pool.spares)
-    return whole and len(descendants(os.getpid())) == PROCESSES
+    pid = os.getpid()
+    return whole and len(fork_servers(pid)) + len(workers(pid)) == PROCESSES
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
