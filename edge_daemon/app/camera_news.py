@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.reports import camera_status
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.reporter import Reporter
@@ -23,7 +23,7 @@ class CameraNews:
 
     def __init__(
         self,
-        frames: FrameWing,
+        frames: DataPlane,
         reporter: Reporter,
         put: Callable[[Noticed], None],
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.resources import Resources
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.report import Stand
@@ -20,7 +20,7 @@ def filters_of(settings: Settings) -> tuple[str, ...]:
 class Campaigns:
     """What campaigns ask of this station; nothing if no key is trusted."""
 
-    def __init__(self, resources: Resources, control: ControlWing) -> None:
+    def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control
         self._follower: Follower | None = None
         settings = resources.settings

@@ -20,13 +20,13 @@ from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.campaigns import Campaigns, filters_of
 from edge_daemon.app.collecting import CollectedPictures
-from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.fleet_report import FleetReports
-from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.judged_models import JudgedModels
 from edge_daemon.app.kept_pictures import DISPUTED, PICTURES, KeptPictures
@@ -116,10 +116,10 @@ class Daemon:
         self._parts = part_line(resources)
         if self._parts is not None:
             self._results.parts_of = self._parts.parts_of
-        self.frames = FrameWing(
+        self.frames = DataPlane(
             resources, self.slot_pool.slots, mailbox.put, self._results.judged, self._parts
         )
-        self.control = ControlWing(
+        self.control = ControlPlane(
             resources, self.slot_pool, self.frames, mailbox, session, self._results.inspected
         )
         control = self.control
@@ -322,7 +322,7 @@ class Daemon:
         """The port of the status page; 0 if there is none."""
         return self._page.port
 
-    # ------------------------------------------------------------------ between the wings
+    # ------------------------------------------------------------------ between the planes
 
     def _rejecting(self, ref: BundleRef) -> frozenset[str]:
         """The classes that make a part ng, by the bundle that judged it."""

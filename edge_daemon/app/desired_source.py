@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.resources import Resources
 from edge_daemon.control.desired_state import DesiredContext, DesiredState
 
@@ -10,7 +10,7 @@ from edge_daemon.control.desired_state import DesiredContext, DesiredState
 class DesiredSource:
     """What a fleet's file asks of this station; nothing if no file is configured."""
 
-    def __init__(self, resources: Resources, control: ControlWing) -> None:
+    def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control
         settings = resources.settings
         self._followed: DesiredState | None = None

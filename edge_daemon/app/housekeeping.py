@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from edge_daemon.app.signs import rounded
+from edge_daemon.app.signs_of_life import rounded
 from edge_daemon.app.status import Status
 from edge_daemon.errors import StateError
 from edge_daemon.host import allocator

@@ -13,7 +13,7 @@ import structlog
 
 from edge_daemon.app.gauges import set_gauges
 from edge_daemon.app.problems import problems
-from edge_daemon.app.signs import second, signs_of_life
+from edge_daemon.app.signs_of_life import second, signs_of_life
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.ledger import Ledger, Mark

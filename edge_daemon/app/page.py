@@ -15,7 +15,7 @@ from edge_daemon.app.quality_shown import QualityShown
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.rollout_shown import RolloutShown
-from edge_daemon.app.signs import judged, rounded
+from edge_daemon.app.signs_of_life import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
 from edge_daemon.control.lineage import lineage_report

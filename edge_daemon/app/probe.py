@@ -24,7 +24,7 @@ class Probe:
     """Asks the active model through the lane, so that nothing else touches its slot."""
 
     def __init__(self, active_slot: ActiveSlot, clock: Clock) -> None:
-        self._crossing = active_slot
+        self._active_slot = active_slot
         self._clock = clock
         self._asked_at = clock.now().at
         self._blank: FrameMemory | None = None
@@ -35,9 +35,9 @@ class Probe:
     def look(self, now: Instant, frame_at: float | None) -> None:
         """Ask, if no frame came for a while; returns at once. `frame_at`: time of the last one."""
         heard_at = max(self._asked_at, frame_at or 0.0)
-        if now.at - heard_at >= EVERY_S and self._crossing.pointer.slot is not None:
+        if now.at - heard_at >= EVERY_S and self._active_slot.pointer.slot is not None:
             self._asked_at = now.at
-            self._crossing.offer(self._ask)
+            self._active_slot.offer(self._ask)
 
     def hear(self, status: Status) -> None:
         """Told each second's status."""

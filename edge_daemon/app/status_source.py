@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.collecting import CollectedPictures
-from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
-from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Watch
 from edge_daemon.app.probe import Probe
@@ -36,8 +36,8 @@ class Parts:
     """The parts of the station."""
 
     resources: Resources
-    frames: FrameWing
-    control: ControlWing
+    frames: DataPlane
+    control: ControlPlane
     results: Results
 
 
@@ -150,7 +150,7 @@ class StatusSource:
         recovery = resources.journal.recovered
         anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
         return Remarks(
-            control.storekeeper.problem,
+            control.store_upkeep.problem,
             self._wishes.remarks(),
             (*self._settings_file.problems, *anew, *(str(each) for each in resources.aside)),
             (*control.orders.problems(), *control.feedback.problems()),

@@ -24,10 +24,10 @@ from edge_daemon.control.arrivals import (
     Stop,
 )
 from edge_daemon.control.durable import encode_durable
-from edge_daemon.control.lookout import Lookout
 from edge_daemon.control.mailbox import Mailbox, Orders
 from edge_daemon.control.receipts import by_whom
 from edge_daemon.control.rooms import Rooms
+from edge_daemon.control.store_scan import StoreScan
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection, tuning
@@ -91,7 +91,7 @@ class Driver:
         self._rooms = rooms
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
-        self._lookout = Lookout(rooms.newcomers, rooms.look_again, mailbox.call)
+        self._lookout = StoreScan(rooms.newcomers, rooms.look_again, mailbox.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False

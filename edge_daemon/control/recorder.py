@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.log_throttle import LogThrottle
 from edge_daemon.control.receipts import Receipts, encoded
 from edge_daemon.control.refusals import Told
 from edge_daemon.control.rows import Rows, request_facts
-from edge_daemon.control.storm import Storm
 from edge_daemon.control.unit_of_work import NOTHING, UnitOfWork
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.records import Announce, Record, Reply
@@ -69,7 +69,7 @@ class Recorder:
         self._open: dict[str, WaysBack] = {}  # of each request that has no outcome yet
         self._gathered = UnitOfWork()  # to be written with the next step
         self._owed = NOTHING  # has happened, and the journal could not take it yet
-        self._unsaved = Storm()
+        self._unsaved = LogThrottle()
 
     # ------------------------------------------------------------------ a step
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
-from edge_daemon.core.rollout.back import told_table
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, read_plan
 from edge_daemon.core.rollout.progress import Progress, labels, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.rollout.rule import slice_margin, stage_margin
+from edge_daemon.core.rollout.shadow_back import told_table
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.errors import PlanError

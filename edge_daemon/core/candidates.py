@@ -24,8 +24,8 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.lifecycle import WITH_LANE, Step
 from edge_daemon.core.records import Announce, Reply
-from edge_daemon.core.rollout.back import back_plan
 from edge_daemon.core.rollout.plan import digest
+from edge_daemon.core.rollout.shadow_back import back_plan
 from edge_daemon.core.rollout.values import Mode, Plan
 from edge_daemon.core.rollout.values import Stage as RolloutStage
 from edge_daemon.core.state import Kind, Rollout, State

@@ -81,7 +81,7 @@ class Lane:
         infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
-        self._crossing = active_slot
+        self._active_slot = active_slot
         self._listener = listener
         self._now = now
         self._arms = arms
@@ -127,10 +127,10 @@ class Lane:
 
     def _look_after(self) -> None:
         """No frame comes: a worker that died meanwhile is restored before the next one does."""
-        slot = self._crossing.pointer.slot
+        slot = self._active_slot.pointer.slot
         if slot is None or not slot.is_lost:
             return
-        token = self._crossing.token_of(slot)
+        token = self._active_slot.token_of(slot)
         if token != self._dead:
             self._dead = token
             self._listener.lost(token, "The worker died while no frame came.")
@@ -139,18 +139,18 @@ class Lane:
         """An idle task begins where a gap begins, so that the next frame does not find it at work,
         or while the line is still or waits for a model. It lets frames go first, but only so many:
         a line that never pauses is no reason to prove a bundle without the active one."""
-        if not self._crossing.has_errand:
+        if not self._active_slot.has_errand:
             self._gave_way = 0
         elif self._ring.depth and self._waiting_at is None and self._gave_way < ERRAND_FRAMES:
             self._gave_way += 1
         elif has_served or self._now().at - self._last_at >= IDLE_S:
             self._gave_way = 0
-            self._run_errand()
+            self._run_idle_task()
 
-    def _run_errand(self) -> None:
+    def _run_idle_task(self) -> None:
         """The active slot does something else for the length of an inference."""
-        idle_task = self._crossing.take_errand()
-        pointer = self._crossing.pointer
+        idle_task = self._active_slot.take_idle_task()
+        pointer = self._active_slot.pointer
         if idle_task is not None and pointer.slot is not None:
             idle_task(pointer)
 
@@ -165,15 +165,15 @@ class Lane:
             at = self._now().at
             if at - self._last_at >= IDLE_S:
                 epoch = self._ring.upcoming(at).epoch
-        if self._crossing.has_tuned and self._is_between_parts(captured, _TUNED):
+        if self._active_slot.has_tuned and self._is_between_parts(captured, _TUNED):
             self._waits.pop(_TUNED, None)
-            tuned = self._crossing.take_tuned()
+            tuned = self._active_slot.take_tuned()
             if tuned is not None:
-                self._crossing.pointer = tuned
-        patient = self._crossing.patient(number, epoch)
+                self._active_slot.pointer = tuned
+        patient = self._active_slot.patient(number, epoch)
         if patient is not None and not self._is_between_parts(captured, patient):
             return
-        cutover = self._crossing.take_due(number, epoch)
+        cutover = self._active_slot.take_due(number, epoch)
         if cutover is not None:
             self._point(cutover, number, captured)
 
@@ -187,7 +187,7 @@ class Lane:
         at = self._now().at
         if captured is None:  # the next frame tells, if it comes soon
             return at - self._last_at >= IDLE_S
-        if self._obstacle(captured, self._crossing.pointer)[0] is not None:
+        if self._obstacle(captured, self._active_slot.pointer)[0] is not None:
             return True
         since_at = self._waits.setdefault(change, at)
         return at - since_at > PART_GAP_S or not self.is_split(captured.number)
@@ -197,9 +197,9 @@ class Lane:
         began = self._now()
         if cutover.pointer.slot is not None:
             # A slot has one caller: who looks with the candidate beside the line ends first.
-            self._crossing.vacate(cutover.pointer.slot.name, self._infer_timeout_s)
+            self._active_slot.vacate(cutover.pointer.slot.name, self._infer_timeout_s)
             cutover.pointer.slot.promote()
-        self._crossing.pointer = cutover.pointer
+        self._active_slot.pointer = cutover.pointer
         self._waits.clear()
         self._crossed_epoch = cutover.at_epoch
         now = self._now()
@@ -211,7 +211,7 @@ class Lane:
 
     def _serve(self, captured: Captured) -> None:
         """Judge the frame, let it go, or leave it where it is for now."""
-        pointer = self._crossing.pointer
+        pointer = self._active_slot.pointer
         reason, may_wait = self._obstacle(captured, pointer)
         if reason is None:
             self._judge(self._take(), pointer)
@@ -239,7 +239,7 @@ class Lane:
             # Handed in late, after a cutover on a still line: no other model comes for it.
             late = assignment.epoch < self._crossed_epoch
             return (Reason.SUPERSEDED, False) if passed else (Reason.CHANGEOVER, not late)
-        lost = self._crossing.token_of(pointer.slot) == self._dead
+        lost = self._active_slot.token_of(pointer.slot) == self._dead
         return (Reason.WORKER_LOST, True) if lost else (None, False)
 
     def _take(self) -> _Hand:
@@ -257,7 +257,7 @@ class Lane:
         slot = pointer.slot
         assert slot is not None
         assert captured.address is not None
-        token = self._crossing.token_of(slot)
+        token = self._active_slot.token_of(slot)
         began_at = self._now().at
         self._waiting_at = None
         try:

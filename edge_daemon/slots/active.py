@@ -202,7 +202,7 @@ class ActiveSlot:
     def has_errand(self) -> bool:
         return bool(self._errands)
 
-    def take_errand(self) -> IdleTask | None:
+    def take_idle_task(self) -> IdleTask | None:
         """The idle task that has waited longest, once."""
         try:
             return self._errands.popleft()

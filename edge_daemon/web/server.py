@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from edge_daemon.web.access import Rules
 from edge_daemon.web.backend import PageBackend
-from edge_daemon.web.crowd import Crowd, Limits, PatientProtocol
+from edge_daemon.web.connection_limiter import ConnectionLimiter, Limits, PatientProtocol
 from edge_daemon.web.pages import Pages
 from edge_daemon.web.reply_box import ReplyBox
 
@@ -124,11 +124,11 @@ class StatusPage:
         self._loop = asyncio.get_running_loop()
         self._pages = self._make()
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers' nonsense is no news
-        crowd = Crowd(self._listen.limits)
+        limiter = ConnectionLimiter(self._listen.limits)
         config = uvicorn.Config(
-            crowd.limited(self._pages.app),
+            limiter.limited(self._pages.app),
             loop="asyncio",
-            http=cast("type[asyncio.Protocol]", partial(PatientProtocol, crowd)),
+            http=cast("type[asyncio.Protocol]", partial(PatientProtocol, limiter)),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -16,7 +16,7 @@ from tests.sim.status import ONLINE
 
 @dataclass
 class Frames:
-    """What the news ask of the frames' wing."""
+    """What the news ask of the data plane."""
 
     camera: CameraState
     ring: Ring = field(default_factory=lambda: Ring(4))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.app.collecting import CollectedPictures, borrowed
-from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.control.arrivals import Noticed
@@ -17,7 +17,7 @@ from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Detection, Instant, Recipe, StoredBundle, Verdict
 from edge_daemon.frames.part_pictures import Keeping, PartPictures
 from edge_daemon.slots.active import Cutover, Pointer
-from tests.app.test_frame_wing import REF, Wing
+from tests.app.test_data_plane import REF, Plane
 from tests.collecting.test_line import Line
 from tests.frames.test_images import judged
 from tests.frames.test_part_pictures import JPEG, UTC, told
@@ -27,19 +27,19 @@ from tests.sim.resources import resources
 
 def test_the_wing_collects_what_the_settings_ask_for(tmp_path: Path) -> None:
     """One of ten parts for the audit: exactly those whose draw says so."""
-    wing = Wing(tmp_path)
+    plane = Plane(tmp_path)
     settings: dict[str, Any] = {
         "camera": {"source": "conveyor:", "fps": 200},
         "collect": {"folder": str(tmp_path / "kept"), "reasons": {"audit": 0.1}},
     }
     with resources(tmp_path, **settings) as laid:
-        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        frames = DataPlane(laid, {"A": plane.slot}, plane.put.append, plane.judged.append)
         frames.start_lane()
-        frames.start_camera(wing)
+        frames.start_camera(plane)
         frames.active_slot.ready("A", 7)
-        frames.active_slot.ask(Cutover(3, Pointer(wing.slot, StoredBundle(REF, "ab")), "s-1"))
+        frames.active_slot.ask(Cutover(3, Pointer(plane.slot, StoredBundle(REF, "ab")), "s-1"))
         frames.line.open()
-        wait_until(lambda: len(wing.judged) > 60, "verdicts")
+        wait_until(lambda: len(plane.judged) > 60, "verdicts")
         frames.stop_camera()
         frames.stop_lane()
         frames.close()
@@ -75,9 +75,9 @@ def test_what_is_kept_and_lost_is_counted_and_an_alarm_becomes_a_reason(tmp_path
 
 
 def test_a_station_that_collects_nothing_has_no_collector(tmp_path: Path) -> None:
-    wing = Wing(tmp_path)
+    plane = Plane(tmp_path)
     with resources(tmp_path) as laid:
-        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        frames = DataPlane(laid, {"A": plane.slot}, plane.put.append, plane.judged.append)
         assert frames.collecting is None
         frames.close()
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.app.control_wing import ControlWing
+from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.daemon import Daemon
-from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.resources import Resources
@@ -34,9 +34,9 @@ PARTS = {"lane", "driver", "monitor", "mqtt-session", "outbox", "local-socket", 
 
 
 STARTS: list[tuple[type, str]] = [
-    (FrameWing, "start_lane"),
-    (ControlWing, "start_driver"),
-    (FrameWing, "start_camera"),
+    (DataPlane, "start_lane"),
+    (ControlPlane, "start_driver"),
+    (DataPlane, "start_camera"),
     (StoreWatch, "start"),
     (Session, "start"),
     (Outbox, "start"),
@@ -47,16 +47,16 @@ STARTS: list[tuple[type, str]] = [
 """In this order: whoever is asked is there before anybody asks."""
 
 STOPS: list[tuple[type, str]] = [
-    (FrameWing, "stop_camera"),
-    (FrameWing, "stop_lane"),
+    (DataPlane, "stop_camera"),
+    (DataPlane, "stop_lane"),
     (PageServer, "stop"),
     (Monitor, "stop"),
     (LocalSocket, "stop"),
     (Outbox, "stop"),
     (Session, "stop"),
     (StoreWatch, "stop"),
-    (ControlWing, "stop_driver"),
-    (FrameWing, "close"),
+    (ControlPlane, "stop_driver"),
+    (DataPlane, "close"),
     (SlotPool, "close"),
     (Journal, "close"),
 ]
@@ -160,7 +160,7 @@ def test_a_part_that_cannot_be_built_closes_what_was_opened(
     def fail(*_: object, **__: object) -> None:
         raise BoxError("It is not built.")
 
-    for kind in (SlotPool, FrameWing, ControlWing, Monitor, PageServer):
+    for kind in (SlotPool, DataPlane, ControlPlane, Monitor, PageServer):
         with monkeypatch.context() as planted:
             planted.setattr(kind, "__init__", fail)
             with pytest.raises(BoxError, match="It is not built"):

@@ -34,10 +34,10 @@ class Harness:
     def wait(self, seconds: float) -> bool:
         """Whether the lane found something to ask, which it does."""
         self.probe.look(self.clock.advance(seconds), None)
-        errand = self.active_slot.take_errand()
-        if errand is not None:
-            errand(self.active_slot.pointer)
-        return errand is not None
+        idle_task = self.active_slot.take_idle_task()
+        if idle_task is not None:
+            idle_task(self.active_slot.pointer)
+        return idle_task is not None
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_it_asks_after_a_silence_and_not_before(bench: Harness) -> None:
     assert not bench.wait(EVERY_S / 2)
     now = bench.clock.advance(EVERY_S)
     bench.probe.look(now, now.at)
-    assert bench.active_slot.take_errand() is None
+    assert bench.active_slot.take_idle_task() is None
     bench.probe.close()
 
 

@@ -32,7 +32,7 @@ from edge_daemon.slots.frame_control import Sample
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from tests.sim.bundles import png_header
 from tests.sim.clock import SimClock
-from tests.sim.errands import still_lane
+from tests.sim.idle_tasks import still_lane
 from tests.sim.slot import Script, SimSlot
 
 ORDER = LoadOrder(BundleRef("b", "2"), "bb", Path(), Path(), "detect", ("x",), 32, 0.2)

@@ -13,7 +13,7 @@ from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, StoredBundle, Verdict
 from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.slot import Inference, LoadOrder, Slot
-from tests.sim.errands import still_lane
+from tests.sim.idle_tasks import still_lane
 from tests.sim.slot import Script, SimSlot
 
 ACTIVE = BundleRef("b", "1")

@@ -106,7 +106,7 @@ class Stranger:
         self.heard.append((topic, json.loads(message.payload)))
 
 
-class Storm:
+class LogThrottle:
     """One device behind a bad network."""
 
     def __init__(self, folder: Path, broker: Mosquitto, random: Random) -> None:
@@ -344,7 +344,7 @@ def main() -> int:
     if given.outage:
         return 1 if outage(given.outage) else 0
     with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        reckoning = Storm(Path(folder), broker, Random(given.seed)).run(given.n)
+        reckoning = LogThrottle(Path(folder), broker, Random(given.seed)).run(given.n)
     return report(reckoning)
 
 

@@ -17,7 +17,7 @@ def make() -> tuple[ActiveSlot, list[str]]:
 
 
 def test_the_lane_is_woken_for_whatever_is_asked() -> None:
-    """A cutover, an errand and a new load each end the lane's wait."""
+    """A cutover, an idle task and a new load each end the lane's wait."""
     active_slot, wakes = make()
     active_slot.ask(Cutover(1, Pointer(), "s"))
     active_slot.send(lambda pointer: None)
@@ -99,28 +99,28 @@ def test_a_load_is_told_from_the_one_before() -> None:
 def test_errands_are_run_once_and_in_turn() -> None:
     """Two proofs at a time do not take each other's place."""
     active_slot, _ = make()
-    errands: list[IdleTask] = [lambda pointer: None, lambda pointer: None]
-    for errand in errands:
-        active_slot.send(errand)
-    assert [active_slot.take_errand(), active_slot.take_errand()] == errands
-    assert active_slot.take_errand() is None
+    idle_tasks: list[IdleTask] = [lambda pointer: None, lambda pointer: None]
+    for idle_task in idle_tasks:
+        active_slot.send(idle_task)
+    assert [active_slot.take_idle_task(), active_slot.take_idle_task()] == idle_tasks
+    assert active_slot.take_idle_task() is None
     assert not active_slot.has_errand
 
 
 def test_an_errand_may_be_taken_back() -> None:
     """That leaves the lane nothing to do; one that it has begun can not."""
     active_slot, _ = make()
-    errands: list[IdleTask] = [lambda pointer: None, lambda pointer: None]
-    for errand in errands:
-        active_slot.send(errand)
-    active_slot.take_back(errands[0])
-    assert active_slot.take_errand() is errands[1]
-    active_slot.take_back(errands[1])
-    assert active_slot.take_errand() is None
+    idle_tasks: list[IdleTask] = [lambda pointer: None, lambda pointer: None]
+    for idle_task in idle_tasks:
+        active_slot.send(idle_task)
+    active_slot.take_back(idle_tasks[0])
+    assert active_slot.take_idle_task() is idle_tasks[1]
+    active_slot.take_back(idle_tasks[1])
+    assert active_slot.take_idle_task() is None
 
 
 def test_what_is_only_offered_waits_for_nobody() -> None:
-    """Where an errand waits, the offer is refused."""
+    """Where an idle task waits, the offer is refused."""
     active_slot, _ = make()
     assert active_slot.offer(lambda pointer: None)
     assert not active_slot.offer(lambda pointer: None)

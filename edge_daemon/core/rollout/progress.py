@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_daemon.core.events import Decision
-from edge_daemon.core.rollout.back import decide_back, read_back
 from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
 from edge_daemon.core.rollout.plan import OVERALL
@@ -26,6 +25,7 @@ from edge_daemon.core.rollout.rule import (
     slice_margin,
     stage_margin,
 )
+from edge_daemon.core.rollout.shadow_back import decide_back, read_back
 from edge_daemon.core.rollout.values import Outcome, Pair, Plan
 from edge_daemon.core.values import Check, Verdict
 

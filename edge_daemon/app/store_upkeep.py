@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Storekeeper:
+class StoreUpkeep:
     """Called with every change of the store. Without a quota nothing is ever deleted."""
 
     store: Store

@@ -44,7 +44,7 @@ DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
 
 
-class FrameWing:
+class DataPlane:
     """Every part that a frame passes, built in the order in which it passes them.
 
     Args:

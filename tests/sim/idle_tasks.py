@@ -1,4 +1,4 @@
-"""A lane with no frames: it runs errands, one after the other."""
+"""A lane with no frames: it runs idle tasks, one after the other."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge_daemon.slots.active import ActiveSlot
 
 @contextmanager
 def still_lane(active_slot: ActiveSlot, note: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """`note` is called at each errand, before it is run."""
+    """`note` is called at each idle task, before it is run."""
     over = threading.Event()
 
     def run() -> None:
         while not over.wait(0.001):
-            errand = active_slot.take_errand()
-            if errand is not None:
+            idle_task = active_slot.take_idle_task()
+            if idle_task is not None:
                 note()
-                errand(active_slot.pointer)
+                idle_task(active_slot.pointer)
 
     thread = threading.Thread(target=run)
     thread.start()

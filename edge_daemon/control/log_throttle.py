@@ -6,7 +6,7 @@ EVERY_S = 60.0
 """Between two log lines about the same fault."""
 
 
-class Storm:
+class LogThrottle:
     """Counts one kind of fault."""
 
     def __init__(self) -> None:

@@ -14,15 +14,15 @@ from typing import Any
 
 from edge_daemon import __version__
 from edge_daemon.app import preview
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.equipment import equipment
-from edge_daemon.app.frame_wing import FrameWing
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
-from edge_daemon.app.storekeeper import Storekeeper
+from edge_daemon.app.store_upkeep import StoreUpkeep
 from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.config import CollectSettings, Settings
@@ -78,7 +78,7 @@ from edge_daemon.models.watch import StoreWatch
 from edge_daemon.slots.frame_control import RolloutOutlets
 
 
-class ControlWing:
+class ControlPlane:
     """Every part that a command passes, from the broker's edge inwards.
 
     Args:
@@ -91,7 +91,7 @@ class ControlWing:
         self,
         resources: Resources,
         slot_pool: SlotPool,
-        frames: FrameWing,
+        frames: DataPlane,
         mailbox: Mailbox,
         session: Session,
         recent: Callable[[BundleRef, int], Sequence[Judged]],
@@ -114,7 +114,7 @@ class ControlWing:
         self._build_driver(readers)
         self._socket = self._build_socket()
         quota_bytes = (resources.settings.models.quota_mb or 0) << 20 or None
-        self.storekeeper = Storekeeper(
+        self.store_upkeep = StoreUpkeep(
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
@@ -401,11 +401,11 @@ class ControlWing:
         return {**free, "gpu": memory.free} if memory else free
 
     def _store_changed(self, offer: Offer) -> None:
-        self.storekeeper.note(offer)
+        self.store_upkeep.note(offer)
         self.lineage.note(offer.known)
         self.mailbox.put(stock(offer))
         self.reporter.available(offer, self._resources.store, self.driver.state)
-        self.storekeeper.look()
+        self.store_upkeep.look()
 
     def _retell_offer(self, state: State) -> None:
         """Publish the offer again: the store is unchanged, but a quarantine began or ended."""

@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.rollout.back import back_plan, decide_back, mirrored, read_back, told_table
 from edge_daemon.core.rollout.evidence import Evidence
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.core.rollout.reading import read
 from edge_daemon.core.rollout.rule import Advance, Hold, Situation, Stop, Wait
+from edge_daemon.core.rollout.shadow_back import (
+    back_plan,
+    decide_back,
+    mirrored,
+    read_back,
+    told_table,
+)
 from edge_daemon.core.rollout.values import Mode, Outcome
 from edge_daemon.core.values import Verdict
 from edge_daemon.errors import PlanError

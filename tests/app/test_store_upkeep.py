@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.app.storekeeper import Storekeeper
+from edge_daemon.app.store_upkeep import StoreUpkeep
 from tests.sim.bundles import make_bundle
 from tests.sim.station import Plan, Station
 
@@ -25,7 +25,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
 
 def keep(station: Station, quota_bytes: int | None) -> list[str]:
     """Look once, and say what is left."""
-    keeper = Storekeeper(
+    keeper = StoreUpkeep(
         station.store, quota_bytes, station.mailbox, station.driver, station.recorder
     )
     keeper.look()

@@ -1,4 +1,4 @@
-"""The frames' wing: from a camera to verdicts in order, and the lane's word into the mailbox."""
+"""The data plane: from a camera to verdicts in order, and the lane's word into the mailbox."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.app import frame_wing
-from edge_daemon.app.frame_wing import FrameWing
+from edge_daemon.app import data_plane
+from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.core.events import SlotLost as Lost
 from edge_daemon.core.picture import Flaw, Spell
@@ -32,8 +32,8 @@ from tests.sim.slot import Script, SimSlot
 REF = BundleRef("bottle", "1.0.0")
 
 
-class Wing:
-    """A wing with one loaded slot; what it tells is written down."""
+class Plane:
+    """A data plane with one loaded slot; what it tells is written down."""
 
     def __init__(self, folder: Path) -> None:
         self.put: list[Crossed | Lost] = []
@@ -63,28 +63,28 @@ def test_every_frame_has_its_verdict_in_order_and_the_lane_tells_the_mailbox(
     tmp_path: Path,
 ) -> None:
     """A cutover, then a worker that is lost: each is one word, and no frame is missing."""
-    wing = Wing(tmp_path)
+    plane = Plane(tmp_path)
     with resources(tmp_path, camera={"source": "conveyor:", "fps": 200}) as laid:
-        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        frames = DataPlane(laid, {"A": plane.slot}, plane.put.append, plane.judged.append)
         assert frames.camera.state is CameraPhase.CONNECTING
         frames.start_lane()
-        frames.start_camera(wing)
+        frames.start_camera(plane)
         frames.active_slot.ready("A", 7)
-        frames.active_slot.ask(Cutover(3, Pointer(wing.slot, StoredBundle(REF, "ab")), "s-1"))
+        frames.active_slot.ask(Cutover(3, Pointer(plane.slot, StoredBundle(REF, "ab")), "s-1"))
         frames.line.open()
-        wait_until(lambda: len(wing.judged) > 20, "verdicts")
-        (crossed,) = wing.put
+        wait_until(lambda: len(plane.judged) > 20, "verdicts")
+        (crossed,) = plane.put
         assert isinstance(crossed, Crossed)
         assert crossed.token == 3
-        wing.script.fail_infer(REF, SlotLost("It was killed."))
-        wait_until(lambda: len(wing.put) == 2, "the loss")
-        assert wing.put[1] == Lost(7, "It was killed.")
+        plane.script.fail_infer(REF, SlotLost("It was killed."))
+        wait_until(lambda: len(plane.put) == 2, "the loss")
+        assert plane.put[1] == Lost(7, "It was killed.")
         frames.stop_camera()
         frames.stop_lane()
         frames.close()
-        assert wing.news == ["up"]
-        assert [each.frame for each in wing.judged] == list(range(len(wing.judged)))
-        assert {each.reason for each in wing.judged} <= {None, Reason.STOPPED, Reason.WORKER_LOST}
+        assert plane.news == ["up"]
+        assert [each.frame for each in plane.judged] == list(range(len(plane.judged)))
+        assert {each.reason for each in plane.judged} <= {None, Reason.STOPPED, Reason.WORKER_LOST}
         assert frames.ledger.counts().balanced
         assert frames.failure is None
         assert b'edge_slot_restarts_total{reason="lost"} 1.0' in laid.metrics.render()
@@ -92,12 +92,12 @@ def test_every_frame_has_its_verdict_in_order_and_the_lane_tells_the_mailbox(
 
 def test_a_wing_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
     """A start that failed elsewhere ends what there is."""
-    wing = Wing(tmp_path)
+    plane = Plane(tmp_path)
     with resources(tmp_path) as laid:
-        frames = FrameWing(laid, {"A": wing.slot}, wing.put.append, wing.judged.append)
+        frames = DataPlane(laid, {"A": plane.slot}, plane.put.append, plane.judged.append)
         frames.stop_camera()
         frames.close()
-        assert (wing.news, wing.judged) == ([], [])
+        assert (plane.news, plane.judged) == ([], [])
         assert frames.ledger.counts().captured == 0
 
 
@@ -113,7 +113,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Camera]:
         cameras.append(open_camera(*arguments, **named))
         return cameras[-1]
 
-    monkeypatch.setattr(frame_wing, "open_camera", noted)
+    monkeypatch.setattr(data_plane, "open_camera", noted)
     return cameras
 
 

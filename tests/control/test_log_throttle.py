@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edge_daemon.control.storm import EVERY_S, Storm
+from edge_daemon.control.log_throttle import EVERY_S, LogThrottle
 
 
 def told(times: list[float]) -> list[int]:
     """The counts that are told when the fault comes at these seconds."""
-    storm = Storm()
-    return [count for at in times if (count := storm.comes(at)) is not None]
+    log_throttle = LogThrottle()
+    return [count for at in times if (count := log_throttle.comes(at)) is not None]
 
 
 def test_the_first_is_told_at_once() -> None:
@@ -33,5 +33,5 @@ def test_no_fault_is_left_uncounted() -> None:
 
 def test_two_kinds_do_not_silence_each_other() -> None:
     """Each has its own count."""
-    one, other = Storm(), Storm()
+    one, other = LogThrottle(), LogThrottle()
     assert (one.comes(0.0), one.comes(1.0), other.comes(1.0)) == (1, None, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.app.signs import second, signs_of_life
+from edge_daemon.app.signs_of_life import second, signs_of_life
 from edge_daemon.app.status import LineStatus
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import Kind, Operation, SlotState, State

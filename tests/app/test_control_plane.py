@@ -1,4 +1,4 @@
-"""The commands' wing: what comes into the mailbox is done, and told to everybody it concerns."""
+"""The control plane: what comes into the mailbox is done, and told to everybody it concerns."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_daemon.web.access import COMMAND_HEADER, Rules
-from edge_daemon.web.crowd import VITAL_PATHS, Limits
+from edge_daemon.web.connection_limiter import VITAL_PATHS, Limits
 from edge_daemon.web.server import Listen, StatusPage
 from tests.sim.fake_page import FakePage
 

@@ -40,7 +40,7 @@ class Limits:
     tell_s: float = 60.0
 
 
-class Crowd:
+class ConnectionLimiter:
     """All connections; used on the event loop's thread only."""
 
     def __init__(self, limits: Limits) -> None:
@@ -108,9 +108,9 @@ class Crowd:
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with a deadline while a request is not complete."""
 
-    def __init__(self, crowd: Crowd, **uvicorns: Any) -> None:
+    def __init__(self, limiter: ConnectionLimiter, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
-        self._crowd = crowd
+        self._limiter = limiter
         self._awaited: tuple[float, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -133,11 +133,11 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._await(None)
-        self._crowd.goes_on(self)
+        self._limiter.goes_on(self)
 
     def _look(self) -> None:
         """What the client owes: a head, the rest of a body, or nothing."""
-        limits, owes = self._crowd.limits, self.conn.their_state
+        limits, owes = self._limiter.limits, self.conn.their_state
         if self.transport.is_closing():
             return
         if owes is h11.SEND_BODY:
@@ -147,9 +147,9 @@ class PatientProtocol(H11Protocol):
         else:
             self._await(None)  # between two requests uvicorn's own timer runs
         if owes in (h11.SEND_BODY, h11.IDLE):
-            self._crowd.waits(self)
+            self._limiter.waits(self)
         else:
-            self._crowd.goes_on(self)
+            self._limiter.goes_on(self)
 
     def _await(self, awaited: tuple[float, object] | None) -> None:
         """A running deadline is not extended by bytes that trickle in."""
@@ -161,5 +161,5 @@ class PatientProtocol(H11Protocol):
         self._deadline = awaited and self.loop.call_later(awaited[0], self._part)
 
     def _part(self) -> None:
-        self._crowd.refused("late")
+        self._limiter.refused("late")
         self.transport.abort()

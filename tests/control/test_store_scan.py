@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from edge_daemon.control.lookout import Lookout
 from edge_daemon.control.newcomers import Newcomers
+from edge_daemon.control.store_scan import StoreScan
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, ModelChoice, StoredBundle
@@ -29,7 +29,7 @@ class Driver:
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.offer: StoreChanged | Exception = StoreChanged((KNOWN,))
         self.said: list[str] = []
-        self.lookout = Lookout(Newcomers(store, SimClock()), self._look, self.calls.put)
+        self.store_scan = StoreScan(Newcomers(store, SimClock()), self._look, self.calls.put)
 
     def _look(self) -> StoreChanged:
         if isinstance(self.offer, Exception):
@@ -38,13 +38,13 @@ class Driver:
 
     def ask(self, name: str) -> None:
         """A request that the store says nothing of."""
-        self.lookout.ask(lambda: self.said.append(name))
+        self.store_scan.ask(lambda: self.said.append(name))
 
     def ask_after_a_look(self, name: str) -> None:
         def found(seen: StoreChanged | None) -> None:
             self.said.append(f"{name}: {'seen' if seen else 'not seen'}")
 
-        self.lookout.ask(lambda: self.lookout.look(found))
+        self.store_scan.ask(lambda: self.store_scan.look(found))
 
     def take_turns(self, until: int) -> None:
         """Until so much was said."""
@@ -56,7 +56,7 @@ class Driver:
 def driver(tmp_path: Path) -> Iterator[Driver]:
     made = Driver(tmp_path)
     yield made
-    made.lookout.close()
+    made.store_scan.close()
 
 
 def test_what_needs_no_look_is_done_at_once(driver: Driver) -> None:
@@ -97,7 +97,7 @@ def test_a_store_that_cannot_be_looked_at_is_told_and_the_request_goes_on(driver
 
 def test_after_the_end_nothing_comes_of_a_look(driver: Driver) -> None:
     """And closing waits for none."""
-    driver.lookout.close()
+    driver.store_scan.close()
     with pytest.raises(RuntimeError):
         driver.ask_after_a_look("swap")
     assert driver.said == []
@@ -106,16 +106,16 @@ def test_after_the_end_nothing_comes_of_a_look(driver: Driver) -> None:
 def test_a_version_that_is_known_needs_no_look(driver: Driver, tmp_path: Path) -> None:
     """Versions are immutable: what is known of it stays true."""
     make_bundle(tmp_path, "bottle@1.0.0", golden=0)
-    assert not driver.lookout.may_find(ModelChoice("bottle", "1.0.0"), STATE)
+    assert not driver.store_scan.may_find(ModelChoice("bottle", "1.0.0"), STATE)
 
 
 def test_a_version_that_lies_there_unknown_is_looked_for(driver: Driver, tmp_path: Path) -> None:
     """It came a moment ago, faster than the news of it."""
-    assert not driver.lookout.may_find(ModelChoice("bottle", "2.0.0"), STATE)
+    assert not driver.store_scan.may_find(ModelChoice("bottle", "2.0.0"), STATE)
     make_bundle(tmp_path, "bottle@2.0.0", golden=0)
-    assert driver.lookout.may_find(ModelChoice("bottle", "2.0.0"), STATE)
+    assert driver.store_scan.may_find(ModelChoice("bottle", "2.0.0"), STATE)
 
 
 def test_a_request_without_a_model_needs_no_look(driver: Driver) -> None:
     """Hold, release, confirm."""
-    assert not driver.lookout.may_find(None, STATE)
+    assert not driver.store_scan.may_find(None, STATE)

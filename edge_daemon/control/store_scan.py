@@ -27,7 +27,7 @@ Then = Callable[["StoreChanged | None"], None]
 """Called with the news; None: the store could not be scanned."""
 
 
-class Lookout:
+class StoreScan:
     """Only the driver's thread calls it.
 
     Args:
