@@ -45,15 +45,19 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
+from edge_daemon.control.rollout_tools import (
+    DeskTools,
+    Keep,
+)
+from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
+from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
@@ -169,7 +173,7 @@ class ControlPlane:
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
+        self.driver = Driver(self.mailbox, rooms, self._first_state(), limits_of(settings.trial))
 
     def _build_rollouts(self, rows: Rows) -> RolloutDesk:
         """Pairs and labels become evidence here, and the evidence a decision."""
@@ -312,7 +316,7 @@ class ControlPlane:
             self.mailbox.put(stock(resources.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.mailbox.call(lambda: self.recorder.note_settings(facts))
-        limits = _limits(settings)
+        limits = limits_of(settings.trial)
         self.mailbox.call(lambda: self.driver.set_trial_limits(limits))
         self.mailbox.put(LinksChanged(tuple(settings.links.items())))
 
@@ -377,18 +381,6 @@ class ControlPlane:
     def _online(self) -> None:
         self.reporter.online()
         self._outbox.wake()
-
-
-def _limits(settings: Settings) -> TrialLimits:
-    trial = settings.trial
-    watch = trial.verdicts
-    return TrialLimits(
-        trial.frames,
-        trial.seconds,
-        trial.latency_ratio,
-        trial.max_error_rate,
-        VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
-    )
 
 
 def _runtime_folder(settings: Settings) -> Path:
