@@ -29,6 +29,7 @@ from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
+from edge_daemon.control.driver_services import DriverServices
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.forecasts import Forecasts
@@ -41,16 +42,15 @@ from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rollout_tools import (
     DeskTools,
     Keep,
 )
 from edge_daemon.control.rollouts import RolloutDesk
-from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.triggers import TriggerDesk
@@ -154,8 +154,8 @@ class ControlPlane:
         self.rollouts = self._build_rollouts(rows)
         frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
-        rooms = Rooms(
-            reception=Reception(journal, recorder, carrier, metrics),
+        services = DriverServices(
+            intake=RequestIntake(journal, recorder, carrier, metrics),
             recorder=recorder,
             loader=loader,
             active_slot=frames.active_slot,
@@ -173,7 +173,7 @@ class ControlPlane:
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(self.mailbox, rooms, self._first_state(), limits_of(settings.trial))
+        self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))
 
     def _build_rollouts(self, rows: Rows) -> RolloutDesk:
         """Pairs and labels become evidence here, and the evidence a decision."""

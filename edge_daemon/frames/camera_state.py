@@ -83,3 +83,6 @@ class Patience:
         """Exponential from `first_retry_s`, between half and the whole of it by `chance`."""
         longest = min(self.longest_retry_s, self.first_retry_s * 2.0 ** min(attempt, 16))
         return longest * (0.5 + 0.5 * self.chance())
+
+
+USUAL_PATIENCE = Patience()

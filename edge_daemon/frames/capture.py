@@ -21,7 +21,13 @@ from edge_daemon.core.picture import Flaw, PictureLimits, damaged
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import BoxError, CameraError
 from edge_daemon.frames.camera import Camera
-from edge_daemon.frames.camera_state import CameraListener, CameraPhase, CameraState, Patience
+from edge_daemon.frames.camera_state import (
+    USUAL_PATIENCE,
+    CameraListener,
+    CameraPhase,
+    CameraState,
+    Patience,
+)
 from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.picture import PictureGauge, Spells
@@ -158,7 +164,7 @@ class Capture:
         make_camera: Callable[[], Camera],
         ring: Ring,
         now: Callable[[], Instant],
-        patience: Patience = Patience(),
+        patience: Patience = USUAL_PATIENCE,
         picture: PictureLimits | None = None,
     ) -> None:
         self._make_camera = make_camera

@@ -219,7 +219,7 @@ class Journal:
         rows = self._rows("SELECT swap_id, utc, body FROM receipts WHERE swap_id = ?", swap_id)
         return ReceiptRow(*rows[0]) if rows else None
 
-    def orders(self) -> journal_orders.Told:
+    def orders(self) -> journal_orders.KeptOrders:
         """What is kept of the orders of a MES, oldest first."""
         return journal_orders.read(self._rows)
 
