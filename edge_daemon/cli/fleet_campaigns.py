@@ -22,14 +22,14 @@ from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
 from edge_daemon.documents import dump
-from edge_daemon.errors import BrokerError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.host.disk import write_durably
-from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
 
@@ -146,9 +146,7 @@ def stop(
     file: ConfigFile = None,
 ) -> None:
     """End a campaign for ever; a later one needs another id and a larger serial."""
-    topic = messages.stop_topic(id, who)
-    body = messages.stopped(time.time(), reason, goes_back=rollback)
-    messages.read_message(topic, body)
+    topic, body = stop_of(id, who, reason, time.time(), goes_back=rollback)
     _publish(read_settings(file), topic, body)
     tell(f"Stopped: {id}.")
 
@@ -264,9 +262,4 @@ def _numbers(text: str, what: str) -> list[float]:
 
 def _publish(settings: Settings, topic: str, body: bytes) -> None:
     with Client.of(settings) as client:
-        refused = client.publish(topic, body, retain=True)
-    if refused and refused != NOBODY:
-        raise BrokerError(
-            f"The broker does not take {topic}: {refused}.",
-            hint="Allow this user to write there in the broker's access list.",
-        )
+        say(client, topic, body)

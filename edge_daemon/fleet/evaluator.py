@@ -113,7 +113,7 @@ class Evaluator:
             topic = messages.campaign_topic(campaign.id)
             if topic not in kept:  # the broker forgot it
                 self._say(topic, envelope)
-            heard = _heard(kept, campaign.id)
+            heard = heard_of(kept, campaign.id)
             words = self._with_silent(reports.words(campaign, now), campaign, now)
             verdict = judge(self._roster(campaign), words, heard, utc)
             self._tell(campaign, verdict, utc)
@@ -161,7 +161,8 @@ class Evaluator:
         return {**words, **mute}
 
 
-def _heard(kept: Mapping[str, bytes], campaign: str) -> Heard:
+def heard_of(kept: Mapping[str, bytes], campaign: str) -> Heard:
+    """What these messages say of one campaign."""
     heard = Heard()
     for topic, body in kept.items():
         if not body or topic.endswith("/campaign") or topic == messages.TIMESTAMP:
