@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -24,8 +22,6 @@ from edge_daemon.core.values import BundleRef
 from edge_daemon.documents import dump
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
-from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
-from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.host.disk import write_durably
@@ -198,40 +194,6 @@ def simulate(
     show(FittedTable((*columns, Column("stations that had it")), rows))
     if not campaign.rules.slices:
         tell("Without rules.slices nothing looks at accuracy: a worse model is not noticed.")
-
-
-@app.command()
-def watch(
-    inventory: Annotated[
-        Path, typer.Option(help="A file with the name of every station, one a line.")
-    ],
-    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
-    file: ConfigFile = None,
-) -> None:
-    """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
-    settings = read_settings(file)
-    fleet = settings.fleet or FleetSettings()
-    names = read_inventory(inventory)
-    if not fleet.trust.keys:
-        raise WrongUsage(
-            "An evaluator needs the keys that campaigns are signed with.",
-            hint="Name them in fleet.trust.keys of the settings.",
-        )
-    signers = Signers(fleet.trust.keys)
-    said = ""
-
-    def tell_news(told: Told) -> None:
-        nonlocal said
-        if (now := sentence(told)) != said:
-            tell(now)
-        said = now
-
-    with Client.of(settings) as client:
-        evaluator = Evaluator(
-            names, signers, name, lambda topic, body: client.publish(topic, body, retain=True)
-        )
-        with suppress(KeyboardInterrupt):
-            watch_reports(client, fleet.roots, evaluator, tell_news, threading.Event())
 
 
 # --------------------------------------------------------------------------- parts

@@ -218,7 +218,7 @@ def test_a_person_stops_a_campaign_with_a_reason(
     assert retained_stops(broker, tmp_path) == {}
     with Browser(1280, 800) as browser:
         browser.open(f"{with_commands}?token={TOKEN}")
-        browser.wait("!document.querySelector('#stop')?.hidden")
+        browser.wait("document.querySelector('#stop')?.hidden === false")
         browser.press("#stop")
         browser.press("#ask-stop")
         browser.wait_text("needs a reason", "#ask-told")
