@@ -25,32 +25,18 @@ from edge_daemon.control.arrivals import (
 )
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.mailbox import Mailbox, Orders
+from edge_daemon.control.performer import Performer
 from edge_daemon.control.receipts import by_whom
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.store_scan import StoreScan
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.control.unit_of_work import UnitOfWork
-from edge_daemon.core import selection, tuning
+from edge_daemon.core import selection
 from edge_daemon.core.effects import (
-    AskCutover,
     Effect,
-    EndSplit,
-    Foretell,
-    Free,
-    PassOver,
-    Prepare,
-    Restore,
-    Retune,
-    SetSplit,
-    Stamp,
-    StartTrial,
-    TakeSnapshot,
-    Verify,
-    Withdraw,
 )
 from edge_daemon.core.events import (
     CutoverDone,
-    CutoverWithdrawn,
     Event,
     FailedOver,
     QuarantineChanged,
@@ -64,7 +50,6 @@ from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan as RolloutPlan
-from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Refusal, Request
@@ -91,6 +76,7 @@ class Driver:
         self._rooms = rooms
         self._state = state
         self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
+        self._performer = Performer(mailbox, rooms, self._trial)
         self._lookout = StoreScan(rooms.newcomers, rooms.look_again, mailbox.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
@@ -296,7 +282,7 @@ class Driver:
             return
         self._state = new
         for effect in effects:
-            self._perform(effect)
+            self._performer.perform(effect, new.durable)
         unit.tell()
         if new is not old:
             rooms.publish(new)
@@ -333,82 +319,6 @@ class Driver:
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
             self._rooms.line.open()
-
-    # ------------------------------------------------------------------ effects
-
-    def _perform(self, effect: Effect) -> None:  # noqa: PLR0912 - the table of effects
-        rooms = self._rooms
-        if isinstance(effect, Prepare):
-            rooms.loader.prepare(effect)
-        elif isinstance(effect, Restore):
-            rooms.loader.restore(effect)
-        elif isinstance(effect, Verify):
-            rooms.loader.verify(effect)
-        elif isinstance(effect, Free):
-            rooms.loader.free(effect)
-        elif isinstance(effect, AskCutover):
-            rooms.active_slot.ask(self._cutover(effect))
-        elif isinstance(effect, Withdraw):
-            if rooms.active_slot.withdraw(effect.token):
-                self._mailbox.put(CutoverWithdrawn(effect.token))
-        elif isinstance(effect, Stamp):
-            self._stamp(effect)
-        elif isinstance(effect, PassOver):
-            rooms.line.pass_over(effect.epoch)
-        elif isinstance(effect, StartTrial):
-            self._trial.start(effect)
-        elif isinstance(effect, TakeSnapshot):
-            rooms.take_snapshot(effect.request)
-        elif isinstance(effect, Foretell):
-            rooms.foretell(effect)
-        elif isinstance(effect, Retune):
-            self._retune(effect)
-        elif isinstance(effect, SetSplit):
-            rooms.split(self._split(effect))
-        elif isinstance(effect, EndSplit):
-            rooms.split(None)
-        else:
-            self._trial.stop()
-
-    def _cutover(self, action: AskCutover) -> Cutover:
-        if action.slot is None or action.target is None:
-            pointer = Pointer(expecting=action.expecting)
-        else:
-            gate_proof = self._rooms.loader.proofs[action.slot]
-            slot = self._rooms.active_slot.slots[action.slot]
-            durable = self._state.durable
-            recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
-            pointer = Pointer(slot, action.target, recipe)
-        boundary = action.at_epoch, action.at_frame
-        return Cutover(action.token, pointer, action.swap_id, *boundary, action.may_wait)
-
-    def _split(self, action: SetSplit) -> Split:
-        """With the recipe that the candidate was signed with."""
-        recipe = self._rooms.loader.proofs[action.slot].recipe
-        return Split(
-            action.rollout,
-            action.slot,
-            action.candidate,
-            recipe,
-            action.mode,
-            action.unit,
-            action.share,
-            action.coverage,
-            action.either,
-            action.slices,
-        )
-
-    def _retune(self, action: Retune) -> None:
-        gate_proof = self._rooms.loader.proof_of(action.target)
-        if gate_proof is not None:  # what judges has one
-            recipe = tuning.recipe_of(self._state.durable, action.target, gate_proof.recipe)
-            self._rooms.active_slot.retune(action.target, recipe)
-
-    def _stamp(self, action: Stamp) -> None:
-        if action.from_frame is not None:
-            self._rooms.line.stamp_from(action.assignment, action.from_frame)
-        else:
-            self._rooms.line.stamp(action.assignment, action.since_at or 0.0)
 
     # ------------------------------------------------------------------ the trial
 

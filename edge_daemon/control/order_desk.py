@@ -11,7 +11,7 @@ from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.refusals import Refusals, Told
 from edge_daemon.core.events import OrderReceived
-from edge_daemon.core.values import JobOrder
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.errors import SenderError
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.orders import OrderReader, Unreadable, orders_told

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TypeVar
 
-from edge_daemon.core.values import JobOrder
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, ProductRow, Told, TopicRow
 from edge_daemon.messaging.document import text_of
 from edge_daemon.messaging.messages import Incoming

@@ -19,8 +19,13 @@ from edge_daemon.control.refusals import Told
 from edge_daemon.control.rows import Rows, request_facts
 from edge_daemon.control.unit_of_work import NOTHING, UnitOfWork
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.values import BundleRef, Instant, JobOrder, Status
+from edge_daemon.core.values import (
+    BundleRef,
+    Instant,
+    Status,
+)
 from edge_daemon.errors import Code, StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_orders import ProductRow, TopicRow

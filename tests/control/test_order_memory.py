@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from edge_daemon.control.order_memory import DIGEST_BYTES, LIVE, OrderMemory
-from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
+from edge_daemon.core.values import Instant
 from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, Told, TopicRow
 from edge_daemon.messaging.messages import Incoming
 

@@ -40,7 +40,11 @@ from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, RolloutDesk, Shadowed
+from edge_daemon.control.rollout_tools import (
+    DeskTools,
+    Shadowed,
+)
+from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
