@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -34,7 +35,9 @@ from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
+from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import NOBODY, Client
 from edge_daemon.models import countersigned
@@ -142,9 +145,8 @@ def start(
         messages.read_signed_campaign(topic, envelope, Signers(keys))
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
-    _publish(settings, topic, envelope)
-    if repository is not None:
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
+    _publish(settings, topic, envelope)
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
 
@@ -266,12 +268,13 @@ def watch(
     settings = read_settings(file)
     fleet = settings.fleet or FleetSettings()
     names = read_inventory(inventory)
-    if not fleet.trust.keys:
+    trust = fleet.trust
+    if not trust.is_given:
         raise WrongUsage(
             "An evaluator needs the keys that campaigns are signed with.",
-            hint="Name them in fleet.trust.keys of the settings.",
+            hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
         )
-    signers = Signers(fleet.trust.keys)
+    signers = Signers(trust.keys) if trust.keys else None
     said = ""
 
     def tell_news(told: Told) -> None:
@@ -280,10 +283,12 @@ def watch(
             tell(now)
         said = now
 
-    with Client.of(settings) as client:
-        evaluator = Evaluator(
-            names, signers, name, lambda topic, body: client.publish(topic, body, retain=True)
-        )
+    with Client.of(settings) as client, _freshness(settings) as why_not:
+
+        def say(topic: str, body: bytes) -> object:
+            return client.publish(topic, body, retain=True)
+
+        evaluator = Evaluator(names, signers, name, say, why_not)
         with suppress(KeyboardInterrupt):
             watch_reports(client, fleet.roots, evaluator, tell_news, threading.Event())
 
@@ -305,6 +310,21 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     named = {*campaign.canaries, *(name for each in campaign.groups.values() for name in each)}
     more = (f"simulated-{number}" for number in range(max(0, stations - len(named))))
     return (*sorted(named), *more)
+
+
+@contextmanager
+def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
+    """What says which campaigns are current, where `trust.root` pins somebody who does."""
+    trust = (settings.fleet or FleetSettings()).trust
+    if trust.root is None:
+        yield lambda *_: ""
+        return
+    keeper = Keeper(trust, settings.state_folder, SystemClock())
+    keeper.start()
+    try:
+        yield keeper.why_not
+    finally:
+        keeper.stop()
 
 
 def _list(

@@ -8,4 +8,5 @@ receipts what stations show for their reports
 messages        the retained topics of campaigns; campaign_file: as people write and sign them
 follower        this station asks for its swaps; memory: what it must not forget
 evaluator       opens the waves of a campaign, or stops it
+freshness       which campaigns are current, and until when: metadata of TUF
 """

@@ -114,6 +114,33 @@ def test_a_heard_timestamp_is_looked_at_at_once(publisher: Publisher, station: S
     assert station.keeper.why_not(newer.id, digest(newer)) == ""
 
 
+def test_a_heard_timestamp_renews_while_the_server_is_away(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    with WebShelf(publisher.metadata).serving() as web:
+        station = Station(publisher, tmp_path / "state", web.url)
+        station.keeper.look()
+    publisher.now += DAY / 2
+    station.keeper.hear(publisher.renew())
+    station.keeper.look()
+    assert station.keeper.fresh_until() == START + 1.5 * DAY
+    assert station.keeper.problems() == ()
+
+
+def test_a_timestamp_by_a_new_key_brings_the_new_root(
+    publisher: Publisher, station: Station
+) -> None:
+    station.keeper.look()
+    publisher.change_keys(
+        "online", "root-1", "root-2", add="online-2", remove="online", online="online-2"
+    )
+    station.keeper.hear(publisher.repository.timestamp())
+    station.keeper.look()
+    assert station.keeper.problems() == ()
+    assert station.keeper.why_not(*THIS) == ""
+    assert (station.folder / METADATA_FOLDER / "root_history" / "2.root.json").exists()
+
+
 def test_a_timestamp_that_came_before_or_is_none_is_left_alone(
     publisher: Publisher, station: Station
 ) -> None:
