@@ -14,6 +14,7 @@ from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.fleet_page import page
 from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.fleet_verify import Kept, plain_check, read_kept, tell_checks
+from edge_daemon.cli.fleet_watch import watch
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
@@ -125,6 +126,7 @@ def verify(kept: Kept, file: ConfigFile = None, as_json: AsJson = False) -> None
 
 app.command("page")(page)
 app.command("publish")(publish)
+app.command("watch")(watch)
 
 
 # --------------------------------------------------------------------------- parts

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -30,16 +27,13 @@ from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
 from edge_daemon.documents import dump
-from edge_daemon.errors import BrokerError, SenderError
+from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
-from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
-from edge_daemon.fleet.evaluator import watch as watch_reports
-from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.ledger import read_inventory
-from edge_daemon.host.clock import SystemClock
+from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.host.disk import write_durably
-from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
 
@@ -177,9 +171,7 @@ def stop(
     file: ConfigFile = None,
 ) -> None:
     """End a campaign for ever; a later one needs another id and a larger serial."""
-    topic = messages.stop_topic(id, who)
-    body = messages.stopped(time.time(), reason, goes_back=rollback)
-    messages.read_message(topic, body)
+    topic, body = stop_of(id, who, reason, time.time(), goes_back=rollback)
     _publish(read_settings(file), topic, body)
     tell(f"Stopped: {id}.")
 
@@ -256,43 +248,6 @@ def simulate(
         tell("Without rules.slices nothing looks at accuracy: a worse model is not noticed.")
 
 
-@app.command()
-def watch(
-    inventory: Annotated[
-        Path, typer.Option(help="A file with the name of every station, one a line.")
-    ],
-    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
-    file: ConfigFile = None,
-) -> None:
-    """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
-    settings = read_settings(file)
-    fleet = settings.fleet or FleetSettings()
-    names = read_inventory(inventory)
-    trust = fleet.trust
-    if not trust.is_given:
-        raise WrongUsage(
-            "An evaluator needs the keys that campaigns are signed with.",
-            hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
-        )
-    signers = Signers(trust.keys) if trust.keys else None
-    said = ""
-
-    def tell_news(told: Told) -> None:
-        nonlocal said
-        if (now := sentence(told)) != said:
-            tell(now)
-        said = now
-
-    with Client.of(settings) as client, _freshness(settings) as why_not:
-
-        def say(topic: str, body: bytes) -> object:
-            return client.publish(topic, body, retain=True)
-
-        evaluator = Evaluator(names, signers, name, say, why_not)
-        with suppress(KeyboardInterrupt):
-            watch_reports(client, fleet.roots, evaluator, tell_news, threading.Event())
-
-
 # --------------------------------------------------------------------------- parts
 
 
@@ -310,21 +265,6 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     named = {*campaign.canaries, *(name for each in campaign.groups.values() for name in each)}
     more = (f"simulated-{number}" for number in range(max(0, stations - len(named))))
     return (*sorted(named), *more)
-
-
-@contextmanager
-def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
-    """What says which campaigns are current, where `trust.root` pins somebody who does."""
-    trust = (settings.fleet or FleetSettings()).trust
-    if trust.root is None:
-        yield lambda *_: ""
-        return
-    keeper = Keeper(trust, settings.state_folder, SystemClock())
-    keeper.start()
-    try:
-        yield keeper.why_not
-    finally:
-        keeper.stop()
 
 
 def _list(
@@ -355,9 +295,4 @@ def _numbers(text: str, what: str) -> list[float]:
 
 def _publish(settings: Settings, topic: str, body: bytes) -> None:
     with Client.of(settings) as client:
-        refused = client.publish(topic, body, retain=True)
-    if refused and refused != NOBODY:
-        raise BrokerError(
-            f"The broker does not take {topic}: {refused}.",
-            hint="Allow this user to write there in the broker's access list.",
-        )
+        say(client, topic, body)

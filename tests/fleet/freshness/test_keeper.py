@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -222,3 +224,11 @@ def test_its_thread_ends_while_a_server_keeps_it_waiting(
         assert station.keeper.why_not(*THIS) == "no fresh word of the fleet has come yet"
         station.keeper.stop()
         may_answer.set()
+
+
+def test_who_pins_no_root_needs_no_tuf() -> None:
+    """It is an extra: the daemon, its commands and a start never import it."""
+    rooms = "edge_daemon.fleet.follower, edge_daemon.fleet.freshness.keeper, edge_daemon.cli.fleet"
+    code = f"import sys, {rooms}; print([each for each in sys.modules if each[:3] == 'tuf'])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
