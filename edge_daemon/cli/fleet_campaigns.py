@@ -139,9 +139,8 @@ def start(
         messages.read_signed_campaign(topic, envelope, Signers(keys))
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
-    _publish(settings, topic, envelope)
-    if repository is not None:
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
+    _publish(settings, topic, envelope)
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
 
