@@ -7,6 +7,7 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.report import Stand
 from edge_daemon.fleet.follower import Context, Follower
+from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.messages import FILTERS
 from edge_daemon.messaging.messages import Incoming
 
@@ -14,17 +15,21 @@ from edge_daemon.messaging.messages import Incoming
 def filters_of(settings: Settings) -> tuple[str, ...]:
     """The topics of campaigns, where somebody's campaigns are trusted here."""
     fleet = settings.fleet
-    return FILTERS if fleet is not None and fleet.trust.keys else ()
+    return FILTERS if fleet is not None and fleet.trust.is_given else ()
 
 
 class Campaigns:
-    """What campaigns ask of this station; nothing if no key is trusted."""
+    """What campaigns ask of this station; nothing if nobody is trusted."""
 
     def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control
         self._follower: Follower | None = None
+        self._freshness: Keeper | None = None
         settings = resources.settings
         if settings.fleet is not None and filters_of(settings):
+            trust, folder = settings.fleet.trust, settings.state_folder
+            if trust.root is not None:
+                self._freshness = Keeper(trust, folder, resources.clock)
             context = Context(
                 settings.device,
                 settings.state_folder,
@@ -32,6 +37,7 @@ class Campaigns:
                 lambda: control.driver.state,
                 resources.journal.find_request,
                 control.mailbox.put_request,
+                self._freshness,
             )
             self._follower = Follower(settings.fleet, context)
         control.hear = self.came
@@ -45,6 +51,8 @@ class Campaigns:
 
     def start(self) -> None:
         """Follow campaigns, from the planner's first step on."""
+        if self._freshness is not None:
+            self._freshness.start()
         if self._follower is not None:
             self._follower.start()
             self._control.mailbox.call(self._follower.begin)
@@ -52,7 +60,17 @@ class Campaigns:
     def stop(self) -> None:
         if self._follower is not None:
             self._follower.stop()
+        if self._freshness is not None:
+            self._freshness.stop()
 
     def stand(self) -> Stand | None:
         """How this station stands in a campaign; None: in none."""
         return self._follower.stand() if self._follower is not None else None
+
+    def fresh_until(self) -> float | None:
+        """POSIX seconds until which campaigns may be begun; None where no metadata says so."""
+        return self._freshness.fresh_until() if self._freshness is not None else None
+
+    def problems(self) -> tuple[str, ...]:
+        """What people should know of the fleet's metadata."""
+        return self._freshness.problems() if self._freshness is not None else ()

@@ -5,11 +5,18 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.fleet_metadata import (
+    OnlineKey,
+    RepositoryOption,
+    go_on,
+    renewed,
+    repository_of,
+)
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.store import open_store
@@ -20,6 +27,7 @@ from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
 from edge_daemon.documents import dump
+from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.ledger import read_inventory
@@ -28,6 +36,9 @@ from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
+
+if TYPE_CHECKING:  # python-tuf is an extra
+    from edge_daemon.fleet.freshness.repository import Repository
 
 app = typer.Typer()
 
@@ -87,10 +98,17 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
 
 
 @app.command()
-def sign(file: CampaignFile, key: Key, as_json: AsJson = False) -> None:
-    """Sign a campaign; stations want the marks of two different keys that they trust."""
+def sign(
+    file: CampaignFile, key: Key, repository: RepositoryOption = None, as_json: AsJson = False
+) -> None:
+    """Sign a campaign; stations want the marks of two different keys that they trust.
+
+    With --repository the same key signs that it is the current one, in the fleet's metadata.
+    """
     campaign, envelope = load_campaign(file)
     made = countersigned.sign(canonical(campaign), messages.KIND, key, envelope)
+    if repository is not None:
+        _list(repository_of(repository), campaign, (key,), None)
     write_durably(file, made + b"\n")
     if as_json:
         tell_json({"campaign": campaign.id, "serial": campaign.serial})
@@ -99,8 +117,16 @@ def sign(file: CampaignFile, key: Key, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def start(file: CampaignFile, config: ConfigFile = None) -> None:
-    """Put a signed campaign on the broker; an evaluator opens its first wave."""
+def start(
+    file: CampaignFile,
+    config: ConfigFile = None,
+    repository: RepositoryOption = None,
+    online_key: OnlineKey = None,
+) -> None:
+    """Put a signed campaign on the broker; an evaluator opens its first wave.
+
+    With --repository the fleet's metadata says first that it is the current one.
+    """
     campaign, envelope = load_campaign(file)
     if envelope is None:
         raise WrongUsage(
@@ -111,7 +137,11 @@ def start(file: CampaignFile, config: ConfigFile = None) -> None:
     topic = messages.campaign_topic(campaign.id)
     if keys:  # else the stations find out
         messages.read_signed_campaign(topic, envelope, Signers(keys))
+    if repository is not None:
+        _publish_listing(repository, campaign, online_key)
     _publish(settings, topic, envelope)
+    if repository is not None:
+        _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
 
@@ -149,17 +179,40 @@ def stop(
 
 @app.command()
 def timestamp(
-    serial: Annotated[int, typer.Option(min=1, help="Of the newest campaign.")],
-    key: Key,
+    serial: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(min=1, help="Of the newest campaign, for stations with `trust.fresh`."),
+    ] = None,
+    key: Annotated[
+        Optional[Path],  # noqa: UP045 - likewise
+        typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True),
+    ] = None,
+    repository: RepositoryOption = None,
+    online_key: OnlineKey = None,
     hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
     file: ConfigFile = None,
 ) -> None:
-    """Say, signed, which campaign is the newest; stations with `trust.fresh` join only so long."""
-    now = time.time()
-    text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial))
-    signed = countersigned.sign(text, messages.TIMESTAMP_KIND, key)
-    _publish(read_settings(file), messages.TIMESTAMP, signed)
-    tell(f"Fresh for {hours:g} h, with serial {serial}.")
+    """Say, signed, what is the newest; stations begin campaigns only so long after.
+
+    With --repository the fleet's metadata is renewed, for stations with `trust.root`; with --serial
+    the older word, for stations with `trust.fresh`. Both go to one topic.
+    """
+    if (serial is None) != (key is None) or (repository is None) != (online_key is None):
+        raise WrongUsage(
+            "A word on what is newest needs its key.",
+            hint="Give --serial with --key, --repository with --online-key, or all four.",
+        )
+    tuf = b""
+    if repository is not None and online_key is not None:
+        tuf = body = renewed(repository_of(repository), online_key, hours)
+    if serial is not None and key is not None:
+        now = time.time()
+        text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial), tuf)
+        body = countersigned.sign(text, messages.TIMESTAMP_KIND, key)
+    elif not tuf:
+        raise WrongUsage("Nothing was named.", hint="Give --repository DIR with --online-key KEY.")
+    _publish(read_settings(file), messages.TIMESTAMP, body)
+    tell(f"Fresh for {hours:g} h" + (f", with serial {serial}." if serial is not None else "."))
 
 
 @app.command()
@@ -213,6 +266,25 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     named = {*campaign.canaries, *(name for each in campaign.groups.values() for name in each)}
     more = (f"simulated-{number}" for number in range(max(0, stations - len(named))))
     return (*sorted(named), *more)
+
+
+def _list(
+    repository: Repository, campaign: Campaign, keys: tuple[Path, ...], online: Path | None
+) -> None:
+    repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
+    go_on(repository, keys, online)
+
+
+def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> None:
+    """Raises SenderError where the metadata does not list it as it is, and cannot now."""
+    repository = repository_of(folder)
+    repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
+    if repository.missing() and not go_on(repository, (), online):
+        raise SenderError(
+            f"The metadata in {folder} does not say yet that {campaign.id} is current.",
+            hint="Both keys sign it with: edge-daemon fleet sign FILE --key KEY --repository DIR; "
+            "then start it with --online-key.",
+        )
 
 
 def _numbers(text: str, what: str) -> list[float]:

@@ -43,7 +43,8 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     `time` is the station's; it is said again after `every_s` at the latest. `bundle` is what judges
     there, `stored` are the bundles of its store, but for `stored_more`. The fields from `campaign`
     to `counts` are null where it is in no campaign; `from` is the digest that it judged by when it
-    joined. `chain` is the newest row of its audit trail, `receipt` the swap that made `bundle`
+    joined. After `fresh_until` it begins no campaign; null: nothing limits it, or nothing came yet.
+    `chain` is the newest row of its audit trail, `receipt` the swap that made `bundle`
     active.
     """
 
@@ -72,6 +73,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     from_: Digest | None = None
     why: str | None = None
     counts: Mapping[str, SliceCounts] = {}
+    fresh_until: Time | None = None
 
 
 def report(said: Report) -> bytes:
@@ -98,6 +100,7 @@ def _station(said: Report) -> FleetReport:
         health="good" if said.is_healthy else "degraded",
         receipt=said.receipt,
         chain=AuditHead(said.chain.seq, said.chain.hash) if said.chain else None,
+        fresh_until=None if said.fresh_until is None else iso_utc(said.fresh_until),
     )
 
 
@@ -156,6 +159,7 @@ def read_report(payload: bytes) -> Report:
         receipt=read.receipt,
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
         stand=_stand(read, phase),
+        fresh_until=_fresh_until(read),
     )
 
 
@@ -175,6 +179,15 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.why,
         {name: {"n": c.n, "old": c.old, "new": c.new} for name, c in read.counts.items()},
     )
+
+
+def _fresh_until(read: FleetReport) -> float | None:
+    if read.fresh_until is None:
+        return None
+    until = parse_iso(read.fresh_until)
+    if until is None:
+        raise _unfit(f"its fresh_until {read.fresh_until[:40]!r} is no time")
+    return until
 
 
 def _names(read: FleetReport) -> tuple[str | None, ...]:

@@ -53,6 +53,16 @@ def test_systemd_knows_every_word(tmp_path: Path, drop_in: Path | None) -> None:
 
 
 @needs_analyze
+def test_systemd_knows_the_publishers_timer(tmp_path: Path) -> None:
+    for file in SYSTEMD.glob("edge-daemon-fleet-timestamp.*"):
+        text = file.read_text().replace("/opt/edge-daemon/bin/edge-daemon", "/bin/true")
+        (tmp_path / file.name).write_text(text)
+    timer = tmp_path / "edge-daemon-fleet-timestamp.timer"
+    told = _analyze("verify", "--man=no", str(timer)).stderr
+    assert [line for line in told.splitlines() if "edge-daemon" in line] == []
+
+
+@needs_analyze
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda file: file and file.name)
 def test_a_station_is_little_exposed(tmp_path: Path, drop_in: Path | None) -> None:
     """systemd's own measure of confinement stays at 1.8 or below, on every kind of box."""
