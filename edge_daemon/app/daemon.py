@@ -176,6 +176,7 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
+            self._campaigns,
             self._kept_disputes(),
             self._collected_pictures(),
             self._drifts,
@@ -194,6 +195,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                self._campaigns.hear,
                 *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,

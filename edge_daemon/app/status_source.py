@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.bundle_sources import BundleSources
+from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
@@ -52,6 +53,7 @@ class Watches:
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
+    campaigns: Campaigns | None = None
     disputes: KeptPictures | None = None
     collected: CollectedPictures | None = None
     drifts: Drifts | None = None
@@ -157,7 +159,10 @@ class StatusSource:
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
-            () if self._watches.sources is None else self._watches.sources.problems(),
+            (
+                *(() if self._watches.sources is None else self._watches.sources.problems()),
+                *(() if self._watches.campaigns is None else self._watches.campaigns.problems()),
+            ),
             () if self._frames.push is None else self._frames.push.problems(),
             control.webhooks.problems(),
             () if self._watches.drifts is None else self._watches.drifts.problems(),

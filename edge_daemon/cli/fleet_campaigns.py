@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
@@ -21,6 +21,7 @@ from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, rea
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
+from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
 from edge_daemon.errors import BrokerError
 from edge_daemon.fleet import messages
@@ -32,6 +33,7 @@ from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import NOBODY, Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
+from edge_daemon.models.manifest import Manifest
 
 app = typer.Typer()
 
@@ -66,13 +68,20 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         typer.Option(help="A station of the first wave."),
     ] = None,
     hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    with_wave: Annotated[
+        bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
+    ] = False,
+    swarm_ca: SwarmAuthority = None,
     file: ConfigFile = None,
 ) -> None:
     """Make a campaign's file; groups, rules and windows are added to it with an editor."""
     shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
-    manifest = open_store(read_settings(file)).manifest(BundleRef.parse(ref))
+    settings = read_settings(file)
+    store, parsed = open_store(settings), BundleRef.parse(ref)
+    manifest = store.manifest(parsed)
+    fetched = _fetched(store.find(parsed), manifest, authority_of(settings, swarm_ca))
     made = read_campaign(
         {
             "id": id,
@@ -84,6 +93,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
             "canaries": list(canary or ()),
             "not_before": now,
             "expires": now + 3600.0 * hours,
+            **fetched,
+            **({"fetch": "with_wave"} if with_wave else {}),
         }
     )
     write_durably(out, dump(as_mapping(made)).encode())
@@ -237,6 +248,18 @@ def watch(
 
 
 # --------------------------------------------------------------------------- parts
+
+
+def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[str, object]:
+    """How stations share it: the same as where it is published, for the bytes are the same."""
+    if authority is None:
+        return {}
+    torrent = describe(folder.name, folder_files(folder), authority)
+    return {
+        "infohash": torrent.infohash,
+        "size": torrent.size,
+        "manifest_sha256": manifest.sha256,
+    }
 
 
 def _plain(outcomes: list[Outcome]) -> dict[str, float]:

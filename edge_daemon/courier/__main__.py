@@ -17,6 +17,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_daemon.courier import wire
 from edge_daemon.courier.errand import Errand, Means
@@ -24,13 +25,16 @@ from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
 from edge_daemon.courier.sources import directly
-from edge_daemon.courier.swarm import Link, Swarm
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.courier.torrent import normal
+from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.models.bundle import vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.slots.kernel import die_with_parent, hide_from_others, name_process
 from edge_daemon.sources.http import Http
+
+if TYPE_CHECKING:
+    from edge_daemon.courier.swarm import Swarm
 
 EXIT_LOST = 70
 DATA_BYTES = 1 << 30
@@ -79,13 +83,23 @@ class Courier:
         self._wanted: Wanted | None = None
         self._trust = Trust([Path(key) for key in setup.keys], setup.required, setup.revoked)
         self._store = Store(Path(setup.store), read=vouched_reader(self._trust))
-        self._authority, self._at, self._swarm = b"", "", None
+        self._authority, self._at = b"", ""
+        self._swarm: Swarm | None = None
         if setup.share is not None:
             self._swarm = self._joined(setup.share)
 
     def _joined(self, share: wire.Share) -> Swarm:
+        try:
+            from edge_daemon.courier.swarm import Link, Swarm  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise BoxError(
+                "libtorrent is not installed, so nothing can be shared.",
+                hint="Install edge-daemon[fleet], or set fleet.share: none.",
+            ) from error
         self._at = address_of(share.interface)
-        self._authority = Path(share.ca).read_bytes()
+        self._authority = normal(_read(Path(share.ca)))
+        for needed in (share.certificate, share.key):
+            _read(Path(needed))
         files = (Path(share.certificate), Path(share.key), Path(share.ca))
         caps = (share.up_mbit, share.down_mbit)
         return Swarm(Link(self._at, *files, share.port, *caps, share.local))
@@ -141,6 +155,16 @@ class Courier:
         told = wire.changed_progress(progress, {"at": self._at, "port": port})
         with suppress(OSError):  # `serve` ends by itself then
             wire.send(self._end, told)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BoxError(
+            f"{file} cannot be read: {error.strerror}.",
+            hint="scripts/make_certificates makes it; let the daemon's user read it.",
+        ) from error
 
 
 def _arguments() -> argparse.Namespace:

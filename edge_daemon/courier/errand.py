@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edge_daemon.courier import election
 from edge_daemon.courier.landing import Landing, Wanted, is_there, landing
 from edge_daemon.courier.origin import MOST_BAD, WebOrigin
 from edge_daemon.courier.site import Site
-from edge_daemon.courier.swarm import Swarm
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.courier.wire import Progress, changed_progress
 from edge_daemon.errors import BoxError, BundleError
@@ -28,6 +28,9 @@ from edge_daemon.sources.fetch import Door, fetch, look
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
 from edge_daemon.sources.source import Source, SourceAway
+
+if TYPE_CHECKING:  # its library is an extra
+    from edge_daemon.courier.swarm import Swarm
 
 TICK_S = 0.2
 MEET_S = 2.0

@@ -103,10 +103,16 @@ def describe(name: str, files: Iterable[tuple[str, Path]], authority: bytes) -> 
         b"meta version": 2,
         b"name": name.encode(),
         b"piece length": PIECE_BYTES,
-        b"ssl-cert": authority,
+        b"ssl-cert": normal(authority),
     }
     content = encode({b"info": info, b"piece layers": layers})
     return read_torrent(content, hashlib.sha256(encode(info)).hexdigest())
+
+
+def normal(authority: bytes) -> bytes:
+    """PEM without what editors change: the ends of lines, and empty ones."""
+    lines = (line.strip() for line in authority.splitlines())
+    return b"".join(line + b"\n" for line in lines if line)
 
 
 def folder_files(folder: Path) -> list[tuple[str, Path]]:

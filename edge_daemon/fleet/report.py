@@ -95,8 +95,9 @@ class StationReport:
 
 
 def _content(report: Report) -> Report:
-    """What is news when it changes: the audit trail grows with each thing done, and tells none."""
-    return replace(report, seq=0, said_utc=0.0, chain=None)
+    """What is news when it changes: the audit trail and a bundle grow all the time."""
+    stand = report.stand and replace(report.stand, bytes={})
+    return replace(report, seq=0, said_utc=0.0, chain=None, stand=stand)
 
 
 def _phase(model: ModelState) -> Phase | None:
