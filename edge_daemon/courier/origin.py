@@ -35,7 +35,7 @@ class WebOrigin:
         self.bad = 0
         self._open = ExitStack()
         self._stream: Stream | None = None
-        self._path, self._at, self._rest = "", 0, b""
+        self._path, self._at, self._until = "", 0, 0
 
     @property
     def where(self) -> str:
@@ -60,7 +60,8 @@ class WebOrigin:
         """
         file, at, size = torrent.place_of(piece)
         try:
-            if self._stream is None or (self._path, self._at) != (file.path, at):
+            is_next = (self._path, self._at) == (file.path, at) and at < self._until
+            if self._stream is None or not is_next:
                 self._begin(file, at, ahead)
             content = self._read(size, pace)
         except FileNotFoundError as error:
@@ -80,7 +81,7 @@ class WebOrigin:
     def close(self) -> None:
         """Ask for no more of what was asked for."""
         self._open.close()
-        self._stream, self._rest = None, b""
+        self._stream = None
 
     def _begin(self, file: FileOf, at: int, ahead: int) -> None:
         self.close()
@@ -91,6 +92,7 @@ class WebOrigin:
         wanted = {"Range": f"bytes={at}-{end - 1}"}
         stream = self._open.enter_context(self._http.stream(url, at, wanted))
         self._stream, self._path, self._at = stream, file.path, stream.start
+        self._until = end if stream.start == at else file.size
         if stream.total is not None and stream.total != file.size:
             raise SourceAway(f"{self.where} has {file.path} in another size than was signed.")
         while self._at < at:  # a server without ranges
@@ -105,8 +107,6 @@ class WebOrigin:
         while count < size:
             chunk = self._stream.read(min(pace.chunk_bytes, size - count))
             if not chunk:
-                if count == 0:  # what was asked for ends here
-                    self._stream = None
                 raise SourceAway(f"{self.where} broke off {self._path}.")
             parts.append(chunk)
             count += len(chunk)

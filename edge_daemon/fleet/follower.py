@@ -22,7 +22,7 @@ from edge_daemon.core.desired import situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
-from edge_daemon.core.fleet.report import Stand
+from edge_daemon.core.fleet.report import Phase, Stand
 from edge_daemon.core.fleet.station import Answer, Ask, Station
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Request
@@ -181,7 +181,10 @@ class Follower:
         courier, campaign = self._with.courier, kept.memory.campaign
         if courier is None or campaign is None:
             return Brought()
-        courier.want(to_fetch(kept.memory, self._with.device, now_utc))
+        stand = self._stand
+        is_left_out = stand is not None and stand.phase is Phase.EXCLUDED
+        wanted = None if is_left_out else to_fetch(kept.memory, self._with.device, now_utc)
+        courier.want(wanted)
         return courier.brought(campaign)
 
     def _phase_changed(self, stand: Stand) -> bool:

@@ -4,7 +4,9 @@ origin, and a plant's own certificates."""
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +59,11 @@ class Station:
     store: Path
     courier: CourierProcess
     address: str
+
+    def kill(self) -> None:
+        """SIGKILL, whatever it does now; it is started again."""
+        if (pid := self.courier.pid) is not None:
+            os.kill(pid, signal.SIGKILL)
 
     @property
     def progress(self) -> wire.Progress:
