@@ -157,13 +157,15 @@ def test_an_origin_that_poisons_fills_no_store(plant: Path, tmp_path: Path) -> N
     torrent, wanted = published(tmp_path / "origin", plant / "ca.pem", 0.6)
     weights = tmp_path / "origin" / "bottle" / "1.4.0" / "weights.pt"
     weights.write_bytes(bytes(weights.stat().st_size))
-    with WebShelf(tmp_path / "origin").serving() as shelf:
-        with site(tmp_path / "site", plant, shelf.url) as made:
-            station = made.add("cam1", "127.0.0.2")
-            station.courier.want(wanted)
-            assert made.wait(lambda: "other bytes" in station.progress.why, torrent), made.told()
-            assert not (station.store / "bottle").exists()
-            assert station.progress.have < 1.0
+    with (
+        WebShelf(tmp_path / "origin").serving() as shelf,
+        site(tmp_path / "site", plant, shelf.url) as made,
+    ):
+        station = made.add("cam1", "127.0.0.2")
+        station.courier.want(wanted)
+        assert made.wait(lambda: "other bytes" in station.progress.why, torrent), made.told()
+        assert not (station.store / "bottle").exists()
+        assert station.progress.have < 1.0
 
 
 def test_a_bundle_that_nobody_signed_is_refused_though_the_swarm_has_it(
