@@ -176,10 +176,10 @@ class Daemon:
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
-            self._campaigns,
             self._kept_disputes(),
             self._collected_pictures(),
             self._drifts,
+            self._campaigns,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -222,8 +222,7 @@ class Daemon:
         settings, boot = self.resources.settings, self.resources.boot
         if settings.fleet is None:
             return ()
-        stand, to = self._campaigns.stand, self.control.reporter
-        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+        return (FleetReports.of(settings, boot, self.control.reporter, self._campaigns).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts

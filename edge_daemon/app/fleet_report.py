@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.problems import problems
 from edge_daemon.app.status import Status
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.config import Settings
 from edge_daemon.control.reporter import Reporter
-from edge_daemon.core.fleet.report import Stand
 from edge_daemon.fleet.report import Place, Seen, StationReport
 
 
@@ -19,17 +17,12 @@ class FleetReports:
         self._report = report
 
     @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        fleet: FleetSettings,
-        boot: str,
-        to: Reporter,
-        stand: Callable[[], Stand | None] = lambda: None,
-    ) -> FleetReports:
-        """For the station of these settings."""
+    def of(cls, settings: Settings, boot: str, to: Reporter, campaigns: Campaigns) -> FleetReports:
+        """For the station of these settings; `fleet` is set."""
+        fleet = settings.fleet
+        assert fleet is not None
         place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
-        return cls(StationReport(place, to.fleet, stand))
+        return cls(StationReport(place, to.fleet, campaigns.stand, campaigns.fresh_until))
 
     def hear(self, status: Status) -> None:
         """The next second."""

@@ -108,6 +108,7 @@ class Remarks:
     push: tuple[str, ...] = ()
     webhooks: tuple[str, ...] = ()
     drifts: tuple[str, ...] = ()
+    fleet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

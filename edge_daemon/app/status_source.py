@@ -53,10 +53,10 @@ class Watches:
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
-    campaigns: Campaigns | None = None
     disputes: KeptPictures | None = None
     collected: CollectedPictures | None = None
     drifts: Drifts | None = None
+    campaigns: Campaigns | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
@@ -159,11 +159,9 @@ class StatusSource:
             control.session.problems(),
             () if self._frames.parts is None else self._frames.parts.problems(),
             () if self._watches.copies is None else self._watches.copies.problems(),
-            (
-                *(() if self._watches.sources is None else self._watches.sources.problems()),
-                *(() if self._watches.campaigns is None else self._watches.campaigns.problems()),
-            ),
+            () if self._watches.sources is None else self._watches.sources.problems(),
             () if self._frames.push is None else self._frames.push.problems(),
             control.webhooks.problems(),
             () if self._watches.drifts is None else self._watches.drifts.problems(),
+            () if self._watches.campaigns is None else self._watches.campaigns.problems(),
         )

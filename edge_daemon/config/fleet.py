@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from edge_daemon.config.fields import FilePath, Group, Name, TopicFilter, printable
+from edge_daemon.config.fields import (
+    FilePath,
+    Group,
+    Name,
+    TopicFilter,
+    beside_file,
+    printable,
+)
 from edge_daemon.config.pictures import WebAddress
 
 BETWEEN_ORDERS = "between_orders"
@@ -29,6 +37,16 @@ def _root(text: str) -> str:
     return text
 
 
+def _mirror(text: str, info: ValidationInfo) -> str:
+    """As it is; a relative folder lies beside the settings file."""
+    if text.startswith(("http://", "https://")):
+        return text
+    if "://" in text:
+        raise ValueError(f"should be an http:// or https:// address, or a folder, but is {text!r}")
+    return str(beside_file(Path(text), info))
+
+
+Mirror = Annotated[str, Field(min_length=1, max_length=2_048), AfterValidator(_mirror)]
 Window = Annotated[str, AfterValidator(_window)]
 Roots = Annotated[TopicFilter, AfterValidator(_root)]
 
@@ -41,6 +59,21 @@ class FleetTrust(Group):
     is followed."""
     fresh: bool = False
     """Whether a new campaign also needs a signed `fleet/timestamp` that has not expired."""
+    root: FilePath | None = None
+    """The first root of the fleet's metadata (TUF). With it a campaign is only begun while the
+    metadata lists it and has not expired; `keys` may be empty then."""
+    metadata: Mirror | None = None
+    """Where the metadata is read: the web address or the folder of `metadata`. null: only by
+    `fleet/timestamp` and `edge-daemon fleet keys refresh`."""
+    metadata_ca: FilePath | None = None
+    """PEM of the authority of that web server; null: the system's."""
+    expires_grace_s: int = Field(default=0, ge=0, le=2_592_000)
+    """So long after it expired the metadata is still believed."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anybody's campaigns are followed."""
+        return bool(self.keys) or self.root is not None
 
 
 class FleetSource(Group):

@@ -8,6 +8,7 @@ stops the daemon: a lost camera is tried again and again.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from edge_daemon.host.memory import FrameShape, Pixels
 _log = structlog.get_logger(__name__)
 
 _PULSE_S = 1.0  # how often the rate is measured
+_OLDEST_S = 5.0  # a frame that was exposed longer ago was stamped by another clock
 
 
 class CameraPhase(str, Enum):
@@ -106,6 +108,17 @@ class Patience:
         return longest * (0.5 + 0.5 * self.chance())
 
 
+def _captured(read: Instant, exposed_at: float | None, before: Instant | None) -> Instant:
+    """When a frame was captured: by the driver's stamp, where that can be true.
+
+    A stamp that lies ahead, before the last frame or too far back is of another clock.
+    """
+    earliest = max(read.at - _OLDEST_S, before.at if before is not None else -math.inf)
+    if exposed_at is None or not earliest < exposed_at <= read.at:
+        return read
+    return Instant(exposed_at, read.utc - (read.at - exposed_at))
+
+
 class _Reader:
     """One camera, read by one thread of its own until it fails, ends or is left behind."""
 
@@ -128,6 +141,7 @@ class _Reader:
         self.ended = False
         self.progress_at = now().at
         self.lease: Lease | None = None
+        self._captured: Instant | None = None  # the last frame
         self._closing = False
         self._pulse_at, self._pulse_frames = 0.0, 0
         self.thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
@@ -168,7 +182,7 @@ class _Reader:
                 if got is not lease.pixels:
                     self._ring.abandon(lease)
                     self.lease = None
-            captured = self._now()
+            read = self._now()
             if got is None:
                 self.ended = True
                 return
@@ -176,7 +190,8 @@ class _Reader:
                 shape = FrameShape(got.shape[0], got.shape[1])
                 lease = self.lease = self._ring.begin(shape)
                 lease.pixels[...] = got
-            self._count(captured.at)
+            self._count(read.at)
+            captured = self._captured = _captured(read, camera.exposed_at, self._captured)
             flaw = self._judge(camera, lease.pixels, captured.at)
             self.lease = None
             if not self._deliver(self, lease, captured, flaw):

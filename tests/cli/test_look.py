@@ -24,6 +24,7 @@ class Eye:
     """A camera with so many frames, and the fault that it ends with, if any."""
 
     fps: float | None = 25.0
+    exposed_at: float | None = None
     remarks = ("camera.gain is 4, not 9",)
 
     def __init__(self, frames: int, fault: Exception | None = None) -> None:

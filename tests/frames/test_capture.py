@@ -108,6 +108,17 @@ def test_what_a_camera_did_not_take_is_known_while_it_is_online(station: Station
     assert capture.state.remarks == station.source.remarks
 
 
+def test_a_frame_was_captured_when_the_driver_says_if_that_can_be(station: Station) -> None:
+    """A busy machine reads frames late; a stamp of another clock says nothing."""
+    now = Instant(1000.0, 1_795_000_000.0)
+    station.source.exposures.extend([999.5, 999.75, 999.6, 1000.5, 1.0, 999.9])
+    station.source.play(Frames(7))
+    station.start(now=lambda: now)
+    times = [station.take()[0].captured for _ in range(7)]
+    assert [each.at for each in times] == [999.5, 999.75, 1000.0, 1000.0, 1000.0, 1000.0, 1000.0]
+    assert times[0] == Instant(999.5, 1_794_999_999.5)
+
+
 def test_a_camera_that_is_not_there_is_tried_until_it_is(station: Station) -> None:
     """A start without a camera is no error of the daemon: it is reported once, and retried."""
     gone = CameraError("There is no camera.")

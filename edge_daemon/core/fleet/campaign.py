@@ -24,6 +24,7 @@ All that it may hold:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -182,6 +183,11 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
 def canonical(campaign: Campaign) -> bytes:
     """The text that is signed."""
     return json.dumps(as_mapping(campaign), sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest(campaign: Campaign) -> str:
+    """SHA-256 of that text, in hex."""
+    return hashlib.sha256(canonical(campaign)).hexdigest()
 
 
 # --------------------------------------------------------------------------- reading

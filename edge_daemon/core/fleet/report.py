@@ -80,6 +80,8 @@ class Report:
         stored: the bundles of its store, the one that judges first.
         stored_more: how many of them are left out.
         receipt: of the swap that made `model` active.
+        fresh_until: until when the fleet's metadata is believed there, POSIX seconds; None: it is
+            not asked, or never came.
     """
 
     device: str
@@ -100,3 +102,4 @@ class Report:
     chain: Chain | None = None
     stand: Stand | None = None
     is_healthy: bool = True
+    fresh_until: float | None = None
