@@ -41,7 +41,8 @@ CAMPAIGN = tuple(
     for what in ("campaign", "open/0", "pause/ops", "pause/andon", "pause/evaluator")
 )
 STOPS = tuple(f"fleet/c1/stop/{who}" for who in ("ops", "andon", "evaluator"))
-FLEET = {"fleet/timestamp", *CAMPAIGN, *STOPS}
+PEER = f"fleet/site/hall-2/peer/{STATION}"
+FLEET = {"fleet/timestamp", *CAMPAIGN, *STOPS, PEER}
 ORDERS = "mes/line3/work_orders"
 NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
 
@@ -58,7 +59,7 @@ SAYS = {
     "dashboard": set(),
     "fleet": {CAMPAIGN[0], CAMPAIGN[1], "fleet/c1/pause/evaluator", "fleet/c1/stop/evaluator"},
     "andon": {"fleet/c1/pause/andon", "fleet/c1/stop/andon"},
-    STATION: _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS),
+    STATION: {*_below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS), PEER},
     OTHER: set(),
 }
 HEARS = {
