@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.collecting.files import STATUS, TRUTH, put, take_away
+from edge_daemon.collecting.files import STATUS, TRUTH, take_away
 from edge_daemon.collecting.record import NAME, Record, read, read_box
 from edge_daemon.core.collecting.estimate import Sampled
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
+from edge_daemon.host.disk import write_whole
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Catalogue:
         Raises OSError.
         """
         with suppress(FileNotFoundError):  # the whole day may have gone
-            put(picture.path.with_suffix(TRUTH), _written(truth))
+            write_whole(picture.path.with_suffix(TRUTH), _written(truth))
             if picture.path.exists():
                 return True
             picture.path.with_suffix(TRUTH).unlink()

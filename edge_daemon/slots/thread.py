@@ -23,8 +23,9 @@ import structlog
 
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory
+from edge_daemon.models.blame import brief
 from edge_daemon.slots.process import ENGINE
-from edge_daemon.slots.resident import Resident, brief, engine_of
+from edge_daemon.slots.resident import Resident, engine_of
 from edge_daemon.slots.slot import HUNG_S, Inference, Loaded, LoadOrder
 
 _log = structlog.get_logger()
