@@ -103,6 +103,10 @@ class ThreadSlot:
         if owner is not None:
             owner.stop()
 
+    def let_go(self) -> None:
+        """Its thread must have ended before another one may load."""
+        self.free()
+
     def kill(self) -> None:
         owner = self._owner
         if owner is not None:
