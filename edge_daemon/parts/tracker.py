@@ -57,6 +57,10 @@ WIDE_GATE = 1.5
 STOP_GATE = 1.2
 """A belt may stop or start: so many steps of an object may always lie between."""
 
+FEW_INTERVALS = 2.0
+"""Within so many a belt may stop or start, and stamps may be late. After a longer gap an object is
+where its velocity took it: else it could not be told from the one behind it."""
+
 BACK = 0.4
 """How far behind its last sight an object may be seen, in diagonals: a belt does not run backwards.
 
@@ -107,13 +111,14 @@ class _Track:
         along = (x - self.seen_x) * self.vx + (y - self.seen_y) * self.vy
         return along < -BACK * self.diagonal * math.hypot(self.vx, self.vy)
 
-    def gate(self, passed_s: float) -> float:
-        """How far from its expected place it may be, in pixels; `passed_s` after the last frame."""
+    def gate(self, step_s: float) -> float:
+        """How far from its expected place it may be, in pixels; a belt that stops or starts within
+        `step_s` makes that difference."""
         if self.sights < SURE_SIGHTS:
             share = WIDE_GATE if self.is_first else NEW_GATE
         else:
             share = GATE + MISSED_GATE * min(self.misses, 4)
-        step = math.hypot(self.vx, self.vy) * passed_s
+        step = math.hypot(self.vx, self.vy) * step_s
         return max(share * self.diagonal, STOP_GATE * step)
 
 
@@ -128,13 +133,18 @@ class _Beat:
         self._stamped_at: float | None = None
         self._at = 0.0
 
+    @property
+    def usual_s(self) -> float:
+        """What usually lies between two frames; 0: nobody knows yet."""
+        return sorted(self._intervals)[len(self._intervals) // 2] if self._intervals else 0.0
+
     def next(self, stamped_at: float) -> float:
         """Seconds of the next frame; they only grow."""
         if self._stamped_at is None:
             self._at = stamped_at
         else:
             self._intervals.append(max(0.0, stamped_at - self._stamped_at))
-            usual_s = sorted(self._intervals)[len(self._intervals) // 2]
+            usual_s = self.usual_s
             off_s = stamped_at - (self._at + usual_s)
             if abs(off_s) <= usual_s:
                 self._at += usual_s + _TRUST * off_s
@@ -221,7 +231,8 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
-        gate_of = [track.gate(self._passed_s) for track in self._tracks]
+        step_s = min(self._passed_s, FEW_INTERVALS * self._beat.usual_s)
+        gate_of = [track.gate(step_s) for track in self._tracks]
         if len(self._tracks) * len(objects) <= FEW:
             found = self._sole_pairs(objects, gate_of)
             if found is not None:

@@ -233,6 +233,23 @@ def test_the_next_part_is_not_taken_for_one_that_left_while_frames_were_lost(
     assert sorted(belt.left) == sorted(belt.seen)
 
 
+@pytest.mark.parametrize("lost", [5, 7, 9])
+def test_all_parts_are_not_taken_for_those_before_them_after_a_gap(lost: int) -> None:
+    """Each stands almost where the one before it stood."""
+    belt = Belt()
+    things = row(40, 72.0, 8.0, side=53.0)
+    while belt.frame < (640 + 40 * 72 + 100) / 8:
+        belt.run(things, 31)
+        belt.frame += lost
+    assert len(belt.seen) == 40
+    assert all(_moves_on(each) for each in belt.seen.values())
+
+
+def _moves_on(seen: list[Seen]) -> bool:
+    """Whether its boxes go one way only."""
+    return [each.box for each in seen] == sorted(each.box for each in seen)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.floats(3.0, 40.0), st.floats(42.0, 120.0))
 def test_pairs_found_one_by_one_are_those_of_the_solver(
