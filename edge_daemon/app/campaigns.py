@@ -13,13 +13,13 @@ from edge_daemon.messaging.messages import Incoming
 
 
 def filters_of(settings: Settings) -> tuple[str, ...]:
-    """The topics of campaigns, where somebody's campaigns are trusted here."""
+    """The topics of campaigns, where the keys of a campaign are trusted here."""
     fleet = settings.fleet
     return FILTERS if fleet is not None and fleet.trust.is_given else ()
 
 
 class Campaigns:
-    """What campaigns ask of this station; nothing if nobody is trusted."""
+    """What campaigns ask of this station; nothing where no key is trusted."""
 
     def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control
