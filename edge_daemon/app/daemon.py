@@ -195,6 +195,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                self._campaigns.hear,
                 *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
@@ -218,10 +219,9 @@ class Daemon:
         return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
-        settings, boot = self.resources.settings, self.resources.boot
-        if settings.fleet is None:
+        if self.resources.settings.fleet is None:
             return ()
-        return (FleetReports.of(settings, boot, self.control.reporter, self._campaigns).hear,)
+        return (FleetReports.of(self.resources, self.control.reporter, self._campaigns).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts

@@ -67,9 +67,17 @@ class Catalogue:
                 return Collected(picture, record, _truth(picture))
         return None
 
-    def note(self, picture: Collected, truth: Truth) -> None:
-        """What people say of it, instead of what they said before. Raises OSError."""
-        write_whole(picture.path.with_suffix(TRUTH), _written(truth))
+    def note(self, picture: Collected, truth: Truth) -> bool:
+        """What people say of it, instead of what they said before. False where it has gone.
+
+        Raises OSError.
+        """
+        with suppress(FileNotFoundError):  # the whole day may have gone
+            write_whole(picture.path.with_suffix(TRUTH), _written(truth))
+            if picture.path.exists():
+                return True
+            picture.path.with_suffix(TRUTH).unlink()
+        return False
 
     def remove(self, picture: Collected) -> None:
         """For good. Raises OSError."""

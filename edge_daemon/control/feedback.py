@@ -95,7 +95,7 @@ class FeedbackDesk:
             incoming.done()
 
     def heard(self, words: Sequence[Feedback], topic: str, label: Label) -> int:
-        """What others published, without a sender to be answered; how many of the parts are unknown.
+        """What others published; no sender is answered; how many of the parts are unknown.
 
         Raises StateError, and nothing is noted.
         """

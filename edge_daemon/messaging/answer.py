@@ -56,7 +56,7 @@ class Answer:
 
 
 TakeAnswer = Callable[[Answer], None]
-"""A way back: called from any thread, must not raise or wait. Nothing is sent to a client that is gone."""
+"""A way back: called from any thread, must not raise or wait. A client that is gone gets none."""
 
 
 def nobody(_: Answer) -> None:

@@ -103,6 +103,10 @@ class ThreadSlot:
         if owner is not None:
             owner.stop()
 
+    def let_go(self) -> None:
+        """Its thread must have ended before another one may load."""
+        self.free()
+
     def kill(self) -> None:
         owner = self._owner
         if owner is not None:
@@ -141,7 +145,7 @@ class _Owner:
         self._name = name
         self._make = make
         self._calls: SimpleQueue[Callable[[Resident], None] | None] = SimpleQueue()
-        self._fail: Callable[[SlotLost], None] = lambda _: None  # of the call that waits at the moment
+        self._fail: Callable[[SlotLost], None] = lambda _: None  # of the waiting call
         self._abandoned: SlotLost | None = None
         self._owed: tuple[Future[Any], float] | None = None  # what is not wanted any more
         self._thread = threading.Thread(target=self._serve, name=f"slot-{name}", daemon=True)
