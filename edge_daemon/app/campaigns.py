@@ -16,7 +16,7 @@ from edge_daemon.messaging.messages import Incoming
 
 
 def filters_of(settings: Settings) -> tuple[str, ...]:
-    """The topics of campaigns and of neighbours, where somebody's campaigns are trusted here."""
+    """The topics of campaigns and of neighbours, where keys of campaigns are trusted here."""
     fleet = settings.fleet
     if fleet is None or not fleet.trust.is_given:
         return ()
@@ -25,7 +25,7 @@ def filters_of(settings: Settings) -> tuple[str, ...]:
 
 
 class Campaigns:
-    """What campaigns ask of this station; nothing if nobody is trusted."""
+    """What campaigns ask of this station; nothing where no key is trusted."""
 
     def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control

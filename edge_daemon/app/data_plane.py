@@ -288,7 +288,7 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
 
 
 def _disputed(resources: Resources) -> DisputedFolder | None:
-    """Pictures for the page's questions; without a page nobody answers them."""
+    """Pictures for the page's questions; there are none without a page."""
     settings = resources.settings
     quota_mb = settings.rollouts.keep.pictures_mb
     if settings.http.address is None or not quota_mb:

@@ -101,7 +101,7 @@ def disk(status: Status) -> Iterator[str]:
 
 
 def rollout_asks(status: Status) -> Iterator[str]:
-    """A rollout does not go on before somebody looks."""
+    """A rollout waits for a person."""
     rollout = status.line.state.durable.rollout
     if rollout is None or not rollout.asks:
         return

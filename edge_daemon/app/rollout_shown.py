@@ -1,6 +1,6 @@
 """The rollout as the status page shows it: how it stands, and the parts that want a label.
 
-A picture comes without what the models said of its part until somebody has labelled it.
+A picture comes without what the models said of its part until it has a label.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class StoreUpkeep:
             self._is_short = False
 
     def _collect(self) -> None:
-        """Between two steps of the driver, so that nobody requests a bundle while it is removed."""
+        """Between two steps of the driver, so that no bundle is requested while it is removed."""
         assert self.quota_bytes is not None
         try:
             keep = kept(self.driver.state) | self.pinned()

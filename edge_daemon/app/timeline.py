@@ -1,7 +1,7 @@
 """The timeline: swaps, orders and slots as the journal has them, newest first.
 
 Events and outcomes of one swap form one entry. Its receipt, or the report of the gate that refused
-it, is read when somebody opens the entry.
+it, is read when the entry is opened.
 """
 
 from __future__ import annotations

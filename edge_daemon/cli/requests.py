@@ -184,7 +184,7 @@ def _expiry(expires: str | None, within_s: float | None) -> str | None:
 def ask(
     station: Station, verb: str, body: Mapping[str, Any], timeout_s: float, as_json: bool
 ) -> None:
-    """Send it, show its progress, and exit by its outcome, whether or not anybody reads it."""
+    """Send it, show its progress, and exit by its outcome, even if the output is closed."""
     with unbroken():
         outcome = show_answers(station.request(verb, body, timeout_s), verb, as_json=as_json)
     if outcome.get("status") != "succeeded":

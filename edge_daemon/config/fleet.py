@@ -72,7 +72,7 @@ class FleetTrust(Group):
 
     @property
     def is_given(self) -> bool:
-        """Whether anybody's campaigns are followed."""
+        """Whether campaigns are followed at all."""
         return bool(self.keys) or self.root is not None
 
 

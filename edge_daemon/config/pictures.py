@@ -105,7 +105,7 @@ class PicturesSettings(Group):
     uninspected: bool = True
     """Frames without a verdict, where the camera gave a picture."""
     ok_share: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the others; by a hash of boot and frame, so that anybody can tell which."""
+    """Share of the others; by a hash of boot and frame, so that it can be checked which."""
     drawn: bool = False
     """A second picture beside each, with zones, boxes and causes drawn: the first one stays as the
     camera gave it, for training."""

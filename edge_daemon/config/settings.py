@@ -138,7 +138,7 @@ class ModelsSettings(Group):
     trust: TrustSettings = TrustSettings()
     """Whose bundles may be loaded; a signature is required unless `required: false`."""
     revoked: tuple[Digest, ...] = ()
-    """SHA-256 of weights or of a model.yaml that may not be loaded any more, whoever signed it."""
+    """SHA-256 of weights or of a model.yaml that may not be loaded any more, by any signer."""
     initial: Choice | None = None
     """What to judge with on the very first start: `name@version`, or `name` for its newest."""
     floor: dict[Name, Floor] = Field(default_factory=dict)
@@ -247,7 +247,7 @@ class HttpSettings(Group):
     """The status page, metrics and health."""
 
     listen: Listen | None = "127.0.0.1:9464"
-    """host:port; null: no HTTP at all. Loopback, unless somebody else must see it."""
+    """host:port; null: no HTTP at all. Loopback, unless other machines must see it."""
     token_file: FilePath | None = None
     """File with a token that every caller must present; required when not on loopback."""
     hosts: tuple[Host, ...] = ()
@@ -267,7 +267,7 @@ class HttpSettings(Group):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach the page, or nobody."""
+        """Whether no other machine can reach the page."""
         if self.address is None or self.address[0] == "localhost":
             return True
         try:

@@ -202,7 +202,7 @@ class Driver:
         self._step(received, incoming=incoming)
 
     def _plan_of(self, request: Request) -> RolloutPlan | Refusal | None:
-        """Within the station's bounds; None for a model that nobody knows."""
+        """Within the station's bounds; None for an unknown model."""
         choice = request.model
         target = selection.choose(self._state, choice) if choice is not None else None
         return self._services.plan_of(request.plan, target.ref) if target is not None else None

@@ -66,7 +66,7 @@ class FeedbackDesk:
 
     def arrived(self, incoming: Incoming, label: Label) -> None:
         """One request; `label` is told what is durable of it."""
-        if incoming.retained and not incoming.payload:  # somebody clears a retained one
+        if incoming.retained and not incoming.payload:  # a retained one is cleared
             incoming.done()
             return
         request_id = fresh_id = uuid.uuid4().hex
@@ -95,7 +95,7 @@ class FeedbackDesk:
             incoming.done()
 
     def heard(self, words: Sequence[Feedback], topic: str, label: Label) -> int:
-        """What others published, for nobody in particular; how many of the parts are unknown.
+        """What others published; no sender is answered; how many of the parts are unknown.
 
         Raises StateError, and nothing is noted.
         """

@@ -214,7 +214,7 @@ def _trained(row: BundleRow) -> Trained:
 
 
 def origin_of(row: BundleRow) -> Origin | None:
-    """Where it came from; None where nobody told."""
+    """Where it came from; None where it was never told."""
     if row.source is None:
         return None
     plain = json.loads(row.source)

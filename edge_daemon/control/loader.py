@@ -142,7 +142,7 @@ class Loader:
             name: ThreadPoolExecutor(1, thread_name_prefix=f"desk-{name}") for name in names
         }
         self.proofs: dict[str, GateProof] = {}
-        self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
+        self._given_up: set[str] = set()  # slots whose work was ended: it is not wanted any more
         self._copies = BundleCopies(bench.store, bench.trust, bench.scratch)
         self._private = (str(bench.scratch), str(bench.store.root))
         self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
@@ -346,7 +346,7 @@ class Loader:
     # ------------------------------------------------------------------ parts
 
     def _vacant(self, name: str) -> Slot:
-        """The slot, once nobody looks with what it holds; one that hangs is ended."""
+        """The slot, once no frame is in it; a worker that hangs is ended."""
         slot = self._crossing.slots[name]
         if not self._crossing.vacate(name, INFER_TIMEOUT_S):
             slot.kill()

@@ -30,7 +30,7 @@ _Row = TypeVar("_Row")
 
 
 class OrderMemory:
-    """Reads the journal at the start; returns rows for whoever writes the journal."""
+    """Reads the journal at the start; returns the rows to be written."""
 
     def __init__(self, told: KeptOrders) -> None:
         self._topics = {row.topic: row for row in told.topics}

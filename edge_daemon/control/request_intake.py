@@ -35,7 +35,7 @@ class RequestIntake:
 
     def read(self, verb: str, incoming: Incoming) -> Request | None:
         """The request, or None if it was answered here: refused, or a repeat."""
-        if incoming.retained and not incoming.payload:  # somebody clears a retained request
+        if incoming.retained and not incoming.payload:  # a retained request is cleared
             incoming.done()
             return None
         try:
@@ -75,7 +75,7 @@ class RequestIntake:
         return None
 
     def _under_another_id(self, request: Request, incoming: Incoming) -> Request | None:
-        """Somebody else used the same Correlation Data, or the same sender long ago."""
+        """Another sender used the same Correlation Data, or this one did long ago."""
         scoped = replace(request, id=scoped_id(request, incoming))
         if scoped.id == request.id:
             return replace(request, id=uuid.uuid4().hex)

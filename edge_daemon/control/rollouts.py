@@ -1,6 +1,6 @@
 """The desk of rollouts: pairs and labels become evidence, and the evidence a decision.
 
-On a thread of its own, with a queue that nobody waits for. What it decides goes into the driver's
+On a thread of its own, with a queue of its own. What it decides goes into the driver's
 mailbox; it changes nothing itself. Each turn's pairs are on the disk before anything is decided
 from them, so that a power cut costs what the last second saw.
 """

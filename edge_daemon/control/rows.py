@@ -37,7 +37,7 @@ class Rows:
         return self._clock.now()
 
     def request(self, reply: Reply, reply_to: ReplyTo, now: Instant) -> RequestRow:
-        """The request, as it is kept before anybody hears that we have it."""
+        """The request, as it is kept before it is answered."""
         request = reply.request
         return RequestRow(
             id=request.id,

@@ -74,7 +74,7 @@ class StoreScan:
 
     def _run(self, then: Then) -> None:
         seen = None
-        with self._boundary.turn():  # whoever asked goes on without
+        with self._boundary.turn():  # the request goes on without the scan
             seen = self._look()
         self._call(lambda: self._back(then, seen))
 

@@ -50,7 +50,7 @@ class TriggerDesk:
 
     def arrived(self, incoming: Incoming) -> None:
         """One trigger; it is acknowledged once it is passed on or refused."""
-        if incoming.retained and not incoming.payload:  # somebody clears a retained one
+        if incoming.retained and not incoming.payload:  # a retained one is cleared
             incoming.done()
             return
         request_id = fresh_id = uuid.uuid4().hex

@@ -23,8 +23,8 @@ _TLS = frozenset({"rtsps", "https"})
 class Fault(str, Enum):
     """Why a camera gives no frames."""
 
-    REFUSED = "refused"  # somebody is there and does not let us in
-    TIMEOUT = "timeout"  # nobody answers, or no frame comes
+    REFUSED = "refused"  # the device answers and denies access
+    TIMEOUT = "timeout"  # no answer, or no frame
     CREDENTIALS = "credentials"  # user or password missing or wrong
     NOT_FOUND = "not_found"  # no such host, path, device or file
     ENDED = "ended"  # the stream was there and stopped

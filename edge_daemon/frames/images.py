@@ -1,7 +1,7 @@
 """Pictures for people: the live view with boxes.
 
 The lane only offers frames; a thread of their own draws and encodes them, one at a time. While
-nobody watches, it costs nothing; a slow viewer costs pictures, never frames.
+there is no viewer, it costs nothing; a slow viewer costs pictures, never frames.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class _Job:
 
 
 class Pictures:
-    """Takes the frames that somebody wants to see.
+    """Takes the frames that were asked for.
 
     Args:
         leases: the ring, to hold a frame while it is drawn and encoded.

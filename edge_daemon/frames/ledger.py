@@ -2,7 +2,7 @@
 
 `captured` follows from the frame numbers, and the outcomes are counted one by one. So a frame that
 is missing, told twice or out of order leaves the two sides unequal, and is a violation with its
-example. The lane records, anybody reads; a record is O(1) and keeps no frame.
+example. The lane records, any thread reads; a record is O(1) and keeps no frame.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Ledger:
 
     @property
     def violations(self) -> int:
-        """How often the promise was broken: 0, or somebody has to know."""
+        """How often the promise was broken; anything but 0 is reported."""
         return self._violations
 
     @property

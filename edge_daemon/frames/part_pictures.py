@@ -158,7 +158,7 @@ class PartPictures:
             elif (self._folder / row.path).exists():
                 self._amend(index, row, part)
             else:
-                index.remove(row)  # somebody took it away
+                index.remove(row)  # deleted by another program
 
     def _amend(self, index: PictureIndex, row: PictureRow, part: PartTold) -> None:
         """The JSON names the part; the files are called by its serial number."""
@@ -166,7 +166,7 @@ class PartPictures:
         try:
             facts = json.loads(old.with_suffix(".json").read_bytes())
             others = [each for each in facts["parts"] if each["part"] != part.part]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # somebody was here
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # changed by another program
             index.change(row, row.path, row.bytes, self._rows(row.frame, [part]))
             return
         content = _json(facts | {"parts": [*others, _part(part)]})

@@ -113,7 +113,7 @@ class Ring:
             self._let_go_lease(lease)
 
     def forfeit(self, lease: Lease) -> None:
-        """Whoever writes into this lease is stuck and may write at any later moment.
+        """The thread that writes into this lease is stuck and may write at any later moment.
 
         The place stays out of use until the writer comes back and abandons the lease. When half of
         the places are lost in this way, the next frame gets new memory.

@@ -84,7 +84,7 @@ class Sampler:
 
 
 class Samples:
-    """Who waits for a frame; the lane looks once a frame whether anybody does."""
+    """Threads that wait for a frame; the lane checks once per frame whether there are any."""
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring

@@ -1,7 +1,7 @@
 """Copies of pictures on an SFTP server. asyncssh lives here and nowhere else.
 
 It is imported by the first connection, and by no station that copies elsewhere. The server must
-show a key of `known_hosts_file`: nobody is asked, and nothing is learned by itself.
+show a key of `known_hosts_file`: it is never learned at the first connection.
 """
 
 from __future__ import annotations

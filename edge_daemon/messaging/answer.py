@@ -56,7 +56,7 @@ class Answer:
 
 
 TakeAnswer = Callable[[Answer], None]
-"""A way back: called from any thread, must not raise or wait. Whoever is gone is told nothing."""
+"""A way back: called from any thread, must not raise or wait. A client that is gone gets none."""
 
 
 def nobody(_: Answer) -> None:

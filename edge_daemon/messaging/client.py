@@ -55,7 +55,7 @@ class UnfinishedError(BoxError):
 class Client:
     """One connection to a broker; a context manager.
 
-    Entering raises BrokerError where nobody answers or the broker refuses us.
+    Entering raises BrokerError where the broker does not answer or refuses us.
     """
 
     def __init__(self, mqtt: MqttSettings, topics: Topics) -> None:

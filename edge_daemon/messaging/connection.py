@@ -129,7 +129,7 @@ class Connection:
         return self._sending.silent_since
 
     def alive(self) -> bool:
-        """False where the connection stands and nobody reads from it."""
+        """False where the connection stands and its thread does not read from it."""
         return not self.online or self._network is None or self._network.is_alive()
 
     def live(self, stopping: threading.Event) -> str:

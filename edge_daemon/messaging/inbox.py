@@ -175,7 +175,7 @@ def _with_message_expiry(request: Request, incoming: Incoming) -> Request:
 
 
 def _refuse_reserved(request_id: str) -> None:
-    """The ids of the daemon can be predicted: nobody else may use them first."""
+    """The daemon's own ids can be predicted, so requests from outside may not use them."""
     if request_id.startswith(RESERVED):
         raise SenderError(
             f"Ids that begin with {RESERVED} are the station's own.",

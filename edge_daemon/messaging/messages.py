@@ -49,7 +49,7 @@ class WaysBack:
     waiting: list[TakeAnswer] = field(default_factory=list)
 
     def add(self, reply: TakeAnswer) -> None:
-        """Somebody asks the same once more; the first who did keeps its place."""
+        """The same is asked once more; the first who asked keeps its place."""
         if reply is nobody:
             return
         if len(self.waiting) >= MOST_WAITING:
@@ -98,7 +98,7 @@ class Incoming:
 
     @property
     def ways_back(self) -> WaysBack:
-        """To whoever sent this one, and nobody else."""
+        """To the sender of this one alone."""
         return WaysBack(self.reply_to, [self.reply])
 
 

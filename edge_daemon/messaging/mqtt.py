@@ -71,7 +71,7 @@ class Session:
 
     @property
     def lost(self) -> int:
-        """Messages that nobody will get, since the start: offline, or no room."""
+        """Messages that were dropped since the start: offline, or no room."""
         return self._lost
 
     def problems(self) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Sending:
     def _await(self, mid: int, message: Outgoing) -> SendResult:
         size_bytes = message.size_bytes
         place = self.in_flight.sent(Weight(message.topic, size_bytes))
-        # The acknowledgement may come before we get here: whoever comes second finds the other.
+        # The acknowledgement may come before we get here: the second one finds the first.
         fate = self._fates[mid] = SendResult(
             place=place if message.qos else 0, size_bytes=size_bytes, since=self._clock.now().at
         )

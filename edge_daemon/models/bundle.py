@@ -45,7 +45,7 @@ class Verified:
     """A private copy whose every byte was checked.
 
     `weights` and `golden` (in the manifest's order) are absolute paths inside `folder`;
-    `signer` is None for a bundle that nobody vouches for.
+    `signer` is None for an unsigned bundle.
     """
 
     manifest: Manifest

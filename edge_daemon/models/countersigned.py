@@ -87,7 +87,7 @@ def sign(text: bytes, kind: str, private_key: Path, envelope: bytes | None = Non
 
 
 def text_in(envelope: bytes, kind: str) -> bytes:
-    """The text, whoever signed it; raises SenderError for what is no such envelope."""
+    """The text, by any signer; raises SenderError for what is no such envelope."""
     return _opened(envelope, kind)[0]
 
 

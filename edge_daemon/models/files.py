@@ -1,4 +1,4 @@
-"""Files of a bundle, reached without trusting whoever wrote the folder.
+"""Files of a bundle, reached without trusting the writer of the folder.
 
 A `Folder` is opened once; everything below it is reached by descriptor, component by component,
 and no symbolic link is followed. Only regular files with a single name count: a second hard link
@@ -103,7 +103,7 @@ class Folder:
             try:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:
-                continue  # removed between listing and looking; whoever needs it will miss it
+                continue  # removed since it was listed; a bundle that needs it is refused
             yield path, status
             if not stat.S_ISDIR(status.st_mode):
                 continue

@@ -64,7 +64,7 @@ class SharedFolder:
             os.close(fd)
             raise self._misused(name)
         if status.st_uid == os.geteuid():
-            os.fchmod(fd, 0o644)  # whatever the mask of whoever came first
+            os.fchmod(fd, 0o644)  # whatever the umask of the process that made it
         return fd
 
     @contextmanager

@@ -189,7 +189,7 @@ class Store:
         """Take out bundles not in `keep`, longest there first, until the rest fits the quota.
 
         Brief: they are moved aside, each at one moment, and `sweep` deletes them. What cannot be
-        moved is logged and stays; while somebody adds a bundle nothing is taken out. Raises
+        moved is logged and stays; nothing is taken out while a bundle is added. Raises
         BoxError or OSError where nothing can be moved at all.
         """
         removed: list[Removed] = []
@@ -333,7 +333,7 @@ class Store:
             )
 
     def _put(self, shared: SharedFolder, incoming: int, copy: str, manifest: Manifest) -> None:
-        """Move a private copy to its place; its modes are set while nobody else can reach it."""
+        """Move a private copy to its place; its modes are set while it is still private."""
         ref = manifest.ref
         if (self._place(ref) / MANIFEST_FILE).exists():
             return self._refuse_other(manifest, self._place(ref))
@@ -352,7 +352,7 @@ class Store:
     def _writing(self) -> Iterator[tuple[SharedFolder, int]]:
         """One writer of the store at a time, in any process; gives the folder for unfinished work.
 
-        Whoever holds the lock is alone, so what lies there is left from a crash and is removed.
+        This holds the lock, so what lies there is left from a crash and is removed.
         """
         with (
             SharedFolder(self.root) as shared,

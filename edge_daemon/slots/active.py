@@ -93,7 +93,7 @@ class ActiveSlot:
         self.turns = Turns()
         """Whose turn it is, where the split compares both in blocks of time."""
         self.on_split: Callable[[Split | None], None] = lambda _: None
-        """Told of each change by whoever makes it, and must not wait; set before the first."""
+        """Called at each change, on its thread; must not wait. Set before the first."""
 
     # ------------------------------------------------------------------ control's side
 

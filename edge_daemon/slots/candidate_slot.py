@@ -1,7 +1,7 @@
 """The candidate beside the active model: its slot while a split is on, for one caller at a time.
 
 The lane asks it for the parts whose verdict it gives, the shadow for the others. Once it is left,
-nobody asks it any more, and its slot may be freed.
+no thread asks it any more, and its slot may be freed.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class CandidateSlot:
         self._left = False
 
     def leave(self) -> None:
-        """Nobody asks from now on; who asks at this moment gets no answer."""
+        """No thread asks from now on; one that waits for an answer gets none."""
         self._left = True
 
     def is_quiet(self, timeout_s: float) -> bool:
-        """Whether, within this time, nobody asks any more."""
+        """Whether no thread asks any more, within this time."""
         if not self._asking.acquire(timeout=timeout_s):
             return False
         self._asking.release()

@@ -98,9 +98,9 @@ class Yielding(str, Enum):
     """How a process gives way to others, and can take its place back."""
 
     IDLE = "idle"
-    """SCHED_IDLE: runs only while nobody else wants the processor, and is preempted at once; back
-    needs CAP_SYS_NICE or RLIMIT_NICE >= 20 (LimitNICE=+0). A nice value would still take a tenth of
-    a processor from the lane, and time slices at its worst moments."""
+    """SCHED_IDLE: runs only while no other thread wants the processor, and is preempted at once;
+    back needs CAP_SYS_NICE or RLIMIT_NICE >= 20 (LimitNICE=+0). A nice value would still take a
+    tenth of a processor from the lane, and time slices at its worst moments."""
     BATCH = "batch"
     """SCHED_BATCH: never preempts a thread that wakes; anybody may leave it."""
 

@@ -160,7 +160,7 @@ class StandbySlot:
             standby, self._twin = self._twin, None
             coming, self._coming = self._coming, None
         if coming is not None:
-            coming.kill()  # whoever makes it frees it
+            coming.kill()  # the thread that makes it frees it
         if standby is not None:
             standby.let_go()
 

@@ -145,7 +145,7 @@ class _Owner:
         self._name = name
         self._make = make
         self._calls: SimpleQueue[Callable[[Resident], None] | None] = SimpleQueue()
-        self._fail: Callable[[SlotLost], None] = lambda _: None  # whoever waits at the moment
+        self._fail: Callable[[SlotLost], None] = lambda _: None  # of the waiting call
         self._abandoned: SlotLost | None = None
         self._owed: tuple[Future[Any], float] | None = None  # what is not wanted any more
         self._thread = threading.Thread(target=self._serve, name=f"slot-{name}", daemon=True)
@@ -208,7 +208,7 @@ class _Owner:
             raise SlotLost(f"The model gave no answer within {timeout_s:g} s.") from error
 
     def abandon(self, why: str, detail: str = "") -> None:
-        """From any thread: whoever waits gets SlotLost; the work itself cannot be stopped."""
+        """From any thread: a call that waits gets SlotLost; the work itself cannot be stopped."""
         self._abandoned = SlotLost(why, detail=detail)
         self._fail(self._abandoned)
 

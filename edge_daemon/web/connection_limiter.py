@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 VITAL_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked by machines that restart or call somebody when there is no answer."""
+"""Asked by machines that restart the service or call a person when there is no answer."""
 
 _log = structlog.get_logger(__name__)
 

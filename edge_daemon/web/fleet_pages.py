@@ -27,7 +27,7 @@ _KINDS = {
 
 
 class StopWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody wants a campaign to end; `rollback`: stations that have its bundle go back."""
+    """A campaign is to end; `rollback`: stations that have its bundle go back."""
 
     campaign: Annotated[str, msgspec.Meta(max_length=64)]
     reason: Annotated[str, msgspec.Meta(max_length=300)]

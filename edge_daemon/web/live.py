@@ -1,4 +1,4 @@
-"""One thread waits for pictures, all viewers share them, and nobody waits for a viewer.
+"""One thread waits for pictures, all viewers share them, and nothing waits for a viewer.
 
 However many look, a picture is made once. Each viewer is sent the newest picture when he has taken
 the one before; one who takes none for long is disconnected. All viewers together get a limited

@@ -227,7 +227,7 @@ class OpinionLine(msgspec.Struct, frozen=True, kw_only=True):
 class DisputeLine(msgspec.Struct, frozen=True, kw_only=True):
     """One part on which both models disagree; its picture lies at `/disagreements/<file>`.
 
-    What they said is told with the `truth` only: whoever labels a part is led by neither.
+    What they said is told with the `truth` only: the person who labels must not be led by it.
     """
 
     file: str
