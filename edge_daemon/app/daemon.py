@@ -219,10 +219,9 @@ class Daemon:
         return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
-        settings, boot = self.resources.settings, self.resources.boot
-        if settings.fleet is None:
+        if self.resources.settings.fleet is None:
             return ()
-        return (FleetReports.of(settings, boot, self.control.reporter, self._campaigns).hear,)
+        return (FleetReports.of(self.resources, self.control.reporter, self._campaigns).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts

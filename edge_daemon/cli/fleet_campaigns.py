@@ -150,9 +150,8 @@ def start(
         messages.read_signed_campaign(topic, envelope, Signers(keys))
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
-    _publish(settings, topic, envelope)
-    if repository is not None:
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
+    _publish(settings, topic, envelope)
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
 
@@ -200,7 +199,7 @@ def timestamp(
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
     file: ConfigFile = None,
 ) -> None:
     """Say, signed, what is the newest; stations begin campaigns only so long after.

@@ -22,7 +22,7 @@ from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
 from edge_daemon.models.files import CHUNK_BYTES, sync_folder, write_durably
 from edge_daemon.models.manifest import MANIFEST_FILE
-from edge_daemon.models.strays import visible_folders
+from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import equal_to, is_version, order_of
 from edge_daemon.sources.choice import FILES, VERSIONS
 

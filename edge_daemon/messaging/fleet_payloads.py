@@ -11,8 +11,8 @@ from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.terms import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 PhaseWord = Annotated[str, one_of(Phase)]
