@@ -22,13 +22,14 @@ Two paths lead through the code and meet in one place:
     sources/   new bundles from a folder, a web server, an OCI registry or MLflow
     optimize/  this box's own engine of a bundle
     fleet/     many stations: what each reports, who has which model
+    courier/   a program of its own: bundles of campaigns, from the origin once, then by neighbours
     app/       builds everything, starts and stops it in order
     cli/       the command line
     demo/      a drawn production line and a story; nothing imports it, two tables name it
 
-Imports run downward only: __main__ > demo > cli > app > (fleet | collecting) > (frames | control |
-web | optimize | packing | parts | sources) > (messaging | slots) > (models | host | config) >
-documents > core > errors.
+Imports run downward only: __main__ > demo > cli > app > (fleet | collecting | courier) >
+(frames | control | web | optimize | packing | parts | sources) > (messaging | slots) >
+(models | host | config) > documents > core > errors.
 """
 
 __version__ = "0.1.0"

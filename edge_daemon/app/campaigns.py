@@ -34,7 +34,12 @@ class Campaigns:
         self._freshness: Keeper | None = None
         settings = resources.settings
         if settings.fleet is not None and filters_of(settings):
-            self._courier = CourierWatch(resources, settings.fleet, control.session)
+            self._courier = CourierWatch(
+                settings,
+                settings.fleet,
+                resources.clock,
+                lambda topic, body: control.session.publish(topic, body, qos=1, retain=True),
+            )
             trust, folder = settings.fleet.trust, settings.state_folder
             if trust.root is not None:
                 self._freshness = Keeper(trust, folder, resources.clock)

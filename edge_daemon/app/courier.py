@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 
 import structlog
 
-from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.config.fleet import ShareSettings
@@ -17,8 +17,8 @@ from edge_daemon.courier.child import CourierProcess
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.follower import Brought
+from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.messaging.mqtt import Session
 
 _log = structlog.get_logger(__name__)
 
@@ -26,12 +26,20 @@ _log = structlog.get_logger(__name__)
 class CourierWatch:
     """Starts nothing where the settings name no source.
 
+    Args:
+        publish: says something retained; None: it was not taken.
+
     `want` and `brought` are the follower's thread's, `came` the network's, `hear` the monitor's.
     """
 
-    def __init__(self, resources: Resources, fleet: FleetSettings, session: Session) -> None:
-        settings = resources.settings
-        self._session, self._clock = session, resources.clock
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: FleetSettings,
+        clock: Clock,
+        publish: Callable[[str, bytes], object],
+    ) -> None:
+        self._publish, self._clock = publish, clock
         self._site = fleet.site if fleet.share != "none" else None
         self._topic = peers.peer_topic(self._site, settings.device) if self._site else ""
         self._process = CourierProcess(_setup(settings, fleet)) if fleet.sources else None
@@ -48,7 +56,7 @@ class CourierWatch:
         if self._process is None:
             return
         if self._said is not None:
-            self._session.publish(self._topic, b"", qos=1, retain=True)
+            self._publish(self._topic, b"")
         self._process.stop()
 
     # ------------------------------------------------------------------ campaigns
@@ -119,7 +127,7 @@ class CourierWatch:
             if same and not is_news and now.at - at < peers.AGAIN_S:
                 return
         body = peers.peer(progress, now.utc)
-        if self._session.publish(self._topic, body, qos=1, retain=True) is not None:
+        if self._publish(self._topic, body) is not None:
             self._said = (now.at, progress)
 
 

@@ -61,13 +61,7 @@ class WebOrigin:
         file, at, size = torrent.place_of(piece)
         with ExitStack() as undo:
             undo.callback(self.close)
-            try:
-                is_next = (self._path, self._at) == (file.path, at) and at < self._until
-                if self._stream is None or not is_next:
-                    self._begin(file, at, ahead)
-                content = self._read(size, pace)
-            except FileNotFoundError as error:
-                raise SourceAway(f"{self.where} has no {file.path} of the bundle.") from error
+            content = self._content(file, at, size, pace, ahead)
             undo.pop_all()
         if not torrent.is_piece(piece, content):
             self.bad += 1
@@ -77,6 +71,15 @@ class WebOrigin:
                 hint="Publish the bundle again: edge-daemon fleet publish",
             )
         return content
+
+    def _content(self, file: FileOf, at: int, size: int, pace: Pace, ahead: int) -> bytes:
+        try:
+            is_next = (self._path, self._at) == (file.path, at) and at < self._until
+            if self._stream is None or not is_next:
+                self._begin(file, at, ahead)
+            return self._read(size, pace)
+        except FileNotFoundError as error:
+            raise SourceAway(f"{self.where} has no {file.path} of the bundle.") from error
 
     def close(self) -> None:
         """Ask for no more of what was asked for."""

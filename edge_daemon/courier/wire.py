@@ -156,5 +156,8 @@ def receive_order(end: socket.socket) -> ToCourier | None:
 
 def receive_progress(end: socket.socket) -> Progress | None:
     """The courier's next word; None where it is gone. Raises ValueError for anything else."""
-    packet = end.recv(PACKET_BYTES)
+    try:
+        packet = end.recv(PACKET_BYTES)
+    except ConnectionResetError:  # it ended with words unread; its own last ones come after that
+        packet = end.recv(PACKET_BYTES)
     return _decode_progress(packet) if packet else None

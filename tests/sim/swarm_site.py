@@ -137,7 +137,7 @@ class Site:
 
     def wait(
         self, until: Callable[[], bool], torrent: Torrent, apart: tuple[str, ...] = (),
-        seconds: float = 60.0,
+        seconds: float = 100.0,
     ) -> bool:  # fmt: skip
         """Tell the news of the site until something holds; whether it did in time."""
         end = time.monotonic() + seconds

@@ -106,11 +106,13 @@ class WebShelf:
             end = min(end, self.chance.randrange(0, 60_000))
         with suppress(ConnectionError):  # whoever asked was killed
             for at in range(0, end, 64 << 10):
-                self._counted(path, to.wfile.write(body[at : min(end, at + (64 << 10))]))
+                chunk = body[at : min(end, at + (64 << 10))]
+                self._counted(path, len(chunk))
+                to.wfile.write(chunk)
         return None
 
     def _counted(self, path: str, count: int) -> None:
-        """Bytes that left; all who ask share `bytes_s`."""
+        """Bytes that leave; all who ask share `bytes_s`."""
         with self._sending:
             self.sent[path] = self.sent.get(path, 0) + count
             if self.bytes_s:
