@@ -7,8 +7,10 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.report import Stand
 from edge_daemon.fleet.follower import Context, Follower
+from edge_daemon.fleet.measured import Measured
 from edge_daemon.fleet.messages import FILTERS
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.slots.frame_control import FrameControl
 
 
 def filters_of(settings: Settings) -> tuple[str, ...]:
@@ -20,7 +22,7 @@ def filters_of(settings: Settings) -> tuple[str, ...]:
 class Campaigns:
     """What campaigns ask of this station; nothing if no key is trusted."""
 
-    def __init__(self, resources: Resources, control: ControlPlane) -> None:
+    def __init__(self, resources: Resources, control: ControlPlane, line: FrameControl) -> None:
         self._control = control
         self._follower: Follower | None = None
         settings = resources.settings
@@ -32,6 +34,7 @@ class Campaigns:
                 lambda: control.driver.state,
                 resources.journal.find_request,
                 control.mailbox.put_request,
+                Measured(resources.journal, line).of,
             )
             self._follower = Follower(settings.fleet, context)
         control.hear = self.came

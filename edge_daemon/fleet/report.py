@@ -1,4 +1,7 @@
-"""This station's report to the fleet: said when something in it changes, and again in time."""
+"""This station's report to the fleet: said when something in it changes, and again in time.
+
+Figures alone are no news of a second: they move with each part.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge_daemon import __version__
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
 from edge_daemon.core.values import Instant, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import fleet_payloads
 from edge_daemon.messaging.payloads import ModelState
+
+FIGURES_S = 5.0
+"""Figures that moved are said again after so long."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ class StationReport:
         report = self._report(seen)
         last = self._said
         if last is not None:
-            is_due = seen.now.at - self._said_at >= self._place.every_s
+            age_s = seen.now.at - self._said_at
+            moved = _figures(report) != _figures(last)
+            is_due = age_s >= self._place.every_s or (moved and age_s >= FIGURES_S)
             if _content(report) == _content(last) and not is_due:
                 return
             report = replace(report, seq=last.seq + 1)
@@ -96,7 +104,13 @@ class StationReport:
 
 def _content(report: Report) -> Report:
     """What is news when it changes: the audit trail grows with each thing done, and tells none."""
-    return replace(report, seq=0, said_utc=0.0, chain=None)
+    stand = report.stand and replace(report.stand, measures=Measures())
+    return replace(report, seq=0, said_utc=0.0, chain=None, stand=stand)
+
+
+def _figures(report: Report) -> Measures:
+    """What was measured; that frames come is told in time."""
+    return replace(report.stand.measures, frames=0) if report.stand else Measures()
 
 
 def _phase(model: ModelState) -> Phase | None:

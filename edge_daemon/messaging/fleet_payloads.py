@@ -7,10 +7,10 @@ from typing import Annotated
 
 import msgspec
 
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
-from edge_daemon.messaging.payloads import encode
+from edge_daemon.messaging.payloads import FoundObjects, encode
 from edge_daemon.messaging.terms import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
@@ -28,12 +28,29 @@ class HeldLine(msgspec.Struct, frozen=True):
     sha256: Digest
 
 
-class SliceCounts(msgspec.Struct, frozen=True):
-    """Objects of one slice, and how many of them the old and the new model found."""
+class SliceCounts(FoundObjects, frozen=True):
+    """Bad parts of one slice, and how many of them the old and the new model rejected.
 
-    n: int
-    old: int
-    new: int
+    `only_old`, `only_new`: how many more only one of them rejects, of which nobody said what they
+    are.
+    """
+
+    only_old: int = 0
+    only_new: int = 0
+
+
+class JudgedFrames(msgspec.Struct, frozen=True):
+    """Frames since it judges by the campaign's bundle, and those of them without a verdict."""
+
+    captured: int
+    uninspected: int
+
+
+class LatencyBeside(msgspec.Struct, frozen=True):
+    """The 99th percentile of a frame's milliseconds before the swap, and after it."""
+
+    before_p99: float | None = None
+    after_p99: float | None = None
 
 
 class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -41,9 +58,10 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
 
     `time` is the station's; it is said again after `every_s` at the latest. `bundle` is what judges
     there, `stored` are the bundles of its store, but for `stored_more`. The fields from `campaign`
-    to `counts` are null where it is in no campaign; `from` is the digest that it judged by when it
-    joined. `chain` is the newest row of its audit trail, `receipt` the swap that made `bundle`
-    active.
+    on are null or empty where it is in no campaign; `from` is the digest that it judged by when it
+    joined, `counts` are parts of its line that both models judged, `golden` the objects of the
+    bundle's golden images. `chain` is the newest row of its audit trail, `receipt` the swap that
+    made `bundle` active.
     """
 
     device: str
@@ -71,6 +89,9 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     from_: Digest | None = None
     why: str | None = None
     counts: Mapping[str, SliceCounts] = {}
+    golden: Mapping[str, FoundObjects] = {}
+    frames: JudgedFrames | None = None
+    latency_ms: LatencyBeside | None = None
 
 
 def report(said: Report) -> bytes:
@@ -103,6 +124,8 @@ def _station(said: Report) -> FleetReport:
 def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
     if stand is None:
         return report
+    told = stand.measures
+    measured = told.before_ms is not None or told.after_ms is not None
     return msgspec.structs.replace(
         report,
         campaign=stand.campaign,
@@ -112,10 +135,10 @@ def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
         wave=stand.wave,
         from_=stand.from_sha256,
         why=stand.why,
-        counts={
-            name: SliceCounts(each["n"], each["old"], each["new"])
-            for name, each in stand.counts.items()
-        },
+        counts={name: SliceCounts(**each) for name, each in told.counts.items()},
+        golden={name: FoundObjects(**each) for name, each in told.golden.items()},
+        frames=JudgedFrames(told.frames, told.uninspected) if told.frames else None,
+        latency_ms=LatencyBeside(told.before_ms, told.after_ms) if measured else None,
     )
 
 
@@ -172,7 +195,21 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.wave,
         read.from_,
         read.why,
-        {name: {"n": c.n, "old": c.old, "new": c.new} for name, c in read.counts.items()},
+        _measures(read),
+    )
+
+
+def _measures(read: FleetReport) -> Measures:
+    frames, latency = read.frames or JudgedFrames(0, 0), read.latency_ms or LatencyBeside()
+    if not 0 <= frames.uninspected <= frames.captured:
+        raise _unfit("it has more frames without a verdict than frames")
+    return Measures(
+        {name: msgspec.structs.asdict(each) for name, each in read.counts.items()},
+        {name: msgspec.structs.asdict(each) for name, each in read.golden.items()},
+        frames.captured,
+        frames.uninspected,
+        latency.before_p99,
+        latency.after_p99,
     )
 
 

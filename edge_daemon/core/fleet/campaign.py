@@ -16,6 +16,10 @@ All that it may hold:
     expires: 1790600000.0
     rules: {failed: 0.05, silent: 0.02, patience_s: 3600, uninspected: 0.01, slower: 1.2,
             slices: {low_light: 0.03}, alpha: {stop: 0.001, advance: 0.01}, on_stop: freeze}
+    rollout: {…}                       # each station takes it by this plan; else it swaps
+
+The slices of the rules are those of the rollout's plan, where both models judge parts of the line,
+and those of the bundle's golden images.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from edge_daemon.core.rollout import plan as plans
 from edge_daemon.core.rollout.plan_table import Table
+from edge_daemon.core.rollout.values import Mode, Plan
 from edge_daemon.core.values import BundleRef
 
 MOST_WAVES = 16
@@ -86,6 +92,7 @@ class Campaign:
     soak_s: tuple[float, ...] = ()
     window: tuple[str, ...] = ()
     rules: Rules = Rules()
+    rollout: Plan | None = None
 
     def earliest(self, wave: int) -> float:
         """When this wave may open, whoever says that it is open."""
@@ -117,12 +124,13 @@ def read_campaign(mapping: object) -> Campaign:
         soak_s=_soak(top, len(waves)),
         window=_texts(top, "window", _WINDOW, 16),
         rules=_rules(top.table("rules")),
+        rollout=_rollout(top),
     )
 
 
 _TOP = (
     *("id", "serial", "model", "sha256", "from", "waves", "canaries", "groups", "soak_s"),
-    *("window", "not_before", "expires", "rules"),
+    *("window", "not_before", "expires", "rules", "rollout"),
 )
 
 
@@ -140,7 +148,9 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
     for key in ("uninspected", "slower"):
         if getattr(rules, key) is not None:
             said[key] = getattr(rules, key)
+    plan = campaign.rollout
     return {
+        **({} if plan is None else {"rollout": plans.as_mapping(plan)}),
         "id": campaign.id,
         "serial": campaign.serial,
         "model": str(campaign.model),
@@ -230,6 +240,15 @@ def _rules(table: Table) -> Rules:
         alpha_advance=alpha.number("advance", 1e-9, 0.2, Rules.alpha_advance),
         goes_back=table.word("on_stop", ("freeze", "rollback"), "freeze") == "rollback",
     )
+
+
+def _rollout(top: Table) -> Plan | None:
+    if "rollout" not in top:
+        return None
+    plan = plans.read_plan(top.value("rollout"))
+    if plan.stages[-1].mode is not Mode.FULL:
+        raise top.wrong("rollout", "must end with a full stage: without it no station confirms it")
+    return plan
 
 
 def _model(top: Table) -> BundleRef:

@@ -36,6 +36,40 @@ class Held:
     sha256: str
 
 
+SliceCounts = Mapping[str, Mapping[str, int]]
+"""By slice: `n` bad parts (or objects), how many of them the `old` and the `new` model found, and
+how many more only one of them rejects without anybody knowing what they are: `only_old`,
+`only_new`."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the station measured of the campaign's bundle, beside the one before.
+
+    Args:
+        counts: parts of the line that both models judged, by what they truly are: from the
+            station's rollouts.
+        golden: objects on the bundle's golden images, the same ones at every station.
+        frames: since it judges by the bundle, in this run of the daemon.
+        uninspected: those of them that have no verdict, dropped ones too.
+        before_ms, after_ms: the 99th percentile of a frame, from the receipt of the swap.
+    """
+
+    counts: SliceCounts = field(default_factory=dict)
+    golden: SliceCounts = field(default_factory=dict)
+    frames: int = 0
+    uninspected: int = 0
+    before_ms: float | None = None
+    after_ms: float | None = None
+
+    @property
+    def slower(self) -> float | None:
+        """How many times as long a frame takes; None where that was not measured."""
+        if not self.before_ms or self.after_ms is None:
+            return None
+        return self.after_ms / self.before_ms
+
+
 @dataclass(frozen=True)
 class Stand:
     """How the station stands in a campaign: what it has heard of it, and what became of it here.
@@ -44,7 +78,6 @@ class Stand:
         opened: the highest wave that is open, as the station heard it; -1: none.
         wave: the station's own; None where it is in none.
         from_sha256: the digest that it judged by when it joined.
-        counts: for each slice: how many objects, and how many the old and the new model found.
     """
 
     campaign: str
@@ -55,7 +88,7 @@ class Stand:
     wave: int | None = None
     from_sha256: str | None = None
     why: str | None = None
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    measures: Measures = Measures()
 
 
 @dataclass(frozen=True)
