@@ -65,7 +65,7 @@ def _word(report: Report, campaign: Campaign, quiet_s: float) -> Word:
     stand = report.stand
     if stand is None or (stand.campaign, stand.serial) != (campaign.id, campaign.serial):
         return Word(None, quiet_s)
-    return Word(stand.phase, quiet_s, stand.measures, stand.stopped)
+    return Word(stand.phase, quiet_s, stand.measures, stand.stopped, stand.goes_back)
 
 
 @dataclass(frozen=True)

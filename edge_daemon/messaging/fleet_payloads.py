@@ -15,6 +15,9 @@ from edge_daemon.messaging.terms import AuditHead, Digest, HealthWord, Model, Ti
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 PhaseWord = Annotated[str, one_of(Phase)]
+FREEZE, ROLLBACK = "freeze", "rollback"
+ScopeWord = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [FREEZE, ROLLBACK]})]
+"""What a stop means for those that have the bundle already."""
 MOST_NAME = 512
 MOST_STORED = 64
 """Bundles that one report names."""
@@ -85,6 +88,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     serial: int | None = None
     open: int | None = None
     stopped: bool = False
+    scope: ScopeWord | None = None
     wave: int | None = None
     from_: Digest | None = None
     why: str | None = None
@@ -132,6 +136,7 @@ def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
         serial=stand.serial,
         open=stand.opened,
         stopped=stand.stopped,
+        scope=(ROLLBACK if stand.goes_back else FREEZE) if stand.stopped else None,
         wave=stand.wave,
         from_=stand.from_sha256,
         why=stand.why,
@@ -196,6 +201,7 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.from_,
         read.why,
         _measures(read),
+        read.scope == ROLLBACK,
     )
 
 

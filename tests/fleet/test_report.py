@@ -102,7 +102,7 @@ def test_the_stand_in_a_campaign_goes_through_the_wire() -> None:
     golden = {"low_light": {"n": 20, "old": 19, "new": 20}}
     measured = Measures(counts, golden, 4000, 3, 21.5, 22.0)
     why = "outside its window"
-    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured)
+    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, True)
     (said,) = told(at(0, judging(V1)), stand=stand)
     assert (said.stand, said.phase) == (stand, Phase.WAITING)
     assert read_report(report(said)) == said

@@ -78,6 +78,7 @@ class Stand:
         opened: the highest wave that is open, as the station heard it; -1: none.
         wave: the station's own; None where it is in none.
         from_sha256: the digest that it judged by when it joined.
+        goes_back: whether those that have the bundle go back, by the stop that it heard.
     """
 
     campaign: str
@@ -89,6 +90,7 @@ class Stand:
     from_sha256: str | None = None
     why: str | None = None
     measures: Measures = Measures()
+    goes_back: bool = False
 
 
 @dataclass(frozen=True)

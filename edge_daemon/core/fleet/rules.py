@@ -44,6 +44,7 @@ class Word:
     quiet_s: float = 0.0
     measures: Measures = Measures()
     is_stopped: bool = False
+    goes_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,10 @@ def judge(  # noqa: PLR0911 - the first that holds
     campaign = roster.campaign
     if heard.is_stopped:
         return Wait(f"stopped: {heard.why}", is_done=True)
-    if any(word.is_stopped for word in words.values()):
-        # The broker forgot it, and the stations did not.
-        return Halt("stations heard a stop that the broker no longer has", campaign.rules.goes_back)
+    stopped = [word for word in words.values() if word.is_stopped]
+    if stopped:  # the broker forgot it, and the stations did not
+        goes_back = any(word.goes_back for word in stopped)
+        return Halt("stations heard a stop that the broker no longer has", goes_back)
     if not campaign.not_before <= now_utc < campaign.expires:
         return Wait("it has not begun, or has expired", is_done=now_utc >= campaign.expires)
     wave = heard.open_wave(campaign, now_utc)

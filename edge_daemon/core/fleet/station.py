@@ -171,6 +171,7 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
         wave,
         memory.from_sha256,
         why or None,
+        goes_back=heard.goes_back,
     )
     return Step(memory, ask, stand)
 

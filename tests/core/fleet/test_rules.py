@@ -120,8 +120,11 @@ def test_frames_without_a_verdict_and_slow_judging_stop_it_and_are_needed_to_go_
 
 def test_a_stop_that_only_the_stations_know_still_is_said_again() -> None:
     made = campaign(canaries=["cam1"], waves=[1e-9, 1.0])
-    verdict = judge(Roster.of(made, SMALL), {"cam1": replace(GOOD, is_stopped=True)}, Heard(), NOW)
-    assert isinstance(verdict, Halt)
+    for goes_back in (False, True):
+        word = replace(GOOD, is_stopped=True, goes_back=goes_back)
+        verdict = judge(Roster.of(made, SMALL), {"cam1": word}, Heard(), NOW)
+        assert isinstance(verdict, Halt)
+        assert verdict.goes_back is goes_back, "as it was said"
 
 
 def test_a_pause_and_the_soaking_keep_the_next_wave_shut_but_stop_nothing_less() -> None:
