@@ -217,11 +217,10 @@ class Daemon:
         return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
-        settings, boot = self.resources.settings, self.resources.boot
-        if settings.fleet is None:
+        fleet, to = self.resources.settings.fleet, self.control.reporter
+        if fleet is None:
             return ()
-        stand, to = self._campaigns.stand, self.control.reporter
-        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+        return (FleetReports.of(self.resources, fleet, to, self._campaigns.stand).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts

@@ -27,6 +27,7 @@ class Seen:
     model: ModelState
     stored: tuple[StoredBundle, ...] = ()
     audit: Anchor = Anchor()
+    proof: Chain | None = None
     is_healthy: bool = True
 
 
@@ -97,6 +98,7 @@ class StationReport:
             held=model.held,
             receipt=model.swap_id,
             chain=Chain(seen.audit.seq, seen.audit.hash) if seen.audit.seq else None,
+            proof=seen.proof,
             stand=stand,
             is_healthy=seen.is_healthy,
         )

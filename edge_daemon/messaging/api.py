@@ -103,6 +103,12 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             fleet_payloads.FleetReport,
             "What it has and judges by, for whoever looks at many stations; where `fleet` is set.",
         ),
+        _Told(
+            "shownReceipt",
+            topics.receipt,
+            fleet_payloads.ShownReceipt,
+            "The receipt that its report names, to be checked; where `fleet` is set.",
+        ),
         _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )
 

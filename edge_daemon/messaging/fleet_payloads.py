@@ -56,6 +56,30 @@ class LatencyBeside(msgspec.Struct, frozen=True):
     after_p99: float | None = None
 
 
+class TrailRow(msgspec.Struct, frozen=True):
+    """A row of the audit trail in its place; `hash` covers the rest of it, and `prev_hash` all
+    rows before.
+    """
+
+    seq: int
+    utc: float
+    kind: str
+    body: str
+    prev_hash: str
+    hash: str
+
+
+class ShownReceipt(msgspec.Struct, frozen=True):
+    """`<root>/receipt`: of the swap that is in force, as its audit trail has it.
+
+    `receipt` is the text whose SHA-256 stands in the body of `row`, which the report names.
+    """
+
+    device: str
+    receipt: str
+    row: TrailRow
+
+
 class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`<root>/fleet`: one station of many. `boot` and `seq` say which of two reports is newer.
 
@@ -64,7 +88,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     on are null or empty where it is in no campaign; `from` is the digest that it judged by when it
     joined, `counts` are parts of its line that both models judged, `golden` the objects of the
     bundle's golden images. `chain` is the newest row of its audit trail, `receipt` the swap that
-    made `bundle` active.
+    made `bundle` active, `proof` the row of the trail that holds the digest of that receipt.
     """
 
     device: str
@@ -84,6 +108,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     health: HealthWord = "good"
     receipt: str | None = None
     chain: AuditHead | None = None
+    proof: AuditHead | None = None
     campaign: str | None = None
     serial: int | None = None
     open: int | None = None
@@ -122,6 +147,7 @@ def _station(said: Report) -> FleetReport:
         health="good" if said.is_healthy else "degraded",
         receipt=said.receipt,
         chain=AuditHead(said.chain.seq, said.chain.hash) if said.chain else None,
+        proof=AuditHead(said.proof.seq, said.proof.hash) if said.proof else None,
     )
 
 
@@ -182,6 +208,7 @@ def read_report(payload: bytes) -> Report:
         is_healthy=read.health == "good",
         receipt=read.receipt,
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
+        proof=Chain(read.proof.seq, read.proof.hash) if read.proof else None,
         stand=_stand(read, phase),
     )
 

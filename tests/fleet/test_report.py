@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -103,8 +104,9 @@ def test_the_stand_in_a_campaign_goes_through_the_wire() -> None:
     measured = Measures(counts, golden, 4000, 3, 21.5, 22.0)
     why = "outside its window"
     stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, True)
-    (said,) = told(at(0, judging(V1)), stand=stand)
+    (said,) = told(replace(at(0, judging(V1)), proof=Chain(40, "cd" * 32)), stand=stand)
     assert (said.stand, said.phase) == (stand, Phase.WAITING)
+    assert said.proof == Chain(40, "cd" * 32)
     assert read_report(report(said)) == said
 
 

@@ -296,9 +296,17 @@ class Stations:
 
     def ledger(self) -> dict[str, Any]:
         """`edge-daemon fleet ledger`, and that it agrees with the inventory."""
-        words = ["fleet", "ledger", "--json", "--inventory", str(self.folder / "inventory")]
+        return self._fleet_command("ledger", "--inventory", str(self.folder / "inventory"))
+
+    def verified(self) -> list[dict[str, Any]]:
+        """`edge-daemon fleet verify`: what each station shows for its report."""
+        found: list[dict[str, Any]] = self._fleet_command("verify")["receipts"]
+        return found
+
+    def _fleet_command(self, *words: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "edge_daemon", "fleet", *words, "--json"]
         done = subprocess.run(
-            [sys.executable, "-m", "edge_daemon", *words, "--config", str(self.desk)],
+            [*command, "--config", str(self.desk)],
             check=True,
             capture_output=True,
             timeout=GENEROUS_S,

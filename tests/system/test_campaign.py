@@ -52,6 +52,7 @@ def test_two_lines_with_real_weights_change_in_waves_and_go_back_without_losing_
             at = len(heard.models)
             fleet.ears.until(lambda h=heard, n=at: len(h.models) > n + 3)
         assert fleet.ledger()["complete"]
+        assert [each["receipt"] for each in fleet.verified()] == ["proven", "proven"]
         assert [fleet.lost(name) for name in CAMS] == [0.0, 0.0]
         fleet.stop()
         for name in CAMS:

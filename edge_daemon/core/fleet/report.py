@@ -113,6 +113,7 @@ class Report:
         stored: the bundles of its store, the one that judges first.
         stored_more: how many of them are left out.
         receipt: of the swap that made `model` active.
+        proof: the row of the audit trail that holds the digest of that receipt.
     """
 
     device: str
@@ -131,5 +132,6 @@ class Report:
     held: bool = False
     receipt: str | None = None
     chain: Chain | None = None
+    proof: Chain | None = None
     stand: Stand | None = None
     is_healthy: bool = True
