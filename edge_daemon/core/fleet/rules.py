@@ -38,6 +38,7 @@ class Word:
 
     Args:
         quiet_s: since it came, by the clock of whoever judges.
+        group: what the station's own settings call its group.
     """
 
     phase: Phase | None
@@ -45,6 +46,7 @@ class Word:
     measures: Measures = Measures()
     is_stopped: bool = False
     goes_back: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,11 @@ def judge(  # noqa: PLR0911 - the first that holds
     if not campaign.not_before <= now_utc < campaign.expires:
         return Wait("it has not begun, or has expired", is_done=now_utc >= campaign.expires)
     wave = heard.open_wave(campaign, now_utc)
+    clash = next(_clashes(roster, words, wave + 1), None)
     if wave < 0:
-        return Wait(_paused(heard)) if heard.paused_by else Open(0, {"answered": 0, "of": 0})
+        if heard.paused_by or clash:
+            return Wait(clash or _paused(heard))
+        return Open(0, {"answered": 0, "of": 0})
     stations = roster.up_to(wave)
     why = next(_stops(campaign, stations, words), None)
     if why is not None:
@@ -119,7 +124,22 @@ def judge(  # noqa: PLR0911 - the first that holds
         return Wait(_paused(heard))
     if now_utc < campaign.earliest(wave + 1):
         return Wait(f"wave {wave} is looked at for {campaign.earliest(wave + 1) - now_utc:.0f} s")
-    return Open(wave + 1, _because(stations, words))
+    return Wait(clash) if clash else Open(wave + 1, _because(stations, words))
+
+
+def _clashes(roster: Roster, words: Mapping[str, Word], wave: int) -> Iterator[str]:
+    """Stations of one group that would change at the same time, by their own settings."""
+    groups: dict[str, list[str]] = {}
+    for name in roster.waves[wave] if wave < len(roster.waves) else ():
+        group = words[name].group if name in words else None
+        if group is not None:
+            groups.setdefault(group, []).append(name)
+    for group, names in sorted(groups.items()):
+        if len(names) > 1:
+            yield (
+                f"wave {wave} has {len(names)} stations of the group {group}: {listed(names)}; "
+                "name the group in a campaign with a larger serial"
+            )
 
 
 def _paused(heard: Heard) -> str:

@@ -151,6 +151,23 @@ def test_a_report_that_cannot_be_is_no_evidence() -> None:
     assert counts_of("other", told, for_stop=True) == Counts()
 
 
+def test_two_of_a_group_are_never_opened_together_though_no_campaign_names_it() -> None:
+    """By the stations' own settings; in two waves, one after the other, they may be."""
+    made = campaign(canaries=["cam1", "cam2"], waves=[1e-9, 1.0])
+    roster = Roster.of(made, SMALL)
+    line3 = Word(None, group="line3")
+    first = judge(roster, {"cam1": line3, "cam2": line3}, Heard(), NOW)
+    assert isinstance(first, Wait)
+    assert "wave 0 has 2 stations of the group line3: cam1, cam2" in first.why
+    assert isinstance(judge(roster, {"cam1": line3, "cam5": line3}, Heard(), NOW), Open)
+    done = dict.fromkeys(roster.up_to(0), replace(GOOD, group="line3"))
+    apart = {**done, "cam2": GOOD, "cam5": line3}
+    assert isinstance(judge(roster, apart, opened(made, 0), NOW), Open)
+    both = judge(roster, {**apart, "cam6": line3}, opened(made, 0), NOW)
+    assert isinstance(both, Wait)
+    assert "cam5, cam6" in both.why
+
+
 def test_golden_images_count_once_however_many_stations_have_them() -> None:
     """Twenty stations see the same twenty images: that is no more than one station knows."""
     seen = {"low_light": {"n": 20, "old": 20, "new": 19}}
