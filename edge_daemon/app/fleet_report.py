@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.problems import problems
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
-from edge_daemon.config import FleetSettings
 from edge_daemon.control.reporter import Reporter
-from edge_daemon.core.fleet.report import Stand
-from edge_daemon.fleet.receipts import Receipts, Shown, written
+from edge_daemon.fleet.receipts import ReportedReceipts, ShownProof, written
 from edge_daemon.fleet.report import Place, Seen, StationReport
 from edge_daemon.host.boundary import contained
+from edge_daemon.host.metrics import Metrics
 
 
 class FleetReports:
     """Told each second's status; says what is news, where `fleet` is set."""
 
     def __init__(
-        self, report: StationReport, receipts: Receipts, show: Callable[[Shown], None]
+        self, report: StationReport, campaigns: Campaigns, resources: Resources, to: Reporter
     ) -> None:
         self._report = report
-        self._receipts = receipts
-        self._show = show
-        self._shown: Shown | None = None
+        self._campaigns = campaigns
+        self._metrics: Metrics = resources.metrics
+        self._device = resources.settings.device
+        self._receipts = ReportedReceipts(resources.journal)
+        self._to = to
+        self._shown: ShownProof | None = None
 
     @classmethod
-    def of(
-        cls,
-        resources: Resources,
-        fleet: FleetSettings,
-        to: Reporter,
-        stand: Callable[[], Stand | None] = lambda: None,
-    ) -> FleetReports:
-        """For the station of these settings."""
-        device, boot = resources.settings.device, resources.boot
-        place = Place(device, boot, fleet.site, fleet.group, fleet.report_every_s)
-        return cls(
-            StationReport(place, to.fleet, stand),
-            Receipts(resources.journal),
-            lambda shown: to.receipt(written(device, shown)),
-        )
+    def of(cls, resources: Resources, to: Reporter, campaigns: Campaigns) -> FleetReports:
+        """For the station of these settings; `fleet` is set."""
+        settings, boot = resources.settings, resources.boot
+        fleet = settings.fleet
+        assert fleet is not None
+        place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
+        report = StationReport(place, to.fleet, campaigns.stand, campaigns.fresh_until)
+        return cls(report, campaigns, resources, to)
 
     def hear(self, status: Status) -> None:
         """The next second."""
         line, shown = status.line, None
-        with contained() as attempt:
+        self._measure(line.now.utc)
+        with contained():
             shown = self._receipts.of(status.model.swap_id)
-        if attempt.fault is None and shown is not None and shown != self._shown:
-            self._show(shown)
+        if shown is not None and shown != self._shown:
+            self._to.receipt(written(self._device, shown))
             self._shown = shown
         self._report.hear(
             Seen(
@@ -60,4 +55,12 @@ class FleetReports:
                 shown.chain if shown is not None else None,
                 not problems(status),
             )
+        )
+
+    def _measure(self, utc: float) -> None:
+        stand, until = self._campaigns.stand(), self._campaigns.fresh_until()
+        self._metrics.fleet(
+            stand.campaign if stand else None,
+            stand.phase.value if stand else "",
+            None if until is None else until - utc,
         )

@@ -18,10 +18,16 @@ from edge_daemon.cli.output import tell
 from edge_daemon.core.fleet.heads import Finding, HeadCheck
 from edge_daemon.core.fleet.report import Chain
 from edge_daemon.documents import DocumentError, read_text
-from edge_daemon.fleet.receipts import Finding as Shown
-from edge_daemon.fleet.receipts import ReceiptCheck
+from edge_daemon.fleet.receipts import ReceiptCheck, ReceiptFinding
 
 MOST_BYTES = 64 << 20
+_RECEIPTS = (
+    ReceiptFinding.PROVEN,
+    ReceiptFinding.ALTERED,
+    ReceiptFinding.FOREIGN,
+    ReceiptFinding.MISSING,
+    ReceiptFinding.NONE,
+)
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
@@ -75,10 +81,10 @@ def tell_receipts(checks: tuple[ReceiptCheck, ...]) -> None:
         if each.is_fault:
             tell(f"{each.device}: {each.why}.", err=True)
     counts = Counter(each.finding for each in checks)
+    proven, altered, foreign, missing, none = (counts[each] for each in _RECEIPTS)
     tell(
-        f"{len(checks)} receipts: {counts[Shown.PROVEN]} as reported, "
-        f"{counts[Shown.ALTERED]} altered, {counts[Shown.FOREIGN]} of another station, "
-        f"{counts[Shown.MISSING]} missing; {counts[Shown.NONE]} have none to show."
+        f"{len(checks)} receipts: {proven} as reported, {altered} altered, "
+        f"{foreign} of another station, {missing} missing; {none} have none to show."
     )
 
 

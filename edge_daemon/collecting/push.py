@@ -93,8 +93,9 @@ class Push:
         with suppress(OSError):  # judging comes first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not self._stopping.wait(self.wait_s):
+            before = self._failures
             with self._boundary.turn():
-                self.send_all()
+                _log_round(self.send_all(), before)
         self._target.close()
 
     def waiting(self) -> list[Collected]:
@@ -146,13 +147,17 @@ class Push:
             _log.error("collect_push_given_up", picture=name, tries=MOST_TRIES)
 
     def _ended(self, pushed: Pushed) -> Pushed:
-        if pushed.fault and not self._failures:
-            _log.error("collect_push_failing", error=pushed.fault, waiting=pushed.waiting)
-        elif not pushed.fault and self._failures:
-            _log.info("collect_push_resumed")
         self._failures = self._failures + 1 if pushed.fault else 0
         self.last = pushed
         return pushed
+
+
+def _log_round(pushed: Pushed, failures: int) -> None:
+    """Only where it fails for the first time, or again does not."""
+    if pushed.fault and not failures:
+        _log.error("collect_push_failing", error=pushed.fault, waiting=pushed.waiting)
+    elif not pushed.fault and failures:
+        _log.info("collect_push_resumed")
 
 
 def _words(error: OSError | EdgeDaemonError) -> str:

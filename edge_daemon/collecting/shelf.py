@@ -21,7 +21,7 @@ from typing import Any
 
 from edge_daemon.collecting.files import STATUS, clean, put, size_of, take_away, whole_record
 from edge_daemon.collecting.record import Record, Shown, Told, read, told_of, written
-from edge_daemon.core.collecting.alike import Look, Recent
+from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
 from edge_daemon.core.collecting.reasons import Why
@@ -127,7 +127,7 @@ class Shelf:
 
     # ------------------------------------------------------------------ one thread at a time
 
-    def keep(self, record: Record, content: bytes, look: Look) -> None:
+    def keep(self, record: Record, content: bytes, look: PictureDescriptor) -> None:
         """Write one picture and its record, unless there is nearly the same one already."""
         kept = self._opened()
         before = {self._units.get((record.boot, each.unit)) for each in record.parts} - {None}

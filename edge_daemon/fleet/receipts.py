@@ -27,7 +27,7 @@ LOOKED_AT = 2000
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownProof:
     """A receipt as the journal has it, and the row of the trail that holds its digest."""
 
     receipt: bytes
@@ -38,15 +38,15 @@ class Shown:
         return Chain(self.link.seq, self.link.hash)
 
 
-class Receipts:
+class ReportedReceipts:
     """Asked once a second for the receipt of the swap that is in force; reads where it is news."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._asked: tuple[str, int] | None = None
-        self._shown: Shown | None = None
+        self._shown: ShownProof | None = None
 
-    def of(self, swap_id: str | None) -> Shown | None:
+    def of(self, swap_id: str | None) -> ShownProof | None:
         """None where there is none, or where its row is long gone."""
         if swap_id is None:
             return None
@@ -55,7 +55,7 @@ class Receipts:
             self._asked, self._shown = asked, self._look(swap_id)
         return self._shown
 
-    def _look(self, swap_id: str) -> Shown | None:
+    def _look(self, swap_id: str) -> ShownProof | None:
         row = self._journal.receipt(swap_id)
         if row is None:
             return None
@@ -64,7 +64,7 @@ class Receipts:
             return self._shown
         links = self._journal.audit_rows(LOOKED_AT)
         found = next((link for link in reversed(links) if _holds(link.row.body, held)), None)
-        return None if found is None else Shown(row.body, found)
+        return None if found is None else ShownProof(row.body, found)
 
 
 def _holds(body: bytes, held: str) -> bool:
@@ -74,7 +74,7 @@ def _holds(body: bytes, held: str) -> bool:
         return False
 
 
-def written(device: str, shown: Shown) -> bytes:
+def written(device: str, shown: ShownProof) -> bytes:
     """As the topic `receipt` has it."""
     link = shown.link
     row = TrailRow(
@@ -86,7 +86,7 @@ def written(device: str, shown: Shown) -> bytes:
 # --------------------------------------------------------------------------- whoever checks
 
 
-class Finding(str, Enum):
+class ReceiptFinding(str, Enum):
     """What a receipt is beside the report of its station."""
 
     PROVEN = "proven"
@@ -101,12 +101,16 @@ class ReceiptCheck:
     """One station. `why`: a sentence where it is no proof."""
 
     device: str
-    finding: Finding
+    finding: ReceiptFinding
     why: str = ""
 
     @property
     def is_fault(self) -> bool:
-        return self.finding in (Finding.MISSING, Finding.ALTERED, Finding.FOREIGN)
+        return self.finding in (
+            ReceiptFinding.MISSING,
+            ReceiptFinding.ALTERED,
+            ReceiptFinding.FOREIGN,
+        )
 
 
 def check_receipts(
@@ -133,39 +137,39 @@ def _check(
 ) -> ReceiptCheck:
     device, said = report.device, report.proof
     if report.receipt is None:
-        return ReceiptCheck(device, Finding.NONE)
+        return ReceiptCheck(device, ReceiptFinding.NONE)
     if said is None:
         why = f"it reports no row of its trail that holds the receipt {report.receipt}"
-        return ReceiptCheck(device, Finding.MISSING, why)
+        return ReceiptCheck(device, ReceiptFinding.MISSING, why)
     if kept is not None and kept[0] == report.receipt and kept[1] != said:
         why = f"the receipt {report.receipt} was in row {kept[1].seq} with another hash"
-        return ReceiptCheck(device, Finding.ALTERED, why)
+        return ReceiptCheck(device, ReceiptFinding.ALTERED, why)
     if not body:
-        return ReceiptCheck(device, Finding.MISSING, f"it shows no receipt {report.receipt}")
+        return ReceiptCheck(device, ReceiptFinding.MISSING, f"it shows no receipt {report.receipt}")
     try:
         seen = msgspec.convert(read_json(body, "The receipt"), ShownReceipt)
     except (SenderError, msgspec.ValidationError):
-        return ReceiptCheck(device, Finding.ALTERED, "what it shows is no receipt")
+        return ReceiptCheck(device, ReceiptFinding.ALTERED, "what it shows is no receipt")
     finding, why = _compared(report, said, seen, owners)
     return ReceiptCheck(device, finding, why)
 
 
 def _compared(  # noqa: PLR0911 - the first that holds
     report: Report, said: Chain, seen: ShownReceipt, owners: Mapping[str, str]
-) -> tuple[Finding, str]:
+) -> tuple[ReceiptFinding, str]:
     row = seen.row
     owner = owners.get(row.hash, seen.device)
     if owner != report.device:
-        return Finding.FOREIGN, f"it shows the receipt of {owner}"
+        return ReceiptFinding.FOREIGN, f"it shows the receipt of {owner}"
     if row.hash != digest(row.seq, AuditRow(row.utc, row.kind, row.body.encode()), row.prev_hash):
-        return Finding.ALTERED, f"row {row.seq} of its trail was changed"
+        return ReceiptFinding.ALTERED, f"row {row.seq} of its trail was changed"
     if (row.seq, row.hash) != (said.seq, said.hash):
-        return Finding.ALTERED, f"row {row.seq} is not the row {said.seq} that it reported"
+        return ReceiptFinding.ALTERED, f"row {row.seq} is not the row {said.seq} that it reported"
     if not _holds(row.body.encode(), hashlib.sha256(seen.receipt.encode()).hexdigest()):
-        return Finding.ALTERED, f"row {row.seq} holds the digest of another receipt"
+        return ReceiptFinding.ALTERED, f"row {row.seq} holds the digest of another receipt"
     told = json.loads(seen.receipt)
     if told.get("swap_id") != report.receipt:
-        return Finding.ALTERED, f"it is the receipt of the swap {told.get('swap_id')}"
+        return ReceiptFinding.ALTERED, f"it is the receipt of the swap {told.get('swap_id')}"
     if (told.get("to"), told.get("sha256")) != (report.model, report.sha256):
-        return Finding.ALTERED, f"it is of {told.get('to')}, and {report.model} is reported"
-    return Finding.PROVEN, ""
+        return ReceiptFinding.ALTERED, f"it is of {told.get('to')}, and {report.model} is reported"
+    return ReceiptFinding.PROVEN, ""

@@ -81,7 +81,7 @@ def live(fd: int, bars: cage.Cage, make: Callable[[], Engine]) -> int:
         lost = SlotLost(
             "The engine did not start.", hint="See why: edge-daemon logs", detail=brief(error)
         )
-        end.send(wire.Fault.of(lost))
+        end.send(wire.WorkerFault.of(lost))
         return EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3
     layers = cage.close(bars, priority.usual_nice, layers)

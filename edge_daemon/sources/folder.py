@@ -14,7 +14,7 @@ from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE
-from edge_daemon.models.strays import visible_folders
+from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import is_version
 from edge_daemon.sources.choice import FILES, chosen
 from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream

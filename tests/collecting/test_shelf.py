@@ -13,14 +13,14 @@ from edge_daemon.collecting import files
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.record import Record, Shown, name_of, read, written
 from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
-from edge_daemon.core.collecting.alike import Look
+from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.values import Verdict
 from tests.frames.test_part_pictures import UTC, told
 
-LOOK = Look(0, (), ())
+LOOK = PictureDescriptor(0, (), ())
 CONTENT = b"x" * 1000
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from edge_daemon.core.fleet.report import Chain, Report
-from edge_daemon.fleet.receipts import Finding, Receipts, Shown, check_receipts, written
+from edge_daemon.fleet.receipts import (
+    ReceiptFinding,
+    ReportedReceipts,
+    ShownProof,
+    check_receipts,
+    written,
+)
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_rows import ReceiptRow
@@ -34,24 +40,24 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def shown(journal: Journal) -> Shown:
+def shown(journal: Journal) -> ShownProof:
     """What a station has to show after one swap, between other things that it did."""
     body = RECEIPT.encode()
     other = AuditRow(1.0, "request", b"[]")
     rows = (other, audited(b"another"), audited(body), other)
     journal.commit(Entry(receipts=(ReceiptRow("s1", 1.0, body),), audit=rows))
-    found = Receipts(journal).of("s1")
+    found = ReportedReceipts(journal).of("s1")
     assert found is not None
     return found
 
 
-def reporting(shown: Shown, device: str = "a", **more: object) -> Report:
+def reporting(shown: ShownProof, device: str = "a", **more: object) -> Report:
     return replace(said(device, NEW), proof=shown.chain, **more)  # type: ignore[arg-type]
 
 
 def test_the_row_that_holds_the_receipt_is_found_and_followed(journal: Journal) -> None:
     """The trial completes the receipt: the newest text counts, and its row."""
-    asked = Receipts(journal)
+    asked = ReportedReceipts(journal)
     assert asked.of("s1") is None
     assert asked.of(None) is None
     for trial in ("", "confirmed"):
@@ -67,24 +73,24 @@ def test_the_row_that_holds_the_receipt_is_found_and_followed(journal: Journal) 
     assert asked.of("s2") is None
 
 
-def test_a_receipt_as_reported_is_proven(shown: Shown) -> None:
+def test_a_receipt_as_reported_is_proven(shown: ShownProof) -> None:
     (check,) = check_receipts([reporting(shown)], {"a": written("a", shown)})
-    assert (check.finding, check.is_fault) == (Finding.PROVEN, False)
+    assert (check.finding, check.is_fault) == (ReceiptFinding.PROVEN, False)
 
 
-def changed(shown: Shown, **parts: Any) -> bytes:
+def changed(shown: ShownProof, **parts: Any) -> bytes:
     plain = json.loads(written("a", shown))
     row = {**plain["row"], **parts.pop("row", {})}
     return json.dumps({**plain, **parts, "row": row}).encode()
 
 
-def test_whatever_was_changed_is_found_and_named(shown: Shown) -> None:
+def test_whatever_was_changed_is_found_and_named(shown: ShownProof) -> None:
     """Each of these is what somebody might try who can write to the station's disk or topics."""
     better = RECEIPT.replace("fleet/c", "kim")
     held = hashlib.sha256(better.encode()).hexdigest()
     body = json.dumps({"receipt_sha256": held})
     again = AuditRow(shown.link.row.utc, "event", body.encode())
-    other = Shown(better.encode(), replace(shown.link, row=again))
+    other = ShownProof(better.encode(), replace(shown.link, row=again))
     for what, why in (
         (changed(shown, receipt=better), "holds the digest of another receipt"),
         (changed(shown, row={"body": body}, receipt=better), "was changed"),
@@ -95,30 +101,30 @@ def test_whatever_was_changed_is_found_and_named(shown: Shown) -> None:
         (b"\xff", "what it shows is no receipt"),
     ):
         (check,) = check_receipts([reporting(shown)], {"a": what})
-        assert (check.finding, check.is_fault) == (Finding.ALTERED, True)
+        assert (check.finding, check.is_fault) == (ReceiptFinding.ALTERED, True)
         assert why in check.why, what
 
 
-def _rehashed(shown: Shown) -> Shown:
+def _rehashed(shown: ShownProof) -> ShownProof:
     from edge_daemon.host.audit import digest  # noqa: PLC0415 - what a forger would do
 
     link = shown.link
     return replace(shown, link=replace(link, hash=digest(link.seq, link.row, link.prev_hash)))
 
 
-def test_a_report_and_its_receipt_must_be_of_one_swap(shown: Shown) -> None:
+def test_a_report_and_its_receipt_must_be_of_one_swap(shown: ShownProof) -> None:
     for report, why in (
         (reporting(shown, receipt="s9"), "it is the receipt of the swap s1"),
         (reporting(shown, sha256="0" * 64), f"it is of {NEW}"),
     ):
         (check,) = check_receipts([report], {"a": written("a", shown)})
-        assert check.finding is Finding.ALTERED
+        assert check.finding is ReceiptFinding.ALTERED
         assert why in check.why
 
 
-def test_a_receipt_that_is_missing_or_anothers_is_named(shown: Shown) -> None:
+def test_a_receipt_that_is_missing_or_anothers_is_named(shown: ShownProof) -> None:
     """`b` shows what `a` did; `c` shows nothing; `d` does not even name a row; `e` did no swap."""
-    own = Shown(shown.receipt, replace(shown.link, hash="c" * 64))
+    own = ShownProof(shown.receipt, replace(shown.link, hash="c" * 64))
     reports = [
         reporting(shown),
         reporting(own, "b"),
@@ -130,28 +136,28 @@ def test_a_receipt_that_is_missing_or_anothers_is_named(shown: Shown) -> None:
     seen = {"a": written("a", shown), "b": written("b", shown)}
     checks = {each.device: each for each in check_receipts(reports, seen)}
     assert {name: each.finding for name, each in checks.items()} == {
-        "a": Finding.PROVEN,
-        "b": Finding.FOREIGN,
-        "c": Finding.MISSING,
-        "d": Finding.MISSING,
-        "e": Finding.NONE,
+        "a": ReceiptFinding.PROVEN,
+        "b": ReceiptFinding.FOREIGN,
+        "c": ReceiptFinding.MISSING,
+        "d": ReceiptFinding.MISSING,
+        "e": ReceiptFinding.NONE,
     }
     assert checks["b"].why == "it shows the receipt of a"
     assert "no receipt s1" in checks["c"].why
     assert "holds the receipt s7" in checks["d"].why
     alone = check_receipts([reporting(own, "b")], {"b": written("a", shown)})
-    assert alone[0].finding is Finding.FOREIGN
+    assert alone[0].finding is ReceiptFinding.FOREIGN
 
 
 def test_report_and_receipt_that_were_both_written_anew_differ_from_what_was_kept(
-    shown: Shown,
+    shown: ShownProof,
 ) -> None:
     """Whoever owns the station can make both fit; what somebody saved earlier does not follow."""
-    forged = _rehashed(Shown(shown.receipt, replace(shown.link, prev_hash="1" * 64)))
+    forged = _rehashed(ShownProof(shown.receipt, replace(shown.link, prev_hash="1" * 64)))
     kept = {"a": ("s1", shown.chain)}
     report, seen = reporting(forged), {"a": written("a", forged)}
     assert not check_receipts([report], seen)[0].is_fault
     (check,) = check_receipts([report], seen, kept)
-    assert check.finding is Finding.ALTERED
+    assert check.finding is ReceiptFinding.ALTERED
     later = {"a": ("s0", Chain(2, "2" * 64))}
     assert not check_receipts([report], seen, later)[0].is_fault

@@ -103,7 +103,7 @@ def test_the_stand_in_a_campaign_goes_through_the_wire() -> None:
     golden = {"low_light": {"n": 20, "old": 19, "new": 20}}
     measured = Measures(counts, golden, 4000, 3, 21.5, 22.0)
     why = "outside its window"
-    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, True)
+    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, goes_back=True)
     (said,) = told(replace(at(0, judging(V1)), proof=Chain(40, "cd" * 32)), stand=stand)
     assert (said.stand, said.phase) == (stand, Phase.WAITING)
     assert said.proof == Chain(40, "cd" * 32)

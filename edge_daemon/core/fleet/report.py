@@ -78,6 +78,7 @@ class Stand:
         opened: the highest wave that is open, as the station heard it; -1: none.
         wave: the station's own; None where it is in none.
         from_sha256: the digest that it judged by when it joined.
+        bytes: of the bundle: how many came from the `origin`, and how many from `peers`.
         goes_back: whether those that have the bundle go back, by the stop that it heard.
     """
 
@@ -90,6 +91,7 @@ class Stand:
     from_sha256: str | None = None
     why: str | None = None
     measures: Measures = Measures()
+    bytes: Mapping[str, int] = field(default_factory=dict)
     goes_back: bool = False
 
 
@@ -114,6 +116,8 @@ class Report:
         stored_more: how many of them are left out.
         receipt: of the swap that made `model` active.
         proof: the row of the audit trail that holds the digest of that receipt.
+        fresh_until: until when the fleet's metadata is believed there, POSIX seconds; None: it is
+            not asked, or never came.
     """
 
     device: str
@@ -135,3 +139,4 @@ class Report:
     proof: Chain | None = None
     stand: Stand | None = None
     is_healthy: bool = True
+    fresh_until: float | None = None
