@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import msgspec
-
 from edge_daemon.core.fleet.report import Chain, Report
 from edge_daemon.errors import SenderError
 from edge_daemon.host.audit import AuditLink, AuditRow, digest
 from edge_daemon.host.journal import Journal
-from edge_daemon.messaging.document import read_json
-from edge_daemon.messaging.fleet_payloads import ShownReceipt, TrailRow
+from edge_daemon.messaging.fleet_payloads import ShownReceipt, TrailRow, read_receipt
 from edge_daemon.messaging.payloads import encode
 
 LOOKED_AT = 2000
@@ -147,8 +144,8 @@ def _check(
     if not body:
         return ReceiptCheck(device, ReceiptFinding.MISSING, f"it shows no receipt {report.receipt}")
     try:
-        seen = msgspec.convert(read_json(body, "The receipt"), ShownReceipt)
-    except (SenderError, msgspec.ValidationError):
+        seen = read_receipt(body)
+    except SenderError:
         return ReceiptCheck(device, ReceiptFinding.ALTERED, "what it shows is no receipt")
     finding, why = _compared(report, said, seen, owners)
     return ReceiptCheck(device, finding, why)

@@ -189,6 +189,14 @@ def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
     )
 
 
+def read_receipt(payload: bytes) -> ShownReceipt:
+    """What a station shows; raises SenderError for anything else."""
+    try:
+        return msgspec.convert(read_json(payload, "The receipt"), ShownReceipt)
+    except msgspec.ValidationError as error:
+        raise _unfit(str(error)) from error
+
+
 def read_report(payload: bytes) -> Report:
     """A station's report; raises SenderError for anything that is none."""
     document = read_json(payload, "The report")
