@@ -166,6 +166,25 @@ def test_a_function_is_read_without_scrolling() -> None:
     assert set(long) == set(LONGER), long
 
 
+TWICE = {
+    "picture": "the pages of two features, each with a folder of its own",
+    "stop": "a thread that is asked to end: what waits in it is lost, kept or repeated",
+}
+"""Functions whose statements are the same by chance: they would not change together."""
+
+
+def test_nothing_is_written_twice() -> None:
+    """Statements that stand in two places are changed in one of them."""
+    places: dict[str, list[str]] = {}
+    for file, each in functions():
+        body = "\n".join(
+            ast.unparse(line) for line in each.body[1 if ast.get_docstring(each) else 0 :]
+        )
+        if each.name not in TWICE and body.count("\n") >= 2:
+            places.setdefault(body, []).append(f"{file}:{each.name}")
+    assert [found for found in places.values() if len(found) > 1] == []
+
+
 def test_a_function_takes_few_parameters() -> None:
     many = {
         f"{file}:{each.name}": count

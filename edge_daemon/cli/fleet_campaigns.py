@@ -199,7 +199,7 @@ def timestamp(
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
     file: ConfigFile = None,
 ) -> None:
     """Say, signed, what is the newest; stations begin campaigns only so long after.

@@ -22,6 +22,7 @@ from edge_daemon.control.bundle_copies import BundleCopies
 from edge_daemon.control.comparison import Incumbent
 from edge_daemon.control.gate_runner import (
     SPOT_WARM_UPS,
+    WARM_UPS,
     Candidate,
     GateRunner,
 )
@@ -267,7 +268,7 @@ class Loader:
         deadline_at = self._bench.clock.now().at + settings.timeout_s
         stages.enter("warm")
         known = proofs.recall(verified) if proofs else None
-        inferences = settings.warm_up_inferences
+        inferences = max(WARM_UPS, settings.warm_up_inferences)
         warm_ups = runner.warm(slot, SPOT_WARM_UPS if known else inferences, deadline_at)
         stages.enter("gate")
         if known and proofs:
@@ -337,7 +338,7 @@ class Loader:
 
     def _free(self, job: Free) -> None:
         self._given_up.discard(job.slot)
-        self._vacant(job.slot).free()
+        self._vacant(job.slot).let_go()  # the next load waits for its end, after its check
         self._copies.clear(job.slot)
         self.proofs.pop(job.slot, None)
         self._post(SlotFreed(job.token))

@@ -181,6 +181,9 @@ class Errand:
         try:
             while not swarm.is_whole:
                 self._refuse_to_go_on(swarm)
+                if self._with.is_resting():
+                    self._wait(swarm)
+                    patience = _Patience(swarm.counts().peers_bytes)
                 if time.monotonic() - met > MEET_S:
                     met = time.monotonic()
                     swarm.meet(self._with.site.places(torrent.infohash))

@@ -41,10 +41,13 @@ class Wanted:
 
 
 def is_there(store: Store, wanted: Wanted) -> bool:
-    """Whether the store offers it; raises BundleError where another bundle has its name there."""
+    """Whether the store offers it; raises BundleError where another bundle has its name there.
+
+    What lies there and is not offered may still be on its way in: the store's door decides later.
+    """
     try:
         manifest = store.manifest(wanted.ref)
-    except SenderError:
+    except (SenderError, BundleError):
         return False
     if manifest.weights.sha256 != wanted.sha256:
         raise _another("The store", wanted)

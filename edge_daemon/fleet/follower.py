@@ -20,12 +20,13 @@ from typing import Protocol
 import structlog
 
 from edge_daemon.config import FleetSettings
-from edge_daemon.core.desired import situation_of
+from edge_daemon.control.desired_state import answer_of
+from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
 from edge_daemon.core.fleet.report import Measures, Phase, Stand
-from edge_daemon.core.fleet.station import Answer, Ask, Station
+from edge_daemon.core.fleet.station import Ask, Station
 from edge_daemon.core.rollout.plan import as_mapping
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Request
@@ -38,7 +39,6 @@ from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import RequestRow
-from edge_daemon.messaging.answer import read_outcome
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers
 
@@ -342,7 +342,7 @@ class Follower:
 
     def _answers(self, kept: Kept) -> dict[str, Answer]:
         rows = [self._with.find_request(each) for each in station.request_ids(kept.memory)]
-        return {row.id: _answer(row) for row in rows if row is not None}
+        return {row.id: answer_of(row) for row in rows if row is not None}
 
     def _ask(self, ask: Ask) -> None:
         campaign = self._kept.memory.campaign
@@ -391,10 +391,3 @@ def _bad(state: State, ref: BundleRef) -> str:
     if (floor := state.floor_above(ref)) is not None:
         return f"older than {floor}, the oldest that may be asked for here"
     return next((refusal.message for each, refusal in state.refused if each == ref), "")
-
-
-def _answer(row: RequestRow) -> Answer:
-    if row.outcome is None:
-        return Answer(None)
-    outcome = read_outcome(row.outcome)
-    return Answer(outcome.status, outcome.error.message.rstrip("."))

@@ -59,11 +59,6 @@ class CandidateSlot:
         self._asking: threading.Lock = threading.Lock() if before is None else before._asking
         self._left = False
 
-    @property
-    def is_left(self) -> bool:
-        """Whether it is asked nothing any more."""
-        return self._left
-
     def leave(self) -> None:
         """Nobody asks from now on; who asks at this moment gets no answer."""
         self._left = True

@@ -183,3 +183,15 @@ def test_a_disk_without_room_is_seen_before_a_byte_comes(small_disk: Path, bundl
     with pytest.raises(BoxError, match="no room"), landing(small_disk, wanted) as place:
         place.reserve(torrent)
     assert not any(path.is_file() for path in small_disk.rglob("weights*"))
+
+
+def test_a_copy_that_is_still_under_way_is_no_other_bundle(store: Store, bundle: Path) -> None:
+    torrent, wanted = told(bundle)
+    (store.root / "bottle" / "1.4.0").mkdir(parents=True)
+    (store.root / "bottle" / "1.4.0" / "weights.pt").write_bytes(b"half")
+    assert not is_there(store, wanted)
+    with landing(store.root, wanted) as place:
+        place.reserve(torrent)
+        pour(bundle, place.folder)
+        place.hand_over(store, SIGNED_BY_NOBODY, torrent)
+    assert is_there(store, wanted)

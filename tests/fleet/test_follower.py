@@ -376,7 +376,7 @@ def test_the_courier_brings_what_the_store_lacks_and_the_report_says_how_far_it_
     desk = Desk(tmp_path)
     desk.state = replace(desk.state, available=desk.state.available[:1])
     made = campaign()
-    assert desk.hear(*desk.signed(made)) is Phase.FETCHING
+    assert desk.hear(*desk.signed(made, "ops", "release")) is Phase.FETCHING
     desk.follower.look([])
     assert desk.courier.wanted[-1] == made.model
     assert desk.follower.pinned() == {made.model}
@@ -395,7 +395,7 @@ def test_the_courier_brings_what_the_store_lacks_and_the_report_says_how_far_it_
 def test_a_stopped_campaign_is_brought_and_kept_no_more(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     made = campaign()
-    desk.hear(*desk.signed(made))
+    desk.hear(*desk.signed(made, "ops", "release"))
     desk.hear(messages.stop_topic(made.id, "ops"), b"{}")
     assert desk.courier.wanted[-1] is None
     assert desk.follower.pinned() == frozenset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import heard as messages
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped
@@ -46,14 +47,6 @@ class Memory:
     @property
     def serial(self) -> int:
         return self.campaign.serial if self.campaign else 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of our newest request; `status` None while it is open."""
-
-    status: Status | None
-    why: str = ""
 
 
 @dataclass(frozen=True)
