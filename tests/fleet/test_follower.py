@@ -12,7 +12,7 @@ import pytest
 from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
 from edge_daemon.core.fleet.report import Measures, Phase
-from edge_daemon.core.rollout.plan import read_plan, share_plan
+from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.state import Durable, Rollout, SlotState, State
 from edge_daemon.core.values import BundleRef, Request, StoredBundle
 from edge_daemon.core.verbs import Verb
@@ -155,7 +155,9 @@ def test_with_a_plan_it_asks_for_a_rollout_when_that_model_judges(tmp_path: Path
     desk.hear(*OPEN)
     assert desk.hear(*desk.signed(made)) is Phase.WAITING
     assert desk.asked == []
-    by_hand = Rollout("r-1", desk.state.available[1], bottle, share_plan(0.1), "d", "kim-1")
+    by_hand = Rollout(
+        "r-1", desk.state.available[1], bottle, read_plan({"canary_traffic": 0.1}), "d", "kim-1"
+    )
     desk.state = replace(
         desk.state,
         slots=(SlotState("a", bundle=bottle),),

@@ -25,7 +25,7 @@ from edge_daemon.core.fleet.station import (
 )
 from edge_daemon.core.fleet.station import hear as hear_in
 from edge_daemon.core.fleet.waves import wave_of
-from edge_daemon.core.rollout.plan import share_plan
+from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
 from tests.sim.campaigns import START, campaign
@@ -223,7 +223,7 @@ def test_only_what_the_campaign_brought_goes_back_when_it_is_stopped_so() -> Non
 
 def test_with_a_plan_a_rollout_is_asked_for_and_a_stop_ends_it() -> None:
     """Whether those that have it go back or not: a candidate does not go on after the stop."""
-    made = replace(CAMPAIGN, rollout=share_plan(0.1))
+    made = replace(CAMPAIGN, rollout=read_plan({"canary_traffic": 0.1}))
     asked = step(told(opened(2), made=made), station(), LATE)
     assert asked.ask is not None
     assert (asked.ask.verb, asked.ask.model) == (Verb.ROLLOUT, made.model)
