@@ -11,8 +11,10 @@ from edge_daemon.core.fleet.report import Stand
 from edge_daemon.courier.peers import is_peer_topic, peers_filter
 from edge_daemon.fleet.follower import Context, Follower
 from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.measured import Measured
 from edge_daemon.fleet.messages import FILTERS
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.slots.frame_control import FrameControl
 
 
 def filters_of(settings: Settings) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def filters_of(settings: Settings) -> tuple[str, ...]:
 class Campaigns:
     """What campaigns ask of this station; nothing where no key is trusted."""
 
-    def __init__(self, resources: Resources, control: ControlPlane) -> None:
+    def __init__(self, resources: Resources, control: ControlPlane, line: FrameControl) -> None:
         self._control = control
         self._follower: Follower | None = None
         self._courier: CourierWatch | None = None
@@ -52,6 +54,7 @@ class Campaigns:
                 control.mailbox.put_request,
                 self._freshness,
                 self._courier,
+                Measured(resources.journal, line).of,
             )
             self._follower = Follower(settings.fleet, context)
             control.store_upkeep.pinned = self._follower.pinned

@@ -158,7 +158,7 @@ class Daemon:
         tls, collector = resources.settings.mqtt.tls, frames.collector
         put, archiver = control.mailbox.put, frames.archiver
         self._desired = DesiredSource(resources, control)
-        self._campaigns = Campaigns(resources, control)
+        self._campaigns = Campaigns(resources, control, frames.line)
         self._sources = BundleSources(resources, put, control.lineage)
         self._judged = JudgedModels(
             resources, frames.ledger.totals, lambda: control.driver.state.active_bundle

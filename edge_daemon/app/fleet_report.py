@@ -7,17 +7,25 @@ from edge_daemon.app.problems import problems
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
 from edge_daemon.control.reporter import Reporter
+from edge_daemon.fleet.receipts import ReportedReceipts, ShownProof, written
 from edge_daemon.fleet.report import Place, Seen, StationReport
+from edge_daemon.host.boundary import contained
 from edge_daemon.host.metrics import Metrics
 
 
 class FleetReports:
     """Told each second's status; says what is news, where `fleet` is set."""
 
-    def __init__(self, report: StationReport, campaigns: Campaigns, metrics: Metrics) -> None:
+    def __init__(
+        self, report: StationReport, campaigns: Campaigns, resources: Resources, to: Reporter
+    ) -> None:
         self._report = report
         self._campaigns = campaigns
-        self._metrics = metrics
+        self._metrics: Metrics = resources.metrics
+        self._device = resources.settings.device
+        self._receipts = ReportedReceipts(resources.journal)
+        self._to = to
+        self._shown: ShownProof | None = None
 
     @classmethod
     def of(cls, resources: Resources, to: Reporter, campaigns: Campaigns) -> FleetReports:
@@ -27,18 +35,24 @@ class FleetReports:
         assert fleet is not None
         place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
         report = StationReport(place, to.fleet, campaigns.stand, campaigns.fresh_until)
-        return cls(report, campaigns, resources.metrics)
+        return cls(report, campaigns, resources, to)
 
     def hear(self, status: Status) -> None:
         """The next second."""
-        line = status.line
+        line, shown = status.line, None
         self._measure(line.now.utc)
+        with contained():
+            shown = self._receipts.of(status.model.swap_id)
+        if shown is not None and shown != self._shown:
+            self._to.receipt(written(self._device, shown))
+            self._shown = shown
         self._report.hear(
             Seen(
                 line.now,
                 status.model,
                 line.state.available,
                 status.journal.audit,
+                shown.chain if shown is not None else None,
                 not problems(status),
             )
         )

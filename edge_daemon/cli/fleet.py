@@ -13,7 +13,15 @@ from edge_daemon.cli import fleet_campaigns, fleet_keys
 from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.fleet_page import page
 from edge_daemon.cli.fleet_publish import publish
-from edge_daemon.cli.fleet_verify import Kept, plain_check, read_kept, tell_checks
+from edge_daemon.cli.fleet_verify import (
+    Kept,
+    Saved,
+    plain_check,
+    plain_receipt,
+    read_kept,
+    tell_checks,
+    tell_receipts,
+)
 from edge_daemon.cli.fleet_watch import watch
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
@@ -22,6 +30,7 @@ from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
+from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
 
@@ -112,15 +121,33 @@ def who(
 
 
 @app.command()
-def verify(kept: Kept, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Is any station's audit trail shorter than it was, or written anew? Fails where one is."""
-    heads = read_kept(kept)
-    checks = check_heads(heads, _read(file, None, None))
+def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Is each station's receipt the one that its trail held when it reported it?
+
+    With a saved ledger: is any trail shorter than it was, or written anew? Fails where one is.
+    """
+    saved = Saved({}, {}) if kept is None else read_kept(kept)
+    settings = read_settings(file)
+    roots = (settings.fleet or FleetSettings()).roots
+    with Client.of(settings) as client:
+        found = read_ledger(gather(client, roots), time.time())
+        shown = client.all_retained([f"{root}/receipt" for root in roots])
+    own = {line.device: shown.get(f"{line.root}/receipt", b"") for line in found.lines}
+    receipts = check_receipts([line.report for line in found.lines], own, saved.receipts)
+    heads = check_heads(saved.heads, found)
     if as_json:
-        tell_json([plain_check(each) for each in checks], indent=2)
+        tell_json(
+            {
+                "receipts": [plain_receipt(each) for each in receipts],
+                "trails": [plain_check(each) for each in heads],
+            },
+            indent=2,
+        )
     else:
-        tell_checks(checks)
-    if any(each.is_fault for each in checks):
+        tell_receipts(receipts)
+        if heads:
+            tell_checks(heads)
+    if any(each.is_fault for each in receipts) or any(each.is_fault for each in heads):
         raise typer.Exit(FAILED)
 
 

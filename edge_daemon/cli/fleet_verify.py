@@ -1,12 +1,15 @@
-"""`edge-daemon fleet verify`: stations' audit trails beside the heads that somebody kept."""
+"""`edge-daemon fleet verify`: stations' receipts beside their reports, and their trails beside the
+heads that somebody kept.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -15,21 +18,40 @@ from edge_daemon.cli.output import tell
 from edge_daemon.core.fleet.heads import Finding, HeadCheck
 from edge_daemon.core.fleet.report import Chain
 from edge_daemon.documents import DocumentError, read_text
+from edge_daemon.fleet.receipts import ReceiptCheck, ReceiptFinding
 
 MOST_BYTES = 64 << 20
+_RECEIPTS = (
+    ReceiptFinding.PROVEN,
+    ReceiptFinding.ALTERED,
+    ReceiptFinding.FOREIGN,
+    ReceiptFinding.MISSING,
+    ReceiptFinding.NONE,
+)
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
-    Path, typer.Option("--kept", metavar="FILE", help="What fleet ledger --json said earlier.")
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option("--kept", metavar="FILE", help="What fleet ledger --json said earlier."),
 ]
 
 
-def read_kept(file: Path) -> dict[str, Chain]:
-    """The heads in a ledger that was saved; raises WrongUsage where it is none or has none."""
+@dataclass(frozen=True)
+class Saved:
+    """By station: the head of its trail, and its receipt with the row that held its digest."""
+
+    heads: dict[str, Chain]
+    receipts: dict[str, tuple[str, Chain]]
+
+
+def read_kept(file: Path) -> Saved:
+    """What a ledger that was saved has; raises WrongUsage where it is none or has no head."""
     hint = "Save one with: edge-daemon fleet ledger --json > FILE"
     try:
         plain = json.loads(read_text(file, MOST_BYTES))
-        found = {str(row["device"]): _chain(row["chain"]) for row in plain["stations"]}
+        rows = {str(row["device"]): row for row in plain["stations"]}
+        found = {device: _chain(row["chain"]) for device, row in rows.items()}
+        proofs = {device: _chain(row.get("proof")) for device, row in rows.items()}
     except DocumentError as error:
         raise WrongUsage(f"{file} {error.message}.", hint=hint) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -37,7 +59,12 @@ def read_kept(file: Path) -> dict[str, Chain]:
     heads = {device: chain for device, chain in found.items() if chain is not None}
     if not heads:
         raise WrongUsage(f"{file} has no head of an audit trail.", hint=hint)
-    return heads
+    receipts = {
+        device: (str(rows[device].get("receipt")), proof)
+        for device, proof in proofs.items()
+        if proof is not None
+    }
+    return Saved(heads, receipts)
 
 
 def _chain(plain: Any) -> Chain | None:
@@ -46,6 +73,24 @@ def _chain(plain: Any) -> Chain | None:
     if not isinstance(plain["seq"], int) or not _HASH.fullmatch(str(plain["hash"])):
         raise ValueError("no head")
     return Chain(plain["seq"], plain["hash"])
+
+
+def tell_receipts(checks: tuple[ReceiptCheck, ...]) -> None:
+    """Faults by name, and how many receipts are what their stations reported."""
+    for each in checks:
+        if each.is_fault:
+            tell(f"{each.device}: {each.why}.", err=True)
+    counts = Counter(each.finding for each in checks)
+    proven, altered, foreign, missing, none = (counts[each] for each in _RECEIPTS)
+    tell(
+        f"{len(checks)} receipts: {proven} as reported, {altered} altered, "
+        f"{foreign} of another station, {missing} missing; {none} have none to show."
+    )
+
+
+def plain_receipt(check: ReceiptCheck) -> dict[str, Any]:
+    """For programs."""
+    return {"device": check.device, "receipt": check.finding.value, "why": check.why}
 
 
 def tell_checks(checks: tuple[HeadCheck, ...]) -> None:

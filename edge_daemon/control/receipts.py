@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from edge_daemon.control.loader import GateProof
+from edge_daemon.core.gate import found_by_both
 from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Kind, Operation, State
@@ -18,6 +19,7 @@ from edge_daemon.messaging import payloads
 from edge_daemon.messaging.field_types import CAUSES, AuditHead
 from edge_daemon.messaging.payloads import (
     CheckLine,
+    FoundObjects,
     FrameCounts,
     GateRun,
     LatencyAround,
@@ -201,6 +203,7 @@ class Receipts:
             checks=check_lines(gate_proof.checks) if gate_proof else (),
             proof=gate_proof.proof if gate_proof else None,
             gate=_gate_of(gate_proof),
+            golden=_golden_of(gate_proof),
             audit=self._audit(),
         )
 
@@ -221,6 +224,13 @@ def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
     if relied_on is None:
         return msgspec.UNSET
     return GateRun(iso_utc(relied_on.proven_utc), check_lines(relied_on.checks))
+
+
+def _golden_of(
+    gate_proof: GateProof | None,
+) -> Mapping[str, FoundObjects] | msgspec.UnsetType:
+    found = found_by_both(gate_proof.golden, gate_proof.recipe) if gate_proof else {}
+    return {name: FoundObjects(*counts) for name, counts in found.items()} or msgspec.UNSET
 
 
 def _rounded(value: float | None) -> float | None:

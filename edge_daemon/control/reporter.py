@@ -129,6 +129,10 @@ class Reporter:
         """What many stations are looked at by."""
         self._say(self._topics.fleet, body)
 
+    def receipt(self, body: bytes) -> None:
+        """What shows that the report is true."""
+        self._say(self._topics.receipt, body)
+
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
         """Publish health every `HEALTH_S`, or at once when a problem comes or goes."""
         due = now.at - self._health_at >= HEALTH_S or vitals.problems != self._problems

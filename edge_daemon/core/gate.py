@@ -313,6 +313,22 @@ def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     return (Check("golden.drop", passed, _shown(worst), limits.max_slice_drop, note),)
 
 
+def found_by_both(images: Sequence[Golden], recipe: Recipe) -> dict[str, tuple[int, int, int]]:
+    """By slice: how many objects there are, and how many the incumbent and the candidate found.
+
+    An image that says only how many it shows is one object, found where the number is right. Empty
+    where the incumbent was not asked.
+    """
+    compared = [image for image in _counted(images, recipe) if image.incumbent is not None]
+    found = {}
+    for part in slices(compared):
+        new, old = _tally(compared, part), _incumbent_tally(compared, part)
+        objects = new.expected + new.counted
+        if objects:
+            found[part] = (objects, old.found + old.right, new.found + new.right)
+    return found
+
+
 def _sum(tallies: Iterable[DetectionSums]) -> DetectionSums:
     return sum(tallies, DetectionSums())
 

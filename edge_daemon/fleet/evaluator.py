@@ -67,8 +67,8 @@ def _is_newer(report: Report, last: Report) -> bool:
 def _word(report: Report, campaign: Campaign, quiet_s: float) -> Word:
     stand = report.stand
     if stand is None or (stand.campaign, stand.serial) != (campaign.id, campaign.serial):
-        return Word(None, quiet_s)
-    return Word(stand.phase, quiet_s, stand.counts, is_stopped=stand.stopped)
+        return Word(None, quiet_s, group=report.group)
+    return Word(stand.phase, quiet_s, stand.measures, stand.stopped, stand.goes_back, report.group)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ touches a frame: the request goes through the door that people's requests go thr
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
@@ -24,8 +25,9 @@ from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
-from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.report import Measures, Phase, Stand
 from edge_daemon.core.fleet.station import Ask, Station
+from edge_daemon.core.rollout.plan import as_mapping
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
@@ -50,7 +52,8 @@ class Context:
 
     `state`: the planner's, as of its last step. `find_request`: the journal's word on an id.
     `ask(verb, incoming)`: the door of all requests. `freshness`: what says which campaigns are
-    current; None: their signatures alone count.
+    current; None: their signatures alone count. `measured(campaign, judges)`: what is known of its
+    bundle, which judges now or not.
     """
 
     device: str
@@ -61,6 +64,7 @@ class Context:
     ask: Callable[[str, Incoming], None]
     freshness: Freshness | None = None
     courier: Courier | None = None
+    measured: Callable[[Campaign, bool], Measures] = lambda *_: Measures()
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,12 @@ class Follower:
         while not self._stopped.is_set():
             with contained() as attempt:
                 self.look(self._taken())
-            if attempt.fault is not None and str(attempt.fault) != self._said:
-                self._said = str(attempt.fault)
-                _log.error("campaign_not_followed", error=self._said, exc_info=attempt.fault)
+            self._say_fault(attempt.fault)
+
+    def _say_fault(self, fault: BaseException | None) -> None:
+        if fault is not None and str(fault) != self._said:
+            self._said = str(fault)
+            _log.error("campaign_not_followed", error=self._said, exc_info=fault)
 
     def _taken(self) -> list[Incoming]:
         """What came, after a moment at the latest."""
@@ -180,9 +187,21 @@ class Follower:
                 wave=told.wave,
                 why=told.why,
             )
-        self._stand = made.stand and replace(made.stand, bytes=brought.bytes)
+        stand = made.stand and replace(made.stand, bytes=brought.bytes)
+        self._stand = self._with_measures(stand)
         if made.ask is not None:
             self._ask(made.ask)
+
+    def _with_measures(self, stand: Stand | None) -> Stand | None:
+        campaign = self._kept.memory.campaign
+        if stand is None or campaign is None:
+            return stand
+        active = self._with.state().active_bundle
+        judges = active is not None and active.sha256 == campaign.sha256
+        with contained() as attempt:
+            stand = replace(stand, measures=self._with.measured(campaign, judges))
+        self._say_fault(attempt.fault)
+        return stand
 
     def _fetch(self, kept: Kept, now_utc: float) -> Brought:
         """Say which bundle is wanted here, and hear how far it is."""
@@ -276,16 +295,23 @@ class Follower:
         selected = situation.selected_of(name)
         on_line = situation.line == name
         is_active = state.active_bundle is not None and state.active_bundle.ref == campaign.model
+        rollout = state.durable.rollout
+        is_ours = rollout is not None and rollout.request_id in station.request_ids(kept.memory)
+        is_beside = on_line or situation.line is None or not situation.linked
+        if campaign.rollout is not None:  # it compares with what judges now
+            is_beside = state.active_bundle is not None and state.active_bundle.ref.name == name
         return Station(
             device=self._with.device,
             selected=selected,
             selected_sha256=digests.get(selected) if selected else None,
             stored=digests.get(campaign.model),
             bad=_bad(state, campaign.model),
-            is_for_now=on_line or situation.line is None or not situation.linked,
+            is_for_now=is_beside,
             is_on_trial=durable.trial is not None and is_active,
             is_held=durable.held,
-            is_busy=any(each is not None for each in (state.op, state.queued, state.parked)),
+            is_busy=any(each is not None for each in (state.op, state.queued, state.parked))
+            or (rollout is not None and not rollout.is_back and not is_ours),
+            rollout=rollout.id if rollout is not None and is_ours and not rollout.is_full else "",
             in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
             is_fresh=self._is_fresh(kept, campaign, now_utc),
             answers=self._answers(kept),
@@ -321,17 +347,18 @@ class Follower:
     def _ask(self, ask: Ask) -> None:
         campaign = self._kept.memory.campaign
         assert campaign is not None
-        is_swap = ask.verb is Verb.SWAP
+        is_new, plan = ask.verb in (Verb.SWAP, Verb.ROLLOUT), campaign.rollout
         request = Request(
             id=ask.id,
             verb=ask.verb,
-            model=ModelChoice(ask.model.name, ask.model.version) if is_swap else None,
+            model=ModelChoice(ask.model.name, ask.model.version) if is_new else None,
             by=f"fleet/{campaign.id}",
             reason=ask.reason,
+            plan=json.dumps(as_mapping(plan)) if plan and ask.verb is Verb.ROLLOUT else "",
+            rollout=ask.rollout,
         )
-        verb = ask.verb.value
-        topic, now = f"fleet/request/{verb}", self._with.clock.now()
-        self._with.ask(verb, Incoming(topic, b"", now, content=request))
+        verb, now = ask.verb.value, self._with.clock.now()
+        self._with.ask(verb, Incoming(f"fleet/request/{verb}", b"", now, content=request))
 
     # ------------------------------------------------------------------ memory
 

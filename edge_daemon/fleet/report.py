@@ -1,4 +1,7 @@
-"""This station's report to the fleet: said when something in it changes, and again in time."""
+"""This station's report to the fleet: said when something in it changes, and again in time.
+
+Figures alone are no news of a second: they move with each part.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge_daemon import __version__
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
 from edge_daemon.core.values import Instant, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import fleet_payloads
 from edge_daemon.messaging.payloads import ModelState
+
+FIGURES_S = 5.0
+"""Figures that moved are said again after so long."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class Seen:
     model: ModelState
     stored: tuple[StoredBundle, ...] = ()
     audit: Anchor = Anchor()
+    proof: Chain | None = None
     is_healthy: bool = True
 
 
@@ -60,7 +67,9 @@ class StationReport:
         report = self._report(seen)
         last = self._said
         if last is not None:
-            is_due = seen.now.at - self._said_at >= self._place.every_s
+            age_s = seen.now.at - self._said_at
+            moved = _figures(report) != _figures(last)
+            is_due = age_s >= self._place.every_s or (moved and age_s >= FIGURES_S)
             if _content(report) == _content(last) and not is_due:
                 return
             report = replace(report, seq=last.seq + 1)
@@ -91,6 +100,7 @@ class StationReport:
             held=model.held,
             receipt=model.swap_id,
             chain=Chain(seen.audit.seq, seen.audit.hash) if seen.audit.seq else None,
+            proof=seen.proof,
             stand=stand,
             is_healthy=seen.is_healthy,
             fresh_until=self._fresh_until(),
@@ -102,8 +112,13 @@ def _content(report: Report) -> Report:
 
     Freshness is renewed each hour, which is no news either.
     """
-    stand = report.stand and replace(report.stand, bytes={})
+    stand = report.stand and replace(report.stand, bytes={}, measures=Measures())
     return replace(report, seq=0, said_utc=0.0, chain=None, fresh_until=None, stand=stand)
+
+
+def _figures(report: Report) -> Measures:
+    """What was measured; that frames come is told in time."""
+    return replace(report.stand.measures, frames=0) if report.stand else Measures()
 
 
 def _phase(model: ModelState) -> Phase | None:

@@ -43,6 +43,7 @@ def station(line: Line) -> dict[str, Any]:
         "wave": stand.wave if stand else None,
         "receipt": report.receipt,
         "chain": {"seq": report.chain.seq, "hash": report.chain.hash} if report.chain else None,
+        "proof": {"seq": report.proof.seq, "hash": report.proof.hash} if report.proof else None,
         "healthy": report.is_healthy,
         "presence": line.presence.value,
         "why": line.why,

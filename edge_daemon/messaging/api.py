@@ -97,13 +97,21 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             rollout_payloads.RolloutState,
             "How a candidate stands against the active model.",
         ),
+        *_of_fleet(topics),
+        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
+    )
+
+
+def _of_fleet(topics: Topics) -> tuple[_Told, ...]:
+    """What it says as one station of many."""
+    return (
         _Told(
             "fleetReport",
             topics.fleet,
             fleet_payloads.FleetReport,
             "What it has and judges by, for whoever looks at many stations; where `fleet` is set.",
         ),
-        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
+        _Told("shownReceipt", topics.receipt, fleet_payloads.ShownReceipt, "What proves that."),
     )
 
 

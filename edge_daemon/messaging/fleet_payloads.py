@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
 from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
-from edge_daemon.messaging.payloads import encode
+from edge_daemon.messaging.payloads import FoundObjects, encode
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 PhaseWord = Annotated[str, one_of(Phase)]
+FREEZE, ROLLBACK = "freeze", "rollback"
+ScopeWord = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [FREEZE, ROLLBACK]})]
+"""What a stop means for those that have the bundle already."""
 MOST_NAME = 512
 MOST_STORED = 64
 """Bundles that one report names."""
@@ -29,12 +32,53 @@ class HeldLine(msgspec.Struct, frozen=True):
     sha256: Digest
 
 
-class SliceCounts(msgspec.Struct, frozen=True):
-    """Objects of one slice, and how many of them the old and the new model found."""
+class SliceCounts(FoundObjects, frozen=True):
+    """Bad parts of one slice, and how many of them the old and the new model rejected.
 
-    n: int
-    old: int
-    new: int
+    `only_old`, `only_new`: how many more only one of them rejects, of which nobody said what they
+    are.
+    """
+
+    only_old: int = 0
+    only_new: int = 0
+
+
+class JudgedFrames(msgspec.Struct, frozen=True):
+    """Frames since it judges by the campaign's bundle, and those of them without a verdict."""
+
+    captured: int
+    uninspected: int
+
+
+class LatencyBeside(msgspec.Struct, frozen=True):
+    """The 99th percentile of a frame's milliseconds before the swap, and after it."""
+
+    before_p99: float | None = None
+    after_p99: float | None = None
+
+
+class TrailRow(msgspec.Struct, frozen=True):
+    """A row of the audit trail in its place; `hash` covers the rest of it, and `prev_hash` all
+    rows before.
+    """
+
+    seq: int
+    utc: float
+    kind: str
+    body: str
+    prev_hash: str
+    hash: str
+
+
+class ShownReceipt(msgspec.Struct, frozen=True):
+    """`<root>/receipt`: of the swap that is in force, as its audit trail has it.
+
+    `receipt` is the text whose SHA-256 stands in the body of `row`, which the report names.
+    """
+
+    device: str
+    receipt: str
+    row: TrailRow
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -49,10 +93,12 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
 
     `time` is the station's; it is said again after `every_s` at the latest. `bundle` is what judges
     there, `stored` are the bundles of its store, but for `stored_more`. The fields from `campaign`
-    to `bytes` are null where it is in no campaign; `from` is the digest that it judged by when it
-    joined, `bytes` is what was fetched of the campaign's bundle. After `fresh_until` it begins no
+    on are null or empty where it is in no campaign; `from` is the digest that it judged by when it
+    joined, `counts` are parts of its line that both models judged, `golden` the objects of the
+    bundle's golden images, `bytes` is what was fetched of it. After `fresh_until` it begins no
     campaign; null: nothing limits it, or nothing came yet. `chain` is the newest row of its audit
-    trail, `receipt` the swap that made `bundle` active.
+    trail, `receipt` the swap that made `bundle` active, `proof` the row of the trail that holds the
+    digest of that receipt.
     """
 
     device: str
@@ -72,14 +118,19 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     health: HealthWord = "good"
     receipt: str | None = None
     chain: AuditHead | None = None
+    proof: AuditHead | None = None
     campaign: str | None = None
     serial: int | None = None
     open: int | None = None
     stopped: bool = False
+    scope: ScopeWord | None = None
     wave: int | None = None
     from_: Digest | None = None
     why: str | None = None
     counts: Mapping[str, SliceCounts] = {}
+    golden: Mapping[str, FoundObjects] = {}
+    frames: JudgedFrames | None = None
+    latency_ms: LatencyBeside | None = None
     bytes: Fetched | None = None
     fresh_until: Time | None = None
 
@@ -108,6 +159,7 @@ def _station(said: Report) -> FleetReport:
         health="good" if said.is_healthy else "degraded",
         receipt=said.receipt,
         chain=AuditHead(said.chain.seq, said.chain.hash) if said.chain else None,
+        proof=AuditHead(said.proof.seq, said.proof.hash) if said.proof else None,
         fresh_until=None if said.fresh_until is None else iso_utc(said.fresh_until),
     )
 
@@ -115,23 +167,34 @@ def _station(said: Report) -> FleetReport:
 def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
     if stand is None:
         return report
+    told = stand.measures
+    measured = told.before_ms is not None or told.after_ms is not None
     return msgspec.structs.replace(
         report,
         campaign=stand.campaign,
         serial=stand.serial,
         open=stand.opened,
         stopped=stand.stopped,
+        scope=(ROLLBACK if stand.goes_back else FREEZE) if stand.stopped else None,
         wave=stand.wave,
         from_=stand.from_sha256,
         why=stand.why,
+        counts={name: SliceCounts(**each) for name, each in told.counts.items()},
+        golden={name: FoundObjects(**each) for name, each in told.golden.items()},
+        frames=JudgedFrames(told.frames, told.uninspected) if told.frames else None,
+        latency_ms=LatencyBeside(told.before_ms, told.after_ms) if measured else None,
         bytes=Fetched(stand.bytes.get("origin", 0), stand.bytes.get("peers", 0))
         if stand.bytes
         else None,
-        counts={
-            name: SliceCounts(each["n"], each["old"], each["new"])
-            for name, each in stand.counts.items()
-        },
     )
+
+
+def read_receipt(payload: bytes) -> ShownReceipt:
+    """What a station shows; raises SenderError for anything else."""
+    try:
+        return msgspec.convert(read_json(payload, "The receipt"), ShownReceipt)
+    except msgspec.ValidationError as error:
+        raise _unfit(str(error)) from error
 
 
 def read_report(payload: bytes) -> Report:
@@ -169,6 +232,7 @@ def read_report(payload: bytes) -> Report:
         is_healthy=read.health == "good",
         receipt=read.receipt,
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
+        proof=Chain(read.proof.seq, read.proof.hash) if read.proof else None,
         stand=_stand(read, phase),
         fresh_until=_fresh_until(read),
     )
@@ -188,8 +252,23 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.wave,
         read.from_,
         read.why,
-        {name: {"n": c.n, "old": c.old, "new": c.new} for name, c in read.counts.items()},
+        _measures(read),
         {} if read.bytes is None else {"origin": read.bytes.origin, "peers": read.bytes.peers},
+        read.scope == ROLLBACK,
+    )
+
+
+def _measures(read: FleetReport) -> Measures:
+    frames, latency = read.frames or JudgedFrames(0, 0), read.latency_ms or LatencyBeside()
+    if not 0 <= frames.uninspected <= frames.captured:
+        raise _unfit("it has more frames without a verdict than frames")
+    return Measures(
+        {name: msgspec.structs.asdict(each) for name, each in read.counts.items()},
+        {name: msgspec.structs.asdict(each) for name, each in read.golden.items()},
+        frames.captured,
+        frames.uninspected,
+        latency.before_p99,
+        latency.after_p99,
     )
 
 

@@ -80,6 +80,14 @@ class LatencyAround(msgspec.Struct, frozen=True):
     after_p99: float | None = None
 
 
+class FoundObjects(msgspec.Struct, frozen=True):
+    """Objects of one slice, and how many of them the version before and the new one found."""
+
+    n: int
+    old: int
+    new: int
+
+
 class GateRun(msgspec.Struct, frozen=True):
     """The whole gate that a spot proof relies on: when it ran on this box, and its checks."""
 
@@ -114,6 +122,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     """`gate`, or `spot` where the bundle passed the gate here before and all was as it was then."""
     gate: GateRun | msgspec.UnsetType = msgspec.UNSET
     """With a spot proof: the gate that it relies on."""
+    golden: Mapping[str, FoundObjects] | msgspec.UnsetType = msgspec.UNSET
+    """By slice of the golden images, where the version before looked at them too."""
     audit: AuditHead | None = None
     trial: str | msgspec.UnsetType = msgspec.UNSET
     """The verdict of the probation, once there is one: `confirmed` or why it was rolled back."""

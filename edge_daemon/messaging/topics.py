@@ -97,6 +97,10 @@ class Topics:
         return f"{self.root}/rollout/state"
 
     @property
+    def receipt(self) -> str:
+        return f"{self.root}/receipt"
+
+    @property
     def fleet(self) -> str:
         return f"{self.root}/fleet"
 

@@ -164,13 +164,16 @@ def test_nobody_at_the_broker_is_one_sentence(tmp_path: Path, broker: Mosquitto)
 def test_a_trail_that_was_written_anew_is_found_from_far(tmp_path: Path) -> None:
     """A ledger is saved; later one trail grew, and one is shorter."""
     with new_mosquitto() as broker:
-        publish(broker, retained_of(said("a"), said("b")))
+        publish(broker, retained_of(*(said(name, receipt=None) for name in "ab")))
         looker, kept = settings_file(tmp_path, broker), tmp_path / "ledger.json"
         kept.write_text(command("fleet", "ledger", "--json", config=looker)[1])
         words = ("fleet", "verify", "--kept", str(kept))
         code, text = command(*words, config=looker)
         assert (code, "2 trails: 2 as they were, 0 longer" in text) == (0, True)
-        later = (said("a", chain=Chain(50, "cd" * 32)), said("b", chain=Chain(3, "cd" * 32)))
+        later = (
+            said("a", receipt=None, chain=Chain(50, "cd" * 32)),
+            said("b", receipt=None, chain=Chain(3, "cd" * 32)),
+        )
         publish(broker, retained_of(*later))
         code, text = command(*words, config=looker)
         assert code == 1
@@ -179,3 +182,19 @@ def test_a_trail_that_was_written_anew_is_found_from_far(tmp_path: Path) -> None
         kept.write_text('{"stations": [{"device": "a", "chain": {"seq": "x", "hash": 1}}]}')
         code, text = command(*words, config=looker)
         assert (code, "is no saved ledger" in text) == (2, True)
+
+
+def test_a_receipt_that_a_station_does_not_show_is_named(tmp_path: Path) -> None:
+    """Without a saved ledger the reports of now are what receipts are held against."""
+    with new_mosquitto() as broker:
+        publish(broker, retained_of(said("a", receipt=None), said("b")))
+        looker = settings_file(tmp_path, broker)
+        code, text = command("fleet", "verify", config=looker)
+        assert code == 1
+        assert "b: it reports no row of its trail that holds the receipt s1." in text
+        assert "2 receipts: 0 as reported" in text
+        assert "1 missing; 1 have none to show." in text
+        code, text = command("fleet", "verify", "--json", config=looker)
+        told = json.loads(text)
+        assert (code, told["trails"]) == (1, [])
+        assert [each["receipt"] for each in told["receipts"]] == ["none", "missing"]

@@ -9,11 +9,13 @@ import pytest
 
 from edge_daemon.control.loader import GateProof
 from edge_daemon.control.receipts import KEPT, Receipts
+from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
 from edge_daemon.core.proof import Proof
 from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Check, Counts, Instant, Latency, Recipe, Request
+from edge_daemon.core.values import Check, Counts, Detection, Instant, Latency, Recipe, Request
 from edge_daemon.core.verbs import Verb
+from edge_daemon.messaging.payloads import FoundObjects
 from edge_daemon.slots.active import Crossed
 from tests.sim.planner_world import B1, B2, C1
 
@@ -161,3 +163,24 @@ def test_only_so_many_are_kept(bench: Harness) -> None:
         bench.receipts.open(replace(bench.op, swap_id=f"s-{number}"), BEGAN, "", B1)
     assert bench.receipts.finished("s-0") is None
     assert bench.receipts.finished(f"s-{KEPT + 4}") is not None
+
+
+def test_a_receipt_tells_what_both_found_on_golden_images(bench: Harness) -> None:
+    """By slice, so that many stations can be added up; left out where nobody was compared."""
+    seen = (Detection("scratch", 0.9, (1.0, 1.0, 9.0, 9.0)),)
+    wanted = Expectation("low_light", (ExpectedBox("scratch", (1.0, 1.0, 9.0, 9.0)),))
+    bench.gate_proof = replace(
+        bench.gate_proof, golden=(Golden(wanted, seen, seen), Golden(wanted, (), seen))
+    )
+    bench.open()
+    bench.cross()
+    receipt = bench.receipts.finished("s-1")
+    assert receipt is not None
+    assert receipt.golden == {"low_light": FoundObjects(2, 2, 1)}
+    bench.gate_proof = replace(bench.gate_proof, golden=(Golden(wanted, seen),))
+    bench.receipts.discard(["s-1"])
+    bench.open()
+    bench.cross()
+    alone = bench.receipts.finished("s-1")
+    assert alone is not None
+    assert alone.golden is msgspec.UNSET

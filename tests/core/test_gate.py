@@ -22,6 +22,7 @@ from edge_daemon.core.gate import (
     assess,
     assess_compatibility,
     failing_on_golden,
+    found_by_both,
     is_doubtful,
 )
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
@@ -447,3 +448,16 @@ def test_the_values_that_will_judge_are_held_to_the_same_limits() -> None:
         tuning = tuned(ADJUSTABLE, {"scratch.confidence": value})
         assert name in {check.name for check in failing_on_golden(golden, tuning, Limits())}
     assert failing_on_golden((), tuned(ADJUSTABLE, {"scratch.confidence": 0.6}), Limits()) == ()
+
+
+def test_what_both_found_is_counted_by_slice() -> None:
+    """An image with boxes has so many objects, one with a count is one; none without both."""
+    images = (
+        image(SEEN),
+        image(()),
+        image((), before=()),
+        counted(2, made=2, before=1, part="low_light"),
+        counted(1, made=1, part="dark"),  # the incumbent was not asked
+    )
+    assert found_by_both(images, Recipe()) == {"low_light": (1, 0, 1), "normal": (3, 2, 1)}
+    assert found_by_both((), Recipe()) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
-from edge_daemon.core.fleet.report import Phase
-from edge_daemon.core.state import Durable, SlotState, State
+from edge_daemon.core.fleet.report import Measures, Phase
+from edge_daemon.core.rollout.plan import read_plan
+from edge_daemon.core.state import Durable, Rollout, SlotState, State
 from edge_daemon.core.values import BundleRef, Request, StoredBundle
 from edge_daemon.core.verbs import Verb
+from edge_daemon.errors import StateError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.follower import Brought, Context, Follower
 from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, parse_kept
@@ -70,6 +73,7 @@ class Desk:
         self.clock = SimClock(utc=START + 10.0)
         self.asked: list[Request] = []
         self.forgotten: list[str] = []
+        self.measured: Callable[[Campaign, bool], Measures] = lambda *_: Measures()
         self.courier = Errands()
         bundles = tuple(
             StoredBundle(BundleRef(*each.split("@")), digest_of(each)) for each in (OLD, NEW)
@@ -98,9 +102,13 @@ class Desk:
             self._ask,
             self.freshness,
             self.courier,
+            self._measured,
         )
         self.follower = Follower(self.settings, context)
         return self.follower
+
+    def _measured(self, made: Campaign, judges: bool) -> Measures:
+        return self.measured(made, judges)
 
     def _ask(self, _: str, incoming: Incoming) -> None:
         assert isinstance(incoming.content, Request)
@@ -135,6 +143,56 @@ def test_it_asks_for_an_ordinary_swap_in_the_campaigns_name(tmp_path: Path) -> N
     (request,) = desk.asked
     assert (request.verb, str(request.model)) == (Verb.SWAP, NEW)
     assert request.by == f"fleet/{MADE.id}"
+
+
+def test_with_a_plan_it_asks_for_a_rollout_when_that_model_judges(tmp_path: Path) -> None:
+    """It compares with what judges now; and a person's own rollout stands."""
+    desk = Desk(tmp_path)
+    made = campaign(canaries=["cam1"], rollout={"canary_traffic": 0.2})
+    durable = desk.state.durable
+    can, bottle = StoredBundle(BundleRef("can", "1.0.0"), "c" * 64), desk.state.available[0]
+    desk.state = replace(desk.state, slots=(SlotState("a", bundle=can),), active="a")
+    desk.hear(*OPEN)
+    assert desk.hear(*desk.signed(made)) is Phase.WAITING
+    assert desk.asked == []
+    by_hand = Rollout(
+        "r-1", desk.state.available[1], bottle, read_plan({"canary_traffic": 0.1}), "d", "kim-1"
+    )
+    desk.state = replace(
+        desk.state,
+        slots=(SlotState("a", bundle=bottle),),
+        durable=replace(durable, rollout=by_hand),
+    )
+    desk.follower.look([])
+    assert desk.asked == []
+    desk.state = replace(desk.state, durable=durable)
+    desk.follower.look([])
+    (request,) = desk.asked
+    assert (request.verb, str(request.model)) == (Verb.ROLLOUT, NEW)
+    assert made.rollout is not None
+    assert read_plan(json.loads(request.plan)) == made.rollout
+
+
+def test_what_it_measured_is_told_and_a_journal_that_cannot_be_read_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    told = Measures({"dark": {"n": 5, "old": 5, "new": 4}})
+    desk.measured = lambda made, judges: told if (made, judges) == (MADE, False) else Measures()
+    desk.hear(*OPEN)
+    desk.hear(*desk.signed(MADE))
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.measures == told
+
+    def broken(*_: object) -> Measures:
+        raise StateError("The journal cannot be read.")
+
+    desk.measured = broken
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert (stand.phase, stand.measures) == (Phase.WAITING, Measures())
 
 
 def test_what_was_heard_survives_a_restart_and_is_asked_under_the_same_id(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
 from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.report import Place, Seen, StationReport
@@ -62,6 +63,26 @@ def test_it_is_said_when_it_is_news_and_again_in_time() -> None:
     assert [each.phase for each in said[2:]] == [Phase.TRIAL, Phase.CONFIRMED]
 
 
+def test_figures_alone_are_told_in_time_and_not_each_second() -> None:
+    """A line judges a hundred parts a second; a broker of 2,000 stations need not hear of each."""
+    said: list[bytes] = []
+    seconds = iter(range(1000))
+
+    def moving() -> Stand:
+        parts = next(seconds)
+        told = Measures({"dark": {"n": parts, "old": parts, "new": parts}}, frames=30 * parts)
+        return Stand("c-1", 118, Phase.TRIAL, measures=told)
+
+    station = StationReport(PLACE, said.append, moving)
+    for second in range(16):
+        station.hear(at(second, judging(V2)))
+    reports = [read_report(each) for each in said]
+    assert [each.said_utc - TEN for each in reports] == [0, 5, 10, 15]
+    last = reports[-1].stand
+    assert last is not None
+    assert (last.measures.counts["dark"]["n"], last.measures.frames) == (15, 450)
+
+
 def test_a_station_without_a_model_says_so() -> None:
     """Null, not an empty name."""
     (said,) = told(at(0, ModelState()))
@@ -78,14 +99,19 @@ def test_a_full_store_is_told_in_part_with_the_one_that_judges() -> None:
 
 def test_the_stand_in_a_campaign_goes_through_the_wire() -> None:
     """Every field comes back as it was."""
-    counts = {"low_light": {"n": 86, "old": 77, "new": 78}}
-    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, "outside its window", counts)
-    (said,) = told(at(0, judging(V1)), stand=stand)
+    counts = {"low_light": {"n": 86, "old": 77, "new": 78, "only_old": 3, "only_new": 0}}
+    golden = {"low_light": {"n": 20, "old": 19, "new": 20}}
+    measured = Measures(counts, golden, 4000, 3, 21.5, 22.0)
+    why = "outside its window"
+    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, goes_back=True)
+    (said,) = told(replace(at(0, judging(V1)), proof=Chain(40, "cd" * 32)), stand=stand)
     assert (said.stand, said.phase) == (stand, Phase.WAITING)
+    assert said.proof == Chain(40, "cd" * 32)
     assert read_report(report(said)) == said
 
 
 GOOD = json.loads(report(told(at(0, judging(V1), V1))[0]))
+IN_CAMPAIGN = {**GOOD, "campaign": "c-1", "serial": 118}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +132,8 @@ GOOD = json.loads(report(told(at(0, judging(V1), V1))[0]))
         json.dumps({**GOOD, "bundle": "b" * 1000}).encode(),
         json.dumps({**GOOD, "campaign": "c"}).encode(),
         json.dumps({**GOOD, "stored": GOOD["stored"] * 65}).encode(),
+        json.dumps({**IN_CAMPAIGN, "frames": {"captured": 1, "uninspected": 2}}).encode(),
+        json.dumps({**IN_CAMPAIGN, "counts": {"dark": {"n": "all"}}}).encode(),
     ],
 )
 def test_what_is_no_report_is_refused_in_a_sentence(payload: bytes) -> None:

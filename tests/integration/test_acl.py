@@ -32,7 +32,7 @@ ROLES = ("ops", "mes", "panel", "plc", "dashboard", "fleet", "andon", STATION, O
 
 SEEN_BY_ALL = ("status", "model/state", "model/event", "result", "part", "counts")
 SEEN = ("info", "info/api", "health", "camera/status", "model/available", "snapshot")
-TRIED = ("rollout/state", "fleet")
+TRIED = ("rollout/state", "fleet", "receipt")
 ANSWERS = ("response/swap", "response/swap/kim", "response/trigger", "response/feedback")
 ASKED = ("request/swap", "request/trigger", "request/feedback")
 CAMPAIGN = tuple(

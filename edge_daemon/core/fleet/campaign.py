@@ -20,6 +20,10 @@ All that it may hold:
     expires: 1790600000.0
     rules: {failed: 0.05, silent: 0.02, patience_s: 3600, uninspected: 0.01, slower: 1.2,
             slices: {low_light: 0.03}, alpha: {stop: 0.001, advance: 0.01}, on_stop: freeze}
+    rollout: {…}                       # each station takes it by this plan; else it swaps
+
+The slices of the rules are those of the rollout's plan, where both models judge parts of the line,
+and those of the bundle's golden images.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from edge_daemon.core.rollout import plan as plans
 from edge_daemon.core.rollout.plan_table import Table
+from edge_daemon.core.rollout.values import Mode, Plan
 from edge_daemon.core.values import BundleRef
 
 MOST_WAVES = 16
@@ -96,6 +102,7 @@ class Campaign:
     infohash: str | None = None
     size: int | None = None
     fetches_early: bool = True
+    rollout: Plan | None = None
 
     def earliest(self, wave: int) -> float:
         """When this wave may open, whoever says that it is open."""
@@ -131,12 +138,13 @@ def read_campaign(mapping: object) -> Campaign:
         infohash=_digest(top, "infohash"),
         size=top.whole("size", 1, _LARGEST, 0) or None,
         fetches_early=top.word("fetch", ("early", "with_wave"), "early") == "early",
+        rollout=_rollout(top),
     )
 
 
 _TOP = (
     *("id", "serial", "model", "sha256", "from", "waves", "canaries", "groups", "soak_s"),
-    *("window", "not_before", "expires", "rules"),
+    *("window", "not_before", "expires", "rules", "rollout"),
     *("manifest_sha256", "infohash", "size", "fetch"),
 )
 
@@ -155,7 +163,8 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
     for key in ("uninspected", "slower"):
         if getattr(rules, key) is not None:
             said[key] = getattr(rules, key)
-    fetched = {
+    more = {
+        "rollout": None if campaign.rollout is None else plans.as_mapping(campaign.rollout),
         "manifest_sha256": campaign.manifest_sha256,
         "infohash": campaign.infohash,
         "size": campaign.size,
@@ -163,7 +172,7 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
     }
     return {
         # Nothing is said where nothing is meant: what was signed before keeps its text.
-        **{key: value for key, value in fetched.items() if value is not None},
+        **{key: value for key, value in more.items() if value is not None},
         "id": campaign.id,
         "serial": campaign.serial,
         "model": str(campaign.model),
@@ -258,6 +267,15 @@ def _rules(table: Table) -> Rules:
         alpha_advance=alpha.number("advance", 1e-9, 0.2, Rules.alpha_advance),
         goes_back=table.word("on_stop", ("freeze", "rollback"), "freeze") == "rollback",
     )
+
+
+def _rollout(top: Table) -> Plan | None:
+    if "rollout" not in top:
+        return None
+    plan = plans.read_plan(top.value("rollout"))
+    if plan.stages[-1].mode is not Mode.FULL:
+        raise top.wrong("rollout", "must end with a full stage: without it no station confirms it")
+    return plan
 
 
 def _model(top: Table) -> BundleRef:

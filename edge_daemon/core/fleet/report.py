@@ -36,6 +36,40 @@ class Held:
     sha256: str
 
 
+SliceCounts = Mapping[str, Mapping[str, int]]
+"""By slice: `n` bad parts (or objects), how many of them the `old` and the `new` model found, and
+how many more only one of them rejects without anybody knowing what they are: `only_old`,
+`only_new`."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the station measured of the campaign's bundle, beside the one before.
+
+    Args:
+        counts: parts of the line that both models judged, by what they truly are: from the
+            station's rollouts.
+        golden: objects on the bundle's golden images, the same ones at every station.
+        frames: since it judges by the bundle, in this run of the daemon.
+        uninspected: those of them that have no verdict, dropped ones too.
+        before_ms, after_ms: the 99th percentile of a frame, from the receipt of the swap.
+    """
+
+    counts: SliceCounts = field(default_factory=dict)
+    golden: SliceCounts = field(default_factory=dict)
+    frames: int = 0
+    uninspected: int = 0
+    before_ms: float | None = None
+    after_ms: float | None = None
+
+    @property
+    def slower(self) -> float | None:
+        """How many times as long a frame takes; None where that was not measured."""
+        if not self.before_ms or self.after_ms is None:
+            return None
+        return self.after_ms / self.before_ms
+
+
 @dataclass(frozen=True)
 class Stand:
     """How the station stands in a campaign: what it has heard of it, and what became of it here.
@@ -45,7 +79,7 @@ class Stand:
         wave: the station's own; None where it is in none.
         from_sha256: the digest that it judged by when it joined.
         bytes: of the bundle: how many came from the `origin`, and how many from `peers`.
-        counts: for each slice: how many objects, and how many the old and the new model found.
+        goes_back: whether those that have the bundle go back, by the stop that it heard.
     """
 
     campaign: str
@@ -56,8 +90,9 @@ class Stand:
     wave: int | None = None
     from_sha256: str | None = None
     why: str | None = None
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    measures: Measures = Measures()
     bytes: Mapping[str, int] = field(default_factory=dict)
+    goes_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +115,7 @@ class Report:
         stored: the bundles of its store, the one that judges first.
         stored_more: how many of them are left out.
         receipt: of the swap that made `model` active.
+        proof: the row of the audit trail that holds the digest of that receipt.
         fresh_until: until when the fleet's metadata is believed there, POSIX seconds; None: it is
             not asked, or never came.
     """
@@ -100,6 +136,7 @@ class Report:
     held: bool = False
     receipt: str | None = None
     chain: Chain | None = None
+    proof: Chain | None = None
     stand: Stand | None = None
     is_healthy: bool = True
     fresh_until: float | None = None

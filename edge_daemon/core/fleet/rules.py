@@ -3,18 +3,22 @@
 No report is no answer, no answer opens nothing, and silence that lasts is a failure. Shares are of
 the stations that there should be, never of those that were heard. What is measured is added up
 before it is compared: a mean of many small shares hides a loss.
+
+What both models find comes from two places. Parts that both judged on the line are other ones at
+each station, so all stations are added. Golden images are the same ones everywhere, so they count
+once, as the station with the largest loss saw them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Union
 
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard
-from edge_daemon.core.fleet.report import Phase
+from edge_daemon.core.fleet.report import Measures, Phase, SliceCounts
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.rollout.betting import Counts, is_below, log_e, total
 from edge_daemon.core.wording import listed
@@ -23,6 +27,7 @@ FAILED = (Phase.REFUSED, Phase.ROLLED_BACK)
 SETTLED = (Phase.CONFIRMED, *FAILED, Phase.HELD, Phase.EXCLUDED)
 LEAST_FAILED = 2
 """One station that fails may be that station."""
+COUNTED = ("n", "old", "new")
 LEAST_FRAMES = 1000
 """Before a share of frames without a verdict is looked at."""
 
@@ -33,18 +38,15 @@ class Word:
 
     Args:
         quiet_s: since it came, by the clock of whoever judges.
-        counts: by slice: n objects, and how many the old and the new model found.
-        frames: since it has the new model, and how many of them have no verdict.
-        slower: its latency over that before the swap.
+        group: what the station's own settings call its group.
     """
 
     phase: Phase | None
     quiet_s: float = 0.0
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    frames: int = 0
-    uninspected: int = 0
-    slower: float | None = None
+    measures: Measures = Measures()
     is_stopped: bool = False
+    goes_back: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,18 @@ def judge(  # noqa: PLR0911 - the first that holds
     campaign = roster.campaign
     if heard.is_stopped:
         return Wait(f"stopped: {heard.why}", is_done=True)
-    if any(word.is_stopped for word in words.values()):
-        # The broker forgot it, and the stations did not.
-        return Halt("stations heard a stop that the broker no longer has", campaign.rules.goes_back)
+    stopped = [word for word in words.values() if word.is_stopped]
+    if stopped:  # the broker forgot it, and the stations did not
+        goes_back = any(word.goes_back for word in stopped)
+        return Halt("stations heard a stop that the broker no longer has", goes_back)
     if not campaign.not_before <= now_utc < campaign.expires:
         return Wait("it has not begun, or has expired", is_done=now_utc >= campaign.expires)
     wave = heard.open_wave(campaign, now_utc)
+    clash = next(_clashes(roster, words, wave + 1), None)
     if wave < 0:
-        return Wait(_paused(heard)) if heard.paused_by else Open(0, {"answered": 0, "of": 0})
+        if heard.paused_by or clash:
+            return Wait(clash or _paused(heard))
+        return Open(0, {"answered": 0, "of": 0})
     stations = roster.up_to(wave)
     why = next(_stops(campaign, stations, words), None)
     if why is not None:
@@ -118,7 +124,22 @@ def judge(  # noqa: PLR0911 - the first that holds
         return Wait(_paused(heard))
     if now_utc < campaign.earliest(wave + 1):
         return Wait(f"wave {wave} is looked at for {campaign.earliest(wave + 1) - now_utc:.0f} s")
-    return Open(wave + 1, _because(stations, words))
+    return Wait(clash) if clash else Open(wave + 1, _because(stations, words))
+
+
+def _clashes(roster: Roster, words: Mapping[str, Word], wave: int) -> Iterator[str]:
+    """Stations of one group that would change at the same time, by their own settings."""
+    groups: dict[str, list[str]] = {}
+    for name in roster.waves[wave] if wave < len(roster.waves) else ():
+        group = words[name].group if name in words else None
+        if group is not None:
+            groups.setdefault(group, []).append(name)
+    for group, names in sorted(groups.items()):
+        if len(names) > 1:
+            yield (
+                f"wave {wave} has {len(names)} stations of the group {group}: {listed(names)}; "
+                "name the group in a campaign with a larger serial"
+            )
 
 
 def _paused(heard: Heard) -> str:
@@ -140,18 +161,18 @@ def _stops(campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word
         both = sorted({*failed, *silent})
         if len(both) >= LEAST_FAILED + 1:
             yield f"{len(both)} of {of} stations failed or are silent: {listed(both)}"
-    judged = [words[name] for name in stations if name in words]
-    frames, without = sum(w.frames for w in judged), sum(w.uninspected for w in judged)
+    judged = [words[name].measures for name in stations if name in words]
+    frames, without = sum(m.frames for m in judged), sum(m.uninspected for m in judged)
     if rules.uninspected is not None and frames >= LEAST_FRAMES:
         share = without / frames
         if share > rules.uninspected:
             yield f"{100 * share:.1f} % of {frames} frames have no verdict"
-    slow = _median([word.slower for word in judged if word.slower is not None])
+    slow = _median([each.slower for each in judged if each.slower is not None])
     if rules.slower is not None and slow is not None and slow > rules.slower:
         yield f"judging takes {slow:.2f} times as long as before"
     limit = math.log(max(1, len(rules.slices)) / rules.alpha_stop)
     for name in rules.slices:
-        counts = counts_of(name, judged)
+        counts = counts_of(name, judged, for_stop=True)
         if log_e([counts]) >= limit:
             yield _loss(name, counts)
 
@@ -178,22 +199,32 @@ def allowed_silent(campaign: Campaign, of: int) -> int:
     return max(1, math.floor(campaign.rules.silent * of))
 
 
-def counts_of(name: str, words: Sequence[Word]) -> Counts:
+def counts_of(name: str, judged: Sequence[Measures], *, for_stop: bool) -> Counts:
     """The objects of a slice, over all stations.
 
     A report tells how many each model found, not on which they differ. So the two are taken to
     differ as often as these numbers allow, which makes every conclusion slower and none wrong.
-    A report that cannot be is left out.
+    A part that only one of them rejects and nobody looked at counts for the new model where a stop
+    is asked for, and against it where the next wave is. A report that cannot be is left out.
     """
-    return total(_counted(word.counts[name]) for word in words if name in word.counts)
+
+    def told(where: Sequence[SliceCounts]) -> list[Counts]:
+        found = (_counted(each[name], for_stop=for_stop) for each in where if name in each)
+        return [counts for counts in found if counts.units]
+
+    golden = told([each.golden for each in judged])
+    worst = max(golden, key=lambda each: (each.plus - each.minus, each.units), default=Counts())
+    return total((*told([each.counts for each in judged]), worst))
 
 
-def _counted(counts: Mapping[str, int]) -> Counts:
+def _counted(counts: Mapping[str, int], *, for_stop: bool) -> Counts:
     n, old, new = counts["n"], counts["old"], counts["new"]
-    if not (0 <= old <= n and 0 <= new <= n):
+    only_old, only_new = counts.get("only_old", 0), counts.get("only_new", 0)
+    if not (0 <= old <= n and 0 <= new <= n and only_old >= 0 and only_new >= 0):
         return Counts()
     both = max(0, old + new - n)
-    return Counts(old - both, n - old - new + 2 * both, new - both)
+    known = Counts(old - both, n - old - new + 2 * both, new - both)
+    return known + (Counts(minus=only_new) if for_stop else Counts(plus=only_old))
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -218,17 +249,23 @@ def _missing(
     ]
     if pending:
         yield f"{len(pending)} of {len(stations)} stations have not answered: {listed(pending)}"
-    judged = [words[name] for name in stations if name in words]
-    if not any(word.phase is Phase.CONFIRMED for word in judged):
+    heard = [words[name] for name in stations if name in words]
+    if not any(word.phase is Phase.CONFIRMED for word in heard):
         yield "no station has confirmed it"
-    rules = campaign.rules
-    if rules.uninspected is not None and sum(word.frames for word in judged) < LEAST_FRAMES:
-        yield "there are too few frames to tell how many have no verdict"
-    if rules.slower is not None and all(word.slower is None for word in judged):
+    rules, judged = campaign.rules, [word.measures for word in heard]
+    frames = sum(each.frames for each in judged)
+    if rules.uninspected is not None and frames < LEAST_FRAMES:
+        yield (
+            f"stations told of {frames} frames so far, and {LEAST_FRAMES} are needed to tell how "
+            "many have no verdict"
+        )
+    if rules.slower is not None and all(each.slower is None for each in judged):
         yield "no station told how long judging takes"
     for name, margin in rules.slices.items():
-        counts = counts_of(name, judged)
-        if not is_below(counts, margin, rules.alpha_advance / len(rules.slices)):
+        counts = counts_of(name, judged, for_stop=False)
+        if not counts.units:
+            yield f"no station told what both models find in {name}"
+        elif not is_below(counts, margin, rules.alpha_advance / len(rules.slices)):
             yield f"recall[{name}] is not known well enough after {counts.units} objects"
 
 
@@ -238,16 +275,16 @@ def _is_settled(word: Word) -> bool:
 
 def _because(stations: Sequence[str], words: Mapping[str, Word]) -> dict[str, object]:
     judged = [words[name] for name in stations if name in words]
-    slices = sorted({name for word in judged for name in word.counts})
     return {
         "answered": sum(_is_settled(word) for word in judged),
         "of": len(stations),
         "bad": sum(word.phase in FAILED for word in judged),
-        "slices": {
-            name: {
-                key: sum(word.counts[name][key] for word in judged if name in word.counts)
-                for key in ("n", "old", "new")
-            }
-            for name in slices
-        },
+        "slices": _added([word.measures.counts for word in judged]),
+    }
+
+
+def _added(told: Sequence[SliceCounts]) -> dict[str, dict[str, int]]:
+    return {
+        name: {key: sum(each[name].get(key, 0) for each in told if name in each) for key in COUNTED}
+        for name in sorted({name for each in told for name in each})
     }

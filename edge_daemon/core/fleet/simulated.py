@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard, Opened, Stopped, hear
-from edge_daemon.core.fleet.report import Phase
+from edge_daemon.core.fleet.report import Measures, Phase
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Word, judge
 
 MOST_STEPS = 400
@@ -115,6 +115,6 @@ def _words(phases: Mapping[str, Phase | None], outcome: Outcome, since_s: float)
                 each: dict(zip(("n", "old", "new"), values, strict=True))
                 for each, values in outcome.counts.items()
             }
-            words[name] = Word(phase, counts=counts)
+            words[name] = Word(phase, measures=Measures(counts))
             break
     return words

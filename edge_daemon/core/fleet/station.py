@@ -61,6 +61,7 @@ class Station:
         bad: why that bundle may not become active here; empty: it may.
         is_for_now: whether a swap of this name would change what judges now.
         is_busy: whether another request is being carried out.
+        rollout: the id of the rollout that we asked for, while it runs.
         in_window: whether the station's and the campaign's windows are open.
         is_fresh: whether somebody said lately that the campaigns are the current ones.
         not_current: why the fleet's metadata does not say that the campaign is current; empty: it
@@ -79,6 +80,7 @@ class Station:
     is_on_trial: bool = False
     is_held: bool = False
     is_busy: bool = False
+    rollout: str = ""
     in_window: bool = True
     is_fresh: bool = True
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Ask:
     verb: Verb
     model: BundleRef
     reason: str
+    rollout: str = ""  # which one to abort
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def request_ids(memory: Memory) -> tuple[str, ...]:
     """The ids of our requests whose answers `step` looks at."""
     if memory.campaign is None or not memory.asked:
         return ()
-    return (_id(memory), _back_id(memory))
+    return (_id(memory), _back_id(memory), _abort_id(memory))
 
 
 def step(memory: Memory, station: Station, now_utc: float) -> Step:
@@ -149,13 +152,15 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
     memory = _noticed(memory, station)
     phase, why = _settled(memory, heard, station)
     ask = None
-    if phase is Phase.CONFIRMED or phase is Phase.TRIAL:
+    if phase is Phase.TRIAL and station.rollout:
+        ask = _abort(memory, heard, station)
+    elif phase is Phase.CONFIRMED or phase is Phase.TRIAL:
         memory, ask = _way_back(memory, heard, station)
     elif phase is None:
         phase, why = _waits_for(campaign, heard, station, wave, now_utc)
         if phase is None:
             memory, ask = _ask(memory, station)
-            phase, why = Phase.WAITING, "the swap is asked for"
+            phase, why = Phase.WAITING, f"the {ask.verb.value} is asked for"
     stand = Stand(
         campaign.id,
         campaign.serial,
@@ -165,6 +170,7 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
         wave,
         memory.from_sha256,
         why or None,
+        goes_back=heard.goes_back,
     )
     return Step(memory, ask, stand)
 
@@ -201,7 +207,8 @@ def _settled(  # noqa: PLR0911 - the first that holds
             return Phase.REFUSED, f"interrupted {MOST_TRIES} times"
         return None, ""
     if answer.status is None:
-        return Phase.TRIAL, "it is loaded and checked"
+        is_swap = campaign.rollout is None
+        return Phase.TRIAL, "it is loaded and checked" if is_swap else "its rollout is under way"
     if answer.status is Status.SUPERSEDED:
         return Phase.HELD, "another request came before it"
     return Phase.REFUSED, answer.why or answer.status.value
@@ -260,7 +267,18 @@ def _ask(memory: Memory, station: Station) -> tuple[Memory, Ask]:
     arrived = memory.asked and _id(memory) in station.answers
     tries = memory.asked + 1 if arrived or not memory.asked else memory.asked
     after = replace(memory, asked=tries, from_sha256=memory.from_sha256 or station.selected_sha256)
-    return after, Ask(_id(after), Verb.SWAP, campaign.model, f"campaign {campaign.id}")
+    verb = Verb.SWAP if campaign.rollout is None else Verb.ROLLOUT
+    return after, Ask(_id(after), verb, campaign.model, f"campaign {campaign.id}")
+
+
+def _abort(memory: Memory, heard: Heard, station: Station) -> Ask | None:
+    """A rollout does not go on after the stop of its campaign, whether others go back or not."""
+    campaign = memory.campaign
+    assert campaign is not None
+    if not heard.is_stopped or _abort_id(memory) in station.answers:
+        return None
+    reason = f"campaign {campaign.id} was stopped: {heard.why}"[:200]
+    return Ask(_abort_id(memory), Verb.ABORT, campaign.model, reason, station.rollout)
 
 
 def _way_back(memory: Memory, heard: Heard, station: Station) -> tuple[Memory, Ask | None]:
@@ -284,6 +302,10 @@ def _id(memory: Memory) -> str:
 def _back_id(memory: Memory) -> str:
     assert memory.campaign is not None
     return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-back"
+
+
+def _abort_id(memory: Memory) -> str:
+    return f"{_id(memory)}-abort"
 
 
 # --------------------------------------------------------------------------- windows

@@ -20,6 +20,11 @@ def test_a_campaign_is_read_back_as_it_was_written() -> None:
     made = campaign(canaries=["a"], groups={"line3": ["a", "b"]}, window=["22:00-05:00"])
     assert read_campaign(as_mapping(made)) == made
     assert canonical(read_campaign(as_mapping(made))) == canonical(made)
+    tried = campaign(rollout={"canary_traffic": 0.2, "slices": {"dark": {"brightness_below": 60}}})
+    assert read_campaign(as_mapping(tried)) == tried
+    assert tried.rollout is not None
+    assert [rule.name for rule in tried.rollout.slices] == ["dark"]
+    assert b"rollout" not in canonical(made)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,9 @@ def test_a_campaign_is_read_back_as_it_was_written() -> None:
         ({"rules": {"silence": 0.1}}, "campaign.rules.silence"),
         ({"rules": {"on_stop": "explode"}}, "campaign.rules.on_stop"),
         ({"hurry": True}, "campaign.hurry"),
+        ({"rollout": {"shadow_only": True}}, "campaign.rollout"),
+        ({"rollout": {"stages": 7}}, "rollout.stages"),
+        ({"rollout": "now"}, "rollout"),
     ],
 )
 def test_what_is_wrong_with_a_campaign_is_told_by_its_key(

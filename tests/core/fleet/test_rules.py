@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
-from edge_daemon.core.fleet.report import Phase
+from edge_daemon.core.fleet.report import Measures, Phase
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Wait, Word, counts_of, judge
 from edge_daemon.core.fleet.simulated import Truth, run
 from edge_daemon.core.rollout.betting import Counts
@@ -25,6 +25,10 @@ NOW = START + 1.0
 
 def opened(made: Campaign, wave: int) -> Heard:
     return hear(Heard(), Opened(made.id, wave))
+
+
+def measuring(measures: Measures, phase: Phase = Phase.CONFIRMED) -> Word:
+    return Word(phase, measures=measures)
 
 
 def all_said(roster: Roster, wave: int, word: Word) -> dict[str, Word]:
@@ -99,22 +103,28 @@ def test_frames_without_a_verdict_and_slow_judging_stop_it_and_are_needed_to_go_
     rules = {"uninspected": 0.01, "slower": 1.2}
     made = campaign(canaries=["cam1"], waves=[1e-9, 1.0], rules=rules)
     roster, heard = Roster.of(made, SMALL), opened(made, 0)
-    known = Word(Phase.CONFIRMED, frames=2000, uninspected=3, slower=1.05)
-    assert isinstance(judge(roster, {"cam1": known}, heard, NOW), Open)
-    for word, kind in (
-        (GOOD, Wait),
-        (replace(known, frames=0), Wait),
-        (replace(known, slower=None), Wait),
-        (replace(known, uninspected=40), Halt),
-        (replace(known, slower=1.5), Halt),
+    known = Measures(frames=2000, uninspected=3, before_ms=20.0, after_ms=21.0)
+    first = judge(roster, {"cam1": measuring(known)}, heard, NOW)
+    assert isinstance(first, Open)
+    for told, kind, why in (
+        (Measures(), Wait, "stations told of 0 frames so far"),
+        (replace(known, frames=900), Wait, "stations told of 900 frames so far"),
+        (replace(known, after_ms=None), Wait, "no station told how long"),
+        (replace(known, uninspected=40), Halt, "2.0 % of 2000 frames have no verdict"),
+        (replace(known, after_ms=30.0), Halt, "1.50 times as long"),
     ):
-        assert isinstance(judge(roster, {"cam1": word}, heard, NOW), kind)
+        verdict = judge(roster, {"cam1": measuring(told)}, heard, NOW)
+        assert isinstance(verdict, kind)
+        assert why in verdict.why
 
 
 def test_a_stop_that_only_the_stations_know_still_is_said_again() -> None:
     made = campaign(canaries=["cam1"], waves=[1e-9, 1.0])
-    verdict = judge(Roster.of(made, SMALL), {"cam1": replace(GOOD, is_stopped=True)}, Heard(), NOW)
-    assert isinstance(verdict, Halt)
+    for goes_back in (False, True):
+        word = replace(GOOD, is_stopped=True, goes_back=goes_back)
+        verdict = judge(Roster.of(made, SMALL), {"cam1": word}, Heard(), NOW)
+        assert isinstance(verdict, Halt)
+        assert verdict.goes_back is goes_back, "as it was said"
 
 
 def test_a_pause_and_the_soaking_keep_the_next_wave_shut_but_stop_nothing_less() -> None:
@@ -129,12 +139,72 @@ def test_a_pause_and_the_soaking_keep_the_next_wave_shut_but_stop_nothing_less()
 
 
 def test_a_report_that_cannot_be_is_no_evidence() -> None:
-    words = [
-        Word(Phase.CONFIRMED, counts={"low_light": counts})
-        for counts in ({"n": 10, "old": 20, "new": 10}, {"n": 100, "old": 90, "new": 80})
+    told = [
+        Measures({"low_light": counts})
+        for counts in (
+            {"n": 10, "old": 20, "new": 10},
+            {"n": 10, "old": 10, "new": 10, "only_new": -50},
+            {"n": 100, "old": 90, "new": 80},
+        )
     ]
-    assert counts_of("low_light", words) == Counts(20, 70, 10)
-    assert counts_of("other", words) == Counts()
+    assert counts_of("low_light", told, for_stop=True) == Counts(20, 70, 10)
+    assert counts_of("other", told, for_stop=True) == Counts()
+
+
+def test_two_of_a_group_are_never_opened_together_though_no_campaign_names_it() -> None:
+    """By the stations' own settings; in two waves, one after the other, they may be."""
+    made = campaign(canaries=["cam1", "cam2"], waves=[1e-9, 1.0])
+    roster = Roster.of(made, SMALL)
+    line3 = Word(None, group="line3")
+    first = judge(roster, {"cam1": line3, "cam2": line3}, Heard(), NOW)
+    assert isinstance(first, Wait)
+    assert "wave 0 has 2 stations of the group line3: cam1, cam2" in first.why
+    assert isinstance(judge(roster, {"cam1": line3, "cam5": line3}, Heard(), NOW), Open)
+    done = dict.fromkeys(roster.up_to(0), replace(GOOD, group="line3"))
+    apart = {**done, "cam2": GOOD, "cam5": line3}
+    assert isinstance(judge(roster, apart, opened(made, 0), NOW), Open)
+    both = judge(roster, {**apart, "cam6": line3}, opened(made, 0), NOW)
+    assert isinstance(both, Wait)
+    assert "cam5, cam6" in both.why
+
+
+def test_golden_images_count_once_however_many_stations_have_them() -> None:
+    """Twenty stations see the same twenty images: that is no more than one station knows."""
+    seen = {"low_light": {"n": 20, "old": 20, "new": 19}}
+    worse = {"low_light": {"n": 20, "old": 20, "new": 17}}
+    live = {"low_light": {"n": 50, "old": 48, "new": 49}}
+    told = [*[Measures(golden=seen)] * 20, Measures(live, worse), Measures(live)]
+    both = Counts(2 * 1 + 3, 2 * 47 + 17, 2 * 2)
+    assert counts_of("low_light", told, for_stop=True) == both
+
+
+def test_what_nobody_looked_at_neither_stops_nor_opens() -> None:
+    """Only the old model rejects 60 parts of which nobody said what they are."""
+    counts = {"n": 4000, "old": 3990, "new": 3990, "only_old": 0, "only_new": 0}
+    made = campaign(canaries=["cam1"], waves=[1e-9, 1.0], rules={"slices": {"low_light": 0.03}})
+    roster, heard = Roster.of(made, SMALL), opened(made, 0)
+    for change, kind in (
+        ({}, Open),
+        ({"only_old": 300}, Wait),
+        ({"new": 3900}, Halt),
+        ({"new": 3900, "only_new": 300}, Wait),
+    ):
+        word = measuring(Measures({"low_light": {**counts, **change}}))
+        assert isinstance(judge(roster, {"cam1": word}, heard, NOW), kind), change
+
+
+def test_a_rule_without_figures_opens_nothing_and_says_what_is_missing() -> None:
+    made = campaign(canaries=["cam1"], waves=[1e-9, 1.0], rules={"slices": {"low_light": 0.03}})
+    roster, heard = Roster.of(made, SMALL), opened(made, 0)
+    other = Measures({"daylight": {"n": 5000, "old": 5000, "new": 5000}})
+    for told in (Measures(), other):
+        verdict = judge(roster, {"cam1": measuring(told)}, heard, NOW)
+        assert isinstance(verdict, Wait)
+        assert verdict.why == "no station told what both models find in low_light"
+    few = Measures({"low_light": {"n": 50, "old": 50, "new": 50}})
+    verdict = judge(roster, {"cam1": measuring(few)}, heard, NOW)
+    assert isinstance(verdict, Wait)
+    assert "after 50 objects" in verdict.why
 
 
 # --------------------------------------------------------------------------- all small fleets
@@ -217,12 +287,12 @@ def test_a_thousand_models_that_lose_seven_points_never_leave_the_first_wave() -
 
 def test_the_mean_of_the_stations_shares_would_have_let_seven_points_pass() -> None:
     """Why counts are added up: a quiet station's three good objects weigh as much as 300."""
-    loud = Word(Phase.CONFIRMED, counts={"low_light": {"n": 3000, "old": 2900, "new": 2690}})
-    quiet = Word(Phase.CONFIRMED, counts={"low_light": {"n": 3, "old": 3, "new": 3}})
+    loud = measuring(Measures({"low_light": {"n": 3000, "old": 2900, "new": 2690}}))
+    quiet = measuring(Measures({"low_light": {"n": 3, "old": 3, "new": 3}}))
     words = {"cam0": loud, **dict.fromkeys(SMALL[1:20], quiet)}
     shares = [
         (each["old"] - each["new"]) / each["n"]
-        for each in (word.counts["low_light"] for word in words.values())
+        for each in (word.measures.counts["low_light"] for word in words.values())
     ]
     assert sum(shares) / len(shares) < 0.03
     verdict = judge(Roster.of(SLICED, SMALL[:20]), words, opened(SLICED, 0), NOW)

@@ -25,6 +25,7 @@ from edge_daemon.core.fleet.station import (
 )
 from edge_daemon.core.fleet.station import hear as hear_in
 from edge_daemon.core.fleet.waves import wave_of
+from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
 from tests.sim.campaigns import START, campaign
@@ -137,7 +138,7 @@ def test_nothing_is_asked_before_the_campaign_begins_or_after_it_expires() -> No
 def test_the_swap_goes_its_way_to_confirmed() -> None:
     here = station()
     asked = step(told(opened(2)), here, LATE)
-    (id_, _) = request_ids(asked.memory)
+    id_, *_ = request_ids(asked.memory)
     assert phase_of(asked.memory, replace(here, answers={id_: Answer(None)})) == (
         Phase.TRIAL,
         False,
@@ -156,7 +157,7 @@ def test_the_swap_goes_its_way_to_confirmed() -> None:
 def test_a_version_that_fails_its_trial_is_rolled_back_and_not_asked_for_again() -> None:
     here = station()
     asked = step(told(opened(2)), here, LATE)
-    (id_, _) = request_ids(asked.memory)
+    id_, *_ = request_ids(asked.memory)
     back = replace(here, bad="it failed its trial", answers={id_: Answer(Status.SUCCEEDED)})
     made = step(asked.memory, back, LATE)
     assert made.stand is not None
@@ -170,14 +171,14 @@ def test_a_version_that_fails_its_trial_is_rolled_back_and_not_asked_for_again()
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.FAILED, Status.EXPIRED])
 def test_what_the_gate_refuses_is_refused(status: Status) -> None:
     asked = step(told(opened(2)), station(), LATE)
-    (id_, _) = request_ids(asked.memory)
+    id_, *_ = request_ids(asked.memory)
     here = station(answers={id_: Answer(status, "the gate says no")})
     assert phase_of(asked.memory, here) == (Phase.REFUSED, False)
 
 
 def test_what_people_ask_for_stands() -> None:
     asked = step(told(opened(2)), station(), LATE)
-    (id_, _) = request_ids(asked.memory)
+    id_, *_ = request_ids(asked.memory)
     here = station(answers={id_: Answer(Status.SUPERSEDED)})
     assert phase_of(asked.memory, here) == (Phase.HELD, False)
 
@@ -218,6 +219,28 @@ def test_only_what_the_campaign_brought_goes_back_when_it_is_stopped_so() -> Non
     assert after.stand.phase is Phase.ROLLED_BACK
     by_hand = told(opened(2), stop(goes_back=True))
     assert step(by_hand, station(**has), LATE).ask is None
+
+
+def test_with_a_plan_a_rollout_is_asked_for_and_a_stop_ends_it() -> None:
+    """Whether those that have it go back or not: a candidate does not go on after the stop."""
+    made = replace(CAMPAIGN, rollout=read_plan({"canary_traffic": 0.1}))
+    asked = step(told(opened(2), made=made), station(), LATE)
+    assert asked.ask is not None
+    assert (asked.ask.verb, asked.ask.model) == (Verb.ROLLOUT, made.model)
+    here = station(rollout="r-1", answers={asked.ask.id: Answer(None)})
+    going = step(asked.memory, here, LATE)
+    assert going.ask is None
+    assert going.stand is not None
+    assert (going.stand.phase, going.stand.why) == (Phase.TRIAL, "its rollout is under way")
+    for goes_back in (False, True):
+        ended = step(hear_in(asked.memory, stop(goes_back=goes_back)), here, LATE)
+        assert ended.ask is not None
+        assert (ended.ask.verb, ended.ask.rollout) == (Verb.ABORT, "r-1")
+        answers = {**here.answers, ended.ask.id: Answer(Status.SUCCEEDED)}
+        assert step(ended.memory, replace(here, answers=answers), LATE).ask is None
+    over = {asked.ask.id: Answer(Status.SUPERSEDED)}
+    stopped = hear_in(asked.memory, stop())
+    assert phase_of(stopped, station(answers=over)) == (Phase.HELD, False)
 
 
 def test_old_and_replayed_campaigns_are_refused_by_name() -> None:
