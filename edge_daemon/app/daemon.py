@@ -179,6 +179,7 @@ class Daemon:
             self._kept_disputes(),
             self._collected_pictures(),
             self._drifts,
+            self._campaigns,
         )
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
@@ -194,6 +195,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                self._campaigns.hear,
                 *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,
@@ -217,11 +219,9 @@ class Daemon:
         return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
-        settings, boot = self.resources.settings, self.resources.boot
-        if settings.fleet is None:
+        if self.resources.settings.fleet is None:
             return ()
-        stand, to = self._campaigns.stand, self.control.reporter
-        return (FleetReports.of(settings, settings.fleet, boot, to, stand).hear,)
+        return (FleetReports.of(self.resources, self.control.reporter, self._campaigns).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.problems import problems
+from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
-from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.control.reporter import Reporter
-from edge_daemon.core.fleet.report import Stand
 from edge_daemon.fleet.report import Place, Seen, StationReport
+from edge_daemon.host.metrics import Metrics
 
 
 class FleetReports:
     """Told each second's status; says what is news, where `fleet` is set."""
 
-    def __init__(self, report: StationReport) -> None:
+    def __init__(self, report: StationReport, campaigns: Campaigns, metrics: Metrics) -> None:
         self._report = report
+        self._campaigns = campaigns
+        self._metrics = metrics
 
     @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        fleet: FleetSettings,
-        boot: str,
-        to: Reporter,
-        stand: Callable[[], Stand | None] = lambda: None,
-    ) -> FleetReports:
-        """For the station of these settings."""
+    def of(cls, resources: Resources, to: Reporter, campaigns: Campaigns) -> FleetReports:
+        """For the station of these settings; `fleet` is set."""
+        settings, boot = resources.settings, resources.boot
+        fleet = settings.fleet
+        assert fleet is not None
         place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
-        return cls(StationReport(place, to.fleet, stand))
+        report = StationReport(place, to.fleet, campaigns.stand, campaigns.fresh_until)
+        return cls(report, campaigns, resources.metrics)
 
     def hear(self, status: Status) -> None:
         """The next second."""
         line = status.line
+        self._measure(line.now.utc)
         self._report.hear(
             Seen(
                 line.now,
@@ -42,4 +41,12 @@ class FleetReports:
                 status.journal.audit,
                 not problems(status),
             )
+        )
+
+    def _measure(self, utc: float) -> None:
+        stand, until = self._campaigns.stand(), self._campaigns.fresh_until()
+        self._metrics.fleet(
+            stand.campaign if stand else None,
+            stand.phase.value if stand else "",
+            None if until is None else until - utc,
         )

@@ -115,7 +115,7 @@ def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
     told = status.remarks
     yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
-    yield from (*told.sources, *told.push, *told.webhooks, *told.drifts)
+    yield from (*told.sources, *told.push, *told.webhooks, *told.drifts, *told.fleet)
 
 
 def broker_away(status: Status) -> Iterator[str]:

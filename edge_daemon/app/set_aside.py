@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_daemon.control.desired_state import MEMORY_FILE as DESIRED_FILE
 from edge_daemon.control.desired_state import parse_memory
+from edge_daemon.fleet.freshness.current import CURRENT_FILE, parse_remembered
 from edge_daemon.fleet.memory import MEMORY_FILE as FLEET_FILE
 from edge_daemon.fleet.memory import parse_kept
 from edge_daemon.host.disk import RESERVE_FILE, SetAside, set_aside, set_aside_unless
@@ -20,7 +21,12 @@ from edge_daemon.models.store import MEMORY_FILE as SEEN_FILE
 SOCKET = "control.sock"
 
 _LIMIT_BYTES = 64 << 20
-_PARSERS = {SEEN_FILE: parse_seen, DESIRED_FILE: parse_memory, FLEET_FILE: parse_kept}
+_PARSERS = {
+    SEEN_FILE: parse_seen,
+    DESIRED_FILE: parse_memory,
+    FLEET_FILE: parse_kept,
+    CURRENT_FILE: parse_remembered,
+}
 _FILES = (RESERVE_FILE, SOCKET)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.app.bundle_sources import BundleSources
+from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
@@ -55,6 +56,7 @@ class Watches:
     disputes: KeptPictures | None = None
     collected: CollectedPictures | None = None
     drifts: Drifts | None = None
+    campaigns: Campaigns | None = None
 
     @property
     def each(self) -> tuple[Watch, ...]:
@@ -161,4 +163,5 @@ class StatusSource:
             () if self._frames.push is None else self._frames.push.problems(),
             control.webhooks.problems(),
             () if self._watches.drifts is None else self._watches.drifts.problems(),
+            () if self._watches.campaigns is None else self._watches.campaigns.problems(),
         )

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli import fleet_campaigns
+from edge_daemon.cli import fleet_campaigns, fleet_keys
 from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.fleet_page import page
 from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.fleet_verify import Kept, plain_check, read_kept, tell_checks
+from edge_daemon.cli.fleet_watch import watch
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
@@ -26,6 +27,7 @@ from edge_daemon.messaging.client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
 app.add_typer(fleet_campaigns.app)
+app.add_typer(fleet_keys.app, name="keys")
 
 SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
@@ -124,6 +126,7 @@ def verify(kept: Kept, file: ConfigFile = None, as_json: AsJson = False) -> None
 
 app.command("page")(page)
 app.command("publish")(publish)
+app.command("watch")(watch)
 
 
 # --------------------------------------------------------------------------- parts

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.fleet_metadata import (
+    OnlineKey,
+    RepositoryOption,
+    go_on,
+    renewed,
+    repository_of,
+)
+from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
@@ -21,17 +26,21 @@ from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, rea
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
+from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
-from edge_daemon.errors import BrokerError
+from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
-from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
-from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.host.disk import write_durably
-from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
+from edge_daemon.models.manifest import Manifest
+
+if TYPE_CHECKING:  # python-tuf is an extra
+    from edge_daemon.fleet.freshness.repository import Repository
 
 app = typer.Typer()
 
@@ -66,13 +75,20 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         typer.Option(help="A station of the first wave."),
     ] = None,
     hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    with_wave: Annotated[
+        bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
+    ] = False,
+    swarm_ca: SwarmAuthority = None,
     file: ConfigFile = None,
 ) -> None:
     """Make a campaign's file; groups, rules and windows are added to it with an editor."""
     shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
-    manifest = open_store(read_settings(file)).manifest(BundleRef.parse(ref))
+    settings = read_settings(file)
+    store, parsed = open_store(settings), BundleRef.parse(ref)
+    manifest = store.manifest(parsed)
+    fetched = _fetched(store.find(parsed), manifest, authority_of(settings, swarm_ca))
     made = read_campaign(
         {
             "id": id,
@@ -84,6 +100,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
             "canaries": list(canary or ()),
             "not_before": now,
             "expires": now + 3600.0 * hours,
+            **fetched,
+            **({"fetch": "with_wave"} if with_wave else {}),
         }
     )
     write_durably(out, dump(as_mapping(made)).encode())
@@ -91,10 +109,17 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
 
 
 @app.command()
-def sign(file: CampaignFile, key: Key, as_json: AsJson = False) -> None:
-    """Sign a campaign; stations want the marks of two different keys that they trust."""
+def sign(
+    file: CampaignFile, key: Key, repository: RepositoryOption = None, as_json: AsJson = False
+) -> None:
+    """Sign a campaign; stations want the marks of two different keys that they trust.
+
+    With --repository the same key signs that it is the current one, in the fleet's metadata.
+    """
     campaign, envelope = load_campaign(file)
     made = countersigned.sign(canonical(campaign), messages.KIND, key, envelope)
+    if repository is not None:
+        _list(repository_of(repository), campaign, (key,), None)
     write_durably(file, made + b"\n")
     if as_json:
         tell_json({"campaign": campaign.id, "serial": campaign.serial})
@@ -103,8 +128,16 @@ def sign(file: CampaignFile, key: Key, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def start(file: CampaignFile, config: ConfigFile = None) -> None:
-    """Put a signed campaign on the broker; an evaluator opens its first wave."""
+def start(
+    file: CampaignFile,
+    config: ConfigFile = None,
+    repository: RepositoryOption = None,
+    online_key: OnlineKey = None,
+) -> None:
+    """Put a signed campaign on the broker; an evaluator opens its first wave.
+
+    With --repository the fleet's metadata says first that it is the current one.
+    """
     campaign, envelope = load_campaign(file)
     if envelope is None:
         raise WrongUsage(
@@ -115,6 +148,9 @@ def start(file: CampaignFile, config: ConfigFile = None) -> None:
     topic = messages.campaign_topic(campaign.id)
     if keys:  # else the stations find out
         messages.read_signed_campaign(topic, envelope, Signers(keys))
+    if repository is not None:
+        _publish_listing(repository, campaign, online_key)
+        _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
     _publish(settings, topic, envelope)
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
@@ -146,26 +182,47 @@ def stop(
     file: ConfigFile = None,
 ) -> None:
     """End a campaign for ever; a later one needs another id and a larger serial."""
-    topic = messages.stop_topic(id, who)
-    body = messages.stopped(time.time(), reason, goes_back=rollback)
-    messages.read_message(topic, body)
+    topic, body = stop_of(id, who, reason, time.time(), goes_back=rollback)
     _publish(read_settings(file), topic, body)
     tell(f"Stopped: {id}.")
 
 
 @app.command()
 def timestamp(
-    serial: Annotated[int, typer.Option(min=1, help="Of the newest campaign.")],
-    key: Key,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
+    serial: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(min=1, help="Of the newest campaign, for stations with `trust.fresh`."),
+    ] = None,
+    key: Annotated[
+        Optional[Path],  # noqa: UP045 - likewise
+        typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True),
+    ] = None,
+    repository: RepositoryOption = None,
+    online_key: OnlineKey = None,
+    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
     file: ConfigFile = None,
 ) -> None:
-    """Say, signed, which campaign is the newest; stations with `trust.fresh` join only so long."""
-    now = time.time()
-    text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial))
-    signed = countersigned.sign(text, messages.TIMESTAMP_KIND, key)
-    _publish(read_settings(file), messages.TIMESTAMP, signed)
-    tell(f"Fresh for {hours:g} h, with serial {serial}.")
+    """Say, signed, what is the newest; stations begin campaigns only so long after.
+
+    With --repository the fleet's metadata is renewed, for stations with `trust.root`; with --serial
+    the older word, for stations with `trust.fresh`. Both go to one topic.
+    """
+    if (serial is None) != (key is None) or (repository is None) != (online_key is None):
+        raise WrongUsage(
+            "A word on what is newest needs its key.",
+            hint="Give --serial with --key, --repository with --online-key, or all four.",
+        )
+    tuf = b""
+    if repository is not None and online_key is not None:
+        tuf = body = renewed(repository_of(repository), online_key, hours)
+    if serial is not None and key is not None:
+        now = time.time()
+        text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial), tuf)
+        body = countersigned.sign(text, messages.TIMESTAMP_KIND, key)
+    elif not tuf:
+        raise WrongUsage("Nothing was named.", hint="Give --repository DIR with --online-key KEY.")
+    _publish(read_settings(file), messages.TIMESTAMP, body)
+    tell(f"Fresh for {hours:g} h" + (f", with serial {serial}." if serial is not None else "."))
 
 
 @app.command()
@@ -202,41 +259,19 @@ def simulate(
         tell("Without rules.slices nothing looks at accuracy: a worse model is not noticed.")
 
 
-@app.command()
-def watch(
-    inventory: Annotated[
-        Path, typer.Option(help="A file with the name of every station, one a line.")
-    ],
-    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
-    file: ConfigFile = None,
-) -> None:
-    """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
-    settings = read_settings(file)
-    fleet = settings.fleet or FleetSettings()
-    names = read_inventory(inventory)
-    if not fleet.trust.keys:
-        raise WrongUsage(
-            "An evaluator needs the keys that campaigns are signed with.",
-            hint="Name them in fleet.trust.keys of the settings.",
-        )
-    signers = Signers(fleet.trust.keys)
-    said = ""
-
-    def tell_news(told: Told) -> None:
-        nonlocal said
-        if (now := sentence(told)) != said:
-            tell(now)
-        said = now
-
-    with Client.of(settings) as client:
-        evaluator = Evaluator(
-            names, signers, name, lambda topic, body: client.publish(topic, body, retain=True)
-        )
-        with suppress(KeyboardInterrupt):
-            watch_reports(client, fleet.roots, evaluator, tell_news, threading.Event())
-
-
 # --------------------------------------------------------------------------- parts
+
+
+def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[str, object]:
+    """How stations share it: the same as where it is published, for the bytes are the same."""
+    if authority is None:
+        return {}
+    torrent = describe(folder.name, folder_files(folder), authority)
+    return {
+        "infohash": torrent.infohash,
+        "size": torrent.size,
+        "manifest_sha256": manifest.sha256,
+    }
 
 
 def _plain(outcomes: list[Outcome]) -> dict[str, float]:
@@ -255,6 +290,25 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     return (*sorted(named), *more)
 
 
+def _list(
+    repository: Repository, campaign: Campaign, keys: tuple[Path, ...], online: Path | None
+) -> None:
+    repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
+    go_on(repository, keys, online)
+
+
+def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> None:
+    """Raises SenderError where the metadata does not list it as it is, and cannot now."""
+    repository = repository_of(folder)
+    repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
+    if repository.missing() and not go_on(repository, (), online):
+        raise SenderError(
+            f"The metadata in {folder} does not say yet that {campaign.id} is current.",
+            hint="Both keys sign it with: edge-daemon fleet sign FILE --key KEY --repository DIR; "
+            "then start it with --online-key.",
+        )
+
+
 def _numbers(text: str, what: str) -> list[float]:
     try:
         return [float(each.strip().rstrip("%m")) for each in text.split(",")]
@@ -264,9 +318,4 @@ def _numbers(text: str, what: str) -> list[float]:
 
 def _publish(settings: Settings, topic: str, body: bytes) -> None:
     with Client.of(settings) as client:
-        refused = client.publish(topic, body, retain=True)
-    if refused and refused != NOBODY:
-        raise BrokerError(
-            f"The broker does not take {topic}: {refused}.",
-            hint="Allow this user to write there in the broker's access list.",
-        )
+        say(client, topic, body)

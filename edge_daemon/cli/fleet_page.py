@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,13 +14,15 @@ import typer
 from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
-from edge_daemon.config import FleetSettings
+from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.fleet.watch import FleetWatch
 from edge_daemon.host import logs
 from edge_daemon.messaging.client import Client
+from edge_daemon.models.countersigned import Signers
 from edge_daemon.web.access import Rules
-from edge_daemon.web.fleet_pages import FleetPages
+from edge_daemon.web.fleet_pages import FleetPages, StopWish
 from edge_daemon.web.server import Listen, StatusPage
 
 HOST = "127.0.0.1"
@@ -31,22 +35,32 @@ def page(
         Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
     ] = None,
+    who: Annotated[str, typer.Option(help="Who stops a campaign there: ops or andon.")] = "ops",
 ) -> None:
-    """Serve the page of all stations until Ctrl-C: models by site and group, and who is silent."""
+    """Serve the page of all stations until Ctrl-C: models, campaigns, and who is silent.
+
+    With `http.commands` in the settings a campaign can be stopped there; `http.token_file` is asked
+    for then.
+    """
     logs.configure("warning")
     settings = read_settings(file)
+    commands = settings.http.commands
     names = None if inventory is None else read_inventory(inventory)
     ended = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
         with Client.of(settings) as client:
-            watch = FleetWatch(client, (settings.fleet or FleetSettings()).roots, names)
-            rules = Rules(HOST)
-            served = StatusPage(Listen(HOST, port, rules), lambda: FleetPages(watch.state, rules))
+            fleet = settings.fleet or FleetSettings()
+            signers = Signers(fleet.trust.keys) if fleet.trust.keys else None
+            watch = FleetWatch(client, fleet.roots, names, signers)
+            rules, stop = _rules(settings), _stopper(client, who) if commands else None
+            served = StatusPage(
+                Listen(HOST, port, rules), lambda: FleetPages(watch.state, rules, stop)
+            )
             if not served.start():
                 raise WrongUsage(f"Port {port} is taken.", hint="Choose another with --port.")
             try:
-                tell(f"http://{HOST}:{served.port}/fleet")
+                tell(f"http://{HOST}:{served.port}/{'' if rules.token else 'fleet'}")
                 ended.wait()
             except KeyboardInterrupt:
                 pass
@@ -54,3 +68,17 @@ def page(
                 served.stop()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _rules(settings: Settings) -> Rules:
+    """Whoever may stop something knows the token, as on a station's own page."""
+    token = settings.http.read_token() if settings.http.commands else None
+    return Rules(HOST, device=f"{settings.device}-fleet", token=token)
+
+
+def _stopper(client: Client, who: str) -> Callable[[StopWish], None]:
+    def stop(wish: StopWish) -> None:
+        topic, body = stop_of(wish.campaign, who, wish.reason, time.time(), goes_back=wish.rollback)
+        say(client, topic, body)
+
+    return stop

@@ -6,6 +6,7 @@ answer at once, and `status` never pays for what only `check` needs.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -87,7 +88,9 @@ class Commands(TyperGroup):
         """The command itself, for running it."""
         ctx.meta[_AS_JSON] = "--json" in args or "json" in args
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command if name is None else loaded(name), rest
+        command = command if name is None else loaded(name)
+        _keep_the_log_off_stdout()
+        return name, command, rest
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run what was typed; what cannot be written ends it here, `--help` included."""
@@ -118,6 +121,17 @@ class Commands(TyperGroup):
                 raise
             tell(_own_fault(error), err=True)
             raise typer.Exit(FAILED) from None
+
+
+def _keep_the_log_off_stdout() -> None:
+    """A command answers there, often to a program. `run` sets up its own log."""
+    if "structlog" in sys.modules:  # most commands are done before it would be imported
+        import structlog  # noqa: PLC0415
+
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        )
 
 
 def _plain(error: EdgeDaemonError) -> dict[str, Any]:

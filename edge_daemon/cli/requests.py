@@ -196,7 +196,7 @@ def show_answers(
 ) -> Mapping[str, Any]:
     """Show each answer as it comes; returns the last. JSON: one object a line.
 
-    `quiet` leaves out the words of a success.
+    `quiet` leaves out the words of a success. An answer that is not the last one has none.
     """
     last: Mapping[str, Any] = {}
     with busy(f"{verb} …") as spinner:
@@ -208,7 +208,8 @@ def show_answers(
                 elapsed = milliseconds(answer.get("elapsed_ms"))
                 spinner.update(f"{verb}: {answer.get('stage')} … {elapsed}")
                 tell(f"  {answer.get('stage')}  after {elapsed}", err=True)
-    if not as_json and not (quiet and last.get("status") == "succeeded"):
+    goes_on = last.get("status") == "progress"
+    if not (as_json or goes_on or (quiet and last.get("status") == "succeeded")):
         show_outcome(last, verb)
     return last
 

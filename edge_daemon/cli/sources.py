@@ -17,6 +17,7 @@ from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import open_store, trust_of
+from edge_daemon.cli.words import size, with_short_digests
 from edge_daemon.config import BundleSource, Settings
 from edge_daemon.control.lineage import row_of
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SenderError
@@ -67,10 +68,11 @@ def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) ->
 
 # --------------------------------------------------------------------------- parts
 
-_Do = Callable[[Source, Offered, Manifest, Door, Pace], str]
+_Plain = dict[str, Any]
+_Do = Callable[[Source, Offered, Manifest, Door, Pace], _Plain]
 
 
-def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[dict[str, Any]]:
+def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
     """A line for each thing that is offered, and for each source that cannot be asked."""
     wanted = [
         (each, name, which)
@@ -100,43 +102,40 @@ def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[dict[str, A
             yield line | {"state": "nothing", "model": None}
 
 
-def _line(
-    source: Source, offered: Offered, name: str, door: Door, how: tuple[Pace, _Do]
-) -> dict[str, Any]:
+def _line(source: Source, offered: Offered, name: str, door: Door, how: tuple[Pace, _Do]) -> _Plain:
     pace, do = how
-    model = None
+    model: str | None = None
     try:
         manifest = look(source, offered, name, door, pace)
         model = str(manifest.ref)
-        state = do(source, offered, manifest, door, pace)
+        return {"model": model} | do(source, offered, manifest, door, pace)
     except (BoxError, BundleError) as error:
         return _refused(error) | {"model": model}
-    return {"state": state, "model": model}
 
 
 def _checked(
     _source: Source, _offered: Offered, manifest: Manifest, door: Door, _pace: Pace
-) -> str:
-    return "there" if is_there(manifest, door) else "new"
+) -> _Plain:
+    return {"state": "there" if is_there(manifest, door) else "new"}
 
 
 def _pulled(
     records: Records, source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace
-) -> str:
+) -> _Plain:
     with fetching(f"Fetching {manifest.ref}") as count:
         heard = Door(door.store, door.trust, door.pins, count)
         fetched = fetch(source, offered, manifest, heard, pace)
     if not fetched.is_new:
-        return "there"
+        return {"state": "there"}
     now = time.time()
     try:
         records.came(row_of(manifest, now, offered.origin_of(manifest, now)))
     except EdgeDaemonError as error:  # the bundle is there all the same
         tell(f"Where {manifest.ref} came from is not on record: {error}", err=True)
-    return "pulled"
+    return {"state": "pulled", "again_bytes": fetched.again_bytes}
 
 
-def _refused(error: EdgeDaemonError) -> dict[str, Any]:
+def _refused(error: EdgeDaemonError) -> _Plain:
     state = "refused" if isinstance(error, BundleError) else "failed"
     told = {"code": str(error.code), "message": error.message, "hint": error.hint}
     return {"state": state, "model": None, "error": told}
@@ -150,19 +149,21 @@ _WORDS = {
 }
 
 
-def _end(lines: list[dict[str, Any]], as_json: bool) -> None:
+def _end(lines: list[_Plain], as_json: bool) -> None:
     if as_json:
         tell_json(lines, indent=2)
     for line in () if as_json else lines:
         said = _WORDS.get(line["state"], line["state"])
         if error := line.get("error"):
-            said = f"{said}: {error['message']} {error['hint']}".strip()
+            said = f"{said}: {with_short_digests(error['message'])} {error['hint']}".strip()
+        if again := line.get("again_bytes"):
+            said = f"{said}. {size(again)} came twice: the server cannot begin within a file"
         tell(f"{line['source']}  {line['model'] or line['name']}  {said}")
     if any("error" in line for line in lines):
         raise typer.Exit(FAILED)
 
 
-def _plain(source: BundleSource) -> dict[str, Any]:
+def _plain(source: BundleSource) -> _Plain:
     return {
         "kind": source.kind,
         "where": source.where,

@@ -64,7 +64,8 @@ class PartsSettings(Group):
     """Milliseconds after a trigger in which its frames are captured."""
     zone: str | tuple[tuple[Share, Share], ...] | None = None
     """Where followed objects are parts: a zone of the recipe by its name, or a polygon as shares of
-    width and height; null: the whole picture."""
+    width and height; null: where all rules of the recipe look, if that is one zone, else the whole
+    picture."""
 
     shifts: tuple[Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], ...] = ()
     """When a shift begins, by the local time of the station, such as ["06:00", "14:00", "22:00"];

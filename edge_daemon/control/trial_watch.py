@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+import structlog
+
+from edge_daemon.config import TrialSettings
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.core.effects import StartTrial
 from edge_daemon.core.events import TrialJudged
-from edge_daemon.core.trial import TrialLimits, judge, with_verdicts
+from edge_daemon.core.trial import Doubt, Response, TrialLimits, VerdictWatch, judge, with_verdicts
 from edge_daemon.core.values import Instant
 from edge_daemon.slots.frame_control import FrameControl
+
+_log = structlog.get_logger(__name__)
 
 
 class TrialWatch:
@@ -20,10 +25,12 @@ class TrialWatch:
         self._line = line
         self._receipts = receipts
         self._swap_id: str | None = None
+        self._doubted: object | None = None  # the line's mark at a doubt
 
     def start(self, action: StartTrial) -> None:
         """Measure from here on; an earlier watch ends."""
         self._swap_id = action.swap_id
+        self._doubted = None
         self._line.begin_record(action.target.ref)
 
     def stop(self) -> None:
@@ -34,7 +41,12 @@ class TrialWatch:
         if self._swap_id is None:
             return None
         during, before, elapsed_s = self._receipts.trial_windows(self._swap_id, now)
-        judgement = judge(self.limits, during, before, elapsed_s)
+        again = self._line.since(self._doubted) if self._doubted is not None else None
+        judgement = judge(self.limits, during, before, elapsed_s, again)
+        if isinstance(judgement, Doubt):
+            self._doubted = self._line.mark()
+            _log.warning("trial_extended", swap_id=self._swap_id, why=judgement.reason)
+            return None
         if judgement is None:
             return None
         if judgement.passed:
@@ -43,3 +55,15 @@ class TrialWatch:
             judgement = with_verdicts(judgement, watch, shift)
         swap_id, self._swap_id = self._swap_id, None
         return TrialJudged(swap_id, *astuple(judgement))
+
+
+def limits_of(settings: TrialSettings) -> TrialLimits:
+    """The limits of trials, as the settings have them."""
+    watch = settings.verdicts
+    return TrialLimits(
+        settings.frames,
+        settings.seconds,
+        settings.latency_ratio,
+        settings.max_error_rate,
+        VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
+    )

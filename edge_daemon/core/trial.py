@@ -2,6 +2,7 @@
 
 No evidence is not a pass: a trial without enough frames stays open. Verdicts are compared once, at
 its end, because looking often would find something by chance. What they could not decide is said.
+A moment of slow frames is no finding: the trial goes on for as many frames again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ MIN_COMPARED = 100
 """Frames on either side before latencies or detections are compared."""
 
 TAIL_EXCESS_MS = 20.0
-"""A slower tail alone counts only beyond this: other programs of the box move p99 as well."""
+"""A slower tail alone counts only beyond this, and only if it is seen twice: other programs of the
+box move p99 as well."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,39 @@ class Judgement:
     warning: str = ""
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Some frames were slow, perhaps by another program: as many frames again decide."""
+
+    reason: str
+
+
 def judge(
-    limits: TrialLimits, during: Window, before: Window | None, elapsed_s: float
-) -> Judgement | None:
+    limits: TrialLimits,
+    during: Window,
+    before: Window | None,
+    elapsed_s: float,
+    again: Window | None = None,
+) -> Judgement | Doubt | None:
     """The judgement, or None while there is not enough evidence.
 
     `before`: the same measures under the version of the same name that was active before; None
-    where there was none, so that nothing is compared.
+    where there was none, so that nothing is compared. `again`: the frames since a doubt.
     """
     tried = during.counts.inspected + during.failed
     if during.failed and during.failed > limits.max_error_rate * max(tried, limits.frames):
         return Judgement(False, f"{during.failed} of {tried} inferences failed on trial.")
     if tried < limits.frames or elapsed_s < limits.seconds:
         return None
+    if again is not None and again.counts.inspected < limits.frames:
+        return None
     if before is not None and before.counts.inspected >= MIN_COMPARED:
         worse = _slower(limits, during, before) or _blind(during, before)
         if worse:
             return Judgement(False, worse)
+        tail = _slower_tail(limits, during if again is None else again, before)
+        if tail:
+            return Doubt(tail) if again is None else Judgement(False, tail)
     return Judgement(True, f"{tried} frames in {elapsed_s:.0f} s without a finding.")
 
 
@@ -106,17 +124,20 @@ def with_verdicts(passed: Judgement, watch: VerdictWatch, shift: Shift) -> Judge
 
 def _slower(limits: TrialLimits, during: Window, before: Window) -> str:
     new, old = during.inference_ms, before.inference_ms
-    if new.count < MIN_COMPARED or old.count < MIN_COMPARED:
+    if min(new.count, old.count) < MIN_COMPARED or new.p50 is None or old.p50 is None:
         return ""
-    assert new.p50 is not None
-    assert old.p50 is not None
-    assert new.p99 is not None
-    assert old.p99 is not None
-    if new.p50 > limits.latency_ratio * old.p50:
-        return f"Its median inference takes {new.p50:.1f} ms, before it took {old.p50:.1f} ms."
-    if new.p99 > limits.latency_ratio * old.p99 and new.p99 - old.p99 > TAIL_EXCESS_MS:
-        return f"Its p99 inference takes {new.p99:.1f} ms, before it took {old.p99:.1f} ms."
-    return ""
+    if new.p50 <= limits.latency_ratio * old.p50:
+        return ""
+    return f"Its median inference takes {new.p50:.1f} ms, before it took {old.p50:.1f} ms."
+
+
+def _slower_tail(limits: TrialLimits, during: Window, before: Window) -> str:
+    new, old = during.inference_ms, before.inference_ms
+    if min(new.count, old.count) < MIN_COMPARED or new.p99 is None or old.p99 is None:
+        return ""
+    if new.p99 <= limits.latency_ratio * old.p99 or new.p99 - old.p99 <= TAIL_EXCESS_MS:
+        return ""
+    return f"Its p99 inference takes {new.p99:.1f} ms, before it took {old.p99:.1f} ms."
 
 
 def _blind(during: Window, before: Window) -> str:

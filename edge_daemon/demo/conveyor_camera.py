@@ -134,6 +134,10 @@ class ConveyorCamera:
         return ()
 
     @property
+    def exposed_at(self) -> float | None:
+        return None
+
+    @property
     def damage(self) -> str | None:
         return None
 

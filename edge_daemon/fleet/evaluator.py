@@ -1,6 +1,7 @@
 """`edge-daemon fleet watch`: reads what stations report, opens the next wave, or stops.
 
-It remembers nothing that counts: each look begins with what the broker has. So any number of them
+It remembers nothing that counts: each look begins with what the broker has, and that is read anew
+all the time. So any number of them
 may run, and any of them may die between any two messages; without one nothing opens.
 """
 
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.core.fleet.report import Report
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Wait, Word, judge
@@ -23,6 +24,8 @@ from edge_daemon.models.countersigned import Signers
 
 WHO = "evaluator"
 CAMPAIGN_FILTERS = messages.FILTERS[1:]
+BETWEEN_S = 0.05
+"""Between two looks, at least."""
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Evaluator:
         signers: whose campaigns are looked at; None: anybody's, the stations check for themselves.
         name: of this evaluator, told with each wave that it opens.
         say: publishes one retained message.
+        why_not: why the campaign of this id and digest is not current, for a new one; empty: it is.
     """
 
     def __init__(
@@ -93,11 +97,13 @@ class Evaluator:
         signers: Signers | None,
         name: str,
         say: Callable[[str, bytes], object],
+        why_not: Callable[[str, str], str] = lambda *_: "",
     ) -> None:
         self._inventory = tuple(inventory)
         self._signers = signers
         self._name = name
         self._say = say
+        self._why_not = why_not
         self._rosters: dict[str, Roster] = {}
         self._first_at: dict[str, float] = {}
         self._campaigns: dict[str, tuple[Campaign, bytes]] = {}
@@ -113,7 +119,7 @@ class Evaluator:
             topic = messages.campaign_topic(campaign.id)
             if topic not in kept:  # the broker forgot it
                 self._say(topic, envelope)
-            heard = _heard(kept, campaign.id)
+            heard = heard_of(kept, campaign.id)
             words = self._with_silent(reports.words(campaign, now), campaign, now)
             verdict = judge(self._roster(campaign), words, heard, utc)
             self._tell(campaign, verdict, utc)
@@ -138,7 +144,11 @@ class Evaluator:
                 self.refused[topic] = error.message
                 continue
             known = self._campaigns.get(campaign.id)
-            if known is None or campaign.serial > known[0].serial:
+            if known is not None and campaign.serial <= known[0].serial:
+                continue
+            if why := self._why_not(campaign.id, digest(campaign)):
+                self.refused[topic] = why
+            else:
                 self._campaigns[campaign.id] = (campaign, body)
 
     def _current(self) -> list[tuple[Campaign, bytes]]:
@@ -161,7 +171,8 @@ class Evaluator:
         return {**words, **mute}
 
 
-def _heard(kept: Mapping[str, bytes], campaign: str) -> Heard:
+def heard_of(kept: Mapping[str, bytes], campaign: str) -> Heard:
+    """What these messages say of one campaign."""
     heard = Heard()
     for topic, body in kept.items():
         if not body or topic.endswith("/campaign") or topic == messages.TIMESTAMP:
@@ -175,29 +186,92 @@ def _heard(kept: Mapping[str, bytes], campaign: str) -> Heard:
     return heard
 
 
+class CampaignTopics:
+    """What the broker has of campaigns: read again and again, and news at once; any thread."""
+
+    def __init__(self, news: threading.Event) -> None:
+        self._news = news
+        self._lock = threading.Lock()
+        self._kept: dict[str, bytes] = {}
+        self._since: dict[str, bytes] = {}  # came since the newest reading began
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """A message, retained or new."""
+        with self._lock:
+            is_news = self._kept.get(topic) != payload
+            self._kept[topic] = self._since[topic] = payload
+        if is_news:
+            self._news.set()
+
+    def read(self, client: Client) -> None:
+        """All of it, a second after the last of it came; what the broker forgot is gone then."""
+        with self._lock:
+            self._since = {}
+        client.all_retained(CAMPAIGN_FILTERS)
+        with self._lock:
+            self._kept = self._since
+        self._news.set()
+
+    def kept(self) -> dict[str, bytes]:
+        with self._lock:
+            return dict(self._kept)
+
+
 def watch(
     client: Client,
     roots: Sequence[str],
     evaluator: Evaluator,
     tell: Callable[[Told], None],
     stopped: threading.Event,
+    alive: Callable[[], object] = lambda: None,
 ) -> None:
-    """Look about once a second until `stopped`; a broker that is away is waited for."""
-    reports = Reports(device_at)
+    """Look at what is new at once, else once a second, until `stopped`; `alive` after each look.
+
+    A broker that is away is waited for. Nothing is looked at before all was read.
+    """
+    news = threading.Event()
+    reports, topics = Reports(device_at), CampaignTopics(news)
 
     def take(topic: str, payload: bytes) -> None:
         reports.take(topic, payload, time.monotonic())
+        news.set()
 
     for root in roots:
         client.listen(f"{root}/fleet", take)
+    for each in CAMPAIGN_FILTERS:
+        client.listen(each, topics.take)
+    reader = threading.Thread(
+        target=_read_on, args=(client, topics, stopped), name="fleet-reader", daemon=True
+    )
+    _read_once(client, topics, stopped)
+    reader.start()
     while not stopped.is_set():
-        try:
-            kept = client.all_retained(CAMPAIGN_FILTERS)
-        except EdgeDaemonError:
-            stopped.wait(1.0)
-            continue
-        for told in evaluator.look(kept, reports, time.monotonic(), time.time()):
+        news.clear()
+        for told in evaluator.look(topics.kept(), reports, time.monotonic(), time.time()):
             tell(told)
+        alive()
+        stopped.wait(BETWEEN_S)  # many reports come at once
+        news.wait(1.0)
+    reader.join(2.0)
+
+
+def _read_once(client: Client, topics: CampaignTopics, stopped: threading.Event) -> None:
+    """Returns when it was read, or nobody wants it any more."""
+    while not (stopped.is_set() or _is_read(client, topics)):
+        stopped.wait(1.0)
+
+
+def _is_read(client: Client, topics: CampaignTopics) -> bool:
+    try:
+        topics.read(client)
+    except EdgeDaemonError:
+        return False
+    return True
+
+
+def _read_on(client: Client, topics: CampaignTopics, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        _read_once(client, topics, stopped)
 
 
 def device_at(topic: str) -> str | None:

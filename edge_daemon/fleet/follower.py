@@ -10,29 +10,33 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from edge_daemon.config import FleetSettings
-from edge_daemon.core.desired import situation_of
+from edge_daemon.control.desired_state import answer_of
+from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
-from edge_daemon.core.fleet.campaign import Campaign
-from edge_daemon.core.fleet.report import Stand
-from edge_daemon.core.fleet.station import Answer, Ask, Station
+from edge_daemon.core.fleet.campaign import Campaign, digest
+from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
+from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.station import Ask, Station
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.memory import MEMORY_FILE, Kept, read_kept, write_kept
+from edge_daemon.fleet.freshness.keeper import Freshness
+from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, Kept, read_kept, write_kept
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import RequestRow
-from edge_daemon.messaging.answer import read_outcome
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers
 
@@ -45,7 +49,8 @@ class Context:
     """Whom it deals with.
 
     `state`: the planner's, as of its last step. `find_request`: the journal's word on an id.
-    `ask(verb, incoming)`: the door of all requests.
+    `ask(verb, incoming)`: the door of all requests. `freshness`: what says which campaigns are
+    current; None: their signatures alone count.
     """
 
     device: str
@@ -54,6 +59,30 @@ class Context:
     state: Callable[[], State]
     find_request: Callable[[str], RequestRow | None]
     ask: Callable[[str, Incoming], None]
+    freshness: Freshness | None = None
+    courier: Courier | None = None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How far a bundle is that is fetched: what is in its way, why the store refused it, and how
+    many bytes came from the `origin` and from `peers`."""
+
+    why: str = ""
+    refused: str = ""
+    bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Courier(Protocol):
+    """Who fetches bundles."""
+
+    def want(self, campaign: Campaign | None) -> None:
+        """Fetch this one's bundle, and give it to neighbours; None: none."""
+        ...
+
+    def brought(self, campaign: Campaign) -> Brought:
+        """How far it is."""
+        ...
 
 
 class Follower:
@@ -65,7 +94,8 @@ class Follower:
     def __init__(self, settings: FleetSettings, context: Context) -> None:
         self._settings = settings
         self._with = context
-        self._signers = Signers(settings.trust.keys)
+        keys = settings.trust.keys
+        self._signers = Signers(keys) if keys else None
         self._file = context.folder / MEMORY_FILE
         self._kept = self._recall()
         self._stand: Stand | None = None
@@ -73,6 +103,8 @@ class Follower:
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
         self._said = ""
+        self._waits: dict[str, str] = {}
+        self._digest: tuple[Campaign | None, str] = (None, "")
         self._thread = threading.Thread(target=self._run, name="campaigns", daemon=True)
 
     def start(self) -> None:
@@ -97,6 +129,11 @@ class Follower:
     def stand(self) -> Stand | None:
         """How the station stands in its campaign; None: it follows none."""
         return self._stand
+
+    def pinned(self) -> frozenset[BundleRef]:
+        """What the store's quota must not take: the bundle that an open campaign names."""
+        campaign = open_campaign(self._kept.memory, self._with.clock.now().utc)
+        return frozenset() if campaign is None else frozenset((campaign.model,))
 
     # ------------------------------------------------------------------ the thread
 
@@ -126,7 +163,10 @@ class Follower:
         kept, now = self._kept, self._with.clock.now()
         for incoming in news:
             kept = self._heard(kept, incoming)
+        kept = self._vouched(kept, now.utc)
         here = self._station(kept, now.utc)
+        brought = self._fetch(kept, now.utc)
+        here = replace(here, fetching=brought.why, refused=brought.refused)
         made = station.step(kept.memory, here, now.utc)
         self._remember(replace(kept, memory=made.memory))
         for incoming in news:
@@ -140,9 +180,20 @@ class Follower:
                 wave=told.wave,
                 why=told.why,
             )
-        self._stand = made.stand
+        self._stand = made.stand and replace(made.stand, bytes=brought.bytes)
         if made.ask is not None:
             self._ask(made.ask)
+
+    def _fetch(self, kept: Kept, now_utc: float) -> Brought:
+        """Say which bundle is wanted here, and hear how far it is."""
+        courier, campaign = self._with.courier, kept.memory.campaign
+        if courier is None or campaign is None:
+            return Brought()
+        stand = self._stand
+        is_left_out = stand is not None and stand.phase is Phase.EXCLUDED
+        wanted = None if is_left_out else to_fetch(kept.memory, self._with.device, now_utc)
+        courier.want(wanted)
+        return courier.brought(campaign)
 
     def _phase_changed(self, stand: Stand) -> bool:
         last = self._stand
@@ -161,20 +212,54 @@ class Follower:
     def _after(self, kept: Kept, incoming: Incoming) -> Kept:
         topic, payload, now_utc = incoming.topic, incoming.payload, self._with.clock.now().utc
         if topic == messages.TIMESTAMP:
-            stamp = messages.read_timestamp(payload, self._signers)
-            is_newer = kept.stamp is None or stamp.at > kept.stamp.at
-            return replace(kept, stamp=stamp) if is_newer else kept
+            return self._stamped(kept, payload)
         if not topic.endswith("/campaign"):
             memory = station.hear(kept.memory, messages.read_message(topic, payload))
             return replace(kept, memory=memory)
         campaign = messages.read_signed_campaign(topic, payload, self._signers)
+        if self._with.freshness is not None and campaign != kept.memory.campaign:
+            return kept.with_waiting(topic, payload)
+        return self._accepted(kept, campaign, payload, now_utc)
+
+    def _accepted(self, kept: Kept, campaign: Campaign, envelope: bytes, now_utc: float) -> Kept:
         memory, refusal = station.accept(kept.memory, campaign, now_utc)
         if refusal:
-            _log.warning("campaign_refused", topic=topic[:200], error=refusal)
+            _log.warning("campaign_refused", campaign=campaign.id, error=refusal)
         if memory is kept.memory:
             return kept
         _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
-        return replace(kept, memory=memory, envelope=payload)
+        return replace(kept, memory=memory, envelope=envelope)
+
+    def _stamped(self, kept: Kept, payload: bytes) -> Kept:
+        """A word on what is current: TUF's, or one of the signers', which may hold TUF's too."""
+        freshness = self._with.freshness
+        if freshness is not None:
+            freshness.hear(messages.tuf_timestamp_in(payload))
+        if self._signers is None or (freshness is not None and messages.is_tuf(payload)):
+            return kept
+        stamp = messages.read_timestamp(payload, self._signers)
+        is_newer = kept.stamp is None or stamp.at > kept.stamp.at
+        return replace(kept, stamp=stamp) if is_newer else kept
+
+    def _vouched(self, kept: Kept, now_utc: float) -> Kept:
+        """Accept what waited until the fleet's metadata lists it."""
+        freshness = self._with.freshness
+        if freshness is None:
+            return kept
+        for topic, envelope in kept.waiting.items():
+            campaign, sha256 = _read_waiting(topic, envelope)
+            why = freshness.why_not(campaign.id, sha256)
+            self._tell_waiting(campaign.id, why)
+            if not why:
+                kept = self._accepted(kept.without_waiting(topic), campaign, envelope, now_utc)
+        return kept
+
+    def _tell_waiting(self, campaign: str, why: str) -> None:
+        """Once for each reason."""
+        if self._waits.get(campaign) != why:
+            self._waits = {**self._waits, campaign: why}
+            if why:
+                _log.warning("campaign_waits", campaign=campaign, why=why)
 
     # ------------------------------------------------------------------ the station
 
@@ -204,6 +289,7 @@ class Follower:
             in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
             is_fresh=self._is_fresh(kept, campaign, now_utc),
             answers=self._answers(kept),
+            not_current=self._not_current(campaign),
         )
 
     def _in_window(self, campaign: Campaign, now_utc: float, *, is_bound: bool) -> bool:
@@ -220,9 +306,17 @@ class Follower:
         stamp = kept.stamp
         return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
 
+    def _not_current(self, campaign: Campaign) -> str:
+        freshness = self._with.freshness
+        if freshness is None:
+            return ""
+        if self._digest[0] is not campaign:
+            self._digest = (campaign, digest(campaign))
+        return freshness.why_not(campaign.id, self._digest[1])
+
     def _answers(self, kept: Kept) -> dict[str, Answer]:
         rows = [self._with.find_request(each) for each in station.request_ids(kept.memory)]
-        return {row.id: _answer(row) for row in rows if row is not None}
+        return {row.id: answer_of(row) for row in rows if row is not None}
 
     def _ask(self, ask: Ask) -> None:
         campaign = self._kept.memory.campaign
@@ -256,6 +350,13 @@ class Follower:
         self._kept = kept
 
 
+@lru_cache(maxsize=MOST_WAITING)
+def _read_waiting(topic: str, envelope: bytes) -> tuple[Campaign, str]:
+    """With its digest; whoever signed it was looked at when it came."""
+    campaign = messages.read_signed_campaign(topic, envelope, None)
+    return campaign, digest(campaign)
+
+
 def _bad(state: State, ref: BundleRef) -> str:
     """Why this bundle may not become active here."""
     if (reason := state.quarantine_reason(ref)) is not None:
@@ -263,10 +364,3 @@ def _bad(state: State, ref: BundleRef) -> str:
     if (floor := state.floor_above(ref)) is not None:
         return f"older than {floor}, the oldest that may be asked for here"
     return next((refusal.message for each, refusal in state.refused if each == ref), "")
-
-
-def _answer(row: RequestRow) -> Answer:
-    if row.outcome is None:
-        return Answer(None)
-    outcome = read_outcome(row.outcome)
-    return Answer(outcome.status, outcome.error.message.rstrip("."))

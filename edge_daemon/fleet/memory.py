@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_daemon.core.fleet.campaign import Campaign, read_campaign
@@ -15,15 +15,31 @@ from edge_daemon.fleet.messages import KIND, Timestamp
 from edge_daemon.models.countersigned import Signers, text_in
 
 MEMORY_FILE = "fleet.json"
+MOST_WAITING = 8
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The memory, the envelope of its campaign, and the newest timestamp."""
+    """The memory, the envelope of its campaign, and the newest timestamp.
+
+    `waiting`: topic -> envelope of campaigns that the fleet's metadata does not list yet, the
+    newest last.
+    """
 
     memory: Memory = Memory()
     envelope: bytes | None = None
     stamp: Timestamp | None = None
+    waiting: Mapping[str, bytes] = field(default_factory=dict)
+
+    def with_waiting(self, topic: str, envelope: bytes) -> Kept:
+        """With one more that waits; the oldest gives way."""
+        others = list(self.without_waiting(topic).waiting.items())[-(MOST_WAITING - 1) :]
+        return replace(self, waiting={**dict(others), topic: envelope})
+
+    def without_waiting(self, topic: str) -> Kept:
+        """Without it."""
+        left = {each: body for each, body in self.waiting.items() if each != topic}
+        return replace(self, waiting=left)
 
 
 def write_kept(kept: Kept) -> bytes:
@@ -38,6 +54,7 @@ def write_kept(kept: Kept) -> bytes:
         "from": memory.from_sha256,
         "back": memory.back,
         "stamp": None if stamp is None else [stamp.at, stamp.expires, stamp.serial],
+        "waiting": [[topic, body.decode()] for topic, body in kept.waiting.items()],
     }
     return json.dumps(plain, sort_keys=True).encode()
 
@@ -62,7 +79,12 @@ def read_kept(content: bytes, signers: Signers | None) -> Kept:
             bool(plain["back"]),
         )
         stamp = plain["stamp"]
-        return Kept(memory, envelope if campaign else None, Timestamp(*stamp) if stamp else None)
+        return Kept(
+            memory,
+            envelope if campaign else None,
+            Timestamp(*stamp) if stamp else None,
+            _waiting(plain.get("waiting", ()), signers),
+        )
     except (KeyError, TypeError, AttributeError, RecursionError, EdgeDaemonError) as error:
         raise ValueError(f"no memory of campaigns: {error}") from error
 
@@ -77,6 +99,11 @@ def _campaign(envelope: bytes | None, signers: Signers | None) -> Campaign | Non
     except EdgeDaemonError:
         return None  # a key was taken away since
     return campaign
+
+
+def _waiting(plain: Sequence[Any], signers: Signers | None) -> dict[str, bytes]:
+    pairs = [(str(topic), str(body).encode()) for topic, body in plain]
+    return {topic: body for topic, body in pairs if _campaign(body, signers) is not None}
 
 
 def _plain(heard: Heard) -> dict[str, Any]:

@@ -85,11 +85,14 @@ def stopped(now_utc: float, why: str, *, goes_back: bool) -> bytes:
     return _encode({"at": iso_utc(now_utc), "why": why, "scope": scope})
 
 
-def timestamp_text(stamp: Timestamp) -> bytes:
-    """What is signed."""
-    return _encode(
-        {"at": iso_utc(stamp.at), "expires": iso_utc(stamp.expires), "serial": stamp.serial}
-    )
+def timestamp_text(stamp: Timestamp, tuf: bytes = b"") -> bytes:
+    """What is signed; `tuf`: the timestamp of TUF, for stations that look at that one."""
+    said: dict[str, Any] = {
+        "at": iso_utc(stamp.at),
+        "expires": iso_utc(stamp.expires),
+        "serial": stamp.serial,
+    }
+    return _encode({**said, "tuf": tuf.decode()} if tuf else said)
 
 
 def _encode(plain: Mapping[str, Any]) -> bytes:
@@ -122,6 +125,34 @@ def read_timestamp(payload: bytes, signers: Signers) -> Timestamp:
     if isinstance(serial, bool) or not isinstance(serial, int):
         raise _wrong("The timestamp", "serial is no whole number")
     return Timestamp(_time(document, "at"), expires, serial)
+
+
+def is_tuf(payload: bytes) -> bool:
+    """Whether it is metadata of TUF, not a text that one of the signers signed."""
+    return bool(tuf_timestamp_in(payload)) and _plain_key(payload, "payload") is None
+
+
+def tuf_timestamp_in(payload: bytes) -> bytes:
+    """The timestamp of TUF: the payload itself, or what the signed text holds beside its own.
+
+    So both kinds of stations may read the same topic. b"": there is none. Nothing is verified
+    here.
+    """
+    if _plain_key(payload, "signed") is not None:
+        return payload
+    try:
+        held = _plain_key(text_in(payload, TIMESTAMP_KIND), "tuf")
+    except SenderError:
+        return b""
+    return held.encode() if isinstance(held, str) else b""
+
+
+def _plain_key(content: bytes, key: str) -> object:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return document.get(key) if isinstance(document, dict) else None
 
 
 def read_message(topic: str, payload: bytes) -> Message:

@@ -38,7 +38,8 @@ class Place:
 class StationReport:
     """Makes the station's reports; `say` publishes one, retained.
 
-    `stand` tells how the station stands in a campaign; None: in none. Called from one thread.
+    `stand` tells how the station stands in a campaign; None: in none. `fresh_until` tells until
+    when it begins campaigns, in POSIX seconds; None: nothing limits it. Called from one thread.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class StationReport:
         place: Place,
         say: Callable[[bytes], None],
         stand: Callable[[], Stand | None] = lambda: None,
+        fresh_until: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._place = place
         self._say = say
-        self._stand = stand
+        self._stand, self._fresh_until = stand, fresh_until
         self._said: Report | None = None
         self._said_at = 0.0
 
@@ -91,12 +93,17 @@ class StationReport:
             chain=Chain(seen.audit.seq, seen.audit.hash) if seen.audit.seq else None,
             stand=stand,
             is_healthy=seen.is_healthy,
+            fresh_until=self._fresh_until(),
         )
 
 
 def _content(report: Report) -> Report:
-    """What is news when it changes: the audit trail grows with each thing done, and tells none."""
-    return replace(report, seq=0, said_utc=0.0, chain=None)
+    """What is news when it changes: the audit trail and a bundle grow all the time.
+
+    Freshness is renewed each hour, which is no news either.
+    """
+    stand = report.stand and replace(report.stand, bytes={})
+    return replace(report, seq=0, said_utc=0.0, chain=None, fresh_until=None, stand=stand)
 
 
 def _phase(model: ModelState) -> Phase | None:

@@ -47,4 +47,5 @@ def station(line: Line) -> dict[str, Any]:
         "presence": line.presence.value,
         "why": line.why,
         "said": iso_utc(report.said_utc),
+        "fresh_until": iso_utc(report.fresh_until) if report.fresh_until else None,
     }

@@ -45,6 +45,8 @@ _LOSSY = ("RTP: missed", "corrupt", "EBML")
 class AvCamera:
     """A `Camera` over FFmpeg's demuxers and decoders. One thread opens and reads it."""
 
+    exposed_at: float | None = None
+    """A stream's timestamps are those of another clock."""
     remarks: tuple[str, ...] = ()
 
     def __init__(self, settings: CameraSettings) -> None:

@@ -37,6 +37,13 @@ class Camera(Protocol):
         """
 
     @property
+    def exposed_at(self) -> float | None:
+        """Monotonic seconds at which the last frame read was exposed, by the driver's own stamp.
+
+        None: the source does not say, and a frame counts as captured when it has been read.
+        """
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """A sentence for each setting that the source did not accept; known once it is open."""
 

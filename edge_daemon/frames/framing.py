@@ -118,6 +118,10 @@ class FramedCamera:
         return self._camera.damage
 
     @property
+    def exposed_at(self) -> float | None:
+        return self._camera.exposed_at
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         return self._camera.remarks
 

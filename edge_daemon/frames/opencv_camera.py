@@ -37,6 +37,8 @@ class OpenCVCamera:
 
     damage: str | None = None
     """OpenCV does not tell what its decoder complained of."""
+    exposed_at: float | None = None
+    """By the kernel's stamp on the buffer (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC)."""
     remarks: tuple[str, ...] = ()
 
     def __init__(self, settings: CameraSettings) -> None:
@@ -158,6 +160,8 @@ class OpenCVCamera:
                 f"{self._source} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
                 hint="Set the camera to an 8-bit colour format.",
             )
+        stamped_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        self.exposed_at = stamped_ms / 1e3 if stamped_ms > 0 else None
         return cast("Pixels", frame)
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:

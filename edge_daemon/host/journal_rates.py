@@ -42,19 +42,27 @@ class KeptRates:
         self._rows = rows
 
     def counts(self, since_utc: float, until_utc: float) -> tuple[float, int, int]:
-        """Hours of a running line, parts, and rejected parts."""
+        """Hours of a running line, parts, and rejected parts.
+
+        A line that began a moment ago ran from its first part to one part's time after its last.
+        """
         bins = parts = rejected = 0
+        times: list[float] = []
         begin = since_utc
         while begin < until_utc:
             end = min(begin + DAY_S, until_utc)
             [found] = self._rows(
                 "SELECT count(DISTINCT CAST(utc / ? AS INTEGER)), count(*),"
-                " coalesce(sum(verdict = 'ng'), 0) FROM parts WHERE utc >= ? AND utc < ?",
+                " coalesce(sum(verdict = 'ng'), 0), min(utc), max(utc)"
+                " FROM parts WHERE utc >= ? AND utc < ?",
                 *(BIN_S, begin, end),
             )
             bins, parts, rejected = bins + found[0], parts + found[1], rejected + found[2]
+            times += [utc for utc in found[3:] if utc is not None]
             begin = end
-        return bins * BIN_S / 3600.0, parts, rejected
+        span_s = (times[-1] - times[0]) * parts / (parts - 1) if parts > 1 else 0.0
+        ran_s = min(bins * BIN_S, span_s)
+        return ran_s / 3600.0, parts, rejected
 
     def rejected(self, since_utc: float) -> tuple[Rejected, ...]:
         """The newest rejected parts."""

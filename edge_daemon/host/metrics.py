@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -197,6 +198,17 @@ class Metrics:
             "edge_certificate_expires_seconds", "POSIX time at which it ends.", ["file"]
         )
         self._gpu = gauge("edge_gpu_memory_bytes", "Memory of the device.", ["kind"])
+        self._fleet_phase = gauge(
+            "edge_fleet_phase", "1: how far it is with a campaign.", ["campaign", "phase"]
+        )
+        self._fleet_fresh = gauge(
+            "edge_fleet_fresh_seconds", "So long it may begin campaigns; NaN: nothing limits it."
+        )
+        self._fleet_fresh.set(math.nan)
+        self._fleet_bytes = counter(
+            "edge_fleet_bytes", "Bytes of campaigns' bundles by where they came from.", ["from"]
+        )
+        self._fetched: dict[str, int] = {}
 
     # ------------------------------------------------------------------------ swaps
 
@@ -311,6 +323,20 @@ class Metrics:
     def drift(self, signal: str, log10_evidence: float) -> None:
         """Of the unit that came last."""
         self._drift.labels(signal).set(log10_evidence)
+
+    def fleet(self, campaign: str | None, phase: str, fresh_s: float | None) -> None:
+        """How it stands in the newest campaign, if in one; `fresh_s` None: nothing limits it."""
+        self._fleet_phase.clear()
+        if campaign is not None:
+            self._fleet_phase.labels(campaign, phase).set(1)
+        self._fleet_fresh.set(math.nan if fresh_s is None else max(0.0, fresh_s))
+
+    def fleet_bytes(self, fetched: Mapping[str, int]) -> None:
+        """Source -> bytes of the bundle that is fetched; fewer than before: it is another one."""
+        for source, count in fetched.items():
+            before = self._fetched.get(source, 0)
+            self._fleet_bytes.labels(source).inc(count - before if count >= before else count)
+        self._fetched = dict(fetched)
 
     def camera(self, up: bool) -> None:
         self._camera_up.set(up)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
+from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.terms import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 PhaseWord = Annotated[str, one_of(Phase)]
@@ -36,14 +37,22 @@ class SliceCounts(msgspec.Struct, frozen=True):
     new: int
 
 
+class Fetched(msgspec.Struct, frozen=True):
+    """Bytes of the campaign's bundle, by where they came from."""
+
+    origin: int = 0
+    peers: int = 0
+
+
 class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`<root>/fleet`: one station of many. `boot` and `seq` say which of two reports is newer.
 
     `time` is the station's; it is said again after `every_s` at the latest. `bundle` is what judges
     there, `stored` are the bundles of its store, but for `stored_more`. The fields from `campaign`
-    to `counts` are null where it is in no campaign; `from` is the digest that it judged by when it
-    joined. `chain` is the newest row of its audit trail, `receipt` the swap that made `bundle`
-    active.
+    to `bytes` are null where it is in no campaign; `from` is the digest that it judged by when it
+    joined, `bytes` is what was fetched of the campaign's bundle. After `fresh_until` it begins no
+    campaign; null: nothing limits it, or nothing came yet. `chain` is the newest row of its audit
+    trail, `receipt` the swap that made `bundle` active.
     """
 
     device: str
@@ -71,6 +80,8 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     from_: Digest | None = None
     why: str | None = None
     counts: Mapping[str, SliceCounts] = {}
+    bytes: Fetched | None = None
+    fresh_until: Time | None = None
 
 
 def report(said: Report) -> bytes:
@@ -97,6 +108,7 @@ def _station(said: Report) -> FleetReport:
         health="good" if said.is_healthy else "degraded",
         receipt=said.receipt,
         chain=AuditHead(said.chain.seq, said.chain.hash) if said.chain else None,
+        fresh_until=None if said.fresh_until is None else iso_utc(said.fresh_until),
     )
 
 
@@ -112,6 +124,9 @@ def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
         wave=stand.wave,
         from_=stand.from_sha256,
         why=stand.why,
+        bytes=Fetched(stand.bytes.get("origin", 0), stand.bytes.get("peers", 0))
+        if stand.bytes
+        else None,
         counts={
             name: SliceCounts(each["n"], each["old"], each["new"])
             for name, each in stand.counts.items()
@@ -155,6 +170,7 @@ def read_report(payload: bytes) -> Report:
         receipt=read.receipt,
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
         stand=_stand(read, phase),
+        fresh_until=_fresh_until(read),
     )
 
 
@@ -173,7 +189,17 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.from_,
         read.why,
         {name: {"n": c.n, "old": c.old, "new": c.new} for name, c in read.counts.items()},
+        {} if read.bytes is None else {"origin": read.bytes.origin, "peers": read.bytes.peers},
     )
+
+
+def _fresh_until(read: FleetReport) -> float | None:
+    if read.fresh_until is None:
+        return None
+    until = parse_iso(read.fresh_until)
+    if until is None:
+        raise _unfit(f"its fresh_until {read.fresh_until[:40]!r} is no time")
+    return until
 
 
 def _names(read: FleetReport) -> tuple[str | None, ...]:
@@ -193,3 +219,29 @@ def _unfit(why: str) -> SenderError:
         f"The report is not one of a station: {why}.",
         hint="Only a station writes there: look at the broker's access list.",
     )
+
+
+class _Because(msgspec.Struct, frozen=True):
+    answered: int = 0
+    of: int = 0
+    bad: int = 0
+    slices: dict[Annotated[str, msgspec.Meta(max_length=64)], SliceCounts] = {}
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    """What is shown of the payload of an opened wave."""
+
+    at: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    because: _Because = _Because()
+
+
+def read_opening(payload: bytes) -> dict[str, Any] | None:
+    """Who opened a wave, when, and what was known, as plain values; None: it cannot be read."""
+    try:
+        said = msgspec.convert(read_json(payload, "The opening"), _Opening)
+    except (SenderError, msgspec.ValidationError):
+        return None
+    if not all(map(is_line, (said.by, said.at, *said.because.slices))):
+        return None
+    return dict(msgspec.to_builtins(said))

@@ -16,7 +16,7 @@ from typing import Protocol, Union
 import structlog
 
 from edge_daemon.core.parts.ledger import PartLedger
-from edge_daemon.core.parts.objects import shown
+from edge_daemon.core.parts.objects import is_zoned, shown, zone_of
 from edge_daemon.core.parts.values import (
     By,
     FrameCaptured,
@@ -310,15 +310,23 @@ class PartLine:
         self._take(FrameFollowed(judged, seen, left, now, is_trial))
 
     def _turn_to(self, recipe: Recipe, tracker: Tracker) -> None:
-        """Another recipe judges: its part is followed, in its zone of that name."""
+        """Another recipe judges: its part is followed, in its zone of that name.
+
+        Where no zone is set, parts are judged where the recipe's rules look.
+        """
         self._recipe = recipe
         named = next((zone for zone in recipe.zones if zone.name == self._zone_name), None)
-        tracker.look_in(self._zone or named)
+        zone = self._zone or named
+        if zone is None and self._zone_name is None:
+            zone = zone_of(recipe)
+        tracker.look_in(zone)
         self._blind = ""
         if recipe.part is None:
             self._blind = "no part is counted: the recipe does not say what a part is (recipe.part)"
         elif self._zone_name is not None and named is None:
             self._blind = f"parts are counted in the whole picture: no zone {self._zone_name!r}"
+        elif zone is None and is_zoned(recipe):
+            self._blind = "a rule looks at a zone, and parts are judged everywhere: set parts.zone"
 
     def _take(self, event: PartEvent) -> list[Told]:
         told = self._ledger.take(event)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
@@ -30,6 +32,8 @@ from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
 from edge_daemon.sources.source import Offered, Source, SourceAway, Stream
 
+_log = structlog.get_logger(__name__)
+
 MAX_SIGNATURE_BYTES = 4 << 20
 TRIES = 5
 """A source that breaks off so often without a byte in between is left for later."""
@@ -37,11 +41,16 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of one offer; `is_new`: it was not in the store before."""
+    """What became of one offer; `is_new`: it was not in the store before.
+
+    `again_bytes`: that were there from before a cut, and came again: the server cannot begin within
+    a file.
+    """
 
     ref: BundleRef
     is_new: bool
     size_bytes: int = 0
+    again_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,14 +103,15 @@ def fetch(source: Source, offered: Offered, manifest: Manifest, door: Door, pace
     with bench(door.store.root) as place:
         staging = Staging(place, manifest.sha256)
         try:
-            size = _Pull(source, offered, staging, door, pace).run(manifest)
+            pull = _Pull(source, offered, staging, door, pace)
+            size = pull.run(manifest)
             door.store.add(staging.folder, door.trust)
         except BundleError:
             staging.remove()
             raise
         staging.remove()
     door.pins.remember(source.where, manifest)
-    return Fetched(manifest.ref, True, size)
+    return Fetched(manifest.ref, True, size, pull.again_bytes)
 
 
 def _refuse_other(manifest: Manifest, door: Door) -> None:
@@ -167,6 +177,7 @@ class _Pull:
         self._source, self._offered = source, offered
         self._staging, self._door, self._pace = staging, door, pace
         self._total = 0
+        self.again_bytes = 0
 
     def run(self, manifest: Manifest) -> int:
         """Fetch everything; its size in bytes."""
@@ -276,6 +287,8 @@ class _Pull:
         """Whether all of it came."""
         with self._source.open(self._offered, path, part.size) as stream:
             if stream.start != part.size:
+                _log.info("source_begins_anew", source=self._source.where, path=path, at=part.size)
+                self.again_bytes += part.size
                 part.begin_anew()
             if stream.total is not None and stream.total > limit:
                 raise _mismatch(f"{path} is larger than the {limit} bytes it may have.")

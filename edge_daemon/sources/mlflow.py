@@ -1,7 +1,8 @@
 """An MLflow server as a source: the artifacts of a registered model's version are a bundle.
 
-They are read through the server (`mlflow-artifacts:`), which is how it runs by default. It knows no
-ranges: what was broken off is fetched again from the beginning of that file.
+They are read through the server (`mlflow-artifacts:`), which is how it runs by default. What was
+broken off goes on where it stopped if the server keeps artifacts on its own disk. From a bucket it
+gives out whole files only (MLflow 3.17): such a file begins anew.
 """
 
 from __future__ import annotations

@@ -179,7 +179,8 @@ class SourceWatch:
         _log.info("source_pulling", size_bytes=manifest.weights.size, **facts)
         fetched = fetch(source, offered, manifest, door, watched.pace)
         watched.refusals = others
-        _log.info("source_pulled", size_bytes=fetched.size_bytes, **facts)
+        sizes = {"size_bytes": fetched.size_bytes, "again_bytes": fetched.again_bytes}
+        _log.info("source_pulled", **sizes, **facts)
         origin = offered.origin_of(manifest, self._now_utc())
         self._tell(Happening(f"It came from {source.where}.", manifest, origin))
 

@@ -179,7 +179,7 @@ class Pages:
     # ------------------------------------------------------------------ requests
 
     async def _ask(self, request: Request) -> Response:
-        payload = await _payload(request)
+        payload = await read_payload(request)
         if isinstance(payload, Response):
             return payload
         verb, ask = request.path_params["verb"], self._sources.ask
@@ -198,7 +198,7 @@ class Pages:
 
     async def _preview(self, request: Request) -> Response:
         """What a tuning would have made of recent frames; nothing is changed."""
-        payload, preview = await _payload(request), self._sources.preview
+        payload, preview = await read_payload(request), self._sources.preview
         if isinstance(payload, Response):
             return payload
         if preview is None:
@@ -226,7 +226,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED)] = 200
 
 
-async def _payload(request: Request) -> bytes | Response:
+async def read_payload(request: Request) -> bytes | Response:
     """The bounded JSON of a POST; else the answer that says what is wrong with it."""
     body = bytearray()
     async for chunk in request.stream():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
-from tests.sim.bundles import make_bundle
+from tests.sim.bundles import make_bundle, noise
+from tests.sim.web_shelf import WebShelf
 
 
 @pytest.fixture
@@ -59,3 +61,30 @@ def test_what_is_refused_fails_and_says_why(station: Path) -> None:
     usb.rename(station.parent / "pulled-out")
     assert "failed: " in run(station, "check", ends=1)
     run(station, "pull", "unknown", ends=1)
+
+
+def test_what_came_twice_is_told(tmp_path: Path) -> None:
+    """Of a server that cannot begin within a file: the first pull was cut, the second says it."""
+    web = WebShelf(tmp_path / "web")
+    make_bundle(web.root, "bottle@1.2.0", weights=noise("large", 600_000))
+    (web.root / "bottle/versions.txt").write_text("1.2.0\n")
+    (tmp_path / "store").mkdir()
+    file = tmp_path / "station.yaml"
+    with web.serving():
+        web.no_ranges, web.hang_ups = True, 1
+        file.write_text(
+            "device: d\ncamera: {source: 'conveyor:'}\nstate_dir: state\n"
+            "models: {store: store, trust: {required: false}}\n"
+            f"sources: [{{http: '{web.url}', models: {{bottle: newest}}}}]\n"
+        )
+        said = run(file, "pull")
+    assert re.search(r"came into the store\. \S+ kB came twice: the server cannot begin", said)
+
+
+def test_a_log_line_is_no_part_of_the_answer(station: Path) -> None:
+    """What a room logs goes to stderr: a program reads stdout."""
+    (station.parent / "state/d").mkdir(parents=True)
+    (station.parent / "state/d/sources.json").write_text("nonsense")
+    result = CliRunner().invoke(app, ["sources", "check", "--json", "--config", str(station)])
+    assert "source_memory_not_read" in result.stderr
+    assert [line["name"] for line in json.loads(result.stdout)] == ["bottle", "can"]

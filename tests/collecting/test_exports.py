@@ -23,6 +23,7 @@ from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box
 from edge_daemon.errors import SenderError
 from tests.collecting.album import CLASSES, SIZE, album
+from tests.sim import labelling_tools
 
 NEAR_PX = 0.5
 
@@ -270,27 +271,42 @@ def test_cvat_s_elements_are_all_there(made: Path, data: Dataset) -> None:
     assert sum(1 for _ in root.iter("tag")) == 10
 
 
+needs_tools = pytest.mark.skipif(
+    not labelling_tools.is_installed(), reason="needs EDGE_DAEMON_LABELLING_PYTHON"
+)
+
+
+@needs_tools
 @pytest.mark.parametrize(
     ("made", "kind"), [("coco", "coco"), ("cvat", "cvat"), ("yolo", "yolo")], indirect=["made"]
 )
 def test_datumaro_reads_it(made: Path, kind: str, data: Dataset) -> None:
-    """Where it is installed: the same pictures, and of a data set for training the same boxes."""
-    datumaro: Any = pytest.importorskip("datumaro")
+    """Where people have not looked yet, CVAT shows each model's boxes, with the model's name."""
     if kind == "yolo":
         shutil.copyfile(made / "dataset.yaml", made / "data.yaml")  # it looks for this name
-    read = datumaro.Dataset.import_from(str(made), kind)
-    names = read.categories()[datumaro.AnnotationType.label]
-    found: Boxes = {
-        item.id.rpartition("/")[2]: [
-            (names[each.label].name, (each.x, each.y, each.x + each.w, each.y + each.h))
-            for each in item.annotations
-            if each.type == datumaro.AnnotationType.bbox
+    found = labelling_tools.read("datumaro", kind, str(made))
+    shown_by = {item.record.name: item.by.replace("person", "") for item in data.items}
+    boxes: Boxes = {
+        name: [
+            (label, tuple(box))
+            for label, box, model in each
+            if kind != "cvat" or model == shown_by[name]
         ]
-        for item in read
+        for name, each in found.items()
     }
-    assert len(found) == len(data.items)
-    if kind != "cvat":  # there each model's boxes are on the picture
-        assert_equal(found, data)
+    assert_equal(boxes, data)
+
+
+@needs_tools
+@studio_made
+def test_label_studio_s_own_parser_and_converter_take_it(made: Path, data: Dataset) -> None:
+    """It finds nothing wrong; submitted as they are, the boxes are ours."""
+    found = labelling_tools.read("label-studio", str(made))
+    assert found.pop("faults") == []
+    boxes: Boxes = {
+        name: [(label, tuple(box)) for label, box, _ in each] for name, each in found.items()
+    }
+    assert_equal(boxes, data)
 
 
 # ------------------------------------------------------------------ read back by ourselves
@@ -392,11 +408,27 @@ def test_an_empty_folder_is_filled(data: Dataset, tmp_path: Path) -> None:
     assert done.boxes == sum(len(boxes) for boxes in shown(data).values())
 
 
-def test_a_picture_that_goes_meanwhile_leaves_nothing_half_written(tmp_path: Path) -> None:
-    catalogue = album(tmp_path / "kept", 3)
-    found = dataset(list(catalogue), CLASSES)
-    found.items[1].path.unlink()
-    with pytest.raises(SenderError, match="cannot be written"):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_goes_meanwhile_is_left_out(tmp_path: Path, kind: str) -> None:
+    """A full quota takes the oldest away while it is copied: the others are a whole set."""
+    found = dataset(list(album(tmp_path / "kept", 6)), CLASSES)
+    for item in found.items[:2]:
+        item.path.unlink()
+    done = export(found, kind, tmp_path / "set")
+    assert (done.pictures, done.gone, sum(done.splits.values())) == (4, 2, 4)
+    assert len(list((tmp_path / "set/images").rglob("*.jpg"))) == 4
+    text = "".join(path.read_text() for path in (tmp_path / "set").rglob("*.[jxt]*[!g]"))
+    names = {path.stem for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    for item in found.items[:2]:
+        assert item.record.name not in text
+        assert item.record.name not in names
+
+
+def test_where_all_went_nothing_is_left(tmp_path: Path) -> None:
+    found = dataset(list(album(tmp_path / "kept", 2)), CLASSES)
+    for item in found.items:
+        item.path.unlink()
+    with pytest.raises(SenderError, match="no picture to export"):
         export(found, "yolo", tmp_path / "set")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 

@@ -30,6 +30,7 @@ class Station:
 
     def __init__(self) -> None:
         self.during, self.before = window(0), window(1000)
+        self.after_doubt = window(0)
         self.elapsed_s = 0.0
         self.shift = Shift()
         self.recorded: list[BundleRef] = []
@@ -38,6 +39,12 @@ class Station:
 
     def begin_record(self, ref: BundleRef) -> None:
         self.recorded.append(ref)
+
+    def mark(self) -> object:
+        return self.during
+
+    def since(self, mark: object) -> Window:
+        return self.after_doubt
 
     def trial_windows(self, swap_id: str, now: Instant) -> tuple[Window, Window | None, float]:
         self.asked.append(swap_id)
@@ -104,6 +111,36 @@ def test_a_slow_version_fails_against_the_one_before(station: Station) -> None:
     assert judged is not None
     assert not judged.passed
     assert "40.0 ms" in judged.reason
+
+
+@pytest.mark.parametrize(("tail_ms", "passed"), [(10.0, True), (60.0, False)])
+def test_a_slow_moment_makes_the_trial_longer(
+    station: Station, tail_ms: float, passed: bool
+) -> None:
+    """As many frames again decide whether the model or the box was slow."""
+    slow = Latency(100, 10.0, 60.0)
+    station.watch.start(NEW)
+    station.during, station.elapsed_s = replace(window(100), inference_ms=slow), 10.0
+    assert station.watch.look(NOW) is None
+    station.after_doubt = window(99)
+    assert station.watch.look(NOW) is None
+    station.after_doubt = replace(window(100), inference_ms=Latency(100, 10.0, tail_ms))
+    judged = station.watch.look(NOW)
+    assert judged is not None
+    assert judged.passed == passed
+
+
+def test_the_next_trial_has_no_doubt(station: Station) -> None:
+    """What was slow under an earlier version says nothing of this one."""
+    station.watch.start(NEW)
+    station.during = replace(window(100), inference_ms=Latency(100, 10.0, 60.0))
+    station.elapsed_s = 10.0
+    assert station.watch.look(NOW) is None
+    station.watch.start(NEW)
+    station.runs(100, 10.0)
+    judged = station.watch.look(NOW)
+    assert judged is not None
+    assert judged.passed
 
 
 def test_a_version_that_rejects_far_less_fails(station: Station) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.config import FleetSettings
-from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
 from edge_daemon.core.fleet.report import Phase
 from edge_daemon.core.state import Durable, SlotState, State
 from edge_daemon.core.values import BundleRef, Request, StoredBundle
 from edge_daemon.core.verbs import Verb
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.follower import Context, Follower
-from edge_daemon.fleet.memory import MEMORY_FILE, parse_kept
+from edge_daemon.fleet.follower import Brought, Context, Follower
+from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, parse_kept
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import sign
 from edge_daemon.models.trust import generate_keypair
@@ -25,14 +25,52 @@ from tests.sim.clock import SimClock
 from tests.sim.fleet import NEW, OLD, digest_of
 
 
+class Errands:
+    """A courier that does what the test says."""
+
+    def __init__(self) -> None:
+        self.wanted: list[BundleRef | None] = []
+        self.far = Brought()
+
+    def want(self, campaign: Campaign | None) -> None:
+        self.wanted.append(None if campaign is None else campaign.model)
+
+    def brought(self, campaign: Campaign) -> Brought:
+        return self.far
+
+
+class Listing:
+    """Freshness that the test sets: which digests are current, and why nothing is."""
+
+    def __init__(self) -> None:
+        self.current: set[str] = set()
+        self.stale = ""
+        self.heard: list[bytes] = []
+
+    def hear(self, timestamp: bytes) -> None:
+        self.heard.append(timestamp)
+
+    def why_not(self, _: str, sha256: str) -> str:
+        return self.stale or ("" if sha256 in self.current else "it is none of them")
+
+    def fresh_until(self) -> float | None:
+        return None
+
+    def problems(self) -> tuple[str, ...]:
+        return ()
+
+
 class Desk:
     """A follower, and what it asks for; the planner's state is a value that the test sets."""
 
-    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, fresh: bool = False, freshness: Listing | None = None
+    ) -> None:
+        self.folder, self.freshness = folder, freshness
         self.clock = SimClock(utc=START + 10.0)
         self.asked: list[Request] = []
         self.forgotten: list[str] = []
+        self.courier = Errands()
         bundles = tuple(
             StoredBundle(BundleRef(*each.split("@")), digest_of(each)) for each in (OLD, NEW)
         )
@@ -58,6 +96,8 @@ class Desk:
             lambda: self.state,
             lambda _: None,
             self._ask,
+            self.freshness,
+            self.courier,
         )
         self.follower = Follower(self.settings, context)
         return self.follower
@@ -169,6 +209,94 @@ def test_where_it_is_wanted_nothing_is_joined_without_a_fresh_word(tmp_path: Pat
     assert len(desk.asked) == 1
 
 
+def test_with_the_fleets_metadata_a_campaign_waits_until_it_is_listed(tmp_path: Path) -> None:
+    listing = Listing()
+    desk = Desk(tmp_path, freshness=listing)
+    assert desk.hear(*desk.signed(MADE)) is None
+    desk.hear(*OPEN)
+    desk.begin().look([])  # the broker may have forgotten it, the station did not
+    assert desk.follower.stand() is None
+    listing.current.add(digest(MADE))
+    desk.follower.look([])
+    assert len(desk.asked) == 1
+
+
+def test_a_campaign_that_is_not_listed_cannot_push_another_aside(tmp_path: Path) -> None:
+    listing = Listing()
+    listing.current.add(digest(MADE))
+    desk = Desk(tmp_path, freshness=listing)
+    desk.hear(*desk.signed(MADE))
+    for serial in range(200, 220):
+        stranger = campaign(id=f"c{serial}", serial=serial)
+        assert desk.hear(*desk.signed(stranger)) is Phase.HAVE
+    kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
+    assert kept.memory.campaign == MADE
+    assert len(kept.waiting) == MOST_WAITING
+    desk.hear(*OPEN)
+    assert len(desk.asked) == 1
+
+
+def test_expiry_stops_joins_and_neither_a_stop_nor_the_way_back(tmp_path: Path) -> None:
+    listing = Listing()
+    listing.current.add(digest(MADE))
+    desk = Desk(tmp_path, freshness=listing)
+    desk.hear(*desk.signed(MADE))
+    listing.stale = "no fresh word since yesterday"
+    assert desk.hear(*OPEN) is Phase.WAITING
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.why == "no fresh word since yesterday"
+    assert not desk.asked
+    listing.stale = ""
+    desk.follower.look([])
+    assert [each.verb for each in desk.asked] == [Verb.SWAP]
+    listing.stale = "no fresh word since yesterday"
+    new = desk.state.available[1]
+    desk.state = replace(
+        desk.state, durable=replace(desk.state.durable, selected=(("bottle", "1.4.0"),), active=new)
+    )
+    topic = messages.stop_topic(MADE.id, "ops")
+    desk.hear(topic, messages.stopped(START, "it misses caps", goes_back=True))
+    assert [each.verb for each in desk.asked] == [Verb.SWAP, Verb.ROLLBACK]
+
+
+def test_the_metadata_alone_vouches_where_no_keys_are_named(tmp_path: Path) -> None:
+    listing = Listing()
+    desk = Desk(tmp_path, freshness=listing)
+    desk.settings = FleetSettings.model_validate({"trust": {"root": tmp_path / "root.json"}})
+    desk.begin()
+    desk.hear(*desk.signed(MADE, "ops"))
+    desk.hear(*OPEN)
+    assert not desk.asked
+    listing.current.add(digest(MADE))
+    desk.follower.look([])
+    assert len(desk.asked) == 1
+
+
+def test_both_kinds_of_timestamps_are_read_on_one_topic(tmp_path: Path) -> None:
+    listing = Listing()
+    listing.current.add(digest(MADE))
+    desk = Desk(tmp_path, fresh=True, freshness=listing)
+    desk.hear(*desk.signed(MADE))
+    desk.hear(*OPEN)
+    tuf = b'{"signatures": [], "signed": {"_type": "timestamp", "version": 7}}'
+    desk.hear(messages.TIMESTAMP, tuf)
+    assert not desk.asked  # the signers' own word is wanted here too
+    now = desk.clock.now().utc
+    text = messages.timestamp_text(messages.Timestamp(now, now + 60.0, 118), tuf)
+    desk.hear(messages.TIMESTAMP, sign(text, messages.TIMESTAMP_KIND, tmp_path / "ops.key"))
+    assert len(desk.asked) == 1
+    assert listing.heard == [tuf, tuf]
+
+
+def test_a_timestamp_of_tuf_is_no_word_where_only_keys_count(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, fresh=True)
+    desk.hear(*desk.signed(MADE))
+    desk.hear(messages.TIMESTAMP, b'{"signatures": [], "signed": {"version": 7}}')
+    desk.hear(*OPEN)
+    assert not desk.asked
+
+
 def test_a_station_that_is_held_does_not_ask(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.state = replace(desk.state, durable=replace(desk.state.durable, held=True))
@@ -184,3 +312,34 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MEMORY_FILE).write_bytes(content)
     assert Desk(tmp_path).hear(*OPEN) is None
     assert json.loads((tmp_path / MEMORY_FILE).read_text())["asked"] == 0
+
+
+def test_the_courier_brings_what_the_store_lacks_and_the_report_says_how_far_it_is(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    desk.state = replace(desk.state, available=desk.state.available[:1])
+    made = campaign()
+    assert desk.hear(*desk.signed(made, "ops", "release")) is Phase.FETCHING
+    desk.follower.look([])
+    assert desk.courier.wanted[-1] == made.model
+    assert desk.follower.pinned() == {made.model}
+    desk.courier.far = Brought(why="no neighbour gives it", bytes={"origin": 7, "peers": 9})
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert (stand.why, stand.bytes) == ("no neighbour gives it", {"origin": 7, "peers": 9})
+    desk.courier.far = Brought(refused="Nobody signed it.")
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.phase is Phase.REFUSED
+
+
+def test_a_stopped_campaign_is_brought_and_kept_no_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = campaign()
+    desk.hear(*desk.signed(made, "ops", "release"))
+    desk.hear(messages.stop_topic(made.id, "ops"), b"{}")
+    assert desk.courier.wanted[-1] is None
+    assert desk.follower.pinned() == frozenset()

@@ -10,7 +10,11 @@ import pytest
 from edge_daemon.core.picture import PictureLimits
 from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
-from edge_daemon.frames.capture import CameraPhase, Capture, Patience
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    Patience,
+)
+from edge_daemon.frames.capture import Capture
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock
@@ -106,6 +110,17 @@ def test_what_a_camera_did_not_take_is_known_while_it_is_online(station: Station
     station.source.play(Frames(1))
     station.reports.next()
     assert capture.state.remarks == station.source.remarks
+
+
+def test_a_frame_was_captured_when_the_driver_says_if_that_can_be(station: Station) -> None:
+    """A busy machine reads frames late; a stamp of another clock says nothing."""
+    now = Instant(1000.0, 1_795_000_000.0)
+    station.source.exposures.extend([999.5, 999.75, 999.6, 1000.5, 1.0, 999.9])
+    station.source.play(Frames(7))
+    station.start(now=lambda: now)
+    times = [station.take()[0].captured for _ in range(7)]
+    assert [each.at for each in times] == [999.5, 999.75, 1000.0, 1000.0, 1000.0, 1000.0, 1000.0]
+    assert times[0] == Instant(999.5, 1_794_999_999.5)
 
 
 def test_a_camera_that_is_not_there_is_tried_until_it_is(station: Station) -> None:

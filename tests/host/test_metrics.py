@@ -122,3 +122,25 @@ def test_the_models_said_last_are_the_only_ones() -> None:
     info = [labels for name, labels in samples(metrics) if name == "edge_model_info"]
     assert len(info) == 1
     assert {("model", "can@1"), ("role", "")} <= set(info[0])
+
+
+def test_bytes_of_bundles_are_counted_from_what_is_told_of_each() -> None:
+    """The same word again adds nothing; fewer bytes than before are those of another bundle."""
+    metrics = Metrics()
+    for origin, peers in ((0, 100), (0, 250), (0, 250), (40, 60)):
+        metrics.fleet_bytes({"origin": origin, "peers": peers})
+    text = metrics.render().decode()
+    assert 'edge_fleet_bytes_total{from="origin"} 40.0' in text
+    assert 'edge_fleet_bytes_total{from="peers"} 310.0' in text
+
+
+def test_a_station_has_one_phase_of_one_campaign_and_no_freshness_that_nothing_limits() -> None:
+    metrics = Metrics()
+    assert "edge_fleet_fresh_seconds NaN" in metrics.render().decode()
+    metrics.fleet("c1", "trial", 7200.0)
+    metrics.fleet("c2", "confirmed", -5.0)
+    lines = metrics.render().decode().splitlines()
+    assert [line for line in lines if line.startswith("edge_fleet_phase{")] == [
+        'edge_fleet_phase{campaign="c2",phase="confirmed"} 1.0'
+    ]
+    assert "edge_fleet_fresh_seconds 0.0" in lines

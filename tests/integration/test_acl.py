@@ -20,12 +20,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.mosquitto import Mosquitto
+from tests.sim.plant_broker import PlantBroker
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
-PEOPLE = free_port()
-"""Where the listener for people is."""
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
@@ -41,7 +40,12 @@ CAMPAIGN = tuple(
     for what in ("campaign", "open/0", "pause/ops", "pause/andon", "pause/evaluator")
 )
 STOPS = tuple(f"fleet/c1/stop/{who}" for who in ("ops", "andon", "evaluator"))
-FLEET = {"fleet/timestamp", *CAMPAIGN, *STOPS}
+PEERS = tuple(f"fleet/site/hall-2/peer/{name}" for name in (STATION, OTHER))
+ABROAD = f"fleet/site/hall-9/peer/{STATION}"
+"""Another site's: whoever writes there is heard by nobody of hall-2."""
+WORDS = {"fleet/timestamp", *CAMPAIGN, *STOPS}
+FLEET = {*WORDS, *PEERS, ABROAD}
+"""All that ops may say."""
 ORDERS = "mes/line3/work_orders"
 NOBODYS = ("edge/line3-cam1", "edge/line3-cam1/secret", "mes/line4/orders", "elsewhere", "$SYS/x")
 
@@ -58,19 +62,19 @@ SAYS = {
     "dashboard": set(),
     "fleet": {CAMPAIGN[0], CAMPAIGN[1], "fleet/c1/pause/evaluator", "fleet/c1/stop/evaluator"},
     "andon": {"fleet/c1/pause/andon", "fleet/c1/stop/andon"},
-    STATION: _below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS),
-    OTHER: set(),
+    STATION: {*_below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS), PEERS[0], ABROAD},
+    OTHER: {PEERS[1]},
 }
 HEARS = {
     "ops": {*_below(*SEEN_BY_ALL, *SEEN, *TRIED, *ANSWERS, *ASKED), *FLEET},
     "mes": _below(*SEEN_BY_ALL, "response/feedback"),
     "panel": _below("part", "rollout/state", "response/feedback"),
     "plc": _below("part", "counts", "response/trigger"),
-    "dashboard": _below(*SEEN_BY_ALL, *SEEN, *TRIED),
+    "dashboard": {*_below(*SEEN_BY_ALL, *SEEN, *TRIED), *FLEET},
     "fleet": {*_below("fleet"), *FLEET},
     "andon": set(),
-    STATION: {ORDERS, *_below(*ASKED), *FLEET},
-    OTHER: {ORDERS, *FLEET},
+    STATION: {ORDERS, *_below(*ASKED), *WORDS, *PEERS},
+    OTHER: {ORDERS, *WORDS, *PEERS},
 }
 TOPICS = sorted(
     {"mes/line9/work_orders", ORDERS, *NOBODYS, *FLEET}
@@ -81,24 +85,16 @@ pytestmark = pytest.mark.broker
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Mosquitto]:
-    """The shipped files as they are, but for their folders and the port."""
-    made = new_mosquitto()
-    folder = made.folder
-    subprocess.run(
-        [ROOT / "scripts/make_certificates", folder / "certs", "--host", made.host, STATION, OTHER],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "certs/broker.key").chmod(0o644)  # mosquitto gives up being root before it reads it
-    shutil.copy(ROOT / "configs/mosquitto/acl", folder / "acl")
-    text = (ROOT / "configs/mosquitto/mosquitto.conf").read_text()
-    text = text.replace("listener 8883", f"listener {made.port} {made.host}")
-    text = text.replace("listener 8884", f"listener {PEOPLE} {made.host}")
-    text = text.replace("/etc/mosquitto/", f"{folder}/").replace("/var/lib/mosquitto", str(folder))
-    (folder / "mosquitto.conf").write_text(text)
-    with made:
+def plant() -> Iterator[PlantBroker]:
+    """The shipped files as they are, but for their folders and the ports."""
+    made = PlantBroker((STATION, OTHER))
+    with made.broker:
         yield made
+
+
+@pytest.fixture(scope="module")
+def broker(plant: PlantBroker) -> Mosquitto:
+    return plant.broker
 
 
 def _tls(broker: Mosquitto, name: str | None, folder: Path | None = None) -> ssl.SSLContext:
@@ -210,29 +206,34 @@ def _session(
 
 
 @pytest.mark.parametrize("victim", ROLES)
-def test_nobody_takes_over_the_session_of_another(broker: Mosquitto, victim: str) -> None:
+def test_nobody_takes_over_the_session_of_another(plant: PlantBroker, victim: str) -> None:
     """Every role, by every other role's id and by either door: what waits for it stays its own."""
-    own = f"edge-daemon-{victim}"
+    broker, own = plant.broker, f"edge-daemon-{victim}"
     _session(broker, victim, own, broker.port)
     for role in ROLES:
         for client_id in (own, victim, f"{own}-2", ""):
-            for port in (broker.port, PEOPLE) if role != victim else (PEOPLE,):
+            for port in (
+                (broker.port, plant.people_port) if role != victim else (plant.people_port,)
+            ):
                 _session(broker, role, client_id, port, clean=True)
                 assert _session(broker, victim, own, broker.port), (role, client_id, port)
 
 
-def test_a_session_is_of_its_certificate(broker: Mosquitto) -> None:
+def test_a_session_is_of_its_certificate(plant: PlantBroker) -> None:
     """A station finds its own again, whatever it calls itself; nobody else finds one by its id."""
+    broker = plant.broker
     _session(broker, STATION, "edge-daemon-line3-cam1", broker.port)
     assert _session(broker, STATION, "edge-daemon-else", broker.port)
-    for port in (broker.port, PEOPLE):
+    for port in (broker.port, plant.people_port):
         for name in (STATION, "nodered_1"):  # no id may begin so
             assert _session(broker, OTHER, name, port) is None
 
 
-def test_people_have_several_clients_at_once(broker: Mosquitto) -> None:
+def test_people_have_several_clients_at_once(plant: PlantBroker) -> None:
     """By the door for people each has an id of its own; by the other one they would part."""
-    first, second = (Member(broker, "ops", PEOPLE, f"edge-daemon-client-{n}") for n in (1, 2))
+    first, second = (
+        Member(plant.broker, "ops", plant.people_port, f"edge-daemon-client-{n}") for n in (1, 2)
+    )
     assert second.speak("ops", f"edge/{STATION}/request/swap")
     assert first.speak("ops", f"edge/{STATION}/request/swap")
     for member in (first, second):

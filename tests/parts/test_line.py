@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,7 @@ from tests.sim.clock import SimClock
 MODEL = BundleRef("bottle", "1")
 MIDDLE = Zone("middle", ((0.3, 0.0), (0.7, 0.0), (0.7, 1.0), (0.3, 1.0)))
 RECIPE = Recipe(0.3, (Rule("scratch", "scratch", 0.3, at_most=0),), "bottle", (MIDDLE,))
+ZONED = replace(RECIPE, rules=(replace(RECIPE.rules[0], zone=MIDDLE),))
 
 
 class Station:
@@ -178,6 +180,9 @@ def test_what_the_queue_has_no_room_for_is_counted_and_told(
     [
         (RECIPE, "middle", ""),
         (RECIPE, "gate", "no zone 'gate'"),
+        (RECIPE, None, ""),
+        (ZONED, None, ""),
+        (replace(ZONED, rules=ZONED.rules + RECIPE.rules), None, "set parts.zone"),
         (Recipe(0.3), None, "recipe.part"),
     ],
 )
@@ -194,10 +199,13 @@ def test_a_recipe_by_which_nothing_is_followed_as_meant_is_told(
     assert [word in each for each in station.line.problems()] == [True] * bool(word)
 
 
-def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
-    """In the zone that the recipe names."""
+@pytest.mark.parametrize(("recipe", "zone_name"), [(RECIPE, "middle"), (ZONED, None)])
+def test_followed_bottles_are_parts_and_their_scratches_theirs(
+    recipe: Recipe, zone_name: str | None
+) -> None:
+    """In the zone that the settings name, or else where the rules of the recipe look."""
     pytest.importorskip("scipy")
-    station = Station(PartRules(By.TRACK), zone_name="middle")
+    station = Station(PartRules(By.TRACK), zone_name=zone_name)
     station.line.start(station)
     for number in range(140):
         found = []
@@ -208,7 +216,7 @@ def test_followed_bottles_are_parts_and_their_scratches_theirs() -> None:
             found.append(Detection("bottle", 0.9, (x - 30, 100, x + 30, 200)))
             if bottle % 2:
                 found.append(Detection("scratch", 0.9, (x - 5, 140, x + 5, 150)))
-        station.judge(number, station.capture(number), *found)
+        station.judge(number, station.capture(number), *found, recipe=recipe)
     station.line.stop()
     assert [each.verdict for each in station.told] == [Verdict.OK, Verdict.NG] * 3
     assert all(192 <= 9 * each.frames[0] - 100 * each.part <= 201 for each in station.told)

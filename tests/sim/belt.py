@@ -146,6 +146,7 @@ class BeltCamera:
 
     def __init__(self, belt: Belt) -> None:
         self._belt = belt
+        self.exposed_at: float | None = None
         self._closing = threading.Event()
         self._pace = Pace(belt.fps, time.monotonic, self._closing.wait)
 
@@ -159,7 +160,8 @@ class BeltCamera:
     def read_into(self, pixels: Pixels) -> Pixels | None:
         if not self._pace.wait_turn() or self._closing.is_set():
             raise SourceError(Fault.ENDED, "The belt's camera was closed.")
-        draw(self._belt, time.monotonic(), pixels)
+        self.exposed_at = time.monotonic()
+        draw(self._belt, self.exposed_at, pixels)
         return pixels
 
     @property

@@ -97,6 +97,7 @@ class SimSource:
         self.shape = shape
         self.fps = fps
         self.remarks: tuple[str, ...] = ()
+        self.exposures: deque[float] = deque()  # stamps of the frames to come; none: no stamps
         self.opens = 0
         self.cameras: list[SimCamera] = []  # that were made, one a try
         self._steps: deque[Step] = deque()
@@ -216,6 +217,11 @@ class SimCamera:
     @property
     def remarks(self) -> tuple[str, ...]:
         return self._source.remarks
+
+    @property
+    def exposed_at(self) -> float | None:
+        stamps = self._source.exposures
+        return stamps.popleft() if stamps else None
 
     @property
     def damage(self) -> str | None:

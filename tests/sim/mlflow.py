@@ -17,12 +17,12 @@ class MlflowShelf(WebShelf):
     (model, number) -> the run that made it; `inputs`: run -> names of its data sets; `tags`:
     (model, number) -> what was written there.
 
-    What `mlflow-artifacts:/PATH` names lies in `root/PATH`. Ranges are not known.
+    What `mlflow-artifacts:/PATH` names lies in `root/PATH`. Ranges are known, as where the server
+    keeps artifacts on its own disk; with `no_ranges` they are not, as where it has a bucket.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.no_ranges = True
         self.versions: dict[tuple[str, str], str] = {}
         self.aliases: dict[tuple[str, str], str] = {}
         self.runs: dict[tuple[str, str], str] = {}

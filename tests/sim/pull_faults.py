@@ -30,15 +30,17 @@ from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
 from edge_daemon.sources.source import Source
 from edge_daemon.sources.web import WebSource
+from tests.sim import mlflow_server
 from tests.sim import registry as debian
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.mlflow import MlflowShelf
 from tests.sim.registry import Registry
 from tests.sim.web_shelf import WebShelf
 
-KINDS = ("folder", "http", "oci", "mlflow")
-WITHOUT_RANGES = frozenset({"mlflow"})
-"""MLflow's server gives out whole files only: what was cut begins anew."""
+KINDS = ("folder", "http", "oci", "mlflow", "mlflow bucket", "mlflow server")
+"""`mlflow server` is MLflow itself, where there is one; the two before it are simulated."""
+WITHOUT_RANGES = frozenset({"mlflow bucket"})
+"""Of what MLflow's server keeps in a bucket it gives out whole files only: it begins anew."""
 MOST_AGAIN = 8 << 20
 REF = "bottle@1.0.0"
 
@@ -135,6 +137,8 @@ def plant(kind: str, folder: Path) -> Iterator[Plant]:
 
 def is_there(kind: str) -> bool:
     """Whether this machine has what this kind needs."""
+    if kind == "mlflow server":
+        return mlflow_server.is_installed()
     return kind != "oci" or debian.is_installed()
 
 
@@ -254,14 +258,32 @@ def _shelf(kind: str, folder: Path) -> Iterator[Shelf]:
     elif kind == "http":
         with WebShelf(folder).serving() as server:
             yield replace(usual, source=WebSource(Http(server.url)))
-    elif kind == "mlflow":
+    elif kind == "mlflow server":
+        yield from _mlflow(folder)
+    elif kind.startswith("mlflow"):
         with MlflowShelf(folder).serving() as server:
             assert isinstance(server, MlflowShelf)
+            server.no_ranges = kind in WITHOUT_RANGES
             server.versions["bottle-model", "1"] = "mlflow-artifacts:/bottle/1.0.0"
             source = MlflowSource(Http(server.url))
             yield replace(usual, source=source, which="bottle-model/1")
     else:
         yield from _registry(folder)
+
+
+def _mlflow(folder: Path) -> Iterator[Shelf]:
+    """MLflow's own server. Each bundle is logged by its client once; then its files change."""
+    with mlflow_server.running(folder) as server:
+        place: list[Path] = []
+
+        def offer(made: Path) -> None:
+            if not place:
+                place.append(server.register(made))
+            shutil.rmtree(place[0])
+            shutil.copytree(made, place[0])
+
+        source = MlflowSource(Http(server.url))
+        yield Shelf(source, "bottle-model@champion", offer, lambda name: place[0] / name)
 
 
 def _registry(folder: Path) -> Iterator[Shelf]:

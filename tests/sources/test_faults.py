@@ -29,7 +29,7 @@ SIZE = 12 << 20
 def kind(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if not is_there(name):
-        pytest.skip("needs docker-registry")
+        pytest.skip("needs docker-registry, or EDGE_DAEMON_MLFLOW_PYTHON")
     return name
 
 

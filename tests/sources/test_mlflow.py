@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.bundle import read_manifest
+from edge_daemon.sources.fetch import fetch, look
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.mlflow import MlflowSource
 from edge_daemon.sources.mlflow_tags import MlflowTags
+from edge_daemon.sources.pace import Pace
+from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
+from tests.sim import mlflow_server
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.mlflow import MlflowShelf
 from tests.sources.conftest import Station
@@ -106,10 +104,26 @@ def test_the_alias_moves_to_another_bundle_of_the_same_version(
 
 
 def test_a_server_that_breaks_off(station: Station, shelf: Path, mlflow: MlflowShelf) -> None:
-    """It knows no ranges: the file is read again from its beginning, and is right."""
-    register(mlflow, "1", make_bundle(shelf, weights=noise("x", 300_000), key=station.key))
+    """It goes on within the file: nothing comes twice."""
+    made = make_bundle(shelf, weights=noise("x", 300_000), key=station.key)
+    register(mlflow, "1", made)
     mlflow.hang_ups = 3
-    station.pull(MlflowSource(Http(mlflow.url)), CHAMPION)
+    (fetched,) = station.pull(MlflowSource(Http(mlflow.url)), CHAMPION)
+    assert (fetched.is_new, fetched.again_bytes) == (True, 0)
+    assert mlflow.sent[f"{made.relative_to(shelf)}/weights.pt"] == 300_000
+    assert station.listed == ["bottle@1.0.0"]
+
+
+def test_a_server_that_has_a_bucket(station: Station, shelf: Path, mlflow: MlflowShelf) -> None:
+    """It answers 200 whatever is asked: the file begins anew, is right, and that is told."""
+    made = make_bundle(shelf, weights=noise("x", 300_000), key=station.key)
+    register(mlflow, "1", made)
+    mlflow.no_ranges, mlflow.hang_ups = True, 3
+    with capture_logs() as logged:
+        (fetched,) = station.pull(MlflowSource(Http(mlflow.url)), CHAMPION)
+    assert mlflow.sent[f"{made.relative_to(shelf)}/weights.pt"] == 300_000 + fetched.again_bytes
+    anew = [each["at"] for each in logged if each["event"] == "source_begins_anew"]
+    assert sum(anew) == fetched.again_bytes > 0
     assert station.listed == ["bottle@1.0.0"]
 
 
@@ -126,73 +140,32 @@ def test_what_cannot_be_read_is_said(station: Station, shelf: Path, mlflow: Mlfl
         station.pull(source, "other-model/1")
 
 
-PYTHON = os.environ.get("EDGE_DAEMON_MLFLOW_PYTHON", "")
-"""A Python with mlflow in it; the test below runs only where it is given."""
-
-_REGISTER = """
-import sys, mlflow
-from mlflow.entities import Dataset, DatasetInput
-mlflow.set_tracking_uri(sys.argv[1])
-client = mlflow.MlflowClient()
-with mlflow.start_run() as run:
-    mlflow.log_artifacts(sys.argv[2], "bundle")
-    client.log_inputs(run.info.run_id, [DatasetInput(Dataset("line3-2026-10", "9f", "local", "."))])
-client.create_registered_model("bottle-model")
-source = f"{run.info.artifact_uri}/bundle"
-made = client.create_model_version("bottle-model", source, run.info.run_id)
-client.set_registered_model_alias("bottle-model", "champion", made.version)
-"""
-
-
-@pytest.mark.skipif(not shutil.which(PYTHON), reason="needs EDGE_DAEMON_MLFLOW_PYTHON")
+@pytest.mark.skipif(not mlflow_server.is_installed(), reason="needs EDGE_DAEMON_MLFLOW_PYTHON")
 @pytest.mark.timeout(300)
 def test_a_real_mlflow_server(station: Station, shelf: Path, tmp_path: Path) -> None:
-    """Logged, registered and named by MLflow's own client; pulled by ours."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, made = f"http://127.0.0.1:{port}", make_bundle(shelf, key=station.key)
-    kept = f"sqlite:///{tmp_path}/mlflow.db"
-    command = [PYTHON, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    options = ["--backend-store-uri", kept, "--artifacts-destination", str(tmp_path / "kept")]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    with (tmp_path / "mlflow.log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, *options],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=tmp_path,
-            start_new_session=True,
-        )
-    try:
-        _await(f"{url}/health")
-        client = [PYTHON, "-c", _REGISTER, url, str(made)]
-        subprocess.run(client, check=True, env=environment, cwd=tmp_path)
-        source = MlflowSource(Http(url))
-        station.pull(source, CHAMPION)
+    """Logged, registered and named by MLflow's own client; pulled by ours, in two parts."""
+    made = make_bundle(shelf, weights=noise("x", 6_000_000), key=station.key)
+    with mlflow_server.running(tmp_path / "mlflow") as server:
+        server.register(made)
+        source = MlflowSource(Http(server.url))
         (offered,) = source.offered("bottle", CHAMPION)
+        manifest = look(source, offered, "bottle", station.door, station.pace)
+        chunks = iter(range(18))
+        stopping = Pace(wait=lambda _: next(chunks, None) is None)
+        with pytest.raises(SourceAway):
+            fetch(source, offered, manifest, station.door, stopping)
+        assert 0 < station.came < 6_000_000
+        (fetched,) = station.pull(source, CHAMPION)
         origin = offered.origin_of(read_manifest(made), 1.0)
         told = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, origin)
-        MlflowTags(Http(url), "line3-cam1").write(told, bytes)
+        MlflowTags(Http(server.url), "line3-cam1").write(told, bytes)
         query = f"name=bottle-model&version={origin.version}"
-        with urlopen(f"{url}/api/2.0/mlflow/model-versions/get?{query}") as answer:
+        with urlopen(f"{server.url}/api/2.0/mlflow/model-versions/get?{query}") as answer:
             tags = json.loads(answer.read())["model_version"]["tags"]
         gone = replace(told, origin=replace(origin, version="99"))
         with pytest.raises(BundleError, match="takes no tag"):
-            MlflowTags(Http(url), "line3-cam1").write(gone, bytes)
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(20)
+            MlflowTags(Http(server.url), "line3-cam1").write(gone, bytes)
     assert station.listed == ["bottle@1.0.0"]
+    assert (fetched.again_bytes, station.came) == (0, fetched.size_bytes), "it goes on in the file"
     assert (origin.datasets, len(origin.run_id or "")) == (("line3-2026-10",), 32)
     assert tags == [{"key": "edge.line3-cam1", "value": "stopped: low_light -7 pts"}]
-
-
-def _await(url: str) -> None:
-    give_up_at = time.monotonic() + 120
-    while time.monotonic() < give_up_at:
-        with suppress(URLError, ConnectionError), urlopen(url):
-            return
-        time.sleep(0.2)
-    raise TimeoutError(f"{url} does not answer")

@@ -15,6 +15,7 @@ from edge_daemon.host.journald import message_id
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "systemd"
 UNIT = SYSTEMD / "edge-daemon@.service"
+EVALUATOR = SYSTEMD / "edge-daemon-fleet.service"
 DROP_INS = sorted((SYSTEMD / "drop-ins").glob("*.conf"))
 MOST_EXPOSURE = 1.8
 
@@ -52,6 +53,26 @@ def test_systemd_knows_every_word(tmp_path: Path, drop_in: Path | None) -> None:
 
 
 @needs_analyze
+def test_systemd_knows_the_publishers_timer(tmp_path: Path) -> None:
+    for file in SYSTEMD.glob("edge-daemon-fleet-timestamp.*"):
+        text = file.read_text().replace("/opt/edge-daemon/bin/edge-daemon", "/bin/true")
+        (tmp_path / file.name).write_text(text)
+    timer = tmp_path / "edge-daemon-fleet-timestamp.timer"
+    told = _analyze("verify", "--man=no", str(timer)).stderr
+    assert [line for line in told.splitlines() if "edge-daemon" in line] == []
+
+
+def test_the_publishers_timer_is_off_until_a_person_enables_it() -> None:
+    """The package brings it, stops it when it goes, and nothing enables it."""
+    unit = (SYSTEMD / "edge-daemon-fleet-timestamp.service").read_text()
+    assert "fleet timestamp --repository" in unit
+    package = (SYSTEMD / "deb/nfpm.yaml").read_text()
+    assert package.count("dst: /usr/lib/systemd/system/edge-daemon-fleet-timestamp.") == 2
+    for script in ("prerm", "postrm"):
+        assert "edge-daemon-fleet-timestamp.timer" in (SYSTEMD / "deb" / script).read_text()
+
+
+@needs_analyze
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda file: file and file.name)
 def test_a_station_is_little_exposed(tmp_path: Path, drop_in: Path | None) -> None:
     """systemd's own measure of confinement stays at 1.8 or below, on every kind of box."""
@@ -60,6 +81,37 @@ def test_a_station_is_little_exposed(tmp_path: Path, drop_in: Path | None) -> No
     found = re.search(r"exposure level for \S+: ([\d.]+)", told)
     assert found is not None, told
     assert float(found[1]) <= MOST_EXPOSURE
+
+
+def _install_evaluator(folder: Path) -> Path:
+    unit = folder / EVALUATOR.name
+    unit.write_text(EVALUATOR.read_text().replace("/opt/edge-daemon/bin/edge-daemon", "/bin/true"))
+    return unit
+
+
+@needs_analyze
+def test_the_evaluator_is_valid_and_little_exposed(tmp_path: Path) -> None:
+    """No complaint, and it needs less than a station: no device, no part of /proc but its own."""
+    unit = _install_evaluator(tmp_path)
+    told = _analyze("verify", "--man=no", str(unit)).stderr
+    assert [line for line in told.splitlines() if "edge-daemon" in line] == []
+    told = _analyze("security", "--offline=true", "--no-pager", str(unit)).stdout
+    found = re.search(r"exposure level for \S+: ([\d.]+)", told)
+    assert found is not None, told
+    assert float(found[1]) <= MOST_EXPOSURE
+
+
+def test_the_evaluator_is_watched_comes_back_and_is_not_enabled_by_itself() -> None:
+    """Its words are options that exist; the package brings it, and a person enables it."""
+    lines = EVALUATOR.read_text().splitlines()
+    wanted = {"Type=notify", "WatchdogSec=60", "Restart=always", "RestartPreventExitStatus=2 78"}
+    assert wanted <= set(lines)
+    package = (SYSTEMD / "deb/nfpm.yaml").read_text()
+    assert "dst: /usr/lib/systemd/system/edge-daemon-fleet.service" in package
+    for script in ("postinst", "prerm", "postrm"):
+        text = (SYSTEMD / "deb" / script).read_text()
+        assert "edge-daemon-fleet.service" in text
+        assert "systemctl enable" not in text
 
 
 @pytest.mark.parametrize("word", ["PrivateDevices", "MemoryDenyWriteExecute", "ProcSubset"])

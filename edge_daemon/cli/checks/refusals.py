@@ -15,6 +15,7 @@ from edge_daemon import config
 from edge_daemon.config import Finding, Settings
 from edge_daemon.documents import KeyPath, dotted
 from edge_daemon.errors import ConfigurationError
+from edge_daemon.fleet.freshness.refresh import checked_root
 from edge_daemon.frames.sources import check_source
 from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.orders import compile_source
@@ -55,6 +56,9 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
     for number, key in enumerate(settings.fleet.trust.keys if settings.fleet else ()):
         if _is_readable(key):
             yield ("fleet", "trust", "keys", number), partial(Signers, [key])
+    trust = settings.fleet.trust if settings.fleet else None
+    if trust is not None and _is_readable(trust.root):
+        yield ("fleet", "trust", "root"), partial(checked_root, trust)
     if _is_readable(mqtt.password_file):
         yield ("mqtt", "password_file"), mqtt.read_password
     if _is_readable(http.token_file):

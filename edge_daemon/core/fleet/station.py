@@ -6,12 +6,12 @@ the station, and whatever people ask for there come before the campaign.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import heard as messages
-from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped
 from edge_daemon.core.fleet.report import Phase, Stand
 from edge_daemon.core.fleet.waves import wave_of
@@ -50,25 +50,21 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of our newest request; `status` None while it is open."""
-
-    status: Status | None
-    why: str = ""
-
-
-@dataclass(frozen=True)
 class Station:
     """The station as a campaign's bundle sees it.
 
     Args:
         selected: the version of the bundle's name that orders use, and its digest.
         stored: the digest of the campaign's bundle in the store; None: it is not there.
+        fetching: what keeps the bundle from being fetched; empty: nothing.
+        refused: why the bundle that was fetched was not taken into the store; empty: it was.
         bad: why that bundle may not become active here; empty: it may.
         is_for_now: whether a swap of this name would change what judges now.
         is_busy: whether another request is being carried out.
         in_window: whether the station's and the campaign's windows are open.
         is_fresh: whether somebody said lately that the campaigns are the current ones.
+        not_current: why the fleet's metadata does not say that the campaign is current; empty: it
+            does, or is not asked here.
         answers: of our swap and of our way back, by their ids.
     """
 
@@ -76,6 +72,8 @@ class Station:
     selected: BundleRef | None = None
     selected_sha256: str | None = None
     stored: str | None = None
+    fetching: str = ""
+    refused: str = ""
     bad: str = ""
     is_for_now: bool = True
     is_on_trial: bool = False
@@ -84,6 +82,7 @@ class Station:
     in_window: bool = True
     is_fresh: bool = True
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    not_current: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def accept(memory: Memory, campaign: Campaign, now_utc: float) -> tuple[Memory, 
         if campaign.serial < known.serial:
             return memory, f"it is old: {known.id} has serial {known.serial}"
         if campaign.serial == known.serial:
-            is_same = _digest(campaign) == _digest(known)
+            is_same = digest(campaign) == digest(known)
             return memory, "" if is_same else f"{known.id} has the same serial {known.serial}"
         if campaign.id == known.id:
             return memory, f"the id {known.id} was used for serial {known.serial}"
@@ -217,7 +216,9 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
         return Phase.EXCLUDED, excluded
     assert wave is not None
     if station.stored is None:
-        return Phase.FETCHING, f"{campaign.model} is not in the store"
+        if station.refused:
+            return Phase.REFUSED, station.refused
+        return Phase.FETCHING, station.fetching or f"{campaign.model} is not in the store"
     if station.stored != campaign.sha256:
         return Phase.REFUSED, f"the {campaign.model} in the store has another digest"
     if heard.is_stopped:
@@ -231,6 +232,7 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
     for is_so, why in (
         (bool(heard.paused_by), f"paused by {', '.join(heard.paused_by)}"),
         (not station.is_fresh, "nobody said lately which campaigns are current"),
+        (bool(station.not_current), station.not_current),
         (not station.in_window, "its window is not open"),
         (not station.is_for_now, "the line makes something else"),
         (station.is_busy, "another request is being carried out"),
@@ -282,10 +284,6 @@ def _id(memory: Memory) -> str:
 def _back_id(memory: Memory) -> str:
     assert memory.campaign is not None
     return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-back"
-
-
-def _digest(campaign: Campaign) -> str:
-    return hashlib.sha256(canonical(campaign)).hexdigest()
 
 
 # --------------------------------------------------------------------------- windows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_daemon.core.recipe import allows, counts
 from edge_daemon.core.values import Box, Detection, Recipe, Size, Verdict
+from edge_daemon.core.zones import Zone
 
 MOST_OBJECTS = 256
 """Parts of one frame; of more, the surest are taken."""
@@ -51,6 +52,21 @@ def shown(detections: Sequence[Detection], recipe: Recipe, size: Size) -> tuple[
         for part, causes in zip(parts, _causes(owned, recipe, size, len(parts)), strict=True)
     ]
     return tuple(sorted(found, key=_box_of))
+
+
+def zone_of(recipe: Recipe) -> Zone | None:
+    """The one zone in which all rules of the recipe look at what a part may hold.
+
+    None where they look at the whole picture, or at different zones. A part that never was in a
+    rule's zone would come out ok without having been looked at.
+    """
+    zones = [rule.zone for rule in recipe.rules if rule.label != recipe.part]
+    return zones[0] if zones and all(zone == zones[0] for zone in zones) else None
+
+
+def is_zoned(recipe: Recipe) -> bool:
+    """Whether a rule looks at a part of the picture only."""
+    return any(rule.zone for rule in recipe.rules if rule.label != recipe.part)
 
 
 def _causes(

@@ -86,25 +86,113 @@ function showSites() {
   );
 }
 
-function showWaves() {
-  const inOne = fleet.lines.filter((line) => line.campaign);
-  at("waves-card").hidden = inOne.length === 0;
-  const rows = new Map();
-  for (const line of inOne) {
-    const key = JSON.stringify([line.campaign, line.wave]);
-    const counts = rows.get(key) ?? {};
-    const word = line.presence === "silent" ? "silent" : line.phase;
-    counts[word] = (counts[word] ?? 0) + 1;
-    rows.set(key, counts);
+const MOODS = { stopped: "bad", stopping: "bad", paused: "warn", waiting: "busy", opening: "busy", done: "good", refused: "bad" };
+const SETTLED = ["confirmed", "refused", "rolled_back", "held", "excluded"];
+const said = (word) => (word === "have" ? "have it" : word.replaceAll("_", " "));
+const clock = (iso) => (Number.isNaN(Date.parse(iso)) ? "" : new Date(iso).toLocaleString());
+
+/** What was known when somebody opened it, in that evaluator's own numbers. */
+function because({ at: when, by: whom, because: known }) {
+  const slices = Object.entries(known.slices).map(([name, { n, old, new: now }]) => `; ${name}: of ${n} objects ${old} found before, ${now} now`);
+  const before = known.of ? `${known.answered} of ${known.of} before it had answered, ${known.bad} badly` : "nobody is before it";
+  return `Opened ${clock(when)} by ${whom || "nobody who says so"}: ${before}${slices.join("")}.`;
+}
+
+function bar(wave) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", `0 0 ${Math.max(wave.stations, 1)} 1`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  let x = 0;
+  for (const [phase, count] of phasesOf(wave)) {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    Object.entries({ x, y: 0, width: count, height: 1, class: phase.replace(" ", "-") }).forEach(([key, value]) => part.setAttribute(key, value));
+    svg.append(part);
+    x += count;
   }
-  const body = [...rows].sort().map(([key, counts]) => {
-    const [campaign, wave] = JSON.parse(key);
+  return svg;
+}
+
+const ORDER = ["confirmed", "trial", "refused", "rolled_back", "held", "excluded", "waiting", "have", "fetching", "no answer", "silent"];
+const phasesOf = (wave) => Object.entries(wave.phases).sort(([one], [other]) => ORDER.indexOf(one) - ORDER.indexOf(other));
+
+function showWave(wave) {
+  const settled = phasesOf(wave).filter(([phase]) => SETTLED.includes(phase)).reduce((sum, [, count]) => sum + count, 0);
+  const whole = wave.open && settled === wave.stations;
+  const item = make("li", "", `wave ${whole ? "whole" : wave.open ? "open" : ""}`);
+  const head = make("h3");
+  head.append(make("span", `Wave ${wave.wave}: ${wave.open ? "open" : "closed"}`), make("span", `${wave.stations} stations`));
+  item.append(head, bar(wave), make("span", phasesOf(wave).map(([phase, count]) => `${count} ${said(phase)}`).join(", ") || "no station"));
+  if (wave.opened) item.append(make("small", because(wave.opened)));
+  else if (!wave.open) item.append(make("small", `To ${+(100 * wave.share).toFixed(3)} % of all stations${Date.parse(wave.earliest) > Date.now() ? `, not before ${clock(wave.earliest)}` : ""}.`));
+  if (wave.silent.length) item.append(make("small", `Silent: ${wave.silent.slice(0, 5).join(", ")}${wave.phases.silent > 5 ? ` and ${wave.phases.silent - 5} more` : ""}.`));
+  return item;
+}
+
+function showCampaign() {
+  const [newest, ...others] = fleet.campaigns;
+  at("campaign").hidden = !newest;
+  if (!newest) return;
+  const stopped = Object.entries(newest.stopped ?? {}).map(([who, why]) => `${who}: ${why}`).join("; ");
+  at("campaign-state").textContent = said(newest.state);
+  at("campaign-state").className = `tag ${MOODS[newest.state] ?? "calm"}`;
+  at("campaign-model").textContent = newest.model ?? "";
+  at("campaign-id").textContent = newest.serial ? `${newest.id}, serial ${newest.serial}` : newest.id;
+  at("campaign-next").textContent = stopped
+    ? `Stopped by ${stopped}.${newest.goes_back ? " Stations that have it go back." : ""}`
+    : `${newest.next[0].toUpperCase()}${newest.next.slice(1)}.`;
+  at("stop").hidden = !fleet.commands || !newest.serial || Boolean(stopped);
+  at("waves").replaceChildren(...(newest.waves ?? []).map(showWave));
+  at("campaign-others").replaceChildren(...others.map((each) => make("li", `${each.id}: ${each.state}${each.next ? `: ${each.next}` : ""}`)));
+}
+
+const size = (bytes) => {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const place = bytes < 1000 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
+  return `${(bytes / 1000 ** place).toFixed(place ? 1 : 0)} ${units[place]}`;
+};
+
+/** Over all stations that report where their bytes came from. */
+function showBytes() {
+  const sums = new Map();
+  for (const line of fleet.lines) for (const [source, bytes] of Object.entries(line.bytes ?? {})) sums.set(source, (sums.get(source) ?? 0) + bytes);
+  at("bytes-card").hidden = sums.size === 0;
+  at("bytes").replaceChildren(...[...sums].sort(([, one], [, other]) => other - one).map(([source, bytes]) => {
     const row = make("tr");
-    const words = Object.entries(counts).map(([word, count]) => `${count} ${word}`).join(", ");
-    row.append(make("td", campaign), make("td", wave === null ? "in no wave" : `wave ${wave}`), make("td", words));
+    const name = make("th", source);
+    name.scope = "row";
+    row.append(name, make("td", size(bytes)));
     return row;
-  });
-  at("waves").replaceChildren(...body);
+  }));
+}
+
+/** Nobody is asked twice, but everybody is asked why. */
+function askStop() {
+  const { id } = fleet.campaigns[0];
+  at("ask-title").textContent = `Stop ${id}?`;
+  at("ask-told").textContent = "";
+  at("ask-stop").onclick = () => stop(id);
+  at("ask-stop").disabled = false;
+  at("ask").showModal();
+  at("ask-reason").focus();
+}
+
+async function stop(campaign) {
+  const told = at("ask-told");
+  at("ask-stop").disabled = true;
+  told.textContent = "The broker is told …";
+  try {
+    const answer = await fetch("api/fleet/stop", {
+      method: "POST", headers: { "content-type": "application/json", "x-edge-daemon": "1" },
+      body: JSON.stringify({ campaign, reason: at("ask-reason").value, rollback: at("ask-rollback").checked }),
+    });
+    const body = answer.headers.get("content-type").includes("json") ? await answer.json() : { error: { message: await answer.text() } };
+    told.textContent = body.error ? `${body.error.message} ${body.error.hint ?? ""}` : "Stopped: the broker has it.";
+    at("ask-stop").disabled = !body.error;
+  } catch {
+    told.textContent = "The page's program does not answer. Try again, or: edge-daemon fleet stop";
+    at("ask-stop").disabled = false;
+  }
 }
 
 function show() {
@@ -112,7 +200,8 @@ function show() {
   const listed = fleet.inventory === null ? "" : ` Inventory: ${fleet.inventory}, missing: ${Object.keys(fleet.missing).length}.`;
   at("sum").textContent = `${fleet.stations} stations: ${fleet.heard} heard, ${silent} silent.${listed}`;
   showModels();
-  showWaves();
+  showCampaign();
+  showBytes();
   showOthers();
   showSites();
 }
@@ -132,4 +221,5 @@ async function look() {
   setTimeout(look, EVERY_MS);
 }
 
+at("stop").onclick = askStop;
 look();

@@ -1,0 +1,85 @@
+"""The fleet's metadata as commands change it: staged, signed with the keys at hand, published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from edge_daemon.cli.output import tell
+from edge_daemon.errors import ConfigurationError
+from edge_daemon.fleet.freshness.layout import REPOSITORY
+
+if TYPE_CHECKING:  # python-tuf is an extra: other commands must work without it
+    from edge_daemon.fleet.freshness.repository import Repository
+
+RepositoryOption = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    typer.Option(
+        "--repository",
+        metavar="DIR",
+        help=f"The fleet's metadata, such as /srv/models/{REPOSITORY}.",
+    ),
+]
+OnlineKey = Annotated[
+    Optional[Path],  # noqa: UP045 - likewise
+    typer.Option(
+        "--online-key", exists=True, help="The publisher's key; with it changes are published."
+    ),
+]
+Keys = Annotated[
+    Optional[list[Path]],  # noqa: UP045 - likewise
+    typer.Option("--key", exists=True, help="A private key that signs; may be given repeatedly."),
+]
+
+
+def repository_of(folder: Path) -> Repository:
+    """The repository in a folder, which may not be there; raises ConfigurationError."""
+    try:
+        from edge_daemon.fleet.freshness.repository import Repository  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The fleet's metadata needs a library that is not installed: {error.name}.",
+            hint="Install it: pip install 'edge-daemon[fleet]'",
+        ) from error
+    return Repository(folder)
+
+
+def go_on(repository: Repository, keys: Sequence[Path], online: Path | None) -> bool:
+    """Sign what is staged, publish it where it is signed whole, and tell what is missing.
+
+    Returns whether stations read it now.
+    """
+    from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
+
+    if keys:
+        signed = repository.sign([signer(key) for key in keys])
+        tell(f"Signed: {', '.join(signed)}.")
+    missing = repository.missing()
+    for role, count in missing.items():
+        if count:
+            wanted = "1 signature" if count == 1 else f"{count} signatures"
+            tell(f"{role} still needs {wanted}: edge-daemon fleet keys sign {repository.folder}")
+    if any(missing.values()):
+        return False
+    if online is None:
+        if missing:
+            tell(
+                "All have signed. Publish it: "
+                f"edge-daemon fleet keys sign {repository.folder} --online-key KEY"
+            )
+        return False
+    if missing:
+        done = repository.publish(signer(online), time.time())
+        tell(f"Published: {', '.join(done)}.")
+    return True
+
+
+def renewed(repository: Repository, online: Path, hours: float) -> bytes:
+    """The timestamp, made anew."""
+    from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
+
+    return repository.renew(signer(online), time.time(), hours)

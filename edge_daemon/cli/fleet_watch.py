@@ -1,0 +1,89 @@
+"""`edge-daemon fleet watch`: the evaluator of campaigns, also as edge-daemon-fleet.service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.options import ConfigFile, read_settings
+from edge_daemon.cli.output import tell
+from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
+from edge_daemon.fleet.evaluator import watch as watch_reports
+from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.systemd import Notifier
+from edge_daemon.messaging.client import Client
+from edge_daemon.models.countersigned import Signers
+
+
+def watch(
+    inventory: Annotated[
+        Path, typer.Option(help="A file with the name of every station, one a line.")
+    ],
+    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
+    file: ConfigFile = None,
+) -> None:
+    """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
+    settings = read_settings(file)
+    fleet = settings.fleet or FleetSettings()
+    names = read_inventory(inventory)
+    trust = fleet.trust
+    if not trust.is_given:
+        raise WrongUsage(
+            "An evaluator needs the keys that campaigns are signed with.",
+            hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
+        )
+    signers = Signers(trust.keys) if trust.keys else None
+    manager = Notifier.from_environ(os.environ)
+    said = ""
+
+    def tell_news(told: Told) -> None:
+        nonlocal said
+        if (now := sentence(told)) != said:
+            tell(now)
+            manager.status(now)
+        said = now
+
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with (
+            Client.of(settings) as client,
+            _freshness(settings) as why_not,
+            suppress(KeyboardInterrupt),
+        ):
+
+            def say(topic: str, body: bytes) -> object:
+                return client.publish(topic, body, retain=True)
+
+            evaluator = Evaluator(names, signers, name, say, why_not)
+            manager.ready(f"Watches {len(names)} stations.")
+            watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
+        manager.stopping()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
+    """What says which campaigns are current, where `trust.root` pins somebody who does."""
+    trust = (settings.fleet or FleetSettings()).trust
+    if trust.root is None:
+        yield lambda *_: ""
+        return
+    keeper = Keeper(trust, settings.state_folder, SystemClock())
+    keeper.start()
+    try:
+        yield keeper.why_not
+    finally:
+        keeper.stop()

@@ -1,0 +1,11 @@
+"""Which campaigns are current, and until when that may be believed: The Update Framework (TUF).
+
+mirror       where a station reads metadata: a web server, a folder or a USB stick, a message
+client       the client workflow of the specification; with `repository` all that imports tuf
+current      what the station believes now, and the latest time that was seen here
+keeper       a station's thread that asks now and then; never on the start path
+refresh      one refresh, alone on this machine
+
+layout       the roles, who signs them, and how long each is good
+repository   the publisher's side: changes are staged, signed by enough keys, then published
+"""
