@@ -12,7 +12,6 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.core.parts.values import PartTold
 from edge_daemon.core.rollout import quality
 from edge_daemon.core.rollout.intervals import Interval
-from edge_daemon.core.values import Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.host.journal_rollouts import AuditRow
 from edge_daemon.messaging.times import iso_utc
@@ -148,13 +147,7 @@ def recalled(rows: Sequence[AuditRow]) -> Interval | None:
 def people(appraisals: Sequence[tuple[str, str, str]]) -> tuple[PersonLine, ...]:
     """What each person's labels of challenge parts are worth; `appraisals`: who, truth, said."""
     lines = []
-    for name in dict.fromkeys(who for who, _, _ in appraisals):
-        labels = [
-            quality.Appraisal(Verdict(truth), Verdict(said))
-            for who, truth, said in appraisals
-            if who == name
-        ]
-        found = quality.appraiser(labels)
+    for name, found in quality.appraisers(appraisals).items():
         assert found.effectiveness is not None
         lines.append(
             PersonLine(
@@ -162,7 +155,7 @@ def people(appraisals: Sequence[tuple[str, str, str]]) -> tuple[PersonLine, ...]
                 effectiveness=found.effectiveness.value,
                 miss=found.miss.value if found.miss else None,
                 false_alarm=found.false_alarm.value if found.false_alarm else None,
-                n=len(labels),
+                n=found.effectiveness.n,
             )
         )
     return tuple(lines)

@@ -48,6 +48,8 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
         tell(f"  stage {stage}: share {share:g}")
     tell(f"  {found['how']}: {found['why']}")
     tell(f"  parts that one of both rejects: {len(found['pairs'])}")
+    for person in found["people"]:
+        tell(f"  labels of {person['name'] or 'nobody named'}: {worth(person)}")
 
 
 @app.command()
@@ -135,6 +137,19 @@ def replay(
         tell(str(found["summary"]))
     if limits == Limits() and not found["is_same"]:
         raise typer.Exit(FAILED)
+
+
+def worth(person: dict[str, Any]) -> str:
+    """Of one operator, with what an attribute study accepts."""
+    words = [f"{person['labels']} challenge parts"]
+    for key, limit in (
+        ("effectiveness", "90% or more"),
+        ("miss", "2% or less"),
+        ("false_alarm", "5% or less"),
+    ):
+        value, name = person[key], key.replace("_", " ")
+        words.append(f"{name} not measured" if value is None else f"{name} {value:.0%} ({limit})")
+    return ", ".join(words)
 
 
 def _found(rollout: str | None, file: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.intervals import Interval
+from edge_daemon.core.rollout.quality import appraisers
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_rollouts import RolloutRow
@@ -32,7 +34,8 @@ def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
-    """One in full: plan, stages, evidence, and the first pairs that one model rejects.
+    """One in full: plan, stages, evidence, and the first pairs that one model rejects; `people`:
+    what the labels of each operator are worth, by challenge parts.
 
     Raises SenderError where none is known by this id.
     """
@@ -50,7 +53,25 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
         for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
     ]
     told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
-    return {**told, "pairs": pairs}
+    return {**told, "pairs": pairs, "people": _people(journal)}
+
+
+def _people(journal: Journal) -> list[dict[str, Any]]:
+    """Each figure is None where no challenge part of its kind was labelled."""
+    return [
+        {
+            "name": name,
+            "labels": 0 if found.effectiveness is None else found.effectiveness.n,
+            "effectiveness": _value(found.effectiveness),
+            "miss": _value(found.miss),
+            "false_alarm": _value(found.false_alarm),
+        }
+        for name, found in appraisers(journal.rollouts.appraisals()).items()
+    ]
+
+
+def _value(found: Interval | None) -> float | None:
+    return None if found is None else round(found.value, 5)
 
 
 def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:

@@ -75,14 +75,18 @@ class Arms:
         self._keep_pace(captured)
         return self._assigned(beside.split, captured)
 
-    def judge(self, judged: Judged, captured: Captured) -> Judged:
-        """The frame's one verdict, given the active model's; `begin` was called for it."""
+    def judge(self, judged: Judged, captured: Captured, *, is_gap: bool = True) -> Judged:
+        """The frame's one verdict, given the active model's; `begin` was called for it.
+
+        `is_gap`: no other frame waits. Else a frame that may be of no part at all is not judged
+        twice: the line comes first, and a part of the candidate's that lacks it is withdrawn.
+        """
         beside, assigned = self._beside, judged.assigned
         if beside is None:
             return judged
         split = beside.split
         # A unit that began in a share ends with the model that it began with.
-        asks = assigned.arm is Arm.CANDIDATE if assigned else split.mode is Mode.SHARE
+        asks = assigned.arm is Arm.CANDIDATE if assigned else is_gap and split.mode is Mode.SHARE
         if asks:
             judged = self._both(beside, assigned, judged, captured)
         if split.unit is UnitKind.SPAN and self._assigned_of is None:

@@ -274,7 +274,7 @@ class Lane:
         queue_ms = (began_at - captured.captured.at) * 1e3
         judged = self._verdict(captured, pointer, inference, queue_ms)
         if self._arms is not None:
-            judged = self._arms.judge(judged, captured)
+            judged = self._arms.judge(judged, captured, is_gap=not self._ring.depth)
         self._hand_on(hand, judged, pointer)
 
     def _verdict(

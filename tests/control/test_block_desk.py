@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -186,6 +187,35 @@ def test_the_next_life_goes_on_with_the_blocks_of_the_journal(tmp_path: Path) ->
         again.block()
         assert again.numbers == [0, 1, 2, 3]
         assert again.decisions()[-1].decision is Decision.ADVANCE
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_wherever_lives_end_each_block_is_measured_once_and_whole(
+    tmp_path: Path, seed: int
+) -> None:
+    """Burn-in, middle or end of a block: what was kept stays as it was, and nothing is kept of a
+    block that a death cut short, so that its looks are all of one life and after its burn-in."""
+    moments = Random(seed)
+    station = Station(tmp_path).run()
+    bench, kept, deaths = Bench(station), [], 0
+    rollout = bench.rollout.id
+    try:
+        while len(kept) < 4:
+            for _ in range(moments.randrange(1, 16)):
+                bench.turn()
+            found = bench.kept.get("blocks", {}).get("0", [])
+            assert found[: len(kept)] == kept
+            kept, deaths = found, deaths + 1
+            station = station.restarted(abruptly=True).run()
+            bench = Bench(station, rollout)
+        bench.turn()
+        blocks = [read_block(each) for each in bench.kept["blocks"]["0"]]
+        assert bench.numbers == [0, 1, 2, 3]
+        assert all(block.looks <= 8 * FEWEST_LOOKS for block in blocks), "without the burn-in"
+        assert [block.arm for block in blocks] == [arm_of(rollout, number) for number in range(4)]
+        assert deaths > 2
+    finally:
+        station.__exit__(None, None, None)
 
 
 def test_blocks_are_written_when_they_are_over_and_not_each_turn(bench: Bench) -> None:

@@ -89,3 +89,11 @@ def appraiser(
         false_alarm=share(sum(one.said is Verdict.NG for one in good), len(good)),
         agreement=share(sum(first is second for first, second in twice), len(twice)),
     )
+
+
+def appraisers(said: Iterable[tuple[str, str, str]]) -> dict[str, Appraiser]:
+    """Of each person, in order of their first label; `said`: who, the true verdict, theirs."""
+    labels: dict[str, list[Appraisal]] = {}
+    for who, truth, verdict in said:
+        labels.setdefault(who, []).append(Appraisal(Verdict(truth), Verdict(verdict)))
+    return {who: appraiser(theirs) for who, theirs in labels.items()}

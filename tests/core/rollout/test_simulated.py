@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from rollout_rig.controls import peeked_mcnemar
 from rollout_rig.report import MISSED, PLAN, Line, promises
 from rollout_rig.walks import Chances, against, log_capitals, missed, promoted_after, running
 
@@ -60,6 +61,13 @@ def test_an_equal_model_is_promoted_some_day() -> None:
 @pytest.fixture(scope="module")
 def lines() -> list[Line]:
     return list(promises(60, seed=5, parts=500))
+
+
+def test_mcnemar_that_is_looked_at_after_each_part_stops_good_candidates() -> None:
+    """At 1 in 1,000 it stops several times as many; the daemon's own evidence stops none."""
+    chances, rng = Chances(0.02, 0.02), np.random.default_rng(6)
+    assert peeked_mcnemar(chances, 3000, 1e-3, 1000, rng) >= 4
+    assert (missed([chances], 3000, MISSED, 1000, rng).at >= 0).sum() <= 1
 
 
 def test_a_few_rollouts_keep_every_promise(lines: list[Line]) -> None:
