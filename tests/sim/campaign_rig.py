@@ -100,14 +100,18 @@ class Rig:
                 for name in self.names
             ],
         )
+        self.start_again(made)
+        topic = messages.campaign_topic(made.id)
+        assert self.clients.until(lambda: self.clients.all_heard(topic), GENEROUS_S)
+        return made
+
+    def start_again(self, made: Campaign) -> None:
+        """What `fleet start` does."""
         envelope = None
         for private, _ in self._keys:
             envelope = sign(canonical(made), messages.KIND, private, envelope)
         assert envelope is not None
         self.say(messages.campaign_topic(made.id), envelope)
-        topic = messages.campaign_topic(made.id)
-        assert self.clients.until(lambda: self.clients.all_heard(topic), GENEROUS_S)
-        return made
 
     def wave_sizes(self, made: Campaign) -> list[int]:
         return [len(wave) for wave in waves_of(made, self.names)]
@@ -148,10 +152,15 @@ class Rig:
             each.wait()
         self.watchers = []
 
-    def kill_broker(self) -> float:
-        """SIGKILL and a new start; how long until all stations are back."""
+    def kill_broker(self, *, forget: bool = False) -> float:
+        """SIGKILL and a new start, without what it wrote where so wished.
+
+        Returns after how long all stations are back.
+        """
         self.plant.broker.kill()
         self.clients.until(lambda: not any(s.is_up for s in self.clients.stations), 10.0)
+        if forget:
+            self.plant.broker.forget()
         self.plant.broker.start()
         return self.clients.connect()
 
@@ -165,6 +174,12 @@ class Rig:
     def is_stopped(self, made: Campaign) -> bool:
         begin = f"fleet/{made.id}/stop/"
         return any(topic.startswith(begin) for topic in self.clients.heard_at)
+
+    def why(self, made: Campaign) -> str:
+        """What the stations were told of its stop; empty: it was not stopped."""
+        begin = f"fleet/{made.id}/stop/"
+        kept = self.clients.stations[0].kept
+        return "; ".join(body.decode() for topic, body in kept.items() if topic.startswith(begin))
 
     def is_done(self, made: Campaign) -> bool:
         last = messages.open_topic(made.id, len(made.waves) - 1)
@@ -190,7 +205,7 @@ class Rig:
                 found.append(max(heard.values()) - answer)
         return found
 
-    def reports(self, maximum: bool = True) -> tuple[int, float]:
+    def reports(self) -> tuple[int, float]:
         """How many reports a new reader gets, and the seconds until the last of them."""
         began = time.monotonic()
         with Client.of(self.settings("dashboard")) as client:
@@ -220,7 +235,8 @@ def figures(rig: Rig, made: Campaign) -> dict[str, Any]:
     return {
         "waves": rig.wave_sizes(made),
         "had": rig.clients.had(),
-        "stopped": rig.is_stopped(made),
+        "silent": sum(member.mute for member in rig.clients.members),
+        "stopped": rig.why(made),
         "early": len(rig.clients.early),
     }
 
