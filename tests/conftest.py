@@ -13,12 +13,13 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imports it first
 
 
+USUAL_LOG = structlog.get_config()
+
+
 @pytest.fixture(autouse=True)
-def _usual_log() -> Iterator[None]:
+def _usual_log() -> None:
     """A command sets up the log of its process: here it is the next test's, too."""
-    usual = structlog.get_config()
-    yield
-    structlog.configure(**usual)
+    structlog.configure(**USUAL_LOG)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,22 @@ PRIVATE = re.compile(
 MOST_BROAD_EXCEPTS = 0.5
 """A thousand lines of the product."""
 
+MOST_LINES_OF_A_FILE = 400
+MOST_LINES_OF_A_FUNCTION = 50
+MOST_PARAMETERS = 6
+
+LONGER = {
+    "app/daemon.py:_build_monitor": "wiring: one line for each part that is watched",
+    "app/data_plane.py:__init__": "wiring: one line for each part of the way of a frame",
+    "core/planner.py:_take_in": "the table of events",
+    "frames/sftp_place.py:_in_words": "the table of a library's errors, each as a sentence",
+    "host/metrics.py:__init__": "the table of metrics",
+}
+"""Functions that may be longer than that, each with the reason."""
+
+COMMANDS = ("cli/", "demo/")
+"""A parameter of a command is an option that is typed: typer reads them from the signature."""
+
 
 @cache
 def sources(folder: str) -> dict[str, str]:
@@ -104,3 +120,75 @@ def test_what_was_begun_is_undone_without_catching_everything() -> None:
         if isinstance(last := handler.body[-1], ast.Raise) and last.exc is None
     ]
     assert again == []
+
+
+@cache
+def functions() -> tuple[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef], ...]:
+    """Every function of the product, with its file."""
+    return tuple(
+        (file, node)
+        for file, text in sources("edge_daemon").items()
+        for node in ast.walk(ast.parse(text, file))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """What callers pass, without `self`."""
+    args = function.args
+    names = [each.arg for each in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    return len([name for name in names if name not in {"self", "cls"}])
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From the first statement after the docstring to the last."""
+    first = function.body[1 if ast.get_docstring(function) and function.body[1:] else 0]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
+def test_a_file_is_about_one_thing_and_ends() -> None:
+    """A file that grows beyond it is about two things: it is split where they part."""
+    long = {
+        file: lines
+        for file, text in sources("edge_daemon").items()
+        if (lines := text.count("\n")) > MOST_LINES_OF_A_FILE
+    }
+    assert long == {}
+
+
+def test_a_function_is_read_without_scrolling() -> None:
+    """Its signature and its docstring aside: a command has a line for each option."""
+    long = {
+        f"{file}:{each.name}": lines
+        for file, each in functions()
+        if (lines := lines_of_body(each)) > MOST_LINES_OF_A_FUNCTION
+    }
+    assert set(long) == set(LONGER), long
+
+
+TWICE = {
+    "picture": "the pages of two features, each with a folder of its own",
+    "stop": "a thread that is asked to end: what waits in it is lost, kept or repeated",
+}
+"""Functions whose statements are the same by chance: they would not change together."""
+
+
+def test_nothing_is_written_twice() -> None:
+    """Statements that stand in two places are changed in one of them."""
+    places: dict[str, list[str]] = {}
+    for file, each in functions():
+        body = "\n".join(
+            ast.unparse(line) for line in each.body[1 if ast.get_docstring(each) else 0 :]
+        )
+        if each.name not in TWICE and body.count("\n") >= 2:
+            places.setdefault(body, []).append(f"{file}:{each.name}")
+    assert [found for found in places.values() if len(found) > 1] == []
+
+
+def test_a_function_takes_few_parameters() -> None:
+    many = {
+        f"{file}:{each.name}": count
+        for file, each in functions()
+        if not file.startswith(COMMANDS) and (count := parameters(each)) > MOST_PARAMETERS
+    }
+    assert many == {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from edge_daemon.app.control_plane import ControlPlane
+from edge_daemon.app.courier import CourierWatch
 from edge_daemon.app.resources import Resources
+from edge_daemon.app.status import Status
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.report import Stand
+from edge_daemon.courier.peers import is_peer_topic, peers_filter
 from edge_daemon.fleet.follower import Context, Follower
 from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.messages import FILTERS
@@ -13,9 +16,12 @@ from edge_daemon.messaging.messages import Incoming
 
 
 def filters_of(settings: Settings) -> tuple[str, ...]:
-    """The topics of campaigns, where somebody's campaigns are trusted here."""
+    """The topics of campaigns and of neighbours, where somebody's campaigns are trusted here."""
     fleet = settings.fleet
-    return FILTERS if fleet is not None and fleet.trust.is_given else ()
+    if fleet is None or not fleet.trust.is_given:
+        return ()
+    shares = fleet.site is not None and fleet.share != "none"
+    return (*FILTERS, peers_filter(str(fleet.site))) if shares else FILTERS
 
 
 class Campaigns:
@@ -24,9 +30,11 @@ class Campaigns:
     def __init__(self, resources: Resources, control: ControlPlane) -> None:
         self._control = control
         self._follower: Follower | None = None
+        self._courier: CourierWatch | None = None
         self._freshness: Keeper | None = None
         settings = resources.settings
         if settings.fleet is not None and filters_of(settings):
+            self._courier = CourierWatch(resources, settings.fleet, control.session)
             trust, folder = settings.fleet.trust, settings.state_folder
             if trust.root is not None:
                 self._freshness = Keeper(trust, folder, resources.clock)
@@ -38,19 +46,25 @@ class Campaigns:
                 resources.journal.find_request,
                 control.mailbox.put_request,
                 self._freshness,
+                self._courier,
             )
             self._follower = Follower(settings.fleet, context)
+            control.store_upkeep.pinned = self._follower.pinned
         control.hear = self.came
 
     def came(self, incoming: Incoming) -> None:
         """A message of a campaign."""
-        if self._follower is None:
+        if self._follower is None or self._courier is None:
             incoming.done()
+        elif is_peer_topic(incoming.topic):
+            self._courier.came(incoming)
         else:
             self._follower.came(incoming)
 
     def start(self) -> None:
         """Follow campaigns, from the planner's first step on."""
+        if self._courier is not None:
+            self._courier.start()
         if self._freshness is not None:
             self._freshness.start()
         if self._follower is not None:
@@ -60,8 +74,15 @@ class Campaigns:
     def stop(self) -> None:
         if self._follower is not None:
             self._follower.stop()
+        if self._courier is not None:
+            self._courier.stop()
         if self._freshness is not None:
             self._freshness.stop()
+
+    def hear(self, status: Status) -> None:
+        """Each second's status."""
+        if self._courier is not None:
+            self._courier.hear(status)
 
     def stand(self) -> Stand | None:
         """How this station stands in a campaign; None: in none."""
@@ -72,5 +93,6 @@ class Campaigns:
         return self._freshness.fresh_until() if self._freshness is not None else None
 
     def problems(self) -> tuple[str, ...]:
-        """What people should know of the fleet's metadata."""
-        return self._freshness.problems() if self._freshness is not None else ()
+        """What people should know of the fleet's metadata and of the courier; any thread."""
+        stale = self._freshness.problems() if self._freshness is not None else ()
+        return (*stale, *(self._courier.problem() if self._courier is not None else ()))

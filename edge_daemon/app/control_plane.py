@@ -14,8 +14,8 @@ from typing import Any
 
 from edge_daemon import __version__
 from edge_daemon.app import preview
+from edge_daemon.app.build_loader import build_loader
 from edge_daemon.app.data_plane import DataPlane
-from edge_daemon.app.equipment import equipment
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
@@ -25,44 +25,43 @@ from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.store_upkeep import StoreUpkeep
 from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.collecting.shelf import Overruled
-from edge_daemon.config import CollectSettings, Settings
+from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
+from edge_daemon.control.driver_services import DriverServices
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.forecasts import Forecasts
-from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.lineage import LineageBook
-from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
-from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
+from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, Keep, RolloutDesk
-from edge_daemon.control.rooms import Rooms
+from edge_daemon.control.rollout_tools import (
+    DeskTools,
+    Keep,
+)
+from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rows import Rows
+from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.triggers import TriggerDesk
 from edge_daemon.core import tuning
-from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
-from edge_daemon.core.values import BundleRef, Judged, Recipe
+from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.core.verbs import Verb
-from edge_daemon.errors import EdgeDaemonError, SenderError
+from edge_daemon.errors import SenderError
 from edge_daemon.host.boundary import contained
-from edge_daemon.host.box import available_memory_bytes
 from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.feedback_sources import compile_feedback
@@ -72,7 +71,6 @@ from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.orders import OrderReader, compile_source
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
-from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Offer
 from edge_daemon.models.watch import StoreWatch
 from edge_daemon.slots.frame_control import RolloutOutlets
@@ -110,7 +108,7 @@ class ControlPlane:
         self.lineage = LineageBook(
             resources.journal, resources.store.manifest, lambda: resources.clock.now().utc
         )
-        self._loader = self._build_loader(slot_pool)
+        self._loader = build_loader(resources, slot_pool, frames, mailbox)
         self._build_driver(readers)
         self._socket = self._build_socket()
         quota_bytes = (resources.settings.models.quota_mb or 0) << 20 or None
@@ -136,30 +134,6 @@ class ControlPlane:
                     return row.part
         return None
 
-    def _build_loader(self, slot_pool: SlotPool) -> Loader:
-        resources, frames, settings = self._resources, self._frames, self._resources.settings
-        tools = LoaderTools(
-            resources.store,
-            resources.trust,
-            settings.gate,
-            settings.slots,
-            resources.scratch,
-            GateRunner(
-                settings.gate, frames.line, frames.active_slot, self._free_memory, resources.clock
-            ),
-            resources.clock,
-            slot_pool.quiet,
-            resources.gpu.capability if resources.gpu else None,
-            Proofs(
-                resources.journal,
-                settings.gate,
-                partial(equipment, settings.slots, resources.gpu),
-                lambda: resources.clock.now().utc,
-            ),
-            partial(_floor, settings.collect),
-        )
-        return Loader(tools, frames.active_slot, self.mailbox.put, self._incumbent)
-
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
         """Receipts, recorder, reporter, orders, driver."""
         resources, frames, settings = self._resources, self._frames, self._resources.settings
@@ -180,8 +154,8 @@ class ControlPlane:
         self.rollouts = self._build_rollouts(rows)
         frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
-        rooms = Rooms(
-            reception=Reception(journal, recorder, carrier, metrics),
+        services = DriverServices(
+            intake=RequestIntake(journal, recorder, carrier, metrics),
             recorder=recorder,
             loader=loader,
             active_slot=frames.active_slot,
@@ -199,7 +173,7 @@ class ControlPlane:
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(self.mailbox, rooms, self._first_state(), _limits(settings))
+        self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))
 
     def _build_rollouts(self, rows: Rows) -> RolloutDesk:
         """Pairs and labels become evidence here, and the evidence a decision."""
@@ -342,7 +316,7 @@ class ControlPlane:
             self.mailbox.put(stock(resources.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.mailbox.call(lambda: self.recorder.note_settings(facts))
-        limits = _limits(settings)
+        limits = limits_of(settings.trial)
         self.mailbox.call(lambda: self.driver.set_trial_limits(limits))
         self.mailbox.put(LinksChanged(tuple(settings.links.items())))
 
@@ -388,18 +362,6 @@ class ControlPlane:
         frames, before = self._recent(active.ref, limit), dict(held.changes) if held else {}
         return preview.of(frames, proof, changes, before)
 
-    def _incumbent(self) -> Manifest | None:
-        known = self._frames.active_slot.pointer.known
-        try:
-            return self._resources.store.manifest(known.ref) if known else None
-        except EdgeDaemonError:
-            return None
-
-    def _free_memory(self) -> dict[str, int]:
-        free = {"host": available_memory_bytes()}
-        memory = self._resources.gpu.memory() if self._resources.gpu else None
-        return {**free, "gpu": memory.free} if memory else free
-
     def _store_changed(self, offer: Offer) -> None:
         self.store_upkeep.note(offer)
         self.lineage.note(offer.known)
@@ -419,24 +381,6 @@ class ControlPlane:
     def _online(self) -> None:
         self.reporter.online()
         self._outbox.wake()
-
-
-def _floor(collect: CollectSettings | None, recipe: Recipe) -> float | None:
-    """How far below the recipe a model reports: only where near misses are collected."""
-    wanted = collect is not None and collect.wants_faint
-    return floor_of(recipe, collect.floor) if collect is not None and wanted else None
-
-
-def _limits(settings: Settings) -> TrialLimits:
-    trial = settings.trial
-    watch = trial.verdicts
-    return TrialLimits(
-        trial.frames,
-        trial.seconds,
-        trial.latency_ratio,
-        trial.max_error_rate,
-        VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
-    )
 
 
 def _runtime_folder(settings: Settings) -> Path:

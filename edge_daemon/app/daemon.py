@@ -195,6 +195,7 @@ class Daemon:
             readers=(
                 self.probe.hear,
                 Reports(control.reporter, resources.boot, resources.started).hear,
+                self._campaigns.hear,
                 *self._fleet_report(),
                 ServiceManager(self._notifier).hear,
                 DiskWatch(resources.journal, resources.reserve).hear,

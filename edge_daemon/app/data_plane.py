@@ -16,7 +16,12 @@ from edge_daemon.core.rollout.values import Assigned, Pair
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
-from edge_daemon.frames.capture import CameraListener, CameraState, Capture, Patience
+from edge_daemon.frames.camera_state import (
+    CameraListener,
+    CameraState,
+    Patience,
+)
+from edge_daemon.frames.capture import Capture
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import DISPUTED, PICTURES, Collector, as_jpeg
 from edge_daemon.frames.copy_places import place_of

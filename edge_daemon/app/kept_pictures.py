@@ -11,7 +11,7 @@ from edge_daemon.app.status import PicturesLost
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Instant
-from edge_daemon.frames.collector import Collector, Tally
+from edge_daemon.frames.collector import Collector, PictureCounts
 from edge_daemon.host.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class KeptPictures:
         self._put = put
         self._metrics = metrics
         self._wording = wording
-        self._seen = self._told = Tally()
+        self._seen = self._told = PictureCounts()
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
@@ -98,7 +98,7 @@ class KeptPictures:
         what = self._wording.what
         return PicturesLost(self._collector.fault, self._lost_at, what[0].lower() + what[1:])
 
-    def _tell_lost(self, tally: Tally, at: float) -> None:
+    def _tell_lost(self, tally: PictureCounts, at: float) -> None:
         missed, failed = tally.missed - self._told.missed, tally.failed - self._told.failed
         if not missed + failed or at - self._lost_told_at < MISSED_AGAIN_S:
             return
@@ -112,9 +112,9 @@ class KeptPictures:
         _log.error(str(self._wording.missed), missed=missed, failed=failed)
         self._put(Noticed(self._wording.missed, message))
         self._lost_told_at = at
-        self._told = Tally(tally.kept, tally.missed, tally.failed, self._told.removed)
+        self._told = PictureCounts(tally.kept, tally.missed, tally.failed, self._told.removed)
 
-    def _tell_removed(self, tally: Tally, at: float) -> None:
+    def _tell_removed(self, tally: PictureCounts, at: float) -> None:
         removed = tally.removed - self._told.removed
         if not removed or at - self._removed_told_at < REMOVED_AGAIN_S:
             return
@@ -122,4 +122,6 @@ class KeptPictures:
         _log.info(str(self._wording.removed), pictures=removed)
         self._put(Noticed(self._wording.removed, message))
         self._removed_told_at = at
-        self._told = Tally(self._told.kept, self._told.missed, self._told.failed, tally.removed)
+        self._told = PictureCounts(
+            self._told.kept, self._told.missed, self._told.failed, tally.removed
+        )

@@ -24,7 +24,7 @@ from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, State
 from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency, Verdict
 from edge_daemon.errors import SenderError, StateError
-from edge_daemon.frames.capture import CameraState
+from edge_daemon.frames.camera_state import CameraState
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.web.state import (

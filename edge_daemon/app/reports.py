@@ -6,7 +6,7 @@ from edge_daemon.app.problems import problems
 from edge_daemon.app.status import Status
 from edge_daemon.control.reporter import Reporter, Vitals
 from edge_daemon.core.values import Instant
-from edge_daemon.frames.capture import CameraState
+from edge_daemon.frames.camera_state import CameraState
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.times import iso_utc
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.control.rollouts import Shadowed
+from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.frames.shadow import Shadow
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from edge_daemon.core.state import State
 from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import Instant, Judged, Latency
-from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    CameraState,
+)
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.gpu import GpuMemory
 from edge_daemon.host.health import Health, Signs, healthy, ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +11,7 @@ from edge_daemon.control.driver import Driver
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.core.retention import kept
+from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError
 from edge_daemon.models.store import Offer, Store
 
@@ -25,6 +27,8 @@ class StoreUpkeep:
     mailbox: Mailbox
     driver: Driver
     recorder: Recorder
+    pinned: Callable[[], Set[BundleRef]] = frozenset
+    """Bundles that somebody needs who is not the planner."""
     problem: str = ""
     """A sentence while the store's folder is missing, unreadable or suddenly empty."""
     _is_short: bool = False
@@ -58,7 +62,8 @@ class StoreUpkeep:
         """Between two steps of the driver, so that nobody requests a bundle while it is removed."""
         assert self.quota_bytes is not None
         try:
-            removed = self.store.collect(kept(self.driver.state), self.quota_bytes)
+            keep = kept(self.driver.state) | self.pinned()
+            removed = self.store.collect(keep, self.quota_bytes)
         except (OSError, BoxError) as error:  # mounted to be read only; something else at .lock
             _log.warning("quota_not_kept", error=str(error))
             return

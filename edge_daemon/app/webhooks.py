@@ -18,12 +18,13 @@ _HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
 def make_webhooks(resources: Resources) -> Webhooks:
     """Nothing is called that the settings do not name."""
     allowed = resources.settings.rollouts.notify
-    posts = {each.webhook: _post(each) for each in allowed}
+    posts = {each.webhook: post_of(each) for each in allowed}
     clock = resources.clock
     return Webhooks(posts, resources.journal.notices, lambda: clock.now().utc)
 
 
-def _post(settings: WebhookSettings) -> Post:
+def post_of(settings: WebhookSettings) -> Post:
+    """What sends to this address; the token and the authority are read anew each time."""
     parts = urlsplit(settings.webhook)
     http = Http(
         f"{parts.scheme}://{parts.netloc}",

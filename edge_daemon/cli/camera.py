@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.look import Look, look_through
+from edge_daemon.cli.look import CameraSample, look_through
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import busy, show, tell, tell_json
 from edge_daemon.cli.station import Station
@@ -112,7 +112,7 @@ def _plain(offer: Offer) -> dict[str, Any]:
     }
 
 
-def _show_look(source: str, look: Look, *, as_json: bool) -> None:
+def _show_look(source: str, look: CameraSample, *, as_json: bool) -> None:
     assert look.shape is not None
     width, height = look.shape.width, look.shape.height
     if as_json:
@@ -172,7 +172,7 @@ def _refuse_busy(settings: Settings) -> None:
         )
 
 
-def _looked(camera: CameraSettings) -> Look:
+def _looked(camera: CameraSettings) -> CameraSample:
     """A short look through the camera; raises what went wrong."""
     with busy("Looking through the camera"):
         look = look_through(camera, LOOK_S)

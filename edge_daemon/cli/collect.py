@@ -56,17 +56,30 @@ def collected_by(settings: Settings) -> CollectSettings:
     return settings.collect
 
 
-def chosen(catalogue: Catalogue, reasons: str | None) -> list[Collected]:
-    """The pictures of these reasons, the oldest first; all where none is named."""
+def named(reasons: str | None) -> set[Why]:
+    """The reasons that were typed; all where none was."""
     if reasons is None:
-        return list(catalogue)
+        return set(Why)
     words = {word.strip() for word in reasons.split(",") if word.strip()}
     known = {why.value for why in Why}
     if unknown := sorted(words - known):
         raise WrongUsage(
             f"There is no reason {unknown[0]!r}.", hint=f"Use {', '.join(sorted(known))}."
         )
-    return [each for each in catalogue if words & {why.value for why in each.record.reasons}]
+    return {Why(word) for word in words}
+
+
+def chosen(catalogue: Catalogue, reasons: str | None) -> list[Collected]:
+    """The pictures that these reasons hold for, the oldest first; all where none is named."""
+    wanted = named(reasons)
+    return [each for each in catalogue if wanted & _reasons(each)]
+
+
+def _reasons(picture: Collected) -> set[Why]:
+    """Each part may be audited: this reason holds for those that the audit has drawn."""
+    found = {picture.record.leading, *picture.record.reasons}
+    is_audited = any(each.is_audited for each in picture.record.parts)
+    return found if is_audited else found - {Why.AUDIT}
 
 
 @app.command()
@@ -147,10 +160,13 @@ def purge(
         )
     catalogue = Catalogue(collected_by(read_settings(file)).folder)
     until = datetime.now(timezone.utc) - timedelta(days=days or 0.0)
+    filed = named(reason)  # as `status` counts them: what is worth more for another reason stays
     gone = [
         each
-        for each in chosen(catalogue, reason)
-        if (each.truth is not None or not labelled) and each.record.utc <= until.timestamp()
+        for each in catalogue
+        if each.record.leading in filed
+        and (each.truth is not None or not labelled)
+        and each.record.utc <= until.timestamp()
     ]
     for each in gone:
         catalogue.remove(each)
@@ -193,6 +209,8 @@ def export(
         return
     splits = ", ".join(f"{count} {name}" for name, count in done.splits.items() if count)
     tell(f"{done.pictures} pictures ({splits}) with {done.boxes} boxes are in {destination}.")
+    if done.gone:
+        tell(f"{done.gone} others went while they were copied, for the quota or by hand.", err=True)
     if wanted == "yolo" and not done.splits["val"]:
         tell("Warning: all of them show one part, so nothing is there to validate with.", err=True)
 
@@ -247,8 +265,7 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         )
     who = by or user() or ""
     joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
-    for picture, truth in joined.known:
-        catalogue.note(picture, truth)
+    joined = labels.noted(joined, catalogue)
     told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
     if as_json:
         tell_json(
@@ -335,8 +352,8 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:
-        tell(f"{done.sent} pictures are in {target.name} now.")
+        tell(f"{done.sent} pictures were sent to {target.name}.")
         if done.fault:
-            tell(f"{done.waiting} wait: {done.fault}.", err=True)
+            tell(f"{done.waiting} wait: {done.fault}. {done.hint}".rstrip(), err=True)
     if done.fault:
         raise typer.Exit(FAILED)

@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.values import Arm
+
 Payload = Union[bytes, Mapping[str, Any]]
 
 FAULTS_KEPT = 100
@@ -119,7 +122,8 @@ class SubscriberLedger:
             self._reasons[str(result.get("reason"))] += 1
         else:
             self._models[str(model)] += 1
-            self._note_run(life, str(model), frame)
+            if not self._is_candidates(frame, boot, result.get("rollout")):
+                self._note_run(life, str(model), frame)
         self._check_content(frame, verdict, result)
 
     def take_receipt(self, receipt: Payload) -> None:
@@ -229,6 +233,21 @@ class SubscriberLedger:
         life.doubled += 1
         self._note(f"Frame {frame} of boot {boot} came twice.")
         return False
+
+    def _is_candidates(self, frame: int, boot: str, assigned: object) -> bool:
+        """Whether a rollout gave this frame to its candidate, which needs no receipt: the draw
+        proves it, and is computed again here."""
+        if not isinstance(assigned, Mapping):
+            return False
+        try:
+            again = assign(str(assigned["id"]), boot, assigned["unit"], float(assigned["share"]))
+            told = assigned["arm"], assigned["draw"]
+        except (KeyError, TypeError, ValueError):
+            self._note(f"Frame {frame} has a rollout that cannot be read: {str(assigned)[:120]}")
+            return False
+        if told != (again.arm.value, again.draw):
+            self._note(f"Frame {frame} was given to another arm than its draw says.")
+        return again.arm is Arm.CANDIDATE
 
     def _note_run(self, life: _Boot, model: str, frame: int) -> None:
         last = life.runs[-1] if life.runs else None

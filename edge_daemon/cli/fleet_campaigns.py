@@ -17,7 +17,7 @@ from edge_daemon.cli.fleet_metadata import (
     renewed,
     repository_of,
 )
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
@@ -26,6 +26,7 @@ from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, rea
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.values import BundleRef
+from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
@@ -36,6 +37,7 @@ from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
+from edge_daemon.models.manifest import Manifest
 
 if TYPE_CHECKING:  # python-tuf is an extra
     from edge_daemon.fleet.freshness.repository import Repository
@@ -73,13 +75,20 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         typer.Option(help="A station of the first wave."),
     ] = None,
     hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    with_wave: Annotated[
+        bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
+    ] = False,
+    swarm_ca: SwarmAuthority = None,
     file: ConfigFile = None,
 ) -> None:
     """Make a campaign's file; groups, rules and windows are added to it with an editor."""
     shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
-    manifest = open_store(read_settings(file)).manifest(BundleRef.parse(ref))
+    settings = read_settings(file)
+    store, parsed = open_store(settings), BundleRef.parse(ref)
+    manifest = store.manifest(parsed)
+    fetched = _fetched(store.find(parsed), manifest, authority_of(settings, swarm_ca))
     made = read_campaign(
         {
             "id": id,
@@ -91,6 +100,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
             "canaries": list(canary or ()),
             "not_before": now,
             "expires": now + 3600.0 * hours,
+            **fetched,
+            **({"fetch": "with_wave"} if with_wave else {}),
         }
     )
     write_durably(out, dump(as_mapping(made)).encode())
@@ -139,9 +150,8 @@ def start(
         messages.read_signed_campaign(topic, envelope, Signers(keys))
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
-    _publish(settings, topic, envelope)
-    if repository is not None:
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
+    _publish(settings, topic, envelope)
     tell(f"Started: {campaign.id}. Watch it: edge-daemon fleet status")
 
 
@@ -189,7 +199,7 @@ def timestamp(
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0)] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
     file: ConfigFile = None,
 ) -> None:
     """Say, signed, what is the newest; stations begin campaigns only so long after.
@@ -250,6 +260,18 @@ def simulate(
 
 
 # --------------------------------------------------------------------------- parts
+
+
+def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[str, object]:
+    """How stations share it: the same as where it is published, for the bytes are the same."""
+    if authority is None:
+        return {}
+    torrent = describe(folder.name, folder_files(folder), authority)
+    return {
+        "infohash": torrent.infohash,
+        "size": torrent.size,
+        "manifest_sha256": manifest.sha256,
+    }
 
 
 def _plain(outcomes: list[Outcome]) -> dict[str, float]:

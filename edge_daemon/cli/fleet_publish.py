@@ -18,14 +18,15 @@ from edge_daemon.cli.fleet_metadata import (
     go_on,
     repository_of,
 )
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching, reading
 from edge_daemon.cli.references import RefOrFolder
 from edge_daemon.cli.store import find_bundle, trust_of
 from edge_daemon.config.named_files import read_secret, readable_path
+from edge_daemon.courier.torrent import Torrent, describe
 from edge_daemon.fleet.freshness.layout import REPOSITORY
-from edge_daemon.fleet.publish import Origin, packed
+from edge_daemon.fleet.publish import Origin, Package, packed
 from edge_daemon.fleet.registry import RegistryOrigin
 from edge_daemon.fleet.shelf import ShelfOrigin
 from edge_daemon.sources.http import Http, basic
@@ -72,6 +73,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
     password_file: Annotated[_Secret, typer.Option(help="Its password and nothing else.")] = None,
     token_file: Annotated[_Secret, typer.Option(help="A bearer token instead.")] = None,
     ca: Annotated[_Secret, typer.Option(help="PEM of the registry's authority.")] = None,
+    swarm_ca: SwarmAuthority = None,
     repository: RepositoryOption = None,
     key: Keys = None,
     online_key: OnlineKey = None,
@@ -94,14 +96,21 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
         fetching(f"Publishing {manifest.ref}") as heard,
     ):
         done = origin.put(package, heard)
+        swarm = _swarm(package, origin, authority_of(settings, swarm_ca))
         listing, content = _listing(to, repository), package.pieces[-1].place.read_bytes()
     if listing is not None:
         listing.stage_bundle(manifest.ref.name, manifest.ref.version, content, time.time())
     if as_json:
-        told = {"model": str(package.ref), "where": done.where, "new": done.is_new}
-        tell_json({**told, "bytes": package.size, "sent": done.sent, "signer": package.signer})
+        told: dict[str, object] = {"model": str(package.ref), "where": done.where}
+        told["new"] = done.is_new
+        told |= {"bytes": package.size, "sent": done.sent, "signer": package.signer}
+        infohash = swarm.infohash if swarm is not None else None
+        told |= {"infohash": infohash, "manifest_sha256": package.manifest.sha256}
+        tell_json(told)
         return
     tell(f"{package.ref} is {'published' if done.is_new else 'there already'}: {done.where}")
+    if swarm is not None:
+        tell(f"Stations share it as infohash {swarm.infohash}, {swarm.size} bytes.")
     if package.signer is None:
         tell("Nobody signed it that this device knows: few stations will take it.", err=True)
     if listing is not None and listing.missing():
@@ -116,6 +125,16 @@ def _listing(to: str, given: Path | None) -> Repository | None:
     folder = given or beside
     assert folder is not None
     return repository_of(folder)
+
+
+def _swarm(package: Package, origin: Origin, authority: bytes | None) -> Torrent | None:
+    """What stations need to share it, put beside it; None where they do not."""
+    if authority is None or not isinstance(origin, ShelfOrigin):
+        return None
+    files = ((piece.path, piece.place) for piece in package.pieces)
+    torrent = describe(package.ref.version, files, authority)
+    origin.put_description(package.ref, torrent.content)
+    return torrent
 
 
 def _origin(to: str, credentials: Credentials) -> Origin:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,12 @@ import typer
 from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
-from edge_daemon.config import FleetSettings
+from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
+from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.systemd import Notifier
 from edge_daemon.messaging.client import Client
 from edge_daemon.models.countersigned import Signers
@@ -34,12 +37,13 @@ def watch(
     settings = read_settings(file)
     fleet = settings.fleet or FleetSettings()
     names = read_inventory(inventory)
-    if not fleet.trust.keys:
+    trust = fleet.trust
+    if not trust.is_given:
         raise WrongUsage(
             "An evaluator needs the keys that campaigns are signed with.",
-            hint="Name them in fleet.trust.keys of the settings.",
+            hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
         )
-    signers = Signers(fleet.trust.keys)
+    signers = Signers(trust.keys) if trust.keys else None
     manager = Notifier.from_environ(os.environ)
     said = ""
 
@@ -53,12 +57,33 @@ def watch(
     ended = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
-        with Client.of(settings) as client, suppress(KeyboardInterrupt):
-            evaluator = Evaluator(
-                names, signers, name, lambda topic, body: client.publish(topic, body, retain=True)
-            )
+        with (
+            Client.of(settings) as client,
+            _freshness(settings) as why_not,
+            suppress(KeyboardInterrupt),
+        ):
+
+            def say(topic: str, body: bytes) -> object:
+                return client.publish(topic, body, retain=True)
+
+            evaluator = Evaluator(names, signers, name, say, why_not)
             manager.ready(f"Watches {len(names)} stations.")
             watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
         manager.stopping()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
+    """What says which campaigns are current, where `trust.root` pins somebody who does."""
+    trust = (settings.fleet or FleetSettings()).trust
+    if trust.root is None:
+        yield lambda *_: ""
+        return
+    keeper = Keeper(trust, settings.state_folder, SystemClock())
+    keeper.start()
+    try:
+        yield keeper.why_not
+    finally:
+        keeper.stop()

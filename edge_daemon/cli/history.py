@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,15 +15,19 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell_json
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
-from edge_daemon.cli.words import checks_table, milliseconds, moment, receipt_lines
+from edge_daemon.cli.words import (
+    checks_table,
+    milliseconds,
+    moment,
+    receipt_lines,
+    with_short_digests,
+)
 from edge_daemon.errors import SenderError
 
 MOST = 200
 """Rows that are looked through for one swap."""
 
 _Row = dict[str, Any]
-
-_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _refusal_cells(row: _Row) -> tuple[str, ...]:
         row["model"],
         row["code"],
         f"{passed} of {len(row['checks'])}" if row["checks"] else "",
-        _DIGEST.sub(lambda found: f"{found[0][:12]}…", row["message"]),
+        with_short_digests(row["message"]),
     )
 
 

@@ -16,7 +16,7 @@ _GRACE_S = 2.0
 
 
 @dataclass
-class Look:
+class CameraSample:
     """What was seen; written by the reading thread, complete once `done` is set."""
 
     source: str
@@ -35,13 +35,13 @@ class Look:
         return self.frames / max(self.seconds, 1e-3)
 
 
-def look_through(settings: CameraSettings, seconds: float) -> Look:
+def look_through(settings: CameraSettings, seconds: float) -> CameraSample:
     """Open the camera, read for a while, and close it; a driver that hangs is a fault too.
 
     Raises ConfigurationError for a source that cannot be understood.
     """
     camera = open_camera(settings)
-    look = Look(camera.describe())
+    look = CameraSample(camera.describe())
     arguments = (camera, look, seconds)
     threading.Thread(target=_look, args=arguments, name="camera-look", daemon=True).start()
     limit_s = settings.open_timeout_s + settings.read_timeout_s + seconds + _GRACE_S
@@ -49,7 +49,7 @@ def look_through(settings: CameraSettings, seconds: float) -> Look:
     camera.close()
     if finished:
         return look
-    return Look(
+    return CameraSample(
         look.source,
         fault=EdgeDaemonError(
             f"{look.source} hangs: nothing came back within {limit_s:.0f} s.",
@@ -58,7 +58,7 @@ def look_through(settings: CameraSettings, seconds: float) -> Look:
     )
 
 
-def _look(camera: Camera, look: Look, seconds: float) -> None:
+def _look(camera: Camera, look: CameraSample, seconds: float) -> None:
     try:
         shape = look.shape = camera.open()
         look.nominal_fps, look.remarks = camera.fps, camera.remarks

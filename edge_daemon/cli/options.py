@@ -9,6 +9,8 @@ import typer
 
 from edge_daemon import config
 from edge_daemon.config import Settings
+from edge_daemon.config.fleet import ShareSettings
+from edge_daemon.config.named_files import readable_path
 
 ConfigFile = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
@@ -27,6 +29,15 @@ TimeoutS = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the outcome.")
 ]
 
+SwarmAuthority = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--swarm-ca",
+        help="PEM of the plant's authority, for stations that share bundles; else fleet.share.ca.",
+        show_default=False,
+    ),
+]
+
 
 def config_file(file: Path | None) -> Path:
     """The chosen settings file; a bare NAME means /etc/edge-daemon/NAME.yaml.
@@ -41,3 +52,15 @@ def config_file(file: Path | None) -> Path:
 def read_settings(file: Path | None) -> Settings:
     """The settings of the chosen device; raises ConfigurationError."""
     return config.load(config_file(file))
+
+
+def authority_of(settings: Settings, given: Path | None) -> bytes | None:
+    """The PEM of whose certificates stations show each other; None where they share nothing.
+
+    Raises ConfigurationError where it cannot be read.
+    """
+    share = settings.fleet.share if settings.fleet is not None else None
+    if given is None and isinstance(share, ShareSettings):
+        given = share.ca
+    path = readable_path(given, "--swarm-ca")
+    return None if path is None else Path(path).read_bytes()

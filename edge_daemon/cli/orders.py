@@ -19,7 +19,11 @@ from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import RetainedStatus, Station
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
+from edge_daemon.core.values import Instant
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BoxError, Code, SenderError
 from edge_daemon.messaging.document import MAX_BYTES

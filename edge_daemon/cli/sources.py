@@ -17,7 +17,7 @@ from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching
 from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import open_store, trust_of
-from edge_daemon.cli.words import size
+from edge_daemon.cli.words import size, with_short_digests
 from edge_daemon.config import BundleSource, Settings
 from edge_daemon.control.lineage import row_of
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SenderError
@@ -155,7 +155,7 @@ def _end(lines: list[_Plain], as_json: bool) -> None:
     for line in () if as_json else lines:
         said = _WORDS.get(line["state"], line["state"])
         if error := line.get("error"):
-            said = f"{said}: {error['message']} {error['hint']}".strip()
+            said = f"{said}: {with_short_digests(error['message'])} {error['hint']}".strip()
         if again := line.get("again_bytes"):
             said = f"{said}. {size(again)} came twice: the server cannot begin within a file"
         tell(f"{line['source']}  {line['model'] or line['name']}  {said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -65,6 +66,14 @@ def size(count_bytes: float) -> str:
             return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.3g} {unit}"
         count_bytes /= 1000
     return f"{count_bytes:.3g} TB"
+
+
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def with_short_digests(text: str) -> str:
+    """For people: enough of a digest to tell it from another."""
+    return _DIGEST.sub(lambda found: f"{found[0][:12]}…", text)
 
 
 def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:

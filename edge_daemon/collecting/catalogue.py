@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.collecting.files import STATUS, TRUTH, put, take_away
+from edge_daemon.collecting.files import STATUS, TRUTH, take_away
 from edge_daemon.collecting.record import NAME, Record, read, read_box
 from edge_daemon.core.collecting.estimate import Sampled
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
+from edge_daemon.host.disk import write_whole
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,17 @@ class Catalogue:
                 return Collected(picture, record, _truth(picture))
         return None
 
-    def note(self, picture: Collected, truth: Truth) -> None:
-        """What people say of it, instead of what they said before. Raises OSError."""
-        put(picture.path.with_suffix(TRUTH), _written(truth))
+    def note(self, picture: Collected, truth: Truth) -> bool:
+        """What people say of it, instead of what they said before. False where it has gone.
+
+        Raises OSError.
+        """
+        with suppress(FileNotFoundError):  # the whole day may have gone
+            write_whole(picture.path.with_suffix(TRUTH), _written(truth))
+            if picture.path.exists():
+                return True
+            picture.path.with_suffix(TRUTH).unlink()
+        return False
 
     def remove(self, picture: Collected) -> None:
         """For good. Raises OSError."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_daemon.collecting.catalogue import Collected
@@ -35,12 +35,13 @@ FORMATS: Mapping[str, Format] = {
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """What was written. `gone`: pictures that the station, or a purge, took away meanwhile."""
 
     pictures: int
     boxes: int
     splits: Mapping[str, int]
     classes: Sequence[str]
+    gone: int = 0
 
 
 def dataset(pictures: Sequence[Collected], classes: Sequence[str] = ()) -> Dataset:
@@ -61,20 +62,18 @@ def export(data: Dataset, wanted: str, destination: Path) -> Exported:
     """Write a folder that is not there yet, or is empty. Raises SenderError."""
     made = FORMATS[wanted]
     if not data.items:
-        raise SenderError(
-            "There is no picture to export.",
-            hint="See what is collected: edge-daemon collect status",
-        )
+        raise _nothing()
     _refuse_taken(destination)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=destination.parent) as scratch:
             draft = Path(scratch) / "set"
             draft.mkdir(mode=0o755)
-            for item in data.items:
-                place = draft / "images" / item.split if made.by_split else draft / "images"
-                place.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(item.path, place / item.name)
+            there = [item for item in data.items if _copied(item, draft, made)]
+            if not there:
+                raise _nothing()
+            gone = len(data.items) - len(there)
+            data = replace(data, items=there)
             made.write(data, draft)
             os.replace(draft, destination)
     except OSError as error:
@@ -84,7 +83,26 @@ def export(data: Dataset, wanted: str, destination: Path) -> Exported:
         ) from error
     counts = {name: len(data.of_split(name)) for name in SPLITS}
     boxes = sum(len(item.boxes) for item in data.items)
-    return Exported(len(data.items), boxes, counts, data.classes)
+    return Exported(len(data.items), boxes, counts, data.classes, gone)
+
+
+def _copied(item: Item, draft: Path, made: Format) -> bool:
+    """False where the picture has gone: a full quota makes room, the oldest first, as this does."""
+    place = draft / "images" / item.split if made.by_split else draft / "images"
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(item.path, place / item.name)
+    except FileNotFoundError:
+        (place / item.name).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _nothing() -> SenderError:
+    return SenderError(
+        "There is no picture to export.",
+        hint="See what is collected: edge-daemon collect status",
+    )
 
 
 def _refuse_taken(destination: Path) -> None:

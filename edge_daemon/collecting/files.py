@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,17 +15,6 @@ STATUS = "status.json"
 TRUTH = ".truth.json"
 SENT = ".sent"
 """An empty file beside a picture that lies in the other place too."""
-
-
-def put(path: Path, content: bytes) -> None:
-    """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def take_away(picture: Path) -> None:

@@ -7,7 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_daemon.collecting.catalogue import Catalogue, Collected, Truth
@@ -88,6 +88,17 @@ def join(
             continue
         known.append((picture, Truth(verdict, boxes, by, utc)))
     return Joined(known, unknown, undecided)
+
+
+def noted(joined: Joined, catalogue: Catalogue) -> Joined:
+    """Write the labels down; pictures that have gone meanwhile are unknown. Raises OSError."""
+    known, gone = [], []
+    for picture, truth in joined.known:
+        if catalogue.note(picture, truth):
+            known.append((picture, truth))
+        else:
+            gone.append(picture.record.name)
+    return replace(joined, known=known, unknown=[*joined.unknown, *gone])
 
 
 def words(joined: Joined) -> list[Word]:

@@ -16,7 +16,7 @@ from functools import partial
 from edge_daemon.collecting.pixels import contrast, encoded, prepared
 from edge_daemon.collecting.record import Record, record_of
 from edge_daemon.collecting.shelf import Shelf
-from edge_daemon.core.collecting.alike import Look
+from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.bare import Bare
 from edge_daemon.core.collecting.choice import Choice, Inclusion
 from edge_daemon.core.collecting.hidden import Hidden
@@ -243,7 +243,7 @@ def _people(judged: Judged, classes: frozenset[str]) -> list[Box]:
     ]
 
 
-def _look(record: Record) -> Look:
+def _look(record: Record) -> PictureDescriptor:
     found = [
         (each.label, each.box)
         for said in record.opinions
@@ -252,4 +252,4 @@ def _look(record: Record) -> Look:
     ]
     kind = (record.leading.value, record.product or "", record.verdict, *record.causes)
     models = tuple(said.sha256 for said in record.opinions)
-    return Look(record.hash, (*kind, *models), tuple(found))
+    return PictureDescriptor(record.hash, (*kind, *models), tuple(found))

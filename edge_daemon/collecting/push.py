@@ -32,12 +32,14 @@ _AGAIN_AT_MOST_S = 300.0
 
 @dataclass(frozen=True)
 class Pushed:
-    """One round: pictures that were sent, refused, and still wait; why not all are there."""
+    """One round: pictures that were sent, refused, and still wait; why not all are there, and what
+    to do about it."""
 
     sent: int = 0
     refused: int = 0
     waiting: int = 0
     fault: str = ""
+    hint: str = ""
 
 
 class Push:
@@ -114,7 +116,7 @@ class Push:
         """Everything that has settled; a failure is told once, and tried again later."""
         pictures = self.waiting()
         sent = refused = 0
-        fault = ""
+        fault = hint = ""
         self._blame.begin()
         try:
             if pictures:
@@ -127,17 +129,17 @@ class Push:
                 except FileNotFoundError:
                     continue  # it has gone meanwhile
                 except (OSError, EdgeDaemonError) as error:
-                    fault, refused = _words(error), refused + 1
+                    (fault, hint), refused = _words(error), refused + 1
                     if self._blame.refused(each.record.name):
                         break
                     continue
                 sent += 1
                 self._note_sent(each)
         except (OSError, EdgeDaemonError) as error:  # it cannot be reached at all
-            fault = _words(error)
+            fault, hint = _words(error)
         if fault:
             self._target.close()
-        return self._ended(Pushed(sent, refused, len(pictures) - sent, fault))
+        return self._ended(Pushed(sent, refused, len(pictures) - sent, fault, hint))
 
     def _note_sent(self, picture: Collected) -> None:
         with suppress(FileNotFoundError):
@@ -160,8 +162,9 @@ def _log_round(pushed: Pushed, failures: int) -> None:
         _log.info("collect_push_resumed")
 
 
-def _words(error: OSError | EdgeDaemonError) -> str:
-    """Why, in words that may leave the box."""
+def _words(error: OSError | EdgeDaemonError) -> tuple[str, str]:
+    """Why, in words that may leave the box, and what to do."""
     if isinstance(error, EdgeDaemonError):
-        return error.message.rstrip(".")
-    return error.strerror or type(error).__name__
+        return error.message.rstrip("."), error.hint
+    why = error.strerror or type(error).__name__
+    return why, "Is it mounted, is room there, and may this user write?"

@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.collecting.files import STATUS, clean, put, size_of, take_away, whole_record
+from edge_daemon.collecting.files import STATUS, clean, size_of, take_away, whole_record
 from edge_daemon.collecting.record import Record, Shown, Told, read, told_of, written
-from edge_daemon.core.collecting.alike import Look, Recent
+from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.parts.values import PartTold
+from edge_daemon.host.disk import write_whole
 
 _DAY_S = 86_400.0
 _MOST_TOLD = 8_192
@@ -127,7 +128,7 @@ class Shelf:
 
     # ------------------------------------------------------------------ one thread at a time
 
-    def keep(self, record: Record, content: bytes, look: Look) -> None:
+    def keep(self, record: Record, content: bytes, look: PictureDescriptor) -> None:
         """Write one picture and its record, unless there is nearly the same one already."""
         kept = self._opened()
         before = {self._units.get((record.boot, each.unit)) for each in record.parts} - {None}
@@ -240,8 +241,8 @@ class Shelf:
         self._make_room(len(text) + len(content))
         path = self._folder / record.picture
         path.parent.mkdir(parents=True, exist_ok=True)
-        put(path.with_suffix(".json"), text)
-        put(path, content)  # last: a picture that is there has its record
+        write_whole(path.with_suffix(".json"), text)
+        write_whole(path, content)  # last: a picture that is there has its record
         self._enter(record, len(text) + len(content))
         self.kept_by[record.leading] += 1
 
@@ -254,7 +255,7 @@ class Shelf:
         new = change(old)
         if new != old:
             before, after = len(written(old)), written(new)
-            put(self._folder / new.day / f"{name}.json", after)
+            write_whole(self._folder / new.day / f"{name}.json", after)
             size = kept[name].bytes + len(after) - before
             self._forget(name)
             self._enter(new, size)
@@ -354,7 +355,7 @@ class Shelf:
         }
         content = json.dumps(plain).encode()
         if content != self._said:
-            put(self._folder / STATUS, content)
+            write_whole(self._folder / STATUS, content)
             self._said = content
 
 

@@ -40,7 +40,11 @@ class Group(BaseModel):
     """A frozen group of settings; an unknown key is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        defer_build=True,  # most groups are validated by the one that holds them, and by no other
     )
 
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from edge_daemon.config.fields import FilePath, Group, Name, TopicFilter, beside_file
+from edge_daemon.config.fields import (
+    FilePath,
+    Group,
+    Name,
+    TopicFilter,
+    beside_file,
+    printable,
+)
+from edge_daemon.config.pictures import WebAddress
 
 BETWEEN_ORDERS = "between_orders"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
@@ -68,6 +76,49 @@ class FleetTrust(Group):
         return bool(self.keys) or self.root is not None
 
 
+class FleetSource(Group):
+    """Where a campaign's bundle is fetched from."""
+
+    http: WebAddress | None = None
+    """A web server that gives out the folder of `edge-daemon fleet publish`."""
+    oci: WebAddress | None = None
+    """A registry and what stands before a bundle's name in it: `https://registry.plant/models`.
+    Stations do not share what comes from there."""
+    metered: bool = False
+    """Whether its bytes cost money: then only the station that the site elected asks it."""
+    ca: FilePath | None = None
+    """PEM of the authority that signed the server's certificate; null: the usual ones."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> FleetSource:
+        if (self.http is None) == (self.oci is None):
+            raise ValueError("has one place: http or oci")
+        return self
+
+
+class ShareSettings(Group):
+    """How the stations of a site give a campaign's bundle to each other."""
+
+    interface: Annotated[str, Field(min_length=1, max_length=45), AfterValidator(printable)]
+    """The network interface of the plant's network, such as eth0, or its address; nothing is
+    shared on others."""
+    peers: Literal["site", "none"] = "site"
+    """Whether neighbours are also looked for by multicast in the local network (`site`), or only
+    where the broker says that they are (`none`)."""
+    port: int = Field(default=6882, ge=0, le=65_535)
+    """UDP port on which neighbours ask; 0: any."""
+    up_mbit: float = Field(default=40.0, gt=0.0, le=100_000.0)
+    """Megabits a second at most that leave this station, so that the line's network stays free."""
+    down_mbit: float = Field(default=80.0, gt=0.0, le=100_000.0)
+    """Megabits a second at most that come, from neighbours and from the origin together."""
+    certificate: FilePath
+    """PEM of this station's swarm certificate, `<device>-swarm.pem` of `make_certificates`."""
+    key: FilePath
+    """PEM of its key."""
+    ca: FilePath
+    """PEM of the plant's authority: who shows a certificate of another one gets no byte."""
+
+
 class FleetSettings(Group):
     """One station of many: it says at `<root>/fleet` what it has and judges by."""
 
@@ -82,5 +133,19 @@ class FleetSettings(Group):
     """Seconds after which the report is said again; three without one are silence."""
     roots: tuple[Roots, ...] = Field(default=("edge/+",), min_length=1, max_length=16)
     """Where all stations' topics lie, for `edge-daemon fleet` and the page; + is one level."""
+    sources: tuple[FleetSource, ...] = Field(default=(), max_length=8)
+    """Where the bundle of a campaign is fetched from, the first one that has it; empty: it comes
+    another way."""
+    share: ShareSettings | Literal["none"] = "none"
+    """How stations of the site give bundles to each other, so that the origin gives each once;
+    needs `site` and the extra `fleet`. none: each takes them from the sources itself."""
     trust: FleetTrust = FleetTrust()
     """Whose campaigns may change the model here."""
+
+    @model_validator(mode="after")
+    def _shares_in_a_site(self) -> FleetSettings:
+        if self.share != "none" and self.site is None:
+            raise ValueError("share needs site: stations of one site share")
+        if self.share != "none" and not self.sources:
+            raise ValueError("share needs sources: somebody has to fetch it first")
+        return self

@@ -166,7 +166,7 @@ class DesiredState:
             self._with.find_request(each)
             for each in desired.request_ids(memory, wished, situation).values()
         ]
-        return {row.id: _answer(row) for row in rows if row is not None}
+        return {row.id: answer_of(row) for row in rows if row is not None}
 
     def _ask(self, ask: Ask, wished: Desired) -> None:
         request = Request(
@@ -206,7 +206,8 @@ def parse_memory(content: bytes) -> Memory:
     return msgspec.json.decode(content, type=Memory)
 
 
-def _answer(row: RequestRow) -> Answer:
+def answer_of(row: RequestRow) -> Answer:
+    """What came of a request of this station's own; its status is None while it is open."""
     if row.outcome is None:
         return Answer(None)
     outcome = read_outcome(row.outcome)

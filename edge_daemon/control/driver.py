@@ -23,34 +23,20 @@ from edge_daemon.control.arrivals import (
     StandbyTookOver,
     Stop,
 )
+from edge_daemon.control.driver_services import DriverServices
 from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.mailbox import Mailbox, Orders
+from edge_daemon.control.performer import Performer
 from edge_daemon.control.receipts import by_whom
-from edge_daemon.control.rooms import Rooms
 from edge_daemon.control.store_scan import StoreScan
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.control.unit_of_work import UnitOfWork
-from edge_daemon.core import selection, tuning
+from edge_daemon.core import selection
 from edge_daemon.core.effects import (
-    AskCutover,
     Effect,
-    EndSplit,
-    Foretell,
-    Free,
-    PassOver,
-    Prepare,
-    Restore,
-    Retune,
-    SetSplit,
-    Stamp,
-    StartTrial,
-    TakeSnapshot,
-    Verify,
-    Withdraw,
 )
 from edge_daemon.core.events import (
     CutoverDone,
-    CutoverWithdrawn,
     Event,
     FailedOver,
     QuarantineChanged,
@@ -64,7 +50,6 @@ from edge_daemon.core.lifecycle import BUSY, Phase, Stage
 from edge_daemon.core.planner import step
 from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan as RolloutPlan
-from edge_daemon.core.rollout.values import Split
 from edge_daemon.core.state import State
 from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Refusal, Request
@@ -86,12 +71,15 @@ USUAL_S = 5.0
 class Driver:
     """Owns the planner's state; nothing else steps it."""
 
-    def __init__(self, mailbox: Mailbox, rooms: Rooms, state: State, trial: TrialLimits) -> None:
+    def __init__(
+        self, mailbox: Mailbox, services: DriverServices, state: State, trial: TrialLimits
+    ) -> None:
         self._mailbox = mailbox
-        self._rooms = rooms
+        self._services = services
         self._state = state
-        self._trial = TrialWatch(trial, rooms.line, rooms.receipts)
-        self._lookout = StoreScan(rooms.newcomers, rooms.look_again, mailbox.call)
+        self._trial = TrialWatch(trial, services.line, services.receipts)
+        self._performer = Performer(mailbox, services, self._trial)
+        self._lookout = StoreScan(services.newcomers, services.look_again, mailbox.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -153,19 +141,19 @@ class Driver:
         elif isinstance(arrival, QuarantineOrdered):
             self._lookout.ask(partial(self._quarantine_ordered, arrival))
         elif isinstance(arrival, Noticed):
-            self._rooms.recorder.note_event(arrival)
+            self._services.recorder.note_event(arrival)
         elif isinstance(arrival, Call):
             arrival.work()
         elif not isinstance(arrival, (OrderArrived, Stop)):
             self._step(arrival)
 
     def _tick(self) -> None:
-        now = self._rooms.clock.now()
+        now = self._services.clock.now()
         if now.at - self._usual_at >= USUAL_S:
             self._usual_at = now.at
-            self._rooms.receipts.tick()
-            self._rooms.recorder.settle()
-            self._rooms.orders.tick()
+            self._services.receipts.tick()
+            self._services.recorder.settle()
+            self._services.orders.tick()
         self._look_after_slots()
         state = self._state
         if state.op or state.queued or state.parked or state.retry_at is not None:
@@ -184,13 +172,13 @@ class Driver:
                 self._state.active,
                 next_one,
             )
-            if stands_by and self._rooms.active_slot.slots[slot.name].is_lost:
+            if stands_by and self._services.active_slot.slots[slot.name].is_lost:
                 self._step(SlotLost(slot.token, "The worker died while it stood by."))
 
     # ------------------------------------------------------------------ arrivals
 
     def _request_arrived(self, arrival: RequestArrived) -> None:
-        request = self._rooms.reception.read(arrival.verb, arrival.incoming)
+        request = self._services.intake.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
         if self._lookout.may_find(request.model, self._state):
@@ -202,9 +190,9 @@ class Driver:
         self, request: Request, incoming: Incoming, seen: StoreChanged | None = None
     ) -> None:
         self._note(seen)
-        received = RequestReceived(request, self._rooms.line.next_frame)
+        received = RequestReceived(request, self._services.line.next_frame)
         active = self._state.active_bundle if request.verb is Verb.TUNE else None
-        proof = self._rooms.loader.proof_of(active) if active is not None else None
+        proof = self._services.loader.proof_of(active) if active is not None else None
         if proof is not None:  # the signed recipe, and what bounds it
             received = replace(
                 received, recipe=proof.recipe, golden=proof.golden, limits=proof.limits
@@ -217,7 +205,7 @@ class Driver:
         """Within the station's bounds; None for a model that nobody knows."""
         choice = request.model
         target = selection.choose(self._state, choice) if choice is not None else None
-        return self._rooms.plan_of(request.plan, target.ref) if target is not None else None
+        return self._services.plan_of(request.plan, target.ref) if target is not None else None
 
     def _note(self, seen: StoreChanged | None) -> None:
         known = (self._state.available, self._state.refused)
@@ -227,14 +215,14 @@ class Driver:
     def _orders_arrived(self, arrivals: Orders) -> None:
         """One commit for all of them; each stamps its own frames."""
         try:
-            events = self._rooms.orders.read(arrivals)
+            events = self._services.orders.read(arrivals)
             if events:
                 self._step(*events)
             else:
-                self._rooms.recorder.flush()
+                self._services.recorder.flush()
         finally:
             fences = [each.incoming.received.at for each in arrivals if each.is_fenced]
-            self._rooms.line.lift(*fences)
+            self._services.line.lift(*fences)
         for arrival in arrivals:
             arrival.incoming.done()
 
@@ -242,7 +230,7 @@ class Driver:
         op = self._state.op
         is_asked = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
         if op is not None and is_asked and op.token == crossed.token:
-            self._rooms.receipts.crossed(op.swap_id, crossed, self._state.last_bundle)
+            self._services.receipts.crossed(op.swap_id, crossed, self._state.last_bundle)
         self._step(CutoverDone(crossed.token, crossed.frame))
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
@@ -265,7 +253,7 @@ class Driver:
             self._quarantine(order)
 
     def _quarantine(self, order: QuarantineOrdered) -> None:
-        recorder = self._rooms.recorder
+        recorder = self._services.recorder
         recorder.note_quarantine(order.ref, order.reason, order.by)
         self._step(QuarantineChanged(order.ref, order.reason))
         order.answered(None if recorder.is_saved else _not_saved())
@@ -277,8 +265,8 @@ class Driver:
 
         A request comes alone, with its `incoming`: it is refused if the journal cannot take it.
         """
-        rooms = self._rooms
-        now = rooms.clock.now()
+        services = self._services
+        now = services.clock.now()
         old = new = self._state
         effects: list[Effect] = []
         records: list[Record] = []
@@ -290,36 +278,36 @@ class Driver:
             records += to_tell
             begun += self._open_receipts(before, new, now)
         durable = encode_durable(new.durable) if new.durable != old.durable else None
-        unit = rooms.recorder.unit(records, now, durable, incoming)
+        unit = services.recorder.unit(records, now, durable, incoming)
         if not self._is_on_record(unit, now, incoming):
-            rooms.receipts.discard(begun)
+            services.receipts.discard(begun)
             return
         self._state = new
         for effect in effects:
-            self._perform(effect)
+            self._performer.perform(effect, new.durable)
         unit.tell()
         if new is not old:
-            rooms.publish(new)
-            rooms.stepped(new, records)
+            services.publish(new)
+            services.stepped(new, records)
         if old.durable.quarantined != new.durable.quarantined:
-            rooms.quarantine_changed(new)
+            services.quarantine_changed(new)
         self._open_line(new)
 
     def _is_on_record(self, unit: UnitOfWork, now: Instant, incoming: Incoming | None) -> bool:
         """Whether to go on. A request that could not be recorded counts as never received."""
-        rooms = self._rooms
+        services = self._services
         try:
-            rooms.recorder.save(unit, incoming)
+            services.recorder.save(unit, incoming)
         except StateError as error:
             if incoming is not None:
-                rooms.reception.cannot_accept(unit.accepted[-1], incoming, error)
+                services.intake.cannot_accept(unit.accepted[-1], incoming, error)
                 return False
-            rooms.recorder.tell_not_saved(error, now)
+            services.recorder.tell_not_saved(error, now)
         return True
 
     def _open_receipts(self, old: State, new: State, now: Instant) -> list[str]:
         ops = [op for op in (new.op, new.queued, new.parked) if op is not None]
-        receipts, left = self._rooms.receipts, old.last_bundle
+        receipts, left = self._services.receipts, old.last_bundle
         return [op.swap_id for op in ops if receipts.open(op, now, by_whom(op, new), left)]
 
     def _open_line(self, state: State) -> None:
@@ -329,91 +317,15 @@ class Driver:
             self._hopeless = False
         elif idle and not self._hopeless:
             self._hopeless = True
-            self._rooms.active_slot.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
+            self._services.active_slot.ask(Cutover(UNPLANNED, Pointer(expecting=False), ""))
         if not self._line_is_open and (state.active is not None or self._hopeless):
             self._line_is_open = True
-            self._rooms.line.open()
-
-    # ------------------------------------------------------------------ effects
-
-    def _perform(self, effect: Effect) -> None:  # noqa: PLR0912 - the table of effects
-        rooms = self._rooms
-        if isinstance(effect, Prepare):
-            rooms.loader.prepare(effect)
-        elif isinstance(effect, Restore):
-            rooms.loader.restore(effect)
-        elif isinstance(effect, Verify):
-            rooms.loader.verify(effect)
-        elif isinstance(effect, Free):
-            rooms.loader.free(effect)
-        elif isinstance(effect, AskCutover):
-            rooms.active_slot.ask(self._cutover(effect))
-        elif isinstance(effect, Withdraw):
-            if rooms.active_slot.withdraw(effect.token):
-                self._mailbox.put(CutoverWithdrawn(effect.token))
-        elif isinstance(effect, Stamp):
-            self._stamp(effect)
-        elif isinstance(effect, PassOver):
-            rooms.line.pass_over(effect.epoch)
-        elif isinstance(effect, StartTrial):
-            self._trial.start(effect)
-        elif isinstance(effect, TakeSnapshot):
-            rooms.take_snapshot(effect.request)
-        elif isinstance(effect, Foretell):
-            rooms.foretell(effect)
-        elif isinstance(effect, Retune):
-            self._retune(effect)
-        elif isinstance(effect, SetSplit):
-            rooms.split(self._split(effect))
-        elif isinstance(effect, EndSplit):
-            rooms.split(None)
-        else:
-            self._trial.stop()
-
-    def _cutover(self, action: AskCutover) -> Cutover:
-        if action.slot is None or action.target is None:
-            pointer = Pointer(expecting=action.expecting)
-        else:
-            gate_proof = self._rooms.loader.proofs[action.slot]
-            slot = self._rooms.active_slot.slots[action.slot]
-            durable = self._state.durable
-            recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)
-            pointer = Pointer(slot, action.target, recipe)
-        boundary = action.at_epoch, action.at_frame
-        return Cutover(action.token, pointer, action.swap_id, *boundary, action.may_wait)
-
-    def _split(self, action: SetSplit) -> Split:
-        """With the recipe that the candidate was signed with."""
-        recipe = self._rooms.loader.proofs[action.slot].recipe
-        return Split(
-            action.rollout,
-            action.slot,
-            action.candidate,
-            recipe,
-            action.mode,
-            action.unit,
-            action.share,
-            action.coverage,
-            action.either,
-            action.slices,
-        )
-
-    def _retune(self, action: Retune) -> None:
-        gate_proof = self._rooms.loader.proof_of(action.target)
-        if gate_proof is not None:  # what judges has one
-            recipe = tuning.recipe_of(self._state.durable, action.target, gate_proof.recipe)
-            self._rooms.active_slot.retune(action.target, recipe)
-
-    def _stamp(self, action: Stamp) -> None:
-        if action.from_frame is not None:
-            self._rooms.line.stamp_from(action.assignment, action.from_frame)
-        else:
-            self._rooms.line.stamp(action.assignment, action.since_at or 0.0)
+            self._services.line.open()
 
     # ------------------------------------------------------------------ the trial
 
     def _look_at_trial(self) -> None:
-        judged = self._trial.look(self._rooms.clock.now())
+        judged = self._trial.look(self._services.clock.now())
         if judged is not None:
             self._step(judged)
 

@@ -21,7 +21,7 @@ from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
 from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
-from edge_daemon.messaging.feedback import MAX_BYTES, Words, read_feedback
+from edge_daemon.messaging.feedback import MAX_BYTES, FeedbackMessage, read_feedback
 from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
 from edge_daemon.messaging.messages import Carrier, Incoming, respond
 
@@ -131,7 +131,7 @@ class FeedbackDesk:
 
     # ------------------------------------------------------------------ noting
 
-    def _note(self, words: Words, incoming: Incoming, label: Label) -> None:
+    def _note(self, words: FeedbackMessage, incoming: Incoming, label: Label) -> None:
         """All of it in one transaction; raises StateError, and nothing is noted."""
         found = [(word, self._part_of(word)) for word in words.items]
         known = [(word, part) for word, part in found if part is not None]

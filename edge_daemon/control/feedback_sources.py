@@ -12,7 +12,7 @@ import structlog
 
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.feedback import FeedbackDesk, Label
-from edge_daemon.control.refusals import Refusals, Told
+from edge_daemon.control.refusals import RefusalReport, Refusals
 from edge_daemon.core.event_names import EventName
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.clock import Clock
@@ -82,7 +82,7 @@ class FeedbackSources:
                 self._unknown_told *= 10
             _log.warning("feedback_of_unknown_parts", topic=topic, parts=self._unknown)
 
-    def _tell(self, refusals: Iterable[Told]) -> None:
+    def _tell(self, refusals: Iterable[RefusalReport]) -> None:
         for told in refusals:
             _log.warning("feedback_refused", topic=told.topic, count=told.count, error=told.error)
             message = told.error if told.count else f"{told.topic}: {told.error}"

@@ -48,8 +48,11 @@ from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.frame_control import FrameControl, Sample
 from edge_daemon.slots.slot import Inference, Loaded, Slot
 
-SPOT_WARM_UPS = 2
-"""The first one is the slow one; the golden images of the spot proof are inferences too."""
+WARM_UPS = 2
+"""The least for the whole gate: the first one is the slow one, and must not be the only one."""
+
+SPOT_WARM_UPS = 1
+"""The golden images of the spot proof are inferences too."""
 
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
@@ -95,11 +98,16 @@ class GateRunner:
         self._clock = clock
 
     def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
-        """The first inferences, on a frame of this camera; an error refuses the bundle."""
+        """The first inferences, on a frame of this camera; an error refuses the bundle.
+
+        At least two of them, unless the line gives no frame that it judges: its pace is not needed
+        then, and frames may be waiting for this very model.
+        """
         results = []
         with self._line.sampler() as samples:
             sample = samples.next(self._patience_s(slot))
-            for number in range(max(2, inferences)):
+            fewest = 1 if sample.judged is None else 2
+            for number in range(max(fewest, inferences)):
                 # Two frames of the line tell its pace; where it is silent one frame is enough.
                 if number == 1 and sample.judged is not None:
                     sample = samples.next(self._patience_s(slot))

@@ -7,7 +7,6 @@ are over. Nothing here decides: the gate's rules are in `core.gate`.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,9 +18,11 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.config import GateSettings, SlotsSettings
+from edge_daemon.control.bundle_copies import BundleCopies
 from edge_daemon.control.comparison import Incumbent
 from edge_daemon.control.gate_runner import (
     SPOT_WARM_UPS,
+    WARM_UPS,
     Candidate,
     GateRunner,
 )
@@ -54,7 +55,7 @@ from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
-from edge_daemon.models.bundle import Manifest, Verified, verified_copy
+from edge_daemon.models.bundle import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import provisions, unmet
@@ -142,7 +143,7 @@ class Loader:
         }
         self.proofs: dict[str, GateProof] = {}
         self._given_up: set[str] = set()  # slots whose work was ended because nobody wants it now
-        self._copies: dict[str, Verified] = {}  # by slot
+        self._copies = BundleCopies(bench.store, bench.trust, bench.scratch)
         self._private = (str(bench.scratch), str(bench.store.root))
         self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
 
@@ -191,8 +192,7 @@ class Loader:
             desk.shutdown(wait=True, cancel_futures=True)
         for slot in self._crossing.slots.values():
             slot.close()
-        for name in list(self._copies):
-            self._clear(name)
+        self._copies.clear_all()
 
     # ------------------------------------------------------------------ jobs
 
@@ -208,7 +208,7 @@ class Loader:
                 refusal_of(error, job.target, self._private), proof, stages.current
             )
             slot.free()
-            self._clear(job.slot)
+            self._copies.clear(job.slot)
             if job.slot in self._given_up:
                 log.info("load_given_up")
             else:
@@ -223,7 +223,7 @@ class Loader:
         """`proof` collects the checks that passed, for the answer when a later one fails."""
         gate = self._bench.gate
         stages.enter("verify")
-        verified = self._check(job.target, job.slot, job.token)
+        verified = self._copies.verify(job.target, job.slot, job.token)
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
@@ -268,7 +268,7 @@ class Loader:
         deadline_at = self._bench.clock.now().at + settings.timeout_s
         stages.enter("warm")
         known = proofs.recall(verified) if proofs else None
-        inferences = settings.warm_up_inferences
+        inferences = max(WARM_UPS, settings.warm_up_inferences)
         warm_ups = runner.warm(slot, SPOT_WARM_UPS if known else inferences, deadline_at)
         stages.enter("gate")
         if known and proofs:
@@ -301,8 +301,8 @@ class Loader:
             return
         slot = self._vacant(job.slot)
         with contained() as attempt:
-            kept = self._copy_of(job.target, job.slot)
-            verified = kept or self._check(job.target, job.slot, job.token)
+            kept = self._copies.find(job.target, job.slot)
+            verified = kept or self._copies.verify(job.target, job.slot, job.token)
             order = LoadOrder.of(verified, self._bench.slots.device)
             floor = self._bench.floor_of(verified.manifest.recipe)
             order = replace(order, urgent=True, floor=floor)
@@ -313,7 +313,7 @@ class Loader:
             refusal = refusal_of(error, job.target, self._private)
             slot.free()
             if isinstance(error, BundleError):  # was the copy damaged? The next one is made anew
-                self._clear(job.slot)
+                self._copies.clear(job.slot)
             log.error("restore_failed", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
@@ -326,10 +326,10 @@ class Loader:
         self._reach("", job.token, "verify")
         proof: list[Check] = []
         with contained() as attempt:
-            verified = self._check(job.target, "check", job.token)
+            verified = self._copies.verify(job.target, "check", job.token)
             proof += provenance(verified)
             self._refuse_lacking(verified.manifest, proof)
-        self._clear("check")
+        self._copies.clear("check")
         if (error := attempt.fault) is not None:
             refusal = with_checks(refusal_of(error, job.target, self._private), proof, "verify")
             self._post(BundleRefused(job.token, refusal))
@@ -338,8 +338,8 @@ class Loader:
 
     def _free(self, job: Free) -> None:
         self._given_up.discard(job.slot)
-        self._vacant(job.slot).free()
-        self._clear(job.slot)
+        self._vacant(job.slot).let_go()  # the next load waits for its end, after its check
+        self._copies.clear(job.slot)
         self.proofs.pop(job.slot, None)
         self._post(SlotFreed(job.token))
 
@@ -355,31 +355,6 @@ class Loader:
     def _reach(self, desk: str, token: int, stage: str) -> None:
         reached = self._reached[desk] = StageReached(token, stage)
         self._post(reached)
-
-    def _check(self, target: StoredBundle, place: str, token: int) -> Verified:
-        """A verified private copy of the files that a worker may read."""
-        manifest = self._bench.store.manifest(target.ref)
-        if manifest.weights.sha256 != target.sha256:
-            raise BundleError(
-                f"{target.ref} is not the bundle it was: its weights changed in the store.",
-                hint="Versions are immutable; publish the change as a new version.",
-                code=Code.DIGEST_MISMATCH,
-            )
-        self._clear(place)
-        folder = self._bench.scratch / f"{place}-{token}"
-        source = self._bench.store.find(target.ref)
-        verified = verified_copy(manifest, source, folder, self._bench.trust)
-        self._copies[place] = verified
-        verified.leave_weights_and_images()
-        return verified
-
-    def _copy_of(self, target: StoredBundle, slot: str) -> Verified | None:
-        """The verified copy that this slot was loaded from; nobody else writes to it."""
-        verified = self._copies.get(slot)
-        if verified is None or not verified.weights.exists():
-            return None
-        same = verified.manifest.ref == target.ref and verified.sha256 == target.sha256
-        return verified if same else None
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
         """Refuse what this box lacks: loading it would fail with a worse message."""
@@ -411,8 +386,3 @@ class Loader:
             before.weights.sha256 == candidate.weights.sha256,
             tuple((image.sha256, image.expectation) for image in before.golden),
         )
-
-    def _clear(self, place: str) -> None:
-        copy = self._copies.pop(place, None)
-        if copy is not None:
-            shutil.rmtree(copy.folder, ignore_errors=True)

@@ -9,9 +9,9 @@ import structlog
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.recorder import Recorder
-from edge_daemon.control.refusals import Refusals, Told
+from edge_daemon.control.refusals import RefusalReport, Refusals
 from edge_daemon.core.events import OrderReceived
-from edge_daemon.core.values import JobOrder
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.errors import SenderError
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.orders import OrderReader, Unreadable, orders_told
@@ -80,7 +80,7 @@ class OrderDesk:
     def _refuse(self, topic: str, error: SenderError) -> None:
         self._tell(self._refusals.refused(topic, error, self._clock.now()))
 
-    def _tell(self, refusals: Iterable[Told]) -> None:
+    def _tell(self, refusals: Iterable[RefusalReport]) -> None:
         for told in refusals:
             _log.warning("order_refused", topic=told.topic, count=told.count, error=told.error)
             self._recorder.refuse_order(told)

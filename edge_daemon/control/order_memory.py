@@ -11,8 +11,14 @@ import hashlib
 from collections.abc import Iterable
 from typing import TypeVar
 
-from edge_daemon.core.values import JobOrder
-from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, ProductRow, Told, TopicRow
+from edge_daemon.core.job_orders import JobOrder
+from edge_daemon.host.journal_orders import (
+    PRODUCT_LIMIT,
+    TOPIC_LIMIT,
+    KeptOrders,
+    ProductRow,
+    TopicRow,
+)
 from edge_daemon.messaging.document import text_of
 from edge_daemon.messaging.messages import Incoming
 
@@ -26,7 +32,7 @@ _Row = TypeVar("_Row")
 class OrderMemory:
     """Reads the journal at the start; returns rows for whoever writes the journal."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: KeptOrders) -> None:
         self._topics = {row.topic: row for row in told.topics}
         self._products = {row.job_order: row for row in told.products}
 

@@ -15,6 +15,7 @@ from edge_daemon.core.trial import Window
 from edge_daemon.core.values import BundleRef, Counts, Instant, Recipe, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
+from edge_daemon.messaging.field_types import CAUSES, AuditHead
 from edge_daemon.messaging.payloads import (
     CheckLine,
     FrameCounts,
@@ -24,7 +25,6 @@ from edge_daemon.messaging.payloads import (
     Stages,
     check_lines,
 )
-from edge_daemon.messaging.terms import CAUSES, AuditHead
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.slots.active import Crossed
 from edge_daemon.slots.frame_control import FrameControl

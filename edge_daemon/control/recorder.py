@@ -15,12 +15,17 @@ import structlog
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.log_throttle import LogThrottle
 from edge_daemon.control.receipts import Receipts, encoded
-from edge_daemon.control.refusals import Told
+from edge_daemon.control.refusals import RefusalReport
 from edge_daemon.control.rows import Rows, request_facts
 from edge_daemon.control.unit_of_work import NOTHING, UnitOfWork
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.values import BundleRef, Instant, JobOrder, Status
+from edge_daemon.core.values import (
+    BundleRef,
+    Instant,
+    Status,
+)
 from edge_daemon.errors import Code, StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
@@ -314,7 +319,7 @@ class Recorder:
 
     # ------------------------------------------------------------------ notes
 
-    def refuse_order(self, told: Told) -> None:
+    def refuse_order(self, told: RefusalReport) -> None:
         """An unreadable order changes nothing, and is reported."""
         message = told.error if told.count else f"{told.topic}: {told.error}"
         name, code = EventName.ORDER_REFUSED, Code.MALFORMED

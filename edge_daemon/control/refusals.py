@@ -30,7 +30,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True)
-class Told:
+class RefusalReport:
     """What to log and to announce now. `count` is None for a single refusal."""
 
     topic: str
@@ -59,15 +59,15 @@ class Refusals:
         self._told_at: list[float] = []
         self._counting_since: float | None = None
 
-    def refused(self, topic: str, error: SenderError, now: Instant) -> Iterator[Told]:
+    def refused(self, topic: str, error: SenderError, now: Instant) -> Iterator[RefusalReport]:
         """One refusal; yields what is to be reported now, often nothing."""
         yield from self.tick(now)
         with self._lock:
             is_told = self._take(topic, error.message, now.at)
         if is_told:
-            yield Told(topic, str(error))
+            yield RefusalReport(topic, str(error))
 
-    def tick(self, now: Instant) -> Iterator[Told]:
+    def tick(self, now: Instant) -> Iterator[RefusalReport]:
         """The count of a minute that is over."""
         with self._lock:
             told = self._count(now.at)
@@ -109,7 +109,7 @@ class Refusals:
             self._counting_since = at
         return False
 
-    def _count(self, at: float) -> Told | None:
+    def _count(self, at: float) -> RefusalReport | None:
         since = self._counting_since
         if since is None or at - since < EVERY_S:
             return None
@@ -127,7 +127,7 @@ class Refusals:
             seen.uncounted = 0
         self._others = 0
         message = f"{total} more {self._what} could not be read within {at - since:.0f} s: "
-        return Told(topic, f"{message}{', '.join(names)}. The last: {last}".strip(), total)
+        return RefusalReport(topic, f"{message}{', '.join(names)}. The last: {last}".strip(), total)
 
 
 def _quiet(seen: _Topic, now: Instant) -> bool:

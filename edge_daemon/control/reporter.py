@@ -16,6 +16,7 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import public
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
+from edge_daemon.messaging.field_types import AuditHead
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.payloads import (
     AvailableModel,
@@ -29,7 +30,6 @@ from edge_daemon.messaging.payloads import (
     latency_line,
 )
 from edge_daemon.messaging.shorten import shortened
-from edge_daemon.messaging.terms import AuditHead
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
 from edge_daemon.models.store import Offer, Problem, Store

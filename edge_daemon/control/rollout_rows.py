@@ -12,7 +12,7 @@ from edge_daemon.core.event_names import EventName
 from edge_daemon.core.rollout.evidence import Place, read_evidence, read_place
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.core.rollout.progress import Progress, read_progress
-from edge_daemon.core.rollout.replay import Look, read_look
+from edge_daemon.core.rollout.replay import RuleSnapshot, read_look
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.state import Rollout
 from edge_daemon.core.values import Verdict
@@ -106,12 +106,12 @@ def relabelled(row: RolloutRow, place: Place, truth: Verdict) -> tuple[RolloutRo
     return replace(row, progress=_json({**plain, "evidence": evidence.as_mapping()})), moved
 
 
-def look_row(rollout: str, look: Look) -> LookRow:
+def look_row(rollout: str, look: RuleSnapshot) -> LookRow:
     """One look, small: most of its counts are those of the look before."""
     return LookRow(rollout, look.utc, zlib.compress(_json(look.as_mapping())))
 
 
-def look_of(body: bytes) -> Look:
+def look_of(body: bytes) -> RuleSnapshot:
     """The look in a row; raises ValueError for what is none."""
     try:
         return read_look(json.loads(zlib.decompress(body)))

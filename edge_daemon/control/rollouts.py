@@ -11,29 +11,28 @@ import json
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Union
 
 import structlog
 
-from edge_daemon.control.arrivals import Arrival, Noticed
-from edge_daemon.control.block_desk import BlockDesk
+from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.feedback import FeedbackDesk, Labelled
 from edge_daemon.control.feedback_sources import FeedbackSources
+from edge_daemon.control.rollout_journal import RolloutJournal
 from edge_daemon.control.rollout_rows import (
     earlier_progress,
     look_row,
     pair_row,
     place_of,
-    relabelled,
     rollout_row,
 )
+from edge_daemon.control.rollout_tools import DeskTools, Shadowed
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
 from edge_daemon.core.records import Announce, Record
-from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.rollout.progress import (
     Progress,
     labels,
@@ -44,15 +43,10 @@ from edge_daemon.core.rollout.reading import Reading
 from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
-from edge_daemon.errors import StateError
 from edge_daemon.host.boundary import Boundary
-from edge_daemon.host.clock import Clock
-from edge_daemon.host.journal import Entry, Journal
-from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow, RolloutsEntry
-from edge_daemon.host.metrics import Metrics
+from edge_daemon.host.journal_rollouts import PairRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.slots.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
@@ -65,46 +59,6 @@ MOST_WAITING = 4096
 """Batches of pairs that wait; those of more are lost: coverage falls, and the log says so."""
 MOST_FEEDBACK = 256
 """Requests that wait; more are refused at once."""
-
-
-@dataclass(frozen=True)
-class Keep:
-    """How much is kept of pairs."""
-
-    most: int = 100_000
-    days: float = 90.0
-
-
-@dataclass(frozen=True)
-class Shadowed:
-    """What the candidate did not see, so far, of the split that is on.
-
-    `lost`: units by slice that were drawn and have no pair, all of them too. `arms`: by declared
-    share the units and the candidate's of them. The others count frames.
-    """
-
-    rollout: str = ""
-    lost: Mapping[str, int] = field(default_factory=dict)
-    compared: int = 0
-    skipped: int = 0
-    failed: int = 0
-    arms: Mapping[float, tuple[int, int]] = field(default_factory=dict)
-    misassigned: int = 0
-
-
-@dataclass(frozen=True)
-class DeskTools:
-    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`."""
-
-    journal: Journal
-    put: Callable[[Arrival], None]
-    say: Callable[[bytes], None]
-    captured: Callable[[], int]
-    metrics: Metrics
-    clock: Clock
-    keep: Keep = Keep()
-    shadowed: Callable[[], Shadowed] = Shadowed
-    blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))
 
 
 @dataclass(frozen=True)
@@ -141,11 +95,8 @@ class RolloutDesk:
         self._state: State | None = None
         self._rollout: Rollout | None = None
         self._progress: Progress | None = None
-        self._unsaved: list[PairRow] = []
-        self._looks: list[LookRow] = []
-        self._relabelled: dict[str, RolloutRow] = {}
+        self._unsaved = RolloutJournal(tools.journal, tools.clock, tools.keep)
         self._looked_at = 0.0
-        self._is_dirty = False
         self._decided_at = 0.0
         self._told: tuple[str, int, Decision] | None = None
         self._labels_wanted = False
@@ -234,8 +185,8 @@ class RolloutDesk:
         assert rollout is not None
         progress.look(now.at, frames, judges=split is not None)
         # Blocks of time are kept when they are over: in between nothing is worth a write.
-        self._is_dirty |= split is not None and split.mode is not Mode.COMPARE
-        self._is_dirty |= self._tools.blocks.turn(rollout, progress, state, now, frames)
+        self._unsaved.is_dirty |= split is not None and split.mode is not Mode.COMPARE
+        self._unsaved.is_dirty |= self._tools.blocks.turn(rollout, progress, state, now, frames)
         self._look_at_shadow(progress)
 
     def _take_in(self, word: _Pairs | _Step) -> None:
@@ -261,7 +212,7 @@ class RolloutDesk:
         self._rollout = rollout
         if rollout.is_begun:
             self._progress.enter(rollout.stage, rollout.share, rollout.stage_utc)
-        self._is_dirty = True
+        self._unsaved.is_dirty = True
 
     def _open(self, rollout: Rollout) -> None:
         """Begin, or go on where the journal says."""
@@ -301,7 +252,7 @@ class RolloutDesk:
         if progress is not None:
             ended = self._tools.clock.now().utc
             row = rollout_row(rollout, progress, ended, word, why)
-            self._commit(row)
+            self._unsaved.commit(row)
         self._tools.metrics.no_rollout()
 
     def _count(self, pairs: Sequence[Pair]) -> None:
@@ -314,8 +265,8 @@ class RolloutDesk:
                 said = self._tools.journal.rollouts.feedback_of(pair.boot, pair.part)
                 if said:
                     place = progress.label(place, Verdict(said[-1].verdict))
-                self._unsaved.append(pair_row(pair, place))
-        self._is_dirty |= bool(pairs)
+                self._unsaved.pairs.append(pair_row(pair, place))
+        self._unsaved.is_dirty |= bool(pairs)
 
     def _look_at_shadow(self, progress: Progress) -> None:
         """What was lost since the last look lowers the coverage."""
@@ -346,7 +297,7 @@ class RolloutDesk:
                 for slices in batch:
                     progress.evidence.lose(slices)
         if dropped:
-            self._is_dirty = True
+            self._unsaved.is_dirty = True
             _log.warning("rollout_pairs_dropped", pairs=dropped)
 
     def _label(self, labelled: Sequence[Labelled]) -> None:
@@ -358,8 +309,8 @@ class RolloutDesk:
                     assert self._progress is not None
                     place = self._progress.label(place, each.verdict)
                 else:
-                    place = self._label_ended(row.rollout, place, each.verdict)
-                self._unsaved.append(
+                    place = self._unsaved.label_ended(row.rollout, place, each.verdict)
+                self._unsaved.pairs.append(
                     PairRow(
                         *(row.rollout, row.boot, row.part, row.id, row.utc, row.outcome),
                         each.verdict.value,
@@ -367,20 +318,8 @@ class RolloutDesk:
                         row.body,
                     )
                 )
-        self._is_dirty |= bool(labelled)
+        self._unsaved.is_dirty |= bool(labelled)
         self._save()
-
-    def _label_ended(self, rollout: str, place: Place, truth: Verdict) -> Place:
-        """The evidence of one that is over follows its labels: another try may go on with it."""
-        row = self._relabelled.get(rollout) or self._tools.journal.rollouts.find(rollout)
-        if row is None or row.ended_utc is None:
-            return replace(place, truth=truth)
-        try:
-            self._relabelled[rollout], place = relabelled(row, place, truth)
-        except ValueError as error:
-            _log.warning("rollout_evidence_unreadable", rollout=rollout, error=str(error))
-            return replace(place, truth=truth)
-        return place
 
     def _counts(self, rollout: str) -> bool:
         """Whether pairs of this rollout are in the evidence of the one that runs."""
@@ -392,29 +331,12 @@ class RolloutDesk:
     # ------------------------------------------------------------------ the journal
 
     def _save(self) -> None:
-        if not (self._is_dirty or self._unsaved or self._looks):
+        if not self._unsaved.has_unsaved:
             return
         row = None
         if self._rollout is not None and self._progress is not None:
             row = rollout_row(self._rollout, self._progress)
-        self._commit(row)
-
-    def _commit(self, row: RolloutRow | None) -> None:
-        """A disk that is full loses nothing: the pairs wait for the next turn."""
-        keep = self._tools.keep
-        since_utc = self._tools.clock.now().utc - keep.days * 86_400.0
-        pairs, looks = tuple(self._unsaved), tuple(self._looks)
-        over = tuple(self._relabelled.values())
-        entry = RolloutsEntry(row, pairs, (), keep.most, since_utc, looks, over)
-        try:
-            self._tools.journal.commit(Entry(rollouts=entry))
-        except StateError as error:
-            _log.error("rollout_not_saved", error=error.message)
-            return
-        self._unsaved.clear()
-        self._looks.clear()
-        self._relabelled.clear()
-        self._is_dirty = False
+        self._unsaved.commit(row)
 
     # ------------------------------------------------------------------ the decision
 
@@ -444,7 +366,7 @@ class RolloutDesk:
         now = self._tools.clock.now()
         if is_new or now.at - self._looked_at >= LOOK_S:
             self._looked_at = now.at
-            self._looks.append(look_row(rollout.id, progress.look_back(now.utc)))
+            self._unsaved.looks.append(look_row(rollout.id, progress.look_back(now.utc)))
 
     def _want_labels(self, rollout: Rollout, reading: Reading) -> None:
         """Told once, when the first disagreement without a label is there."""

@@ -11,14 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, selection
-from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import EndSplit, Foretell, SetSplit
+from edge_daemon.core.effects import EndSplit, SetSplit
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     CandidateLost,
     Decision,
-    ForecastMade,
-    RequestReceived,
     RolloutDecided,
     SlotLost,
 )
@@ -26,12 +23,11 @@ from edge_daemon.core.lifecycle import WITH_LANE, Step
 from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.rollout.plan import digest
 from edge_daemon.core.rollout.shadow_back import back_plan
-from edge_daemon.core.rollout.values import Mode, Plan
+from edge_daemon.core.rollout.values import Mode
 from edge_daemon.core.rollout.values import Stage as RolloutStage
 from edge_daemon.core.state import Kind, Rollout, State
 from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Check, Refusal, Request, Status, StoredBundle
-from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
 BACK = "-back"
@@ -104,134 +100,6 @@ def word(stage: RolloutStage) -> str:
     return f"share {stage.share:g}" if stage.mode is Mode.SHARE else stage.mode.value
 
 
-# --------------------------------------------------------------------------- requests
-
-
-def asked(draft: StepDraft, event: RequestReceived) -> None:
-    """A rollout, the next stage of one, or its end."""
-    request = event.request
-    if request.verb is Verb.ROLLOUT:
-        _begin(draft, event)
-        return
-    rollout = draft.durable.rollout
-    refusal = _unfit(draft, rollout, request)
-    if rollout is None or refusal is not None:
-        assert refusal is not None
-        draft.record(Reply(request, Status.REJECTED, refusal=refusal))
-        return
-    by = f" by {request.by}" if request.by else ""
-    why = f": {request.reason}" if request.reason else ""
-    draft.record(Reply(request, Status.ACCEPTED))
-    if request.verb is Verb.ADVANCE:
-        _enter_next(draft, rollout, f"Advanced{by}{why}")
-    else:
-        _end(draft, rollout, Status.SUPERSEDED, f"Aborted{by}{why}")
-    draft.record(Reply(request, Status.SUCCEEDED))
-
-
-def _begin(draft: StepDraft, event: RequestReceived) -> None:
-    request, state = event.request, draft.state
-    target = admit(state, request, draft.now)
-    refusal = target if isinstance(target, Refusal) else _no_place(state, target)
-    if refusal is None and isinstance(event.plan, Refusal):
-        refusal = event.plan
-    if refusal is not None or not isinstance(event.plan, Plan):
-        draft.record(Reply(request, Status.REJECTED, refusal=refusal or NO_PLAN))
-        return
-    assert isinstance(target, StoredBundle)
-    reference = state.active_bundle
-    assert reference is not None
-    if request.dry_run:
-        draft.record(Reply(request, Status.ACCEPTED))
-        draft.act(Foretell(request, event.plan))
-        return
-    if state.durable.rollout is not None:
-        why = f"A rollout of {target.ref} begins."
-        _end(draft, state.durable.rollout, Status.SUPERSEDED, why)
-    skipped = draft.state.skipped - {target.ref}
-    draft.state = replace(draft.state, swaps=state.swaps + 1, skipped=skipped)
-    rollout = Rollout(
-        f"{state.boot}-{draft.state.swaps}",
-        target,
-        reference,
-        event.plan,
-        digest(event.plan),
-        request.id,
-        request.by,
-        request.reason,
-        draft.now.utc,
-        stage_utc=draft.now.utc,
-    )
-    draft.durable = replace(draft.durable, rollout=rollout)
-    draft.record(Reply(request, Status.ACCEPTED, rollout.id, rollout=rollout.id))
-    draft.record(
-        Announce(EventName.REQUESTED, model=target.ref, reason=request.reason, rollout=rollout.id)
-    )
-
-
-def foretold(draft: StepDraft, event: ForecastMade) -> None:
-    """The outcome of a dry run."""
-    status = event.refusal.status if event.refusal else Status.SUCCEEDED
-    told = None if event.refusal else event.forecast
-    draft.record(Reply(event.request, status, refusal=event.refusal, forecast=told))
-
-
-NO_PLAN = Refusal(
-    Code.INVALID_PLAN, "The rollout has no plan.", "Send one, or leave `plan` out for the usual."
-)
-
-
-def _no_place(state: State, target: StoredBundle) -> Refusal | None:
-    """Why this box cannot try it now."""
-    rollout, active = state.durable.rollout, state.active_bundle
-    if len(state.slots) < 2:
-        message = "A rollout needs two slots, and this station has one."
-        return Refusal(
-            Code.PRECONDITION_FAILED, message, "Set slots.count to 2, or ask for a swap."
-        )
-    if rollout is not None and not rollout.is_back:
-        message = f"{rollout.candidate.ref} is rolled out already, as {rollout.id}."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Wait for its end, or abort it.")
-    if active is None or state.unfit:
-        message = "No good model judges now, so there is nothing to compare a candidate with."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Ask again when one does.")
-    if active == target:
-        message = f"{target.ref} is active already."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Name another version of it.")
-    if active.ref.name != target.ref.name:
-        message = f"{active.ref} is active; {target.ref} judges other parts than that."
-        hint = f"A rollout compares two versions of one name: ask when {target.ref.name} is active."
-        return Refusal(Code.PRECONDITION_FAILED, message, hint)
-    return None
-
-
-def _unfit(draft: StepDraft, rollout: Rollout | None, request: Request) -> Refusal | None:
-    """Why the rollout cannot be advanced or aborted now."""
-    if rollout is None or request.rollout not in ("", rollout.id):
-        message = "No rollout runs." if rollout is None else f"{rollout.id} is the one that runs."
-        hint = "Read rollout/state; edge-daemon rollouts list shows those that are over."
-        return Refusal(Code.PRECONDITION_FAILED, message, hint)
-    if rollout.is_full:
-        message = f"{rollout.candidate.ref} becomes the active model already."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Use confirm or rollback.")
-    if request.verb is Verb.ABORT:
-        return None
-    if draft.state.split is None:
-        message = f"{rollout.candidate.ref} does not judge beside the line now."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Ask again when it does.")
-    if rollout.stage + 1 == len(rollout.plan.stages):
-        message = f"{word(rollout.now)} is the last stage of its plan."
-        return Refusal(Code.PRECONDITION_FAILED, message, "Abort it, or ask for a swap.")
-    return None
-
-
-def overtaken(draft: StepDraft, target: StoredBundle, request: Request) -> None:
-    """Somebody asks for a version of the same name by hand: the rollout is over."""
-    rollout = draft.durable.rollout
-    if rollout is not None and rollout.candidate.ref.name == target.ref.name:
-        _end(draft, rollout, Status.SUPERSEDED, f"A {request.verb.value} to {target.ref} came.")
-
-
 # --------------------------------------------------------------------------- what happens to it
 
 
@@ -254,7 +122,7 @@ def refused(draft: StepDraft, refusal: Refusal) -> None:
     if rollout.is_begun:
         _stop(draft, rollout, refusal.message, refusal.checks)
     else:
-        _end(draft, rollout, refusal.status, refusal.message, refusal)
+        end(draft, rollout, refusal.status, refusal.message, refusal)
 
 
 def decided(draft: StepDraft, event: RolloutDecided) -> None:
@@ -270,7 +138,7 @@ def decided(draft: StepDraft, event: RolloutDecided) -> None:
         _stop(draft, rollout, event.why, event.checks)
     elif event.decision is Decision.ADVANCE:
         if told is not None and not draft.durable.held:
-            _enter_next(draft, rollout, event.why)
+            enter_next(draft, rollout, event.why)
     else:
         asks = event.why if event.decision is Decision.HOLD else ""
         if bool(asks) != bool(rollout.asks):
@@ -285,7 +153,7 @@ def _looked_back(draft: StepDraft, rollout: Rollout, event: RolloutDecided) -> N
     if event.decision is Decision.ADVANCE:
         _complete(draft, rollout, event.why)
     elif rollout.now.on_alarm == "rollback" and not draft.durable.held:
-        _end(draft, rollout, Status.SUPERSEDED, event.why)
+        end(draft, rollout, Status.SUPERSEDED, event.why)
         health.condemn(draft, event.why)
     elif not rollout.is_alarmed:
         rollout = replace(rollout, asks=event.why, is_alarmed=True)
@@ -331,21 +199,22 @@ def _look_at(draft: StepDraft, rollout: Rollout) -> None:
     reason, told = state.quarantine_reason(candidate.ref), state.split
     is_on = told is not None and told.rollout == rollout.id
     if rollout.is_back and is_on and selection.resident(state, candidate) is None:
-        _end(draft, rollout, Status.SUPERSEDED, "Another model needs its slot.")
+        end(draft, rollout, Status.SUPERSEDED, "Another model needs its slot.")
     elif reason is not None:
         _stop(draft, rollout, reason)
     elif not rollout.is_full and state.quarantine_reason(rollout.reference.ref) is not None:
-        _end(draft, rollout, Status.SUPERSEDED, f"{rollout.reference.ref} was quarantined.")
+        end(draft, rollout, Status.SUPERSEDED, f"{rollout.reference.ref} was quarantined.")
     elif rollout.is_full and active == candidate:
         if candidate.ref in state.durable.confirmed:
             _complete(draft, rollout, "The candidate is active and confirmed.")
     elif (
         active is not None and active.ref.name == candidate.ref.name and active != rollout.reference
     ):
-        _end(draft, rollout, Status.SUPERSEDED, f"{active.ref} became active.")
+        end(draft, rollout, Status.SUPERSEDED, f"{active.ref} became active.")
 
 
-def _enter_next(draft: StepDraft, rollout: Rollout, why: str) -> None:
+def enter_next(draft: StepDraft, rollout: Rollout, why: str) -> None:
+    """Begin the stage after this one; after the last the rollout is complete."""
     number = rollout.stage + 1
     if number == len(rollout.plan.stages):
         _complete(draft, rollout, f"{why} The plan ends here.")
@@ -391,7 +260,7 @@ def _stop(draft: StepDraft, rollout: Rollout, why: str, checks: tuple[Check, ...
     One that judged here before, and only looks on, is left alone.
     """
     if rollout.is_back:
-        _end(draft, rollout, Status.SUPERSEDED, why)
+        end(draft, rollout, Status.SUPERSEDED, why)
         return
     ref = rollout.candidate.ref
     hint = f"Read the report: edge-daemon rollouts report {rollout.id}"
@@ -399,10 +268,10 @@ def _stop(draft: StepDraft, rollout: Rollout, why: str, checks: tuple[Check, ...
     if draft.state.quarantine_reason(ref) is None:
         draft.quarantine(ref, why)
         health.unselect(draft, ref)
-    _end(draft, rollout, Status.REJECTED, why, refusal)
+    end(draft, rollout, Status.REJECTED, why, refusal)
 
 
-def _end(
+def end(
     draft: StepDraft, rollout: Rollout, status: Status, why: str, refusal: Refusal | None = None
 ) -> None:
     """It is over without its candidate; what is under way for it ends too."""

@@ -8,12 +8,12 @@ from typing import Union
 
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Golden
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.values import (
     BundleRef,
     Check,
-    JobOrder,
     Recipe,
     Refusal,
     Request,

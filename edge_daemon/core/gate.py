@@ -14,8 +14,8 @@ from statistics import median
 
 from edge_daemon.core.compatibility import Compatibility, compare
 from edge_daemon.core.golden import (
+    DetectionSums,
     Golden,
-    Tally,
     expected_labels,
     score,
     score_class,
@@ -260,7 +260,7 @@ def _counted(images: Iterable[Golden], recipe: Recipe) -> tuple[Golden, ...]:
     return tuple(replace(each, candidate=counted(each.candidate, recipe)) for each in images)
 
 
-def _tally(images: Sequence[Golden], part: str) -> Tally:
+def _tally(images: Sequence[Golden], part: str) -> DetectionSums:
     return _sum(
         score(image.expectation, image.candidate)
         for image in images
@@ -268,7 +268,7 @@ def _tally(images: Sequence[Golden], part: str) -> Tally:
     )
 
 
-def _incumbent_tally(images: Sequence[Golden], part: str) -> Tally:
+def _incumbent_tally(images: Sequence[Golden], part: str) -> DetectionSums:
     return _sum(
         score(image.expectation, image.incumbent or ())
         for image in images
@@ -313,8 +313,8 @@ def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     return (Check("golden.drop", passed, _shown(worst), limits.max_slice_drop, note),)
 
 
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    return sum(tallies, Tally())
+def _sum(tallies: Iterable[DetectionSums]) -> DetectionSums:
+    return sum(tallies, DetectionSums())
 
 
 # --------------------------------------------------------------------------- measures

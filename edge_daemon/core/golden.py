@@ -64,7 +64,7 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Tally:
+class DetectionSums:
     """Sums over images: expected and found boxes, detections made, right and all count images."""
 
     expected: int = 0
@@ -73,8 +73,8 @@ class Tally:
     right: int = 0
     counted: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
+    def __add__(self, other: DetectionSums) -> DetectionSums:
+        return DetectionSums(
             self.expected + other.expected,
             self.found + other.found,
             self.made + other.made,
@@ -164,24 +164,26 @@ def _hand_over(
         taken = left
 
 
-def score(expectation: Expectation, detections: Sequence[Detection]) -> Tally:
+def score(expectation: Expectation, detections: Sequence[Detection]) -> DetectionSums:
     """One image's tally over all classes."""
     count = expectation.expected_count
     if count is not None:
-        return Tally(right=int(len(detections) == count), counted=1)
+        return DetectionSums(right=int(len(detections) == count), counted=1)
     boxes = expectation.boxes
     if boxes is None:
-        return Tally()
-    return Tally(len(boxes), found_boxes(boxes, detections), len(detections))
+        return DetectionSums()
+    return DetectionSums(len(boxes), found_boxes(boxes, detections), len(detections))
 
 
-def score_class(label: str, expectation: Expectation, detections: Sequence[Detection]) -> Tally:
+def score_class(
+    label: str, expectation: Expectation, detections: Sequence[Detection]
+) -> DetectionSums:
     """One image's tally of one class; images without boxes have no classes."""
     if not expectation.boxes:
-        return Tally()
+        return DetectionSums()
     boxes = tuple(wanted for wanted in expectation.boxes or () if wanted.label == label)
     made = tuple(detection for detection in detections if detection.label == label)
-    return Tally(len(boxes), found_boxes(boxes, made), len(made))
+    return DetectionSums(len(boxes), found_boxes(boxes, made), len(made))
 
 
 def expected_labels(images: Sequence[Golden]) -> tuple[str, ...]:

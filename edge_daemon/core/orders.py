@@ -7,6 +7,10 @@ from dataclasses import replace
 from edge_daemon.core import operations
 from edge_daemon.core.effects import PassOver, Stamp
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
 from edge_daemon.core.lifecycle import WITH_LANE, Stage, Step
 from edge_daemon.core.records import Announce
 from edge_daemon.core.state import Kind, Upcoming
@@ -15,8 +19,6 @@ from edge_daemon.core.values import (
     Assignment,
     AtNextOrder,
     AtNow,
-    JobOrder,
-    OrderState,
     Status,
 )
 from edge_daemon.errors import Code

@@ -14,13 +14,14 @@ from edge_daemon.core import (
     candidates,
     cutover,
     health,
+    jobs,
     operations,
     orders,
     requests,
+    rollout_requests,
     selection,
 )
 from edge_daemon.core.effects import Effect, Stamp
-from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -45,19 +46,12 @@ from edge_daemon.core.events import (
     TimePassed,
     TrialJudged,
 )
-from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
-from edge_daemon.core.records import Announce, Record, Reply
+from edge_daemon.core.lifecycle import WITH_LANE, Step
+from edge_daemon.core.records import Record
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
-from edge_daemon.core.verdicts import is_acceptable
 from edge_daemon.errors import Code
-
-PROVED_BAD = frozenset({Code.LOAD_FAILED, Code.LOAD_TIMEOUT, Code.GATE_FAILED})
-"""Refusals after the bundle was tried: it is quarantined. Those before cost nothing to repeat."""
-
-RETRY_S = 30.0
-"""After this long the daemon tries again what failed for this box's own fault."""
 
 
 def step(
@@ -77,15 +71,15 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
     elif isinstance(event, OrderReceived):
         orders.received(draft, event.order)
     elif isinstance(event, StageReached):
-        _stage_reached(draft, event)
+        jobs.stage_reached(draft, event)
     elif isinstance(event, BundleVerified):
-        _verified(draft, event)
+        jobs.verified(draft, event)
     elif isinstance(event, BundleProven):
-        _proven(draft, event)
+        jobs.proven(draft, event)
     elif isinstance(event, BundleRefused):
-        _refused(draft, event)
+        jobs.refused(draft, event)
     elif isinstance(event, SlotFreed):
-        _freed(draft, event)
+        jobs.freed(draft, event)
     elif isinstance(event, SlotLost):
         candidates.slot_lost(draft, event)
         health.slot_lost(draft, event)
@@ -116,7 +110,7 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
     elif isinstance(event, CandidateLost):
         candidates.lost(draft, event)
     elif isinstance(event, ForecastMade):
-        candidates.foretold(draft, event)
+        rollout_requests.foretold(draft, event)
     elif isinstance(event, Started):
         _started(draft)
     elif isinstance(event, TimePassed):
@@ -137,107 +131,6 @@ def _started(draft: StepDraft) -> None:
         line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
         draft.state = replace(draft.state, line=line)
         draft.act(Stamp(line, since_at=0.0))
-
-
-# --------------------------------------------------------------------------- jobs in slots
-
-
-def _stage_reached(draft: StepDraft, event: StageReached) -> None:
-    slot = draft.state.slot_of_job(event.token)
-    op = draft.state.op
-    verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
-    request, rollout = op.request if op is not None else None, ""
-    if op is not None and op.kind is Kind.ROLLOUT:
-        request, rollout = candidates.waits_for_gate(draft)
-    if op is None or request is None or not (slot or verifying):
-        return
-    if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
-        stage = event.stage
-        draft.record(Reply(request, Status.PROGRESS, op.swap_id, stage, rollout=rollout))
-
-
-def _verified(draft: StepDraft, event: BundleVerified) -> None:
-    op = draft.state.op
-    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        draft.advance(replace(op, verified=True), Step.VERIFIED)
-
-
-def _proven(draft: StepDraft, event: BundleProven) -> None:
-    slot = draft.state.slot_of_job(event.token)
-    if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
-        return
-    restored = slot.phase is Phase.RESTORING
-    since = slot.since_utc if slot.name == draft.state.active else draft.now.utc
-    slot = draft.move(replace(slot, since_utc=since), Move.PROVEN)
-    if not restored:
-        draft.ended(slot.bundle)
-    ref = slot.bundle.ref if slot.bundle else None
-    op = draft.state.op
-    swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    draft.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
-    draft.state = replace(
-        draft.state,
-        upcoming=tuple(
-            replace(u, done=True) if ref is not None and u.name == ref.name else u
-            for u in draft.state.upcoming
-        ),
-    )
-
-
-def _refused(draft: StepDraft, event: BundleRefused) -> None:
-    op = draft.state.op
-    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        _give_up(draft, op, event.refusal)
-        return
-    slot = draft.state.slot_of_job(event.token)
-    if slot is None:
-        return
-    if slot.phase is Phase.RESTORING:
-        lost = draft.move(slot, Move.REFUSED)
-        if lost.name == draft.state.active:
-            health.count_loss(draft, lost, event.refusal.message)
-        else:
-            draft.free(lost)
-    elif slot.phase is Phase.PREPARING:
-        bundle = slot.bundle
-        draft.move(slot, Move.REFUSED)
-        refusal = event.refusal
-        if bundle:
-            draft.forget_starts(bundle.ref)
-        if bundle and _is_proved_bad(refusal):
-            draft.quarantine(bundle.ref, refusal.message)
-            health.unselect(draft, bundle.ref)
-        if op is not None and op.target == bundle and op.stage is Stage.PREPARING:
-            _give_up(draft, op, refusal)
-
-
-def _is_proved_bad(refusal: Refusal) -> bool:
-    """Whether it is proved bad; what a person may still accept by name is only in doubt."""
-    tried = refusal.code in PROVED_BAD and not refusal.blames_box
-    return tried and not is_acceptable(refusal.checks)
-
-
-def _give_up(draft: StepDraft, op: Operation, refusal: Refusal) -> None:
-    """The operation's bundle was refused; the daemon does not choose it again at once."""
-    draft.finish(op, refusal.status, refusal)
-    if op.kind is Kind.ROLLOUT:
-        candidates.refused(draft, refusal)
-    draft.state = replace(
-        draft.state,
-        skipped=draft.state.skipped | {op.target.ref},
-        upcoming=tuple(
-            replace(u, done=True) if u.name == op.target.ref.name else u
-            for u in draft.state.upcoming
-        ),
-    )
-    if refusal.blames_box:
-        draft.state = replace(draft.state, retry_at=draft.now.at + RETRY_S)
-
-
-def _freed(draft: StepDraft, event: SlotFreed) -> None:
-    slot = draft.state.slot_of_job(event.token)
-    if slot is not None and slot.phase is Phase.DRAINING:
-        draft.move(replace(slot, used=0), Move.FREED)
 
 
 # --------------------------------------------------------------------------- time

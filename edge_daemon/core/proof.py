@@ -49,22 +49,21 @@ def changed(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
 def spots(
     images: Sequence[tuple[Expectation, Size | None]], recipe: Recipe, start: int = 0
 ) -> tuple[int, ...]:
-    """Which golden images to check: one of every slice, and of every expected verdict.
+    """Which golden images to check: few that show every slice, and every expected verdict.
 
     `start`: the index to begin at, so that another load checks other images.
     """
+    kinds = [
+        frozenset({("slice", each.slice), ("verdict", expected_verdict(each, recipe, size))})
+        for each, size in images
+    ]
+    order = [*range(start, len(images)), *range(start)]
+    unseen: set[tuple[str, object]] = set().union(*kinds)
     chosen: list[int] = []
-    seen: set[tuple[str, object]] = set()
-    for step in range(len(images)):
-        index = (start + step) % len(images)
-        expectation, size = images[index]
-        kinds = {
-            ("slice", expectation.slice),
-            ("verdict", expected_verdict(expectation, recipe, size)),
-        }
-        if kinds - seen:
-            chosen.append(index)
-            seen |= kinds
+    while unseen:  # the one that shows most of what is left; the first of several
+        best = max(order, key=lambda index: len(kinds[index] & unseen))
+        chosen.append(best)
+        unseen -= kinds[best]
     return tuple(sorted(chosen))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import candidates, health, operations, orders, tuning
+from edge_daemon.core import health, operations, orders, rollout_requests, tuning
 from edge_daemon.core.admission import admit
 from edge_daemon.core.effects import Retune, TakeSnapshot
 from edge_daemon.core.event_names import EventName
@@ -41,7 +41,7 @@ def received(draft: StepDraft, event: RequestReceived) -> None:  # noqa: PLR0912
             _tune(draft, event)
         case Verb.ROLLOUT | Verb.ADVANCE | Verb.ABORT:
             if not _came_late(draft, event.request):
-                candidates.asked(draft, event)
+                rollout_requests.asked(draft, event)
         case Verb.FEEDBACK:
             _reject(draft, event.request, NO_FEEDBACK)
         case verb:
@@ -74,7 +74,7 @@ def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
     draft.record(Reply(request, Status.ACCEPTED, op.swap_id))
     draft.record(Announce(EventName.REQUESTED, op.swap_id, answer.ref, reason=request.reason))
     if kind is not Kind.PREPARE and not request.dry_run:
-        candidates.overtaken(draft, answer, request)
+        rollout_requests.overtaken(draft, answer, request)
     operations.take_place(draft, op)
 
 

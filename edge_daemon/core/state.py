@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from edge_daemon.core.effects import SetSplit
+from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.lifecycle import LIFECYCLE, OPERATIONS, Move, Phase, Stage, Step
 from edge_daemon.core.rollout.values import Mode, Plan
 from edge_daemon.core.rollout.values import Stage as RolloutStage
@@ -19,7 +20,6 @@ from edge_daemon.core.values import (
     Assignment,
     At,
     BundleRef,
-    JobOrder,
     ModelChoice,
     Refusal,
     Request,

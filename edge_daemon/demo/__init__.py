@@ -5,6 +5,8 @@ conveyor_camera   the line as a camera: the source `conveyor:`, which a real dae
 stage             a broker, a store with signed bundles, the settings, and the daemon as a process
 barrier           the line's light barrier: a trigger with a serial number for each part
 story             what ops and the MES do to it, scene by scene, and what came of it
+rollout_scene     two candidates beside the line: one is stopped, one becomes active
+challenge         what the MES knows of the parts, said as feedback
 audience          who hears all that is published, and counts frames and parts
 truth             what the conveyor knows: which parts were flawed, and which were found
 books, telling    what was counted, in the end; how it is said

@@ -17,10 +17,10 @@ from edge_daemon.errors import BoxError
 from edge_daemon.messaging.times import parse_iso
 
 ROOT = f"edge/{DEVICE}"
-TOPICS = ("result", "part", "model/+", "camera/status")
+TOPICS = ("result", "part", "model/+", "camera/status", "rollout/state")
 
-Captured = Callable[[int, float], None]
-"""The conveyor's frame with this index was captured at these POSIX seconds."""
+Captured = Callable[[int, float], bool]
+"""The conveyor's frame with this index was captured at these POSIX seconds: did the line stall?"""
 
 
 class Audience:
@@ -38,6 +38,10 @@ class Audience:
         self.events: list[dict[str, Any]] = []
         self.hidden: list[int] = []
         """Frames that showed no picture."""
+        self.on_part: Callable[[str], None] = lambda _: None
+        """Is told the serial of each part that has a result, on the client's thread."""
+        self.rollout: dict[str, Any] = {}
+        """How the last rollout stands, or stood at its end."""
         self._captured = captured
         self._is_placed = False  # whether it is known how many frames were drawn before the first
         self._early: list[tuple[str, dict[str, Any]]] = []
@@ -57,6 +61,8 @@ class Audience:
                 self.hidden.append(message["frame"])
         elif topic == "model/state":
             self.state = message
+        elif topic == "rollout/state" and message.get("rollout"):
+            self.rollout = message
         elif topic == "camera/status" and message.get("previewed"):
             self.truth.previewed, self._is_placed = message["previewed"], True
         elif topic == "model/event":
@@ -75,10 +81,13 @@ class Audience:
         if topic == "result":
             at = parse_iso(message["time"])
             assert at is not None
-            self._captured(message["frame"] + self.truth.previewed, at)
+            index = message["frame"] + self.truth.previewed
+            if self._captured(index, at):
+                self.truth.stalled.add(index)
             return
         if not self.truth.take(message):
             return
+        self.on_part(message["serial"])
         self.counts[message["verdict"]] += 1
         if message["late"]:
             self.late[message["serial"]] = message

@@ -28,6 +28,10 @@ EARLY = 0.4
 WINDOW = 2.4
 """Frames' times after the trigger in which a part's frames are captured: two of them, or three."""
 
+STALL = 2.0
+"""Frames' times: a frame that is later than this was drawn on a box that had no time for it."""
+
+_AHEAD_S = 1.0  # from the clock to a place that is surely not drawn yet
 _MEMORY = 31  # frames whose capture times are remembered
 _LOOK_S = 0.02  # between two looks at the clock, so long at most
 
@@ -63,15 +67,25 @@ class Barrier:
         self.held: str | None = None
         """The serial of the part whose trigger was held up."""
 
-    def captured(self, index: int, utc: float) -> None:
-        """The conveyor's frame `index` was captured then."""
+    def captured(self, index: int, utc: float) -> bool:
+        """The conveyor's frame `index` was captured then; gives back whether the line stalled:
+        it was drawn so late that its parts stand elsewhere than the barrier's clock says."""
+        start = utc - index / self._fps
         with self._lock:
-            self._starts.append(utc - index / self._fps)
+            self._starts.append(start)
+            return abs(start - median(self._starts)) > STALL / self._fps
 
     def hold_up(self, seconds: float) -> None:
         """The next trigger arrives so much later than its part."""
         with self._lock:
             self._held_s = seconds
+
+    def comes_next(self) -> int:
+        """The first place on the belt that will come into view, and surely was not drawn yet."""
+        with self._lock:
+            started = median(self._starts)
+        soon = (self._utc() - started + _AHEAD_S) * self._fps
+        return self._conveyor.stands_at(math.ceil(soon), 0.0) + 2
 
     def start(self) -> None:
         """Send triggers from here on."""

@@ -87,6 +87,11 @@ def _tell_parts(audience: Audience, announced: int) -> None:
             if score.flawed:
                 note(f"   {words}: {score.found} of {score.flawed} flawed parts found")
     note(f"serial and part wrongly paired: {len(truth.mispaired)}")
+    if truth.displaced:
+        note(
+            f"{len(truth.displaced)} parts were not where the light barrier expected them: this box"
+            " drew the line too late, so it stood still meanwhile"
+        )
 
 
 def in_words(score: Score) -> str:

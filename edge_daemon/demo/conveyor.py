@@ -15,7 +15,7 @@ import functools
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -224,7 +224,19 @@ class Conveyor:
             raise ValueError(f"A conveyor frame is at least 64x64 pixels, not {width}x{height}.")
         self.width, self.height = width, height
         self._seed, self._belt, self._scale = seed, belt, height / 480
+        self._changes: tuple[tuple[int, Belt], ...] = ()  # from which place on, oldest first
         self._painter = Painter(width, height)
+
+    def change(self, place: int, *, defects: float, dim_every: int) -> None:
+        """From this place on the belt carries so many flawed parts, and so much of it is in low
+        light. Any thread may call it; the place must come after those of earlier changes.
+
+        Raises ValueError.
+        """
+        if self._changes and place <= self._changes[-1][0]:
+            raise ValueError(f"The belt changes already from place {self._changes[-1][0]} on.")
+        belt = replace(self._belt, defects=defects, dim_every=dim_every)
+        self._changes = (*self._changes, (place, belt))
 
     def truth(self, index: int, scene: str) -> tuple[Part, ...]:
         """The parts at least a third in view, left to right, with the defects half in view."""
@@ -245,7 +257,7 @@ class Conveyor:
 
     def flaws(self, number: int, scene: str) -> tuple[str, ...]:
         """The kinds of defect of the part at this place on the belt; () for a good part."""
-        plan = _planned(self._seed, scene, number, self._belt)
+        plan = _planned(self._seed, scene, number, self._belt_at(number))
         return () if plan is None else tuple(mark.kind for mark in plan.marks)
 
     def reaches(self, number: int, share: float = 0.5) -> float:
@@ -261,7 +273,7 @@ class Conveyor:
     def light(self, index: int, scene: str) -> Light:
         """The light of a frame: one stretch in every few is low."""
         _check(index, scene)
-        every = self._belt.dim_every
+        every = self._belt_at(self.stands_at(index)).dim_every
         stretch = index // self._belt.stretch
         chance = self._chance(scene, "light", stretch // every)
         return "low_light" if stretch % every == chance.randrange(every) else "normal"
@@ -288,6 +300,12 @@ class Conveyor:
     def _chance(self, scene: str, what: str, number: int) -> random.Random:
         return _chance(f"{self._seed}/{scene}/{what}/{number}")
 
+    def _belt_at(self, place: int) -> Belt:
+        for first, belt in reversed(self._changes):
+            if place >= first:
+                return belt
+        return self._belt
+
     def _in_view(self, index: int, scene: str) -> list[tuple[int, Plan, tuple[int, int]]]:
         """(place on the belt, plan, foot in pixels) of each part in view, left to right."""
         _check(index, scene)
@@ -297,7 +315,7 @@ class Conveyor:
         last = math.floor((travel + _MARGIN) / belt.pitch)
         found: list[tuple[int, Plan, tuple[int, int]]] = []
         for number in range(last, first - 1, -1):
-            plan = _planned(self._seed, scene, number, belt)
+            plan = _planned(self._seed, scene, number, self._belt_at(number))
             if plan is not None:
                 x = travel - number * belt.pitch + plan.dx
                 foot = (round(x * self._scale), round((BELT_Y + plan.dy) * self._scale))

@@ -19,7 +19,7 @@ from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _BELT_KEYS = tuple(field.name for field in fields(Belt))
-_KEYS = ("scene", "seed", "size", "fps", "cover", *_BELT_KEYS)
+_KEYS = ("scene", "seed", "size", "fps", "cover", "changes", *_BELT_KEYS)
 _USUAL_FPS = 30.0
 
 
@@ -50,6 +50,9 @@ class ConveyorCamera:
         self._fps = fps
         self.cover: Path | None = None
         """While this file is there, the lens is covered."""
+        self.changes: Path | None = None
+        """A file of `change_line`s, which may grow while the line runs."""
+        self._changes_read = 0
         self._closing = threading.Event()
         self._now, self._wait = now, wait or self._closing.wait
         self._pace = Pace(fps, self._now, self._wait)
@@ -63,8 +66,8 @@ class ConveyorCamera:
     ) -> ConveyorCamera:
         """Read `conveyor:` or `conveyor:?scene=bottle&seed=1&size=640x480&fps=30&defects=0.35`.
 
-        Every field of `Belt` may be given, and `cover`; `fps` is used where the source has none.
-        Raises ConfigurationError.
+        Every field of `Belt` may be given, `cover` and `changes`; `fps` is used where the source
+        has none. Raises ConfigurationError.
         """
         _, _, query = source.partition("?")
         try:
@@ -83,6 +86,7 @@ class ConveyorCamera:
             )
             camera = cls(conveyor, scene=given.get("scene", "bottle"), making=making, fps=rate)
             camera.cover = Path(given["cover"]) if given.get("cover") else None
+            camera.changes = Path(given["changes"]) if given.get("changes") else None
             return camera
         except ValueError as error:
             raise ConfigurationError(
@@ -105,12 +109,25 @@ class ConveyorCamera:
         product = self._making()
         if product in SCENES:  # what no order names stays on the belt
             self.show(product)
+        self._read_changes()
         with self._turn:
             index, scene = self._index, self._switches[-1][1]
             self._index += 1
         is_covered = self.cover is not None and self.cover.exists()
         self._conveyor.draw(index, scene, pixels, covered=is_covered)
         return pixels
+
+    def _read_changes(self) -> None:
+        """What was added to the file since the last frame."""
+        if self.changes is None or not self.changes.exists():
+            return
+        if self.changes.stat().st_size == self._changes_read:
+            return
+        content = self.changes.read_bytes()
+        for line in content[self._changes_read :].decode().splitlines():
+            place, defects, dim_every = line.split()
+            self._conveyor.change(int(place), defects=float(defects), dim_every=int(dim_every))
+        self._changes_read = len(content)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -158,10 +175,17 @@ def check_source(source: str) -> None:
     ConveyorCamera.parse(source)
 
 
-def source_of(belt: Belt, *, fps: float, cover: Path) -> str:
+def change_line(place: int, *, defects: float, dim_every: int) -> str:
+    """One line of a file of changes, as `Conveyor.change` takes them."""
+    return f"{place} {defects} {dim_every}\n"
+
+
+def source_of(belt: Belt, *, fps: float, cover: Path, changes: Path | None = None) -> str:
     """The source that `ConveyorCamera.parse` reads as this."""
     given = {key: int(value) for key, value in asdict(belt).items() if isinstance(value, bool)}
     query = asdict(belt) | given | {"fps": f"{fps:g}", "cover": str(cover)}
+    if changes is not None:
+        query["changes"] = str(changes)
     return f"conveyor:?{urlencode(query)}"
 
 

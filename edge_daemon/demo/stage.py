@@ -23,7 +23,7 @@ from typing import Literal
 from edge_daemon.config import dump, parse
 from edge_daemon.demo.barrier import WINDOW
 from edge_daemon.demo.conveyor import Belt
-from edge_daemon.demo.conveyor_camera import source_of
+from edge_daemon.demo.conveyor_camera import change_line, source_of
 from edge_daemon.errors import BoxError
 from edge_daemon.host import interpreter
 from edge_daemon.models.trust import generate_keypair, sign
@@ -67,6 +67,7 @@ class Plan:
     belt: Belt = BELT
     by: Literal["trigger", "track"] = "trigger"
     """Of the settings' `parts`; the trigger is the demo's light barrier."""
+    initial: str = "bottle@1.0.0"
 
 
 class Stage:
@@ -98,7 +99,7 @@ class Stage:
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self.store = folder / "models"
         self.key, public = generate_keypair(folder)
-        self.cover = folder / "cover"
+        self.cover, self._changes = folder / "cover", folder / "changes"
         for each in AT_FIRST:
             self.publish(BUNDLES / each)
         self._start_broker(folder)
@@ -133,6 +134,11 @@ class Stage:
         incoming.rename(place)
         return f"{name}@{version}"
 
+    def change_belt(self, place: int, *, defects: float, dim_every: int) -> None:
+        """From this place on, which must not be in view yet, the line carries other parts."""
+        with self._changes.open("a", encoding="utf-8") as changes:  # a line is one write
+            changes.write(change_line(place, defects=defects, dim_every=dim_every))
+
     def _start_broker(self, folder: Path) -> None:
         try:
             from iotcore import Broker  # noqa: PLC0415 - an extra of the demo
@@ -152,13 +158,15 @@ class Stage:
             "device": DEVICE,
             "mqtt": {"port": self.port},
             "camera": {
-                "source": source_of(self._plan.belt, fps=self.fps, cover=self.cover),
+                "source": source_of(
+                    self._plan.belt, fps=self.fps, cover=self.cover, changes=self._changes
+                ),
                 "buffer_frames": 256,
             },
             "models": {
                 "store": str(self.store),
                 "trust": {"public_keys": [str(public)], "required": True},
-                "initial": "bottle@1.0.0",
+                "initial": self._plan.initial,
             },
             "parts": {"by": self._plan.by, "deadline_ms": self.deadline_ms} | self._frames(),
             "results": {

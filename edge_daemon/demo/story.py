@@ -16,12 +16,15 @@ from edge_daemon.demo.audience import ROOT, TOPICS, Audience
 from edge_daemon.demo.barrier import STATION, Barrier
 from edge_daemon.demo.books import in_words, tell_books
 from edge_daemon.demo.conveyor import KINDS, Conveyor
-from edge_daemon.demo.stage import BELT, BUNDLES, Plan, Stage
+from edge_daemon.demo.rollout_scene import FPS as ROLLOUT_FPS
+from edge_daemon.demo.rollout_scene import RolloutScene, rollout_plan
+from edge_daemon.demo.stage import BUNDLES, Plan, Stage
 from edge_daemon.demo.telling import note, say
 from edge_daemon.demo.truth import Truth
 from edge_daemon.errors import BoxError
 from edge_daemon.messaging.client import Client
 
+FPS = 30.0
 ORDERS = "mes/demo/work_orders"
 CURVED_S = 25.0
 """So long at most a part with a curved scratch is waited for."""
@@ -34,17 +37,16 @@ SCENES = 7
 class Story:
     """The scenes in order; each tells what it shows, and shows it."""
 
-    def __init__(
-        self, stage: Stage, client: Client, audience: Audience, barrier: Barrier, scene_s: float
-    ) -> None:
+    def __init__(self, stage: Stage, client: Client, audience: Audience, barrier: Barrier) -> None:
         self._stage = stage
         self._client = client
         self._audience = audience
         self._barrier = barrier
-        self._scene_s = scene_s
+        self._scene_s = 1.0
 
-    def tell(self) -> None:
-        """All of it."""
+    def tell(self, scene_s: float) -> None:
+        """All of it; each scene that lasts lasts so long."""
+        self._scene_s = scene_s
         self._first_frames()
         self._ops_swap()
         self._work_order()
@@ -240,30 +242,45 @@ class Story:
 
 def demo(
     seconds: float = typer.Option(60.0, min=10.0, help="How long the scenes take, about."),
-    fps: float = typer.Option(30.0, min=1.0, max=240.0, help="Frames a second of the conveyor."),
+    fps: float | None = typer.Option(
+        None, min=1.0, max=240.0, help="Frames a second of the conveyor: 30, or 15 with --rollout."
+    ),
+    rollout: bool = typer.Option(
+        False, "--rollout", help="Roll out two candidates instead: two minutes, about."
+    ),
 ) -> None:
     """Tell the whole story on this machine: nothing else needs to be installed."""
-    scene_s = max(1.0, (seconds - 20.0) / SCENES)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # its daemon must not outlive it
-    ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
-    conveyor = Conveyor(belt=BELT)
     try:
-        with Stage(Plan(fps)) as stage, Client.of(stage.config) as client:
-            trigger = client.topics.request("trigger")
-            barrier = Barrier(conveyor, fps, lambda body: client.publish(trigger, body))
-            audience = Audience(ledger, Truth(conveyor, STATION), barrier.captured)
-            for topic in TOPICS:
-                client.listen(f"{ROOT}/{topic}", audience.hear)
-            barrier.start()
-            Story(stage, client, audience, barrier, scene_s).tell()
-            barrier.stop()
-            audience.wait(
-                lambda: audience.truth.serials.issuperset(barrier.sent),
-                20.0,
-                "A part was announced and has no result.",
-            )
-            status = stage.stop_daemon()
+        if rollout:
+            plan = rollout_plan(fps or ROLLOUT_FPS)
+            status = _play(plan, lambda *cast: RolloutScene(*cast).tell())
+        else:
+            scene_s = max(1.0, (seconds - 20.0) / SCENES)
+            status = _play(Plan(fps or FPS), lambda *cast: Story(*cast).tell(scene_s))
     except KeyboardInterrupt:
         tell("\nStopped; the daemon was ended in order.")
         raise typer.Exit(1) from None
-    raise typer.Exit(tell_books(audience, barrier.sent, status))
+    raise typer.Exit(status)
+
+
+def _play(plan: Plan, scenes: Callable[[Stage, Client, Audience, Barrier], None]) -> int:
+    """Sets the stage, tells the scenes and then the books; returns the exit status."""
+    ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
+    conveyor = Conveyor(belt=plan.belt)
+    with Stage(plan) as stage, Client.of(stage.config) as client:
+        trigger = client.topics.request("trigger")
+        barrier = Barrier(conveyor, plan.fps, lambda body: client.publish(trigger, body))
+        audience = Audience(ledger, Truth(conveyor, STATION), barrier.captured)
+        for topic in TOPICS:
+            client.listen(f"{ROOT}/{topic}", audience.hear)
+        barrier.start()
+        scenes(stage, client, audience, barrier)
+        barrier.stop()
+        audience.wait(
+            lambda: audience.truth.serials.issuperset(barrier.sent),
+            20.0,
+            "A part was announced and has no result.",
+        )
+        status = stage.stop_daemon()
+    return tell_books(audience, barrier.sent, status)

@@ -44,7 +44,7 @@ class Truth:
 
     def __init__(self, conveyor: Conveyor, station: float) -> None:
         """`station`: how far across the picture a part stands in its frames, as a share."""
-        self._conveyor = conveyor
+        self.conveyor = conveyor
         self._station = station
         self._scores: defaultdict[tuple[str, str], Score] = defaultdict(Score)
         self._told: dict[int, str] = {}  # part number -> serial
@@ -54,6 +54,10 @@ class Truth:
         """Parts that no model judged, by reason."""
         self.mispaired: list[str] = []
         """Serials of parts whose frames show another part."""
+        self.stalled: set[int] = set()
+        """The conveyor's frames that were drawn too late: their parts are not where they belong."""
+        self.displaced: list[str] = []
+        """Serials of parts with such frames, which show another part: pairing is not at fault."""
         self.doubled: list[str] = []
         """Serials of which more than one part was told."""
         self.ok_of: dict[str, tuple[int, ...]] = {}
@@ -78,13 +82,17 @@ class Truth:
             self.unjudged[part["reason"]] += 1
             return
         indexes = [frame + self.previewed for frame in part["frames"]]
-        if any(self._conveyor.stands_at(index, self._station) != number for index in indexes):
-            self.mispaired.append(serial)
+        if any(self.conveyor.stands_at(index, self._station) != number for index in indexes):
+            if self.stalled.isdisjoint(indexes):
+                self.mispaired.append(serial)
+            else:
+                self.displaced.append(serial)
+                return
         if part["verdict"] == "ok":
             self.ok_of[serial] = tuple(part["frames"])
         scene = model.partition("@")[0]
-        flaws = self._conveyor.flaws(number, scene)
-        light = self._conveyor.light(indexes[0], scene)
+        flaws = self.conveyor.flaws(number, scene)
+        light = self.conveyor.light(indexes[0], scene)
         for group in (ALL, light):
             _add(self._scores[model, group], bool(flaws), part["verdict"] == "ng")
         for kind in flaws:

@@ -9,4 +9,5 @@ messages        the retained topics of campaigns; campaign_file: as people write
 follower        this station asks for its swaps; memory: what it must not forget
 evaluator       opens the waves of a campaign, or stops it; saying: what people say of one
 campaign_view   how campaigns stand, for the page; watch: all of it while somebody looks
+freshness       which campaigns are current, and until when: metadata of TUF
 """

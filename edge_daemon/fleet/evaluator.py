@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.core.fleet.report import Report
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Wait, Word, judge
@@ -88,6 +88,7 @@ class Evaluator:
         signers: whose campaigns are looked at; None: anybody's, the stations check for themselves.
         name: of this evaluator, told with each wave that it opens.
         say: publishes one retained message.
+        why_not: why the campaign of this id and digest is not current, for a new one; empty: it is.
     """
 
     def __init__(
@@ -96,11 +97,13 @@ class Evaluator:
         signers: Signers | None,
         name: str,
         say: Callable[[str, bytes], object],
+        why_not: Callable[[str, str], str] = lambda *_: "",
     ) -> None:
         self._inventory = tuple(inventory)
         self._signers = signers
         self._name = name
         self._say = say
+        self._why_not = why_not
         self._rosters: dict[str, Roster] = {}
         self._first_at: dict[str, float] = {}
         self._campaigns: dict[str, tuple[Campaign, bytes]] = {}
@@ -141,7 +144,11 @@ class Evaluator:
                 self.refused[topic] = error.message
                 continue
             known = self._campaigns.get(campaign.id)
-            if known is None or campaign.serial > known[0].serial:
+            if known is not None and campaign.serial <= known[0].serial:
+                continue
+            if why := self._why_not(campaign.id, digest(campaign)):
+                self.refused[topic] = why
+            else:
                 self._campaigns[campaign.id] = (campaign, body)
 
     def _current(self) -> list[tuple[Campaign, bytes]]:

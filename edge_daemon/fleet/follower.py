@@ -10,19 +10,22 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from edge_daemon.config import FleetSettings
-from edge_daemon.core.desired import situation_of
+from edge_daemon.control.desired_state import answer_of
+from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, digest
-from edge_daemon.core.fleet.report import Stand
-from edge_daemon.core.fleet.station import Answer, Ask, Station
+from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
+from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.station import Ask, Station
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
@@ -34,7 +37,6 @@ from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.journal import RequestRow
-from edge_daemon.messaging.answer import read_outcome
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers
 
@@ -58,6 +60,29 @@ class Context:
     find_request: Callable[[str], RequestRow | None]
     ask: Callable[[str, Incoming], None]
     freshness: Freshness | None = None
+    courier: Courier | None = None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How far a bundle is that is fetched: what is in its way, why the store refused it, and how
+    many bytes came from the `origin` and from `peers`."""
+
+    why: str = ""
+    refused: str = ""
+    bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Courier(Protocol):
+    """Who fetches bundles."""
+
+    def want(self, campaign: Campaign | None) -> None:
+        """Fetch this one's bundle, and give it to neighbours; None: none."""
+        ...
+
+    def brought(self, campaign: Campaign) -> Brought:
+        """How far it is."""
+        ...
 
 
 class Follower:
@@ -105,6 +130,11 @@ class Follower:
         """How the station stands in its campaign; None: it follows none."""
         return self._stand
 
+    def pinned(self) -> frozenset[BundleRef]:
+        """What the store's quota must not take: the bundle that an open campaign names."""
+        campaign = open_campaign(self._kept.memory, self._with.clock.now().utc)
+        return frozenset() if campaign is None else frozenset((campaign.model,))
+
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
@@ -135,6 +165,8 @@ class Follower:
             kept = self._heard(kept, incoming)
         kept = self._vouched(kept, now.utc)
         here = self._station(kept, now.utc)
+        brought = self._fetch(kept, now.utc)
+        here = replace(here, fetching=brought.why, refused=brought.refused)
         made = station.step(kept.memory, here, now.utc)
         self._remember(replace(kept, memory=made.memory))
         for incoming in news:
@@ -148,9 +180,20 @@ class Follower:
                 wave=told.wave,
                 why=told.why,
             )
-        self._stand = made.stand
+        self._stand = made.stand and replace(made.stand, bytes=brought.bytes)
         if made.ask is not None:
             self._ask(made.ask)
+
+    def _fetch(self, kept: Kept, now_utc: float) -> Brought:
+        """Say which bundle is wanted here, and hear how far it is."""
+        courier, campaign = self._with.courier, kept.memory.campaign
+        if courier is None or campaign is None:
+            return Brought()
+        stand = self._stand
+        is_left_out = stand is not None and stand.phase is Phase.EXCLUDED
+        wanted = None if is_left_out else to_fetch(kept.memory, self._with.device, now_utc)
+        courier.want(wanted)
+        return courier.brought(campaign)
 
     def _phase_changed(self, stand: Stand) -> bool:
         last = self._stand
@@ -273,7 +316,7 @@ class Follower:
 
     def _answers(self, kept: Kept) -> dict[str, Answer]:
         rows = [self._with.find_request(each) for each in station.request_ids(kept.memory)]
-        return {row.id: _answer(row) for row in rows if row is not None}
+        return {row.id: answer_of(row) for row in rows if row is not None}
 
     def _ask(self, ask: Ask) -> None:
         campaign = self._kept.memory.campaign
@@ -321,10 +364,3 @@ def _bad(state: State, ref: BundleRef) -> str:
     if (floor := state.floor_above(ref)) is not None:
         return f"older than {floor}, the oldest that may be asked for here"
     return next((refusal.message for each, refusal in state.refused if each == ref), "")
-
-
-def _answer(row: RequestRow) -> Answer:
-    if row.outcome is None:
-        return Answer(None)
-    outcome = read_outcome(row.outcome)
-    return Answer(outcome.status, outcome.error.message.rstrip("."))

@@ -98,11 +98,12 @@ class StationReport:
 
 
 def _content(report: Report) -> Report:
-    """What is news when it changes: the audit trail grows with each thing done, and tells none.
+    """What is news when it changes: the audit trail and a bundle grow all the time.
 
     Freshness is renewed each hour, which is no news either.
     """
-    return replace(report, seq=0, said_utc=0.0, chain=None, fresh_until=None)
+    stand = report.stand and replace(report.stand, bytes={})
+    return replace(report, seq=0, said_utc=0.0, chain=None, fresh_until=None, stand=stand)
 
 
 def _phase(model: ModelState) -> Phase | None:

@@ -2,6 +2,7 @@
 
 <folder>/<name>/<version>/model.yaml …   as in a store; it appears there whole
 <folder>/<name>/<version>/files.txt      for weights that are a folder
+<folder>/<name>/<version>.torrent        how stations share it with their neighbours
 <folder>/<name>/versions.txt             a version a line, the new one last of all that is written
 <folder>/<name>/.<version>.<digest>/     what is being written; a later try goes on with it
 """
@@ -21,7 +22,7 @@ from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
 from edge_daemon.models.files import CHUNK_BYTES, sync_folder, write_durably
 from edge_daemon.models.manifest import MANIFEST_FILE
-from edge_daemon.models.strays import visible_folders
+from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import equal_to, is_version, order_of
 from edge_daemon.sources.choice import FILES, VERSIONS
 
@@ -43,6 +44,17 @@ class ShelfOrigin:
                 f"{error.filename or shelf} cannot be written: {error.strerror or error}.",
                 hint="Free space there, and let this user write there. Then publish it again: "
                 "it goes on where it stopped.",
+            ) from error
+
+    def put_description(self, ref: BundleRef, content: bytes) -> None:
+        """What a swarm is told of a bundle that is there: `<name>/<version>.torrent`."""
+        file = self._root / ref.name / f"{ref.version}.torrent"
+        try:
+            write_durably(file, content)
+        except OSError as error:
+            raise BoxError(
+                f"{file} cannot be written: {error.strerror or error}.",
+                hint="Free space there, and let this user write there.",
             ) from error
 
     def _put(self, package: Package, shelf: Path, tell: Tell) -> Published:

@@ -18,7 +18,7 @@ from edge_daemon.core.values import Judged
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.slots.active import ActiveSlot, Pointer
-from edge_daemon.slots.beside import Beside, Fault
+from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
 from edge_daemon.slots.slot import INFER_TIMEOUT_S, Inference
 
 MOST_IN_SPAN = 300
@@ -61,7 +61,7 @@ class Arms:
         self._room = room
         self._pace_s: float | None = None  # between two frames of the camera, smoothed
         self._last: tuple[int, float] | None = None
-        self._beside: Beside | None = None  # of the frame in hand
+        self._beside: RunningSplit | None = None  # of the frame in hand
         self._span: Assigned | None = None  # the unit that goes on
         self._span_began = 0
 
@@ -103,9 +103,9 @@ class Arms:
             return
         began = time.perf_counter()
         if turn.arm is Arm.CANDIDATE:
-            beside.seat.slot.promote()
-            found = beside.seat.ask(captured.address, self.timeout_s)
-            if isinstance(found, Fault):
+            beside.candidate_slot.slot.promote()
+            found = beside.candidate_slot.ask(captured.address, self.timeout_s)
+            if isinstance(found, CandidateFault):
                 self.lose(beside, found)
             if not isinstance(found, Inference):
                 return
@@ -116,7 +116,7 @@ class Arms:
                 return
         turns.note(turn, 1e3 * (time.perf_counter() - began))
 
-    def lose(self, beside: Beside, fault: Fault) -> None:
+    def lose(self, beside: RunningSplit, fault: CandidateFault) -> None:
         """The candidate failed: its share is 0 from now on, and control is told once."""
         if self._active_slot.drop(beside):
             self._candidate_lost(beside.split.rollout, fault.guard.value, fault.why)
@@ -162,14 +162,14 @@ class Arms:
     # ------------------------------------------------------------------ the candidate
 
     def _both(
-        self, beside: Beside, assigned: Assigned | None, judged: Judged, captured: Captured
+        self, beside: RunningSplit, assigned: Assigned | None, judged: Judged, captured: Captured
     ) -> Judged:
         """The same frame, judged by the candidate too."""
         split = beside.split
         assert captured.address is not None
-        beside.seat.slot.promote()  # cheap, and does something once a load
-        found = beside.seat.ask(captured.address, self.timeout_s)
-        if found is None or isinstance(found, Fault):
+        beside.candidate_slot.slot.promote()  # cheap, and does something once a load
+        found = beside.candidate_slot.ask(captured.address, self.timeout_s)
+        if found is None or isinstance(found, CandidateFault):
             if found is not None:
                 self.lose(beside, found)
             self._span = None

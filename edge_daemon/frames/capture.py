@@ -9,22 +9,25 @@ stops the daemon: a lost camera is tried again and again.
 from __future__ import annotations
 
 import math
-import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
-from edge_daemon.config import CameraSettings
 from edge_daemon.core.credentials import redact
-from edge_daemon.core.picture import Flaw, Measures, PictureLimits, Spell, damaged
+from edge_daemon.core.picture import Flaw, PictureLimits, damaged
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import BoxError, CameraError
 from edge_daemon.frames.camera import Camera
+from edge_daemon.frames.camera_state import (
+    USUAL_PATIENCE,
+    CameraListener,
+    CameraPhase,
+    CameraState,
+    Patience,
+)
 from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.picture import PictureGauge, Spells
@@ -36,76 +39,6 @@ _log = structlog.get_logger(__name__)
 
 _PULSE_S = 1.0  # how often the rate is measured
 _OLDEST_S = 5.0  # a frame that was exposed longer ago was stamped by another clock
-
-
-class CameraPhase(str, Enum):
-    """What the status topic says of the camera."""
-
-    CONNECTING = "connecting"
-    ONLINE = "online"
-    LOST = "lost"
-    ENDED = "ended"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True)
-class CameraState:
-    """The camera as it is now. `fps` is measured while online; `source` has no credentials."""
-
-    state: CameraPhase
-    since: Instant
-    source: str = ""
-    error: str | None = None
-    hint: str = ""
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    measures: Measures | None = None  # of the last picture
-    flaws: tuple[Flaw, ...] = ()  # why frames are no evidence at present
-    remarks: tuple[str, ...] = ()  # settings that the camera did not take
-
-
-class CameraListener(Protocol):
-    """Receives reports of the supervising thread, one call at a time."""
-
-    def camera_up(self, shape: FrameShape, fps: float | None) -> None:
-        """The first frame came in, or the first of another shape; `fps` is the nominal rate."""
-
-    def camera_lost(self, error: CameraError) -> None:
-        """No frames come any more (or still none, for another reason); it is being tried again."""
-
-    def camera_ended(self) -> None:
-        """The source came to its end, and there will be no more frames."""
-
-    def picture_bad(self, flaw: Flaw) -> None:
-        """Frames are no evidence from now on; told once for each spell."""
-
-    def picture_good(self, spell: Spell) -> None:
-        """That spell of bad pictures is over."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Time limits in seconds."""
-
-    open_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
-    margin_s: float = 2.0  # beyond the driver's own timeout, before its thread is left behind
-    first_retry_s: float = 0.5
-    longest_retry_s: float = 15.0
-    most_left_behind: int = 4  # stuck threads, each with a camera and a place; then we wait
-    chance: Callable[[], float] = random.random  # 0..1, for the jitter of retries
-
-    @classmethod
-    def of(cls, settings: CameraSettings) -> Patience:
-        return cls(open_timeout_s=settings.open_timeout_s, read_timeout_s=settings.read_timeout_s)
-
-    def retry_s(self, attempt: int) -> float:
-        """Exponential from `first_retry_s`, between half and the whole of it by `chance`."""
-        longest = min(self.longest_retry_s, self.first_retry_s * 2.0 ** min(attempt, 16))
-        return longest * (0.5 + 0.5 * self.chance())
 
 
 def _captured(read: Instant, exposed_at: float | None, before: Instant | None) -> Instant:
@@ -231,7 +164,7 @@ class Capture:
         make_camera: Callable[[], Camera],
         ring: Ring,
         now: Callable[[], Instant],
-        patience: Patience = Patience(),
+        patience: Patience = USUAL_PATIENCE,
         picture: PictureLimits | None = None,
     ) -> None:
         self._make_camera = make_camera

@@ -86,7 +86,7 @@ def is_rejected(judged: Judged) -> bool:
 
 
 @dataclass(frozen=True)
-class Tally:
+class PictureCounts:
     """Pictures since the start."""
 
     kept: int = 0
@@ -175,9 +175,9 @@ class Collector:
         self._missed += 1
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> PictureCounts:
         """What became of the pictures so far."""
-        return Tally(self._kept, self._missed, self._failed, self._folder.removed)
+        return PictureCounts(self._kept, self._missed, self._failed, self._folder.removed)
 
     @property
     def fault(self) -> str | None:

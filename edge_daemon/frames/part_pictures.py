@@ -27,6 +27,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import StateError
 from edge_daemon.frames.rejected import found_facts
+from edge_daemon.host.disk import write_whole
 from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
 
 NO_ORDER = "no-order"
@@ -104,10 +105,10 @@ class PartPictures:
         self._make_room(index, size)
         path = self._folder / _named(_place(judged), _serial(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._put(path.with_suffix(".json"), content)
+        write_whole(path.with_suffix(".json"), content)
         if drawn is not None:
-            self._put(drawn_of(path), drawn)
-        self._put(path, jpeg)  # last: a picture that is there has its facts
+            write_whole(drawn_of(path), drawn)
+        write_whole(path, jpeg)  # last: a picture that is there has its facts
         row = PictureRow(
             str(path.relative_to(self._folder)),
             self._boot,
@@ -172,7 +173,7 @@ class PartPictures:
         serial = _clean(part.serial) if part.serial else ""
         has_serial = re.match(r"\d{6}\.\d{3}-", old.name) is None
         new = old if has_serial else _named(old, serial)
-        self._put(new.with_suffix(".json"), content)
+        write_whole(new.with_suffix(".json"), content)
         if new != old:
             with suppress(FileNotFoundError):  # there may be none
                 os.replace(drawn_of(old), drawn_of(new))
@@ -199,16 +200,6 @@ class PartPictures:
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):  # others lie there yet
                 folder.rmdir()
-
-    def _put(self, path: Path, content: bytes) -> None:
-        """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
 
     def _rows(self, frame: int, parts: Iterable[PartTold]) -> list[PartRow]:
         return [PartRow(self._boot, each.part, frame, each.id, each.serial) for each in parts]

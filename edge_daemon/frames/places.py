@@ -42,7 +42,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Boundary:
+class AssignmentStart:
     """From which frame on an assignment holds."""
 
     assignment: Assignment

@@ -21,7 +21,7 @@ import numpy as np
 from edge_daemon.core.values import Assignment, Instant, Reason
 from edge_daemon.errors import CameraError, Code
 from edge_daemon.frames.captured import Captured, Lease, Waiting
-from edge_daemon.frames.places import Boundary, Pool
+from edge_daemon.frames.places import AssignmentStart, Pool
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 
 
@@ -45,7 +45,9 @@ class Ring:
         self._live: deque[Waiting] = deque()  # those of `_waiting` that have a place
         self._next = 0
         self._assignment = Assignment()
-        self._boundaries: deque[Boundary] = deque()  # not reached yet, in the order of the calls
+        self._boundaries: deque[AssignmentStart] = (
+            deque()
+        )  # not reached yet, in the order of the calls
         self._fences: deque[float] = deque()  # frames captured from then on stay for now
         self._woken = False
         self._closed = False
@@ -184,11 +186,11 @@ class Ring:
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         """Frames captured from `since_at` (monotonic) on and not yet popped carry `assignment`."""
-        self._stamp(Boundary(assignment, since_at=since_at))
+        self._stamp(AssignmentStart(assignment, since_at=since_at))
 
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         """Frame `number` and all later ones that are not yet popped carry `assignment`."""
-        self._stamp(Boundary(assignment, number=number))
+        self._stamp(AssignmentStart(assignment, number=number))
 
     def fence(self, now: Callable[[], Instant]) -> Instant:
         """An order arrives: frames captured from this moment on stay here until it was read.
@@ -362,7 +364,7 @@ class Ring:
         frame.address = None
         frame.dropped = Reason.DROPPED_STALE
 
-    def _stamp(self, boundary: Boundary) -> None:
+    def _stamp(self, boundary: AssignmentStart) -> None:
         with self._changed:
             reached = False
             for frame in reversed(self._waiting):

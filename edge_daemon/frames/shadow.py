@@ -30,7 +30,7 @@ from edge_daemon.frames.collector import Places
 from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.memory import Pixels
 from edge_daemon.slots.active import ActiveSlot
-from edge_daemon.slots.beside import Beside, Fault
+from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
 from edge_daemon.slots.slot import INFER_TIMEOUT_S
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class ShadowOutlets:
     """
 
     pairs: Callable[[Sequence[Pair]], None]
-    lose: Callable[[Beside, Fault], None]
+    lose: Callable[[RunningSplit, CandidateFault], None]
     looked: Callable[[Judged, Captured], None] = lambda *_: None
 
 
@@ -86,7 +86,7 @@ class _Offered:
     """
 
     judged: Judged
-    beside: Beside
+    beside: RunningSplit
     held: Captured | None
     drawn: bool
     look: bool
@@ -257,8 +257,8 @@ class Shadow:
         assert word.held is not None
         assert word.held.address is not None
         split = word.beside.split
-        found = word.beside.seat.ask(word.held.address, INFER_TIMEOUT_S)
-        if isinstance(found, Fault):
+        found = word.beside.candidate_slot.ask(word.held.address, INFER_TIMEOUT_S)
+        if isinstance(found, CandidateFault):
             self._failed += 1
             self._outlets.lose(word.beside, found)
             return None

@@ -43,6 +43,17 @@ def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
         raise unusable(path, error) from error
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Whole or not at all. Not fsynced: for what may be lost in a power cut, such as a picture."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames, creations and deletions in the folder durable; raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -5,8 +5,6 @@ One SQLite file with exactly one connection: two connections to one WAL can lose
 other reader. `synchronous=FULL`: when `commit` returns, the entry is on the disk.
 """
 
-# ruff: noqa: S608 - the SQL is put together from this file's own column lists only
-
 from __future__ import annotations
 
 import hashlib
@@ -15,7 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from edge_daemon.errors import StateError
 from edge_daemon.host import (
@@ -24,6 +22,7 @@ from edge_daemon.host import (
     journal_lineage,
     journal_notices,
     journal_orders,
+    journal_outbox,
     journal_parts,
     journal_proofs,
     journal_rates,
@@ -42,6 +41,7 @@ from edge_daemon.host.journal_file import (
     recovery_told,
     set_aside_beside,
 )
+from edge_daemon.host.journal_outbox import WaitingMessages
 from edge_daemon.host.journal_parts import PartRow
 from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
@@ -57,24 +57,10 @@ __all__ = [
     "RequestRow",
 ]
 
-OUTBOX_LIMIT = 200_000
-"""Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
-OUTBOX_BYTES = 256 << 20
-"""Their bytes on the disk, about; the same goes for them."""
 RECEIPT_LIMIT = 10_000
 """Receipts kept as history."""
 
-_OUTBOX = "topic, payload, qos, properties, is_outcome"
-_SIZE = "length(payload) + length(topic) + length(properties)"
 _NEWEST = "SELECT value FROM counters WHERE name = 'newest_utc'"
-_DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
-
-
-class _Outbox(NamedTuple):
-    """What waits for the broker."""
-
-    messages: int
-    bytes: int
 
 
 class Journal:
@@ -113,11 +99,10 @@ class Journal:
         self._recovery_is_told = recovered is None
         self.trouble = ""
         """What the disk refused last, as a sentence; empty since a write that it took."""
-        self._outbox = self._count_outbox()
-        self._dropped: int = self._run(_DROPPED).fetchone()[0]
         self.newest_utc: float = self._run(_NEWEST).fetchone()[0]
         """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
+        self._outbox = WaitingMessages(self._run)
         self.rollouts = journal_rollouts.KeptRollouts(self._rows)
         self.rates = journal_rates.KeptRates(self._rows)
         self.notices = journal_notices.KeptNotices(self._rows, self._change)
@@ -138,7 +123,7 @@ class Journal:
                     sha256 = hashlib.sha256(entry.state).hexdigest()
                     self._run("INSERT OR REPLACE INTO state VALUES (0,?,?)", entry.state, sha256)
                 answered = self._requests.write(entry)
-                outbox, dropped = self._write_outbox(entry.outbox)
+                held = self._outbox.write(entry.outbox)
                 self._write_receipts(entry.receipts)
                 journal_orders.write(self._run, entry.topics, entry.products)
                 if entry.parts is not None:
@@ -156,8 +141,7 @@ class Journal:
                     recovery_told(self._path.parent)
                 self._recovery_is_told = True
             self._requests.written(answered)
-            self._outbox = outbox
-            self._dropped += dropped
+            self._outbox.written(held)
             self._trail.written(head)
             self.newest_utc = newest_utc
 
@@ -168,8 +152,8 @@ class Journal:
         """
         with self._lock:
             with self._unsynced(), self._transaction():
-                left = self._forget(self._outbox, seqs)
-            self._outbox = left
+                held = self._outbox.forget(seqs)
+            self._outbox.written(held)
 
     def probe(self) -> None:
         """Write something, to see whether the disk takes it again.
@@ -215,19 +199,15 @@ class Journal:
 
     def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
         """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
-        sql = f"SELECT {_OUTBOX}, seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
-        return tuple(
-            OutboxRow(topic, payload, qos, properties, bool(is_outcome), seq)
-            for topic, payload, qos, properties, is_outcome, seq in self._rows(sql, after, limit)
-        )
+        return journal_outbox.peek(self._rows, limit, after)
 
     def outbox_depth(self) -> int:
         """Messages waiting; without access to the disk."""
-        return self._outbox.messages
+        return self._outbox.held.messages
 
     def outbox_dropped(self) -> int:
         """Messages given up because the outbox was full, since the journal began; no disk."""
-        return self._dropped
+        return self._outbox.held.dropped
 
     def history(self, limit: int = 100) -> tuple[ReceiptRow, ...]:
         """The newest receipts, newest first."""
@@ -239,7 +219,7 @@ class Journal:
         rows = self._rows("SELECT swap_id, utc, body FROM receipts WHERE swap_id = ?", swap_id)
         return ReceiptRow(*rows[0]) if rows else None
 
-    def orders(self) -> journal_orders.Told:
+    def orders(self) -> journal_orders.KeptOrders:
         """What is kept of the orders of a MES, oldest first."""
         return journal_orders.read(self._rows)
 
@@ -362,41 +342,6 @@ class Journal:
             return before
         self._run("UPDATE counters SET value = ? WHERE name = 'newest_utc'", int(newest_utc))
         return newest_utc
-
-    def _write_outbox(self, messages: tuple[OutboxRow, ...]) -> tuple[_Outbox, int]:
-        """What the outbox holds then, and how many messages had to go for it."""
-        held = self._outbox
-        for row in messages:
-            self._run(
-                f"INSERT INTO outbox ({_OUTBOX}) VALUES (?,?,?,?,?)",
-                *(row.topic, row.payload, row.qos, row.properties, row.is_outcome),
-            )
-            size = len(row.payload) + len(row.topic) + len(row.properties)
-            held = _Outbox(held.messages + 1, held.bytes + size)
-        dropped = 0
-        while held.messages > OUTBOX_LIMIT or held.bytes > OUTBOX_BYTES:
-            # Outcomes go last, and a repeated request is still answered from the requests.
-            oldest = self._run("SELECT seq FROM outbox ORDER BY is_outcome, seq LIMIT 1").fetchone()
-            held = self._forget(held, oldest)
-            dropped += 1
-        if dropped:
-            self._run(
-                "UPDATE counters SET value = value + ? WHERE name = 'outbox_dropped'", dropped
-            )
-        return held, dropped
-
-    def _forget(self, held: _Outbox, seqs: Iterable[int]) -> _Outbox:
-        for seq in seqs:
-            row = self._run(f"SELECT {_SIZE} FROM outbox WHERE seq = ?", seq).fetchone()
-            if row is not None:
-                self._run("DELETE FROM outbox WHERE seq = ?", seq)
-                held = _Outbox(held.messages - 1, held.bytes - row[0])
-        return held
-
-    def _count_outbox(self) -> _Outbox:
-        return _Outbox(
-            *self._run(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM outbox").fetchone()
-        )
 
     def _write_receipts(self, receipts: tuple[ReceiptRow, ...]) -> None:
         for row in receipts:

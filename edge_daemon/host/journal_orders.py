@@ -40,18 +40,18 @@ class ProductRow:
     utc: float
 
 
-class Told(NamedTuple):
+class KeptOrders(NamedTuple):
     """All of it, the oldest first."""
 
     topics: tuple[TopicRow, ...] = ()
     products: tuple[ProductRow, ...] = ()
 
 
-def read(rows: Rows) -> Told:
+def read(rows: Rows) -> KeptOrders:
     """Everything that is kept."""
     topics = rows("SELECT topic, kept, live FROM order_topics ORDER BY seq")
     products = rows("SELECT job_order, product, utc FROM order_products ORDER BY seq")
-    return Told(
+    return KeptOrders(
         tuple(TopicRow(*row) for row in topics), tuple(ProductRow(*row) for row in products)
     )
 

@@ -11,12 +11,13 @@ import mmap
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the daemon's start reads this before its workers begin: no time for numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Pixels: TypeAlias = "NDArray[np.uint8]"
 """One frame: height x width x 3, BGR, uint8, C-contiguous."""
 
 
@@ -92,6 +93,8 @@ class FrameMemory:
 
     @classmethod
     def _over(cls, fd: int, shape: FrameShape, places: int, access: int) -> FrameMemory:
+        import numpy as np  # noqa: PLC0415 - as above
+
         mapped = mmap.mmap(fd, shape.size_bytes * places, mmap.MAP_SHARED, access)
         flat: NDArray[Any] = np.frombuffer(mapped, dtype=np.uint8)
         return cls(shape, places, fd, mapped, flat.reshape(places, shape.height, shape.width, 3))

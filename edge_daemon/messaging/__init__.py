@@ -1,6 +1,6 @@
 """MESSAGES: what enters and leaves the daemon, as values, and the ways it takes.
 
-Words: topics, terms, payloads and result_payloads (what is published), asks (what may be
+Words: topics, field_types, payloads and result_payloads (what is published), asks (what may be
 requested), answer; api documents them.
 In: mqtt (connection, sending, link, ceiling) and local_socket deliver `Incoming`; inbox and orders
 make values of it, and document bounds what a stranger sends.

@@ -10,7 +10,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion
 from edge_daemon.core.values import Recipe
 from edge_daemon.messaging.detection_payloads import DetectionLine
-from edge_daemon.messaging.terms import Digest, Model, RecipeDigest, VerdictWord, one_of
+from edge_daemon.messaging.field_types import Digest, Model, RecipeDigest, VerdictWord, one_of
 
 ArmWord = Annotated[str, one_of(Arm)]
 

@@ -14,7 +14,7 @@ from edge_daemon.core.rollout.values import Source
 from edge_daemon.core.values import Verdict
 from edge_daemon.core.verbs import Verb, unlisted
 from edge_daemon.core.verdicts import ACCEPTABLE
-from edge_daemon.messaging.terms import Model, ModelWish, Time
+from edge_daemon.messaging.field_types import Model, ModelWish, Time
 
 MAX_ID = 128
 MAX_TEXT = 1024

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from edge_daemon.host.clock import Clock
+from edge_daemon.messaging.in_flight import Outgoing
 from edge_daemon.messaging.shorten import shortened
-from edge_daemon.messaging.underway import Outgoing
 
 LEAST_BYTES = 1024
 """No broker's limit is smaller: a connection that ends under less ended for another reason."""

@@ -24,6 +24,7 @@ from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.ceiling import Ceiling
+from edge_daemon.messaging.in_flight import Outgoing, Unacknowledged
 from edge_daemon.messaging.link import Link
 from edge_daemon.messaging.messages import Handlers, Incoming, Sent
 from edge_daemon.messaging.paho_client import (
@@ -37,7 +38,6 @@ from edge_daemon.messaging.paho_client import (
 from edge_daemon.messaging.sending import Sending
 from edge_daemon.messaging.subscription import Subscription
 from edge_daemon.messaging.topics import Topics, is_match
-from edge_daemon.messaging.underway import Outgoing, Unacknowledged
 
 WELCOME_S = 10.0
 WATCH_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edge_daemon.core.values import Detection
-from edge_daemon.messaging.terms import Box
+from edge_daemon.messaging.field_types import Box
 
 
 class ClassLine(msgspec.Struct, frozen=True, rename={"label": "class"}):

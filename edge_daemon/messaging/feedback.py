@@ -23,7 +23,7 @@ _SEE = "Name a part by `part` (number, id or serial) or by `frame`, and `verdict
 
 
 @dataclass(frozen=True)
-class Words:
+class FeedbackMessage:
     """One request; `body` is the same for the same words, `own_id` whether the sender gave one."""
 
     request: Request
@@ -31,7 +31,7 @@ class Words:
     body: bytes
 
 
-def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) -> Words:
+def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) -> FeedbackMessage:
     """Read one request. Raises RefusedRequest: malformed, retained, expired; nothing is noted."""
     request = read_request(Verb.FEEDBACK.value, incoming, fresh_id, newest_utc)
     try:
@@ -45,7 +45,7 @@ def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) ->
         refused = RefusedRequest(str(getattr(error, "message", error)), hint=hint)
         refused.request_id = request.id
         raise refused from error
-    return Words(request, items, _body(request, items))
+    return FeedbackMessage(request, items, _body(request, items))
 
 
 def _items(ask: FeedbackRequest) -> tuple[FeedbackItem, ...]:

@@ -11,8 +11,8 @@ from edge_daemon.core.fleet.report import Chain, Held, Phase, Report, Stand
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.terms import AuditHead, Digest, HealthWord, Model, Time, one_of
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 PhaseWord = Annotated[str, one_of(Phase)]
@@ -37,15 +37,22 @@ class SliceCounts(msgspec.Struct, frozen=True):
     new: int
 
 
+class Fetched(msgspec.Struct, frozen=True):
+    """Bytes of the campaign's bundle, by where they came from."""
+
+    origin: int = 0
+    peers: int = 0
+
+
 class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`<root>/fleet`: one station of many. `boot` and `seq` say which of two reports is newer.
 
     `time` is the station's; it is said again after `every_s` at the latest. `bundle` is what judges
     there, `stored` are the bundles of its store, but for `stored_more`. The fields from `campaign`
-    to `counts` are null where it is in no campaign; `from` is the digest that it judged by when it
-    joined. After `fresh_until` it begins no campaign; null: nothing limits it, or nothing came yet.
-    `chain` is the newest row of its audit trail, `receipt` the swap that made `bundle`
-    active.
+    to `bytes` are null where it is in no campaign; `from` is the digest that it judged by when it
+    joined, `bytes` is what was fetched of the campaign's bundle. After `fresh_until` it begins no
+    campaign; null: nothing limits it, or nothing came yet. `chain` is the newest row of its audit
+    trail, `receipt` the swap that made `bundle` active.
     """
 
     device: str
@@ -73,6 +80,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     from_: Digest | None = None
     why: str | None = None
     counts: Mapping[str, SliceCounts] = {}
+    bytes: Fetched | None = None
     fresh_until: Time | None = None
 
 
@@ -116,6 +124,9 @@ def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
         wave=stand.wave,
         from_=stand.from_sha256,
         why=stand.why,
+        bytes=Fetched(stand.bytes.get("origin", 0), stand.bytes.get("peers", 0))
+        if stand.bytes
+        else None,
         counts={
             name: SliceCounts(each["n"], each["old"], each["new"])
             for name, each in stand.counts.items()
@@ -178,6 +189,7 @@ def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
         read.from_,
         read.why,
         {name: {"n": c.n, "old": c.old, "new": c.new} for name, c in read.counts.items()},
+        {} if read.bytes is None else {"origin": read.bytes.origin, "peers": read.bytes.peers},
     )
 
 

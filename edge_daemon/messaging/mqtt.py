@@ -20,10 +20,10 @@ from edge_daemon.host.clock import Clock
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.ceiling import Ceiling
 from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.in_flight import Outgoing
 from edge_daemon.messaging.link import Link
 from edge_daemon.messaging.messages import Handlers, ReplyTo, Sent
 from edge_daemon.messaging.topics import Topics, is_publishable
-from edge_daemon.messaging.underway import Outgoing
 
 __all__ = ["Session", "SessionSpec", "response_addresses"]
 

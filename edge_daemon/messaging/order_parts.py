@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.core.values import OrderState
+from edge_daemon.core.job_orders import OrderState
 from edge_daemon.errors import SenderError
 
 MAX_NAME = 256

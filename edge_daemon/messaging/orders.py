@@ -14,7 +14,11 @@ from itertools import islice
 from typing import Any, Union
 
 from edge_daemon.config import OrderSource
-from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
+from edge_daemon.core.values import Instant
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import MAX_BYTES, read_json, text_of
 from edge_daemon.messaging.order_parts import (

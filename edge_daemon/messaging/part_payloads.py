@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edge_daemon.core.parts.counts import Counts, Tally
+from edge_daemon.core.parts.counts import Counts, PartTotals
 from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
 from edge_daemon.core.rollout.audit import Sampled
 from edge_daemon.core.values import Status
 from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
-from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.terms import (
+from edge_daemon.messaging.field_types import (
     Digest,
     Model,
     RecipeDigest,
@@ -23,6 +22,7 @@ from edge_daemon.messaging.terms import (
     VerdictWord,
     one_of,
 )
+from edge_daemon.messaging.payloads import encode
 from edge_daemon.messaging.times import iso_utc
 
 ByWord = Annotated[str, one_of(By)]
@@ -133,7 +133,7 @@ def kept_counts(body: bytes | None) -> Counts | None:
         return None
 
 
-def _tally(tally: Tally) -> dict[str, Any]:
+def _tally(tally: PartTotals) -> dict[str, Any]:
     fields = {each.name: getattr(tally, each.name) for each in dataclasses.fields(tally)}
     return {"since": iso_utc(fields.pop("since_utc")), **fields}
 

@@ -15,8 +15,7 @@ import msgspec
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.roles import Role
 from edge_daemon.core.values import Check, Latency, Refusal
-from edge_daemon.messaging.rollout_payloads import ForecastLine
-from edge_daemon.messaging.terms import (
+from edge_daemon.messaging.field_types import (
     AuditHead,
     CauseWord,
     CodeWord,
@@ -30,6 +29,7 @@ from edge_daemon.messaging.terms import (
     StatusWord,
     Time,
 )
+from edge_daemon.messaging.rollout_payloads import ForecastLine
 from edge_daemon.messaging.times import iso_utc
 
 _encoder = msgspec.json.Encoder()

@@ -7,8 +7,15 @@ import msgspec
 from edge_daemon.core.values import Judged
 from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.detection_payloads import DetectionLine
+from edge_daemon.messaging.field_types import (
+    Digest,
+    Model,
+    ReasonWord,
+    RecipeDigest,
+    Time,
+    VerdictWord,
+)
 from edge_daemon.messaging.payloads import encode
-from edge_daemon.messaging.terms import Digest, Model, ReasonWord, RecipeDigest, Time, VerdictWord
 from edge_daemon.messaging.times import iso_utc
 
 

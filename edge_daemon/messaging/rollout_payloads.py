@@ -9,7 +9,7 @@ import msgspec
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Outcome
-from edge_daemon.messaging.terms import Digest, Model, Time, one_of
+from edge_daemon.messaging.field_types import Digest, Model, Time, one_of
 
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 DecisionWord = Annotated[str, one_of(Decision)]

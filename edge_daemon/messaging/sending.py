@@ -17,9 +17,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.ceiling import Ceiling, InFlight, Weight
+from edge_daemon.messaging.in_flight import Outgoing, SendResult
 from edge_daemon.messaging.messages import Delivery, Sent
 from edge_daemon.messaging.paho_client import new_properties
-from edge_daemon.messaging.underway import Fate, Outgoing
 
 BACKLOG_MESSAGES = 512  # QoS 0 messages that wait for the socket
 BACKLOG_BYTES = 16 * 1024 * 1024
@@ -34,9 +34,9 @@ class Sending:
         self._clock = clock
         self._is_v5 = is_v5
         self._lock = threading.Lock()
-        self._backlog: deque[tuple[Fate, int]] = deque()
+        self._backlog: deque[tuple[SendResult, int]] = deque()
         self._backlog_bytes = 0
-        self._fates: dict[int, Fate] = {}
+        self._fates: dict[int, SendResult] = {}
         self._early: dict[int, Delivery] = {}
         self._is_closed = False
         self.in_flight = InFlight()
@@ -58,7 +58,7 @@ class Sending:
         """Hand over without waiting; None where there is no room."""
         fitting = self._ceiling.fit(message)
         if fitting is None:
-            return Fate(Delivery.REFUSED)
+            return SendResult(Delivery.REFUSED)
         message = fitting
         properties = None
         if message.correlation is not None and self._is_v5:
@@ -87,11 +87,11 @@ class Sending:
             and self._backlog_bytes + size_bytes <= BACKLOG_BYTES
         )
 
-    def _await(self, mid: int, message: Outgoing) -> Fate:
+    def _await(self, mid: int, message: Outgoing) -> SendResult:
         size_bytes = message.size_bytes
         place = self.in_flight.sent(Weight(message.topic, size_bytes))
         # The acknowledgement may come before we get here: whoever comes second finds the other.
-        fate = self._fates[mid] = Fate(
+        fate = self._fates[mid] = SendResult(
             place=place if message.qos else 0, size_bytes=size_bytes, since=self._clock.now().at
         )
         early = self._early.pop(mid, None)

@@ -14,21 +14,19 @@ def load_fault(error: Exception, file: str) -> EdgeDaemonError:
     if _is_out_of_memory(error):
         return BoxError("There is no memory for the model.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
-        return SlotLost("The GPU failed while the model was loaded.", detail=_first_line(error))
+        return SlotLost("The GPU failed while the model was loaded.", detail=brief(error))
     if isinstance(error, ImportError):
         return BundleError(
             f"{file} needs a library that this box lacks{_lacking(error)}.",
             hint="Export the model to a format that this box runs, or install the library.",
             code=Code.INCOMPATIBLE,
-            detail=_first_line(error),
+            detail=brief(error),
         )
     what, hint = _cause(error, _AT_LOAD) or (
         f"cannot be loaded: the library that reads it gave up ({type(error).__name__})",
         "Check that it is an ultralytics model, exported for this version; the log says more.",
     )
-    return BundleError(
-        f"{file} {what}.", hint=hint, code=Code.LOAD_FAILED, detail=_first_line(error)
-    )
+    return BundleError(f"{file} {what}.", hint=hint, code=Code.LOAD_FAILED, detail=brief(error))
 
 
 def inference_fault(error: Exception) -> EdgeDaemonError:
@@ -36,13 +34,13 @@ def inference_fault(error: Exception) -> EdgeDaemonError:
     if _is_out_of_memory(error):
         return BoxError("There is no memory for an inference.", code=Code.NO_MEMORY)
     if _is_broken_gpu(error):
-        return SlotLost("The GPU failed at an inference.", detail=_first_line(error))
+        return SlotLost("The GPU failed at an inference.", detail=brief(error))
     return BundleError(
         f"The model failed at an inference ({type(error).__name__}).",
         hint="Check that it was exported for the imgsz and the task in model.yaml; the log says"
         " more.",
         code=Code.GATE_FAILED,
-        detail=_first_line(error),
+        detail=brief(error),
     )
 
 
@@ -95,6 +93,7 @@ def _is_broken_gpu(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 
-def _first_line(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
+    """The first line of what an exception says, short enough for a reply."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
-from edge_daemon.models.files import Copied, Entry, Folder, digest_of, folder_digest
+from edge_daemon.models.files import Copied, FileEntry, Folder, digest_of, folder_digest
 from edge_daemon.models.first_bytes import refuse_unlike
 from edge_daemon.models.manifest import (
     MANIFEST_FILE,
@@ -148,7 +148,7 @@ def _copy(
         }
 
 
-def _refuse_sparse(ref: BundleRef, folder: Folder, files: tuple[Entry, ...]) -> None:
+def _refuse_sparse(ref: BundleRef, folder: Folder, files: tuple[FileEntry, ...]) -> None:
     """Refuse a file that is mostly holes: weights are not, and a copy would grow."""
     for entry in files:
         if entry.size < SPARSE_BYTES:
@@ -232,7 +232,9 @@ def _manifest_bytes(folder: Folder) -> bytes:
 # --------------------------------------------------------------------------- exactly these files
 
 
-def _check_files(manifest: Manifest, files: tuple[Entry, ...], folders: tuple[str, ...]) -> None:
+def _check_files(
+    manifest: Manifest, files: tuple[FileEntry, ...], folders: tuple[str, ...]
+) -> None:
     """Refuse missing and extra files, and sizes that are not as declared."""
     sizes = {entry.path: entry.size for entry in files}
     weights = _weights_sizes(manifest, sizes)

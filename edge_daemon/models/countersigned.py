@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.errors import SenderError
+from edge_daemon.models.envelope import is_valid
 from edge_daemon.models.trust import read_private_key, read_public_key
 
 MOST_MARKS = 16
@@ -51,7 +51,7 @@ class Signers:
         made = {
             name
             for name, key in self._keys.items()
-            if any(_is_valid(mark, signed, key) for mark in marks)
+            if any(is_valid(mark, signed, key) for mark in marks)
         }
         wanted = self.needed if needed is None else needed
         if len(made) < wanted:
@@ -112,14 +112,6 @@ def _opened(envelope: bytes, kind: str) -> tuple[bytes, list[bytes]]:
 def _encoded(kind: str, text: bytes) -> bytes:
     """DSSE's pre-authentication encoding."""
     return f"DSSEv1 {len(kind.encode())} {kind} {len(text)} ".encode() + text
-
-
-def _is_valid(mark: bytes, text: bytes, key: Any) -> bool:
-    try:
-        key.verify(mark, text, ec.ECDSA(_HASHES[key.curve.key_size]))
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _key_id(key: Any) -> str:

@@ -29,10 +29,11 @@ def is_made_by(signature: bytes, key: ec.EllipticCurvePublicKey) -> bool:
             return False
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return False
-    return any(_is_valid(mark, text, key) for text in (_signed_text(payload), _early_text(payload)))
+    return any(is_valid(mark, text, key) for text in (_signed_text(payload), _early_text(payload)))
 
 
-def _is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+def is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this ECDSA signature of the text was made with the key's other half."""
     try:
         key.verify(mark, text, ec.ECDSA(_HASHES[key.curve.key_size]))
     except InvalidSignature:

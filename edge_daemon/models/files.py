@@ -31,7 +31,7 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """One regular file below a folder: its path with `/`, its size in bytes.
 
     `inode` and `changed_ns` tell two looks at the same path apart when it was written between.
@@ -76,13 +76,13 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
-    def entries(self) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    def entries(self) -> tuple[tuple[FileEntry, ...], tuple[str, ...]]:
         """All regular files and all folders below, sorted by path.
 
         Raises BundleError for a link, a device, a pipe, a file with a second hard link, or
         more than `MAX_ENTRIES` entries.
         """
-        files: list[Entry] = []
+        files: list[FileEntry] = []
         folders: list[str] = []
         for path, status in self._walk(self._fd, "", 0):
             if len(files) + len(folders) >= MAX_ENTRIES:
@@ -94,7 +94,7 @@ class Folder:
                 folders.append(path)
             else:
                 _refuse_unless_regular(path, status)
-                files.append(Entry(path, status.st_size, status.st_ino, status.st_ctime_ns))
+                files.append(FileEntry(path, status.st_size, status.st_ino, status.st_ctime_ns))
         return tuple(sorted(files, key=lambda entry: entry.path)), tuple(sorted(folders))
 
     def _walk(self, fd: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -23,11 +23,11 @@ import structlog
 from edge_daemon.core.values import BundleRef, StoredBundle
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest, verified_copy
-from edge_daemon.models.files import Entry, Folder, is_inner_path, sync_tree
+from edge_daemon.models.files import FileEntry, Folder, is_inner_path, sync_tree
 from edge_daemon.models.first_seen import FirstSeen
 from edge_daemon.models.manifest import MANIFEST_FILE, Manifest
+from edge_daemon.models.misplaced import misplaced, place_of, visible_folders
 from edge_daemon.models.shared_folder import SharedFolder, lock, move, opened
-from edge_daemon.models.strays import place_of, strays, visible_folders
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import equal_to, order_of
 
@@ -95,7 +95,7 @@ class Store:
         self._memory = FirstSeen(state / MEMORY_FILE if state else None, vouched)
         self._lock = threading.RLock()
         self._read = read
-        self._looks: dict[Path, tuple[tuple[Entry, ...], _Look]] = {}
+        self._looks: dict[Path, tuple[tuple[FileEntry, ...], _Look]] = {}
 
     # ----------------------------------------------------------------------- asking
 
@@ -110,7 +110,7 @@ class Store:
                 problems.append(Problem(folder, place_of(folder), look))
             else:
                 found.append(StoredBundle(look.ref, look.weights.sha256))
-        problems += (Problem(self.root / place, place, why) for place, why in strays(self.root))
+        problems += (Problem(self.root / place, place, why) for place, why in misplaced(self.root))
         with self._lock:
             self._looks = {at: look for at, look in self._looks.items() if at in folders}
             self._memory.save()
@@ -275,7 +275,7 @@ class Store:
             )
         return look
 
-    def _read_once(self, folder: Path, entries: tuple[Entry, ...]) -> _Look:
+    def _read_once(self, folder: Path, entries: tuple[FileEntry, ...]) -> _Look:
         """The content of the folder; read where its files changed, without the lock."""
         with self._lock:
             before = self._looks.get(folder)

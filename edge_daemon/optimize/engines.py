@@ -18,9 +18,9 @@ from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.models.files import Folder
 from edge_daemon.optimize.exporter import EXPORT_FOLDER, FORMATS
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.lone import lone_slot
 from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.scratch import Scratch
+from edge_daemon.slots.single_slot import single_slot
 from edge_daemon.slots.slot import LoadOrder
 
 _log = structlog.get_logger()
@@ -65,7 +65,7 @@ def build(kind: str, order: LoadOrder, destination: Path, tools: Tools) -> str:
     options = {"kind": kind, "threads": tools.threads, "device": order.device}
     with Scratch() as scratch:
         spec = WorkerSpec(tools.exporter, options, readable=(str(order.folder),), large_files=True)
-        with lone_slot(spec, scratch) as slot:
+        with single_slot(spec, scratch) as slot:
             try:
                 slot.load(order, BUILD_TIMEOUT_S)
             except EdgeDaemonError as error:
@@ -101,8 +101,8 @@ def prove(
     times: tuple[list[float], list[float]] = ([], [])
     with (
         Scratch() as scratch,
-        lone_slot(spec, scratch) as old,
-        lone_slot(spec, scratch) as new,
+        single_slot(spec, scratch) as old,
+        single_slot(spec, scratch) as new,
     ):
         for slot, order in ((old, original), (new, engine)):
             slot.load(order, LOAD_TIMEOUT_S)

@@ -17,8 +17,8 @@ from edge_daemon.models.bundle import Verified
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.packing.labels import Labelled
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.lone import lone_slot
 from edge_daemon.slots.process import ENGINE
+from edge_daemon.slots.single_slot import single_slot
 from edge_daemon.slots.slot import LoadOrder, Slot
 
 LOAD_TIMEOUT_S = 120.0
@@ -107,7 +107,7 @@ def look(
     options = {"threads": usual_threads(), "device": device}
     readable = (str(verified.folder), str(folder.resolve()))
     order = replace(LoadOrder.of(verified, device), confidence=LEAST_CONFIDENCE)
-    with lone_slot(WorkerSpec(engine, options, readable=readable)) as slot:
+    with single_slot(WorkerSpec(engine, options, readable=readable)) as slot:
         slot.load(order, LOAD_TIMEOUT_S)
         slot.promote()
         for picture in pictures:

@@ -9,8 +9,8 @@ from edge_daemon.host.box import usual_threads
 from edge_daemon.models.files import digest_of
 from edge_daemon.models.manifest import ImageSize
 from edge_daemon.slots.child import WorkerSpec
-from edge_daemon.slots.lone import lone_slot
 from edge_daemon.slots.process import ENGINE
+from edge_daemon.slots.single_slot import single_slot
 from edge_daemon.slots.slot import Loaded, LoadOrder
 
 LOAD_TIMEOUT_S = 120.0
@@ -32,5 +32,5 @@ def read_weights(weights: Path, imgsz: ImageSize | None, engine: str = ENGINE) -
         imgsz=imgsz or USUAL_IMGSZ,
         confidence=0.25,
     )
-    with lone_slot(spec) as slot:
+    with single_slot(spec) as slot:
         return slot.load(order, LOAD_TIMEOUT_S)

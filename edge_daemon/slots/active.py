@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from edge_daemon.core.rollout.values import Arm, Split
 from edge_daemon.core.values import Recipe, StoredBundle
-from edge_daemon.slots.beside import Beside, Seat
+from edge_daemon.slots.candidate_slot import CandidateSlot, RunningSplit
 from edge_daemon.slots.slot import Slot
 from edge_daemon.slots.turns import Turns
 
@@ -86,9 +86,9 @@ class ActiveSlot:
         self._tuned: tuple[StoredBundle, Recipe] | None = None
         self._errands: deque[IdleTask] = deque()
         self._tokens: dict[str, int] = {}
-        self._seats: dict[str, Seat] = {}  # the last candidate of each slot
+        self._candidate_slots: dict[str, CandidateSlot] = {}  # the last candidate of each slot
         self._lost = ""  # the rollout whose candidate failed: it gets no split any more
-        self.beside: Beside | None = None
+        self.beside: RunningSplit | None = None
         """The split that is on; read by the lane once a frame."""
         self.turns = Turns()
         """Whose turn it is, where the split compares both in blocks of time."""
@@ -124,23 +124,27 @@ class ActiveSlot:
             if split is None:
                 self.beside = None
             elif before is not None and before.split.slot == split.slot:
-                self.beside = Beside(split, before.seat)
+                self.beside = RunningSplit(split, before.candidate_slot)
             else:
-                seat = Seat(self.slots[split.slot], self._seats.get(split.slot))
-                self._seats[split.slot] = seat
-                self.beside = Beside(split, seat)
-            if before is not None and (self.beside is None or self.beside.seat is not before.seat):
-                before.seat.leave()
+                candidate_slot = CandidateSlot(
+                    self.slots[split.slot], self._candidate_slots.get(split.slot)
+                )
+                self._candidate_slots[split.slot] = candidate_slot
+                self.beside = RunningSplit(split, candidate_slot)
+            if before is not None and (
+                self.beside is None or self.beside.candidate_slot is not before.candidate_slot
+            ):
+                before.candidate_slot.leave()
             self.on_split(split)
 
-    def drop(self, beside: Beside) -> bool:
+    def drop(self, beside: RunningSplit) -> bool:
         """The candidate failed: its share is 0 from now on. False where its split was over."""
         with self._lock:
-            if self.beside is None or self.beside.seat is not beside.seat:
+            if self.beside is None or self.beside.candidate_slot is not beside.candidate_slot:
                 return False
             self.beside = None
             self._lost = beside.split.rollout
-            beside.seat.leave()
+            beside.candidate_slot.leave()
             self.on_split(None)
             return True
 
@@ -152,8 +156,8 @@ class ActiveSlot:
         beside = self.beside
         if beside is not None and beside.split.slot == slot:
             self.split(None)
-        seat = self._seats.get(slot)
-        return seat is None or seat.is_quiet(timeout_s)
+        candidate_slot = self._candidate_slots.get(slot)
+        return candidate_slot is None or candidate_slot.is_quiet(timeout_s)
 
     def withdraw(self, token: int) -> bool:
         """True when the lane had not crossed yet, and will not; False when it did."""
@@ -189,7 +193,7 @@ class ActiveSlot:
         """Resident bytes of what judges, or of the candidate beside it; 0 where there is none."""
         beside, slot = self.beside, self.pointer.slot
         if arm is Arm.CANDIDATE:
-            slot = None if beside is None else beside.seat.slot
+            slot = None if beside is None else beside.candidate_slot.slot
         return 0 if slot is None else slot.memory_bytes()
 
     # ------------------------------------------------------------------ the lane's side

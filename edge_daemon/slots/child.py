@@ -254,7 +254,7 @@ class WorkerProcess:
     def _expect(self, reply: type[_R], timeout_s: float) -> _R:
         try:
             answer = self._end.receive(timeout_s)
-            if isinstance(answer, wire.Fault):
+            if isinstance(answer, wire.WorkerFault):
                 raise answer.error()
             if not isinstance(answer, reply):
                 raise SlotLost("The worker gave an answer to another question.")

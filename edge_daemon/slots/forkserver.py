@@ -105,7 +105,8 @@ def _prepared(factory: str, options: dict[str, object]) -> tuple[Engine | None, 
     `unfit` is a reason that stays, `failed` one that may pass.
     """
     # numpy, which would start threads where nobody told it otherwise.
-    from edge_daemon.slots.resident import Preparable, brief, engine_of  # noqa: PLC0415
+    from edge_daemon.models.blame import brief  # noqa: PLC0415
+    from edge_daemon.slots.resident import Preparable, engine_of  # noqa: PLC0415
     from edge_daemon.slots.service import Service  # noqa: F401, PLC0415 - a child's imports
 
     try:

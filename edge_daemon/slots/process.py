@@ -141,7 +141,7 @@ class ProcessSlot:
             leaving.await_end()
 
     def let_go(self) -> None:
-        """As `free`, but without waiting for the worker's end, which a lane must never do."""
+        """See `Slot`; it does not wait for the worker's end, which a lane must never do."""
         resident, self._resident = self._resident, None
         if resident is not None:
             self._leaving = resident.worker

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.host.memory import Pixels
+from edge_daemon.models.blame import brief
 from edge_daemon.models.decoding import decode_image
 from edge_daemon.models.engine import Engine
 from edge_daemon.slots.kernel import private_bytes
@@ -110,9 +111,3 @@ def _blamed(what: str, message: str, code: Code) -> Iterator[None]:
         raise BoxError(f"There is no memory for {what}.", code=Code.NO_MEMORY) from error
     except Exception as error:
         raise BundleError(message, code=code, detail=brief(error)) from error
-
-
-def brief(error: BaseException) -> str:
-    """The first line of what an exception says, short enough for a reply."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

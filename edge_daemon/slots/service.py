@@ -33,7 +33,7 @@ class Service:
             try:
                 reply = self._answer(request, fds)
             except EdgeDaemonError as fault:
-                self._end.send(wire.Fault.of(fault))
+                self._end.send(wire.WorkerFault.of(fault))
                 if isinstance(fault, SlotLost):  # this process can do no more work
                     return
             else:

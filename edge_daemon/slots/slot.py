@@ -146,6 +146,9 @@ class Slot(Protocol):
     def free(self) -> None:
         """Unload, give back all memory, be ready for the next load. Never raises."""
 
+    def let_go(self) -> None:
+        """As `free`, but the memory is given back a moment later; the next load waits for that."""
+
     def kill(self) -> None:
         """End the worker now, from any thread; a call in progress raises `SlotLost`."""
 

@@ -106,6 +106,10 @@ class StandbySlot:
         self._forget()
         self._lead.free()
 
+    def let_go(self) -> None:
+        self._forget()
+        self._lead.let_go()
+
     def kill(self) -> None:
         with self._lock:
             every = (self._lead, self._twin, self._coming)

@@ -23,8 +23,9 @@ import structlog
 
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory
+from edge_daemon.models.blame import brief
 from edge_daemon.slots.process import ENGINE
-from edge_daemon.slots.resident import Resident, brief, engine_of
+from edge_daemon.slots.resident import Resident, engine_of
 from edge_daemon.slots.slot import HUNG_S, Inference, Loaded, LoadOrder
 
 _log = structlog.get_logger()
@@ -101,6 +102,10 @@ class ThreadSlot:
         owner, self._owner, self._loaded = self._owner, None, None
         if owner is not None:
             owner.stop()
+
+    def let_go(self) -> None:
+        """Its thread must have ended before another one may load."""
+        self.free()
 
     def kill(self) -> None:
         owner = self._owner

@@ -41,7 +41,7 @@ Sides = Annotated[
 
 
 class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
-    """Bring a bundle into memory; answered by `LoadedReply` or `Fault`."""
+    """Bring a bundle into memory; answered by `LoadedReply` or `WorkerFault`."""
 
     name: str
     version: str
@@ -108,21 +108,21 @@ class Detach(msgspec.Struct, tag="detach", frozen=True, array_like=True):
 
 
 class InferPlace(msgspec.Struct, tag="infer", frozen=True, array_like=True):
-    """Judge the frame at a place of an attached memory; answered by `Inferred` or `Fault`."""
+    """Judge the frame at a place of an attached memory; answered by `Inferred` or `WorkerFault`."""
 
     memory: int
     place: int
 
 
 class InferFile(msgspec.Struct, tag="file", frozen=True, array_like=True):
-    """Decode and judge one image file; answered by `Inferred` or `Fault`."""
+    """Decode and judge one image file; answered by `Inferred` or `WorkerFault`."""
 
     path: str
 
 
 class Decode(msgspec.Struct, tag="decode", frozen=True, array_like=True):
     """Decode one image file into the memory whose descriptor comes along; answered by `Decoded`
-    or `Fault`."""
+    or `WorkerFault`."""
 
     path: str
 
@@ -243,7 +243,7 @@ class Blame(str, Enum):
     SLOT = "slot"
 
 
-class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
+class WorkerFault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
     """What was asked could not be done."""
 
     blame: Blame
@@ -253,7 +253,7 @@ class Fault(msgspec.Struct, tag="fault", frozen=True, array_like=True):
     detail: Text
 
     @classmethod
-    def of(cls, error: EdgeDaemonError) -> Fault:
+    def of(cls, error: EdgeDaemonError) -> WorkerFault:
         blame = Blame.BUNDLE if isinstance(error, BundleError) else Blame.BOX
         if isinstance(error, SlotLost):
             blame = Blame.SLOT
@@ -274,7 +274,7 @@ class Decoded(msgspec.Struct, tag="decoded", frozen=True, array_like=True):
     width: Size
 
 
-Reply = Union[Ready, Pong, LoadedReply, Inferred, Decoded, Fault]
+Reply = Union[Ready, Pong, LoadedReply, Inferred, Decoded, WorkerFault]
 
 
 # --------------------------------------------------------------------------- the socket

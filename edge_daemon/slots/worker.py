@@ -66,8 +66,9 @@ def live(fd: int, bars: cage.Cage, make: Callable[[], Engine]) -> int:
     tempfile.tempdir = bars.scratch  # it would be found by removing a file, which ends with `close`
     # numpy starts threads as it is imported: the cage must be round them already.
     from edge_daemon.errors import SlotLost  # noqa: PLC0415
+    from edge_daemon.models.blame import brief  # noqa: PLC0415
     from edge_daemon.slots import wire  # noqa: PLC0415
-    from edge_daemon.slots.resident import Resident, brief  # noqa: PLC0415
+    from edge_daemon.slots.resident import Resident  # noqa: PLC0415
     from edge_daemon.slots.service import Service, say  # noqa: PLC0415
 
     priority = Priority()
@@ -81,7 +82,7 @@ def live(fd: int, bars: cage.Cage, make: Callable[[], Engine]) -> int:
         lost = SlotLost(
             "The engine did not start.", hint="See why: edge-daemon logs", detail=brief(error)
         )
-        end.send(wire.Fault.of(lost))
+        end.send(wire.WorkerFault.of(lost))
         return EXIT_LOST
     warm_ms = (time.perf_counter() - began) * 1e3
     layers = cage.close(bars, priority.usual_nice, layers)

@@ -14,7 +14,7 @@ from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE
-from edge_daemon.models.strays import visible_folders
+from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import is_version
 from edge_daemon.sources.choice import FILES, chosen
 from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
@@ -41,7 +41,8 @@ class FolderSource:
         try:
             with Folder(Path(offered.base)) as folder:
                 fd = folder.open(path)
-        except (BundleError, FileNotFoundError):
+        except (BundleError, FileNotFoundError) as error:
+            self._still_there(offered, error)
             raise
         except OSError as error:
             raise self._away(error) from error
@@ -61,6 +62,10 @@ class FolderSource:
         try:
             with Folder(place) as folder:
                 entries, _ = folder.entries()
+        except BundleError as error:
+            if not place.is_dir():
+                raise self._gone(name, version) from error
+            raise
         except OSError as error:
             raise self._away(error) from error
         # A folder that a web server gives out too may have its list of files in it.
@@ -68,6 +73,18 @@ class FolderSource:
         files = {entry.path: RemoteFile(entry.path, entry.size) for entry in of_it}
         origin = Origin("folder", self.where, name, version=version)
         return Offered(version, origin, version, files, base=str(place))
+
+    def _still_there(self, offered: Offered, error: Exception) -> None:
+        """Raises SourceAway where all of the bundle has gone: then it is no fault of the bundle."""
+        place = Path(offered.base)
+        if not place.is_dir():
+            raise self._gone(place.parent.name, place.name) from error
+
+    def _gone(self, name: str, version: str) -> SourceAway:
+        return SourceAway(
+            f"{self._root} has no {name}@{version} any more.",
+            hint="Was it pulled out? Plug it in again: what came is kept.",
+        )
 
     def _away(self, error: OSError) -> SourceAway:
         return SourceAway(

@@ -93,7 +93,7 @@ class Http:
         """A file from this byte on; from its beginning where the server knows no ranges."""
         wanted = {"Accept-Encoding": "identity", **(headers or {})}
         if at:
-            wanted["Range"] = f"bytes={at}-"
+            wanted.setdefault("Range", f"bytes={at}-")
         with self.get(url, wanted, (416,) if at else ()) as answer:
             if answer.status != 416:
                 yield self._stream(answer, at)

@@ -18,7 +18,7 @@ from edge_daemon.core.values import BundleRef, Judged, Reason, StoredBundle
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, SlotLost
 from edge_daemon.frames.camera import Camera
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.camera_state import CameraPhase
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape

@@ -13,7 +13,7 @@ from edge_daemon.core.roles import Role
 from edge_daemon.core.state import SlotState
 from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import BundleRef, StoredBundle
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.camera_state import CameraPhase
 from edge_daemon.host.gpu import GpuMemory
 from edge_daemon.host.metrics import Metrics, ModelRole
 from tests.sim.status import ACTIVE, BOTTLE, ONLINE, station

@@ -10,7 +10,7 @@ from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, PICTURES, REMOVED_AGAI
 from edge_daemon.app.problems import pictures_lost
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.values import Instant
-from edge_daemon.frames.collector import Tally
+from edge_daemon.frames.collector import PictureCounts
 from edge_daemon.host.metrics import Metrics
 from tests.sim.status import station
 
@@ -19,7 +19,7 @@ from tests.sim.status import station
 class Folder:
     """What a collector says of itself."""
 
-    tally: Tally = Tally()
+    tally: PictureCounts = PictureCounts()
     fault: str | None = None
 
 
@@ -95,7 +95,10 @@ def test_pictures_of_parts_are_told_in_their_own_words(desk: Desk) -> None:
     """Both folders may be kept side by side: events, health and counts tell them apart."""
     collector, metrics = Folder(), Metrics()
     pictures = KeptPictures(collector, desk.tell, metrics, PICTURES)  # type: ignore[arg-type]
-    collector.tally, collector.fault = Tally(kept=4, failed=2, removed=3), "No space left on device"
+    collector.tally, collector.fault = (
+        PictureCounts(kept=4, failed=2, removed=3),
+        "No space left on device",
+    )
     pictures.look(Instant(0.0, 0.0))
     assert desk.told == [
         (

@@ -18,7 +18,10 @@ from edge_daemon.core.values import (
     StoredBundle,
     Verdict,
 )
-from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    CameraState,
+)
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Health, Signs
 from edge_daemon.host.metrics import Metrics

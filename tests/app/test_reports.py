@@ -14,7 +14,7 @@ from edge_daemon.app.status import FramesStatus, JournalStatus
 from edge_daemon.control.reporter import HEALTH_S, Reporter
 from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import Counts, Instant, Latency
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.camera_state import CameraPhase
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging.topics import Topics
 from tests.sim.status import INFO, NOW, ONLINE, station

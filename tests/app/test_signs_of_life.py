@@ -21,7 +21,7 @@ from edge_daemon.core.values import (
     StoredBundle,
     Verdict,
 )
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.camera_state import CameraPhase
 from edge_daemon.host.health import EXCUSED, Signs
 from tests.sim.status import ACTIVE, BOTTLE, NOW, ONLINE
 

@@ -17,10 +17,10 @@ from edge_daemon.core.values import Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import BrokerError, CameraError, Code
 from edge_daemon.frames.images import Pictures, encode
+from edge_daemon.messaging.in_flight import SendResult
 from edge_daemon.messaging.messages import Delivery, Sent
 from edge_daemon.messaging.mqtt import Session
 from edge_daemon.messaging.topics import Topics
-from edge_daemon.messaging.underway import Fate
 
 TOPICS = Topics("edge/cam1")
 ASKED = Request("r-1", Verb.SNAPSHOT)
@@ -35,7 +35,7 @@ class Link:
         self.online = True
         self.room = room
         self.sizes: list[int] = []
-        self._fates = fates or (lambda _: Fate(Delivery.DELIVERED))
+        self._fates = fates or (lambda _: SendResult(Delivery.DELIVERED))
 
     def room_for(self, topic: str) -> int:
         assert topic == TOPICS.snapshot
@@ -83,8 +83,8 @@ def test_a_broker_that_hangs_up_shows_its_limit_and_gets_a_smaller_one() -> None
     def fates(number: int) -> Sent:
         if number < 3:
             link.room //= 2  # what the session learns of the hang-up
-            return Fate(Delivery.LOST)
-        return Fate(Delivery.DELIVERED)
+            return SendResult(Delivery.LOST)
+        return SendResult(Delivery.DELIVERED)
 
     link = Link(room=len(JPEG), fates=fates)
     link.send()
@@ -94,14 +94,14 @@ def test_a_broker_that_hangs_up_shows_its_limit_and_gets_a_smaller_one() -> None
 
 def test_a_broker_that_hangs_up_each_time_is_given_up() -> None:
     """Every connection that it ends costs the station's results."""
-    link = Link(fates=lambda _: Fate(Delivery.LOST))
+    link = Link(fates=lambda _: SendResult(Delivery.LOST))
     assert "did not take the picture" in refusal(link).message
     assert len(link.sizes) == TRIES
 
 
 def test_a_refusal_is_not_tried_again() -> None:
     """An access list says the same once more."""
-    link = Link(fates=lambda _: Fate(Delivery.REFUSED))
+    link = Link(fates=lambda _: SendResult(Delivery.REFUSED))
     assert TOPICS.snapshot in refusal(link).hint
     assert len(link.sizes) == 1
 
@@ -109,7 +109,7 @@ def test_a_refusal_is_not_tried_again() -> None:
 def test_a_broker_that_never_answers_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may take the first one yet; a second would come twice."""
     monkeypatch.setattr(snapshot_sender, "ACKNOWLEDGE_S", 0.0)
-    link = Link(fates=lambda _: Fate())
+    link = Link(fates=lambda _: SendResult())
     assert "did not take" in refusal(link).message
     assert len(link.sizes) == 1
 
@@ -146,7 +146,9 @@ def test_what_was_sent_is_a_picture() -> None:
     """Whatever it was made to fit."""
     sent: list[bytes] = []
     link = Link(room=20_000)
-    link.publish = lambda topic, payload, *, qos: sent.append(payload) or Fate(Delivery.DELIVERED)  # type: ignore[method-assign, func-returns-value]
+    link.publish = lambda topic, payload, *, qos: (
+        sent.append(payload) or SendResult(Delivery.DELIVERED)
+    )  # type: ignore[method-assign, func-returns-value]
     link.send()
     shown = cv2.imdecode(np.frombuffer(sent[0], np.uint8), cv2.IMREAD_COLOR)
     assert shown is not None

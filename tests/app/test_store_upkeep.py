@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
 
 from edge_daemon.app.store_upkeep import StoreUpkeep
+from edge_daemon.core.values import BundleRef
 from tests.sim.bundles import make_bundle
 from tests.sim.station import Plan, Station
 
@@ -23,11 +24,14 @@ def station(tmp_path: Path) -> Iterator[Station]:
         yield made.run()
 
 
-def keep(station: Station, quota_bytes: int | None) -> list[str]:
+def keep(
+    station: Station, quota_bytes: int | None, pinned: Set[BundleRef] = frozenset()
+) -> list[str]:
     """Look once, and say what is left."""
     keeper = StoreUpkeep(
         station.store, quota_bytes, station.mailbox, station.driver, station.recorder
     )
+    keeper.pinned = lambda: pinned
     keeper.look()
     station.ask("hold")  # the driver has come past it
     station.ask("release")
@@ -49,6 +53,13 @@ def test_the_oldest_that_nothing_needs_go(station: Station) -> None:
     assert [b"bottle@2.0.0" in body or b"bottle@3.0.0" in body for body in removed] == [True, True]
     assert station.journal.audit_faults() == []
     assert not any((station.folder / "store" / ".leaving").iterdir())
+
+
+def test_what_an_open_campaign_names_stays(station: Station) -> None:
+    """Neighbours may still fetch it from here, and its wave may open."""
+    each = station.store.size_bytes() // len(VERSIONS)
+    pinned = {BundleRef.parse(VERSIONS[1])}
+    assert keep(station, each * 4 + 100, pinned) == [*VERSIONS[:2], *VERSIONS[4:]]
 
 
 def test_a_quota_of_nothing_leaves_what_the_line_needs(station: Station) -> None:

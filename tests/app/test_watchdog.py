@@ -14,7 +14,7 @@ import pytest
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.status import Failing, FramesStatus
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.frames.capture import CameraPhase
+from edge_daemon.frames.camera_state import CameraPhase
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.health import Signs
 from edge_daemon.host.systemd import Notifier

@@ -95,6 +95,18 @@ def test_purge_takes_only_what_it_is_told(config: Path, tmp_path: Path) -> None:
     assert list(Catalogue(tmp_path / "kept")) == []
 
 
+def test_the_audit_is_what_the_audit_has_drawn(config: Path, tmp_path: Path) -> None:
+    """Its reason holds for every part. A purge takes what the status counts by this reason."""
+    for path in (tmp_path / "kept").rglob("*-b1.json"):
+        plain = json.loads(path.read_text())
+        plain["parts"][0]["audited"] = plain["reason"] == "audit"
+        path.write_text(json.dumps(plain))
+    told = answer(config, "export", "--format", "coco", str(tmp_path / "set"), "--reason", "audit")
+    assert told["pictures"] == answer(config, "status")["reasons"]["audit"] == 8
+    assert answer(config, "purge", "--reason", "audit") == {"deleted": 8}
+    assert answer(config, "status")["reasons"] == {"disagreement": 4}
+
+
 def test_where_nothing_is_collected_it_is_said(tmp_path: Path) -> None:
     path = tmp_path / "cam1.yaml"
     document = {
@@ -149,7 +161,7 @@ def test_push_sends_what_waits(config: Path, tmp_path: Path) -> None:
     config.write_text(json.dumps(document))
     away = run(config, "push")
     assert away.exit_code == 1
-    assert "12 wait" in away.stderr
+    assert "12 wait: the place to copy to is not there. Is it mounted" in away.stderr
     (tmp_path / "share").mkdir()
     assert answer(config, "push")["sent"] == 12
     assert answer(config, "push")["sent"] == 0

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from edge_daemon.cli.drill_ledger import FAULTS_KEPT, SubscriberLedger
+from edge_daemon.core.rollout.draw import assign
 
 OLD, NEW = "bottle@1.0.0", "bottle@1.1.0"
 
@@ -214,3 +215,21 @@ def test_any_single_lie_in_a_long_story_is_found() -> None:
             other = NEW if broken[at]["model"] == OLD else OLD
             broken[at] = result(at, other)
         assert fed(*broken, receipts=tuple(proofs)).faults, (kind, at, cuts)
+
+
+def test_a_candidates_frame_needs_no_receipt_but_its_draw() -> None:
+    """Frames that a rollout gave to its candidate lie between the active model's; an arm that is
+    another than the draw says is a fault."""
+
+    def given(frame: int, **changes: Any) -> dict[str, Any]:
+        told = assign("r1", "b1", f"SN-{frame}", 0.5)
+        rollout = {"id": "r1", "unit": f"SN-{frame}", "share": 0.5}
+        rollout |= {"arm": told.arm.value, "draw": told.draw} | changes
+        model = NEW if rollout["arm"] == "candidate" else OLD
+        return result(frame, model, rollout=rollout)
+
+    ledger = fed(*[given(frame) for frame in range(40)])
+    assert ledger.faults == []
+    assert set(ledger.tally().by_model) == {OLD, NEW}
+    wrong = fed(given(0), given(1, draw=0.25), given(2, share="much"))
+    assert [fault[:7] for fault in wrong.faults[:2]] == ["Frame 1", "Frame 2"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.cli import look as room
-from edge_daemon.cli.look import Look, look_through
+from edge_daemon.cli.look import CameraSample, look_through
 from edge_daemon.config import CameraSettings
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.camera import Camera
@@ -61,15 +61,15 @@ class HangingEye(Eye):
 
 
 @pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Look]:
-    def through(eye: Camera) -> Look:
+def look(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], CameraSample]:
+    def through(eye: Camera) -> CameraSample:
         monkeypatch.setattr(room, "open_camera", lambda _: eye)
         return look_through(SETTINGS, 30.0)
 
     return through
 
 
-def test_what_was_seen_is_told(look: Callable[[Any], Look]) -> None:
+def test_what_was_seen_is_told(look: Callable[[Any], CameraSample]) -> None:
     """Shape, rate, what the device did not take, and the last picture."""
     seen = look(Eye(3))
     assert (seen.frames, seen.shape, seen.nominal_fps) == (3, SHAPE, 25.0)
@@ -79,13 +79,13 @@ def test_what_was_seen_is_told(look: Callable[[Any], Look]) -> None:
     assert seen.fault is None
 
 
-def test_a_source_without_a_frame_is_no_fault(look: Callable[[Any], Look]) -> None:
+def test_a_source_without_a_frame_is_no_fault(look: Callable[[Any], CameraSample]) -> None:
     """An empty film: it opened, and there was nothing."""
     seen = look(Eye(0))
     assert (seen.frames, seen.picture, seen.fault) == (0, None, None)
 
 
-def test_a_camera_that_says_what_is_wrong_is_quoted(look: Callable[[Any], Look]) -> None:
+def test_a_camera_that_says_what_is_wrong_is_quoted(look: Callable[[Any], CameraSample]) -> None:
     """With its hint, and with what was seen before."""
     fault = CameraError("The camera was unplugged.", hint="Plug it in.")
     seen = look(Eye(2, fault))
@@ -93,14 +93,14 @@ def test_a_camera_that_says_what_is_wrong_is_quoted(look: Callable[[Any], Look])
     assert seen.frames == 2
 
 
-def test_a_driver_that_raises_anything_is_a_finding(look: Callable[[Any], Look]) -> None:
+def test_a_driver_that_raises_anything_is_a_finding(look: Callable[[Any], CameraSample]) -> None:
     """Never a traceback."""
     seen = look(Eye(0, RuntimeError("libfoo: -5")))
     assert seen.fault is not None
     assert "libfoo: -5" in seen.fault.message
 
 
-def test_a_camera_is_let_go_after_a_look(look: Callable[[Any], Look]) -> None:
+def test_a_camera_is_let_go_after_a_look(look: Callable[[Any], CameraSample]) -> None:
     """The daemon may want to open it next."""
     eye = Eye(1)
     look(eye)

@@ -35,3 +35,16 @@ def test_the_daemon_is_hidden_before_it_has_read_a_secret(tmp_path: Path) -> Non
         env=environment,
     )
     assert done.stdout.split() == ["1", "0", "1"]
+
+
+def test_little_is_imported_before_the_workers_begin() -> None:
+    """They take the longest at a start; what only the daemon needs is imported meanwhile."""
+    probe = (
+        "import sys\nimport edge_daemon.cli.run\n"
+        "print({'numpy', 'cv2', 'paho', 'sqlite3', 'starlette', 'torch'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == "set()"

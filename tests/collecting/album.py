@@ -11,7 +11,7 @@ from edge_daemon.collecting.catalogue import Catalogue, Truth
 from edge_daemon.collecting.pixels import encoded
 from edge_daemon.collecting.record import Found, Record, Said, Shown, Told, name_of
 from edge_daemon.collecting.shelf import Keeping, Shelf
-from edge_daemon.core.collecting.alike import Look
+from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.golden import ExpectedBox
@@ -70,7 +70,7 @@ def album(folder: Path, count: int = 30, labelled: int = 0) -> Catalogue:
     shelf.tend()
     for frame in range(count):
         pixels = np.full((120, 160, 3), frame, np.uint8)
-        shelf.keep(record(frame), encoded(pixels, ".jpg"), Look(0, (), ()))
+        shelf.keep(record(frame), encoded(pixels, ".jpg"), PictureDescriptor(0, (), ()))
     catalogue = Catalogue(folder)
     for each in list(catalogue)[:labelled]:
         boxes = (ExpectedBox("scratch", TRUE_BOX),) if each.record.frame % 2 else ()

@@ -408,11 +408,27 @@ def test_an_empty_folder_is_filled(data: Dataset, tmp_path: Path) -> None:
     assert done.boxes == sum(len(boxes) for boxes in shown(data).values())
 
 
-def test_a_picture_that_goes_meanwhile_leaves_nothing_half_written(tmp_path: Path) -> None:
-    catalogue = album(tmp_path / "kept", 3)
-    found = dataset(list(catalogue), CLASSES)
-    found.items[1].path.unlink()
-    with pytest.raises(SenderError, match="cannot be written"):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_goes_meanwhile_is_left_out(tmp_path: Path, kind: str) -> None:
+    """A full quota takes the oldest away while it is copied: the others are a whole set."""
+    found = dataset(list(album(tmp_path / "kept", 6)), CLASSES)
+    for item in found.items[:2]:
+        item.path.unlink()
+    done = export(found, kind, tmp_path / "set")
+    assert (done.pictures, done.gone, sum(done.splits.values())) == (4, 2, 4)
+    assert len(list((tmp_path / "set/images").rglob("*.jpg"))) == 4
+    text = "".join(path.read_text() for path in (tmp_path / "set").rglob("*.[jxt]*[!g]"))
+    names = {path.stem for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    for item in found.items[:2]:
+        assert item.record.name not in text
+        assert item.record.name not in names
+
+
+def test_where_all_went_nothing_is_left(tmp_path: Path) -> None:
+    found = dataset(list(album(tmp_path / "kept", 2)), CLASSES)
+    for item in found.items:
+        item.path.unlink()
+    with pytest.raises(SenderError, match="no picture to export"):
         export(found, "yolo", tmp_path / "set")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 

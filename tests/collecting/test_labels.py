@@ -56,6 +56,20 @@ def test_what_goes_out_comes_back(tmp_path: Path, kind: str) -> None:
     assert {each.truth.by for each in noted if each.truth} == {"kim"}
 
 
+def test_a_picture_that_goes_before_its_label_is_written(tmp_path: Path) -> None:
+    """The quota took it: no label lies there alone, and it is named with the unknown ones."""
+    catalogue = album(tmp_path, 3)
+    told = Labels([Label(each.record.name, (), Verdict.OK) for each in catalogue])
+    joined = labels.join(told, catalogue, recipe_of, "kim", 5.0)
+    (first, _), (second, _), (third, _) = joined.known
+    catalogue.remove(first)
+    second.path.unlink()
+    joined = labels.noted(joined, catalogue)
+    assert [picture.record.name for picture, _ in joined.known] == [third.record.name]
+    assert joined.unknown == [first.record.name, second.record.name]
+    assert len(list(tmp_path.rglob("*.truth.json"))) == 1
+
+
 def test_a_label_becomes_a_word_on_its_part(tmp_path: Path) -> None:
     """By boot and number of the part that the picture shows."""
     catalogue = album(tmp_path, 4)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.collecting import files
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.record import Record, Shown, name_of, read, written
 from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
-from edge_daemon.core.collecting.alike import Look
+from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.values import Verdict
+from edge_daemon.host import disk
 from tests.frames.test_part_pictures import UTC, told
 
-LOOK = Look(0, (), ())
+LOOK = PictureDescriptor(0, (), ())
 CONTENT = b"x" * 1000
 
 
@@ -85,7 +85,7 @@ def test_a_kill_at_any_point_leaves_whole_pictures(
 
         return call
 
-    monkeypatch.setattr(files.os, "replace", dies(os.replace))
+    monkeypatch.setattr(disk.os, "replace", dies(os.replace))
     monkeypatch.setattr(Path, "write_bytes", dies(Path.write_bytes))
     monkeypatch.setattr(Path, "unlink", dies(Path.unlink))
     try:

@@ -230,6 +230,17 @@ def test_an_empty_slot_judges_nothing(bench: Harness) -> None:
         bench.slot.infer(FrameAddress(bench.frames, 0), GENEROUS_S)
 
 
+def test_what_was_let_go_is_gone_at_once_and_leaves_room_for_the_next(bench: Harness) -> None:
+    """Letting go twice is harmless; what is loaded next works."""
+    bench.slot.load(bench.order(Behaviour.GOOD), GENEROUS_S)
+    bench.slot.let_go()
+    bench.slot.let_go()
+    assert bench.slot.memory_bytes() == 0
+    with pytest.raises(SlotLost):
+        bench.slot.infer(FrameAddress(bench.frames, 0), GENEROUS_S)
+    _works(bench)
+
+
 def test_weights_that_cannot_be_read_blame_the_bundle(bench: Harness) -> None:
     """A loader that raises gives load_failed in one line, and the next load works."""
     with pytest.raises(BundleError) as refused:

@@ -80,11 +80,16 @@ def far() -> float:
     return SimClock().now().at + 60.0
 
 
-def test_warm_up_is_at_least_two_inferences(bench: Harness) -> None:
-    """The first one after a load is the slow one; it must not be the only one."""
-    warm_ups = bench.runner.warm(bench.slots["B"], 1, far())
-    assert len(warm_ups) == 2
-    assert (warm_ups[0].width, warm_ups[0].height) == (6, 4)
+def test_a_warm_up_is_as_large_as_the_camera_s_frames(bench: Harness) -> None:
+    warm_ups = bench.runner.warm(bench.slots["B"], 3, far())
+    assert [warm_up.size for warm_up in warm_ups] == [(6, 4)] * 3
+
+
+def test_where_the_line_judges_two_warm_ups_tell_its_pace() -> None:
+    """Where it judges nothing, as while frames wait for this very model, one may be enough."""
+    judging, waiting = Harness(HiccupLine(1, BundleRef("b", "1"))), Harness()
+    assert len(judging.runner.warm(judging.slots["B"], 1, far())) == 2
+    assert len(waiting.runner.warm(waiting.slots["B"], 1, far())) == 1
 
 
 def test_nothing_is_waited_for_where_nothing_judges(bench: Harness) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.control.refusals import AT_ONCE, EVERY_S, QUIET_S, TOPICS, Refusals, Told
+from edge_daemon.control.refusals import AT_ONCE, EVERY_S, QUIET_S, TOPICS, RefusalReport, Refusals
 from edge_daemon.errors import SenderError
 from tests.sim.clock import SimClock
 
@@ -15,7 +15,7 @@ class Ear:
     def __init__(self) -> None:
         self.clock = SimClock()
         self.refusals = Refusals()
-        self.told: list[Told] = []
+        self.told: list[RefusalReport] = []
 
     def refuse(self, topic: str = "acme/temp", error: SenderError = NOISE) -> None:
         self.told += self.refusals.refused(topic, error, self.clock.now())
@@ -35,7 +35,7 @@ def test_a_thousand_unreadable_messages_are_one_line_a_count_and_one_problem() -
     for _ in range(1000):
         ear.refuse()
         ear.clock.advance(0.01)
-    assert ear.told == [Told("acme/temp", str(NOISE))]
+    assert ear.told == [RefusalReport("acme/temp", str(NOISE))]
     (problem,) = ear.problems
     assert "acme/temp" in problem
     assert "productCode" in problem

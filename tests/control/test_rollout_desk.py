@@ -19,8 +19,12 @@ from edge_daemon.cli.replay import replayed
 from edge_daemon.control import rollouts
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
+from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.control.rollout_view import ended_state
-from edge_daemon.control.rollouts import DECIDE_S, RolloutDesk, Shadowed
+from edge_daemon.control.rollouts import (
+    DECIDE_S,
+    RolloutDesk,
+)
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.progress import read_progress

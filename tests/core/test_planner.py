@@ -22,7 +22,12 @@ from edge_daemon.core.events import (
 )
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
 from edge_daemon.core.health import CALM_S
-from edge_daemon.core.planner import RETRY_S, step
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
+from edge_daemon.core.jobs import RETRY_S
+from edge_daemon.core.planner import step
 from edge_daemon.core.records import Announce, Record, Reply
 from edge_daemon.core.state import TRIES, Durable, Kind, State
 from edge_daemon.core.values import (
@@ -32,9 +37,7 @@ from edge_daemon.core.values import (
     BundleRef,
     Detection,
     Instant,
-    JobOrder,
     ModelChoice,
-    OrderState,
     Recipe,
     Refusal,
     Request,

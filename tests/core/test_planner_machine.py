@@ -29,6 +29,10 @@ from edge_daemon.core.events import (
     Started,
     TimePassed,
 )
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
 from edge_daemon.core.planner import step
 from edge_daemon.core.values import (
     AtFrame,
@@ -36,10 +40,8 @@ from edge_daemon.core.values import (
     AtNow,
     AtTime,
     BundleRef,
-    JobOrder,
     Judged,
     ModelChoice,
-    OrderState,
     Request,
     StoredBundle,
 )

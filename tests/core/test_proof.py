@@ -44,6 +44,17 @@ def test_every_slice_and_every_expected_verdict_is_looked_at(start: int) -> None
     assert len(chosen) < len(IMAGES)
 
 
+@pytest.mark.parametrize("start", range(8))
+def test_one_image_shows_its_slice_and_its_verdict(start: int) -> None:
+    """Frames may wait for the proof: two images are enough for two slices and two verdicts."""
+    labels = (("bottle",), ("bottle", "scratch"))
+    images = [(shows(part, *each), SIZE) for part in ("normal", "dark") for each in labels] * 2
+    chosen = [images[n][0] for n in spots(images, RECIPE, start)]
+    assert len(chosen) == 2
+    assert {each.slice for each in chosen} == {"normal", "dark"}
+    assert {expected_verdict(each, RECIPE, SIZE) for each in chosen} == {Verdict.OK, Verdict.NG}
+
+
 def test_another_load_looks_at_other_images() -> None:
     """In the end at all of them."""
     looked = {n for start in range(len(IMAGES)) for n in spots(IMAGES, RECIPE, start)}

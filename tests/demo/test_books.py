@@ -27,7 +27,7 @@ class Heard:
         self.captured: list[tuple[int, float]] = []
         truth = Truth(LINE, STATION)
         self.audience = Audience(
-            SubscriberLedger({}), truth, lambda *frame: self.captured.append(frame)
+            SubscriberLedger({}), truth, lambda *frame: bool(self.captured.append(frame))
         )
 
     def hear(self, topic: str, **message: Any) -> None:

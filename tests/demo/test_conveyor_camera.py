@@ -10,7 +10,7 @@ import pytest
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.demo.conveyor import Belt, Conveyor
-from edge_daemon.demo.conveyor_camera import ConveyorCamera, source_of
+from edge_daemon.demo.conveyor_camera import ConveyorCamera, change_line, source_of
 from edge_daemon.errors import CameraError, ConfigurationError
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameShape
@@ -116,9 +116,8 @@ def test_a_source_says_how_parts_come_by() -> None:
     """Every length and share of a belt can be given, and a source can be made of a belt."""
     belt = Belt(speed=12.0, pitch=300.0, defects=0.05, even=True, stretch=90)
     pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
-    camera = open_camera(
-        CameraSettings(source=f"{source_of(belt, fps=240, cover=Path('none'))}&size=64x64")
-    )
+    source = source_of(belt, fps=240, cover=Path("none"))
+    camera = open_camera(CameraSettings(source=f"{source}&size=64x64"))
     assert camera.open() == FrameShape(64, 64)
     assert camera.fps == 240
     line = Conveyor(width=64, height=64, belt=belt)
@@ -166,3 +165,24 @@ def test_a_wrong_conveyor_source_is_refused_with_an_example(source: str) -> None
     with pytest.raises(ConfigurationError, match="conveyor:") as refused:
         open_camera(CameraSettings(source=source))
     assert "scene=bottle" in refused.value.hint
+
+
+def test_what_is_added_to_the_file_of_changes_is_what_comes(tmp_path: Path) -> None:
+    """Each line takes effect from its place on, once, while the camera runs."""
+    changes = tmp_path / "changes"
+    camera = unpaced()
+    camera.changes = changes
+    camera.open()
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    line = Conveyor(seed=3, width=64, height=64)
+    told = [(2, 1.0, 1), (4, 0.0, 5)]
+    for index in range(250):
+        if index % 100 == 1 and told:
+            place, defects, dim_every = told.pop(0)
+            line.change(place, defects=defects, dim_every=dim_every)
+            with changes.open("a", encoding="utf-8") as file:
+                file.write(change_line(place, defects=defects, dim_every=dim_every))
+        camera.read_into(pixels)
+        line.draw(index, "bottle", drawn)
+        assert (pixels == drawn).all()
+    assert not told

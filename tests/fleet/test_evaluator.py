@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
 from edge_daemon.core.fleet.heard import Heard
 from edge_daemon.core.fleet.report import Phase, Stand
 from edge_daemon.core.fleet.rules import Halt, Open, Wait
@@ -149,3 +149,25 @@ def test_a_verdict_is_said_in_words() -> None:
     )
     for verdict, words in verdicts:
         assert sentence(Told(MADE, Heard(), verdict)) == f"{MADE.id}: {words}"
+
+
+def test_a_campaign_that_is_not_current_cannot_divert_it(key: Path) -> None:
+    """Whoever may write there says a larger serial; what the metadata does not list is left out."""
+    stranger = campaign(id="stranger", serial=500)
+    kept = {
+        messages.campaign_topic(each.id): sign(canonical(each), messages.KIND, key)
+        for each in (MADE, stranger)
+    }
+    listed = {MADE.id: digest(MADE)}
+
+    def why_not(name: str, sha256: str) -> str:
+        return "" if listed.get(name) == sha256 else "it is none of the campaigns that are current"
+
+    evaluator = Evaluator(NAMES, None, "a", lambda *_: None, why_not)
+    told = evaluator.look(kept, Reports(device_at), 0.0, START)
+    assert [each.campaign for each in told] == [MADE]
+    assert list(evaluator.refused) == [messages.campaign_topic(stranger.id)]
+    listed.clear()  # it expired: a campaign that is known is judged on, so that it may be stopped
+    assert [each.campaign for each in evaluator.look(kept, Reports(device_at), 1.0, START)] == [
+        MADE
+    ]

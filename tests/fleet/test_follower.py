@@ -15,7 +15,7 @@ from edge_daemon.core.state import Durable, SlotState, State
 from edge_daemon.core.values import BundleRef, Request, StoredBundle
 from edge_daemon.core.verbs import Verb
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.follower import Context, Follower
+from edge_daemon.fleet.follower import Brought, Context, Follower
 from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, parse_kept
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import sign
@@ -23,6 +23,20 @@ from edge_daemon.models.trust import generate_keypair
 from tests.sim.campaigns import START, campaign
 from tests.sim.clock import SimClock
 from tests.sim.fleet import NEW, OLD, digest_of
+
+
+class Errands:
+    """A courier that does what the test says."""
+
+    def __init__(self) -> None:
+        self.wanted: list[BundleRef | None] = []
+        self.far = Brought()
+
+    def want(self, campaign: Campaign | None) -> None:
+        self.wanted.append(None if campaign is None else campaign.model)
+
+    def brought(self, campaign: Campaign) -> Brought:
+        return self.far
 
 
 class Listing:
@@ -56,6 +70,7 @@ class Desk:
         self.clock = SimClock(utc=START + 10.0)
         self.asked: list[Request] = []
         self.forgotten: list[str] = []
+        self.courier = Errands()
         bundles = tuple(
             StoredBundle(BundleRef(*each.split("@")), digest_of(each)) for each in (OLD, NEW)
         )
@@ -82,6 +97,7 @@ class Desk:
             lambda _: None,
             self._ask,
             self.freshness,
+            self.courier,
         )
         self.follower = Follower(self.settings, context)
         return self.follower
@@ -296,3 +312,34 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MEMORY_FILE).write_bytes(content)
     assert Desk(tmp_path).hear(*OPEN) is None
     assert json.loads((tmp_path / MEMORY_FILE).read_text())["asked"] == 0
+
+
+def test_the_courier_brings_what_the_store_lacks_and_the_report_says_how_far_it_is(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    desk.state = replace(desk.state, available=desk.state.available[:1])
+    made = campaign()
+    assert desk.hear(*desk.signed(made, "ops", "release")) is Phase.FETCHING
+    desk.follower.look([])
+    assert desk.courier.wanted[-1] == made.model
+    assert desk.follower.pinned() == {made.model}
+    desk.courier.far = Brought(why="no neighbour gives it", bytes={"origin": 7, "peers": 9})
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert (stand.why, stand.bytes) == ("no neighbour gives it", {"origin": 7, "peers": 9})
+    desk.courier.far = Brought(refused="Nobody signed it.")
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.phase is Phase.REFUSED
+
+
+def test_a_stopped_campaign_is_brought_and_kept_no_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = campaign()
+    desk.hear(*desk.signed(made, "ops", "release"))
+    desk.hear(messages.stop_topic(made.id, "ops"), b"{}")
+    assert desk.courier.wanted[-1] is None
+    assert desk.follower.pinned() == frozenset()

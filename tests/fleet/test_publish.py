@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.courier.torrent import read_torrent
 from edge_daemon.errors import BoxError, BundleError, Code
+from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.publish import Published, packed
 from edge_daemon.fleet.registry import CHUNK_BYTES, RegistryOrigin
 from edge_daemon.fleet.shelf import ShelfOrigin
@@ -353,6 +355,35 @@ def test_from_the_publishers_desk_to_a_stations_store(
     told = json.loads(text[text.index("[\n") :])  # a station that never ran says so first
     assert [line["state"] for line in told] == ["pulled", "pulled"], text
     assert (tmp_path / "station/store/bottle/1.4.0/model.sig").exists()
+
+
+def test_a_campaign_names_the_swarm_that_was_published(
+    tmp_path: Path, keys: tuple[Path, Path]
+) -> None:
+    """Publisher and campaign's author compute it on their own, from their own copies."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    desk, shelf = settings(tmp_path / "desk", keys[1]), tmp_path / "shelf"
+    made = make_bundle(tmp_path / "made", "bottle@1.4.0", key=keys[0])
+    words = ("fleet", "publish", str(made), "--to", str(shelf), "--json")
+    code, text = command(*words, "--swarm-ca", str(ca), config=desk)
+    assert code == 0, text
+    told = json.loads(text)
+    description = (shelf / "bottle" / "1.4.0.torrent").read_bytes()
+    assert read_torrent(description, told["infohash"]).size == told["bytes"]
+    assert json.loads(command(*words, config=desk)[1])["infohash"] is None
+
+    assert command("models", "add", str(made), config=desk)[0] == 0
+    out = tmp_path / "campaign.yaml"
+    words = ("fleet", "campaign", "bottle@1.4.0", "--id", "c1", "--serial", "1", "--out", str(out))
+    code, text = command(*words, "--swarm-ca", str(ca), "--with-wave", config=desk)
+    assert code == 0, text
+    campaign, _ = load_campaign(out)
+    assert (campaign.infohash, campaign.size) == (told["infohash"], told["bytes"])
+    assert campaign.manifest_sha256 == told["manifest_sha256"]
+    assert not campaign.fetches_early
+    assert command(*words, config=desk)[0] == 0
+    assert load_campaign(out)[0].infohash is None
 
 
 @pytest.mark.parametrize(

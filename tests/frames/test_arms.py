@@ -189,7 +189,7 @@ def test_a_share_that_grows_keeps_the_seat_and_whom_it_had() -> None:
     second = two.active_slot.beside
     assert first is not None
     assert second is not None
-    assert first.seat is second.seat
+    assert first.candidate_slot is second.candidate_slot
     shares = [each.assigned.share for each in two.verdicts if each.assigned]
     assert shares == [0.2] * 30 + [0.8] * 30
 
@@ -238,7 +238,9 @@ def test_a_slot_is_vacated_before_it_is_freed() -> None:
     two.script.hold_infers()
     answers: list[object] = []
     address = two.address()
-    asking = threading.Thread(target=lambda: answers.append(beside.seat.ask(address, 30.0)))
+    asking = threading.Thread(
+        target=lambda: answers.append(beside.candidate_slot.ask(address, 30.0))
+    )
     asking.start()
     two.script.wait_for("infer")
     assert two.active_slot.vacate("B", 0.01) is False
@@ -246,7 +248,7 @@ def test_a_slot_is_vacated_before_it_is_freed() -> None:
     assert two.active_slot.vacate("B", 30.0) is True
     asking.join(30.0)
     assert answers == [None]
-    assert beside.seat.ask(address, 1.0) is None
+    assert beside.candidate_slot.ask(address, 1.0) is None
     assert two.losses == []
 
 

@@ -10,7 +10,11 @@ import pytest
 from edge_daemon.core.picture import PictureLimits
 from edge_daemon.core.values import Instant, Reason
 from edge_daemon.errors import CameraError
-from edge_daemon.frames.capture import CameraPhase, Capture, Patience
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    Patience,
+)
+from edge_daemon.frames.capture import Capture
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.clock import SystemClock

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.core.values import Verdict
-from edge_daemon.frames.collector import Collector, Tally, as_jpeg
+from edge_daemon.frames.collector import Collector, PictureCounts, as_jpeg
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.rejected import RejectedFolder
 from tests.frames.test_images import GENEROUS_S, Lane, judged
@@ -39,11 +39,11 @@ def test_a_burst_waits_for_the_disk_and_is_kept_whole(lane: Lane, tmp_path: Path
     collector = writing(lane, tmp_path, room=4)
     held = [lane.offer(collector, Verdict.NG) for _ in range(6)]  # no thread runs yet
     assert [lane.is_held(each) for each in held] == [True] * 4 + [False] * 2
-    assert collector.tally == Tally(missed=2)
+    assert collector.tally == PictureCounts(missed=2)
     collector.start()
     collector.stop(GENEROUS_S)
     assert frames_in(tmp_path) == [0, 1, 2, 3]
-    assert collector.tally == Tally(kept=4, missed=2)
+    assert collector.tally == PictureCounts(kept=4, missed=2)
     assert not any(lane.is_held(each) for each in held)
     assert not lane.is_held(lane.offer(collector, Verdict.NG)), "it has stopped"
 
@@ -54,7 +54,7 @@ def test_pictures_give_way_where_the_ring_is_tight(tmp_path: Path) -> None:
     collector = writing(lane, tmp_path, room=4)
     held = [lane.offer(collector, Verdict.NG) for _ in range(4)]
     assert [lane.is_held(each) for each in held] == [True, True, False, False]
-    assert collector.tally == Tally(missed=2)
+    assert collector.tally == PictureCounts(missed=2)
     assert all(each.dropped is None for each in held)
     collector.start()
     collector.stop(GENEROUS_S)
@@ -113,7 +113,7 @@ def test_a_disk_that_fails_is_told_counted_and_costs_no_frame(lane: Lane, tmp_pa
     assert collector.fault is None
     collector.start()
     collector.stop(GENEROUS_S)
-    assert collector.tally == Tally(failed=3)
+    assert collector.tally == PictureCounts(failed=3)
     assert collector.fault is not None
     assert str(tmp_path) not in collector.fault
     assert not any(lane.is_held(each) for each in held)

@@ -18,7 +18,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.traceability import Choice
 from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
-from edge_daemon.frames.collector import PICTURES, Collector, Tally, as_jpeg
+from edge_daemon.frames.collector import PICTURES, Collector, PictureCounts, as_jpeg
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures, drawn_of
 from edge_daemon.host.picture_index import FILE, PictureIndex, find_pictures
@@ -328,7 +328,7 @@ def test_the_lane_is_asked_for_each_frame_and_waits_for_none(tmp_path: Path) -> 
     teller.join()
     collector.stop(GENEROUS_S)
     wanted = [n for n, verdict in enumerate(verdicts) if wants(framed(n, verdict))]
-    assert collector.tally == Tally(kept=len(wanted))
+    assert collector.tally == PictureCounts(kept=len(wanted))
     assert len(names(tmp_path)) == len(wanted)
     found = [find_pictures(tmp_path, f"SN-{n}")[0].part.frame for n in wanted]
     assert found == wanted
@@ -345,7 +345,7 @@ def test_a_disk_that_takes_none_is_a_fault(tmp_path: Path) -> None:
         lane.offer(collector, Verdict.NG)
     collector.start()
     collector.stop(GENEROUS_S)
-    assert collector.tally == Tally(failed=3)
+    assert collector.tally == PictureCounts(failed=3)
     assert collector.fault is not None
     assert str(tmp_path) not in collector.fault
     lane.ring.close()

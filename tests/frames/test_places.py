@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge_daemon.core.values import Assignment
-from edge_daemon.frames.places import Boundary, Pool
+from edge_daemon.frames.places import AssignmentStart, Pool
 from edge_daemon.host.memory import FrameMemory, FrameShape
 
 
@@ -65,9 +65,9 @@ def test_an_assignment_holds_from_a_frame_that_was_captured_after_it(
     number: int, at: float, reached: bool
 ) -> None:
     """Both: the frame was counted after the stamp, and captured after the order arrived."""
-    assert Boundary(ORDER, 5.0, 10).reached(number, at) is reached
+    assert AssignmentStart(ORDER, 5.0, 10).reached(number, at) is reached
 
 
 def test_without_a_time_it_holds_from_the_first_frame() -> None:
     """As at the start."""
-    assert Boundary(ORDER).reached(0, -math.inf)
+    assert AssignmentStart(ORDER).reached(0, -math.inf)

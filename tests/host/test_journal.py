@@ -20,8 +20,7 @@ import pytest
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.core.state import Durable
 from edge_daemon.errors import NewerState, StateError
-from edge_daemon.host import journal as journal_module
-from edge_daemon.host import journal_orders, journal_requests
+from edge_daemon.host import journal_orders, journal_outbox, journal_requests
 from edge_daemon.host.journal import (
     AuditRow,
     Entry,
@@ -120,7 +119,7 @@ def test_a_full_outbox_gives_up_the_oldest_that_is_no_outcome(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound holds, outcomes stay, and what was given up is counted."""
-    monkeypatch.setattr(journal_module, "OUTBOX_LIMIT", 4)
+    monkeypatch.setattr(journal_outbox, "OUTBOX_LIMIT", 4)
     journal.commit(Entry(outbox=(OutboxRow("t", b"outcome", is_outcome=True),)))
     journal.commit(Entry(outbox=tuple(OutboxRow("t", b"%d" % n) for n in range(6))))
     assert [row.payload for row in journal.outbox_peek()] == [b"outcome", b"3", b"4", b"5"]
@@ -405,7 +404,7 @@ def torn_entries(folder: Path, acknowledged: int) -> list[str]:
     last = int(journal.state() or b"0")
     if last < acknowledged:
         faults.append(f"{acknowledged} was acknowledged, the state is {last}")
-    if journal.outbox_depth() != min(last * 20, journal_module.OUTBOX_LIMIT):
+    if journal.outbox_depth() != min(last * 20, journal_outbox.OUTBOX_LIMIT):
         faults.append(f"the state is {last}, the outbox {journal.outbox_depth()}")
     journal.close()
     return faults

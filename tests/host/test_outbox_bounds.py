@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.errors import StateError
-from edge_daemon.host import journal as journal_module
+from edge_daemon.host import journal_outbox
 from edge_daemon.host.journal import Entry, Journal, OutboxRow
 from tests.sim.journals import open_journal
 
@@ -17,7 +17,7 @@ def test_the_outbox_is_bounded_by_bytes_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long messages go earlier; what they hold is known again after a restart."""
-    monkeypatch.setattr(journal_module, "OUTBOX_BYTES", 800)
+    monkeypatch.setattr(journal_outbox, "OUTBOX_BYTES", 800)
     journal = Journal.open(tmp_path)
     journal.commit(Entry(outbox=tuple(OutboxRow("t", b"%d" % n * 250) for n in range(3))))
     journal.close()

@@ -11,7 +11,11 @@ import pytest
 from edge_daemon.config import CameraSettings
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.capture import CameraPhase, Capture, Patience
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    Patience,
+)
+from edge_daemon.frames.capture import Capture
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.sources import open_camera

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from edge_daemon.messaging.ceiling import TRY_AGAIN_S, Ceiling, InFlight, Weight
-from edge_daemon.messaging.underway import Outgoing
+from edge_daemon.messaging.in_flight import Outgoing
 from tests.sim.clock import SimClock
 
 OFFER = "edge/cam1/model/available"

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_daemon.config import OrderFields, OrderSource, OrderWords
-from edge_daemon.core.values import Instant, JobOrder, OrderState
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
+from edge_daemon.core.values import Instant
 from edge_daemon.errors import ConfigurationError, SenderError
 from edge_daemon.messaging.orders import OrderReader, Reading, Unreadable, compile_source
 

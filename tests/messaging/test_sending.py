@@ -12,9 +12,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.messaging import sending as room
 from edge_daemon.messaging.ceiling import Ceiling
+from edge_daemon.messaging.in_flight import Outgoing
 from edge_daemon.messaging.messages import Delivery, Sent
 from edge_daemon.messaging.sending import Sending
-from edge_daemon.messaging.underway import Outgoing
 from tests.sim.clock import SimClock
 
 TOPIC = "edge/cam1/result"

@@ -11,10 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.report import Phase, Report
-from edge_daemon.core.fleet.station import Answer, Memory, Station
+from edge_daemon.core.fleet.station import (
+    Memory,
+    Station,
+)
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb

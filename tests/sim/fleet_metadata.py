@@ -9,12 +9,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tuf.api.metadata import Metadata
 
 from edge_daemon.config.fleet import FleetTrust
 from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.errors import SenderError
 from edge_daemon.fleet.freshness import signing
 from edge_daemon.fleet.freshness.current import Current
+from edge_daemon.fleet.freshness.files import Files
 from edge_daemon.fleet.freshness.layout import FIRST_KEYS
 from edge_daemon.fleet.freshness.mirror import FolderMirror, Mirror
 from edge_daemon.fleet.freshness.refresh import METADATA_FOLDER, recall, refresh_once
@@ -148,3 +151,22 @@ class Tampered:
         if body is None:
             raise FileNotFoundError(2, "no such file", name)
         yield body
+
+
+def refused(reader: Reader, why: str, mirror: Mirror | None = None) -> None:
+    """In one sentence, and what is believed stays as it was."""
+    before = reader.current
+    with pytest.raises(SenderError) as caught:
+        reader.refresh(mirror)
+    assert why in caught.value.message
+    assert caught.value.message.startswith("The fleet's metadata from ")
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    assert reader.current == before
+
+
+def stolen_online_key(publisher: Publisher) -> None:
+    """Whoever has it signs a snapshot and a timestamp of what lies there now."""
+    files = Files(publisher.repository.folder)
+    files.snapshot(publisher.key("online"), publisher.now)
+    files.timestamp(publisher.key("online"), publisher.now, 24.0)

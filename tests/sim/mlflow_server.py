@@ -83,7 +83,11 @@ def running(folder: Path) -> Iterator[MlflowServer]:
         yield MlflowServer(f"http://127.0.0.1:{port}", kept)
     finally:
         os.killpg(server.pid, 15)
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # it waits for whoever was killed in the middle
+            os.killpg(server.pid, 9)
+            server.wait(20)
 
 
 def _environment() -> dict[str, str]:

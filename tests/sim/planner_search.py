@@ -9,6 +9,10 @@ from dataclasses import replace
 from functools import cache
 
 from edge_daemon.core.events import Event, OrderReceived, RequestReceived, Started, TimePassed
+from edge_daemon.core.job_orders import (
+    JobOrder,
+    OrderState,
+)
 from edge_daemon.core.lifecycle import Stage as OpStage
 from edge_daemon.core.rollout.values import Mode, Plan, Stage
 from edge_daemon.core.state import TRIES, Operation, State
@@ -17,9 +21,7 @@ from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
     Instant,
-    JobOrder,
     ModelChoice,
-    OrderState,
     Recipe,
     Request,
     Rule,

@@ -179,6 +179,9 @@ class SimSlot:
         self.script.record(self._name, "free", self.order and self.order.ref)
         self.order = None
 
+    def let_go(self) -> None:
+        self.free()
+
     def kill(self) -> None:
         self.script.record(self._name, "kill", self.order and self.order.ref)
         self.order = None

@@ -23,6 +23,7 @@ from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
 from edge_daemon.control.block_desk import BlockDesk
 from edge_daemon.control.driver import Driver
+from edge_daemon.control.driver_services import DriverServices
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
 from edge_daemon.control.forecasts import Forecasts
@@ -36,12 +37,15 @@ from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
 from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
+from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollouts import DeskTools, RolloutDesk, Shadowed
-from edge_daemon.control.rooms import Rooms
+from edge_daemon.control.rollout_tools import (
+    DeskTools,
+    Shadowed,
+)
+from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.rollout.blocks import Meter
@@ -275,8 +279,8 @@ class Station:
         self.intake = OrderIntake(readers, self.line, self.mailbox.put)
         memory = OrderMemory(self.journal.orders())
         self.orders = OrderDesk(readers, memory, self.recorder, self.clock)
-        rooms = Rooms(
-            reception=Reception(self.journal, self.recorder, self.session, self.metrics),
+        services = DriverServices(
+            intake=RequestIntake(self.journal, self.recorder, self.session, self.metrics),
             recorder=self.recorder,
             loader=self.loader,
             active_slot=self.active_slot,
@@ -294,7 +298,7 @@ class Station:
             stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,
         )
-        self.driver = Driver(self.mailbox, rooms, self._first_state(), plan.trial)
+        self.driver = Driver(self.mailbox, services, self._first_state(), plan.trial)
 
     def _shadowed(self) -> Shadowed:
         return self.shadowed()

@@ -8,7 +8,10 @@ from typing import Any
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, Instant, StoredBundle
-from edge_daemon.frames.capture import CameraPhase, CameraState
+from edge_daemon.frames.camera_state import (
+    CameraPhase,
+    CameraState,
+)
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.health import Signs
 from edge_daemon.messaging.payloads import Info

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 GENEROUS_S = 30.0
 
 
 class WebEar:
-    """Serves on a port of its own while the context lasts.
+    """Serves on a port of its own while the context lasts; by TLS where it has a certificate.
 
     `answers`: the next statuses, else 204. `silent`: nothing is answered while it is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._certificate = certificate
         self.answers: deque[int] = deque()
         self.heard: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -47,8 +50,13 @@ class WebEar:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if self._certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}/hook"
+        scheme = "http" if self._certificate is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{server.server_port}/hook"
         try:
             yield self
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,8 @@ class WebShelf:
 
     `hang_ups`: so many times a file is broken off at random; `no_ranges`: every answer begins at
     the first byte; `short`: the weights end so many bytes early, without a word; `needs`: the
-    header Authorization that is asked for; `moved`: path -> where it is sent on to.
+    header Authorization that is asked for; `moved`: path -> where it is sent on to; `bytes_s`:
+    how fast its line is, 0: as fast as it goes.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,6 +33,8 @@ class WebShelf:
         self.sent: dict[str, int] = {}
         self.chance = random.Random(7)
         self.url = ""
+        self.bytes_s = 0
+        self._sending = threading.Lock()
 
     @contextmanager
     def serving(self) -> Iterator[WebShelf]:
@@ -80,17 +84,18 @@ class WebShelf:
         return self._end(to, 405)
 
     def _send(self, to: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
-        start = 0
         wanted = to.headers.get("Range")
         if wanted and not self.no_ranges:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(len(content), int(last or len(content)) + 1)
             if start >= len(content):
                 return self._end(to, 416)
             to.send_response(206)
-            to.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            to.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+            body = content[start:stop]
         else:
             to.send_response(200)
-        body = content[start:]
+            body = content
         to.send_header("Content-Length", str(len(body)))
         to.end_headers()
         end = len(body)
@@ -99,10 +104,17 @@ class WebShelf:
         if self.hang_ups and len(body) > 1000:
             self.hang_ups -= 1
             end = min(end, self.chance.randrange(0, 60_000))
-        self.sent[path] = self.sent.get(path, 0) + end
         with suppress(ConnectionError):  # whoever asked was killed
-            to.wfile.write(body[:end])
+            for at in range(0, end, 64 << 10):
+                self._counted(path, to.wfile.write(body[at : min(end, at + (64 << 10))]))
         return None
+
+    def _counted(self, path: str, count: int) -> None:
+        """Bytes that left; all who ask share `bytes_s`."""
+        with self._sending:
+            self.sent[path] = self.sent.get(path, 0) + count
+            if self.bytes_s:
+                time.sleep(count / self.bytes_s)
 
     def _end(self, to: BaseHTTPRequestHandler, status: int) -> None:
         to.send_response(status)

@@ -226,6 +226,18 @@ def test_what_a_worker_writes_reaches_the_log(
     assert said[3].startswith('{"event": "model_noted"')
 
 
+def test_no_load_begins_before_the_memory_of_the_last_one_is_given_back(
+    slot: ProcessSlot, order: Order
+) -> None:
+    """Whoever let go did not wait for the worker's end; the next load does."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    left = slot.pid
+    slot.let_go()
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    assert slot.pid not in (left, None)
+    assert not Path(f"/proc/{left}").exists()
+
+
 def test_ctrl_c_is_for_the_daemon_alone(
     slot: ProcessSlot, frame: FrameAddress, order: Order
 ) -> None:

@@ -87,9 +87,9 @@ def test_blame_survives_the_way(
 ) -> None:
     """The bundle's fault stays the bundle's, with its code, sentence and next step."""
     slot_end, theirs = ends
-    wire.WorkerEnd(theirs).send(wire.Fault.of(error))
+    wire.WorkerEnd(theirs).send(wire.WorkerFault.of(error))
     fault = slot_end.receive(1.0)
-    assert isinstance(fault, wire.Fault)
+    assert isinstance(fault, wire.WorkerFault)
     back = fault.error()
     assert type(back) is type(error)
     assert (back.message, back.hint, back.code) == (error.message, error.hint, error.code)
@@ -107,7 +107,7 @@ def test_a_label_that_the_bundle_does_not_have_loses_the_slot(label: str) -> Non
 def test_what_a_worker_says_of_a_fault_names_no_folder_and_is_printable() -> None:
     """Its sentence is told to whoever asked; the library's own words are for the log."""
     said = "\N{CROSS MARK} /var/lib/edge-daemon/scratch/B-6/weights.pt\x1b[31m is torn."
-    fault = wire.Fault.of(BundleError(said, hint="See /tmp/x.", detail="the library's words"))
+    fault = wire.WorkerFault.of(BundleError(said, hint="See /tmp/x.", detail="the library's words"))
     error = fault.error()
     assert (error.message, error.hint) == ("weights.pt [31m is torn.", "See x.")
     assert error.detail == "the library's words"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.trust import generate_keypair
+from edge_daemon.sources.fetch import fetch, look
+from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.source import Source, SourceAway
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.web_shelf import WebShelf
@@ -200,3 +203,35 @@ def test_a_link_in_the_place_of_the_workplace_is_not_followed(
     station.pull(source)
     assert station.listed == ["bottle@1.0.0"]
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("mount_point", ["goes", "stays"])
+def test_a_stick_is_pulled_out_in_the_middle(
+    station: Station, shelf: Path, mount_point: str
+) -> None:
+    """It is away, and no bundle is at fault: what came is kept, and the rest follows."""
+    make_bundle(shelf, weights=noise("large", 6_000_000), golden=2, key=station.key)
+    source, away = FolderSource(shelf), shelf.parent / "pulled out"
+    (offered,) = source.offered("bottle", "newest")
+    manifest = look(source, offered, "bottle", station.door, station.pace)
+    tell = station.door.tell
+
+    def pull_out(chunk: int, total: int) -> None:
+        tell(chunk, total)
+        if station.came > 5_000_000 and not away.exists():
+            shelf.rename(away)
+            if mount_point == "stays":
+                shelf.mkdir()
+
+    with pytest.raises(SourceAway, match=r"no bottle@1\.0\.0 any more\. Was it pulled out"):
+        fetch(source, offered, manifest, replace(station.door, tell=pull_out), station.pace)
+    assert station.left_over
+    assert station.listed == []
+    if mount_point == "stays":
+        shelf.rmdir()
+    away.rename(shelf)
+    before = station.came
+    (fetched,) = station.pull(source)
+    assert (fetched.is_new, fetched.again_bytes) == (True, 0)
+    assert station.came - before < 1_000_000, "the weights do not come again"
+    assert station.listed == ["bottle@1.0.0"]

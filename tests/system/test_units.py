@@ -62,6 +62,16 @@ def test_systemd_knows_the_publishers_timer(tmp_path: Path) -> None:
     assert [line for line in told.splitlines() if "edge-daemon" in line] == []
 
 
+def test_the_publishers_timer_is_off_until_a_person_enables_it() -> None:
+    """The package brings it, stops it when it goes, and nothing enables it."""
+    unit = (SYSTEMD / "edge-daemon-fleet-timestamp.service").read_text()
+    assert "fleet timestamp --repository" in unit
+    package = (SYSTEMD / "deb/nfpm.yaml").read_text()
+    assert package.count("dst: /usr/lib/systemd/system/edge-daemon-fleet-timestamp.") == 2
+    for script in ("prerm", "postrm"):
+        assert "edge-daemon-fleet-timestamp.timer" in (SYSTEMD / "deb" / script).read_text()
+
+
 @needs_analyze
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS], ids=lambda file: file and file.name)
 def test_a_station_is_little_exposed(tmp_path: Path, drop_in: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
-from edge_daemon.cli.look import Look, look_through
+from edge_daemon.cli.look import CameraSample, look_through
 from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.config import CameraSettings, Settings, kind_of
 from edge_daemon.errors import CameraError
@@ -39,7 +39,7 @@ def _by_daemon(source: str, seen: RetainedStatus) -> Finding:
     return ok("camera", f"{source} is in use by the running daemon, {size}.")
 
 
-def _judged(source: str, settings: CameraSettings, look: Look) -> Iterator[Finding]:
+def _judged(source: str, settings: CameraSettings, look: CameraSample) -> Iterator[Finding]:
     assert look.shape is not None
     if not look.frames:
         yield error("camera", f"{source} opens, and no frame comes.", "Is it the right stream?")

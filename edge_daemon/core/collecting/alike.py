@@ -26,7 +26,7 @@ def distance(a: int, b: int) -> int:
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureDescriptor:
     """What a picture shows: its hash, what it is filed under, and what was found where."""
 
     hash: int
@@ -34,7 +34,7 @@ class Look:
     found: tuple[tuple[str, Box], ...]
 
 
-def are_alike(a: Look, b: Look, bits: int) -> bool:
+def are_alike(a: PictureDescriptor, b: PictureDescriptor, bits: int) -> bool:
     """Whether two pictures show the same thing at the same place."""
     if a.kind != b.kind or len(a.found) != len(b.found) or distance(a.hash, b.hash) > bits:
         return False
@@ -54,16 +54,16 @@ class Recent:
 
     def __init__(self, bits: int | None, most: int = REMEMBERED) -> None:
         self._bits = -1 if bits is None else bits  # no two pictures are alike then
-        self._looks: deque[tuple[str, Look]] = deque(maxlen=most)
+        self._looks: deque[tuple[str, PictureDescriptor]] = deque(maxlen=most)
 
-    def like(self, look: Look) -> str | None:
+    def like(self, look: PictureDescriptor) -> str | None:
         """The name of a picture that is nearly the same; None where there is none."""
         return next(
             (name for name, each in reversed(self._looks) if are_alike(look, each, self._bits)),
             None,
         )
 
-    def add(self, name: str, look: Look) -> None:
+    def add(self, name: str, look: PictureDescriptor) -> None:
         """A picture that is kept now."""
         self._looks.append((name, look))
 

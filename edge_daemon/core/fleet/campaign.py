@@ -12,6 +12,10 @@ All that it may hold:
     groups: {line3: [line3-cam1, line3-cam2]}   # never two of a group in one wave
     soak_s: [1800, 7200, 7200]         # each wave but the last is looked at so long, at least
     window: ["22:00-05:00"]            # besides the station's own
+    manifest_sha256: 4c…               # of model.yaml
+    infohash: 86…                      # of the swarm in which stations give it to each other
+    size: 20971520                     # of the whole bundle, in bytes
+    fetch: early                       # or with_wave: not before a station's wave is open
     not_before: 1790000000.0           # POSIX seconds
     expires: 1790600000.0
     rules: {failed: 0.05, silent: 0.02, patience_s: 3600, uninspected: 0.01, slower: 1.2,
@@ -38,6 +42,7 @@ LONGEST_S = 366 * 86_400.0
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERIAL = 2**53
+_LARGEST = 2**44
 _LATEST = 1e11
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -87,6 +92,10 @@ class Campaign:
     soak_s: tuple[float, ...] = ()
     window: tuple[str, ...] = ()
     rules: Rules = Rules()
+    manifest_sha256: str | None = None
+    infohash: str | None = None
+    size: int | None = None
+    fetches_early: bool = True
 
     def earliest(self, wave: int) -> float:
         """When this wave may open, whoever says that it is open."""
@@ -118,12 +127,17 @@ def read_campaign(mapping: object) -> Campaign:
         soak_s=_soak(top, len(waves)),
         window=_texts(top, "window", _WINDOW, 16),
         rules=_rules(top.table("rules")),
+        manifest_sha256=_digest(top, "manifest_sha256"),
+        infohash=_digest(top, "infohash"),
+        size=top.whole("size", 1, _LARGEST, 0) or None,
+        fetches_early=top.word("fetch", ("early", "with_wave"), "early") == "early",
     )
 
 
 _TOP = (
     *("id", "serial", "model", "sha256", "from", "waves", "canaries", "groups", "soak_s"),
     *("window", "not_before", "expires", "rules"),
+    *("manifest_sha256", "infohash", "size", "fetch"),
 )
 
 
@@ -141,7 +155,15 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
     for key in ("uninspected", "slower"):
         if getattr(rules, key) is not None:
             said[key] = getattr(rules, key)
+    fetched = {
+        "manifest_sha256": campaign.manifest_sha256,
+        "infohash": campaign.infohash,
+        "size": campaign.size,
+        "fetch": None if campaign.fetches_early else "with_wave",
+    }
     return {
+        # Nothing is said where nothing is meant: what was signed before keeps its text.
+        **{key: value for key, value in fetched.items() if value is not None},
         "id": campaign.id,
         "serial": campaign.serial,
         "model": str(campaign.model),
@@ -250,6 +272,10 @@ def _named(top: Table, key: str, pattern: re.Pattern[str]) -> str:
     if pattern.fullmatch(text) is None:
         raise top.wrong(key, f"cannot be {text[:80]!r}")
     return text
+
+
+def _digest(top: Table, key: str) -> str | None:
+    return _named(top, key, _DIGEST) if key in top else None
 
 
 def _text(top: Table, key: str) -> str:

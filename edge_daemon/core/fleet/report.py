@@ -44,6 +44,7 @@ class Stand:
         opened: the highest wave that is open, as the station heard it; -1: none.
         wave: the station's own; None where it is in none.
         from_sha256: the digest that it judged by when it joined.
+        bytes: of the bundle: how many came from the `origin`, and how many from `peers`.
         counts: for each slice: how many objects, and how many the old and the new model found.
     """
 
@@ -56,6 +57,7 @@ class Stand:
     from_sha256: str | None = None
     why: str | None = None
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import heard as messages
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped
@@ -49,20 +50,14 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of our newest request; `status` None while it is open."""
-
-    status: Status | None
-    why: str = ""
-
-
-@dataclass(frozen=True)
 class Station:
     """The station as a campaign's bundle sees it.
 
     Args:
         selected: the version of the bundle's name that orders use, and its digest.
         stored: the digest of the campaign's bundle in the store; None: it is not there.
+        fetching: what keeps the bundle from being fetched; empty: nothing.
+        refused: why the bundle that was fetched was not taken into the store; empty: it was.
         bad: why that bundle may not become active here; empty: it may.
         is_for_now: whether a swap of this name would change what judges now.
         is_busy: whether another request is being carried out.
@@ -77,6 +72,8 @@ class Station:
     selected: BundleRef | None = None
     selected_sha256: str | None = None
     stored: str | None = None
+    fetching: str = ""
+    refused: str = ""
     bad: str = ""
     is_for_now: bool = True
     is_on_trial: bool = False
@@ -219,7 +216,9 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
         return Phase.EXCLUDED, excluded
     assert wave is not None
     if station.stored is None:
-        return Phase.FETCHING, f"{campaign.model} is not in the store"
+        if station.refused:
+            return Phase.REFUSED, station.refused
+        return Phase.FETCHING, station.fetching or f"{campaign.model} is not in the store"
     if station.stored != campaign.sha256:
         return Phase.REFUSED, f"the {campaign.model} in the store has another digest"
     if heard.is_stopped:

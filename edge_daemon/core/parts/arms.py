@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edge_daemon.core.parts.fold import Folded, View, fold
+from edge_daemon.core.parts.fold import Folded, FrameOfPart, fold
 from edge_daemon.core.parts.values import PartRules
 from edge_daemon.core.recipe import broken_rules, verdict_of
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion
@@ -20,7 +20,7 @@ from edge_daemon.core.values import Box, Recipe, Size, Verdict
 class Sides:
     """One frame of a part: the incumbent's view of it, and both opinions where there are any."""
 
-    view: View
+    view: FrameOfPart
     incumbent: Opinion | None = None
     candidate: Opinion | None = None
 
@@ -83,9 +83,9 @@ def _is_in(inner: Box, outer: Box) -> bool:
     return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
 
 
-def view_of(opinion: Opinion, product: str | None, *, trial: bool = False) -> View:
+def view_of(opinion: Opinion, product: str | None, *, trial: bool = False) -> FrameOfPart:
     """One frame's opinion as the fold takes it."""
-    return View(
+    return FrameOfPart(
         opinion.verdict,
         opinion.causes,
         None,

@@ -15,7 +15,7 @@ OTHERS = "…"
 
 
 @dataclass(frozen=True)
-class Tally:
+class PartTotals:
     """Parts since `since_utc`: parts = ok + ng + empty + uninspected.
 
     A part with several causes counts for each. `reasons`: why parts were uninspected or late.
@@ -31,10 +31,10 @@ class Tally:
     causes: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
 
-    def plus(self, told: PartTold) -> Tally:
+    def plus(self, told: PartTold) -> PartTotals:
         """The tally with one more part."""
         verdict = told.verdict
-        return Tally(
+        return PartTotals(
             self.since_utc,
             self.parts + 1,
             self.ok + (verdict is Verdict.OK),
@@ -63,7 +63,7 @@ class OrderTally:
 
     job_order: str | None
     product: str | None
-    tally: Tally
+    tally: PartTotals
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Counts:
     """The durable counts: they continue after a restart."""
 
     order: OrderTally
-    shift: Tally | None = None
+    shift: PartTotals | None = None
 
 
 class Counter:
@@ -84,7 +84,7 @@ class Counter:
         """`shifts`: minutes after midnight at which one begins, by the clock of the plant."""
         self._shifts = tuple(sorted(shifts))
         self._epoch = 0
-        self.counts = kept or Counts(OrderTally(None, None, Tally(now_utc)))
+        self.counts = kept or Counts(OrderTally(None, None, PartTotals(now_utc)))
         self._look_at_shift(now_utc)
 
     def add(self, told: PartTold, now_utc: float) -> None:
@@ -109,7 +109,7 @@ class Counter:
         self._epoch = making.epoch
         order = self.counts.order
         if (making.job_order, making.product) != (order.job_order, order.product):
-            fresh = OrderTally(making.job_order, making.product, Tally(now_utc))
+            fresh = OrderTally(making.job_order, making.product, PartTotals(now_utc))
             self.counts = replace(self.counts, order=fresh)
 
     def _look_at_shift(self, now_utc: float) -> None:
@@ -118,7 +118,7 @@ class Counter:
         if began is None:
             self.counts = replace(self.counts, shift=None)
         elif held is None or held.since_utc < began:  # a clock set back begins no shift anew
-            self.counts = replace(self.counts, shift=Tally(began))
+            self.counts = replace(self.counts, shift=PartTotals(began))
 
 
 def shift_start(now_utc: float, shifts: Sequence[int]) -> float | None:

@@ -10,7 +10,7 @@ from edge_daemon.core.values import BundleRef, Judged, Reason, Recipe, Verdict
 
 
 @dataclass(frozen=True)
-class View:
+class FrameOfPart:
     """What one frame says of one part."""
 
     verdict: Verdict
@@ -23,7 +23,9 @@ class View:
     trial: bool = False
 
     @classmethod
-    def of(cls, judged: Judged, verdict: Verdict, causes: tuple[str, ...], *, trial: bool) -> View:
+    def of(
+        cls, judged: Judged, verdict: Verdict, causes: tuple[str, ...], *, trial: bool
+    ) -> FrameOfPart:
         """A part's own verdict, by the model that judged the frame."""
         return cls(
             verdict,
@@ -50,7 +52,7 @@ class Folded:
     trial: bool = False
 
 
-def fold(views: Sequence[View], rules: PartRules) -> Folded:
+def fold(views: Sequence[FrameOfPart], rules: PartRules) -> Folded:
     """`views` in order of capture, one for each frame of the part."""
     inspected = [view for view in views if view.verdict is not Verdict.UNINSPECTED]
     if len(inspected) < rules.min_frames or not inspected:
@@ -72,11 +74,11 @@ def unjudged(reason: PartReason) -> Folded:
     return Folded(Verdict.UNINSPECTED, reason)
 
 
-def _judge_of(view: View) -> tuple[object, ...]:
+def _judge_of(view: FrameOfPart) -> tuple[object, ...]:
     return view.model, view.sha256, view.recipe, view.product
 
 
-def _verdict(inspected: Sequence[View], by: Fold | int) -> Verdict:
+def _verdict(inspected: Sequence[FrameOfPart], by: Fold | int) -> Verdict:
     ng = sum(view.verdict is Verdict.NG for view in inspected)
     ok = sum(view.verdict is Verdict.OK for view in inspected)
     if not ng and not ok:

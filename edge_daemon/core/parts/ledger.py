@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edge_daemon.core.parts.arms import Sides, in_box, judge_part, view_of
-from edge_daemon.core.parts.fold import Folded, View, fold, unjudged
+from edge_daemon.core.parts.fold import Folded, FrameOfPart, fold, unjudged
 from edge_daemon.core.parts.open_part import OpenFrame, OpenPart
 from edge_daemon.core.parts.values import (
     By,
@@ -171,7 +171,7 @@ class PartLedger:
     def _see(self, frame: OpenFrame, event: FrameJudged) -> None:
         """What a frame says; of a part of several, by the incumbent, whoever's verdict counted."""
         judged = event.judged
-        frame.view = View.of(judged, judged.verdict, judged.causes, trial=event.trial)
+        frame.view = FrameOfPart.of(judged, judged.verdict, judged.causes, trial=event.trial)
         if self._split is None and judged.shadow is None:
             return
         frame.incumbent, frame.candidate = both(judged)
@@ -278,7 +278,7 @@ class PartLedger:
         found = self._tracks[seen.track]
         if found is not None and len(found.frames) < self._rules.max_frames:
             frame = _frame_of(judged)
-            frame.view = View.of(judged, seen.verdict, seen.causes, trial=event.trial)
+            frame.view = FrameOfPart.of(judged, seen.verdict, seen.causes, trial=event.trial)
             if found.assigned is not None and seen.box is not None:
                 self._see_in_box(frame, judged, seen.box)
             found.add(frame)
@@ -344,7 +344,7 @@ class PartLedger:
             if frame.view is not None
         ]
         if part.missed is not None:
-            sides.append(Sides(View(Verdict.UNINSPECTED, reason=part.missed)))
+            sides.append(Sides(FrameOfPart(Verdict.UNINSPECTED, reason=part.missed)))
         if part.assigned is None or self._rules.by is By.FRAME:
             return fold([each.view for each in sides], self._rules)
         found = judge_part(sides, self._rules, part.assigned, either=part.either)

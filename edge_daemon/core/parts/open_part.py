@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edge_daemon.core.parts.fold import View
-from edge_daemon.core.parts.values import Look
+from edge_daemon.core.parts.fold import FrameOfPart
+from edge_daemon.core.parts.values import FrameOpinions
 from edge_daemon.core.rollout.values import Assigned, Opinion
 from edge_daemon.core.values import Assignment, Box, Instant, Reason
 
@@ -19,7 +19,7 @@ class OpenFrame:
         self.number = number
         self.captured = captured
         self.assignment = assignment
-        self.view: View | None = None
+        self.view: FrameOfPart | None = None
         self.incumbent: Opinion | None = None  # both are kept while a candidate is tried
         self.candidate: Opinion | None = None
         self.box: Box | None = None
@@ -55,10 +55,11 @@ class OpenPart:
         self.pending += frame.view is None
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def looks(self) -> tuple[FrameOpinions, ...]:
         """What each model said by frame, while a candidate is tried."""
         if self.assigned is None:
             return ()
         return tuple(
-            Look(each.number, each.incumbent, each.candidate, each.box) for each in self.frames
+            FrameOpinions(each.number, each.incumbent, each.candidate, each.box)
+            for each in self.frames
         )

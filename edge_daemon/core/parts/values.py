@@ -177,7 +177,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameOpinions:
     """What each model says of one part on one frame; None where it did not look.
 
     `box`: where a followed object was, in pixels.
@@ -212,7 +212,7 @@ class PartTold:
     trial: bool
     assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
     shadow: Opinion | None = None  # what the other model says, where it saw every frame
-    looks: tuple[Look, ...] = ()  # by frame, while a candidate is tried
+    looks: tuple[FrameOpinions, ...] = ()  # by frame, while a candidate is tried
 
 
 Told = Union[Opened, PartTold]

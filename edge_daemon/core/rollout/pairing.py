@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
-from edge_daemon.core.parts.values import Look, PartRules, PartTold
+from edge_daemon.core.parts.values import FrameOpinions, PartRules, PartTold
 from edge_daemon.core.rollout.membership import Traits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, SliceRule, Split, UnitKind
@@ -145,7 +145,7 @@ class Pairing:
         pair = self._pair(assigned, found, traits, names)
         return replace(pair, part=told.part, id=told.id, captured_utc=captured_utc)
 
-    def _with_shadow(self, look: Look) -> Look:
+    def _with_shadow(self, look: FrameOpinions) -> FrameOpinions:
         """With what the candidate saw beside the lane, in the box of the object."""
         seen = self._seen.get(look.frame)
         if look.candidate is not None or seen is None or seen.candidate is None:
@@ -160,7 +160,9 @@ class Pairing:
         if judged.assigned is None:
             return None
         self.coverage.assign(judged.assigned)
-        looks = tuple(Look(each.judged.frame, each.incumbent, each.candidate) for each in frames)
+        looks = tuple(
+            FrameOpinions(each.judged.frame, each.incumbent, each.candidate) for each in frames
+        )
         product, utc = judged.assignment.product, judged.captured_utc
         traits = self._traits(looks, frames[0].brightness, product, utc)
         found = self._folded(looks, product)
@@ -173,14 +175,18 @@ class Pairing:
         return replace(pair, part=judged.frame, captured_utc=utc)
 
     def _traits(
-        self, looks: Sequence[Look], brightness: float | None, product: str | None, utc: float
+        self,
+        looks: Sequence[FrameOpinions],
+        brightness: float | None,
+        product: str | None,
+        utc: float,
     ) -> Traits:
         opinions = [each for look in looks for each in (look.incumbent, look.candidate)]
         hour = local_hour(utc) if _asks_for_hours(self.split.slices) else None
         return Traits(brightness, largest_area(opinions), product, hour)
 
     def _folded(
-        self, looks: Sequence[Look], product: str | None
+        self, looks: Sequence[FrameOpinions], product: str | None
     ) -> tuple[Opinion, Opinion, tuple[int, ...]] | None:
         """Both opinions over the frames that both saw, with the frames; None for too few."""
         common = [

@@ -99,16 +99,6 @@ _TOP = (
 )
 
 
-def share_plan(share: float) -> Plan:
-    """Shadow, then this share, then full; raises PlanError where the share is none."""
-    return read_plan({"canary_traffic": share})
-
-
-def shadow_plan() -> Plan:
-    """The candidate judges beside the line, and no verdict of it ever counts."""
-    return read_plan({"shadow_only": True})
-
-
 # --------------------------------------------------------------------------- stages
 
 

@@ -14,7 +14,7 @@ from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
-from edge_daemon.core.rollout.replay import Look
+from edge_daemon.core.rollout.replay import RuleSnapshot
 from edge_daemon.core.rollout.rule import (
     MIN_COVERAGE,
     Advance,
@@ -147,10 +147,10 @@ class Progress:
         self.said = Said(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
         return True
 
-    def look_back(self, now_utc: float) -> Look:
+    def look_back(self, now_utc: float) -> RuleSnapshot:
         """What was decided last, and from what; for a replay."""
         evidence = self.evidence.as_mapping()
-        return Look(now_utc, self.situation, evidence, self.said.decision)
+        return RuleSnapshot(now_utc, self.situation, evidence, self.said.decision)
 
     def checks(self, reading: Reading) -> tuple[Check, ...]:
         """The figures behind a decision, each with its limit."""

@@ -28,7 +28,7 @@ from edge_daemon.core.rollout.values import Mode, Plan
 
 
 @dataclass(frozen=True)
-class Look:
+class RuleSnapshot:
     """What the rule saw, and what it said; `evidence` as `Evidence.as_mapping` gives it."""
 
     utc: float
@@ -46,14 +46,16 @@ class Look:
         }
 
 
-def read_look(values: Mapping[str, Any]) -> Look:
+def read_look(values: Mapping[str, Any]) -> RuleSnapshot:
     """The look that was written; raises ValueError if it is none."""
     try:
         plain = dict(values["situation"])
         for words in ("guards", "doubts"):
             plain[words] = tuple(plain[words])
         situation = Situation(**plain)
-        return Look(values["utc"], situation, values["evidence"], Decision(values["decision"]))
+        return RuleSnapshot(
+            values["utc"], situation, values["evidence"], Decision(values["decision"])
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no look at a rollout: {error!r}") from error
 
@@ -116,7 +118,7 @@ class _Walk:
         self.entered_parts, self.entered_minutes = parts, minutes
 
 
-def replay(plan: Plan, looks: Iterable[Look]) -> Iterator[Replayed]:
+def replay(plan: Plan, looks: Iterable[RuleSnapshot]) -> Iterator[Replayed]:
     """Each look with the decision by this plan, up to a stop or to full.
 
     Raises ValueError for evidence of another rule.
@@ -147,7 +149,7 @@ def replay(plan: Plan, looks: Iterable[Look]) -> Iterator[Replayed]:
         before = look
 
 
-def _pass(walk: _Walk, before: Look, look: Look) -> None:
+def _pass(walk: _Walk, before: RuleSnapshot, look: RuleSnapshot) -> None:
     """From one look to the next: the record may have entered another stage meanwhile."""
     was, now = before.situation, look.situation
     if now.stage == was.stage:

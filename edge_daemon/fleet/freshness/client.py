@@ -90,9 +90,13 @@ def _why(error: exceptions.RepositoryError) -> str:
 
 
 def _refused(mirror: Mirror, why: str, error: Exception) -> SenderError:
+    hint = "The station goes on as it is. Find out who wrote there before you renew anything."
+    if isinstance(error, exceptions.ExpiredMetadataError):
+        hint = (
+            "The publisher renews it: edge-daemon fleet timestamp --repository DIR --online-key KEY"
+        )
     return SenderError(
-        f"The fleet's metadata from {mirror.where} is refused: {why} ({error}).",
-        hint="The station goes on as it is. Find out who wrote there before you renew anything.",
+        f"The fleet's metadata from {mirror.where} is refused: {why} ({error}).", hint=hint
     )
 
 

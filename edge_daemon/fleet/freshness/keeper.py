@@ -132,10 +132,24 @@ class Keeper:
         self._take_file()
         heard, self._heard = self._heard, None
         if heard is not None:
-            self._try(HeardTimestamp(heard, self._mirror))
+            self._try_heard(heard)
         elif self._mirror is not None and self._clock.now().at >= self._due:
             fine = self._try(self._mirror)
             self._due = self._clock.now().at + (EVERY_S if fine else AGAIN_S)
+
+    def _try_heard(self, timestamp: bytes) -> None:
+        """Mostly it names the snapshot that is here already, and no server has to be up for it."""
+        if self._mirror is not None:
+            try:
+                alone = HeardTimestamp(timestamp, None)
+                kept = refresh_once(self._trust, self._folder, alone, self._clock)
+            except (SenderError, BoxError):
+                pass
+            else:
+                self._trouble = None
+                return self._believe(kept)
+        self._try(HeardTimestamp(timestamp, self._mirror))
+        return None
 
     def _try(self, mirror: Mirror) -> bool:
         before, self._tried = self._trouble, True

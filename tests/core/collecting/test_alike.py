@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.collecting.alike import Look, Recent, are_alike, distance
+from edge_daemon.core.collecting.alike import PictureDescriptor, Recent, are_alike, distance
 
 BOX = (10.0, 10.0, 50.0, 50.0)
 HASHES = st.integers(0, 2**64 - 1)
@@ -19,24 +19,28 @@ def test_the_distance_is_a_metric(a: int, b: int, c: int) -> None:
 
 
 def test_the_same_look_a_few_bits_apart_is_alike() -> None:
-    one = Look(0b1111, ("ng",), (("scratch", BOX),))
-    assert are_alike(one, Look(0b0111, ("ng",), (("scratch", (11.0, 10.0, 51.0, 50.0)),)), 4)
-    assert not are_alike(one, Look(0xFF00, ("ng",), (("scratch", BOX),)), 4)
+    one = PictureDescriptor(0b1111, ("ng",), (("scratch", BOX),))
+    assert are_alike(
+        one, PictureDescriptor(0b0111, ("ng",), (("scratch", (11.0, 10.0, 51.0, 50.0)),)), 4
+    )
+    assert not are_alike(one, PictureDescriptor(0xFF00, ("ng",), (("scratch", BOX),)), 4)
 
 
 def test_on_a_fixed_camera_another_place_or_defect_is_another_picture() -> None:
     """The whole picture is the same to the last bit of the hash: what matters is small."""
-    one = Look(7, ("ng",), (("scratch", BOX),))
-    assert not are_alike(one, Look(7, ("ng",), (("scratch", (60.0, 10.0, 90.0, 50.0)),)), 4)
-    assert not are_alike(one, Look(7, ("ng",), (("dent", BOX),)), 4)
-    assert not are_alike(one, Look(7, ("ng",), ()), 4)
-    assert not are_alike(one, Look(7, ("ok",), (("scratch", BOX),)), 4)
+    one = PictureDescriptor(7, ("ng",), (("scratch", BOX),))
+    assert not are_alike(
+        one, PictureDescriptor(7, ("ng",), (("scratch", (60.0, 10.0, 90.0, 50.0)),)), 4
+    )
+    assert not are_alike(one, PictureDescriptor(7, ("ng",), (("dent", BOX),)), 4)
+    assert not are_alike(one, PictureDescriptor(7, ("ng",), ()), 4)
+    assert not are_alike(one, PictureDescriptor(7, ("ok",), (("scratch", BOX),)), 4)
 
 
 def test_the_newest_are_remembered() -> None:
     recent = Recent(bits=0, most=2)
     for number in range(3):
-        recent.add(f"p{number}", Look(number, (), ()))
-    assert recent.like(Look(2, (), ())) == "p2"
-    assert recent.like(Look(0, (), ())) is None
+        recent.add(f"p{number}", PictureDescriptor(number, (), ()))
+    assert recent.like(PictureDescriptor(2, (), ())) == "p2"
+    assert recent.like(PictureDescriptor(0, (), ())) is None
     assert recent.names == ["p1", "p2"]

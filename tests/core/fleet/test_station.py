@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear, join
 from edge_daemon.core.fleet.report import Phase
 from edge_daemon.core.fleet.station import (
     MOST_HEARD,
     MOST_TRIES,
-    Answer,
     Memory,
     Station,
     accept,

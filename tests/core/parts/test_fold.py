@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_daemon.core.parts.fold import View, fold, unjudged
+from edge_daemon.core.parts.fold import FrameOfPart, fold, unjudged
 from edge_daemon.core.parts.values import Fold, PartReason, PartRules
 from edge_daemon.core.values import BundleRef, Reason, Recipe, Verdict
 
@@ -20,14 +20,14 @@ JUDGE = {
     "product": "BTL-500",
 }
 SEEN = {
-    "o": View(Verdict.OK, **JUDGE),  # type: ignore[arg-type]
-    "n": View(Verdict.NG, ("scratch",), **JUDGE),  # type: ignore[arg-type]
-    "e": View(Verdict.EMPTY, **JUDGE),  # type: ignore[arg-type]
-    "u": View(Verdict.UNINSPECTED, reason=Reason.BAD_PICTURE),
+    "o": FrameOfPart(Verdict.OK, **JUDGE),  # type: ignore[arg-type]
+    "n": FrameOfPart(Verdict.NG, ("scratch",), **JUDGE),  # type: ignore[arg-type]
+    "e": FrameOfPart(Verdict.EMPTY, **JUDGE),  # type: ignore[arg-type]
+    "u": FrameOfPart(Verdict.UNINSPECTED, reason=Reason.BAD_PICTURE),
 }
 
 
-def views(letters: str) -> list[View]:
+def views(letters: str) -> list[FrameOfPart]:
     return [SEEN[letter] for letter in letters]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.bounds import bounded
-from edge_daemon.core.rollout.plan import as_mapping, digest, read_plan, shadow_plan, share_plan
+from edge_daemon.core.rollout.plan import as_mapping, digest, read_plan
 from edge_daemon.core.rollout.values import (
     Bounds,
     Mode,
@@ -72,12 +72,12 @@ def test_the_short_form_is_shadow_then_this_share_then_full() -> None:
     ]
     assert plan.stages[1].either
     assert plan.margin == 0.05
-    assert share_plan(0.25).stages[1].share == 0.25
-    assert read_plan({}) == share_plan(0.1)
+    assert read_plan({"canary_traffic": 0.25}).stages[1].share == 0.25
+    assert read_plan({}) == read_plan({"canary_traffic": 0.1})
 
 
 def test_shadow_only_never_counts_a_verdict_of_the_candidate() -> None:
-    assert [stage.mode for stage in shadow_plan().stages] == [Mode.SHADOW]
+    assert [stage.mode for stage in read_plan({"shadow_only": True}).stages] == [Mode.SHADOW]
     assert read_plan({"shadow_only": False}) == read_plan({})
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.rollout.progress import Progress
-from edge_daemon.core.rollout.replay import Limits, Look, Replayed, read_look, replay
+from edge_daemon.core.rollout.replay import Limits, Replayed, RuleSnapshot, read_look, replay
 from edge_daemon.core.rollout.values import Mode, Outcome, Plan
 from edge_daemon.core.values import Verdict
 from tests.sim.rollout_pairs import pair
@@ -34,7 +34,7 @@ PLAN = read_plan(
 
 def run(
     seed: int, *, lost: float, plan: Plan = PLAN, most: int = 200, by_hand: int = 0
-) -> list[Look]:
+) -> list[RuleSnapshot]:
     """A rollout as the desk leads it: ten parts, a decision, a look at it, and so on.
 
     `lost`: of the bad parts those that only the incumbent finds. `by_hand`: the look after which a

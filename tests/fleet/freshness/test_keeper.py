@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -114,6 +116,33 @@ def test_a_heard_timestamp_is_looked_at_at_once(publisher: Publisher, station: S
     assert station.keeper.why_not(newer.id, digest(newer)) == ""
 
 
+def test_a_heard_timestamp_renews_while_the_server_is_away(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    with WebShelf(publisher.metadata).serving() as web:
+        station = Station(publisher, tmp_path / "state", web.url)
+        station.keeper.look()
+    publisher.now += DAY / 2
+    station.keeper.hear(publisher.renew())
+    station.keeper.look()
+    assert station.keeper.fresh_until() == START + 1.5 * DAY
+    assert station.keeper.problems() == ()
+
+
+def test_a_timestamp_by_a_new_key_brings_the_new_root(
+    publisher: Publisher, station: Station
+) -> None:
+    station.keeper.look()
+    publisher.change_keys(
+        "online", "root-1", "root-2", add="online-2", remove="online", online="online-2"
+    )
+    station.keeper.hear(publisher.repository.timestamp())
+    station.keeper.look()
+    assert station.keeper.problems() == ()
+    assert station.keeper.why_not(*THIS) == ""
+    assert (station.folder / METADATA_FOLDER / "root_history" / "2.root.json").exists()
+
+
 def test_a_timestamp_that_came_before_or_is_none_is_left_alone(
     publisher: Publisher, station: Station
 ) -> None:
@@ -195,3 +224,11 @@ def test_its_thread_ends_while_a_server_keeps_it_waiting(
         assert station.keeper.why_not(*THIS) == "no fresh word of the fleet has come yet"
         station.keeper.stop()
         may_answer.set()
+
+
+def test_who_pins_no_root_needs_no_tuf() -> None:
+    """It is an extra: the daemon, its commands and a start never import it."""
+    rooms = "edge_daemon.fleet.follower, edge_daemon.fleet.freshness.keeper, edge_daemon.cli.fleet"
+    code = f"import sys, {rooms}; print([each for each in sys.modules if each[:3] == 'tuf'])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

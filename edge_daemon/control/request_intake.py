@@ -22,7 +22,7 @@ from edge_daemon.messaging.messages import Carrier, Incoming, respond
 _log = structlog.get_logger(__name__)
 
 
-class Reception:
+class RequestIntake:
     """Only the driver's thread calls it."""
 
     def __init__(

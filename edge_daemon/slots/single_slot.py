@@ -14,10 +14,10 @@ from edge_daemon.slots.spare import SparePool
 
 
 @contextmanager
-def lone_slot(spec: WorkerSpec, scratch: str | None = None) -> Iterator[Slot]:
+def single_slot(spec: WorkerSpec, scratch: str | None = None) -> Iterator[Slot]:
     """A slot whose worker has its scratch folder below `scratch`, or one that goes with it."""
     if scratch is None:
-        with Scratch() as own, lone_slot(spec, own) as slot:
+        with Scratch() as own, single_slot(spec, own) as slot:
             yield slot
         return
     pool = SparePool(replace(spec, scratch=scratch), standing=0)

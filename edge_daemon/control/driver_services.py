@@ -9,8 +9,8 @@ from edge_daemon.control.loader import Loader
 from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_desk import OrderDesk
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.reception import Reception
 from edge_daemon.control.recorder import Recorder
+from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.core.effects import Foretell
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.records import Record
@@ -23,10 +23,10 @@ from edge_daemon.slots.frame_control import FrameControl
 
 
 @dataclass(frozen=True)
-class Rooms:
+class DriverServices:
     """What the driver acts on."""
 
-    reception: Reception
+    intake: RequestIntake
     recorder: Recorder
     loader: Loader
     active_slot: ActiveSlot

@@ -12,7 +12,7 @@ from edge_daemon.models.manifest import MANIFEST_FILE
 _MOUNT = "lost+found"  # a file system's own
 
 
-def strays(root: Path) -> Iterator[tuple[str, BundleError]]:
+def misplaced(root: Path) -> Iterator[tuple[str, BundleError]]:
     """Each with its place within the store, and the rule that it breaks."""
     for path in _visible(root):
         place = path.name

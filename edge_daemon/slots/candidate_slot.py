@@ -30,27 +30,27 @@ class Guard(str, Enum):
 
 
 @dataclass(frozen=True)
-class Fault:
+class CandidateFault:
     """Why the candidate gave no opinion."""
 
     guard: Guard
     why: str
 
 
-Answer = Union[Inference, Fault, None]
+Answer = Union[Inference, CandidateFault, None]
 """None: it was left meanwhile, so that nothing is said of it."""
 
 
-class Seat:
+class CandidateSlot:
     """One loaded candidate; any thread may ask, one after the other.
 
-    `before`: the seat of the same slot that was left.
+    `before`: the one of the same slot that was left.
     """
 
     def __init__(
         self,
         slot: Slot,
-        before: Seat | None = None,
+        before: CandidateSlot | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slot = slot
@@ -58,11 +58,6 @@ class Seat:
         # Who still asks the candidate that sat here before is waited for.
         self._asking: threading.Lock = threading.Lock() if before is None else before._asking
         self._left = False
-
-    @property
-    def is_left(self) -> bool:
-        """Whether it is asked nothing any more."""
-        return self._left
 
     def leave(self) -> None:
         """Nobody asks from now on; who asks at this moment gets no answer."""
@@ -78,40 +73,40 @@ class Seat:
     def ask(self, frame: FrameAddress, timeout_s: float) -> Answer:
         """What the candidate sees on this frame. Never raises for what a model does."""
         if not self._asking.acquire(timeout=timeout_s):
-            return self._unless_left(Fault(Guard.HUNG, "The candidate did not come back."))
+            return self._unless_left(CandidateFault(Guard.HUNG, "The candidate did not come back."))
         try:
             return None if self._left else self._unless_left(self._infer(frame, timeout_s))
         finally:
             self._asking.release()
 
-    def _infer(self, frame: FrameAddress, timeout_s: float) -> Inference | Fault:
+    def _infer(self, frame: FrameAddress, timeout_s: float) -> Inference | CandidateFault:
         began_at = self._now()
         try:
             found = self.slot.infer(frame, timeout_s)
         except SlotLost as lost:
             is_late = self._now() - began_at >= timeout_s
-            return Fault(Guard.HUNG if is_late else Guard.LOST, str(lost))
+            return CandidateFault(Guard.HUNG if is_late else Guard.LOST, str(lost))
         except EdgeDaemonError as error:  # a worker may say anything of the box, too
-            return Fault(Guard.RAISED, str(error))
+            return CandidateFault(Guard.RAISED, str(error))
         if not found.finite:
-            return Fault(Guard.NOT_FINITE, "The model gave numbers that are not finite.")
+            return CandidateFault(Guard.NOT_FINITE, "The model gave numbers that are not finite.")
         return found
 
-    def _unless_left(self, answer: Inference | Fault) -> Answer:
+    def _unless_left(self, answer: Inference | CandidateFault) -> Answer:
         return None if self._left else answer
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What the lane reads once a frame: the split, and where the candidate sits."""
+class RunningSplit:
+    """What the lane reads once a frame: the split, and the slot of the candidate."""
 
     split: Split
-    seat: Seat
+    candidate_slot: CandidateSlot
 
     def is_for(self, active: StoredBundle | None, slot: Slot | None) -> bool:
         """Whether the candidate may judge what this active one judges: never another product."""
         return (
             active is not None
             and active.ref.name == self.split.candidate.ref.name
-            and slot is not self.seat.slot
+            and slot is not self.candidate_slot.slot
         )

@@ -25,7 +25,7 @@ class Outgoing:
         return len(self.payload) + len(self.topic) + len(self.correlation or b"") + 32
 
 
-class Fate:
+class SendResult:
     """`Sent`: decided once, by the broker's acknowledgement or by the connection's end.
 
     `place` and `size_bytes` are those of `InFlight`, with place 0 where nobody acknowledges;

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.models.strays import place_of, strays, visible_folders
+from edge_daemon.models.misplaced import misplaced, place_of, visible_folders
 from tests.sim.bundles import make_bundle
 
 
 def found(root: Path) -> dict[str, str]:
-    return {place: error.message for place, error in strays(root)}
+    return {place: error.message for place, error in misplaced(root)}
 
 
 def test_a_store_as_it_should_be_has_none(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_bundle_without_its_version_is_told_where_it_belongs(tmp_path: Path) -
     """The commonest mistake when it is copied by hand."""
     bundle = make_bundle(tmp_path, "bottle@1.0.0")
     bundle.rename(tmp_path / "can")
-    ((place, error),) = strays(tmp_path)
+    ((place, error),) = misplaced(tmp_path)
     assert place == "can"
     assert error.hint == "Move the bundle to can/VERSION."
 

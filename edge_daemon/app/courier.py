@@ -1,0 +1,168 @@
+"""Connects the courier to the station: campaigns, neighbours, hold, the line's pace and health."""
+
+from __future__ import annotations
+
+import queue
+
+import structlog
+
+from edge_daemon.app.resources import Resources
+from edge_daemon.app.status import Status
+from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.config.fleet import ShareSettings
+from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.courier import peers, wire
+from edge_daemon.courier.band import Band
+from edge_daemon.courier.child import CourierProcess
+from edge_daemon.courier.landing import Wanted
+from edge_daemon.errors import SenderError
+from edge_daemon.fleet.follower import Brought
+from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.mqtt import Session
+
+_log = structlog.get_logger(__name__)
+
+
+class CourierWatch:
+    """Starts nothing where the settings name no source.
+
+    `want` and `brought` are the follower's thread's, `came` the network's, `hear` the monitor's.
+    """
+
+    def __init__(self, resources: Resources, fleet: FleetSettings, session: Session) -> None:
+        settings = resources.settings
+        self._session, self._clock = session, resources.clock
+        self._site = fleet.site if fleet.share != "none" else None
+        self._topic = peers.peer_topic(self._site, settings.device) if self._site else ""
+        self._process = CourierProcess(_setup(settings, fleet)) if fleet.sources else None
+        self._peers, self._band = peers.Peers(), Band()
+        self._news: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+        self._said: tuple[float, wire.Progress] | None = None
+        self._moved = 0
+
+    def start(self) -> None:
+        if self._process is not None:
+            self._process.start()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        if self._said is not None:
+            self._session.publish(self._topic, b"", qos=1, retain=True)
+        self._process.stop()
+
+    # ------------------------------------------------------------------ campaigns
+
+    def want(self, campaign: Campaign | None) -> None:
+        if self._process is not None:
+            self._process.want(None if campaign is None else _wanted(campaign))
+
+    def brought(self, campaign: Campaign) -> Brought:
+        if self._process is None:
+            return Brought()
+        progress = self._process.progress()
+        if progress.phase == "broken":
+            return Brought(why=progress.why)
+        if progress.sha256 != campaign.sha256:
+            return Brought()
+        is_refused = progress.phase == "refused"
+        came = {"origin": progress.origin, "peers": progress.peers}
+        return Brought(
+            "" if is_refused else progress.why,
+            progress.why if is_refused else "",
+            came if any(came.values()) else {},
+        )
+
+    # ------------------------------------------------------------------ the site
+
+    def came(self, incoming: Incoming) -> None:
+        """A neighbour's word."""
+        self._news.put((incoming.topic, incoming.payload))
+        incoming.done()
+
+    def hear(self, status: Status) -> None:
+        """The next second: pass on what neighbours said, rest where the line needs it, speak."""
+        if self._process is None:
+            return
+        now, progress = status.line.now, self._process.progress()
+        while not self._news.empty():
+            topic, payload = self._news.get()
+            try:
+                self._peers.hear(topic, payload)
+            except SenderError as error:
+                _log.warning("neighbour_refused", topic=topic[:200], error=error.message)
+        self._process.know(self._peers.there(now.utc))
+        moved = progress.origin + progress.peers + progress.given
+        is_left = self._band.is_left(
+            status.frames.latency.p99, now.at, is_moving=moved != self._moved
+        )
+        self._moved = moved
+        self._process.rest(is_on=status.model.held or is_left)
+        self._speak(progress)
+
+    def problem(self) -> tuple[str, ...]:
+        """A sentence where the courier cannot work at all; any thread."""
+        progress = self._process.progress() if self._process is not None else wire.Progress()
+        return (f"the courier cannot work: {progress.why}",) if progress.phase == "broken" else ()
+
+    def _speak(self, progress: wire.Progress) -> None:
+        if not self._topic or not progress.port:
+            return
+        now = self._clock.now()
+        if self._said is not None:
+            at, said = self._said
+            same = (said.infohash, said.port, said.at) == (
+                progress.infohash, progress.port, progress.at,
+            )  # fmt: skip
+            grown = abs(progress.have - said.have)
+            is_news = grown >= peers.STEP or (grown > 0.0 and progress.have == 1.0)
+            if same and not is_news and now.at - at < peers.AGAIN_S:
+                return
+        body = peers.peer(progress, now.utc)
+        if self._session.publish(self._topic, body, qos=1, retain=True) is not None:
+            self._said = (now.at, progress)
+
+
+def _wanted(campaign: Campaign) -> Wanted:
+    return Wanted(
+        campaign.model,
+        campaign.sha256,
+        campaign.infohash or "",
+        campaign.size,
+        campaign.manifest_sha256,
+    )
+
+
+def _setup(settings: Settings, fleet: FleetSettings) -> wire.Setup:
+    models, share = settings.models, fleet.share
+    return wire.Setup(
+        settings.device,
+        str(models.store),
+        tuple(str(key) for key in models.trust.public_keys),
+        models.trust.required,
+        tuple(
+            wire.From(
+                "http" if each.http else "oci",
+                str(each.http or each.oci).rstrip("/"),
+                None if each.ca is None else str(each.ca),
+                each.metered,
+            )
+            for each in fleet.sources
+        ),
+        tuple(models.revoked),
+        _share(share) if isinstance(share, ShareSettings) else None,
+        share.down_mbit if isinstance(share, ShareSettings) else 80.0,
+    )
+
+
+def _share(share: ShareSettings) -> wire.Share:
+    return wire.Share(
+        share.interface,
+        str(share.certificate),
+        str(share.key),
+        str(share.ca),
+        share.port,
+        share.up_mbit,
+        share.down_mbit,
+        share.peers == "site",
+    )

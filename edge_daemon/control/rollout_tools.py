@@ -1,0 +1,53 @@
+"""What the desk of rollouts acts on, as the composition root passes it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edge_daemon.control.arrivals import Arrival
+from edge_daemon.control.block_desk import BlockDesk
+from edge_daemon.host.clock import Clock
+from edge_daemon.host.journal import Journal
+from edge_daemon.host.metrics import Metrics
+from edge_daemon.slots.turns import Turns
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How much is kept of pairs."""
+
+    most: int = 100_000
+    days: float = 90.0
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """What the candidate did not see, so far, of the split that is on.
+
+    `lost`: units by slice that were drawn and have no pair, all of them too. `arms`: by declared
+    share the units and the candidate's of them. The others count frames.
+    """
+
+    rollout: str = ""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    compared: int = 0
+    skipped: int = 0
+    failed: int = 0
+    arms: Mapping[float, tuple[int, int]] = field(default_factory=dict)
+    misassigned: int = 0
+
+
+@dataclass(frozen=True)
+class DeskTools:
+    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`."""
+
+    journal: Journal
+    put: Callable[[Arrival], None]
+    say: Callable[[bytes], None]
+    captured: Callable[[], int]
+    metrics: Metrics
+    clock: Clock
+    keep: Keep = Keep()
+    shadowed: Callable[[], Shadowed] = Shadowed
+    blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))

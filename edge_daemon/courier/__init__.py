@@ -1,0 +1,17 @@
+"""The courier: a program of its own that brings the bundles of campaigns to the station.
+
+torrent    what a swarm is told of a bundle, made from its folder and read from the origin
+election   who of a site takes it from the origin, and who waits for a neighbour
+origin     pieces of a bundle from a web server
+swarm      pieces from neighbours and for them (libtorrent lives here and nowhere else)
+landing    the folder beside the store where a bundle grows, and its way through the store's door
+errand     one bundle, from the first word of it to the last neighbour
+site       which neighbours there are
+wire       what the daemon and the courier tell each other
+child      starts the courier and starts it again
+
+    python -m edge_daemon.courier --fd N --parent PID
+
+Nobody trusts what it brings: the store's door and the gate look at each bundle as at any other.
+It runs at idle priority, and whatever ends it ends nothing else.
+"""

@@ -1,0 +1,180 @@
+"""The courier's program; the daemon starts it.
+
+    python -m edge_daemon.courier --fd N --parent PID
+
+It dies with the daemon, runs only while nobody else wants the processor, and knows no secret but
+the key of its own swarm certificate. Exit codes: 0 the daemon closed its end, 70 it cannot go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_daemon.courier import wire
+from edge_daemon.courier.errand import Errand, Means
+from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
+from edge_daemon.courier.site import Site, address_of
+from edge_daemon.courier.sources import directly
+from edge_daemon.courier.torrent import normal
+from edge_daemon.errors import BoxError, EdgeDaemonError
+from edge_daemon.models.bundle import vouched_reader
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.slots.kernel import die_with_parent, hide_from_others, name_process
+from edge_daemon.sources.http import Http
+
+if TYPE_CHECKING:
+    from edge_daemon.courier.swarm import Swarm
+
+EXIT_LOST = 70
+DATA_BYTES = 1 << 30
+"""Memory of its own that it may take; files that are mapped do not count."""
+
+
+def main() -> int:
+    """Serve until the daemon's end is closed."""
+    arguments = _arguments()
+    if not die_with_parent(arguments.parent):
+        return EXIT_LOST
+    os.setpgrp()  # Ctrl-C at a terminal is for the daemon alone
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    name_process("edge-courier", "edge_daemon.courier")
+    os.umask(0o077)
+    with suppress(OSError):
+        hide_from_others()
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    resource.setrlimit(resource.RLIMIT_DATA, (DATA_BYTES, DATA_BYTES))
+    end = socket.socket(fileno=arguments.fd)
+    setup = wire.receive_order(end)
+    if not isinstance(setup, wire.Setup):
+        return EXIT_LOST
+    try:
+        courier = Courier(setup, end)
+    except EdgeDaemonError as error:
+        wire.send(end, wire.Progress(phase="broken", why=error.message))
+        return EXIT_LOST
+    with suppress(BrokenPipeError, ConnectionResetError):
+        courier.serve()
+    return 0
+
+
+class Courier:
+    """Takes the daemon's words, and runs one errand at a time.
+
+    Raises EdgeDaemonError where the settings cannot be followed on this box.
+    """
+
+    def __init__(self, setup: wire.Setup, end: socket.socket) -> None:
+        self._setup, self._end = setup, end
+        self._site = Site(setup.device)
+        self._resting = threading.Event()
+        self._errand: Errand | None = None
+        self._wanted: Wanted | None = None
+        self._trust = Trust([Path(key) for key in setup.keys], setup.required, setup.revoked)
+        self._store = Store(Path(setup.store), read=vouched_reader(self._trust))
+        self._authority, self._at = b"", ""
+        self._swarm: Swarm | None = None
+        if setup.share is not None:
+            self._swarm = self._joined(setup.share)
+
+    def _joined(self, share: wire.Share) -> Swarm:
+        try:
+            from edge_daemon.courier.swarm import Link, Swarm  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise BoxError(
+                "libtorrent is not installed, so nothing can be shared.",
+                hint="Install edge-daemon[fleet], or set fleet.share: none.",
+            ) from error
+        self._at = address_of(share.interface)
+        self._authority = normal(_read(Path(share.ca)))
+        for needed in (share.certificate, share.key):
+            _read(Path(needed))
+        files = (Path(share.certificate), Path(share.key), Path(share.ca))
+        caps = (share.up_mbit, share.down_mbit)
+        return Swarm(Link(self._at, *files, share.port, *caps, share.local))
+
+    def serve(self) -> None:
+        """Return when the daemon is gone."""
+        self._tell(wire.Progress())
+        while (order := wire.receive_order(self._end)) is not None:
+            if isinstance(order, wire.Want):
+                self._want(order.wanted())
+            elif isinstance(order, wire.Neighbours):
+                self._site.know(place.neighbour() for place in order.places)
+            elif isinstance(order, wire.Rest):
+                self._rest(is_on=order.on)
+
+    def _rest(self, *, is_on: bool) -> None:
+        (self._resting.set if is_on else self._resting.clear)()
+        if self._swarm is not None:
+            self._swarm.rest(is_on=is_on)
+
+    def _want(self, wanted: Wanted | None) -> None:
+        if wanted == self._wanted:
+            return
+        if self._errand is not None:
+            self._errand.cancel()
+        if self._swarm is not None:
+            self._swarm.leave()
+        self._wanted, self._errand = wanted, None
+        if wanted is None:
+            self._tell(wire.Progress())
+            return
+        self._errand = Errand(wanted, self._means(wanted))
+        self._errand.start()
+
+    def _means(self, wanted: Wanted) -> Means:
+        origins = [
+            WebOrigin(
+                Http(each.url, lambda ca=each.ca: ca, timeout_s=TIMEOUT_S),  # type: ignore[misc]
+                wanted.ref,
+                is_metered=each.metered,
+            )
+            for each in self._setup.sources
+            if each.kind == "http"
+        ]
+        return Means(
+            self._site, self._store, self._trust, origins,
+            [directly(each, wanted.ref) for each in self._setup.sources],
+            self._swarm, self._authority, self._setup.down_mbit, self._resting.is_set, self._tell,
+        )  # fmt: skip
+
+    def _tell(self, progress: wire.Progress) -> None:
+        port = self._swarm.port if self._swarm is not None else 0
+        told = wire.changed_progress(progress, {"at": self._at, "port": port})
+        with suppress(OSError):  # `serve` ends by itself then
+            wire.send(self._end, told)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BoxError(
+            f"{file} cannot be read: {error.strerror}.",
+            hint="scripts/make_certificates makes it; let the daemon's user read it.",
+        ) from error
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The courier of edge-daemon; not for people.")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # libtorrent's threads may take their time

@@ -1,0 +1,41 @@
+"""Who of a site takes a bundle from the origin, so that it gives the bundle once and not to each.
+
+The stations of a site stand in an order that is drawn anew for each bundle. The first that lacks
+it takes it from the origin, and the others take it from their neighbours. Who hears nothing for
+long enough goes to the origin as well: two seconds and four more for each station before it. So
+the next one follows a fetcher that died, before the one after it does, and a station that reaches
+no neighbour loses time only. Nobody is asked, and nobody commands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+FIRST_WAIT_S, WAIT_S = 2.0, 4.0
+LAST_RANK = 30
+"""Nobody waits for longer than two minutes, however many stations are said to be before it."""
+
+
+def order(infohash: str, devices: Mapping[str, float]) -> tuple[str, ...]:
+    """The stations, first to last, for this bundle."""
+    return tuple(
+        sorted(devices, key=lambda each: hashlib.sha256(f"{infohash}:{each}".encode()).digest())
+    )
+
+
+def rank(infohash: str, device: str, site: Mapping[str, float]) -> int:
+    """How many stations come before this one.
+
+    `site`: the share that each station of the site has of the bundle, 0..1, itself included.
+    Whoever has all of it fetches nothing; while somebody has more than this one, it is not first.
+    """
+    lacking = {each: have for each, have in site.items() if have < 1.0 or each == device}
+    before = order(infohash, lacking).index(device)
+    is_behind = any(have > site[device] for have in site.values())
+    return min(LAST_RANK, max(before, 1) if is_behind else before)
+
+
+def patience_s(rank: int) -> float:
+    """Seconds without a byte from a neighbour after which the origin is asked."""
+    return 0.0 if rank == 0 else FIRST_WAIT_S + WAIT_S * rank

@@ -1,0 +1,309 @@
+"""One bundle: from the first word of it to the last neighbour that wants it.
+
+    in the store already ─────────────────────────────────────┐
+    description ─▶ room on the disk ─▶ pieces ─▶ store's door ─┴▶ given to neighbours
+
+What fails is tried again while it is wanted; what is refused stays refused.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_daemon.courier import election
+from edge_daemon.courier.landing import Landing, Wanted, is_there, landing
+from edge_daemon.courier.origin import MOST_BAD, WebOrigin
+from edge_daemon.courier.site import Site
+from edge_daemon.courier.torrent import Torrent, describe, folder_files
+from edge_daemon.courier.wire import Progress, changed_progress
+from edge_daemon.errors import BoxError, BundleError
+from edge_daemon.host.boundary import contained
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.sources.fetch import Door, fetch, look
+from edge_daemon.sources.pace import Pace
+from edge_daemon.sources.pins import Pins
+from edge_daemon.sources.source import Source, SourceAway
+
+if TYPE_CHECKING:  # its library is an extra
+    from edge_daemon.courier.swarm import Swarm
+
+TICK_S = 0.2
+MEET_S = 2.0
+_FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
+_AHEAD = 32
+"""Pieces that the elected station asks for at once: 8 MiB."""
+_LATE_S = 5.0
+"""After which a piece that was handed to the swarm and is not there is taken again."""
+
+
+@dataclass
+class Means:
+    """What an errand works with; `swarm` None: only the sources themselves.
+
+    `sources`: a source, and how it names a bundle. `is_resting`: whether nothing may be taken now.
+    `tell` hears how far it is.
+    """
+
+    site: Site
+    store: Store
+    trust: Trust
+    origins: Sequence[WebOrigin]
+    sources: Sequence[tuple[Source, str]]
+    swarm: Swarm | None
+    authority: bytes
+    down_mbit: float
+    is_resting: Callable[[], bool]
+    tell: Callable[[Progress], None]
+
+
+@dataclass
+class _Patience:
+    """Since when no neighbour has given anything."""
+
+    peers_bytes: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def idle_s(self, peers_bytes: int) -> float:
+        now = time.monotonic()
+        if peers_bytes != self.peers_bytes:
+            self.peers_bytes, self.since = peers_bytes, now
+        return now - self.since
+
+
+class Errand:
+    """Runs on a thread of its own until it is cancelled."""
+
+    def __init__(self, wanted: Wanted, means: Means) -> None:
+        self._wanted, self._with = wanted, means
+        self._cancelled = threading.Event()
+        self._progress = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
+        # A quarter of the cap is left to neighbours while the origin is read.
+        self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
+        self._handed: dict[int, float] = {}
+        self._thread = threading.Thread(target=self._run, name="errand", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End it; what came is kept."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait, and for as long as nothing may be taken; True where it is cancelled."""
+        if self._cancelled.wait(seconds):
+            return True
+        while self._with.is_resting():
+            if self._cancelled.wait(TICK_S):
+                return True
+        return False
+
+    def _tell(self, **changed: object) -> None:
+        self._progress = changed_progress(self._progress, changed)
+        self._with.tell(self._progress)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._cancelled.is_set():
+            try:
+                torrent = self._bring()
+                self._give(torrent)
+                return
+            except BundleError as error:
+                self._tell(phase="refused", why=error.message)
+                return
+            except (BoxError, OSError) as error:
+                why = error.message if isinstance(error, BoxError) else str(error)
+                if not self._cancelled.is_set():
+                    self._tell(phase="fetching", why=why)
+            if self._with.swarm is not None:
+                self._with.swarm.leave()
+            failures += 1
+            self._cancelled.wait(min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** (failures - 1)))
+
+    # ------------------------------------------------------------------ fetching
+
+    def _bring(self) -> Torrent | None:
+        """Have it in the store; what the swarm is told of it, if that is known."""
+        means, wanted = self._with, self._wanted
+        if is_there(means.store, wanted):
+            return None
+        self._tell(phase="fetching", why="")
+        if means.swarm is None or not wanted.infohash:
+            self._take_whole()
+            return None
+        with landing(means.store.root, wanted) as place:
+            torrent = self._described(place)
+            place.reserve(torrent)
+            means.swarm.fetch(torrent, place.folder)
+            self._fill(torrent, means.swarm)
+            self._count(means.swarm)
+            means.swarm.leave()
+            place.hand_over(means.store, means.trust, torrent)
+        return torrent
+
+    def _described(self, place: Landing) -> Torrent:
+        wanted = self._wanted
+        torrent = place.known() or self._asked()
+        if torrent.name != wanted.ref.version or wanted.size not in (None, torrent.size):
+            raise BundleError(
+                f"The swarm of the campaign is not that of {wanted.ref}.",
+                hint="Make the campaign again: edge-daemon fleet campaign",
+            )
+        if torrent.authority != self._with.authority:
+            raise BoxError(
+                "The bundle was published for stations of another authority.",
+                hint="Publish it with the plant's ca.pem as --swarm-ca.",
+            )
+        place.remember(torrent)
+        return torrent
+
+    def _asked(self) -> Torrent:
+        why: Exception = BoxError("No web server is named in fleet.sources.", hint="Name one.")
+        for origin in self._with.origins:
+            with contained() as attempt:
+                return origin.torrent(self._wanted.infohash)
+            why = attempt.fault or why
+            if isinstance(why, FileNotFoundError):
+                why = SourceAway(f"{origin.where} has no description for the swarm.")
+        # Another server, or this one later, may have the right one: it is not the bundle's fault.
+        raise SourceAway(getattr(why, "message", str(why))) from why
+
+    def _fill(self, torrent: Torrent, swarm: Swarm) -> None:
+        """Return when every piece is on the disk."""
+        patience, met = _Patience(), 0.0
+        try:
+            while not swarm.is_whole:
+                self._refuse_to_go_on(swarm)
+                if self._with.is_resting():
+                    self._wait(swarm)
+                    patience = _Patience(swarm.counts().peers_bytes)
+                if time.monotonic() - met > MEET_S:
+                    met = time.monotonic()
+                    swarm.meet(self._with.site.places(torrent.infohash))
+                if swarm.is_checking:
+                    patience = _Patience(swarm.counts().peers_bytes)
+                elif not self._took_a_piece(torrent, swarm, patience):
+                    self._wait(swarm)
+        finally:
+            for origin in self._with.origins:
+                origin.close()
+
+    def _wait(self, swarm: Swarm) -> None:
+        for origin in self._with.origins:
+            origin.close()  # an answer that nobody reads holds a place at the server
+        swarm.take_at_most(int(self._with.down_mbit * 125_000))
+        if self._pause(TICK_S):
+            raise SourceAway("It is not wanted any more.")
+        self._count(swarm)
+
+    def _refuse_to_go_on(self, swarm: Swarm) -> None:
+        if self._cancelled.is_set():
+            raise SourceAway("It is not wanted any more.")
+        if faults := swarm.faults():
+            raise BoxError(f"The disk failed: {faults[0]}.", hint="Free space there.")
+
+    def _took_a_piece(self, torrent: Torrent, swarm: Swarm, patience: _Patience) -> bool:
+        """One from the origin, if it is this station's turn."""
+        missing = swarm.missing()
+        own = 1.0 - len(missing) / max(1, torrent.pieces)
+        site = self._with.site
+        rank = election.rank(torrent.infohash, site.device, site.having(torrent.infohash, own))
+        idle_s = patience.idle_s(swarm.counts().peers_bytes)
+        if idle_s < election.patience_s(rank):
+            return False
+        now = time.monotonic()
+        lacking = [each for each in missing if now - self._handed.get(each, -1e9) > _LATE_S]
+        # What a neighbour has, it gives; unless it does not.
+        pieces = swarm.nobody_has(lacking)
+        if not pieces and idle_s >= election.patience_s(max(1, rank)):
+            pieces = lacking
+        if not pieces:
+            return False
+        swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
+        content = self._read(torrent, pieces[0], rank)
+        if content is None:
+            return False
+        self._handed[pieces[0]] = time.monotonic()
+        swarm.put(pieces[0], content)
+        self._tell(origin=self._progress.origin + len(content))
+        self._count(swarm)
+        return True
+
+    def _read(self, torrent: Torrent, piece: int, rank: int) -> bytes | None:
+        """From the first origin that gives it; None: there is none that may be asked."""
+        why = ""
+        for origin in self._with.origins:
+            if origin.bad >= MOST_BAD or (origin.is_metered and rank > 0):
+                continue
+            try:
+                return origin.piece(torrent, piece, self._pace, _AHEAD if rank == 0 else 1)
+            except (SourceAway, BundleError) as error:
+                why = error.message
+        if why:
+            self._tell(why=why)
+        if self._pause(1.0 if why else 0.0):
+            raise SourceAway("It is not wanted any more.")
+        return None
+
+    def _count(self, swarm: Swarm) -> None:
+        counts = swarm.counts()
+        missing = len(swarm.missing())
+        pieces = max(1, missing, swarm.pieces)
+        self._tell(
+            peers=counts.peers_bytes,
+            given=counts.given_bytes,
+            neighbours=counts.peers,
+            have=round(1.0 - missing / pieces, 3),
+        )
+
+    def _take_whole(self) -> None:
+        """From the first source that has it, without neighbours."""
+        wanted, means = self._wanted, self._with
+
+        def came(count: int, total: int) -> None:
+            origin = self._progress.origin + count
+            self._tell(origin=origin, have=round(min(1.0, origin / max(1, total)), 3))
+
+        door = Door(means.store, means.trust, Pins(), came)
+        why: Exception = BoxError("No source is named in fleet.sources.", hint="Name one.")
+        for source, which in means.sources:
+            with contained() as attempt:
+                for offered in source.offered(wanted.ref.name, which):
+                    manifest = look(source, offered, wanted.ref.name, door, self._pace)
+                    if manifest.weights.sha256 == wanted.sha256:
+                        fetch(source, offered, manifest, door, self._pace)
+                        return
+                    raise BundleError(
+                        f"{source.where} has another {wanted.ref} than the campaign names.",
+                        hint="A version never changes: publish it under a new one.",
+                    )
+            why = attempt.fault or why
+        raise why
+
+    # ------------------------------------------------------------------ giving
+
+    def _give(self, torrent: Torrent | None) -> None:
+        """Give it from the store until nobody wants it given any more."""
+        means, wanted = self._with, self._wanted
+        self._tell(phase="have", why="", have=1.0)
+        swarm = means.swarm
+        if swarm is None or not wanted.infohash:
+            return
+        folder = means.store.find(wanted.ref)
+        if torrent is None:
+            torrent = describe(folder.name, folder_files(folder), means.authority)
+            if torrent.infohash != wanted.infohash:
+                return  # signed by somebody else, say: neighbours would refuse each piece
+        before = self._progress.given
+        swarm.give(torrent, folder.parent)
+        while not self._cancelled.wait(MEET_S):
+            swarm.meet(means.site.places(torrent.infohash))
+            counts = swarm.counts()
+            self._tell(given=before + counts.given_bytes, neighbours=counts.peers)

@@ -1,0 +1,272 @@
+"""Pieces from neighbours and for them: a closed BitTorrent v2 swarm of one plant.
+
+Peers show each other certificates of the plant's own authority, or they get no byte. Nothing is
+looked for outside: no trackers, no DHT, no peer exchange, no port mapping; neighbours are found in
+the local network (LSD) or named by the daemon. What leaves this box and what comes is capped, and
+marked as what may wait (RFC 8622).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libtorrent as lt
+
+from edge_daemon.courier.torrent import Torrent
+from edge_daemon.errors import BoxError
+
+_BYTES_IN_MBIT = 125_000
+_LOWER_EFFORT = 1
+"""DSCP of RFC 8622, in the six bits of the field."""
+_CLOSED = (
+    *("enable_dht", "enable_upnp", "enable_natpmp", "enable_incoming_tcp", "enable_outgoing_tcp"),
+    *("allow_multiple_connections_per_ip", "announce_to_all_trackers", "use_dht_as_fallback"),
+)
+MOST_PEERS = 64
+
+
+@dataclass(frozen=True)
+class Link:
+    """How this station shares: on which address, how fast, and who it is.
+
+    Args:
+        address: the address to listen on, of the plant's network.
+        port: 0: any.
+        up_mbit, down_mbit: caps in Mbit/s, over all peers.
+        certificate, key: PEM files of this station's swarm certificate.
+        ca: PEM file of the authority that neighbours' certificates are of.
+        local: whether neighbours are looked for in the local network as well.
+    """
+
+    address: str
+    certificate: Path
+    key: Path
+    ca: Path
+    port: int = 0
+    up_mbit: float = 40.0
+    down_mbit: float = 80.0
+    local: bool = True
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Bytes of pieces that came from neighbours and went to them, and how many are connected."""
+
+    peers_bytes: int = 0
+    given_bytes: int = 0
+    peers: int = 0
+
+
+class Swarm:
+    """One station in one swarm at a time. Threads may share it.
+
+    Raises BoxError where it cannot listen.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._session = lt.session(_settings(link))
+        self._limit_local_peers()
+        self._lock = threading.Lock()
+        self._handle: lt.torrent_handle | None = None
+        self._torrent: Torrent | None = None
+        self._faults: list[str] = []
+        self.port = self._listening()
+
+    def _limit_local_peers(self) -> None:
+        """Put all peers into the class that has the caps; libtorrent spares local ones else."""
+        everybody = lt.ip_filter()
+        bits = 1 << self._session.global_peer_class_id
+        everybody.add_rule("0.0.0.0", "255.255.255.255", bits)  # noqa: S104 - a range
+        everybody.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", bits)
+        self._session.set_peer_class_filter(everybody)
+
+    def _listening(self) -> int:
+        for _ in range(50):
+            if port := self._session.ssl_listen_port():
+                return int(port)
+            self._session.wait_for_alert(100)
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, lt.listen_failed_alert):
+                    raise BoxError(
+                        f"The courier cannot listen on {self._link.address}: "
+                        f"{alert.error.message()}.",
+                        hint="Correct fleet.share.interface.",
+                    )
+        raise BoxError(
+            f"The courier cannot listen on {self._link.address}.",
+            hint="Correct fleet.share.interface.",
+        )
+
+    # ------------------------------------------------------------------ one bundle
+
+    def fetch(self, torrent: Torrent, above: Path) -> None:
+        """Begin to fill the folder `above/<torrent.name>`; what is there of it counts."""
+        self._join(torrent, above, lt.torrent_flags.default_flags)
+
+    def give(self, torrent: Torrent, above: Path) -> None:
+        """Give from the complete folder `above/<torrent.name>`, which is never written."""
+        flags = lt.torrent_flags.seed_mode | lt.torrent_flags.upload_mode
+        self._join(torrent, above, flags)
+
+    def leave(self) -> None:
+        """Have no part in it any more; the files are closed when this returns."""
+        with self._lock:
+            handle, self._handle, self._torrent = self._handle, None, None
+        if handle is None:
+            return
+        self._session.remove_torrent(handle)
+        for _ in range(100):
+            self._session.wait_for_alert(100)
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, lt.torrent_removed_alert):
+                    return
+
+    def _join(self, torrent: Torrent, above: Path, flags: int) -> None:
+        self.leave()
+        params = lt.load_torrent_buffer(torrent.content)
+        params.save_path = str(above)
+        wrong = (
+            lt.torrent_flags.auto_managed | lt.torrent_flags.disable_pex
+            | lt.torrent_flags.disable_dht | lt.torrent_flags.paused
+        )  # fmt: skip
+        closed = lt.torrent_flags.disable_pex | lt.torrent_flags.disable_dht
+        params.flags = (flags & ~wrong) | closed | lt.torrent_flags.paused
+        params.trackers, params.url_seeds, params.http_seeds = [], [], []
+        handle = self._session.add_torrent(params)
+        # It reads the files' content now; a certificate that is renewed counts from the next one.
+        handle.set_ssl_certificate(str(self._link.certificate), str(self._link.key), "")
+        handle.set_max_connections(MOST_PEERS)
+        handle.clear_error()
+        handle.resume()
+        with self._lock:
+            self._handle, self._torrent = handle, torrent
+
+    def meet(self, peers: Iterable[tuple[str, int]]) -> None:
+        """Neighbours by address and port; those who are connected already stay."""
+        with self._lock:
+            handle = self._handle
+        for address, port in list(peers)[:MOST_PEERS]:
+            if handle is not None and (address, port) != (self._link.address, self.port):
+                handle.connect_peer((address, port))
+
+    # ------------------------------------------------------------------ pieces
+
+    def missing(self) -> list[int]:
+        """The pieces that are not there; all of them while what is there is still checked."""
+        with self._lock:
+            handle, torrent = self._handle, self._torrent
+        if handle is None or torrent is None:
+            return []
+        have = handle.status(lt.torrent_handle.query_pieces).pieces
+        if len(have) < torrent.pieces:
+            return list(range(torrent.pieces))
+        return [piece for piece in range(torrent.pieces) if not have[piece]]
+
+    @property
+    def pieces(self) -> int:
+        """Of the bundle; 0 without one."""
+        with self._lock:
+            return self._torrent.pieces if self._torrent else 0
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether what is there is still being looked at."""
+        status = self._status()
+        states = lt.torrent_status.states
+        return status is None or status.state in (
+            states.checking_files,
+            states.checking_resume_data,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all is there, on the disk."""
+        status = self._status()
+        return status is not None and status.is_seeding
+
+    def nobody_has(self, pieces: list[int]) -> list[int]:
+        """Those of these pieces that no connected neighbour has."""
+        with self._lock:
+            handle = self._handle
+        if handle is None:
+            return pieces
+        counts = handle.piece_availability()
+        return [piece for piece in pieces if piece >= len(counts) or not counts[piece]]
+
+    def put(self, piece: int, content: bytes) -> None:
+        """A piece that came another way, and was checked."""
+        with self._lock:
+            handle = self._handle
+        if handle is not None:
+            handle.add_piece(piece, content, 0)
+
+    def counts(self) -> Counts:
+        """Since it joined this swarm."""
+        status = self._status()
+        if status is None:
+            return Counts()
+        return Counts(
+            int(status.total_payload_download), int(status.total_payload_upload), status.num_peers
+        )
+
+    def faults(self) -> list[str]:
+        """What went wrong since this was asked last: the disk, or a file."""
+        return [
+            f"{alert.message()}"
+            for alert in self._session.pop_alerts()
+            if isinstance(alert, (lt.file_error_alert,))
+        ]
+
+    def rest(self, *, is_on: bool) -> None:
+        """Take and give nothing while it is on."""
+        if is_on:
+            self._session.pause()
+        else:
+            self._session.resume()
+
+    def take_at_most(self, bytes_s: int) -> None:
+        """Of neighbours, while something else takes its share of the cap."""
+        self._session.apply_settings({"download_rate_limit": max(1, bytes_s)})
+
+    def close(self) -> None:
+        self.leave()
+        self._session.pause()
+
+    def _status(self) -> lt.torrent_status | None:
+        with self._lock:
+            handle = self._handle
+        return None if handle is None else handle.status()
+
+
+def _settings(link: Link) -> Any:
+    address = f"[{link.address}]" if ":" in link.address else link.address
+    mask = lt.alert.category_t
+    return {
+        "listen_interfaces": f"{address}:{link.port}s",
+        "outgoing_interfaces": link.address,
+        "upload_rate_limit": int(link.up_mbit * _BYTES_IN_MBIT),
+        "download_rate_limit": int(link.down_mbit * _BYTES_IN_MBIT),
+        "rate_limit_ip_overhead": True,
+        "peer_dscp": _LOWER_EFFORT,
+        "urlseed_max_request_bytes": 512 << 10,
+        "max_allowed_in_request_queue": 500,
+        "connections_limit": MOST_PEERS,
+        "unchoke_slots_limit": 16,
+        "request_timeout": 10,
+        "peer_timeout": 30,
+        "min_reconnect_time": 3,
+        "max_failcount": 10,
+        "alert_mask": mask.error_notification
+        | mask.status_notification
+        | mask.storage_notification,
+        "user_agent": "edge-daemon",
+        **dict.fromkeys(_CLOSED, False),
+        "enable_lsd": link.local,
+        "enable_incoming_utp": True,
+        "enable_outgoing_utp": True,
+    }

@@ -1,0 +1,160 @@
+"""What the daemon and the courier tell each other: msgpack, one packet a message, both bounded."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Any, Union
+
+import msgspec
+
+from edge_daemon.core.values import BundleRef
+from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.site import MOST, Neighbour
+
+PACKET_BYTES = 160 << 10
+
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+
+
+class From(msgspec.Struct, frozen=True):
+    """A source of `fleet.sources`."""
+
+    kind: str
+    url: str
+    ca: Union[str, None] = None
+    metered: bool = False
+
+
+class Share(msgspec.Struct, frozen=True):
+    """`fleet.share`: see `swarm.Link`."""
+
+    interface: str
+    certificate: str
+    key: str
+    ca: str
+    port: int
+    up_mbit: float
+    down_mbit: float
+    local: bool
+
+
+class Setup(msgspec.Struct, tag="setup", frozen=True):
+    """The first message to a courier: the station, its store, and where bundles come from."""
+
+    device: str
+    store: str
+    keys: tuple[str, ...]
+    required: bool
+    sources: tuple[From, ...]
+    revoked: tuple[str, ...] = ()
+    share: Union[Share, None] = None
+    down_mbit: float = 80.0
+
+
+class Want(msgspec.Struct, tag="want", frozen=True):
+    """Bring this bundle, and give it to others until something else is said; no name: nothing."""
+
+    name: str = ""
+    version: str = ""
+    sha256: str = ""
+    infohash: str = ""
+    size: Union[int, None] = None
+    manifest_sha256: Union[str, None] = None
+
+    @classmethod
+    def of(cls, wanted: Wanted | None) -> Want:
+        if wanted is None:
+            return cls()
+        ref = wanted.ref
+        return cls(
+            ref.name, ref.version, wanted.sha256, wanted.infohash, wanted.size,
+            wanted.manifest_sha256,
+        )  # fmt: skip
+
+    def wanted(self) -> Wanted | None:
+        if not self.name:
+            return None
+        ref = BundleRef(self.name, self.version)
+        return Wanted(ref, self.sha256, self.infohash, self.size, self.manifest_sha256)
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """A neighbour."""
+
+    device: str
+    address: str
+    port: int
+    infohash: str
+    have: float
+
+    def neighbour(self) -> Neighbour:
+        return Neighbour(self.device, self.address, self.port, self.infohash, self.have)
+
+
+class Neighbours(msgspec.Struct, tag="site", frozen=True):
+    """All stations of the site that share."""
+
+    places: Annotated[tuple[Place, ...], msgspec.Meta(max_length=MOST)]
+
+    @classmethod
+    def of(cls, neighbours: list[Neighbour]) -> Neighbours:
+        return cls(
+            tuple(
+                Place(each.device, each.address, each.port, each.infohash, each.have)
+                for each in neighbours[:MOST]
+            )
+        )
+
+
+class Rest(msgspec.Struct, tag="rest", frozen=True):
+    """Take and give nothing while it is on."""
+
+    on: bool
+
+
+class Progress(msgspec.Struct, tag="progress", frozen=True):
+    """How far the courier is. `phase`: idle, fetching, have or refused. Bytes are of this process;
+    `at`: where neighbours reach it, empty where it does not share."""
+
+    phase: str = "idle"
+    why: Text = ""
+    infohash: str = ""
+    sha256: str = ""
+    at: str = ""
+    port: int = 0
+    have: float = 0.0
+    origin: Count = 0
+    peers: Count = 0
+    given: Count = 0
+    neighbours: Count = 0
+
+
+def changed_progress(progress: Progress, changed: dict[str, Any]) -> Progress:
+    """The same with some fields changed; a reason is cut to what a packet takes."""
+    if "why" in changed:
+        changed["why"] = str(changed["why"])[:1000]
+    return msgspec.structs.replace(progress, **changed)
+
+
+ToCourier = Union[Setup, Want, Neighbours, Rest]
+_encode = msgspec.msgpack.Encoder().encode
+_decode_order = msgspec.msgpack.Decoder(ToCourier).decode
+_decode_progress = msgspec.msgpack.Decoder(Progress).decode
+
+
+def send(end: socket.socket, message: Any) -> None:
+    """Raises OSError where the other end is gone."""
+    end.send(_encode(message))
+
+
+def receive_order(end: socket.socket) -> ToCourier | None:
+    """The next message to the courier; None: the daemon is gone. The daemon is trusted."""
+    packet = end.recv(PACKET_BYTES)
+    return _decode_order(packet) if packet else None
+
+
+def receive_progress(end: socket.socket) -> Progress | None:
+    """The courier's next word; None where it is gone. Raises ValueError for anything else."""
+    packet = end.recv(PACKET_BYTES)
+    return _decode_progress(packet) if packet else None

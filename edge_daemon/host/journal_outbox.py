@@ -1,0 +1,86 @@
+"""Messages in the journal that wait for the broker: in order, and bounded."""
+
+# ruff: noqa: S608 - the SQL is put together from this file's own column list only
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from edge_daemon.host.journal_rows import OutboxRow
+
+OUTBOX_LIMIT = 200_000
+"""Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
+OUTBOX_BYTES = 256 << 20
+"""Their bytes on the disk, about; the same goes for them."""
+
+_COLUMNS = "topic, payload, qos, properties, is_outcome"
+_SIZE = "length(payload) + length(topic) + length(properties)"
+_DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
+
+Run = Callable[..., Any]
+"""Executes one statement with its values; the caller holds the journal's lock."""
+Rows = Callable[..., list[tuple[Any, ...]]]
+"""Executes one query with its values, and takes the lock for it alone."""
+
+
+class Held(NamedTuple):
+    """What waits for the broker, and how many messages were given up since the journal began."""
+
+    messages: int
+    bytes: int
+    dropped: int
+
+
+class WaitingMessages:
+    """The rows, and how much they are: no commit counts them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        dropped = run(_DROPPED).fetchone()[0]
+        messages, size = run(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM outbox").fetchone()
+        self.held = Held(messages, size, dropped)
+
+    def write(self, messages: Iterable[OutboxRow]) -> Held:
+        """In the transaction that is open; what `written` is to be told once it is on the disk."""
+        held = before = self.held
+        for row in messages:
+            self._run(
+                f"INSERT INTO outbox ({_COLUMNS}) VALUES (?,?,?,?,?)",
+                *(row.topic, row.payload, row.qos, row.properties, row.is_outcome),
+            )
+            size = len(row.payload) + len(row.topic) + len(row.properties)
+            held = held._replace(messages=held.messages + 1, bytes=held.bytes + size)
+        while held.messages > OUTBOX_LIMIT or held.bytes > OUTBOX_BYTES:
+            # Outcomes go last, and a repeated request is still answered from the requests.
+            oldest = self._run("SELECT seq FROM outbox ORDER BY is_outcome, seq LIMIT 1").fetchone()
+            held = self._forget(held, oldest)
+            held = held._replace(dropped=held.dropped + 1)
+        if held.dropped > before.dropped:
+            self._run("UPDATE counters SET value = ? WHERE name = 'outbox_dropped'", held.dropped)
+        return held
+
+    def forget(self, seqs: Iterable[int]) -> Held:
+        """As `write`, for messages that need not wait any more; unknown ones are ignored."""
+        return self._forget(self.held, seqs)
+
+    def written(self, held: Held) -> None:
+        """The transaction is on the disk."""
+        self.held = held
+
+    def _forget(self, held: Held, seqs: Iterable[int]) -> Held:
+        for seq in seqs:
+            row = self._run(f"SELECT {_SIZE} FROM outbox WHERE seq = ?", seq).fetchone()
+            if row is not None:
+                self._run("DELETE FROM outbox WHERE seq = ?", seq)
+                held = held._replace(messages=held.messages - 1, bytes=held.bytes - row[0])
+        return held
+
+
+def peek(rows: Rows, limit: int, after: int) -> tuple[OutboxRow, ...]:
+    """The oldest messages, in order, from beyond `after`."""
+    sql = f"SELECT {_COLUMNS}, seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+    return tuple(
+        OutboxRow(topic, payload, qos, properties, bool(is_outcome), seq)
+        for topic, payload, qos, properties, is_outcome, seq in rows(sql, after, limit)
+    )

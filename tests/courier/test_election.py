@@ -1,0 +1,50 @@
+"""One station of a site asks the origin, and the next one follows when it is gone."""
+
+from __future__ import annotations
+
+from edge_daemon.courier.election import LAST_RANK, order, patience_s, rank
+
+NAMES = [f"cam{number}" for number in range(50)]
+NOTHING = dict.fromkeys(NAMES, 0.0)
+
+
+def test_every_station_draws_the_same_order_and_each_bundle_another() -> None:
+    first = order("aa", NOTHING)
+    assert order("aa", dict(reversed(NOTHING.items()))) == first
+    assert sorted(first) == sorted(NAMES)
+    fetchers = {order(f"bundle{number}", NOTHING)[0] for number in range(200)}
+    assert len(fetchers) > 40
+
+
+def test_exactly_one_of_a_new_bundle_goes_to_the_origin_at_once() -> None:
+    ranks = sorted(rank("aa", each, NOTHING) for each in NAMES)
+    assert ranks[:31] == list(range(31))
+    assert patience_s(0) == 0.0
+    assert [patience_s(each) for each in (1, 2, 3)] == [6.0, 10.0, 14.0]
+
+
+def test_who_comes_late_waits_for_those_who_have_more() -> None:
+    for each in NAMES:
+        site = {**dict.fromkeys(NAMES, 1.0), each: 0.0}
+        assert rank("aa", each, site) == 1
+    first, second = order("aa", NOTHING)[:2]
+    assert rank("aa", first, {**NOTHING, second: 0.5}) == 1
+    assert rank("aa", first, {**NOTHING, first: 0.5, second: 0.5}) == 0
+
+
+def test_the_next_one_follows_a_fetcher_that_is_heard_of_no_more() -> None:
+    first, second = order("aa", NOTHING)[:2]
+    assert rank("aa", second, NOTHING) == 1
+    left = {each: have for each, have in NOTHING.items() if each != first}
+    assert rank("aa", second, left) == 0
+
+
+def test_a_station_alone_waits_for_nobody() -> None:
+    assert rank("aa", "cam1", {"cam1": 0.0}) == 0
+
+
+def test_invented_stations_delay_nobody_for_longer_than_two_minutes() -> None:
+    crowd = {f"ghost{number}": 0.0 for number in range(500)}
+    ranks = [rank("aa", each, {**crowd, **NOTHING}) for each in NAMES]
+    assert max(ranks) == LAST_RANK
+    assert patience_s(max(ranks)) <= 122.0

@@ -1,0 +1,215 @@
+"""Stations of a site bring a bundle from the origin once, and give it to each other."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.courier import election, wire
+from edge_daemon.courier.child import CourierProcess
+from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.torrent import PIECE_BYTES, Torrent
+from edge_daemon.models.trust import generate_keypair
+from tests.sim.swarm_site import Site, Station, certificates, published, site
+from tests.sim.web_shelf import WebShelf
+
+pytest.importorskip("libtorrent", reason="needs the extra fleet")
+
+NAMES = ["cam1", "cam2", "cam3", "cam4"]
+MB = 2.0
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates(tmp_path_factory.mktemp("plant"), NAMES)
+
+
+@pytest.fixture(scope="module")
+def offered(
+    plant: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[WebShelf, Torrent, Wanted]]:
+    root = tmp_path_factory.mktemp("origin")
+    torrent, wanted = published(root, plant / "ca.pem", MB)
+    with WebShelf(root).serving() as shelf:
+        yield shelf, torrent, wanted
+
+
+@pytest.fixture
+def origin(offered: tuple[WebShelf, Torrent, Wanted]) -> tuple[WebShelf, Torrent, Wanted]:
+    shelf, _, _ = offered
+    shelf.sent.clear()
+    shelf.asked.clear()
+    return offered
+
+
+def sent(shelf: WebShelf) -> int:
+    """Bytes of files of the bundle that left the origin."""
+    return sum(count for path, count in shelf.sent.items() if not path.endswith(".torrent"))
+
+
+def filled(made: Site, wanted: Wanted) -> None:
+    for number, name in enumerate(NAMES):
+        made.add(name, f"127.0.0.{2 + number}")
+    for station in made.stations:
+        station.courier.want(wanted)
+
+
+def test_four_stations_take_a_bundle_from_the_origin_once(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    shelf, torrent, wanted = origin
+    with site(tmp_path / "site", plant, shelf.url) as made:
+        filled(made, wanted)
+        assert made.wait(lambda: all(s.has_it for s in made.stations), torrent), made.told()
+
+        first = election.order(wanted.infohash, dict.fromkeys(NAMES, 0.0))[0]
+        for station in made.stations:
+            assert station.digest() == wanted.sha256
+            if station.name != first:
+                assert station.progress.peers >= 0.9 * torrent.size
+        assert sent(shelf) <= 1.2 * torrent.size
+
+
+def test_the_next_one_goes_on_where_a_fetcher_died(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    """Killed half way for good: what it gave is fetched from neighbours, the rest once more."""
+    shelf, torrent, wanted = origin
+    shelf.bytes_s = 1_000_000
+    try:
+        with site(tmp_path / "site", plant, shelf.url) as made:
+            filled(made, wanted)
+            first = election.order(wanted.infohash, dict.fromkeys(NAMES, 0.0))[0]
+            fetcher = next(each for each in made.stations if each.name == first)
+            assert made.wait(lambda: fetcher.progress.have >= 0.5, torrent), made.told()
+            fetcher.courier.stop()
+            others = [each for each in made.stations if each is not fetcher]
+            made.stations = others
+            assert made.wait(lambda: all(s.has_it for s in others), torrent), made.told()
+            assert all(each.digest() == wanted.sha256 for each in others)
+            assert sent(shelf) <= 1.6 * torrent.size
+    finally:
+        shelf.bytes_s = 0
+
+
+def test_a_courier_that_is_killed_at_every_stage_goes_on(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    """SIGKILL before the first piece, among pieces, before the door, and while it gives."""
+    shelf, torrent, wanted = origin
+    shelf.bytes_s = 1_500_000
+    try:
+        with site(tmp_path / "site", plant, shelf.url) as made:
+            station = made.add("cam1", "127.0.0.2")
+            station.courier.want(wanted)
+            for share in (0.0, 0.3):
+                starts = station.courier.starts
+                assert made.wait(
+                    lambda least=share: (  # type: ignore[misc]
+                        station.progress.phase == "fetching" and station.progress.have >= least
+                    ),
+                    torrent,
+                ), made.told()
+                station.kill()
+                assert made.wait(lambda n=starts: station.courier.starts > n, torrent)  # type: ignore[misc]
+            assert made.wait(lambda: station.has_it, torrent), made.told()
+            starts = station.courier.starts
+            station.kill()
+            assert made.wait(lambda: station.courier.starts > starts, torrent)
+            assert made.wait(lambda: station.has_it, torrent), made.told()
+            assert station.digest() == wanted.sha256
+            assert list((station.store / ".swarm").iterdir()) == []
+            assert sent(shelf) <= 1.6 * torrent.size
+    finally:
+        shelf.bytes_s = 0
+
+
+def test_a_stranger_in_the_plant_gets_no_byte(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    """Another authority's certificate, and a station's own name in place of the star."""
+    shelf, torrent, wanted = origin
+    foreign = certificates(tmp_path / "foreign", ["cam2"])
+    mixed = tmp_path / "mixed"
+    shutil.copytree(plant, mixed)
+    for end in ("pem", "key"):
+        shutil.copy(foreign / f"cam2-swarm.{end}", mixed / f"cam2-swarm.{end}")
+        shutil.copy(plant / f"cam3.{end}", mixed / f"cam3-swarm.{end}")
+    with site(tmp_path / "site", mixed, shelf.url) as made:
+        giver = made.add("cam1", "127.0.0.2")
+        giver.courier.want(wanted)
+        assert made.wait(lambda: giver.has_it, torrent), made.told()
+        had = sent(shelf)
+        strangers = [made.add(name, f"127.0.0.{at}") for at, name in ((3, "cam2"), (4, "cam3"))]
+        for each in strangers:
+            each.courier.want(wanted)
+        # They are left to the origin, which they ask when no neighbour gives anything.
+        assert made.wait(lambda: sent(shelf) > had, torrent), made.told()
+        assert all(each.progress.peers == 0 for each in strangers), made.told()
+        assert giver.progress.given == 0
+
+
+def test_an_origin_that_poisons_fills_no_store(plant: Path, tmp_path: Path) -> None:
+    torrent, wanted = published(tmp_path / "origin", plant / "ca.pem", 0.6)
+    weights = tmp_path / "origin" / "bottle" / "1.4.0" / "weights.pt"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    with (
+        WebShelf(tmp_path / "origin").serving() as shelf,
+        site(tmp_path / "site", plant, shelf.url) as made,
+    ):
+        station = made.add("cam1", "127.0.0.2")
+        station.courier.want(wanted)
+        assert made.wait(lambda: "other bytes" in station.progress.why, torrent), made.told()
+        assert not (station.store / "bottle").exists()
+        assert station.progress.have < 1.0
+
+
+def test_a_bundle_that_nobody_signed_is_refused_though_the_swarm_has_it(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    shelf, torrent, wanted = origin
+    key = generate_keypair(tmp_path)[1]
+    with site(tmp_path / "site", plant, shelf.url, keys=(str(key),)) as made:
+        station = made.add("cam1", "127.0.0.2")
+        station.courier.want(wanted)
+        assert made.wait(lambda: station.progress.phase == "refused", torrent), made.told()
+        assert not (station.store / "bottle").exists()
+        assert list((station.store / ".swarm").iterdir()) == []
+
+
+def test_nothing_comes_while_it_rests(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    shelf, torrent, wanted = origin
+    with site(tmp_path / "site", plant, shelf.url) as made:
+        station = made.add("cam1", "127.0.0.2")
+        station.courier.rest(is_on=True)
+        station.courier.want(wanted)
+        assert made.wait(lambda: station.progress.phase == "fetching", torrent), made.told()
+        made.wait(lambda: False, torrent, seconds=1.0)
+        assert sent(shelf) <= PIECE_BYTES  # at most what was on its way
+        station.courier.rest(is_on=False)
+        assert made.wait(lambda: station.has_it, torrent), made.told()
+
+
+def test_without_neighbours_the_source_itself_gives_it(
+    plant: Path, origin: tuple[WebShelf, Torrent, Wanted], tmp_path: Path
+) -> None:
+    """`share: none`."""
+    shelf, torrent, wanted = origin
+    store = tmp_path / "store"
+    setup = wire.Setup("cam1", str(store), (), False, (wire.From("http", shelf.url),))
+    courier = CourierProcess(setup)
+    courier.start()
+    courier.want(replace(wanted, infohash="", size=None))
+    station = Station("cam1", store, courier, "")
+    made = Site(tmp_path, plant, shelf.url, stations=[station])
+    try:
+        assert made.wait(lambda: station.has_it, torrent), made.told()
+        assert station.digest() == wanted.sha256
+    finally:
+        made.close()
