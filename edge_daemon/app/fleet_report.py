@@ -64,3 +64,5 @@ class FleetReports:
             stand.phase.value if stand else "",
             None if until is None else until - utc,
         )
+        if stand is not None and stand.bytes:
+            self._metrics.fleet_bytes(stand.bytes)

@@ -41,6 +41,7 @@ def station(line: Line) -> dict[str, Any]:
         "phase": report.phase.value if report.phase else None,
         "campaign": stand.campaign if stand else None,
         "wave": stand.wave if stand else None,
+        "bytes": dict(stand.bytes) if stand else {},
         "receipt": report.receipt,
         "chain": {"seq": report.chain.seq, "hash": report.chain.hash} if report.chain else None,
         "proof": {"seq": report.proof.seq, "hash": report.proof.hash} if report.proof else None,

@@ -11,7 +11,7 @@ from edge_daemon.core.fleet.campaign import canonical
 from edge_daemon.fleet import messages
 from edge_daemon.models.countersigned import sign
 from edge_daemon.models.trust import generate_keypair
-from tests.sim.campaign_crowd import ConnectionLimiter, Watcher, start
+from tests.sim.campaign_crowd import Crowd, Watcher, start
 from tests.sim.campaign_fleet import Member
 from tests.sim.campaigns import campaign
 from tests.sim.fleet import NEW, settings_file
@@ -32,7 +32,7 @@ def test_a_killed_evaluator_and_a_broker_without_memory_change_the_time_only(
     envelope = sign(canonical(made), messages.KIND, key)
     with new_mosquitto() as broker:
         settings = settings_file(tmp_path, broker)
-        crowd = ConnectionLimiter(broker, made, [Member(name) for name in NAMES])
+        crowd = Crowd(broker, made, [Member(name) for name in NAMES])
         watchers = [Watcher(settings, NAMES, name) for name in ("a", "b")]
         start(broker, made, envelope)
         assert crowd.until(lambda: 1 in crowd.opened_at, 30.0)

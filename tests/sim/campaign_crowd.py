@@ -24,7 +24,7 @@ from tests.sim.fleet import NEW
 from tests.sim.mosquitto import Mosquitto
 
 
-class ConnectionLimiter:
+class Crowd:
     """The stations; `turn` lets each of them look once and publish what is news."""
 
     def __init__(self, broker: Mosquitto, campaign: Campaign, members: Sequence[Member]) -> None:

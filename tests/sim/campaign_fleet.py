@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import station
@@ -35,6 +36,7 @@ class Member:
     device: str
     fails: bool = False
     mute: bool = False
+    boot: str = "b1"
     memory: Memory = Memory()
     here: Station = Station("")
     seq: int = 0
@@ -49,8 +51,7 @@ class Member:
     def look(self, kept: Mapping[str, bytes], utc: float) -> Report:
         """Hear what the broker has, and get on; returns the report."""
         self._swap()
-        for topic, body in kept.items():
-            self._hear(topic, body, utc)
+        self.hear(kept, utc)
         made = station.step(self.memory, self.here, utc)
         self.memory = made.memory
         if made.ask is not None:
@@ -63,6 +64,7 @@ class Member:
             self.device,
             self.model,
             utc=utc,
+            boot=self.boot,
             seq=self.seq,
             stand=stand,
             phase=stand.phase if stand else Phase.CONFIRMED,
@@ -85,15 +87,30 @@ class Member:
         )
         self._after = None
 
+    @property
+    def is_swapping(self) -> bool:
+        """Whether the next look ends a swap that was asked for."""
+        return self._after is not None
+
+    def hear(self, kept: Mapping[str, bytes], utc: float) -> None:
+        """Take these messages in, and do nothing."""
+        for topic, body in kept.items():
+            self._hear(topic, body, utc)
+
     def _hear(self, topic: str, body: bytes, utc: float) -> None:
         try:
             if topic.endswith("/campaign"):
-                made = messages.read_signed_campaign(topic, body, None)
-                self.memory, _ = station.accept(self.memory, made, utc)
+                self.memory, _ = station.accept(self.memory, _campaign_in(topic, body), utc)
             else:
                 self.memory = station.hear(self.memory, messages.read_message(topic, body))
         except EdgeDaemonError:
             pass
+
+
+@lru_cache(8)
+def _campaign_in(topic: str, body: bytes) -> Campaign:
+    """Thousands of stations are told the same."""
+    return messages.read_signed_campaign(topic, body, None)
 
 
 def _ref(text: str) -> BundleRef:

@@ -45,7 +45,9 @@ def in_campaign(name: str) -> tuple[Stand, str]:
     if name == MADE.canaries[0]:
         phase = Phase.ROLLED_BACK
     has_it = phase in (Phase.TRIAL, Phase.CONFIRMED)
-    return Stand(MADE.id, MADE.serial, phase, 0, wave=wave), NEW if has_it else OLD
+    fetched = {"origin": 2_000_000 if number == 0 else 0, "peers": 20_000}
+    stand = Stand(MADE.id, MADE.serial, phase, 0, wave=wave, bytes=fetched)
+    return stand, NEW if has_it else OLD
 
 
 def plant(folder: Path) -> dict[str, bytes]:
@@ -146,6 +148,8 @@ def test_2000_stations_at_a_glance(address: str) -> None:
         assert "Wave 0: open" in browser.text(".wave.open")
         assert f"{EVIL}: of 12 objects 9 found before, 10 now" in browser.text(".wave.open")
         assert browser.run("document.querySelector('#stop').hidden")
+        # Three of the stations are away, and report nothing of the campaign.
+        assert browser.text("#bytes").split() == ["peers", "39.9", "MB", "origin", "2.0", "MB"]
         assert EVIL in text
         assert browser.run("document.querySelectorAll('main img').length") == 0
         browser.run("document.querySelector('#models button').click()")
