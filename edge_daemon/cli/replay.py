@@ -8,7 +8,7 @@ from typing import Any
 from edge_daemon.control.rollout_rows import look_of
 from edge_daemon.core.candidates import word
 from edge_daemon.core.events import Decision
-from edge_daemon.core.rollout.plan import read_plan
+from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits, Replayed, replay
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.errors import SenderError
@@ -25,7 +25,7 @@ def replayed(told: Mapping[str, Any], bodies: Sequence[bytes], limits: Limits) -
             f"What the rule saw of {told['rollout']} is not on record.",
             hint="It is kept of rollouts since this version, the newest 20,000 looks.",
         )
-    plan = limits.of(read_plan(told["plan"]))
+    plan = limits.of(recorded_plan(told["plan"]))
     try:
         steps = list(replay(plan, [look_of(body) for body in bodies]))
     except ValueError as error:

@@ -16,6 +16,8 @@ from edge_daemon.cli.report_file import verified, write_page
 from edge_daemon.cli.report_page import page, summary
 from edge_daemon.cli.requests import user
 from edge_daemon.cli.station import Station
+from edge_daemon.core.candidates import word
+from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
@@ -44,8 +46,10 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
         tell_json(found, indent=2)
         return
     tell(f"{found['rollout']}: {found['model']} beside {found['reference']}, {found['began']}")
-    for stage, share, _ in found["progress"]["entered"]:
-        tell(f"  stage {stage}: share {share:g}")
+    stages = recorded_plan(found["plan"]).stages
+    for number, share, _ in found["progress"]["entered"]:
+        judges = f", it judges {share:g} of the parts" if share else ""
+        tell(f"  stage {number + 1} of {len(stages)}: {word(stages[number])}{judges}")
     tell(f"  {found['how']}: {found['why']}")
     tell(f"  parts that one of both rejects: {len(found['pairs'])}")
     for person in found["people"]:

@@ -10,7 +10,7 @@ from typing import Any
 from edge_daemon.core.candidates import BACK, word
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.rollout.evidence import Place, read_evidence, read_place
-from edge_daemon.core.rollout.plan import as_mapping, read_plan
+from edge_daemon.core.rollout.plan import as_mapping, recorded_plan
 from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.replay import RuleSnapshot, read_look
 from edge_daemon.core.rollout.values import Opinion, Pair
@@ -52,7 +52,7 @@ def word_of(row: RolloutRow) -> str:
         return "confirmed"
     if ended is not None:
         return f"stopped: {progress.get('ended_why', '')}"
-    stages, entered = read_plan(json.loads(row.plan)["plan"]).stages, progress["entered"]
+    stages, entered = recorded_plan(json.loads(row.plan)["plan"]).stages, progress["entered"]
     at = entered[-1][0] if entered else -1
     return word(stages[at]) if 0 <= at < len(stages) else "prepare"
 
@@ -89,7 +89,7 @@ def earlier_progress(row: RolloutRow, sha256: str) -> Progress | None:
     if plain.get("candidate_sha256") != sha256 or row.id.endswith(BACK):
         return None
     try:
-        plan = read_plan(json.loads(row.plan)["plan"])
+        plan = recorded_plan(json.loads(row.plan)["plan"])
     except (KeyError, PlanError) as error:
         raise ValueError(f"its plan cannot be read: {error}") from error
     return read_progress(plan, row.began_utc, plain)

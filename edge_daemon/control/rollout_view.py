@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
-from edge_daemon.core.rollout.plan import OVERALL, as_mapping, read_plan
+from edge_daemon.core.rollout.plan import OVERALL, as_mapping, recorded_plan
 from edge_daemon.core.rollout.progress import Progress, labels, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.rollout.rule import slice_margin, stage_margin
@@ -59,7 +59,7 @@ def ended_state(row: RolloutRow) -> RolloutState | None:
     """The same of one that is over, as the journal has it; None where that is unreadable."""
     try:
         plan, told = json.loads(row.plan), json.loads(row.progress)
-        progress = read_progress(read_plan(plan["plan"]), row.began_utc, told)
+        progress = read_progress(recorded_plan(plan["plan"]), row.began_utc, told)
     except (ValueError, KeyError, TypeError, PlanError):
         return None
     return RolloutState(

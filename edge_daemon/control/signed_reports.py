@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_daemon.control.rollout_reports import found_row
-from edge_daemon.core.rollout.plan import read_plan
+from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.progress import read_progress
 from edge_daemon.core.rollout.report import STOPPED, Costs, Ending, digest, made
 from edge_daemon.core.values import Instant
@@ -34,7 +34,7 @@ def signed_report(
     """
     row = found_row(journal, rollout)
     kept, planned = json.loads(row.progress), json.loads(row.plan)
-    plan = read_plan(planned["plan"])
+    plan = recorded_plan(planned["plan"])
     try:
         progress = read_progress(plan, row.began_utc, kept)
     except ValueError as error:

@@ -27,6 +27,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,6 +64,22 @@ _AREA = 1e9
 
 _SHADOW_UNTIL = Until(parts=500, minutes=30.0, margin=0.2)
 _SHARE_UNTIL = Until(parts=500, minutes=60.0, margin=0.1)
+
+
+def recorded_plan(mapping: Mapping[str, Any]) -> Plan:
+    """A plan as the journal has it: also that of a look back, which nobody can ask for.
+
+    Raises PlanError(invalid_plan).
+    """
+    stages = mapping.get("stages")
+    if not isinstance(stages, list) or not {"shadow", "shadow_back_h"} <= set(stages[0]):
+        return read_plan(mapping)
+    given = {"shadow_back_h": stages[0]["shadow_back_h"], "on_alarm": stages[0].get("on_alarm")}
+    looks_on = {key: value for key, value in stages[0].items() if key not in given}
+    plan = read_plan({**mapping, "stages": [looks_on]})
+    back_h, on_alarm = float(given["shadow_back_h"]), given["on_alarm"] or Stage.on_alarm
+    stage = replace(plan.stages[0], shadow_back_h=back_h, on_alarm=on_alarm)
+    return replace(plan, stages=(stage,))
 
 
 def read_plan(mapping: object) -> Plan:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_daemon.core.rollout.evidence import Evidence
-from edge_daemon.core.rollout.plan import as_mapping, read_plan
+from edge_daemon.core.rollout.plan import as_mapping, read_plan, recorded_plan
 from edge_daemon.core.rollout.reading import read
 from edge_daemon.core.rollout.rule import Advance, Hold, Situation, Stop, Wait
 from edge_daemon.core.rollout.shadow_back import (
@@ -128,3 +128,14 @@ def test_it_is_the_reading_of_a_rollout_in_which_the_roles_were_so(
     other = {LONE: Outcome.ONLY_INCUMBENT, Outcome.ONLY_INCUMBENT: LONE}
     swapped = evidence(*((other.get(each, each), n, truth) for each, n, truth in found))
     assert read_back(evidence(*found), PLAN) == replace(read(swapped, PLAN, PLAN.margin))
+
+
+def test_the_journal_has_its_plan_and_nobody_can_ask_for_it() -> None:
+    """What was written is read again; as a request it is refused."""
+    full = {"full": True, "shadow_back_h": 24, "on_alarm": "rollback"}
+    plan = back_plan(read_plan({"stages": [{"shadow": 1.0}, full]}))
+    written = as_mapping(plan)
+    assert recorded_plan(written) == plan
+    assert recorded_plan(as_mapping(read_plan({}))) == read_plan({})
+    with pytest.raises(PlanError):
+        read_plan(written)
