@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_daemon.courier import wire
-from edge_daemon.courier.errand import Errand, Means
+from edge_daemon.courier.delivery import Delivery, Means
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 class Courier:
-    """Takes the daemon's words, and runs one errand at a time.
+    """Takes the daemon's words, and runs one delivery at a time.
 
     Raises EdgeDaemonError where the settings cannot be followed on this box.
     """
@@ -79,7 +79,7 @@ class Courier:
         self._setup, self._end = setup, end
         self._site = Site(setup.device)
         self._resting = threading.Event()
-        self._errand: Errand | None = None
+        self._delivery: Delivery | None = None
         self._wanted: Wanted | None = None
         self._trust = Trust([Path(key) for key in setup.keys], setup.required, setup.revoked)
         self._store = Store(Path(setup.store), read=vouched_reader(self._trust))
@@ -123,16 +123,16 @@ class Courier:
     def _want(self, wanted: Wanted | None) -> None:
         if wanted == self._wanted:
             return
-        if self._errand is not None:
-            self._errand.cancel()
+        if self._delivery is not None:
+            self._delivery.cancel()
         if self._swarm is not None:
             self._swarm.leave()
-        self._wanted, self._errand = wanted, None
+        self._wanted, self._delivery = wanted, None
         if wanted is None:
             self._tell(wire.Progress())
             return
-        self._errand = Errand(wanted, self._means(wanted))
-        self._errand.start()
+        self._delivery = Delivery(wanted, self._means(wanted))
+        self._delivery.start()
 
     def _means(self, wanted: Wanted) -> Means:
         origins = [

@@ -43,7 +43,7 @@ _LATE_S = 5.0
 
 @dataclass
 class Means:
-    """What an errand works with; `swarm` None: only the sources themselves.
+    """What a delivery works with; `swarm` None: only the sources themselves.
 
     `sources`: a source, and how it names a bundle. `is_resting`: whether nothing may be taken now.
     `tell` hears how far it is.
@@ -75,7 +75,7 @@ class _Patience:
         return now - self.since
 
 
-class Errand:
+class Delivery:
     """Runs on a thread of its own until it is cancelled."""
 
     def __init__(self, wanted: Wanted, means: Means) -> None:
@@ -85,7 +85,7 @@ class Errand:
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._run, name="errand", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
