@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -273,6 +274,19 @@ def test_a_byte_that_changed_since_is_refused(begin: Begin, tmp_path: Path, file
     path.write_bytes(content)
     outcome = begin().ask("prepare", model=JAR)
     assert outcome["error"]["code"] == "digest_mismatch"
+
+
+def test_a_byte_of_the_manifest_that_changed_since_is_refused(begin: Begin, tmp_path: Path) -> None:
+    """It holds the recipe and the limits: another bundle stands under this version now."""
+    proven(begin())
+    path = tmp_path / "store" / "jar" / "1.0.0" / "model.yaml"
+    before = path.read_bytes()
+    after = re.sub(rb"(min_recall: 0\.)\d", rb"\g<1>7", before)
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
+    path.write_bytes(after)
+    outcome = begin().ask("prepare", model=JAR)
+    assert outcome["error"]["code"] == "digest_mismatch"
+    assert "first seen under this version" in outcome["error"]["message"]
 
 
 def no_proof(record: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from tests.sim.clock import SimClock
 from tests.sim.fleet import NEW, OLD, digest_of
 
 
-class Errands:
+class Deliveries:
     """A courier that does what the test says."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Desk:
         self.asked: list[Request] = []
         self.forgotten: list[str] = []
         self.measured: Callable[[Campaign, bool], Measures] = lambda *_: Measures()
-        self.courier = Errands()
+        self.courier = Deliveries()
         bundles = tuple(
             StoredBundle(BundleRef(*each.split("@")), digest_of(each)) for each in (OLD, NEW)
         )
