@@ -75,6 +75,8 @@ _FAR = 1e6
 
 _INTERVALS = 15
 """Between the newest frames; their median is what usually lies between two."""
+_KNOWN = 5
+"""Intervals that say what is usual. The first ones are those of a daemon that just started."""
 _TRUST = 0.2
 """How much of a frame's earliness or lateness counts, where it is less than a usual interval."""
 _LEAST = 0.25
@@ -134,9 +136,11 @@ class _Beat:
         self._at = 0.0
 
     @property
-    def usual_s(self) -> float:
-        """What usually lies between two frames; 0: nobody knows yet."""
-        return sorted(self._intervals)[len(self._intervals) // 2] if self._intervals else 0.0
+    def usual_s(self) -> float | None:
+        """What usually lies between two frames; None: too few came to say."""
+        if len(self._intervals) < _KNOWN:
+            return None
+        return sorted(self._intervals)[len(self._intervals) // 2]
 
     def next(self, stamped_at: float) -> float:
         """Seconds of the next frame; they only grow."""
@@ -145,8 +149,9 @@ class _Beat:
         else:
             self._intervals.append(max(0.0, stamped_at - self._stamped_at))
             usual_s = self.usual_s
-            off_s = stamped_at - (self._at + usual_s)
-            if abs(off_s) <= usual_s:
+            if usual_s is None:
+                self._at = max(stamped_at, self._at)
+            elif abs(off_s := stamped_at - (self._at + usual_s)) <= usual_s:
                 self._at += usual_s + _TRUST * off_s
             else:
                 self._at = max(stamped_at, self._at + _LEAST * usual_s)
@@ -231,7 +236,10 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
-        step_s = min(self._passed_s, FEW_INTERVALS * self._beat.usual_s)
+        usual_s = self._beat.usual_s
+        step_s = self._passed_s
+        if usual_s is not None:
+            step_s = min(step_s, FEW_INTERVALS * usual_s)
         gate_of = [track.gate(step_s) for track in self._tracks]
         if len(self._tracks) * len(objects) <= FEW:
             found = self._sole_pairs(objects, gate_of)

@@ -245,6 +245,22 @@ def test_all_parts_are_not_taken_for_those_before_them_after_a_gap(lost: int) ->
     assert all(_moves_on(each) for each in belt.seen.values())
 
 
+@pytest.mark.parametrize("lost", [3, 6, 9, 12])
+def test_the_first_frames_may_come_at_any_time(lost: int) -> None:
+    """A daemon that starts is slow with the first one; nobody knows yet what is usual."""
+    belt = Belt()
+    things = row(30, 72.0, 8.0, side=53.0)
+    belt.frame = 60
+    belt.run(things, 1)
+    belt.frame += lost
+    belt.run(things, 300)
+    in_zone = [
+        sum(192 <= thing.x + thing.vx * frame <= 448 for frame in range(61 + lost, 361 + lost))
+        for thing in things
+    ]
+    assert len(belt.seen) == sum(frames > 1 for frames in in_zone)
+
+
 def _moves_on(seen: list[Seen]) -> bool:
     """Whether its boxes go one way only."""
     return [each.box for each in seen] == sorted(each.box for each in seen)
