@@ -35,10 +35,14 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Instant:
-    """One reading of both clocks: monotonic seconds for durations, POSIX seconds for the world."""
+    """One reading of both clocks: monotonic seconds for durations, POSIX seconds for the world.
+
+    `is_stamped`: by a driver when it happened, not by the program that heard of it.
+    """
 
     at: float
     utc: float
+    is_stamped: bool = False
 
 
 # --------------------------------------------------------------------------- bundles
@@ -229,6 +233,7 @@ class Judged:
     assigned: Assigned | None = None  # whose verdict it is, while a candidate is tried
     shadow: Opinion | None = None  # what the other model says, where it was asked
     faint: tuple[Detection, ...] = ()  # found with less confidence than the recipe ever asks for
+    is_stamped: bool = False  # `captured_at` is the driver's stamp, not when the frame was read
 
 
 @dataclass(frozen=True)

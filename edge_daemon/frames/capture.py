@@ -49,7 +49,7 @@ def _captured(read: Instant, exposed_at: float | None, before: Instant | None) -
     earliest = max(read.at - _OLDEST_S, before.at if before is not None else -math.inf)
     if exposed_at is None or not earliest < exposed_at <= read.at:
         return read
-    return Instant(exposed_at, read.utc - (read.at - exposed_at))
+    return Instant(exposed_at, read.utc - (read.at - exposed_at), is_stamped=True)
 
 
 class _Reader:

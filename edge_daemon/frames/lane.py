@@ -289,6 +289,7 @@ class Lane:
             frame=captured.number,
             captured_utc=captured.captured.utc,
             captured_at=captured.captured.at,
+            is_stamped=captured.captured.is_stamped,
             assignment=captured.assignment,
             verdict=verdict_of(causes, found, recipe),
             model=pointer.known.ref,

@@ -306,7 +306,9 @@ class PartLine:
             if recipe is not self._recipe:
                 self._turn_to(recipe, self._tracker)
             objects = shown(judged.detections, recipe, size)
-            seen, left = self._tracker.follow(objects, size, judged.captured_at)
+            seen, left = self._tracker.follow(
+                objects, size, judged.captured_at, is_stamped=judged.is_stamped
+            )
         self._take(FrameFollowed(judged, seen, left, now, is_trial))
 
     def _turn_to(self, recipe: Recipe, tracker: Tracker) -> None:

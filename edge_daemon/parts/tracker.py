@@ -142,14 +142,14 @@ class _Beat:
             return None
         return sorted(self._intervals)[len(self._intervals) // 2]
 
-    def next(self, stamped_at: float) -> float:
+    def next(self, stamped_at: float, *, is_exact: bool) -> float:
         """Seconds of the next frame; they only grow."""
         if self._stamped_at is None:
             self._at = stamped_at
         else:
             self._intervals.append(max(0.0, stamped_at - self._stamped_at))
             usual_s = self.usual_s
-            if usual_s is None:
+            if is_exact or usual_s is None:
                 self._at = max(stamped_at, self._at)
             elif abs(off_s := stamped_at - (self._at + usual_s)) <= usual_s:
                 self._at += usual_s + _TRUST * off_s
@@ -188,14 +188,16 @@ class Tracker:
         )
 
     def follow(
-        self, objects: Sequence[Shown], size: Size, at: float
+        self, objects: Sequence[Shown], size: Size, at: float, *, is_stamped: bool = False
     ) -> tuple[tuple[Seen, ...], tuple[int, ...]]:
         """The objects of the next frame, captured at `at` monotonic seconds.
+
+        `is_stamped`: by the camera's driver, so that it is exact.
 
         Returns what was seen of each part in the zone, and the parts that left it.
         """
         objects = sorted(objects, key=_in_order)
-        at = self._beat.next(at)
+        at = self._beat.next(at, is_exact=is_stamped)
         self._move(at)
         pairs = self._pairs(objects)
         seen: list[Seen] = []

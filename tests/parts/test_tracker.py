@@ -65,11 +65,15 @@ class Belt:
         missed: float = 0.0,
         stop_at: float = 1e9,
         late: float = 0.0,
+        jitter: float = 0.0,
     ) -> None:
-        """`late`: intervals that one frame in ten is stamped late by, at most."""
+        """`late`: intervals that one frame in ten is stamped late by, at most. `jitter`: so much is
+        a frame exposed late, by the driver's own stamp.
+        """
         things = list(things)
         for _ in range(frames):
-            at = min(self.frame, stop_at)
+            exposed = jitter * self.chance.random()
+            at = min(self.frame + exposed, stop_at)
             boxes = {thing: thing.box(at, trembles, self.chance) for thing in things}
             found = [
                 (thing, Shown(box, 0.9, thing.verdict, ("c",) * (thing.verdict is Verdict.NG)))
@@ -80,8 +84,10 @@ class Belt:
             ]
             self.chance.shuffle(found)
             off = late * self.chance.random() * (self.chance.random() < 0.1)
-            self.stamp = max(self.stamp + 0.01, self.frame + off)
-            seen, left = self.tracker.follow([s for _, s in found], SIZE, self.stamp / FPS)
+            self.stamp = max(self.stamp + 0.01, self.frame + off + exposed)
+            seen, left = self.tracker.follow(
+                [s for _, s in found], SIZE, self.stamp / FPS, is_stamped=jitter > 0.0
+            )
             for each in seen:
                 self.seen.setdefault(each.track, []).append(each)
             self.left += left
@@ -259,6 +265,18 @@ def test_the_first_frames_may_come_at_any_time(lost: int) -> None:
         for thing in things
     ]
     assert len(belt.seen) == sum(frames > 1 for frames in in_zone)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_driver_s_stamp_is_exact(seed: int) -> None:
+    """Frames are exposed at any time, and now and then many are lost."""
+    belt = Belt(seed=seed)
+    things = row(40, 72.0, 8.0, side=53.0)
+    while belt.frame < (640 + 40 * 72 + 100) / 8:
+        belt.run(things, 11, jitter=0.9)
+        belt.frame += 12
+    assert len(belt.seen) == 40
+    assert all(_moves_on(each) for each in belt.seen.values())
 
 
 def _moves_on(seen: list[Seen]) -> bool:
