@@ -71,6 +71,10 @@ def _keep_few_golden(file: Path) -> None:
         of_light = [each for each in manifest["golden"] if each["slice"] == light]
         manifest["golden"] = [each for each in manifest["golden"] if each not in of_light[most:]]
     file.write_text(yaml.safe_dump(manifest))
+    kept = {each["image"] for each in manifest["golden"]}
+    for image in (file.parent / "golden").iterdir():  # a bundle holds what model.yaml names
+        if f"golden/{image.name}" not in kept:
+            image.unlink()
 
 
 WITH_WEIGHTS = Rig("bottle@1.0.0", "bottle@1.1.0", REAL, "conveyor:?size=320x240&fps=5", True)
