@@ -16,10 +16,18 @@ os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imp
 USUAL_LOG = structlog.get_config()
 
 
-@pytest.fixture(autouse=True)
-def _usual_log() -> None:
-    """A command sets up the log of its process: here it is the next test's, too."""
+@pytest.fixture(autouse=True, scope="module")
+def _usual_log_of_a_file() -> None:
+    """A command sets up the log of its process: here it is the next file's, too."""
     structlog.configure(**USUAL_LOG)
+
+
+@pytest.fixture(autouse=True)
+def _usual_log() -> Iterator[None]:
+    """The next test has the log of its file."""
+    usual = structlog.get_config()
+    yield
+    structlog.configure(**usual)
 
 
 @pytest.fixture(scope="module")
