@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -362,7 +363,9 @@ def _first_sentence(kind: type[Any]) -> str:
 # --------------------------------------------------------------------------- schemas
 
 
+@cache
 def _schemas() -> Json:
+    """Of every payload; nobody changes what is returned."""
     told = [one.message for one in _told(Topics("root")) if one.message is not None]
     kinds = [*REQUESTS.values(), *_KINDS, *told]
     _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
