@@ -116,7 +116,6 @@ class CostLine:
         )
         line = LiveLine(self.ring, Ledger(), self._clock, outlets)
         lane = Lane(self.ring, self.crossing, line, self._clock.now)
-        line.attach(lane)
         self._token = 0
         self.point(0)
         self._publisher.start()

@@ -18,6 +18,7 @@ from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets, ShadowTally
 from edge_daemon.host.clock import SystemClock
@@ -99,7 +100,6 @@ class ShadowLine:
         self.active_slot = ActiveSlot(self.slots, self.ring.wake)
         self.measured = Measured()
         self._is_on: dict[int, bool] = {}
-        self._judged = threading.Event()
         arms = Arms(self.active_slot, "bench", lambda *_: None)
         outlets = ShadowOutlets(self._paired, arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "bench", None, outlets)
@@ -114,6 +114,8 @@ class ShadowLine:
         self.active_slot.ready("A", 1)
         self.active_slot.ask(Cutover(1, Pointer(self.slots["A"], known, Recipe(0.5)), ""))
         self._thread = threading.Thread(target=lane.run, daemon=True)
+        self._publisher = Publisher(lambda _: self.shadow.pass_on())
+        self._publisher.start()
         self.shadow.start()
         self._thread.start()
 
@@ -130,7 +132,7 @@ class ShadowLine:
         is_on = self._is_on.get(judged.frame)
         if is_on is not None:
             (self.measured.on if is_on else self.measured.off).append(took_ms)
-        self._judged.set()
+        self._publisher.put(judged)
 
     def _paired(self, pairs: Sequence[Pair]) -> None:
         self.measured.pairs += len(pairs)
@@ -151,6 +153,7 @@ class ShadowLine:
             self.ring.commit(lease, self._clock.now())
         self.ring.close()
         self._thread.join(30.0)
+        self._publisher.stop(5.0)
         self.shadow.stop()
         self.measured.tally = self.shadow.tally
         for slot in self.slots.values():
