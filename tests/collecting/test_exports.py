@@ -272,7 +272,7 @@ def test_cvat_s_elements_are_all_there(made: Path, data: Dataset) -> None:
 
 
 needs_tools = pytest.mark.skipif(
-    not labelling_tools.is_installed(), reason="needs EDGE_DAEMON_LABELLING_PYTHON"
+    not labelling_tools.is_installed(), reason=labelling_tools.MISSING
 )
 
 
