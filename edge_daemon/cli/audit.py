@@ -40,7 +40,7 @@ def audit(
     head: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="A head that was kept: SEQ:HASH, or a file of health messages or receipts.",
+            help="A head that was kept, SEQ:HASH, or a file of health messages or receipts.",
             show_default=False,
         ),
     ] = None,

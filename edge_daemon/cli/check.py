@@ -65,12 +65,12 @@ def check(
     file: ConfigFile = None,
     section: Annotated[
         Optional[list[Section]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="Only these; all of them otherwise.", show_default=False),
+        typer.Option(help="Only this section; may be repeated.", show_default=False),
     ] = None,
-    output: Annotated[Output, typer.Option(help="text, or json for machines.")] = Output.TEXT,
+    output: Annotated[Output, typer.Option(help="text, or json for programs.")] = Output.TEXT,
     as_json: AsJson = False,
 ) -> None:
-    """Settings, machine, camera, broker, models, pictures, service: fine, a warning or an error.
+    """Check settings, machine, camera, broker, models, pictures and service, with remedies.
 
     Exits with 0 if nothing is wrong (warnings are allowed), 1 with errors, 78 if the settings
     cannot be used.

@@ -41,7 +41,7 @@ app = typer.Typer(
 
 Reasons = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--reason", help="Only those of these reasons: disagreement,ng."),
+    typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
 
 
@@ -146,10 +146,12 @@ def purge(
     reason: Reasons = None,
     days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option("--older-than-days", min=0.0, help="Only those that are older."),
+        typer.Option("--older-than-days", min=0.0, help="Only pictures that are older."),
     ] = None,
-    labelled: Annotated[bool, typer.Option("--labelled", help="Only those with labels.")] = False,
-    all_of_them: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only pictures with labels.")
+    ] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete collected pictures for good, also while the station runs."""
@@ -178,16 +180,14 @@ def purge(
 
 @app.command()
 def export(
-    destination: Annotated[
-        Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")
-    ],
+    destination: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     wanted: Annotated[
         str, typer.Option("--format", help="coco, yolo, label-studio or cvat.", show_default=False)
     ],
     file: ConfigFile = None,
     reason: Reasons = None,
     labelled: Annotated[
-        bool, typer.Option("--labelled", help="Only what people have labelled: for training.")
+        bool, typer.Option("--labelled", help="Only what people have labelled, to train with.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -243,11 +243,11 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         ),
     ],
     file: ConfigFile = None,
-    by: Annotated[Optional[str], typer.Option(help="Who labelled; your user name.")] = None,  # noqa: UP045
+    by: Annotated[Optional[str], typer.Option(help="Who labelled; else your user name.")] = None,  # noqa: UP045
     reviewed: Annotated[
         bool,
         typer.Option(
-            "--reviewed", help="The file is an export of this program, and looked through."
+            "--reviewed", help="Accept an unchanged export: people have looked through it."
         ),
     ] = False,
     timeout: TimeoutS = 60.0,
@@ -338,7 +338,7 @@ def _recipe_of(settings: Settings, model: str) -> Recipe | None:
 
 @app.command()
 def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Send what waits to the place of the settings, now. Fails where some of it was not taken."""
+    """Send the pictures that wait to `collect.push` now. Fails if some were not taken."""
     settings = collected_by(read_settings(file))
     if settings.push is None:
         raise SenderError(

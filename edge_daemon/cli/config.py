@@ -16,7 +16,7 @@ from edge_daemon.cli.output import tell, tell_json
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 
 _File = Annotated[Path, typer.Argument(help="The settings file.", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("validate")

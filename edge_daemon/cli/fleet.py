@@ -23,7 +23,7 @@ from edge_daemon.cli.fleet_verify import (
     tell_receipts,
 )
 from edge_daemon.cli.fleet_watch import watch
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
@@ -34,19 +34,15 @@ from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
+app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
 app.add_typer(fleet_campaigns.app)
 app.add_typer(fleet_keys.app, name="keys")
 
 SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
 
-Inventory = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-]
 Patience = Annotated[
-    Optional[float],  # noqa: UP045 - likewise
+    Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option(
         "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
     ),
@@ -78,7 +74,7 @@ def ledger(
     patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every station with what it has; fails where the inventory and it do not agree."""
+    """List every station and what it has; fails if it and the inventory do not agree."""
     found = _read(file, inventory, patience)
     if as_json:
         rows = [station(line) for line in found.lines]
@@ -122,9 +118,9 @@ def who(
 
 @app.command()
 def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Is each station's receipt the one that its trail held when it reported it?
+    """Check each station's receipt against the audit trail that it reported.
 
-    With a saved ledger: is any trail shorter than it was, or written anew? Fails where one is.
+    With --kept also whether a trail is shorter than it was, or was written anew. Fails if one is.
     """
     saved = Saved({}, {}) if kept is None else read_kept(kept)
     settings = read_settings(file)

@@ -32,7 +32,7 @@ OnlineKey = Annotated[
 ]
 Keys = Annotated[
     Optional[list[Path]],  # noqa: UP045 - likewise
-    typer.Option("--key", exists=True, help="A private key that signs; may be given repeatedly."),
+    typer.Option("--key", exists=True, help="A private key that signs; may be repeated."),
 ]
 
 

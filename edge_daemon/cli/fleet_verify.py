@@ -32,7 +32,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--kept", metavar="FILE", help="What fleet ledger --json said earlier."),
+    typer.Option("--kept", metavar="FILE", help="What `fleet ledger --json` printed earlier."),
 ]
 
 

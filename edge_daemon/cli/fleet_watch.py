@@ -30,7 +30,9 @@ def watch(
     inventory: Annotated[
         Path, typer.Option(help="A file with the name of every station, one a line.")
     ],
-    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
+    name: Annotated[
+        str, typer.Option(help="This evaluator's name; several may run.")
+    ] = "evaluator",
     file: ConfigFile = None,
 ) -> None:
     """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""

@@ -34,7 +34,7 @@ _Pictures = Annotated[
     ),
 ]
 _Sweep = Annotated[
-    bool, typer.Option("--sweep", help="Escapes and false rejects at every threshold.")
+    bool, typer.Option("--sweep", help="Also show escapes and false rejects at every threshold.")
 ]
 _To = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10

@@ -28,10 +28,16 @@ _SHOWN_FIRST = ("timestamp", "level", "event", "logger", "exception")
 
 
 def logs(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for new lines, until Ctrl-C.")
+    ] = False,
     swap: Annotated[str, typer.Option(help="Only the lines of this swap.")] = "",
-    level: Annotated[str, typer.Option(help="The least severity: debug … critical.")] = "debug",
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="From the journal.")] = 200,
+    level: Annotated[
+        str, typer.Option(help="The least severity: debug, info, warning, error, critical.")
+    ] = "debug",
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="How many lines of the journal.")
+    ] = 200,
     source: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Option("--file", help="A file of lines instead of the journal; - reads stdin."),
