@@ -29,6 +29,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
+from edge_daemon.core.text import number_of
 from edge_daemon.host.boundary import contained
 
 _SIGNS = {
@@ -179,7 +180,7 @@ def _print_section(name: str, findings: Sequence[Finding]) -> None:
 
 def _print_verdict(found: Found) -> None:
     errors, warnings = _count(found, Level.ERROR), _count(found, Level.WARNING)
-    word = "1 error" if errors == 1 else f"{errors} errors"
-    more = "1 warning" if warnings == 1 else f"{warnings} warnings"
+    word = number_of(errors, "error")
+    more = number_of(warnings, "warning")
     verdict = "Ready" if not errors else "Not ready"
     tell(f"{verdict}: {word}, {more}.")

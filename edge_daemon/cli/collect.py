@@ -29,6 +29,7 @@ from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
 from edge_daemon.messaging.asks import MAX_ITEMS
@@ -175,7 +176,7 @@ def purge(
     if as_json:
         tell_json({"deleted": len(gone)})
         return
-    tell("1 picture was deleted." if len(gone) == 1 else f"{len(gone)} pictures were deleted.")
+    tell(f"Deleted: {number_of(len(gone), 'picture')}.")
 
 
 @app.command()
@@ -314,7 +315,7 @@ def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float
 
 
 def _tell_imported(joined: Joined, told: _FedBack) -> None:
-    tell(f"{len(joined.known)} pictures are labelled.")
+    tell(f"Labelled: {number_of(len(joined.known), 'picture')}.")
     if joined.unknown:
         tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
     if joined.undecided:

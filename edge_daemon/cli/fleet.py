@@ -29,6 +29,7 @@ from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
@@ -111,7 +112,7 @@ def who(
         show(FittedTable((*columns, Column("", 1), Column("is")), rows))
     judging = sum(each.judges for each in found)
     having = len({each.device for each in found})
-    tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
+    tell(f"{number_of(having, 'station')} have {wanted}, {judging} of them judge by it.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
 
@@ -200,7 +201,7 @@ def _tell_lines(found: Ledger) -> None:
 def _sum(found: Ledger) -> str:
     heard, silent = len(found.heard), len(found.silent)
     if found.inventory is None:
-        return f"{_stations(len(found.lines))} = {heard} heard + {silent} silent."
+        return f"{number_of(len(found.lines), 'station')} = {heard} heard + {silent} silent."
     unknown = set(found.unknown)
     of = [
         sum(line.device not in unknown for line in lines) for lines in (found.heard, found.silent)
@@ -248,7 +249,3 @@ def _ambiguous(found: Iterable[Holder]) -> list[str]:
     for each in found:
         digests.setdefault(each.model, set()).add(each.sha256)
     return sorted(model for model, known in digests.items() if len(known) > 1)
-
-
-def _stations(number: int) -> str:
-    return "1 station" if number == 1 else f"{number} stations"

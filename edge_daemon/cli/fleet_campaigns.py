@@ -32,6 +32,7 @@ from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
@@ -256,7 +257,8 @@ def simulate(
         tell_json({what: _plain(outcomes) for what, outcomes in found.items()}, indent=2)
         return
     sizes = ", ".join(str(len(wave)) for wave in members(campaign, names))
-    tell(f"{campaign.id}: {len(names)} stations in waves of {sizes}; {n} campaigns of each kind.")
+    many = number_of(len(names), "station")
+    tell(f"{campaign.id}: {many} in waves of {sizes}; {n} campaigns of each kind.")
     columns = (Column("the model"), Column("stopped"), Column("done"), Column("beyond wave 0"))
     rows = [
         (what, *(str(value) for value in _plain(outcomes).values()))

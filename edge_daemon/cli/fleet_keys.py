@@ -15,6 +15,7 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show as show_table
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.freshness.layout import BUNDLES, FIRST_KEYS, KEY_ROLES, ONLINE
 from edge_daemon.fleet.freshness.mirror import mirror_of
 from edge_daemon.fleet.freshness.refresh import refresh_once
@@ -135,7 +136,7 @@ def show(folder: Repo, as_json: AsJson = False) -> None:
     ]
     show_table(FittedTable(columns, rows))
     for role, count in missing.items():
-        tell(f"waits: {role}, {count} signatures missing")
+        tell(f"waits: {role}, {number_of(count, 'signature')} missing")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.freshness.keeper import Keeper
@@ -69,7 +70,7 @@ def watch(
                 return client.publish(topic, body, retain=True)
 
             evaluator = Evaluator(names, signers, name, say, why_not)
-            manager.ready(f"Watches {len(names)} stations.")
+            manager.ready(f"Watches {number_of(len(names), 'station')}.")
             watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
         manager.stopping()
     finally:

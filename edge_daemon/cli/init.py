@@ -211,6 +211,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
 
 
 def _nobody_answers(question: Question) -> WrongUsage:
+    tell("", err=True)  # the prompt still stands in its line
     return WrongUsage(
         f"There is no answer to: {question.asks}?",
         hint=f"Give --{question.name}, or --yes for the defaults.",
