@@ -19,6 +19,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.core.candidates import word
 from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits
+from edge_daemon.errors import SenderError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
@@ -166,7 +167,11 @@ def _id(rollout: str | None, file: Any) -> str:
     if rollout is not None:
         return rollout
     newest = _records(file).rollouts()["rollouts"]
-    return str(newest[0]["rollout"]) if newest else "-"
+    if not newest:
+        raise SenderError(
+            "No rollout is on record.", hint="Begin one: edge-daemon rollout NAME@VERSION --dry-run"
+        )
+    return str(newest[0]["rollout"])
 
 
 def _records(file: Any) -> Records:
