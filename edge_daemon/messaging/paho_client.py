@@ -111,7 +111,7 @@ def new_station_client(settings: MqttSettings, client_id: str) -> BoundedClient:
 
 def new_properties(packet: int) -> Properties:
     """Those of one packet, to be filled."""
-    return Properties(packet)  # type: ignore[no-untyped-call]
+    return Properties(packet)
 
 
 callbacks = Boundary(_log, "callback_failed")
