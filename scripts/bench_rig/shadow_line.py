@@ -23,7 +23,8 @@ from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets, ShadowTally
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.models.decoding import Pixels
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
