@@ -122,7 +122,7 @@ def release(client: paho.Client) -> None:
 
 def new_properties(packet: int) -> Properties:
     """Those of one packet, to be filled."""
-    return Properties(packet)  # type: ignore[no-untyped-call]
+    return Properties(packet)
 
 
 callbacks = Boundary(_log, "callback_failed")
