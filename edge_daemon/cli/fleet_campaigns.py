@@ -17,7 +17,14 @@ from edge_daemon.cli.fleet_metadata import (
     renewed,
     repository_of,
 )
-from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
+from edge_daemon.cli.options import (
+    AsJson,
+    ConfigFile,
+    Inventory,
+    SwarmAuthority,
+    authority_of,
+    read_settings,
+)
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
@@ -26,6 +33,7 @@ from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, rea
 from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
@@ -48,7 +56,7 @@ app = typer.Typer()
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's file.", metavar="FILE")]
 Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
-Reason = Annotated[str, typer.Option(help="Why, for whoever asks later.")]
+Reason = Annotated[str, typer.Option(help="Why; it stays on record.")]
 Who = Annotated[str, typer.Option(help="Who says it: ops, evaluator or andon.")]
 Key = Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)]
 
@@ -65,8 +73,10 @@ TRUTHS = {
 @app.command("campaign")
 def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     ref: Annotated[str, typer.Argument(help="name@version, in the store.", metavar="REF")],
-    id: Annotated[str, typer.Option(help="The campaign's name.")],  # noqa: A002
-    serial: Annotated[int, typer.Option(min=1, help="Larger than that of any earlier campaign.")],
+    id: Annotated[str, typer.Option(help="The campaign's id, such as 2026-48-bottle.")],  # noqa: A002
+    serial: Annotated[
+        int, typer.Option(min=1, help="A number larger than every earlier campaign's.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     waves: Annotated[str, typer.Option(help="Shares in percent, such as 1,10,50,100.")] = (
         "1,10,50,100"
@@ -74,7 +84,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     soak: Annotated[str, typer.Option(help="Minutes between two waves, such as 30,120,120.")] = "",
     canary: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A station of the first wave."),
+        typer.Option(help="A station for the first wave; may be repeated."),
     ] = None,
     with_groups: Annotated[
         bool,
@@ -82,7 +92,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
             "--groups", help="Stations of one `fleet.group`, as they report it, in waves apart."
         ),
     ] = False,
-    hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    hours: Annotated[float, typer.Option(min=0.1, help="Hours until it expires.")] = 168.0,
     with_wave: Annotated[
         bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
     ] = False,
@@ -169,10 +179,10 @@ def pause(
     id: Id,  # noqa: A002 - the contract's word
     reason: Reason = "",
     who: Who = "ops",
-    over: Annotated[bool, typer.Option("--over", help="End this one's pause.")] = False,
+    over: Annotated[bool, typer.Option("--over", help="End the pause.")] = False,
     file: ConfigFile = None,
 ) -> None:
-    """Let no further station begin, until `--over`."""
+    """Let no further station begin until `pause ID --over`."""
     topic = messages.pause_topic(id, who)
     messages.read_message(topic, messages.paused(0.0, reason, is_on=not over))
     with Client.of(read_settings(file)) as client:
@@ -187,7 +197,7 @@ def stop(
     reason: Reason,
     who: Who = "ops",
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Stations that have it go back.")
+        bool, typer.Option("--rollback", help="Also take it back from stations that have it.")
     ] = False,
     file: ConfigFile = None,
 ) -> None:
@@ -201,7 +211,7 @@ def stop(
 def timestamp(
     serial: Annotated[
         Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(min=1, help="Of the newest campaign, for stations with `trust.fresh`."),
+        typer.Option(min=1, help="The newest campaign's serial, for stations with `trust.fresh`."),
     ] = None,
     key: Annotated[
         Optional[Path],  # noqa: UP045 - likewise
@@ -209,13 +219,15 @@ def timestamp(
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=8784.0, help="Hours until it expires.")
+    ] = 24.0,
     file: ConfigFile = None,
 ) -> None:
-    """Say, signed, what is the newest; stations begin campaigns only so long after.
+    """Sign which campaign is the newest; stations begin campaigns only while this is fresh.
 
-    With --repository the fleet's metadata is renewed, for stations with `trust.root`; with --serial
-    the older word, for stations with `trust.fresh`. Both go to one topic.
+    --repository renews the fleet's metadata, for stations with `trust.root`; --serial is for
+    stations with `trust.fresh`.
     """
     if (serial is None) != (key is None) or (repository is None) != (online_key is None):
         raise WrongUsage(
@@ -239,15 +251,12 @@ def timestamp(
 def simulate(
     file: CampaignFile,
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Campaigns of each kind.")] = 100,
-    stations: Annotated[int, typer.Option(min=1, max=20_000, help="Stations.")] = 200,
-    inventory: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same.")] = 1,
+    stations: Annotated[int, typer.Option(min=1, max=20_000, help="How many stations.")] = 200,
+    inventory: Inventory = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """What the rules of a campaign would do with good and bad models, before they must."""
+    """Try the rules of a campaign on simulated good and bad models."""
     campaign, _ = load_campaign(file)
     names = read_inventory(inventory) if inventory else _drawn_names(campaign, stations)
     found = {
@@ -258,7 +267,8 @@ def simulate(
         tell_json({what: _plain(outcomes) for what, outcomes in found.items()}, indent=2)
         return
     sizes = ", ".join(str(len(wave)) for wave in members(campaign, names))
-    tell(f"{campaign.id}: {len(names)} stations in waves of {sizes}; {n} campaigns of each kind.")
+    many = number_of(len(names), "station")
+    tell(f"{campaign.id}: {many} in waves of {sizes}; {n} campaigns of each kind.")
     columns = (Column("the model"), Column("stopped"), Column("done"), Column("beyond wave 0"))
     rows = [
         (what, *(str(value) for value in _plain(outcomes).values()))

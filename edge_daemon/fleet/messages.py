@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-import msgspec
-
 from edge_daemon.core.fleet.campaign import MOST_WAVES, NAME, Campaign, read_campaign
 from edge_daemon.core.fleet.heard import PAUSERS, Opened, Paused, Stopped
 from edge_daemon.core.text import is_line
@@ -26,7 +24,7 @@ from edge_daemon.messaging.campaign_payloads import (
     OpenedWave,
     PausedCampaign,
     StoppedCampaign,
-    WhatWasKnown,
+    what_was_known,
 )
 from edge_daemon.messaging.document import read_json
 from edge_daemon.messaging.fleet_payloads import FREEZE, ROLLBACK
@@ -82,8 +80,7 @@ def stop_topic(campaign: str, who: str) -> str:
 
 def opened(by: str, now_utc: float, because: Mapping[str, Any]) -> bytes:
     """The payload of an open wave, with what is known."""
-    known = msgspec.convert(dict(because), WhatWasKnown)
-    return encode(OpenedWave(iso_utc(now_utc), by, known))
+    return encode(OpenedWave(iso_utc(now_utc), by, what_was_known(because)))
 
 
 def paused(now_utc: float, why: str, *, is_on: bool) -> bytes:
@@ -98,13 +95,8 @@ def stopped(now_utc: float, why: str, *, goes_back: bool) -> bytes:
 
 def timestamp_text(stamp: Timestamp, tuf: bytes = b"") -> bytes:
     """What is signed; `tuf`: the timestamp of TUF, for stations that look at that one."""
-    text = FreshText(
-        iso_utc(stamp.at),
-        iso_utc(stamp.expires),
-        stamp.serial,
-        tuf.decode() if tuf else msgspec.UNSET,
-    )
-    return encode(text)
+    known = iso_utc(stamp.at), iso_utc(stamp.expires), stamp.serial
+    return encode(FreshText(*known, tuf.decode()) if tuf else FreshText(*known))
 
 
 # --------------------------------------------------------------------------- reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -148,6 +149,11 @@ class NeighbourWord(Struct, frozen=True):
     swarm: _Hex | None
     have: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
     until: Time
+
+
+def what_was_known(plain: Mapping[str, Any]) -> WhatWasKnown:
+    """From its plain values. Raises msgspec.ValidationError where they are something else."""
+    return msgspec.convert(dict(plain), WhatWasKnown)
 
 
 def read_opening(payload: bytes) -> dict[str, Any] | None:

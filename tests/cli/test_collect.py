@@ -126,7 +126,7 @@ def test_labels_come_back_though_the_station_is_stopped(config: Path, tmp_path: 
     answer(config, "export", "--format", "label-studio", str(tmp_path / "set"))
     done = run(config, "import", str(tmp_path / "set" / "tasks.json"), "--by", "kim", "--local")
     assert done.exit_code == 0, done.output
-    assert "4 pictures are labelled." in done.stdout
+    assert "Labelled: 4 pictures." in done.stdout
     assert "Import the file again when it runs." in done.stderr
 
 
