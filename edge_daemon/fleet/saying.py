@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from edge_daemon.core.fleet.heard import MOST_WHY, Paused
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import BrokerError, SenderError
@@ -29,6 +31,13 @@ def stop_of(campaign: str, who: str, why: str, utc: float, *, goes_back: bool) -
     body = messages.stopped(utc, why.strip(), goes_back=goes_back)
     messages.read_message(topic, body)
     return topic, body
+
+
+def kept_at(client: Client, topic: str) -> bytes:
+    """What the broker keeps there; b"" also where we may only write: a button says what it must."""
+    with suppress(BrokerError):
+        return client.retained([topic]).get(topic, b"")
+    return b""
 
 
 def time_after(kept: bytes, topic: str, now_utc: float) -> float:
