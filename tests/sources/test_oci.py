@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from edge_daemon.errors import BundleError, Code
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci import OciSource
 from edge_daemon.sources.oci_login import OciLogin
-from edge_daemon.sources.oci_referrers import OciReferrers
+from edge_daemon.sources.oci_referrers import ARTIFACT, OciReferrers
 from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
 from tests.sim import registry as debian
@@ -153,6 +154,33 @@ def test_a_pinned_digest_is_checked(station: Station, shelf: Path) -> None:
             station.pull(source, wanted)
 
 
+def as_oras_would(
+    registry: Registry, repository: str, listed: dict[str, Any], subject: str
+) -> dict[str, bytes]:
+    """The files of one referrer: what is listed, the manifest and each blob must be what they are
+    announced as."""
+    manifest = _fetched(registry, f"{repository}/manifests", listed)
+    artifact = json.loads(manifest)
+    assert (artifact["schemaVersion"], artifact["mediaType"]) == (2, listed["mediaType"])
+    assert artifact["artifactType"] == listed["artifactType"] == ARTIFACT
+    assert artifact["annotations"] == listed["annotations"]
+    of = artifact["subject"]
+    assert of["digest"] == subject
+    assert len(_fetched(registry, f"{repository}/manifests", of)) > 2
+    assert _fetched(registry, f"{repository}/blobs", artifact["config"]) == b"{}"
+    return {
+        layer["annotations"][TITLE]: _fetched(registry, f"{repository}/blobs", layer)
+        for layer in artifact["layers"]
+    }
+
+
+def _fetched(registry: Registry, place: str, described: dict[str, Any]) -> bytes:
+    content = registry.get(f"{place}/{described['digest']}")
+    assert len(content) == described["size"]
+    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == described["digest"]
+    return content
+
+
 @needs_registry
 def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: Registry) -> None:
     """Found from the bundle's digest; told again it is there once, and another is beside it."""
@@ -168,10 +196,10 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
     listed = json.loads(running.get(f"line9/bottle/manifests/{tag}"))["manifests"]
     words = [each["annotations"]["edge-daemon.outcome"] for each in listed]
     assert words == ["stopped: low_light -7 pts", "confirmed"]
-    artifact = json.loads(running.get(f"line9/bottle/manifests/{listed[0]['digest']}"))
-    assert artifact["subject"]["digest"] == digest
-    report = artifact["layers"][0]["digest"]
-    assert running.get(f"line9/bottle/blobs/{report}") == b'{"rollout":"r1"}'
+    assert [as_oras_would(running, "line9/bottle", each, digest) for each in listed] == [
+        {"rollout.json": b'{"rollout":"r1"}'},
+        {"rollout.json": b'{"rollout":"r2"}'},
+    ]
     (again,) = station.pull(source, "line9/bottle:stable")
     assert again.is_new, "the bundle itself is as before"
     gone = replace(first, origin=replace(offered.origin, digest=f"sha256:{'0' * 64}"))
