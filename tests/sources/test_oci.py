@@ -188,7 +188,8 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
     source = OciSource(running.url)
     (offered,) = source.offered("bottle", "line9/bottle:stable")
     first = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, offered.origin)
-    writer = OciReferrers(Http(running.url), OciLogin(Http(running.url)), "line3-cam1")
+    http = Http(running.url)
+    writer = OciReferrers(http, OciLogin(http), "line3-cam1", lambda: None)
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(replace(first, rollout="r2", word="confirmed"), lambda: b'{"rollout":"r2"}')
@@ -207,6 +208,44 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
         writer.write(gone, bytes)
 
 
+@needs_registry
+def test_two_stations_that_end_together_are_both_listed(
+    station: Station, shelf: Path, running: Registry
+) -> None:
+    """The other one read the list before this one wrote, and writes its own over it."""
+    digest = running.push(make_bundle(shelf, key=station.key), "line8/bottle", "stable")
+    (offered,) = OciSource(running.url).offered("bottle", "line8/bottle:stable")
+    tag, http = digest.replace(":", "-"), Http(running.url)
+    others: list[dict[str, Any]] = []
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(running.get(f"line8/bottle/manifests/{tag}"))[
+            "manifests"
+        ]
+        return found
+
+    def overwrite() -> None:
+        """Once, with what this station has put there as if it had never been."""
+        if not others:
+            mine = listed()
+            others.extend(mine)
+            elsewhere = Outcome("r2", "bottle@1.0.0", "confirmed", True, offered.origin)
+            OciReferrers(http, OciLogin(http), "cam2", lambda: None).write(elsewhere, lambda: b"2")
+            theirs = [each for each in listed() if each not in mine]
+            running.put_index("line8/bottle", tag, theirs)
+
+    told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
+    OciReferrers(http, OciLogin(http), "cam1", overwrite).write(told, lambda: b"1")
+    devices = {each["annotations"]["edge-daemon.device"] for each in listed()}
+    assert devices == {"cam1", "cam2"}
+    lost = replace(told, word="stopped")
+    writer = OciReferrers(
+        http, OciLogin(http), "cam1", lambda: running.put_index("line8/bottle", tag, [])
+    )
+    with pytest.raises(SourceAway, match="Others write the list"):
+        writer.write(lost, lambda: b"1")
+
+
 def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> None:
     """A token to pull is not enough; the user's password goes to the service only."""
     made = make_bundle(shelf, key=station.key)
@@ -216,7 +255,7 @@ def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> No
         told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
         http, user = Http(registry.url), lambda: basic("kim", "secret")
         login = OciLogin(http, basic=user, actions="pull,push")
-        OciReferrers(http, login, "cam1").write(told, lambda: b"{}")
+        OciReferrers(http, login, "cam1", lambda: None).write(told, lambda: b"{}")
         assert registry.scopes == {f"repository:{REPOSITORY}:{r}" for r in ("pull", "pull,push")}
         kinds = [path.split("/")[4] for path in registry.written]
         assert kinds == ["blobs"] * 4 + ["manifests"] * 2
