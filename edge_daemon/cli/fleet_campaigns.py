@@ -30,16 +30,18 @@ from edge_daemon.cli.store import open_store
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
+from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef
+from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
-from edge_daemon.fleet.ledger import read_inventory
+from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
@@ -84,6 +86,12 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Option(help="A station for the first wave; may be repeated."),
     ] = None,
+    with_groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups", help="Stations of one `fleet.group`, as they report it, in waves apart."
+        ),
+    ] = False,
     hours: Annotated[float, typer.Option(min=0.1, help="Hours until it expires.")] = 168.0,
     with_wave: Annotated[
         bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
@@ -91,7 +99,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     swarm_ca: SwarmAuthority = None,
     file: ConfigFile = None,
 ) -> None:
-    """Make a campaign's file; groups, rules and windows are added to it with an editor."""
+    """Make a campaign's file; rules and windows are added to it with an editor."""
     shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
@@ -108,6 +116,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
             "waves": shares,
             "soak_s": [60.0 * each for each in minutes],
             "canaries": list(canary or ()),
+            "groups": _reported_groups(settings, len(shares)) if with_groups else {},
             "not_before": now,
             "expires": now + 3600.0 * hours,
             **fetched,
@@ -270,6 +279,21 @@ def simulate(
 
 
 # --------------------------------------------------------------------------- parts
+
+
+def _reported_groups(settings: Settings, waves: int) -> dict[str, list[str]]:
+    """Raises WrongUsage for a group that the waves are too few for."""
+    with Client.of(settings) as client:
+        kept = gather(client, (settings.fleet or FleetSettings()).roots)
+    found = groups(read_ledger(kept, time.time()))
+    for name, devices in found.items():
+        if len(devices) > waves:
+            raise WrongUsage(
+                f"The group {name} has {len(devices)} stations for {waves} waves: "
+                f"{listed(devices)}.",
+                hint="Give more waves, such as --waves 1,5,10,25,50,100, or make groups smaller.",
+            )
+    return {name: list(devices) for name, devices in found.items()}
 
 
 def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[str, object]:

@@ -144,10 +144,12 @@ class Courier:
             for each in self._setup.sources
             if each.kind == "http"
         ]
+        share = self._setup.share
         return Means(
             self._site, self._store, self._trust, origins,
             [directly(each, wanted.ref) for each in self._setup.sources],
-            self._swarm, self._authority, self._setup.down_mbit, self._resting.is_set, self._tell,
+            self._swarm, self._authority, self._setup.down_mbit,
+            share.settle_s if share is not None else 0.0, self._resting.is_set, self._tell,
         )  # fmt: skip
 
     def _tell(self, progress: wire.Progress) -> None:

@@ -98,7 +98,8 @@ class Landing:
     def hand_over(self, store: Store, trust: Trust, torrent: Torrent) -> None:
         """Through the store's door: every byte is compared once more, and signatures decide.
 
-        Raises BundleError where it is refused; nothing of it is left then.
+        What came stays here until it is removed. Raises BundleError where it is refused; nothing
+        of it is left then.
         """
         wanted = self._wanted
         folder = self.folder / torrent.name
@@ -111,7 +112,6 @@ class Landing:
         except BundleError:
             self.remove()
             raise
-        self.remove()
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

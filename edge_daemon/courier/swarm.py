@@ -25,6 +25,8 @@ _LOWER_EFFORT = 1
 _CLOSED = (
     *("enable_dht", "enable_upnp", "enable_natpmp", "enable_incoming_tcp", "enable_outgoing_tcp"),
     *("allow_multiple_connections_per_ip", "announce_to_all_trackers", "use_dht_as_fallback"),
+    # Who has just got the last piece would be left before it says so, and only met again later.
+    "close_redundant_connections",
 )
 MOST_PEERS = 64
 
@@ -86,7 +88,7 @@ class Swarm:
         self._session.set_peer_class_filter(everybody)
 
     def _listening(self) -> int:
-        for _ in range(50):
+        for _ in range(300):  # a box that starts has other things to do
             if port := self._session.ssl_listen_port():
                 return int(port)
             self._session.wait_for_alert(100)
@@ -109,9 +111,33 @@ class Swarm:
         self._join(torrent, above, lt.torrent_flags.default_flags)
 
     def give(self, torrent: Torrent, above: Path) -> None:
-        """Give from the complete folder `above/<torrent.name>`, which is never written."""
+        """Give from the complete folder `above/<torrent.name>`, which is never written.
+
+        Who has just fetched it stays connected to its neighbours.
+        """
+        if self._is_moved(torrent, above):
+            return
         flags = lt.torrent_flags.seed_mode | lt.torrent_flags.upload_mode
         self._join(torrent, above, flags)
+
+    def _is_moved(self, torrent: Torrent, above: Path) -> bool:
+        """Read it from there from now on; whether that was possible."""
+        with self._lock:
+            handle, is_it = self._handle, self._torrent == torrent
+        if handle is None or not is_it or not handle.status().is_seeding:
+            return False
+        handle.set_flags(lt.torrent_flags.upload_mode)
+        if handle.status().save_path == str(above):
+            return True
+        handle.move_storage(str(above), lt.move_flags_t.reset_save_path_unchecked)
+        for _ in range(100):
+            self._session.wait_for_alert(100)
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, lt.storage_moved_alert):
+                    return True
+                if isinstance(alert, lt.storage_moved_failed_alert):
+                    return False
+        return False
 
     def leave(self) -> None:
         """Have no part in it any more; the files are closed when this returns."""

@@ -12,6 +12,8 @@ from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.site import MOST, Neighbour
 
 PACKET_BYTES = 160 << 10
+SETTLE_S = 6.0
+"""A word of a neighbour takes a second or two, and more where a whole plant has just got power."""
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
@@ -27,7 +29,7 @@ class From(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`fleet.share`: see `swarm.Link`."""
+    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.Means`."""
 
     interface: str
     certificate: str
@@ -37,6 +39,7 @@ class Share(msgspec.Struct, frozen=True):
     up_mbit: float
     down_mbit: float
     local: bool
+    settle_s: float = SETTLE_S
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True):

@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.answer import OUTCOMES
-from edge_daemon.messaging.paho_client import new_client, new_properties
+from edge_daemon.messaging.paho_client import new_client, new_properties, release
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
@@ -105,6 +105,7 @@ class Client:
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
+        release(self._client)
 
     # ------------------------------------------------------------------ asking
 

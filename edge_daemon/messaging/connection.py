@@ -34,6 +34,7 @@ from edge_daemon.messaging.paho_client import (
     callbacks,
     new_properties,
     new_station_client,
+    release,
 )
 from edge_daemon.messaging.sending import Sending
 from edge_daemon.messaging.subscription import Subscription
@@ -87,7 +88,6 @@ class Connection:
         self._handlers = handlers
         self._clock = clock
         self._past = past
-        self._unacknowledged = Unacknowledged(self._acknowledge)
         self._is_v5 = spec.settings.protocol == 5
         self._welcomed = threading.Event()
         self._ended = threading.Event()
@@ -100,6 +100,7 @@ class Connection:
             spec.topics.requests, (*spec.order_filters, *spec.fleet_filters), is_v5=self._is_v5
         )
         self._client = self._make_client()
+        self._unacknowledged = Unacknowledged(_acknowledging(self._client, self._ended))
         self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
 
     @property
@@ -189,6 +190,8 @@ class Connection:
         with suppress(OSError, AttributeError):
             self._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._sending.close()
+        release(self._client)
+        self._client.is_full = _never
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Hand over without waiting; None if there is no room."""
@@ -309,10 +312,6 @@ class Connection:
             self._past.failed.discard(key)
             done()
 
-    def _acknowledge(self, mid: int) -> None:
-        if not self._ended.is_set():
-            self._client.ack(mid, 1)
-
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
@@ -340,6 +339,21 @@ class Connection:
         if self._unclaimed == self._unclaimed_told:
             self._unclaimed_told *= 10
             _log.warning("delivery_unclaimed", topic=topic, count=self._unclaimed)
+
+
+def _acknowledging(client: paho.Client, ended: threading.Event) -> Callable[[int], None]:
+    """What acknowledges a message; whoever keeps it keeps no connection that is over."""
+
+    def acknowledge(mid: int) -> None:
+        if not ended.is_set():
+            client.ack(mid, 1)
+
+    return acknowledge
+
+
+def _never() -> bool:
+    """Nothing that comes on a connection that is over is left in it."""
+    return False
 
 
 def _nothing() -> None:

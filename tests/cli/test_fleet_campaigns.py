@@ -13,12 +13,14 @@ from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical
 from edge_daemon.core.fleet.heard import Paused, Stopped
 from edge_daemon.fleet import messages
+from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.messaging.client import Client
 from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.trust import generate_keypair
+from tests.sim.bundles import make_bundle
 from tests.sim.campaigns import campaign
 from tests.sim.command import command
-from tests.sim.fleet import settings_file
+from tests.sim.fleet import publish, retained_of, said, settings_file
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -84,3 +86,24 @@ def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> Non
     (desk.parent / "release.pub").write_text("no key")
     (found,) = refusals(desk, load(desk))
     assert found.key == "fleet.trust.keys[1]"
+
+
+def test_groups_are_taken_from_what_stations_report(desk: Path, broker: Mosquitto) -> None:
+    """Nobody types the stations of a line again; too few waves for them are said before signing."""
+    (desk.parent / "store").mkdir()
+    bundle = make_bundle(desk.parent / "made", "bottle@1.4.0")
+    assert command("models", "add", str(bundle), config=desk)[0] == 0
+    line = [said(f"line3-cam{number}", group="line3") for number in range(3)]
+    publish(broker, retained_of(*line, said("line4-cam0", group="line4")))
+    out = desk.parent / "made.yaml"
+    words = ("fleet", "campaign", "bottle@1.4.0", "--id", "c1", "--serial", "1", "--out", str(out))
+    assert command(*words, config=desk)[0] == 0
+    assert load_campaign(out)[0].groups == {}
+    ends, text = command(*words, "--groups", config=desk)
+    assert ends == 0, text
+    made = load_campaign(out)[0]
+    assert made.groups == {"line3": ("line3-cam0", "line3-cam1", "line3-cam2")}
+    ends, text = command(*words, "--groups", "--waves", "10,100", config=desk)
+    assert ends == 2
+    assert "The group line3 has 3 stations for 2 waves" in text
+    assert load_campaign(out)[0] == made

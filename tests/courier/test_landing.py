@@ -70,6 +70,7 @@ def test_what_came_is_in_the_store_and_nowhere_else(
         assert weights.stat().st_size == 700_000
         pour(bundle, place.folder)
         place.hand_over(store, Trust([keys[1]], required=True), torrent)
+        place.remove()
     assert is_there(store, wanted)
     assert left(store) == []
 
@@ -89,6 +90,7 @@ def test_what_was_begun_is_gone_on_with_and_an_older_one_is_forgotten(
         assert place.known() == torrent
         place.reserve(torrent)
         place.hand_over(store, SIGNED_BY_NOBODY, torrent)
+        place.remove()
     assert is_there(store, wanted)
     assert left(store) == []
 

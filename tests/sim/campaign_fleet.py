@@ -37,6 +37,7 @@ class Member:
     fails: bool = False
     mute: bool = False
     boot: str = "b1"
+    group: str | None = None
     memory: Memory = Memory()
     here: Station = Station("")
     seq: int = 0
@@ -66,6 +67,7 @@ class Member:
             utc=utc,
             boot=self.boot,
             seq=self.seq,
+            group=self.group,
             stand=stand,
             phase=stand.phase if stand else Phase.CONFIRMED,
         )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.rules import LEAST_FAILED, Roster
 from edge_daemon.core.fleet.waves import members as waves_of
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.saying import say, stop_of
@@ -28,6 +29,7 @@ from edge_daemon.models.trust import generate_keypair
 from tests.sim.campaign_clients import Clients
 from tests.sim.campaign_fleet import Member
 from tests.sim.campaigns import campaign
+from tests.sim.certificates import sign_stations
 from tests.sim.plant_broker import PlantBroker
 
 AGAIN_S = 4.0
@@ -43,7 +45,8 @@ class Rig:
         self.chance = random.Random(seed)
         self._undo = ExitStack()
         self.folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory()))
-        self.plant = PlantBroker(self.names, certificates, self.names)
+        self.plant = PlantBroker((), certificates, self.names)
+        sign_stations(self.plant.certificates, self.names)
         self._undo.enter_context(self.plant.broker)
         self._undo.callback(lambda: self.watchers and self.kill_all())
         self._keys = [generate_keypair(self.folder, name) for name in ("one", "two")]
@@ -80,7 +83,11 @@ class Rig:
     # ------------------------------------------------------------------ campaigns
 
     def begin(self, bad: float = 0.0, silent: float = 0.0) -> Campaign:
-        """A new campaign, said by ops; returns when each station has heard it."""
+        """A new campaign, said by ops; returns when each station has heard it.
+
+        Args:
+            bad, silent: shares of the stations, drawn anew; so many of them exactly.
+        """
         self._serial += 1
         now = time.time()
         made = campaign(
@@ -92,18 +99,17 @@ class Rig:
             expires=now + 3600.0,
             rules={"patience_s": PATIENCE_S},
         )
-        boot, chance = f"b{self._serial}", self.chance
+        boot, failing, mute = f"b{self._serial}", self._drawn(bad), self._drawn(silent)
         self.clients.begin(
-            made,
-            [
-                Member(name, chance.random() < bad, chance.random() < silent, boot)
-                for name in self.names
-            ],
+            made, [Member(name, name in failing, name in mute, boot) for name in self.names]
         )
         self.start_again(made)
         topic = messages.campaign_topic(made.id)
         assert self.clients.until(lambda: self.clients.all_heard(topic), GENEROUS_S)
         return made
+
+    def _drawn(self, share: float) -> set[str]:
+        return set(self.chance.sample(self.names, round(share * len(self.names))))
 
     def start_again(self, made: Campaign) -> None:
         """What `fleet start` does."""
@@ -120,6 +126,26 @@ class Rig:
         """Three standard deviations above the first wave's share."""
         expected = made.waves[0] * len(self.names)
         return math.ceil(expected + 3 * math.sqrt(expected)) + len(made.canaries)
+
+    def must_end_at(self, made: Campaign) -> int | None:
+        """The first wave in which as many fail as the rules forbid; None: in none of them."""
+        failing = {member.device for member in self.clients.members if member.fails}
+        roster = Roster.of(made, self.names)
+        for wave in range(len(made.waves)):
+            names = roster.up_to(wave)
+            failed = len(failing.intersection(names))
+            if failed >= LEAST_FAILED and failed > made.rules.failed * len(names):
+                return wave
+        return None
+
+    def may_have_it(self, made: Campaign) -> int:
+        """So many stations, when it ends in that wave."""
+        last = self.must_end_at(made)
+        wave = len(made.waves) - 1 if last is None else last
+        return len(Roster.of(made, self.names).up_to(wave))
+
+    def silent(self) -> int:
+        return sum(member.mute for member in self.clients.members)
 
     # ------------------------------------------------------------------ evaluators
 
@@ -188,10 +214,18 @@ class Rig:
             member.mute or member.device in answered for member in self.clients.members
         )
 
-    def until_over(self, made: Campaign, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    def until_over(
+        self,
+        made: Campaign,
+        meanwhile: Callable[[], object] = lambda: None,
+        *,
+        stops: bool = False,
+    ) -> bool:
+        """Until all have it or it is stopped; `stops`: until it is stopped."""
+
         def is_over() -> bool:
             meanwhile()
-            return self.is_done(made) or self.is_stopped(made)
+            return self.is_stopped(made) or (self.is_done(made) and not stops)
 
         return self.clients.until(is_over, GENEROUS_S)
 
@@ -235,7 +269,7 @@ def figures(rig: Rig, made: Campaign) -> dict[str, Any]:
     return {
         "waves": rig.wave_sizes(made),
         "had": rig.clients.had(),
-        "silent": sum(member.mute for member in rig.clients.members),
+        "silent": rig.silent(),
         "stopped": rig.why(made),
         "early": len(rig.clients.early),
     }
