@@ -389,7 +389,7 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:
-        tell(f"{_pictures(done.sent)} sent to {target.name}.")
+        tell(f"Sent to {target.name}: {number_of(done.sent, 'picture')}.")
         if done.fault:
             tell(f"{done.waiting} wait: {done.fault}. {done.hint}".rstrip(), err=True)
     if done.fault:

@@ -243,7 +243,7 @@ def test_a_purge_that_the_disk_ends_says_how_far_it_came(config: Path, tmp_path:
     third.with_suffix(".truth.json").mkdir()
     done = run(config, "purge", "--all")
     assert done.exit_code == 1
-    assert done.stdout == "2 pictures were deleted.\n"
+    assert done.stdout == "Deleted: 2 pictures.\n"
     assert done.stderr.startswith("10 stay: Is a directory.")
     assert len(list(Catalogue(tmp_path / "kept"))) == 10
 
