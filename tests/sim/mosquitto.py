@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -79,6 +80,12 @@ class Mosquitto:
     def log(self) -> str:
         """What it wrote so far."""
         return (self.folder / "mosquitto.log").read_text(errors="replace")
+
+    def cpu_s(self) -> float:
+        """Processor time since this process of it began."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """In order, so that it writes what it persists."""
