@@ -13,7 +13,6 @@ FEW = Plan(frames=400, fps=400.0, every=60, needs=4, seed=3)
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(180)
 def test_each_part_is_its_arms_whatever_goes_wrong() -> None:
     """One model a part, by its draw; no frame is lost; no share is wider than the disk has it."""
     found = run(FEW)
