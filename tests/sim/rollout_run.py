@@ -213,7 +213,7 @@ class Rig:
         shadow = {"shadow": 1.0, "until": needs}
         full = {"full": True}
         stages = self._random.choice(
-            ([{"share": 0.5, **strict, "until": LASTS}],)
+            ([{"share": s, **strict, "until": LASTS} for s in (0.3, 0.6)],)
             if self._plan.story
             else (
                 [shadow, *({"share": s, **strict, "until": needs} for s in (0.1, 0.5)), full],
