@@ -216,3 +216,14 @@ def test_the_page_is_read_in_a_browser_without_a_network(station: Stopped) -> No
         window.dark(True)
         window.picture(station.folder / "report.png", whole=True)
         assert window.errors == []
+
+
+@pytest.mark.parametrize("words", [["show"], ["report"], ["audit"], ["replay"]], ids=str)
+def test_where_nothing_was_rolled_out_the_way_to_begin_is_told(
+    tmp_path: Path, words: list[str]
+) -> None:
+    made = Stopped(tmp_path)
+    Journal.open(made.state).close()
+    result = CliRunner().invoke(app, ["rollouts", *words, "--config", str(made.config)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("No rollout is on record. Begin one: edge-daemon rollout")

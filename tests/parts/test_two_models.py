@@ -53,6 +53,7 @@ class Station(Two):
 
     def offer(self, judged: Judged, captured: Captured) -> None:
         self.shadow.offer(judged, captured, is_gap=True)
+        self.shadow.pass_on()
         self.line.judged(judged)
 
     # ------------------------------------------------------------------ the parts' outlets

@@ -200,6 +200,7 @@ def look_at(card: Card, width: int, *, dark: bool) -> None:
     texts = "[...document.querySelectorAll('#rollout *, #quality *')].filter((e) => e.innerText)"
     sizes = f"{texts}.map((each) => parseFloat(getComputedStyle(each).fontSize))"
     assert browser.run(f"Math.min(...{sizes})") >= 14
+    assert browser.faint() == []
     named = (
         "[...document.querySelectorAll('#rollout button, #rollout input, #rollout img, "
         "#rollout a, #rollout svg')].filter((e) => e.checkVisibility()).every((e) =>"
