@@ -19,7 +19,7 @@ from edge_daemon.courier.torrent import Torrent, describe, folder_files, read_to
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.files import write_durably
-from edge_daemon.models.shared_folder import SharedFolder, lock, opened
+from edge_daemon.models.shared_folder import alone_in
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 
@@ -137,25 +137,12 @@ def landing(store: Path, wanted: Wanted) -> Iterator[Landing]:
 
     Raises BoxError where another one does, or the store cannot be written.
     """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with SharedFolder(store) as shared:
-            fd = shared.lock_file(f"{_PLACE}.lock")
-            try:
-                if not lock(fd, wait=False):
-                    raise BoxError(
-                        "Another station of this box fetches into the same store.",
-                        hint="Wait: what it brings is there for both.",
-                    )
-                with shared.resting_place(_PLACE) as place:
-                    yield Landing(opened(place), wanted)
-            finally:
-                os.close(fd)
-    except OSError as error:
-        raise BoxError(
-            f"The store {store} cannot be written: {error.strerror or error}.",
-            hint="Free space there, and let this user write there.",
-        ) from error
+    busy = BoxError(
+        "Another station of this box fetches into the same store.",
+        hint="Wait: what it brings is there for both.",
+    )
+    with alone_in(store, _PLACE, busy) as place:
+        yield Landing(place, wanted)
 
 
 def _taken(path: Path) -> int:

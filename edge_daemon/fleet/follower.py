@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +33,14 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.freshness.keeper import Freshness
-from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, Kept, read_kept, write_kept
+from edge_daemon.fleet.memory import (
+    MEMORY_FILE,
+    Expired,
+    Kept,
+    read_kept,
+    read_waiting,
+    write_kept,
+)
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
@@ -108,6 +114,7 @@ class Follower:
         self._stopped = threading.Event()
         self._said = ""
         self._waits: dict[str, str] = {}
+        self._expired = Expired()
         self._digest: tuple[Campaign | None, str] = (None, "")
         self._thread = threading.Thread(target=self._run, name="campaigns", daemon=True)
 
@@ -170,6 +177,8 @@ class Follower:
         kept, now = self._kept, self._with.clock.now()
         for incoming in news:
             kept = self._heard(kept, incoming)
+        for campaign, envelope in self._expired.no_more(now.utc):
+            kept = self._accepted(kept, campaign, envelope, now.utc)
         kept = self._vouched(kept, now.utc)
         here = self._station(kept, now.utc)
         brought = self._fetch(kept, now.utc)
@@ -245,6 +254,8 @@ class Follower:
         memory, refusal = station.accept(kept.memory, campaign, now_utc)
         if refusal:
             _log.warning("campaign_refused", campaign=campaign.id, error=refusal)
+        if refusal == station.EXPIRED:
+            self._expired.keep(campaign, envelope)
         if memory is kept.memory:
             return kept
         _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
@@ -272,7 +283,7 @@ class Follower:
         if freshness is None:
             return kept
         for topic, envelope in kept.waiting.items():
-            campaign, sha256 = _read_waiting(topic, envelope)
+            campaign, sha256 = read_waiting(topic, envelope)
             why = freshness.why_not(campaign.id, sha256)
             self._tell_waiting(campaign.id, why)
             if not why:
@@ -381,13 +392,6 @@ class Follower:
         if kept != self._kept:
             write_durably(self._file, write_kept(kept))
         self._kept = kept
-
-
-@lru_cache(maxsize=MOST_WAITING)
-def _read_waiting(topic: str, envelope: bytes) -> tuple[Campaign, str]:
-    """With its digest; whoever signed it was looked at when it came."""
-    campaign = messages.read_signed_campaign(topic, envelope, None)
-    return campaign, digest(campaign)
 
 
 def _bad(state: State, ref: BundleRef) -> str:

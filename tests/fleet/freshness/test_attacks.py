@@ -37,20 +37,6 @@ MADE = campaign()
 NEXT = campaign(id="next", serial=119)
 
 
-@pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher")
-    made.start(MADE)
-    return made
-
-
-@pytest.fixture
-def reader(publisher: Publisher, tmp_path: Path) -> Reader:
-    made = reader_of(publisher, tmp_path / "state")
-    made.refresh()
-    return made
-
-
 # --------------------------------------------------------------------------- software
 
 

@@ -51,13 +51,6 @@ class Station:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher")
-    made.start(MADE)
-    return made
-
-
-@pytest.fixture
 def station(publisher: Publisher, tmp_path: Path) -> Station:
     return Station(publisher, tmp_path / "state", str(publisher.metadata))
 
