@@ -112,7 +112,10 @@ def who(
         show(FittedTable((*columns, Column("", 1), Column("is")), rows))
     judging = sum(each.judges for each in found)
     having = len({each.device for each in found})
-    tell(f"{number_of(having, 'station')} have {wanted}, {judging} of them judge by it.")
+    if found:
+        tell(f"Stations that have {wanted}: {having}; that judge by it: {judging}.")
+    else:
+        tell(f"No station that reports has {wanted}.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
 

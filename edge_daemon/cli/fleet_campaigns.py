@@ -26,7 +26,8 @@ from edge_daemon.cli.options import (
     read_settings,
 )
 from edge_daemon.cli.output import show, tell, tell_json
-from edge_daemon.cli.store import open_store
+from edge_daemon.cli.references import RefOrFolder
+from edge_daemon.cli.store import find_bundle
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
@@ -34,7 +35,6 @@ from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.core.text import number_of
-from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
@@ -54,7 +54,10 @@ if TYPE_CHECKING:  # python-tuf is an extra
 
 app = typer.Typer()
 
-CampaignFile = Annotated[Path, typer.Argument(help="The campaign's file.", metavar="FILE")]
+CampaignFile = Annotated[
+    Path,
+    typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False),
+]
 Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
 Reason = Annotated[str, typer.Option(help="Why; it stays on record.")]
 Who = Annotated[str, typer.Option(help="Who says it: ops, evaluator or andon.")]
@@ -72,7 +75,7 @@ TRUTHS = {
 
 @app.command("campaign")
 def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
-    ref: Annotated[str, typer.Argument(help="name@version, in the store.", metavar="REF")],
+    bundle: RefOrFolder,
     id: Annotated[str, typer.Option(help="The campaign's id, such as 2026-48-bottle.")],  # noqa: A002
     serial: Annotated[
         int, typer.Option(min=1, help="A number larger than every earlier campaign's.")
@@ -104,14 +107,13 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
     settings = read_settings(file)
-    store, parsed = open_store(settings), BundleRef.parse(ref)
-    manifest = store.manifest(parsed)
-    fetched = _fetched(store.find(parsed), manifest, authority_of(settings, swarm_ca))
+    manifest, folder = find_bundle(bundle, settings)
+    fetched = _fetched(folder, manifest, authority_of(settings, swarm_ca))
     made = read_campaign(
         {
             "id": id,
             "serial": serial,
-            "model": ref,
+            "model": str(manifest.ref),
             "sha256": manifest.weights.sha256,
             "waves": shares,
             "soak_s": [60.0 * each for each in minutes],
@@ -301,7 +303,7 @@ def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[
     """How stations share it: the same as where it is published, for the bytes are the same."""
     if authority is None:
         return {}
-    torrent = describe(folder.name, folder_files(folder), authority)
+    torrent = describe(manifest.ref.version, folder_files(folder), authority)
     return {
         "infohash": torrent.infohash,
         "size": torrent.size,

@@ -38,6 +38,8 @@ MEET_S = 2.0
 _FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
+_DROUGHT_S = 60.0
+"""Whoever gives a little now and then is waited for so much longer, and not for ever."""
 _LATE_S = 30.0
 """After which a piece that was handed to the swarm and is not there is taken again: checking and
 writing it may take its time on a busy box."""
@@ -67,20 +69,28 @@ class Means:
 
 @dataclass
 class _Patience:
-    """Since when no neighbour has given anything."""
+    """Since when the site has not come further: no neighbour gave anything, or got further itself,
+    or none gave a whole piece for long."""
 
     peers_bytes: int = 0
     since: float = field(default_factory=time.monotonic)
+    pieces: int = -1
+    piece_at: float = field(default_factory=time.monotonic)
+    ahead: float = 0.0
 
-    def idle_s(self, peers_bytes: int) -> float:
+    def idle_s(self, peers_bytes: int, pieces: int, ahead: float) -> float:
+        """`pieces`: how many are there that came from neighbours. `ahead`: the share of the one
+        that has the most, where that is more than here."""
         now = time.monotonic()
-        if peers_bytes != self.peers_bytes:
-            self.peers_bytes, self.since = peers_bytes, now
-        return now - self.since
+        if peers_bytes != self.peers_bytes or ahead > self.ahead:
+            self.peers_bytes, self.ahead, self.since = peers_bytes, max(ahead, self.ahead), now
+        if pieces != self.pieces:
+            self.pieces, self.piece_at = pieces, now
+        return max(now - self.since, now - self.piece_at - _DROUGHT_S)
 
     def begin_again(self) -> None:
         """When an origin is back, those who asked in vain do not all ask it in the same moment."""
-        self.since = time.monotonic()
+        self.since = self.piece_at = time.monotonic()
 
 
 class _Met:
@@ -169,6 +179,7 @@ class Delivery:
             place.reserve(torrent)
             means.swarm.fetch(torrent, place.folder)
             self._fill(torrent, means.swarm)
+            means.swarm.flush()
             # What is whole is only read any more, and neighbours get the last pieces meanwhile.
             place.hand_over(means.store, means.trust, torrent)
             self._count(means.swarm)
@@ -244,7 +255,10 @@ class Delivery:
             return False
         having = site.having(torrent.infohash, own, is_new=is_new)
         rank = election.rank(torrent.infohash, site.device, having)
-        idle_s = patience.idle_s(swarm.counts().peers_bytes)
+        given = torrent.pieces - len(missing) - len(self._handed)
+        most = max(having.values())
+        ahead = most if most > own else 0.0
+        idle_s = patience.idle_s(swarm.counts().peers_bytes, given, ahead)
         if idle_s < election.patience_s(rank):
             return False
         piece = self._next(missing, swarm, rank, idle_s)

@@ -242,6 +242,7 @@ class Follower:
         if topic == messages.TIMESTAMP:
             return self._stamped(kept, payload)
         if not topic.endswith("/campaign"):
+            self._look_first(topic)
             memory = station.hear(kept.memory, messages.read_message(topic, payload))
             return replace(kept, memory=memory)
         campaign = messages.read_signed_campaign(topic, payload, self._signers)
@@ -259,6 +260,11 @@ class Follower:
             return kept
         _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
         return replace(kept, memory=memory, envelope=envelope)
+
+    def _look_first(self, topic: str) -> None:
+        """A wave is opened: what is current is looked at again before it is joined."""
+        if self._with.freshness is not None and messages.is_open_topic(topic):
+            self._with.freshness.ask()
 
     def _stamped(self, kept: Kept, payload: bytes) -> Kept:
         """A word on what is current: TUF's, or one of the signers', which may hold TUF's too."""

@@ -89,6 +89,23 @@ def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> Non
     assert found.key == "fleet.trust.keys[1]"
 
 
+def test_a_campaign_of_a_folder_is_that_of_the_store(desk: Path) -> None:
+    """Who starts campaigns needs no store; and no campaign's file is one sentence, not a fault."""
+    (desk.parent / "store").mkdir()
+    bundle = make_bundle(desk.parent / "made", "bottle@1.4.0")
+    assert command("models", "add", str(bundle), config=desk)[0] == 0
+    made = []
+    for name in ("bottle@1.4.0", str(bundle)):
+        out = desk.parent / "of.yaml"
+        words = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
+        assert command(*words, config=desk)[0] == 0
+        made.append(load_campaign(out)[0])
+    assert (made[0].model, made[0].sha256) == (made[1].model, made[1].sha256)
+    for words in (("sign", "--key", str(desk.parent / "ops.key")), ("start",), ("simulate",)):
+        ends, said = command("fleet", words[0], "no.yaml", *words[1:])
+        assert (ends, "no.yaml" in said, "Traceback" in said) == (2, True, False)
+
+
 def test_groups_are_taken_from_what_stations_report(desk: Path, broker: Mosquitto) -> None:
     """Nobody types the stations of a line again; too few waves for them are said before signing."""
     (desk.parent / "store").mkdir()

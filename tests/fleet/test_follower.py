@@ -49,6 +49,10 @@ class Listing:
         self.current: set[str] = set()
         self.stale = ""
         self.heard: list[bytes] = []
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def hear(self, timestamp: bytes) -> None:
         self.heard.append(timestamp)
@@ -271,7 +275,9 @@ def test_with_the_fleets_metadata_a_campaign_waits_until_it_is_listed(tmp_path: 
     listing = Listing()
     desk = Desk(tmp_path, freshness=listing)
     assert desk.hear(*desk.signed(MADE)) is None
+    assert listing.asked == 0
     desk.hear(*OPEN)
+    assert listing.asked == 1  # what is current is looked at again before it is joined
     desk.begin().look([])  # the broker may have forgotten it, the station did not
     assert desk.follower.stand() is None
     listing.current.add(digest(MADE))

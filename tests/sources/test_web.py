@@ -187,3 +187,14 @@ def test_the_bandwidth_is_limited() -> None:
         pace.read(pace.chunk_bytes)
     assert sum(waits) == pytest.approx(10.0)
     assert max(waits) < 0.2
+
+
+def test_what_is_wrong_with_tls_is_said(web: WebShelf, tmp_path: Path) -> None:
+    """A server without it is no wrong certificate, and neither is a file that holds none."""
+    with pytest.raises(SourceAway, match="does not speak TLS") as plain:
+        Http(web.url.replace("http://", "https://")).text(web.url.replace("http://", "https://"))
+    assert plain.value.hint == "Does its address begin with http://?"
+    empty = tmp_path / "ca.pem"
+    empty.write_text("none")
+    with pytest.raises(SourceAway, match=r"The ca of https://127\.0\.0\.1:9 holds no certificate"):
+        Http("https://127.0.0.1:9", ca=lambda: str(empty)).text("https://127.0.0.1:9/x")

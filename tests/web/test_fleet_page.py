@@ -186,6 +186,7 @@ def look_at(browser: Browser, width: int, *, dark: bool) -> None:
         browser.run(f"Math.min(...{texts}.map((e) => parseFloat(getComputedStyle(e).fontSize)))")
         >= 14
     )
+    assert browser.faint() == []
     shot(browser, f"fleet-{width}-{'dark' if dark else 'light'}")
 
 

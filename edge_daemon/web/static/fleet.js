@@ -233,7 +233,7 @@ async function look() {
     if (!answer.ok) throw new Error(String(answer.status));
     fleet = await answer.json();
     at("gone").hidden = true;
-    at("clock").textContent = new Date().toLocaleTimeString();
+    at("clock").textContent = new Date().toLocaleTimeString([], { hour12: false });
     show();
   } catch {
     at("gone").textContent = "The page's program does not answer. What is shown is old.";
