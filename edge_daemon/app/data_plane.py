@@ -92,7 +92,6 @@ class DataPlane:
         self.collecting = line_collector(resources, self.ring, by, room)
         self.push = pusher(resources)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
-        self._publisher = Publisher(judged)
         if parts is not None:
             self.ring.on_capture = parts.captured
         self.rollouts = RolloutOutlets()
@@ -105,6 +104,7 @@ class DataPlane:
             parts.rules if parts is not None else None,
             ShadowOutlets(self._paired, arms.lose, self._looked),
         )
+        self._publisher = Publisher(lambda _: self.shadow.pass_on(), judged)
         if parts is not None:
             parts.on_told = self.shadow.told
             parts.on_seen = self._seen

@@ -29,6 +29,7 @@ from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
 from edge_daemon.messaging.asks import MAX_ITEMS
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 Reasons = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--reason", help="Only those of these reasons: disagreement,ng."),
+    typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
 
 
@@ -158,10 +159,14 @@ def purge(
     reason: Reasons = None,
     days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option("--older-than-days", min=0.0, max=36_500.0, help="Only those that are older."),
+        typer.Option(
+            "--older-than-days", min=0.0, max=36_500.0, help="Only pictures that are older."
+        ),
     ] = None,
-    labelled: Annotated[bool, typer.Option("--labelled", help="Only those with labels.")] = False,
-    all_of_them: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only pictures with labels.")
+    ] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete collected pictures for good, also while the station runs."""
@@ -185,7 +190,7 @@ def purge(
     if as_json:
         tell_json({"deleted": deleted} | ({"fault": fault} if fault else {}))
     else:
-        tell(f"{_pictures(deleted)} deleted.")
+        tell(f"Deleted: {number_of(deleted, 'picture')}.")
         if fault:
             stay = len(gone) - deleted
             tell(f"{stay} stay: {fault}. May this user delete in {settings.folder}?", err=True)
@@ -193,22 +198,16 @@ def purge(
         raise typer.Exit(FAILED)
 
 
-def _pictures(count: int) -> str:
-    return "1 picture was" if count == 1 else f"{count} pictures were"
-
-
 @app.command()
 def export(
-    destination: Annotated[
-        Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")
-    ],
+    destination: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     wanted: Annotated[
         str, typer.Option("--format", help="coco, yolo, label-studio or cvat.", show_default=False)
     ],
     file: ConfigFile = None,
     reason: Reasons = None,
     labelled: Annotated[
-        bool, typer.Option("--labelled", help="Only what people have labelled: for training.")
+        bool, typer.Option("--labelled", help="Only what people have labelled, to train with.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -264,11 +263,11 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         ),
     ],
     file: ConfigFile = None,
-    by: Annotated[Optional[str], typer.Option(help="Who labelled; your user name.")] = None,  # noqa: UP045
+    by: Annotated[Optional[str], typer.Option(help="Who labelled; else your user name.")] = None,  # noqa: UP045
     reviewed: Annotated[
         bool,
         typer.Option(
-            "--reviewed", help="The file is an export of this program, and looked through."
+            "--reviewed", help="Accept an unchanged export: people have looked through it."
         ),
     ] = False,
     timeout: TimeoutS = 60.0,
@@ -351,7 +350,7 @@ def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float
 
 
 def _tell_imported(joined: Joined, told: _FedBack) -> None:
-    tell(f"{len(joined.known)} pictures are labelled.")
+    tell(f"Labelled: {number_of(len(joined.known), 'picture')}.")
     if joined.unknown:
         tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
     if joined.undecided:
@@ -375,7 +374,7 @@ def _recipe_of(settings: Settings, model: str) -> Recipe | None:
 
 @app.command()
 def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Send what waits to the place of the settings, now. Fails where some of it was not taken."""
+    """Send the pictures that wait to `collect.push` now. Fails if some were not taken."""
     settings = collected_by(read_settings(file))
     if settings.push is None:
         raise SenderError(
@@ -390,7 +389,7 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:
-        tell(f"{_pictures(done.sent)} sent to {target.name}.")
+        tell(f"Sent to {target.name}: {number_of(done.sent, 'picture')}.")
         if done.fault:
             tell(f"{done.waiting} wait: {done.fault}. {done.hint}".rstrip(), err=True)
     if done.fault:

@@ -23,30 +23,27 @@ from edge_daemon.cli.fleet_verify import (
     tell_receipts,
 )
 from edge_daemon.cli.fleet_watch import watch
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
+app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
 app.add_typer(fleet_campaigns.app)
 app.add_typer(fleet_keys.app, name="keys")
 
 SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
 
-Inventory = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-]
 Patience = Annotated[
-    Optional[float],  # noqa: UP045 - likewise
+    Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option(
         "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
     ),
@@ -78,7 +75,7 @@ def ledger(
     patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every station with what it has; fails where the inventory and it do not agree."""
+    """List every station and what it has; fails if it and the inventory do not agree."""
     found = _read(file, inventory, patience)
     if as_json:
         rows = [station(line) for line in found.lines]
@@ -115,16 +112,19 @@ def who(
         show(FittedTable((*columns, Column("", 1), Column("is")), rows))
     judging = sum(each.judges for each in found)
     having = len({each.device for each in found})
-    tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
+    if found:
+        tell(f"Stations that have {wanted}: {having}; that judge by it: {judging}.")
+    else:
+        tell(f"No station that reports has {wanted}.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
 
 
 @app.command()
 def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Is each station's receipt the one that its trail held when it reported it?
+    """Check each station's receipt against the audit trail that it reported.
 
-    With a saved ledger: is any trail shorter than it was, or written anew? Fails where one is.
+    With --kept also whether a trail is shorter than it was, or was written anew. Fails if one is.
     """
     saved = Saved({}, {}) if kept is None else read_kept(kept)
     settings = read_settings(file)
@@ -204,7 +204,7 @@ def _tell_lines(found: Ledger) -> None:
 def _sum(found: Ledger) -> str:
     heard, silent = len(found.heard), len(found.silent)
     if found.inventory is None:
-        return f"{_stations(len(found.lines))} = {heard} heard + {silent} silent."
+        return f"{number_of(len(found.lines), 'station')} = {heard} heard + {silent} silent."
     unknown = set(found.unknown)
     of = [
         sum(line.device not in unknown for line in lines) for lines in (found.heard, found.silent)
@@ -252,7 +252,3 @@ def _ambiguous(found: Iterable[Holder]) -> list[str]:
     for each in found:
         digests.setdefault(each.model, set()).add(each.sha256)
     return sorted(model for model, known in digests.items() if len(known) > 1)
-
-
-def _stations(number: int) -> str:
-    return "1 station" if number == 1 else f"{number} stations"

@@ -9,9 +9,8 @@ picture where the line gives no frame that it judges.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -22,31 +21,24 @@ from edge_daemon.control.comparison import (
     SPOT_FRAMES,
     TIMED_FRAMES,
     Comparison,
-    Incumbent,
 )
 from edge_daemon.control.golden_cache import Detected, GoldenCache
+from edge_daemon.control.golden_looks import NOT_SEEN, Candidate, Deadline, GoldenLooks, ask
 from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Evidence, Memory, WarmUp
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.proof import Proof, difference, spot_check, spots
 from edge_daemon.core.recent import RecentLimits
-from edge_daemon.core.recipe import counted
 from edge_daemon.core.values import Check
-from edge_daemon.core.verdicts import (
-    Picture,
-    Reference,
-    needs_a_part,
-)
-from edge_daemon.errors import Code, SlotLost
+from edge_daemon.core.verdicts import Picture, needs_a_part
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
-from edge_daemon.models.bundle import Verified
-from edge_daemon.models.manifest import GoldenImage
+from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.frame_control import FrameControl, Sample
-from edge_daemon.slots.slot import Inference, Loaded, Slot
+from edge_daemon.slots.slot import Slot
 
 WARM_UPS = 2
 """The least for the whole gate: the first one is the slow one, and must not be the only one."""
@@ -54,28 +46,13 @@ WARM_UPS = 2
 SPOT_WARM_UPS = 1
 """The golden images of the spot proof are inferences too."""
 
+INFERENCES_A_GAP = 2
+"""A live frame and a golden image are seen in one gap where it has room for both."""
+
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
-IDLE_TASK_S = 1.0
-"""If the active model takes longer for a picture that is not of the line, it is asked no more."""
-
-ASKED_PIXELS = 16_000_000
-"""Of larger golden images it is not asked at all: the line's own frames are no larger."""
-
 _R = TypeVar("_R")
-_NOTHING: Mapping[int, Detected] = {}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What is to be proven, where it is loaded, and what it is compared with."""
-
-    slot: Slot
-    verified: Verified
-    loaded: Loaded
-    incumbent: Incumbent | None
-    reference: Reference | None = None
 
 
 class GateRunner:
@@ -114,6 +91,7 @@ class GateRunner:
                 self._begin(slot, sample if number < 2 else None)
                 height, width = sample.frame.pixels.shape[:2]
                 seen = self._in_time(deadline_at, partial(slot.infer, sample.frame))
+                self._gaps.ended(slot)
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
 
@@ -135,8 +113,9 @@ class GateRunner:
         self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
     ) -> Evidence:
         """Everything that the gate judges, measured now."""
-        golden = self.golden(candidate, deadline_at)
-        seen = self.interleaved(candidate, deadline_at)
+        looks = self._looks(candidate, deadline_at)
+        seen = self._beside(candidate, deadline_at, looks)
+        golden = looks.rest()
         nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
         return self._gathered(candidate, warm_ups, golden, nothing, seen)
 
@@ -153,11 +132,14 @@ class GateRunner:
         The record stands for the other images. What depends on the version before is measured now,
         on recent frames and on these images. `start`: the index of the first image.
         """
-        check, golden = self._spots(candidate, proof, start, deadline_at)
+        looked = self._spots(candidate, proof, start, deadline_at)
+        seen = None
+        if candidate.incumbent:
+            look = TIMED_FRAMES if _asks_for_frames(candidate) else SPOT_FRAMES
+            seen = self._beside(candidate, deadline_at, looked.looks, look)
+        check, golden = looked.check()
         if not check.passed:
             return check, None
-        look = TIMED_FRAMES if _asks_for_frames(candidate) else SPOT_FRAMES
-        seen = self.interleaved(candidate, deadline_at, look) if candidate.incumbent else None
         if seen is None:
             candidate.slot.promote()
         nothing = proof.nothing
@@ -200,38 +182,19 @@ class GateRunner:
         )
 
     def golden(
-        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = _NOTHING
+        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = NOT_SEEN
     ) -> tuple[Golden, ...]:
-        """What both models see on each golden image.
+        """What both models see on each golden image; see `GoldenLooks`."""
+        return self._looks(candidate, deadline_at, on_record).rest()
 
-        `on_record`: what the candidate saw on these images earlier; for them the active model is
-        not asked anew.
-        """
-        verified = candidate.verified
-        results = []
-        pairs = zip(verified.manifest.golden, verified.golden, strict=True)
-        for number, (image, path) in enumerate(pairs):
-            if number in on_record:
-                incumbent, found = candidate.incumbent, on_record[number]
-                usual = self._album.recall(incumbent.manifest, image) if incumbent else None
-            else:
-                usual, found = self._both(candidate, image, path, deadline_at)
-                if usual is None:
-                    candidate = replace(candidate, incumbent=None)
-            self._album.keep(verified.manifest, image, found)
-            size = picture_size(path)
-            if usual is not None and candidate.incumbent is not None:
-                usual = counted(usual, candidate.incumbent.manifest.recipe)
-            results.append(Golden(image.expectation, found, usual, image.sha256, size))
-        if candidate.incumbent is not None:
-            return tuple(results)
-        # The active model is lost, or slow: compare nothing, not a part.
-        return tuple(replace(golden, incumbent=None) for golden in results)
+    def _looks(
+        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = NOT_SEEN
+    ) -> GoldenLooks:
+        deadline = Deadline(deadline_at, self._clock)
+        return GoldenLooks(self._gaps, self._album, candidate, deadline, on_record)
 
-    def _spots(
-        self, candidate: Candidate, proof: Proof, start: int, deadline_at: float
-    ) -> tuple[Check, tuple[Golden, ...]]:
-        """Some golden images looked at again; of the others, and then of all, what is on record."""
+    def _spots(self, candidate: Candidate, proof: Proof, start: int, deadline_at: float) -> _Spots:
+        """Some golden images are looked at again; of the others there is what is on record."""
         manifest, paths = candidate.verified.manifest, candidate.verified.golden
         pictures = [
             (image.expectation, picture_size(path))
@@ -239,53 +202,30 @@ class GateRunner:
         ]
         chosen = spots(pictures, manifest.recipe, start % max(1, len(pictures)))
         others = {n: found for n, found in enumerate(proof.golden) if n not in chosen}
-        golden = self.golden(candidate, deadline_at, others)
-        differences = []
-        for image, seen, recorded in zip(manifest.golden, golden, proof.golden, strict=True):
-            why = difference(recorded, seen.candidate, manifest.recipe, seen.size)
-            if why:
-                differences.append((image.image, why))
-        return spot_check(differences, len(chosen), len(golden)), golden
+        return _Spots(manifest, proof, len(chosen), self._looks(candidate, deadline_at, others))
 
-    def _both(
-        self, candidate: Candidate, image: GoldenImage, path: Path, deadline_at: float
-    ) -> tuple[Detected | None, Detected]:
-        """What the candidate and the active model, if there is one, see; within one gap of the
-        line.
+    def _beside(
+        self, candidate: Candidate, deadline_at: float, looks: GoldenLooks, look: int = TIMED_FRAMES
+    ) -> Comparison:
+        """Live frames, and golden images in what they leave of a gap that has room for both.
 
-        A foreign file is decoded by the candidate's worker. Where the active model must be asked,
-        it gets pixels, as for a frame.
+        Where it has not, golden images come first, under the lower priority.
         """
-        incumbent, slot = candidate.incumbent, candidate.slot
-        usual = self._album.recall(incumbent.manifest, image) if incumbent else None
-        picture = None
-        if incumbent is not None and usual is None and not _is_large(path):
-            picture = self._in_time(deadline_at, partial(slot.decode, path))
-        if incumbent is None or picture is None:
-            self._gaps.begin(slot)
-            return usual, self._in_time(deadline_at, partial(slot.infer_file, path)).detections
-        try:
-            address = FrameAddress(picture, 0)
-            answer = self._ask(incumbent, address)
-            if answer is None:
-                self._gaps.begin(slot)
-            else:
-                usual = answer.detections
-                self._album.keep(incumbent.manifest, image, usual)
-            return usual, self._in_time(deadline_at, partial(slot.infer, address)).detections
-        finally:
-            picture.close()
-
-    def _ask(self, incumbent: Incumbent | None, picture: FrameAddress) -> Inference | None:
-        """The active model's answer between two frames; None if there is none, or it came late."""
-        if incumbent is None:
-            return None
-        return self._gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
+        if not self._gaps.fits(candidate.slot, INFERENCES_A_GAP):
+            looks.rest()
+        return self.interleaved(candidate, deadline_at, look, looks)
 
     def interleaved(
-        self, candidate: Candidate, deadline_at: float, look: int = TIMED_FRAMES
+        self,
+        candidate: Candidate,
+        deadline_at: float,
+        look: int = TIMED_FRAMES,
+        between: GoldenLooks | None = None,
     ) -> Comparison:
-        """Both models on the same frames in turns; on more frames where the result is in doubt."""
+        """Both models on the same frames in turns; on more frames where the result is in doubt.
+
+        `between`: what the candidate does besides, in gaps that have room for it.
+        """
         candidate.slot.promote()  # measured under the priority that it will have
         manifest, incumbent = candidate.verified.manifest, candidate.incumbent
         limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
@@ -294,17 +234,21 @@ class GateRunner:
         with self._line.sampler() as samples:
             for number in range(1, LOOKS * TIMED_FRAMES + 1):
                 sample = samples.next(patience_s)
+                if sample.judged is not None:
+                    self._begin(candidate.slot, sample)
                 found = self._in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
                 judged = incumbent.judged(sample) if incumbent else None
                 seen.note(found, judged, sample.frame.size)
                 if judged is None:
-                    other = self._ask(asked, sample.frame)
+                    other = ask(self._gaps, asked, sample.frame)
                     if other is None:
                         asked = None  # it is lost, or hangs
                     else:
                         seen.usual_ms.append(other.inference_ms)
                 if sample.judged is None:
                     patience_s = 0.0  # the line is silent, or waits for this very model
+                elif between is not None and self._gaps.has_room(candidate.slot):
+                    between.one()
                 if number >= look and seen.is_enough(number, limits, look):
                     break
         return seen
@@ -329,16 +273,8 @@ class GateRunner:
         return tuple(found)
 
     def _in_time(self, deadline_at: float, work: Callable[[float], _R]) -> _R:
-        """One call to a slot within the time that is left; a model that hangs is killed."""
-        left_s = deadline_at - self._clock.now().at
-        if left_s <= 0:
-            raise _late()
-        try:
-            return work(left_s)
-        except SlotLost as lost:
-            if self._clock.now().at < deadline_at:
-                raise
-            raise _late() from lost
+        """See `Deadline.run`."""
+        return Deadline(deadline_at, self._clock).run(work)
 
     def _patience_s(self, slot: Slot) -> float:
         """How long to wait for the next judged frame; none comes while no other slot judges."""
@@ -354,6 +290,27 @@ class GateRunner:
         )
 
 
+@dataclass(frozen=True)
+class _Spots:
+    """The golden images of a spot proof."""
+
+    manifest: Manifest
+    proof: Proof
+    chosen: int
+    looks: GoldenLooks
+
+    def check(self) -> tuple[Check, tuple[Golden, ...]]:
+        """Whether the candidate sees on them what is on record, and what it saw on all."""
+        golden = self.looks.rest()
+        differences = []
+        pairs = zip(self.manifest.golden, golden, self.proof.golden, strict=True)
+        for image, seen, recorded in pairs:
+            why = difference(recorded, seen.candidate, self.manifest.recipe, seen.size)
+            if why:
+                differences.append((image.image, why))
+        return spot_check(differences, self.chosen, len(golden)), golden
+
+
 def _asks_for_frames(candidate: Candidate) -> bool:
     """Whether the bundle sets limits for recent frames: then as many as possible are taken."""
     limits = candidate.verified.manifest.limits
@@ -365,20 +322,3 @@ def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[str, Pixels]]:
     yield "black", np.zeros(shape, np.uint8)
     yield "white", np.full(shape, 255, np.uint8)
     yield "noise", np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def _look_at(picture: FrameAddress, slot: Slot) -> Inference | None:
-    return slot.infer_picture(picture, IDLE_TASK_S)
-
-
-def _is_large(path: Path) -> bool:
-    width, height = picture_size(path) or (0, 0)
-    return width * height > ASKED_PIXELS
-
-
-def _late() -> SlotLost:
-    return SlotLost(
-        "The gate was not done within its time.",
-        hint="Raise gate.timeout_s, or use fewer golden images.",
-        code=Code.LOAD_TIMEOUT,
-    )

@@ -35,6 +35,7 @@ class _Turn:
 
     began_at: float
     ends_at: float
+    took_s: float = 0.0
 
 
 class IdleTime:
@@ -64,17 +65,32 @@ class IdleTime:
         judging = self._crossing.pointer.slot
         if judging is None or judging is slot:
             return
-        turn, now = self._turns.get(slot.name), self._now()
-        if turn is not None and now + LONGER * (now - turn.began_at) < turn.ends_at:
-            turn.began_at = now
+        if self.has_room(slot):
+            self._turns[slot.name].began_at = self._now()
             return
         self._run(lambda _: None, GAP_WAIT_S)
         self.began(slot)
+
+    def has_room(self, slot: Slot) -> bool:
+        """Whether the gap that this slot is in has time for another inference as its last one."""
+        turn, now = self._turns.get(slot.name), self._now()
+        return turn is not None and now + LONGER * (now - turn.began_at) < turn.ends_at
 
     def began(self, slot: Slot) -> None:
         """A gap begins now, and this slot infers in it."""
         now = self._now()
         self._turns[slot.name] = _Turn(now, now + self._room_s)
+
+    def ended(self, slot: Slot) -> None:
+        """The inference is done that this slot began last."""
+        turn = self._turns.get(slot.name)
+        if turn is not None:
+            turn.took_s = self._now() - turn.began_at
+
+    def fits(self, slot: Slot, inferences: int) -> bool:
+        """Whether a whole gap has time for so many of the inferences that `ended` knows of."""
+        turn = self._turns.get(slot.name)
+        return turn is not None and 0.0 < inferences * LONGER * turn.took_s < self._room_s
 
     def ask(self, active: BundleRef, look: Callable[[Slot], Inference | None]) -> Inference | None:
         """What this bundle, while it is active, sees within a gap; None if it gave no answer.

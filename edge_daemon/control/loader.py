@@ -20,12 +20,8 @@ import structlog
 from edge_daemon.config import GateSettings, SlotsSettings
 from edge_daemon.control.bundle_copies import BundleCopies
 from edge_daemon.control.comparison import Incumbent
-from edge_daemon.control.gate_runner import (
-    SPOT_WARM_UPS,
-    WARM_UPS,
-    Candidate,
-    GateRunner,
-)
+from edge_daemon.control.gate_runner import SPOT_WARM_UPS, WARM_UPS, GateRunner
+from edge_daemon.control.golden_looks import Candidate
 from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.rejection import (
     Refused,

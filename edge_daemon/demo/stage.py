@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from edge_daemon.config import dump, parse
 from edge_daemon.demo.barrier import WINDOW
@@ -70,6 +70,9 @@ class Plan:
     initial: str = "bottle@1.0.0"
 
 
+StageT = TypeVar("StageT", bound="Stage")
+
+
 class Stage:
     """Everything that is set up, and taken down again in reverse order."""
 
@@ -83,7 +86,7 @@ class Stage:
         self.config: Path
         self._process: subprocess.Popen[bytes]
 
-    def __enter__(self) -> Stage:
+    def __enter__(self: StageT) -> StageT:
         with self._stack:
             self._set_up()
             self._stack = self._stack.pop_all()
@@ -144,7 +147,8 @@ class Stage:
             from iotcore import Broker  # noqa: PLC0415 - an extra of the demo
         except ImportError as error:
             raise BoxError(
-                "The demo needs its embedded broker.", hint="Install edge-daemon[demo]."
+                "The demo needs its embedded broker.",
+                hint="Install it: pip install 'edge-daemon[demo]'",
             ) from error
         path = folder / "broker.toml"
         path.write_text(_BROKER.format(port=self.port), encoding="utf-8")

@@ -16,7 +16,7 @@ from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Word, judg
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.evaluator import Reports, heard_of
-from edge_daemon.messaging.fleet_payloads import read_opening
+from edge_daemon.messaging.campaign_payloads import read_opening
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.models.countersigned import Signers
 

@@ -1,8 +1,9 @@
 """The candidate sees the line's own frames, beside the line: the same pixels, and no copy.
 
 The lane only offers, right after its verdict, when no other frame waits: a gap of the line begins
-there. One frame at a time is held; the lane waits for nothing here. What the candidate sees is
-paired with what the active model said, unit by unit, on this thread.
+there. One frame at a time is held; the lane waits for nothing here, and wakes nobody: that costs as
+much as all else together, so that another thread, which wakes anyway, passes on what was offered.
+What the candidate sees is paired with what the active model said, unit by unit, on this thread.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,8 +38,10 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 _log = structlog.get_logger(__name__)
 
 BATCH = 64
-BATCH_S = 1.0
-"""Pairs are handed on in batches: so many, or those of so long."""
+BATCH_S = 0.25
+"""Pairs are handed on in batches: so many, or those of so long. With the turn of the desk after it
+they are on the disk within a second.
+"""
 
 MOST_WAITING = 1024
 """Frames that wait here without pixels; of more, the newest are not seen."""
@@ -123,6 +127,8 @@ class Shadow:
         self._random = Random()  # noqa: S311 - which units are looked at is no secret
         self._governor = Governor(self._random)
         self._governed: Split | None = None
+        self._offers: deque[_Offered] = deque()
+        self._passing = threading.Lock()
         self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._held = self._looking = False
         self._after_look = False
@@ -162,7 +168,8 @@ class Shadow:
     def offer(self, judged: Judged, captured: Captured, *, is_gap: bool) -> None:
         """Here is a judged frame, still leased to the caller; microseconds, and never a wait.
 
-        `is_gap`: no other frame waits for the active model.
+        The shadow hears of it with the next `pass_on`. `is_gap`: no other frame waits for the
+        active model.
         """
         beside = self._active_slot.beside
         if beside is None or self._stopping or judged.model is None:
@@ -173,7 +180,7 @@ class Shadow:
             self._govern(beside.split)
         unit = judged.assigned.unit if judged.assigned else f"~{judged.frame // BLOCK}"
         drawn = judged.shadow is not None or self._governor.chosen(unit)
-        if self._queue.qsize() >= MOST_WAITING:
+        if self._offered - self._heard >= MOST_WAITING:
             self._missed += drawn and not self._by_parts  # a part that was not seen tells it itself
             return
         look = drawn and judged.shadow is None
@@ -187,7 +194,7 @@ class Shadow:
             self._held, held = True, captured
             self._looking = look
         self._offered += 1
-        self._queue.put(_Offered(judged, beside, held, drawn, look, after_look))
+        self._offers.append(_Offered(judged, beside, held, drawn, look, after_look))
 
     def _govern(self, split: Split) -> None:
         before, self._governed = self._governed, split
@@ -196,8 +203,15 @@ class Shadow:
 
     # ------------------------------------------------------------------ other threads
 
+    def pass_on(self) -> None:
+        """Let the shadow see what the lane offered; any thread but the lane's."""
+        with self._passing:  # in order, whichever threads pass it on
+            while self._offers:
+                self._queue.put(self._offers.popleft())
+
     def told(self, parts: Sequence[PartTold]) -> None:
         """Parts that were told, after their frames; any thread. Those of one frame are known."""
+        self.pass_on()
         for each in parts:
             if self._by_parts and each.assigned is not None:
                 self._queue.put(each)
@@ -209,6 +223,7 @@ class Shadow:
     def stop(self, timeout_s: float = 2.0) -> None:
         """Pair what was seen, and end; the lane must have stopped offering."""
         self._stopping = True
+        self.pass_on()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_s)

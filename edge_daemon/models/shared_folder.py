@@ -173,6 +173,30 @@ class SharedFolder:
         )
 
 
+@contextmanager
+def alone_in(store: Path, name: str, busy: BoxError) -> Iterator[Path]:
+    """A resting place in a store, made where it is missing; one process at a time is in it.
+
+    Raises `busy` where another one is, BoxError where the store cannot be written.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with SharedFolder(store) as shared:
+            fd = shared.lock_file(f"{name}.lock")
+            try:
+                if not lock(fd, wait=False):
+                    raise busy
+                with shared.resting_place(name) as place:
+                    yield opened(place)
+            finally:
+                os.close(fd)
+    except OSError as error:
+        raise BoxError(
+            f"The store {store} cannot be written: {error.strerror or error}.",
+            hint="Free space there, and let this user write there.",
+        ) from error
+
+
 def hand_over(fd: int, like: int) -> None:
     """If this is root: make the owner of the folder `like` the owner of what is open."""
     if os.geteuid() == 0 and os.fstat(fd).st_uid == 0:

@@ -116,7 +116,6 @@ class CostLine:
         )
         line = LiveLine(self.ring, Ledger(), self._clock, outlets)
         lane = Lane(self.ring, self.crossing, line, self._clock.now)
-        line.attach(lane)
         self._token = 0
         self.point(0)
         self._publisher.start()
@@ -166,9 +165,10 @@ class CostLine:
         self.ring.commit(lease, self._clock.now())
         self._done.wait()
         whole_ms = (time.perf_counter() - began) * 1e3
-        judged = self._judged
+        judged, active = self._judged, self.crossing.pointer.slot
         assert judged is not None
-        slot = next(each for each in self.slots if each.name == self.crossing.pointer.slot.name)
+        assert active is not None
+        slot = next(each for each in self.slots if each.name == active.name)
         asked_ms = slot.asked_ms
         return Parts(
             whole_ms, begin_ms, judged.queue_ms, judged.inference_ms,

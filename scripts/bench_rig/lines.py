@@ -197,6 +197,6 @@ class FieldLine:
         for text in self._record.read_text().splitlines():
             parts = text.split()
             if len(parts) == 5:
-                numbers = map(float, parts[1:4])
-                seen.append(Seen(int(parts[0]), *numbers, parts[4]))
+                captured_at, began_at, done_at = map(float, parts[1:4])
+                seen.append(Seen(int(parts[0]), captured_at, began_at, done_at, parts[4]))
         return seen

@@ -18,11 +18,13 @@ from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets, ShadowTally
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.models.engine import ModelFacts, ModelOrder, Pixels, RawResult
+from edge_daemon.models.decoding import Pixels
+from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
@@ -99,7 +101,6 @@ class ShadowLine:
         self.active_slot = ActiveSlot(self.slots, self.ring.wake)
         self.measured = Measured()
         self._is_on: dict[int, bool] = {}
-        self._judged = threading.Event()
         arms = Arms(self.active_slot, "bench", lambda *_: None)
         outlets = ShadowOutlets(self._paired, arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "bench", None, outlets)
@@ -114,6 +115,8 @@ class ShadowLine:
         self.active_slot.ready("A", 1)
         self.active_slot.ask(Cutover(1, Pointer(self.slots["A"], known, Recipe(0.5)), ""))
         self._thread = threading.Thread(target=lane.run, daemon=True)
+        self._publisher = Publisher(lambda _: self.shadow.pass_on())
+        self._publisher.start()
         self.shadow.start()
         self._thread.start()
 
@@ -130,7 +133,7 @@ class ShadowLine:
         is_on = self._is_on.get(judged.frame)
         if is_on is not None:
             (self.measured.on if is_on else self.measured.off).append(took_ms)
-        self._judged.set()
+        self._publisher.put(judged)
 
     def _paired(self, pairs: Sequence[Pair]) -> None:
         self.measured.pairs += len(pairs)
@@ -151,6 +154,7 @@ class ShadowLine:
             self.ring.commit(lease, self._clock.now())
         self.ring.close()
         self._thread.join(30.0)
+        self._publisher.stop(5.0)
         self.shadow.stop()
         self.measured.tally = self.shadow.tally
         for slot in self.slots.values():

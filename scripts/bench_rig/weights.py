@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 BUNDLES = Path(__file__).resolve().parents[2] / "edge_daemon/demo/bundles/bottle"
 CLASSES = ("bottle", "scratch", "dent")
@@ -26,17 +27,17 @@ def make(folder: Path, imgsz: int) -> None:
 
     shutil.copy(BUNDLES / "1.1.0/weights.pt", folder / "same.pt")
     shutil.copy(BUNDLES / "1.0.0/weights.pt", folder / "other.pt")
-    model = YOLO(str(folder / "same.pt"))
+    model: Any = YOLO(str(folder / "same.pt"))
     wide = copy.deepcopy(model.model.yaml) | {"scale": "n"}
     wide["scales"] = {"n": [0.33, 0.25, 896]}
     (folder / "wide-n.yaml").write_text(yaml.safe_dump(wide))
-    large = YOLO(str(folder / "wide-n.yaml"), task="detect")
+    large: Any = YOLO(str(folder / "wide-n.yaml"), task="detect")
     large.model.names = dict(enumerate(CLASSES))
     large.save(str(folder / "large.pt"))
     content = bytearray((folder / "same.pt").read_bytes())
     content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 4)
     (folder / "corrupt.pt").write_bytes(content)
-    broken = YOLO(str(folder / "same.pt"))
+    broken: Any = YOLO(str(folder / "same.pt"))
     broken.model.model[2].f = 99  # takes its input from a layer that is not there
     broken.save(str(folder / "raises.pt"))
     _save_hanging(folder / "hangs.torchscript")
@@ -44,12 +45,10 @@ def make(folder: Path, imgsz: int) -> None:
     (folder / "found.json").write_text(json.dumps(found))
 
 
-def _found(model: object, imgsz: int) -> dict[str, list[dict[str, object]]]:
-    seen = {}
+def _found(model: Any, imgsz: int) -> dict[str, list[dict[str, object]]]:
+    seen: dict[str, list[dict[str, object]]] = {}
     for image in sorted((BUNDLES / "1.1.0/golden").glob("*.jpg")):
-        (result,) = model.predict(  # type: ignore[attr-defined]
-            str(image), imgsz=imgsz, conf=0.35, verbose=False, device="cpu"
-        )
+        (result,) = model.predict(str(image), imgsz=imgsz, conf=0.35, verbose=False, device="cpu")
         _, width = result.orig_shape
         seen[image.name] = [
             {

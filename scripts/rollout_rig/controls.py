@@ -18,10 +18,10 @@ def frames_as_units(chances: Chances, parts: int, alpha: float, runs: int, rng: 
     stopped = 0
     for left in range(runs, 0, -BATCH):
         counts = running(chances, parts, min(left, BATCH), rng)
-        by_frame = [
+        plus, zero, minus = (
             np.cumsum(np.repeat(np.diff(c, axis=1, prepend=0), FRAMES, 1), 1) for c in counts
-        ]
-        stopped += int((log_capitals(*by_frame) >= -math.log(alpha)).any(axis=1).sum())
+        )
+        stopped += int((log_capitals(plus, zero, minus) >= -math.log(alpha)).any(axis=1).sum())
     return stopped
 
 

@@ -127,7 +127,7 @@ def test_labels_come_back_though_the_station_is_stopped(config: Path, tmp_path: 
     answer(config, "export", "--format", "label-studio", str(tmp_path / "set"))
     done = run(config, "import", str(tmp_path / "set" / "tasks.json"), "--by", "kim", "--local")
     assert done.exit_code == 0, done.output
-    assert "4 pictures are labelled." in done.stdout
+    assert "Labelled: 4 pictures." in done.stdout
     assert "Import the file again when it runs." in done.stderr
 
 
@@ -243,7 +243,7 @@ def test_a_purge_that_the_disk_ends_says_how_far_it_came(config: Path, tmp_path:
     third.with_suffix(".truth.json").mkdir()
     done = run(config, "purge", "--all")
     assert done.exit_code == 1
-    assert done.stdout == "2 pictures were deleted.\n"
+    assert done.stdout == "Deleted: 2 pictures.\n"
     assert done.stderr.startswith("10 stay: Is a directory.")
     assert len(list(Catalogue(tmp_path / "kept"))) == 10
 

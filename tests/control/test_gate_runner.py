@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control import gate_runner
-from edge_daemon.control.gate_runner import TIMED_FRAMES, Candidate, GateRunner, Incumbent
+from edge_daemon.control import golden_looks
+from edge_daemon.control.comparison import TIMED_FRAMES, Incumbent
+from edge_daemon.control.gate_runner import GateRunner
+from edge_daemon.control.golden_looks import Candidate
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation
 from edge_daemon.core.values import (
@@ -329,7 +331,7 @@ def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
 ) -> None:
     """Where its answer is late the comparison is dropped, not the worker, and there is no second
     question."""
-    monkeypatch.setattr(gate_runner, "IDLE_TASK_S", 0.0)
+    monkeypatch.setattr(golden_looks, "IDLE_TASK_S", 0.0)
     bench.slots["A"].script.hold_infers()
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.active_slot):

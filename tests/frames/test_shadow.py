@@ -35,6 +35,7 @@ class Watched(Two):
 
     def offer(self, judged: Judged, captured: Captured) -> None:
         self.shadow.offer(judged, captured, is_gap=self.is_gap)
+        self.shadow.pass_on()
 
     def film(self, values: Sequence[int]) -> None:  # type: ignore[override]
         """Frames that leave the shadow time."""

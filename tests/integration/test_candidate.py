@@ -76,6 +76,7 @@ class Line:
     def judged(self, judged: Judged, captured: Captured) -> None:
         self.verdicts.append(judged)
         self.shadow.offer(judged, captured, is_gap=True)
+        self.shadow.pass_on()
 
     def crossed(self, crossed: Crossed) -> None: ...
 

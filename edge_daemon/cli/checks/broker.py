@@ -45,10 +45,9 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
     for one, why in denied.items():
         yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
     if not denied:
-        topics = f"{len(settings.orders)} topics of orders"
-        if settings.feedback:
-            topics += f" and {len(settings.feedback)} of feedback"
-        yield ok("subscribe", f"Requests and {topics} may be read.")
+        orders, feedback = len(settings.orders), len(settings.feedback)
+        told = f"Requests may be read; topics of orders: {orders}, of feedback: {feedback}."
+        yield ok("subscribe", told)
     running = Station(settings, local=True)
     if running.socket() is not None:
         yield from _heard(client, running, remedy)
