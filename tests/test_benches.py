@@ -81,6 +81,17 @@ def test_the_bench_of_the_collector_measures_both_kinds_of_blocks(tmp_path: Path
     assert found["pictures kept"]
 
 
+def test_the_bench_of_a_bundle_that_arrives_measures_both_kinds_of_blocks(tmp_path: Path) -> None:
+    """Every frame has its verdict, and bytes come."""
+    pytest.importorskip("libtorrent", reason="needs the extra fleet")
+    options = ("--frames", "720", "--fps", "120", "--ms", "1", "--size", "320x240")
+    found = run("bench_arrival", *options, figures=tmp_path / "figures.json")
+    assert found["verdicts"] == 720
+    assert found["p99 comes ms"]
+    assert found["p99 rests ms"]
+    assert found["MB came"]
+
+
 def test_the_estimates_of_collected_pictures_are_held_against_the_truth(tmp_path: Path) -> None:
     """A few short runs; the promise is of a hundred long ones."""
     options = ("--n", "4", "--parts", "800")

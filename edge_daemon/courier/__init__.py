@@ -13,6 +13,9 @@ child      starts the courier and starts it again
 
     python -m edge_daemon.courier --fd N --parent PID
 
+It looks at the fleet's metadata as well (`fleet.freshness.refresher`): the daemon reads what is
+kept, and waits for no server.
+
 Nobody trusts what it brings: the store's door and the gate look at each bundle as at any other.
 It runs at idle priority, and whatever ends it ends nothing else.
 """
