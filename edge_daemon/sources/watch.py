@@ -143,6 +143,8 @@ class SourceWatch:
             if watched.trouble != str(error) and not self._stopping.is_set():
                 _log.warning("source_away", source=watched.source.where, error=str(error))
             watched.trouble = str(error)
+            if watched.settings.kind == "folder":
+                return every_s  # a stick that is plugged in is seen at the next look
             return max(every_s, min(LONGEST_S, every_s * 2.0 ** (watched.failures - 1)))
         if watched.trouble:
             _log.info("source_back", source=watched.source.where)
