@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -14,6 +15,13 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imports it first
 
+hypothesis.settings.register_profile(
+    "usual",
+    parent=hypothesis.settings(),
+    deadline=None,  # what a busy machine takes is no fault
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("usual")
 
 USUAL_LOG = structlog.get_config()
 

@@ -37,7 +37,6 @@ LONGER = {
     "app/data_plane.py:__init__": "wiring: one line for each part of the way of a frame",
     "core/planner.py:_take_in": "the table of events",
     "frames/sftp_place.py:_in_words": "the table of a library's errors, each as a sentence",
-    "host/metrics.py:__init__": "the table of metrics",
 }
 """Functions that may be longer than that, each with the reason."""
 

@@ -57,6 +57,18 @@ def collected_by(settings: Settings) -> CollectSettings:
     return settings.collect
 
 
+def catalogue_of(settings: CollectSettings) -> Catalogue:
+    """The pictures; raises SenderError where their folder is not there."""
+    if not settings.folder.is_dir():
+        what = "no folder" if settings.folder.exists() else "not there"
+        raise SenderError(
+            f"{settings.folder} is {what}.",
+            hint="Is its disk mounted? The station makes the folder when it starts.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    return Catalogue(settings.folder)
+
+
 def named(reasons: str | None) -> set[Why]:
     """The reasons that were typed; all where none was."""
     if reasons is None:
@@ -87,7 +99,7 @@ def _reasons(picture: Collected) -> set[Why]:
 def status(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What is kept and why, what was lost, and what labels say of precision and recall."""
     settings = collected_by(read_settings(file))
-    catalogue = Catalogue(settings.folder)
+    catalogue = catalogue_of(settings)
     plain = _status(settings, catalogue)
     if as_json:
         tell_json(plain, indent=2)
@@ -147,7 +159,9 @@ def purge(
     reason: Reasons = None,
     days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option("--older-than-days", min=0.0, help="Only pictures that are older."),
+        typer.Option(
+            "--older-than-days", min=0.0, max=36_500.0, help="Only pictures that are older."
+        ),
     ] = None,
     labelled: Annotated[
         bool, typer.Option("--labelled", help="Only pictures with labels.")
@@ -161,7 +175,8 @@ def purge(
             "Nothing says which pictures are to go.",
             hint="Give --older-than-days, --reason, --labelled or --all.",
         )
-    catalogue = Catalogue(collected_by(read_settings(file)).folder)
+    settings = collected_by(read_settings(file))
+    catalogue = catalogue_of(settings)
     until = datetime.now(timezone.utc) - timedelta(days=days or 0.0)
     filed = named(reason)  # as `status` counts them: what is worth more for another reason stays
     gone = [
@@ -171,12 +186,16 @@ def purge(
         and (each.truth is not None or not labelled)
         and each.record.utc <= until.timestamp()
     ]
-    for each in gone:
-        catalogue.remove(each)
+    deleted, fault = catalogue.remove_all(gone)
     if as_json:
-        tell_json({"deleted": len(gone)})
-        return
-    tell(f"Deleted: {number_of(len(gone), 'picture')}.")
+        tell_json({"deleted": deleted} | ({"fault": fault} if fault else {}))
+    else:
+        tell(f"Deleted: {number_of(deleted, 'picture')}.")
+        if fault:
+            stay = len(gone) - deleted
+            tell(f"{stay} stay: {fault}. May this user delete in {settings.folder}?", err=True)
+    if fault:
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -196,7 +215,7 @@ def export(
     if wanted not in FORMATS:
         raise WrongUsage(f"There is no format {wanted!r}.", hint=f"Use {', '.join(FORMATS)}.")
     settings = read_settings(file)
-    catalogue = Catalogue(collected_by(settings).folder)
+    catalogue = catalogue_of(collected_by(settings))
     pictures = [
         each
         for each in chosen(catalogue, reason)
@@ -257,8 +276,13 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
 ) -> None:
     """Take labels back: beside the pictures, and as feedback on their parts where it runs."""
     settings = read_settings(file)
-    catalogue = Catalogue(collected_by(settings).folder)
+    catalogue = catalogue_of(collected_by(settings))
     found = labels.read(labels_file, catalogue)
+    if not found.labels:
+        raise SenderError(
+            f"{labels_file} holds no labels.",
+            hint="Label pictures in the tool, submit them, and export again.",
+        )
     if found.is_ours and not reviewed:
         raise SenderError(
             f"{labels_file} is as this program exported it: its boxes are the models' own.",
@@ -266,7 +290,7 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         )
     who = by or user() or ""
     joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
-    joined = labels.noted(joined, catalogue)
+    joined = _noted(joined, catalogue)
     told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
     if as_json:
         tell_json(
@@ -283,6 +307,17 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         _tell_imported(joined, told)
     if not joined.known:
         raise typer.Exit(FAILED)
+
+
+def _noted(joined: Joined, catalogue: Catalogue) -> Joined:
+    """The labels beside their pictures; raises SenderError where the disk does not take them."""
+    try:
+        return labels.noted(joined, catalogue)
+    except OSError as error:
+        raise SenderError(
+            f"Not all labels could be written beside their pictures: {error.strerror or error}.",
+            hint="Is room on that disk? Then import the file again: nothing counts twice.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -347,13 +382,14 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
             hint="Set collect.push: {folder: …}, {s3: …}, {http: …} or {label_studio: …}.",
             code=Code.PRECONDITION_FAILED,
         )
+    catalogue_of(settings)
     target = target_of(settings.push)
     done = Push(settings.folder, target, time.time).send_all()
     target.close()
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:
-        tell(f"{done.sent} pictures were sent to {target.name}.")
+        tell(f"Sent to {target.name}: {number_of(done.sent, 'picture')}.")
         if done.fault:
             tell(f"{done.waiting} wait: {done.fault}. {done.hint}".rstrip(), err=True)
     if done.fault:

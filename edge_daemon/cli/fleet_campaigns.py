@@ -44,7 +44,7 @@ from edge_daemon.errors import BrokerError, SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
-from edge_daemon.fleet.saying import say, stop_of
+from edge_daemon.fleet.saying import kept_at, say, stop_of, time_after
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
@@ -194,10 +194,11 @@ def pause(
 ) -> None:
     """Let no further station begin until `pause ID --over`."""
     topic = messages.pause_topic(id, who)
-    body = messages.paused(time.time(), reason, is_on=not over)
-    messages.read_message(topic, body)
+    messages.read_message(topic, messages.paused(0.0, reason, is_on=not over))
     settings = read_settings(file)
-    _publish(settings, topic, body)
+    with Client.of(settings) as client:
+        at = time_after(kept_at(client, topic), topic, time.time())
+        say(client, topic, messages.paused(at, reason, is_on=not over))
     tell(f"{id} goes on, as far as {who} is concerned." if over else f"Paused: {id}.")
     _warn_unknown(settings, id)
 

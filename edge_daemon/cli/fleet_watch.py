@@ -20,6 +20,7 @@ from edge_daemon.core.text import number_of
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.refresher import Refresher
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.systemd import Notifier
@@ -84,9 +85,14 @@ def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
     if trust.root is None:
         yield lambda *_: ""
         return
-    keeper = Keeper(trust, settings.state_folder, SystemClock())
+    clock = SystemClock()
+    refresher = Refresher(trust, settings.state_folder, clock)
+    keeper = Keeper(trust, settings.state_folder, clock, refresher)
+    refresher.tell = keeper.told
     keeper.start()
+    refresher.start()
     try:
         yield keeper.why_not
     finally:
+        refresher.stop()
         keeper.stop()

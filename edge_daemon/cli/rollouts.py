@@ -53,6 +53,11 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
         tell(f"  stage {number + 1} of {len(stages)}: {word(stages[number])}{judges}")
     tell(f"  {found['how']}: {found['why']}")
     tell(f"  parts that one of both rejects: {len(found['pairs'])}")
+    if found["asked"]:
+        tell("  parts that want a label: edge-daemon feedback PART ok|ng, by its id or with --boot")
+    for part in found["asked"]:
+        name = part["id"] or f"{part['part']} --boot {part['boot']}"
+        tell(f"    {name}  {part['time']}")
     for person in found["people"]:
         tell(f"  labels of {person['name'] or 'nobody named'}: {worth(person)}")
 

@@ -38,6 +38,10 @@ MEET_S = 2.0
 _FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
+_ALONE_SHARE, _ALONE_PIECES = 0.05, 2
+"""So much of a bundle is here alone at most before neighbours are waited for."""
+_DROUGHT_S = 60.0
+"""Whoever gives a little now and then is waited for so much longer, and not for ever."""
 _LATE_S = 30.0
 """After which a piece that was handed to the swarm and is not there is taken again: checking and
 writing it may take its time on a busy box."""
@@ -67,20 +71,28 @@ class Means:
 
 @dataclass
 class _Patience:
-    """Since when no neighbour has given anything."""
+    """Since when the site has not come further: no neighbour gave anything, or got further itself,
+    or none gave a whole piece for long."""
 
     peers_bytes: int = 0
     since: float = field(default_factory=time.monotonic)
+    pieces: int = -1
+    piece_at: float = field(default_factory=time.monotonic)
+    ahead: float = 0.0
 
-    def idle_s(self, peers_bytes: int) -> float:
+    def idle_s(self, peers_bytes: int, pieces: int, ahead: float) -> float:
+        """`pieces`: how many are there that came from neighbours. `ahead`: the share of the one
+        that has the most, where that is more than here."""
         now = time.monotonic()
-        if peers_bytes != self.peers_bytes:
-            self.peers_bytes, self.since = peers_bytes, now
-        return now - self.since
+        if peers_bytes != self.peers_bytes or ahead > self.ahead:
+            self.peers_bytes, self.ahead, self.since = peers_bytes, max(ahead, self.ahead), now
+        if pieces != self.pieces:
+            self.pieces, self.piece_at = pieces, now
+        return max(now - self.since, now - self.piece_at - _DROUGHT_S)
 
     def begin_again(self) -> None:
         """When an origin is back, those who asked in vain do not all ask it in the same moment."""
-        self.since = time.monotonic()
+        self.since = self.piece_at = time.monotonic()
 
 
 class _Met:
@@ -106,6 +118,7 @@ class Delivery:
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
+        self._alone, self._spread_at = 0, time.monotonic()
         self._chance = random.Random()  # noqa: S311 - no secret
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
@@ -169,6 +182,7 @@ class Delivery:
             place.reserve(torrent)
             means.swarm.fetch(torrent, place.folder)
             self._fill(torrent, means.swarm)
+            means.swarm.flush()
             # What is whole is only read any more, and neighbours get the last pieces meanwhile.
             place.hand_over(means.store, means.trust, torrent)
             self._count(means.swarm)
@@ -244,12 +258,18 @@ class Delivery:
             return False
         having = site.having(torrent.infohash, own, is_new=is_new)
         rank = election.rank(torrent.infohash, site.device, having)
-        idle_s = patience.idle_s(swarm.counts().peers_bytes)
+        given = torrent.pieces - len(missing) - len(self._handed)
+        most = max(having.values())
+        ahead = most if most > own else 0.0
+        idle_s = patience.idle_s(swarm.counts().peers_bytes, given, ahead)
         if idle_s < election.patience_s(rank):
             return False
         piece = self._next(missing, swarm, rank, idle_s)
         if piece is None:
             return False
+        if len(having) > 1 and self._is_far_ahead(torrent, missing, swarm):
+            self._rest_a_little(swarm)
+            return True
         swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
         content = self._read(torrent, piece, rank)
         if content is None:
@@ -273,6 +293,26 @@ class Delivery:
         # The elected one goes from the first to the last. Whoever asks beside it, because it is
         # heard of no more or cannot be reached, brings other ones, which both can give.
         return pieces[0] if rank == 0 else self._chance.choice(pieces[len(pieces) // 2 :])
+
+    def _is_far_ahead(self, torrent: Torrent, missing: list[int], swarm: Swarm) -> bool:
+        """Whether much is here alone, and would be fetched twice if this station died now.
+
+        Neighbours that take nothing are not waited for.
+        """
+        lacking, now = set(missing), time.monotonic()
+        here = [piece for piece in range(torrent.pieces) if piece not in lacking]
+        alone = len(swarm.nobody_has(here))
+        is_much = alone > max(_ALONE_PIECES, _ALONE_SHARE * torrent.pieces)
+        if alone < self._alone or not is_much:
+            self._spread_at = now
+        self._alone = alone
+        return is_much and now - self._spread_at < election.patience_s(1)
+
+    def _rest_a_little(self, swarm: Swarm) -> None:
+        """The origin's answer stays open: what is on its way would be lost."""
+        if self._pause(TICK_S / 2):
+            raise SourceAway("It is not wanted any more.")
+        self._count(swarm)
 
     def _read(self, torrent: Torrent, piece: int, rank: int) -> bytes | None:
         """From the first origin that gives it; None: there is none that may be asked."""

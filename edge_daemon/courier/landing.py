@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.courier.torrent import Torrent, read_torrent
+from edge_daemon.courier.torrent import Torrent, describe, folder_files, read_torrent
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.files import write_durably
-from edge_daemon.models.shared_folder import SharedFolder, lock, opened
+from edge_daemon.models.shared_folder import alone_in
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 
@@ -98,8 +98,8 @@ class Landing:
     def hand_over(self, store: Store, trust: Trust, torrent: Torrent) -> None:
         """Through the store's door: every byte is compared once more, and signatures decide.
 
-        What came stays here until it is removed. Raises BundleError where it is refused; nothing
-        of it is left then.
+        What came stays here until it is removed. Raises BundleError where it is refused, and
+        BoxError where the disk lost some of it; nothing of it is left then.
         """
         wanted = self._wanted
         folder = self.folder / torrent.name
@@ -109,9 +109,15 @@ class Landing:
             if not is_it or wanted.manifest_sha256 not in (None, manifest.sha256):
                 raise _another("What came", wanted)
             store.add(folder, trust)
-        except BundleError:
+        except BundleError as error:
+            found = describe(torrent.name, folder_files(folder), torrent.authority)
             self.remove()
-            raise
+            if found == torrent:
+                raise
+            raise BoxError(
+                f"The store's disk gives back other bytes than were written to it: {error.message}",
+                hint="It is fetched again. Look at the disk's health.",
+            ) from error
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -131,25 +137,12 @@ def landing(store: Path, wanted: Wanted) -> Iterator[Landing]:
 
     Raises BoxError where another one does, or the store cannot be written.
     """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with SharedFolder(store) as shared:
-            fd = shared.lock_file(f"{_PLACE}.lock")
-            try:
-                if not lock(fd, wait=False):
-                    raise BoxError(
-                        "Another station of this box fetches into the same store.",
-                        hint="Wait: what it brings is there for both.",
-                    )
-                with shared.resting_place(_PLACE) as place:
-                    yield Landing(opened(place), wanted)
-            finally:
-                os.close(fd)
-    except OSError as error:
-        raise BoxError(
-            f"The store {store} cannot be written: {error.strerror or error}.",
-            hint="Free space there, and let this user write there.",
-        ) from error
+    busy = BoxError(
+        "Another station of this box fetches into the same store.",
+        hint="Wait: what it brings is there for both.",
+    )
+    with alone_in(store, _PLACE, busy) as place:
+        yield Landing(place, wanted)
 
 
 def _taken(path: Path) -> int:

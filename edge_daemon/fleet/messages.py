@@ -78,6 +78,11 @@ def stop_topic(campaign: str, who: str) -> str:
     return f"fleet/{campaign}/stop/{who}"
 
 
+def is_open_topic(topic: str) -> bool:
+    """Whether a wave is opened there."""
+    return topic.rpartition("/")[0].endswith("/open")
+
+
 def opened(by: str, now_utc: float, because: Mapping[str, Any]) -> bytes:
     """The payload of an open wave, with what is known."""
     return encode(OpenedWave(iso_utc(now_utc), by, what_was_known(because)))

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -358,7 +359,9 @@ def _key(kind: type[Any]) -> str:
 # --------------------------------------------------------------------------- schemas
 
 
+@cache
 def _schemas(*more: type[msgspec.Struct]) -> Json:
+    """Of every payload; nobody changes what is returned."""
     told = [one.message for one in _told(Topics("root")) if one.message is not None]
     kinds = [*REQUESTS.values(), *_KINDS, *told, *more]
     _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMAS + "{name}")

@@ -62,6 +62,7 @@ class Client:
     def __init__(self, mqtt: MqttSettings, topics: Topics) -> None:
         self.topics = topics
         self._mqtt = mqtt
+        self._is_v5 = mqtt.protocol == 5
         self._lock = threading.Lock()
         self._welcomed = threading.Event()
         self._refusal = ""
@@ -256,8 +257,15 @@ class Client:
     # ------------------------------------------------------------------ single packets
 
     def subscribe(self, topic_filter: str) -> str:
-        """Subscribe; "" if the broker agreed, else its reason."""
-        result, mid = self._client.subscribe(topic_filter, 1)
+        """Subscribe; "" if the broker agreed, else its reason.
+
+        A cluster that has just lost a node grants QoS 0 only, and that is enough while we listen.
+        """
+        refused = self._subscribe(topic_filter, 1)
+        return self._subscribe(topic_filter, 0) if refused and not self._is_v5 else refused
+
+    def _subscribe(self, topic_filter: str, qos: int) -> str:
+        result, mid = self._client.subscribe(topic_filter, qos)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             return paho.error_string(result)
         return self._await_ack("subscribe", mid)
@@ -296,7 +304,7 @@ class Client:
         return client
 
     def _properties(self) -> Properties | None:
-        if self._mqtt.protocol != 5:
+        if not self._is_v5:
             return None
         properties = new_properties(PacketTypes.CONNECT)
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -321,7 +329,7 @@ class Client:
         with self._lock:
             filters = {topic_filter for topic_filter, _ in self._takers}
         for topic_filter in filters:
-            client.subscribe(topic_filter, 1)
+            client.subscribe(topic_filter, 1 if self._is_v5 else 0)
         self._welcomes += 1
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:

@@ -42,6 +42,8 @@ from edge_daemon.messaging.topics import Topics, is_match
 
 WELCOME_S = 10.0
 WATCH_S = 1.0
+SUBSCRIBE_AGAIN_S = 5.0
+"""After a broker refused a subscription without a reason."""
 TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
 _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
@@ -97,7 +99,7 @@ class Connection:
         self.joined_at: float | None = None
         self._reason = 0
         self._subscription = Subscription(
-            spec.topics.requests, (*spec.order_filters, *spec.fleet_filters), is_v5=self._is_v5
+            spec.topics.requests, spec.order_filters, is_v5=self._is_v5, kept=spec.fleet_filters
         )
         self._client = self._make_client()
         self._unacknowledged = Unacknowledged(_acknowledging(self._client, self._ended))
@@ -159,7 +161,11 @@ class Connection:
 
     def _watch(self, stopping: threading.Event) -> None:
         deadline = self._clock.now().at + WELCOME_S
+        again_at = deadline + SUBSCRIBE_AGAIN_S
         while not self._ended.wait(WATCH_S):
+            if self._clock.now().at > again_at:
+                self._subscription.make_again(self._client)
+                again_at = self._clock.now().at + SUBSCRIBE_AGAIN_S
             if self._has_died():
                 self._why = "the network thread died"
                 _log.error("mqtt_thread_died", client_id=self._spec.client_id)
@@ -242,10 +248,11 @@ class Connection:
         ___: Properties | None,
     ) -> None:
         with callbacks.turn(callback="subscribe"):
-            self._subscription.is_confirmed = True
-            for name, reason in zip(self._subscription.filters, reasons, strict=False):
-                if reason.is_failure:
-                    _log.error("subscription_refused", topic=name, error=str(reason))
+            is_first = not self._subscription.is_confirmed
+            for name, error in self._subscription.answered(reasons).items():
+                _log.error("subscription_refused", topic=name, error=error)
+            if not is_first:
+                return
             # Only now: who reads `online` may send a request, and it will be heard.
             since = payloads.status("online", self._clock.now().utc)
             self.publish(Outgoing(self._spec.topics.status, since, 1, True, None))

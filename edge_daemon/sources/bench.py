@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edge_daemon.errors import BoxError
 from edge_daemon.models.files import write_durably
-from edge_daemon.models.shared_folder import SharedFolder, lock, opened
+from edge_daemon.models.shared_folder import alone_in
 
 _PULLS = ".pulls"
 _FORGOTTEN_S = 14 * 86_400.0
@@ -35,23 +35,10 @@ def bench(store: Path) -> Iterator[Path]:
 
     Raises BoxError where another pull runs or the store cannot be written.
     """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with SharedFolder(store) as shared:
-            fd = shared.lock_file(f"{_PULLS}.lock")
-            try:
-                if not lock(fd, wait=False):
-                    raise BoxError("Another pull is running.", hint="Wait until it has ended.")
-                with shared.resting_place(_PULLS) as place:
-                    _forget_old(opened(place))
-                    yield opened(place)
-            finally:
-                os.close(fd)
-    except OSError as error:
-        raise BoxError(
-            f"The store {store} cannot be written: {error.strerror or error}.",
-            hint="Free space there, and let this user write there.",
-        ) from error
+    busy = BoxError("Another pull is running.", hint="Wait until it has ended.")
+    with alone_in(store, _PULLS, busy) as place:
+        _forget_old(place)
+        yield place
 
 
 def _forget_old(place: Path) -> None:

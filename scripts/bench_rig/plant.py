@@ -93,15 +93,19 @@ class Handler(SimpleHTTPRequestHandler):
         file = root / self.path.lstrip("/")
         if not file.is_file():
             return self.send_error(404)
-        content = file.read_bytes()
+        size = file.stat().st_size
         first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
-        start, stop = int(first), min(len(content), int(last or len(content)) + 1)
+        start, stop = int(first), min(size, int(last or size) + 1)
         self.send_response(206 if "Range" in self.headers else 200)
-        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         self.send_header("Content-Length", str(stop - start))
         self.end_headers()
         try:
-            self.wfile.write(content[start:stop])
+            with file.open("rb") as content:
+                content.seek(start)
+                while start < stop and (chunk := content.read(min(64 << 10, stop - start))):
+                    start += len(chunk)
+                    self.wfile.write(chunk)
         except OSError:
             pass
 class Server(ThreadingHTTPServer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,17 @@ def test_groups_are_taken_from_what_stations_report(desk: Path, broker: Mosquitt
     assert ends == 2
     assert "The group line3 has 3 stations for 2 waves" in text
     assert load_campaign(out)[0] == made
+
+
+def test_a_pause_is_ended_by_a_clock_that_is_behind_the_one_that_began_it(
+    desk: Path, broker: Mosquitto
+) -> None:
+    """Two boxes of ops, an hour apart: the end counts, for it is said after what is kept."""
+    topic = messages.pause_topic("c7", "ops")
+    publish(broker, {topic: messages.paused(time.time() + 3600.0, "lunch", is_on=True)})
+    assert command("fleet", "pause", "c7", "--over", config=desk)[0] == 0
+    with Client.of(desk) as client:
+        said = messages.read_message(topic, client.all_retained([topic])[topic])
+    assert isinstance(said, Paused)
+    assert not said.is_on
+    assert said.at > time.time() + 3590.0

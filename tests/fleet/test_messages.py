@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical
-from edge_daemon.core.fleet.heard import Opened, Paused, Stopped
+from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.courier.peers import peer, peer_topic
 from edge_daemon.courier.wire import Progress
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.fleet.saying import time_after
 from edge_daemon.messaging import api
 from edge_daemon.models.countersigned import Signers, sign
 from edge_daemon.models.trust import generate_keypair
@@ -175,6 +176,21 @@ def test_a_stop_stops_whatever_it_says(body: bytes) -> None:
     found = messages.read_message("fleet/c/stop/ops", body)
     assert isinstance(found, Stopped)
     assert found.campaign == "c"
+
+
+def test_a_pause_ends_though_the_clock_of_whoever_began_it_was_ahead() -> None:
+    """The newest word of one counts: its end is said later than the pause that the broker keeps."""
+    topic = messages.pause_topic("c", "ops")
+    kept = messages.paused(START + 3600.0, "lunch", is_on=True)
+    at = time_after(kept, topic, START)
+    begun = messages.read_message(topic, kept)
+    over = messages.read_message(topic, messages.paused(at, "", is_on=False))
+    assert isinstance(begun, Paused)
+    assert isinstance(over, Paused)
+    heard = hear(hear(Heard(), over), begun)
+    assert heard.paused_by == ()
+    assert time_after(b"", topic, START) == time_after(b"{", topic, START) == START
+    assert time_after(messages.paused(START - 9.0, "", is_on=True), topic, START) == START
 
 
 # --------------------------------------------------------------------------- as documented

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -9,7 +12,7 @@ from edge_daemon.core.roles import Role
 from edge_daemon.core.totals import ModelTotals, Spread, Totals
 from edge_daemon.core.values import BundleRef, Counts, Reason, Verdict
 from edge_daemon.host.gpu import GpuMemory
-from edge_daemon.host.metrics import Metrics, ModelRole
+from edge_daemon.host.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics, ModelRole
 
 BOTTLE = BundleRef("bottle", "1.4.0")
 
@@ -144,3 +147,12 @@ def test_a_station_has_one_phase_of_one_campaign_and_no_freshness_that_nothing_l
         'edge_fleet_phase{campaign="c2",phase="confirmed"} 1.0'
     ]
     assert "edge_fleet_fresh_seconds 0.0" in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [("counters", COUNTERS), ("gauges", GAUGES), ("histograms", HISTOGRAMS)]
+)
+def test_each_metric_of_the_tables_is_set_and_no_other(kind: str, table: dict[str, object]) -> None:
+    """A name that is not in its table would raise in the thread that counts."""
+    used = re.findall(rf'self\._{kind}\["(\w+)"\]', inspect.getsource(Metrics))
+    assert set(used) == set(table)

@@ -5,8 +5,8 @@
 
 That Python is in .venv-labelling, which `scripts/setup --test` makes, or another one that
 EDGE_DAEMON_LABELLING_PYTHON names: the tools need other versions of numpy and OpenCV than the
-daemon. Printed is one JSON object: picture -> [[class, [x1, y1, x2, y2], model], …], and
-what the tool finds wrong, under `faults`.
+daemon. Printed is one JSON object: picture -> [[class, [x1, y1, x2, y2], model], …], and what the
+tool finds wrong, under `faults`.
 """
 
 from __future__ import annotations

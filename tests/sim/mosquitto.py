@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ from random import SystemRandom
 
 from tests.sim.folders import lent_folder
 
-_START_S = 10.0
+_GENEROUS_S = 60.0
 
 
 def free_port() -> int:
@@ -64,7 +65,7 @@ class Mosquitto:
                 [self._program, "-c", str(self.config)], stderr=log, stdout=log
             )
         pause = threading.Event()
-        for _ in range(int(_START_S / 0.02)):
+        for _ in range(int(_GENEROUS_S / 0.02)):
             if self._process.poll() is not None:
                 break
             try:
@@ -81,11 +82,17 @@ class Mosquitto:
         """What it wrote so far."""
         return (self.folder / "mosquitto.log").read_text(errors="replace")
 
+    def cpu_s(self) -> float:
+        """Processor time since this process of it began."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """In order, so that it writes what it persists."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(_GENEROUS_S)
             self._process = None
 
     def save(self) -> None:
@@ -106,7 +113,7 @@ class Mosquitto:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(_GENEROUS_S)
             self._process = None
 
     def __enter__(self) -> Mosquitto:

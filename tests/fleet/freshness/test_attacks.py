@@ -17,7 +17,6 @@ from edge_daemon.core.fleet.campaign import canonical, digest
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.freshness.client import LIMITS
 from edge_daemon.fleet.freshness.files import Files
-from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.freshness.mirror import FolderMirror, Mirror, WebMirror
 from edge_daemon.sources.source import SourceAway
 from tests.sim.campaigns import START, campaign
@@ -25,6 +24,7 @@ from tests.sim.fleet_metadata import (
     Publisher,
     Reader,
     Tampered,
+    keeper_of,
     moment,
     reader_of,
     refused,
@@ -35,20 +35,6 @@ from tests.sim.web_shelf import WebShelf
 DAY = 86_400.0
 MADE = campaign()
 NEXT = campaign(id="next", serial=119)
-
-
-@pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher")
-    made.start(MADE)
-    return made
-
-
-@pytest.fixture
-def reader(publisher: Publisher, tmp_path: Path) -> Reader:
-    made = reader_of(publisher, tmp_path / "state")
-    made.refresh()
-    return made
 
 
 # --------------------------------------------------------------------------- software
@@ -65,7 +51,7 @@ def test_arbitrary_software(publisher: Publisher, reader: Reader, tmp_path: Path
 
 def test_a_campaign_that_nobody_listed(publisher: Publisher, reader: Reader) -> None:
     reader.refresh()
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert keeper.why_not(MADE.id, digest(MADE)) == ""
     changed = campaign(sha256="0" * 64)
     assert "none of the campaigns" in keeper.why_not(changed.id, digest(changed))
@@ -75,7 +61,7 @@ def test_replayed_campaign(publisher: Publisher, reader: Reader) -> None:
     """An old one is no longer listed once there is a newer one, and cannot be listed again."""
     publisher.start(NEXT)
     reader.refresh()
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert "none of the campaigns" in keeper.why_not(MADE.id, digest(MADE))
     with pytest.raises(SenderError, match="has serial 119"):
         publisher.repository.stage_campaign(MADE.id, MADE.serial, canonical(MADE), publisher.now)
@@ -200,7 +186,7 @@ def test_expired_timestamp(publisher: Publisher, reader: Reader) -> None:
     frozen = reader.mirror
     reader.clock.advance(DAY)
     refused(reader, "it has expired", frozen)
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert keeper.why_not(MADE.id, digest(MADE)).startswith("no fresh word since")
 
 

@@ -32,13 +32,6 @@ MADE = campaign()
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher")
-    made.start(MADE)
-    return made
-
-
-@pytest.fixture
 def reader(publisher: Publisher, tmp_path: Path) -> Reader:
     return reader_of(publisher, tmp_path / "state")
 

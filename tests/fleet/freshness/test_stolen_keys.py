@@ -24,20 +24,6 @@ from tests.sim.fleet_metadata import (
 MADE = campaign()
 
 
-@pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher")
-    made.start(MADE)
-    return made
-
-
-@pytest.fixture
-def reader(publisher: Publisher, tmp_path: Path) -> Reader:
-    made = reader_of(publisher, tmp_path / "state")
-    made.refresh()
-    return made
-
-
 TWO_KEYS = list(itertools.combinations(["ops", "release", "qa", "root-1", "online", "thief"], 2))
 
 
