@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.sim.made_once import forget_made
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imports it first
@@ -52,6 +53,10 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    forget_made()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import hashlib
 import os
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 Made = TypeVar("Made")
+
+_MADE: list[Path] = []
 
 
 def made_once(name: str, make: Callable[[], Made]) -> Made:
@@ -33,7 +34,13 @@ def made_once(name: str, make: Callable[[], Made]) -> Made:
         if kept:
             found: Made = pickle.loads(kept)
             return found
-        atexit.register(file.unlink, missing_ok=True)
+        _MADE.append(file)
         made = make()
         shelf.write(pickle.dumps(made))
         return made
+
+
+def forget_made() -> None:
+    """Take along what was made here."""
+    for file in _MADE:
+        file.unlink(missing_ok=True)
