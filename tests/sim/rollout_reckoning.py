@@ -275,7 +275,9 @@ class Reckoner:
         found.candidates += judge.arm == "candidate"
         if judge.model is None:
             return
-        if judge.rollout:
+        if judge.rollout and judge.rollout not in rollouts:
+            self._wrong(f"part {key} was drawn in {judge.rollout}, of which nothing is on record")
+        elif judge.rollout:
             due = rollouts[judge.rollout][judge.arm == "incumbent"]
             if judge.model != due:
                 found.outside += 1

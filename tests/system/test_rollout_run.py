@@ -110,6 +110,11 @@ def test_a_frame_that_lies_is_found_out(reckoner: Reckoner, lie: dict[str, Any],
     assert any(word in fault for fault in ends(reckoner))
 
 
+def test_a_rollout_that_left_nothing_behind_is_found_out(reckoner: Reckoner) -> None:
+    reckoner.part(part(THEIRS), 10.0)
+    assert "nothing is on record" in reckoner.end({}, ()).faults[0]
+
+
 def test_a_journal_that_says_another_thing_is_found_out(reckoner: Reckoner) -> None:
     rows = [(BOOT, part(OURS, rollout=line(OURS, arm="candidate")))]
     assert "the journal gives part" in reckoner.end({ROLLOUT: (NEW, OLD)}, rows).faults[0]
