@@ -128,6 +128,8 @@ class Reckoner:
         self._allowed: dict[str, float] = {}
         self._told: dict[str, list[float]] = defaultdict(list)  # this life's, by rollout
         self._before: dict[str, int] = {}  # units that the life before left
+        self._entered: dict[str, set[float]] = defaultdict(set)  # shares, by rollout
+        self._left: list[Left] = []
         self._died_at: list[float] = []
         self._first_at: dict[str, float] = {}  # by rollout, its first part
         self._counted: list[tuple[str, str, int]] = []  # by a life that ended, of a rollout
@@ -166,6 +168,7 @@ class Reckoner:
             self.found.stages[stage.replace(" ", "_")] += 1
             share = float(stage.partition(" ")[2] or 0.0)
             self._allowed[rollout] = max(share, self._allowed.get(rollout, 0.0))
+            self._entered[rollout].add(share)
         elif kind in ("rollout_stopped", "rollout_completed"):
             self.found.ends[_end_of(body)] += 1
 
@@ -231,6 +234,7 @@ class Reckoner:
             return
         self.found.deaths_in_share += left.share > 0.0
         self._allowed[left.rollout] = left.share
+        self._left.append(left)
         known = left.units - self._before.get(left.rollout, 0)
         self._before = {left.rollout: left.units}
         times = told[left.rollout]
@@ -260,6 +264,10 @@ class Reckoner:
         found.parts = len(self.parts)
         for key, judge in self.parts.items():
             self._check_judge(key, judge, rollouts)
+        for left in self._left:
+            if left.share and left.share not in self._entered[left.rollout]:
+                found.wider += 1
+                self._wrong(f"{left.rollout} was left with {left.share:g}, which was never entered")
         told = Counter((boot, judge.rollout) for (boot, _), judge in self.parts.items())
         for boot, rollout, known in self._counted:
             if known > told[boot, rollout] + SLACK:

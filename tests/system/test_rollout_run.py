@@ -148,3 +148,8 @@ def test_a_share_that_is_wider_than_the_dead_ones_is_found_out(reckoner: Reckone
     reckoner.died(10.0, BOOT, Left(ROLLOUT, 0.1))
     reckoner.part(part(THEIRS), 11.0)
     assert reckoner.found.wider == 1
+
+
+def test_a_share_on_the_disk_that_no_stage_had_is_found_out(reckoner: Reckoner) -> None:
+    reckoner.died(10.0, BOOT, Left(ROLLOUT, 0.9))
+    assert "never entered" in reckoner.end({}, ()).faults[0]
