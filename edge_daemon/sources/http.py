@@ -204,7 +204,9 @@ class Http:
                 f"{self.base} refuses the credentials ({status}).",
                 hint="Correct user, password_file or token_file of the source.",
             )
-        raise SourceAway(f"{self.base} answers {status} {answer.reason}.")
+        raise SourceAway(
+            f"{self.base} answers {status} {answer.reason}.", hint="See the server's log."
+        )
 
     def _stream(self, answer: HTTPResponse, at: int) -> Stream:
         if (answer.getheader("Content-Encoding") or "identity") != "identity":

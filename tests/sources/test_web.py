@@ -189,6 +189,18 @@ def test_the_bandwidth_is_limited() -> None:
     assert max(waits) < 0.2
 
 
+def test_a_list_that_is_none_is_not_an_empty_one(
+    station: Station, shelf: Path, web: WebShelf
+) -> None:
+    """The page of a proxy that wants a login; a folder without a version is only empty."""
+    (shelf / "bottle").mkdir()
+    list_versions(shelf)
+    assert station.pull(WebSource(Http(web.url))) == []
+    (shelf / "bottle" / "versions.txt").write_text("<html>\nPlease log in\n")
+    with pytest.raises(BundleError, match=r"no version in bottle/versions\.txt, but '<html>'"):
+        station.pull(WebSource(Http(web.url)))
+
+
 def test_what_is_wrong_with_tls_is_said(web: WebShelf, tmp_path: Path) -> None:
     """A server without it is no wrong certificate, and neither is a file that holds none."""
     with pytest.raises(SourceAway, match="does not speak TLS") as plain:
