@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.demo.challenge import MOST, Challenge, Item
 from edge_daemon.demo.conveyor import Conveyor
-from edge_daemon.demo.rollout_scene import FEWEST_PARTS, MOST_FLAWED, stages
+from edge_daemon.demo.rollout_scene import FEWEST_PARTS, MOST_FLAWED, RolloutScene, stages
 from edge_daemon.demo.stage import BELT
 from edge_daemon.demo.truth import place_of, serial_of
 
@@ -156,3 +157,29 @@ def test_the_belt_changes_from_one_place_on_and_nowhere_else() -> None:
     assert 9 <= lights.count("low_light") <= 11
     with pytest.raises(ValueError, match="place 40"):
         after.change(40, defects=0.06, dim_every=5)
+
+
+class Decided:
+    """A client whose rollout was stopped, and what the audience heard of it."""
+
+    active = "bottle@1.1.0"
+
+    def __init__(self, flawed: int) -> None:
+        line = {"parts": 119, "missed": {"parts": flawed}, "table": {"only_incumbent": 18}}
+        self.rollout = {"slices": {"all": line, "low_light": line}}
+        self.truth = SimpleNamespace(conveyor=None)
+
+    def request(self, *_: object) -> Iterator[dict[str, Any]]:
+        yield {"status": "accepted"}
+        error = {"code": "rollout_stopped", "message": "The candidate misses 17 bad parts."}
+        yield {"status": "rejected", "error": error}
+
+
+@pytest.mark.parametrize(("flawed", "is_told"), [(MOST_FLAWED - 1, False), (MOST_FLAWED, True)])
+def test_a_box_that_is_behind_is_told_of_and_the_story_goes_on(
+    flawed: int, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts come while labels wait: that is no fault of the rollout."""
+    decided: Any = Decided(flawed)
+    RolloutScene(decided, decided, decided, decided)._stopped("bottle@1.5.0")
+    assert ("so busy" in capsys.readouterr().out) is is_told

@@ -112,10 +112,12 @@ class Reckoner:
 
     Args:
         marks: the confidence of each model's detections, which says whose weights looked.
+        kept_s: what was told so long before a death is in the evidence after it.
     """
 
-    def __init__(self, marks: Mapping[str, float]) -> None:
+    def __init__(self, marks: Mapping[str, float], kept_s: float = KEPT_S) -> None:
         self.found = Reckoning()
+        self._kept_s = kept_s
         self.parts: dict[tuple[str, int], Judge] = {}
         self.owed: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
         """By rollout: rejected parts of the candidate, and when they were told."""
@@ -126,6 +128,10 @@ class Reckoner:
         self._allowed: dict[str, float] = {}
         self._told: dict[str, list[float]] = defaultdict(list)  # this life's, by rollout
         self._before: dict[str, int] = {}  # units that the life before left
+        self._entered: dict[str, set[float]] = defaultdict(set)  # shares, by rollout
+        self._left: list[Left] = []
+        self._died_at: list[float] = []
+        self._first_at: dict[str, float] = {}  # by rollout, its first part
         self._counted: list[tuple[str, str, int]] = []  # by a life that ended, of a rollout
 
     # ------------------------------------------------------------------ what is heard
@@ -162,6 +168,7 @@ class Reckoner:
             self.found.stages[stage.replace(" ", "_")] += 1
             share = float(stage.partition(" ")[2] or 0.0)
             self._allowed[rollout] = max(share, self._allowed.get(rollout, 0.0))
+            self._entered[rollout].add(share)
         elif kind in ("rollout_stopped", "rollout_completed"):
             self.found.ends[_end_of(body)] += 1
 
@@ -186,6 +193,7 @@ class Reckoner:
         )
         self.parts[key] = judge
         self._told[judge.rollout].append(at)
+        self._first_at.setdefault(judge.rollout, at)
         if judge.arm == "candidate" and is_bad:
             self.owed[judge.rollout][key] = at
         self._check_causes(key, body)
@@ -218,16 +226,19 @@ class Reckoner:
     def died(self, at: float, boot: str, left: Left | None) -> None:
         """The daemon was killed at this moment; `left`: of the rollout that was on."""
         self.found.deaths += 1
+        self._died_at.append(at)
         told, self._told = self._told, defaultdict(list)
         if left is None:
             self._before = {}
+            self.owed.clear()
             return
         self.found.deaths_in_share += left.share > 0.0
         self._allowed[left.rollout] = left.share
+        self._left.append(left)
         known = left.units - self._before.get(left.rollout, 0)
         self._before = {left.rollout: left.units}
         times = told[left.rollout]
-        due = sum(each < at - KEPT_S for each in times)
+        due = sum(each < at - self._kept_s for each in times)
         if known < due:
             self._wrong(
                 f"{left.rollout}: {due} parts were told long before a death, {known} counted"
@@ -240,7 +251,7 @@ class Reckoner:
             age_s = at - told_at
             self.found.lost_pairs += 1
             self.found.oldest_lost_s = max(self.found.oldest_lost_s, age_s)
-            if age_s > KEPT_S:
+            if age_s > self._kept_s:
                 self._wrong(f"part {key} was told {age_s:.2f} s before a death, and has no pair")
 
     # ------------------------------------------------------------------ the end
@@ -253,6 +264,10 @@ class Reckoner:
         found.parts = len(self.parts)
         for key, judge in self.parts.items():
             self._check_judge(key, judge, rollouts)
+        for left in self._left:
+            if left.share and left.share not in self._entered[left.rollout]:
+                found.wider += 1
+                self._wrong(f"{left.rollout} was left with {left.share:g}, which was never entered")
         told = Counter((boot, judge.rollout) for (boot, _), judge in self.parts.items())
         for boot, rollout, known in self._counted:
             if known > told[boot, rollout] + SLACK:
@@ -275,7 +290,10 @@ class Reckoner:
         found.candidates += judge.arm == "candidate"
         if judge.model is None:
             return
-        if judge.rollout:
+        if judge.rollout and judge.rollout not in rollouts:
+            if not self._was_just_begun(judge.rollout):
+                self._wrong(f"part {key} is of {judge.rollout}, of which nothing is on record")
+        elif judge.rollout:
             due = rollouts[judge.rollout][judge.arm == "incumbent"]
             if judge.model != due:
                 found.outside += 1
@@ -285,6 +303,11 @@ class Reckoner:
             if model is not None and judge.model not in (model, shadow):
                 found.by_two += 1
                 self._wrong(f"part {key} is {judge.model}'s, its frame {frame} {model}'s")
+
+    def _was_just_begun(self, rollout: str) -> bool:
+        """Whether its first part was told within the last second of a life."""
+        first_at = self._first_at[rollout]
+        return any(0.0 <= died_at - first_at <= self._kept_s for died_at in self._died_at)
 
     def _check_row(self, boot: str, body: Message) -> None:
         key, line = (boot, body["part"]), body["rollout"]

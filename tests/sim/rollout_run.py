@@ -46,7 +46,7 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.proctree import workers
 from tests.sim.reckoning import report
 from tests.sim.rollout_line import CLASSES, CodedEngine
-from tests.sim.rollout_reckoning import Left, Reckoner, Reckoning
+from tests.sim.rollout_reckoning import KEPT_S, Left, Reckoner, Reckoning
 
 ENGINE = "tests.sim.rollout_run:RolloutEngine"
 GOOD = ("bottle@1.0.0", "bottle@2.0.0")
@@ -83,6 +83,7 @@ class Plan:
     needs: int = 20
     plant: str = ""
     story: tuple[str, ...] = ()
+    kept_s: float = KEPT_S
 
 
 class RolloutEngine(CodedEngine):
@@ -116,7 +117,7 @@ class Rig:
         self._settings = self._make_settings(broker)
         self._config = folder / "cam1.yaml"
         self._config.write_text(yaml.safe_dump(self._settings.model_dump(mode="json")))
-        self.reckoner = Reckoner(MODELS)
+        self.reckoner = Reckoner(MODELS, plan.kept_s)
         self._ear = Inspector(broker, self.reckoner, self._heard, triggers=plan.by == "trigger")
         self._parent = ForkParent(folder / "log")
         self._life = self._start()
@@ -317,12 +318,11 @@ class Rig:
         return closing(Journal.open(self._settings.state_folder))
 
     def _left(self) -> Left | None:
-        """What the journal of the dead one says of its rollout."""
         with self._journal() as journal:
             rollout = decode_durable(journal.state()).rollout
             row = journal.rollouts.find(rollout.id) if rollout is not None else None
             if rollout is None or row is None:
-                return None
+                return None if rollout is None else Left(rollout.id, rollout.share)
             arms = json.loads(row.progress)["evidence"]["arms"]
             pairs = journal.rollouts.pairs(rollout.id, 1_000_000)
             return Left(

@@ -9,7 +9,8 @@ import pytest
 from tests.sim.rollout_reckoning import KEPT_S, Left, Reckoner, arm_again
 from tests.sim.rollout_run import Plan, run
 
-FEW = Plan(frames=80, by="frame", story=("daemon", "candidate"))
+FEW = Plan(frames=80, by="frame", story=("daemon", "candidate"), kept_s=60.0)
+"""How old lost evidence may be is the bench's to say: here other tests run beside it."""
 
 
 @pytest.mark.broker
@@ -109,6 +110,11 @@ def test_a_frame_that_lies_is_found_out(reckoner: Reckoner, lie: dict[str, Any],
     assert any(word in fault for fault in ends(reckoner))
 
 
+def test_a_rollout_that_left_nothing_behind_is_found_out(reckoner: Reckoner) -> None:
+    reckoner.part(part(THEIRS), 10.0)
+    assert "nothing is on record" in reckoner.end({}, ()).faults[0]
+
+
 def test_a_journal_that_says_another_thing_is_found_out(reckoner: Reckoner) -> None:
     rows = [(BOOT, part(OURS, rollout=line(OURS, arm="candidate")))]
     assert "the journal gives part" in reckoner.end({ROLLOUT: (NEW, OLD)}, rows).faults[0]
@@ -141,3 +147,8 @@ def test_a_share_that_is_wider_than_the_dead_ones_is_found_out(reckoner: Reckone
     reckoner.died(10.0, BOOT, Left(ROLLOUT, 0.1))
     reckoner.part(part(THEIRS), 11.0)
     assert reckoner.found.wider == 1
+
+
+def test_a_share_on_the_disk_that_no_stage_had_is_found_out(reckoner: Reckoner) -> None:
+    reckoner.died(10.0, BOOT, Left(ROLLOUT, 0.9))
+    assert "never entered" in reckoner.end({}, ()).faults[0]
