@@ -47,6 +47,7 @@ from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.saying import kept_at, say, stop_of, time_after
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.manifest import Manifest
@@ -128,7 +129,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         }
     )
     write_durably(out, dump(as_mapping(made)).encode())
-    tell(f"Made: {out}. Look at it, then: edge-daemon fleet simulate {out}")
+    tell(f"Made: {out}; it expires {iso_utc(made.expires)}.")
+    tell(f"Look at it, then: edge-daemon fleet simulate {out}")
 
 
 @app.command()
