@@ -36,6 +36,7 @@ from tests.sim.plant_broker import PlantBroker
 AGAIN_S = 4.0
 PATIENCE_S = 12.0
 GENEROUS_S = 240.0
+ROOM = 32
 
 
 class Rig:
@@ -55,6 +56,9 @@ class Rig:
         self._serial = 0
         self.watchers: list[subprocess.Popen[bytes]] = []
         self.kills = 0
+        self._room: list[int] = []
+        self._keep_room()
+        self._undo.callback(self._give_room)
         self.clients = Clients(self.plant, [Member(name) for name in self.names], AGAIN_S)
         self._undo.callback(self.clients.close)
 
@@ -84,6 +88,7 @@ class Rig:
     @contextmanager
     def client(self, role: str) -> Iterator[Client]:
         """Of whoever is no station; a machine that is busy lets it in at the second try."""
+        self._give_room()
         for tries in range(10, -1, -1):
             try:
                 client = Client.of(self.settings(role)).__enter__()
@@ -95,6 +100,18 @@ class Rig:
             yield client
         finally:
             client.close()
+            self._keep_room()
+
+    def _keep_room(self) -> None:
+        """Numbers of files below 1024: a client with a thread uses select(), which takes no others,
+        and each of the stations has a number too.
+        """
+        self._room = [os.open(os.devnull, os.O_RDONLY) for _ in range(ROOM)]
+
+    def _give_room(self) -> None:
+        for number in self._room:
+            os.close(number)
+        self._room = []
 
     def cpu_s(self) -> float:
         """Processor time of the stations and the broker so far."""
