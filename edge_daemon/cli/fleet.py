@@ -30,10 +30,12 @@ from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
 from edge_daemon.core.text import number_of
+from edge_daemon.fleet.campaign_view import campaigns_now
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
+from edge_daemon.models.countersigned import Signers
 
 app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
 app.add_typer(fleet_campaigns.app)
@@ -57,12 +59,21 @@ def status(
     patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
-    """How many stations judge by which model, and who is silent."""
-    found = _read(file, inventory, patience)
+    """How many stations judge by which model, how campaigns stand, and who is silent."""
+    settings = read_settings(file)
+    names = None if inventory is None else read_inventory(inventory)
+    fleet = settings.fleet or FleetSettings()
+    signers = Signers(fleet.trust.keys) if fleet.trust.keys else None
+    with Client.of(settings) as client:
+        kept = gather(client, fleet.roots)
+        campaigns = campaigns_now(client, kept, signers, names)
+    found = read_ledger(kept, time.time(), names, patience)
     if as_json:
-        tell_json(summary(found), indent=2)
+        tell_json({**summary(found), "campaigns": campaigns}, indent=2)
         return
     tell(_sum(found))
+    for each in campaigns:
+        tell(_campaign(each))
     for field in ("model", "phase", "site", "group"):
         _tell_counts(found, field)
     _tell_others(found, SHOWN)
@@ -166,6 +177,14 @@ def _read(file: Path | None, inventory: Path | None, patience: float | None) -> 
     with Client.of(settings) as client:
         kept = gather(client, roots)
     return read_ledger(kept, time.time(), names, patience)
+
+
+def _campaign(shown: dict[str, Any]) -> str:
+    """Such as `campaign 2026-48-bottle, bottle@1.4.0: waiting, 3 of 18 have not answered`."""
+    stops = [f"stopped by {who}: {why}" for who, why in (shown.get("stopped") or {}).items()]
+    model = f", {shown['model']}" if shown.get("model") else ""
+    words = stops or [each for each in (shown["state"], shown.get("next")) if each]
+    return f"campaign {shown['id']}{model}: {'; '.join(words)}"
 
 
 def _tell_counts(found: Ledger, field: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -31,6 +32,7 @@ from edge_daemon.cli.store import find_bundle
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
+from edge_daemon.core.fleet.heard import Stopped
 from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
@@ -38,13 +40,14 @@ from edge_daemon.core.text import number_of
 from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
-from edge_daemon.errors import SenderError
+from edge_daemon.errors import BrokerError, SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.saying import kept_at, say, stop_of, time_after
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.times import iso_utc
 from edge_daemon.models import countersigned
 from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.manifest import Manifest
@@ -126,7 +129,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
         }
     )
     write_durably(out, dump(as_mapping(made)).encode())
-    tell(f"Made: {out}. Look at it, then: edge-daemon fleet simulate {out}")
+    tell(f"Made: {out}; it expires {iso_utc(made.expires)}.")
+    tell(f"Look at it, then: edge-daemon fleet simulate {out}")
 
 
 @app.command()
@@ -142,10 +146,15 @@ def sign(
     if repository is not None:
         _list(repository_of(repository), campaign, (key,), None)
     write_durably(file, made + b"\n")
+    keys = countersigned.marks_in(made)
     if as_json:
-        tell_json({"campaign": campaign.id, "serial": campaign.serial})
+        tell_json({"campaign": campaign.id, "serial": campaign.serial, "keys": keys})
+        return
+    tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+    if keys == 1:
+        tell(f"One key has signed it; stations want two: edge-daemon fleet sign {file} --key KEY")
     else:
-        tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+        tell(f"{keys} keys have signed it. Start it: edge-daemon fleet start {file}")
 
 
 @app.command()
@@ -169,6 +178,7 @@ def start(
     topic = messages.campaign_topic(campaign.id)
     if keys:  # else the stations find out
         messages.read_signed_campaign(topic, envelope, Signers(keys))
+    _refuse_stopped(settings, campaign.id)
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
@@ -187,10 +197,12 @@ def pause(
     """Let no further station begin until `pause ID --over`."""
     topic = messages.pause_topic(id, who)
     messages.read_message(topic, messages.paused(0.0, reason, is_on=not over))
-    with Client.of(read_settings(file)) as client:
+    settings = read_settings(file)
+    with Client.of(settings) as client:
         at = time_after(kept_at(client, topic), topic, time.time())
         say(client, topic, messages.paused(at, reason, is_on=not over))
     tell(f"{id} goes on, as far as {who} is concerned." if over else f"Paused: {id}.")
+    _warn_unknown(settings, id)
 
 
 @app.command()
@@ -205,8 +217,10 @@ def stop(
 ) -> None:
     """End a campaign for ever; a later one needs another id and a larger serial."""
     topic, body = stop_of(id, who, reason, time.time(), goes_back=rollback)
-    _publish(read_settings(file), topic, body)
+    settings = read_settings(file)
+    _publish(settings, topic, body)
     tell(f"Stopped: {id}.")
+    _warn_unknown(settings, id)
 
 
 @app.command()
@@ -356,3 +370,28 @@ def _numbers(text: str, what: str) -> list[float]:
 def _publish(settings: Settings, topic: str, body: bytes) -> None:
     with Client.of(settings) as client:
         say(client, topic, body)
+
+
+def _refuse_stopped(settings: Settings, id_: str) -> None:
+    """Raises SenderError for a campaign that somebody stopped: no station would follow it."""
+    for topic, body in _retained(settings, messages.stop_topic(id_, "+")).items():
+        said = messages.read_message(topic, body) if body else None
+        if isinstance(said, Stopped):
+            raise SenderError(
+                f"{said.who} stopped {id_}: {said.why or 'no reason given'}. A stop is final.",
+                hint="Make another campaign, with another --id and a larger --serial.",
+            )
+
+
+def _warn_unknown(settings: Settings, id_: str) -> None:
+    """What was said lies there all the same: a broker may have forgotten the campaign."""
+    topic = messages.campaign_topic(id_)
+    if not _retained(settings, topic).get(topic):
+        tell(f"But no campaign {id_} is on this broker. See: edge-daemon fleet status", err=True)
+
+
+def _retained(settings: Settings, filter_: str) -> dict[str, bytes]:
+    """Empty where the broker lets nobody of ours read it."""
+    with suppress(BrokerError), Client.of(settings) as client:
+        return client.all_retained([filter_])
+    return {}

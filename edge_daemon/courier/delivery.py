@@ -38,6 +38,8 @@ MEET_S = 2.0
 _FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
+_ALONE_SHARE, _ALONE_PIECES = 0.05, 2
+"""So much of a bundle is here alone at most before neighbours are waited for."""
 _DROUGHT_S = 60.0
 """Whoever gives a little now and then is waited for so much longer, and not for ever."""
 _LATE_S = 30.0
@@ -116,6 +118,7 @@ class Delivery:
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
+        self._alone, self._spread_at = 0, time.monotonic()
         self._chance = random.Random()  # noqa: S311 - no secret
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
@@ -264,6 +267,9 @@ class Delivery:
         piece = self._next(missing, swarm, rank, idle_s)
         if piece is None:
             return False
+        if len(having) > 1 and self._is_far_ahead(torrent, missing, swarm):
+            self._rest_a_little(swarm)
+            return True
         swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
         content = self._read(torrent, piece, rank)
         if content is None:
@@ -287,6 +293,26 @@ class Delivery:
         # The elected one goes from the first to the last. Whoever asks beside it, because it is
         # heard of no more or cannot be reached, brings other ones, which both can give.
         return pieces[0] if rank == 0 else self._chance.choice(pieces[len(pieces) // 2 :])
+
+    def _is_far_ahead(self, torrent: Torrent, missing: list[int], swarm: Swarm) -> bool:
+        """Whether much is here alone, and would be fetched twice if this station died now.
+
+        Neighbours that take nothing are not waited for.
+        """
+        lacking, now = set(missing), time.monotonic()
+        here = [piece for piece in range(torrent.pieces) if piece not in lacking]
+        alone = len(swarm.nobody_has(here))
+        is_much = alone > max(_ALONE_PIECES, _ALONE_SHARE * torrent.pieces)
+        if alone < self._alone or not is_much:
+            self._spread_at = now
+        self._alone = alone
+        return is_much and now - self._spread_at < election.patience_s(1)
+
+    def _rest_a_little(self, swarm: Swarm) -> None:
+        """The origin's answer stays open: what is on its way would be lost."""
+        if self._pause(TICK_S / 2):
+            raise SourceAway("It is not wanted any more.")
+        self._count(swarm)
 
     def _read(self, torrent: Torrent, piece: int, rank: int) -> bytes | None:
         """From the first origin that gives it; None: there is none that may be asked."""

@@ -330,7 +330,7 @@ class Follower:
             or (rollout is not None and not rollout.is_back and not is_ours),
             rollout=rollout.id if rollout is not None and is_ours and not rollout.is_full else "",
             in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
-            is_fresh=self._is_fresh(kept, campaign, now_utc),
+            is_fresh=not self._settings.trust.fresh or kept.is_fresh(campaign, now_utc),
             answers=self._answers(kept),
             not_current=self._not_current(campaign),
         )
@@ -342,12 +342,6 @@ class Follower:
             station.is_open(windows, minute, is_between_orders=not is_bound)
             for windows in (self._settings.window, campaign.window)
         )
-
-    def _is_fresh(self, kept: Kept, campaign: Campaign, now_utc: float) -> bool:
-        if not self._settings.trust.fresh:
-            return True
-        stamp = kept.stamp
-        return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
 
     def _not_current(self, campaign: Campaign) -> str:
         freshness = self._with.freshness

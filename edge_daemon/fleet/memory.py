@@ -32,6 +32,11 @@ class Kept:
     stamp: Timestamp | None = None
     waiting: Mapping[str, bytes] = field(default_factory=dict)
 
+    def is_fresh(self, campaign: Campaign, now_utc: float) -> bool:
+        """Whether the timestamp is good still, and knows of none newer."""
+        stamp = self.stamp
+        return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
+
     def with_waiting(self, topic: str, envelope: bytes) -> Kept:
         """With one more that waits; the oldest gives way."""
         others = list(self.without_waiting(topic).waiting.items())[-(MOST_WAITING - 1) :]

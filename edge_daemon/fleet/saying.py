@@ -8,7 +8,7 @@ from edge_daemon.core.fleet.heard import MOST_WHY, Paused
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import BrokerError, SenderError
 from edge_daemon.fleet import messages
-from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import NOBODY, Client, remedy
 
 
 def say(client: Client, topic: str, body: bytes) -> None:
@@ -17,7 +17,7 @@ def say(client: Client, topic: str, body: bytes) -> None:
     if refused and refused != NOBODY:
         raise BrokerError(
             f"The broker does not take {topic}: {refused}.",
-            hint="Allow this user to write there in the broker's access list.",
+            hint=remedy(refused, "Allow this user to write there in the broker's access list."),
         )
 
 

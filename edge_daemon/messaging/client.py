@@ -28,7 +28,10 @@ from edge_daemon.messaging.paho_client import new_client, new_properties, releas
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
+WELCOME_S = 10.0
+"""From CONNECT to its answer: as long as a station waits, too, on a machine that is busy."""
 ACKNOWLEDGE_S = 5.0
+UNACKNOWLEDGED = f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
 FIRST_ANSWER_S = 10.0
 """A daemon that hears a request answers within milliseconds."""
 AGAIN_S = 1.0
@@ -89,11 +92,16 @@ class Client:
         except (OSError, ValueError) as error:
             raise BrokerError(f"No broker answers at {where}: {error}.", hint=hint) from error
         self._client.loop_start()
-        if not self._welcomed.wait(CONNECT_S) or self._refusal:
-            why = self._refusal or f"no answer within {CONNECT_S:.0f} s"
+        is_answered = self._welcomed.wait(WELCOME_S)
+        if not is_answered or self._refusal:
             self.close()
+            if not is_answered:
+                raise BrokerError(
+                    f"The broker at {where} gave no answer within {WELCOME_S:g} s.",
+                    hint="If it is busy, try again; else check mqtt.tls and mqtt.protocol.",
+                )
             raise BrokerError(
-                f"The broker at {where} does not let us in: {why}.",
+                f"The broker at {where} does not let us in: {self._refusal}.",
                 hint="Check mqtt.username, mqtt.password_file, mqtt.tls and mqtt.protocol.",
             )
         return self
@@ -185,8 +193,8 @@ class Client:
             )
         if refused:
             raise BrokerError(
-                f"The broker does not let us publish to {topic}: {refused}.",
-                hint="Allow this user to write there in the broker's access list.",
+                f"{topic} cannot be written at the broker: {refused}.",
+                hint=remedy(refused, "Allow this user to write there in the broker's access list."),
             )
 
     # ------------------------------------------------------------------ listening
@@ -204,8 +212,8 @@ class Client:
             with self._lock:
                 self._takers.remove(taker)
             raise BrokerError(
-                f"The broker does not let us read {topic_filter}: {refused}.",
-                hint="Allow this user to read there in the broker's access list.",
+                f"{topic_filter} cannot be read at the broker: {refused}.",
+                hint=remedy(refused, "Allow this user to read there in the broker's access list."),
             )
         return taker
 
@@ -280,7 +288,7 @@ class Client:
         key = (kind, mid)
         with self._acknowledged:
             if not self._acknowledged.wait_for(lambda: key in self._acks, ACKNOWLEDGE_S):
-                return f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
+                return UNACKNOWLEDGED
             return self._acks.pop(key)
 
     def _note_ack(self, kind: str, mid: int, said: str) -> None:
@@ -363,3 +371,13 @@ class Client:
 _NO_MATCHING_SUBSCRIBERS = 0x10
 NOBODY = "no matching subscribers"
 """What `publish` says where the broker took the message and had nobody to give it to."""
+
+
+def remedy(refused: str, otherwise: str) -> str:
+    """The next step where the broker did not do something, by its reason.
+
+    Silence is no refusal: an access list is not to be changed for a broker that is busy.
+    """
+    if refused == UNACKNOWLEDGED:
+        return "The broker, the network or this machine is too busy, or too slow: try again."
+    return otherwise

@@ -122,9 +122,9 @@ def test_a_small_plant_for_people(tmp_path: Path) -> None:
         code, text = command("fleet", "who", NEW, config=looker)
         told = "Stations that have bottle@1.4.0: 2; that judge by it: 1."
         assert (code, told in text) == (0, True)
+        assert "More than one digest is called bottle@1.4.0" in text
         code, text = command("fleet", "who", "bottle@9.9.9", config=looker)
         assert (code, text.strip()) == (0, "No station that reports has bottle@9.9.9.")
-        assert "More than one digest is called bottle@1.4.0" in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 
@@ -99,6 +100,16 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It does nothing meanwhile, as on a machine that has too much to do."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -122,3 +133,13 @@ def new_mosquitto(*settings: str) -> Mosquitto:
     folder = lent_folder("mosquitto")
     folder.chmod(0o777)
     return Mosquitto(folder, *settings)
+
+
+def strict_broker(*rules: str) -> Mosquitto:
+    """A broker whose access list says just this."""
+    broker = new_mosquitto("acl_file FOLDER/acl")
+    folder = broker.folder
+    (folder / "acl").write_text("\n".join(rules) + "\n")
+    (folder / "acl").chmod(0o644)
+    broker.config.write_text(broker.config.read_text().replace("FOLDER", str(folder)))
+    return broker

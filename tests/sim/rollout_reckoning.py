@@ -126,6 +126,7 @@ class Reckoner:
         self._allowed: dict[str, float] = {}
         self._told: dict[str, list[float]] = defaultdict(list)  # this life's, by rollout
         self._before: dict[str, int] = {}  # units that the life before left
+        self._counted: list[tuple[str, str, int]] = []  # by a life that ended, of a rollout
 
     # ------------------------------------------------------------------ what is heard
 
@@ -214,7 +215,7 @@ class Reckoner:
 
     # ------------------------------------------------------------------ what a death leaves
 
-    def died(self, at: float, left: Left | None) -> None:
+    def died(self, at: float, boot: str, left: Left | None) -> None:
         """The daemon was killed at this moment; `left`: of the rollout that was on."""
         self.found.deaths += 1
         told, self._told = self._told, defaultdict(list)
@@ -227,8 +228,11 @@ class Reckoner:
         self._before = {left.rollout: left.units}
         times = told[left.rollout]
         due = sum(each < at - KEPT_S for each in times)
-        if not due <= known <= len(times) + SLACK:
-            self._wrong(f"{left.rollout}: {due} to {len(times)} parts were told, {known} counted")
+        if known < due:
+            self._wrong(
+                f"{left.rollout}: {due} parts were told long before a death, {known} counted"
+            )
+        self._counted.append((boot, left.rollout, known))
         for key, told_at in self.owed.pop(left.rollout, {}).items():
             if key in left.pairs:
                 self.found.kept_pairs += 1
@@ -249,6 +253,12 @@ class Reckoner:
         found.parts = len(self.parts)
         for key, judge in self.parts.items():
             self._check_judge(key, judge, rollouts)
+        told = Counter((boot, judge.rollout) for (boot, _), judge in self.parts.items())
+        for boot, rollout, known in self._counted:
+            if known > told[boot, rollout] + SLACK:
+                self._wrong(
+                    f"{rollout}: {boot} told {told[boot, rollout]} parts, {known} are counted"
+                )
         for boot, body in rows:
             found.recomputed += 1
             self._check_row(boot, body)

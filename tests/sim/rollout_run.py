@@ -57,7 +57,7 @@ REJECTS = {GOOD[0]: [0, 1], GOOD[1]: [0, 1], BLIND: [], "can@1.0.0": [0]}
 AHEAD = 64
 """Frames under way, at most."""
 LASTS = {"parts": 100_000}
-ASK_S = 0.5
+ASK_S, QUIET_S = 0.5, 0.3
 TROUBLES = (
     *("daemon", "daemon", "daemon", "candidate", "candidate", "incumbent", "swap", "order"),
     *("advance", "advance", "abort", "hold"),
@@ -72,6 +72,7 @@ class Plan:
     """What runs. `by`: what a part is. `every`: frames from one trouble to the next, on average.
 
     `needs`: parts that a stage needs; `plant`: a fault that is built in, see `tests.sim.plants`.
+    `story`: what happens instead, each while a candidate gives verdicts; so many frames follow.
     """
 
     frames: int = 3000
@@ -81,6 +82,7 @@ class Plan:
     every: int = 300
     needs: int = 20
     plant: str = ""
+    story: tuple[str, ...] = ()
 
 
 class RolloutEngine(CodedEngine):
@@ -124,6 +126,8 @@ class Rig:
         self._hits = 0  # of the incumbent in this life: too many would speak against it
         self._next_at = plan.every  # frames
         self._asked_at = 0.0
+        self._story = list(plan.story)
+        self._until_frame = plan.frames
         self._done = self.reckoner.found.done
 
     def _make_settings(self, broker: Mosquitto) -> Settings:
@@ -159,9 +163,11 @@ class Rig:
         """So many frames, then a stop in order, and the reckoning."""
         found = self.reckoner.found
         assert self._ear.until(lambda: self._ear.active is not None), self._log()
-        while found.frames < self._plan.frames:
+        while self._story or found.frames < self._until_frame:
             self._direct()
-            if found.frames >= self._next_at:
+            if self._plan.story:
+                self._go_on()
+            elif found.frames >= self._next_at:
                 self._next_at += round(self._plan.every * self._random.uniform(0.5, 1.5))
                 self._trouble()
             self._ear.until(lambda: False, 0.01)
@@ -171,8 +177,7 @@ class Rig:
                 found.faults.append("the station says nothing any more")
                 break
         self._life.end(signal.SIGTERM)
-        quiet_s = 0.3
-        self._ear.until(lambda: time.monotonic() - self._ear.heard_at > quiet_s, 0.5)
+        self._ear.until(lambda: time.monotonic() - self._ear.heard_at > QUIET_S, 0.5)
         found.faults += _told_in_the_log(self._log())
         with self._journal() as journal:
             rows = journal.rollouts.newest(10_000)
@@ -197,7 +202,8 @@ class Rig:
                 self._records().quarantine(BundleRef.parse(ref), None, "rig")
                 ear.quarantined.discard(ref)
         other = next(ref for ref in GOOD if ref != ear.active)
-        model = BLIND if self._random.random() < 0.1 else other
+        is_blind = self._random.random() < 0.1 and not self._plan.story
+        model = BLIND if is_blind else other
         ear.ask("rollout", model=model, plan=self._rollout())
 
     def _rollout(self) -> dict[str, Any]:
@@ -207,7 +213,9 @@ class Rig:
         shadow = {"shadow": 1.0, "until": needs}
         full = {"full": True}
         stages = self._random.choice(
-            (
+            ([{"share": s, **strict, "until": LASTS} for s in (0.3, 0.6)],)
+            if self._plan.story
+            else (
                 [shadow, *({"share": s, **strict, "until": needs} for s in (0.1, 0.5)), full],
                 [shadow, {"share": 0.1, **strict, "until": LASTS}, {"share": 0.5, "until": LASTS}],
                 [{"share": 0.5, **strict, "until": LASTS}, full],
@@ -218,6 +226,18 @@ class Rig:
 
     # ------------------------------------------------------------------ troubles
 
+    def _go_on(self) -> None:
+        """The story's next turn, where it is possible now."""
+        if self._story and self._ear.state.get("share") and self._happens(self._story[0]):
+            del self._story[0]
+            self._until_frame = self.reckoner.found.frames + self._plan.frames
+
+    def _happens(self, kind: str) -> bool:
+        """Whether it could be done now."""
+        is_done: bool = getattr(self, f"_{kind}")()
+        self._done[kind] += is_done
+        return is_done
+
     def _trouble(self) -> None:
         """Something happens; what is not possible now, another time."""
         for _ in range(TRIES):
@@ -226,8 +246,7 @@ class Rig:
                 kind = "order"
             elif self._is_held:
                 kind = "release"
-            if getattr(self, f"_{kind}")():
-                self._done[kind] += 1
+            if self._happens(kind):
                 return
 
     def _daemon(self) -> bool:
@@ -238,7 +257,7 @@ class Rig:
         self._life.end(signal.SIGKILL)
         with self._ear.changed:
             self._ear.state, self._heard.frames = {}, 0
-            self.reckoner.died(at, self._left())
+            self.reckoner.died(at, self._ear.boot, self._left())
         self._life, self._hits = self._start(), 0
         boot = self._ear.boot
         assert self._ear.until(lambda: self._ear.boot != boot), self._log()
@@ -363,13 +382,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=3000, help="half by trigger, half each one")
     parser.add_argument("--fps", type=float, default=150.0, help="at most; a busy box takes longer")
+    parser.add_argument("--by", choices=("trigger", "frame"), help="one half alone")
     parser.add_argument("--every", type=int, default=300, help="frames from trouble to trouble")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plant", default="", help="salted, widened or lazy: must find faults")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # its daemon must not outlive it
     code = 0
-    for by in ("trigger", "frame"):
+    for by in (given.by,) if given.by else ("trigger", "frame"):
         plan = Plan(given.frames // 2, by, given.fps, given.seed, given.every, plant=given.plant)
         sys.stdout.write(f"a part is what a {by} shows\n")
         code |= report(run(plan))

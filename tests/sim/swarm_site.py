@@ -100,6 +100,7 @@ class Site:
     keys: tuple[str, ...] = ()
     stations: list[Station] = field(default_factory=list)
     gone: list[Neighbour] = field(default_factory=list)
+    begin: Callable[[wire.Setup, tuple[str, ...]], CourierProcess] = CourierProcess
 
     def setup(self, name: str, address: str, **changed: object) -> wire.Setup:
         """What the daemon of a station would say first."""
@@ -127,7 +128,7 @@ class Site:
     ) -> Station:
         store = self.folder / name / "store"
         store.mkdir(parents=True)
-        courier = CourierProcess(self.setup(name, address, **changed), prefix)
+        courier = self.begin(self.setup(name, address, **changed), prefix)
         station = Station(name, store, courier, address)
         self.stations.append(station)
         courier.start()

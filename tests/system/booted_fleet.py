@@ -38,9 +38,10 @@ for name in ("ops", "release"):
 SAY = """
 import sys
 from pathlib import Path
+from edge_daemon.fleet.saying import say
 from edge_daemon.messaging.client import Client
 with Client.of(Path("/etc/edge-daemon/fleet.yaml")) as client:
-    assert client.publish(sys.argv[1], sys.stdin.buffer.read(), retain=True) == ""
+    say(client, sys.argv[1], sys.stdin.buffer.read())
 """
 KEPT = """
 from pathlib import Path

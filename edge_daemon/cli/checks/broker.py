@@ -13,6 +13,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.config import MqttSettings, Settings
 from edge_daemon.errors import BrokerError, ConfigurationError
 from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import remedy as next_step
 
 _ACL = (
     "Allow this user in the broker's access list to write below {root}, and to read "
@@ -43,7 +44,8 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
     filters = [f"{root}/request/+", *settings.heard_filters]
     denied = {one: why for one in filters if (why := client.subscribe(one))}
     for one, why in denied.items():
-        yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
+        told = f"{one} cannot be read at the broker: {why}."
+        yield error("subscribe", told, next_step(why, remedy))
     if not denied:
         orders, feedback = len(settings.orders), len(settings.feedback)
         told = f"Requests may be read; topics of orders: {orders}, of feedback: {feedback}."
@@ -80,7 +82,8 @@ def _writable(client: Client, remedy: str) -> Iterator[Finding]:
     refused = {place: why for place in places if (why := client.publish(place, b""))}
     denied = {place: why for place, why in refused.items() if why != NOBODY}
     for place, why in denied.items():
-        yield error("publish", f"The broker refuses {place}: {why}.", remedy)
+        told = f"{place} cannot be written at the broker: {why}."
+        yield error("publish", told, next_step(why, remedy))
     if not denied:
         yield ok("publish", f"All {len(places)} topics below {topics.root} may be written.")
 
@@ -118,7 +121,7 @@ def measure_acknowledgement_ms(client: Client, topic: str) -> float:
     return min(times)
 
 
-def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) -> float | None:
+def measure_round_trip_ms(client: Client, topic: str) -> float | None:
     """The quickest of three; None if nothing comes back."""
     arrived: queue.SimpleQueue[float] = queue.SimpleQueue()
     try:
@@ -130,7 +133,7 @@ def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) ->
         began = time.perf_counter()
         client.publish(topic, b"", qos=0)
         with suppress(queue.Empty):
-            times.append((arrived.get(timeout=timeout_s) - began) * 1e3)
+            times.append((arrived.get(timeout=3.0) - began) * 1e3)
             continue
         return None
     return min(times)
