@@ -170,13 +170,14 @@ def test_who_swaps_names_meanwhile_changes_nothing_outside(
     root = tmp_path / "store"
     root.mkdir(exist_ok=True)
     before = fingerprint(outside)
-    for number in range(40):
+    number = 0
+    while number < 40 or racer[0] <= 40:  # on a busy machine the other thread comes rarely
         bundle = make_bundle(tmp_path / "work", f"bottle@1.{number}.0", golden=0)
+        number += 1
         with suppress(EdgeDaemonError, OSError):
             Store(root).add(bundle)
         with suppress(EdgeDaemonError, OSError):
             collect(root, tmp_path)
-    assert racer[0] > 40
     assert fingerprint(outside) == before
 
 

@@ -493,11 +493,11 @@ function lineage(found) {
     table(source ? [["source", `${source.kind} ${source.url}`], ["as", [source.name, source.version, source.alias].filter(Boolean).join(" · ")],
       ["digest", source.digest], ["at", time(source.seen)]] : [["source", unknown]]),
     el("h3", {}, "Judged here"),
-    table([["frames", count(judged.frames)], ["parts", `${count(judged.parts)}: ${judged.ok} ok, ${judged.ng} ng, ${judged.empty} empty, ${judged.uninspected} uninspected`],
+    table(!judged.frames && !judged.parts ? [["frames", "none whose verdict counted"], ["counted since", time(found.counted_since)]] : [["frames", count(judged.frames)], ["parts", `${count(judged.parts)}: ${judged.ok} ok, ${judged.ng} ng, ${judged.empty} empty, ${judged.uninspected} uninspected`],
       ["from", judged.from ? span(judged.from, judged.to) : "–"], ["counted since", time(found.counted_since)],
       ...found.active.slice(0, 5).map((each) => ["active", `${span(each.from, each.to)}: ${count(each.frames)} frames`])]),
     found.rollouts.length ? el("h3", {}, "Rollouts") : null,
-    found.rollouts.length ? table(found.rollouts.map((each) => [time(each.began), `${each.model} beside ${each.reference}`, said(each.how), each.why || ""])) : null,
+    found.rollouts.length ? table(found.rollouts.map((each) => [time(each.began), `${each.model} beside ${each.reference}, ${said(each.how)}. ${each.why || ""}`])) : null,
   ].filter(Boolean);
 }
 
