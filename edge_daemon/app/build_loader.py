@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from functools import partial
 
 from edge_daemon.app.data_plane import DataPlane
-from edge_daemon.app.equipment import equipment
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.slot_pool import SlotPool
-from edge_daemon.config import CollectSettings
+from edge_daemon.config import CollectSettings, SlotsSettings
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
@@ -16,9 +16,17 @@ from edge_daemon.control.proofs import Proofs
 from edge_daemon.core.collecting.reasons import floor_of
 from edge_daemon.core.values import Recipe
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.host.box import available_memory_bytes
+from edge_daemon.host.box import available_memory_bytes, processor
+from edge_daemon.host.gpu import Gpu
 from edge_daemon.models.manifest import Manifest
+from edge_daemon.models.versions import installed
 from edge_daemon.slots.active import ActiveSlot
+
+LIBRARIES = (
+    *("ultralytics", "torch", "torchvision", "numpy", "opencv-python-headless"),
+    *("tensorrt", "openvino", "onnxruntime", "onnxruntime-gpu"),
+)
+"""All libraries that influence what a model sees."""
 
 
 def build_loader(
@@ -40,7 +48,7 @@ def build_loader(
         Proofs(
             resources.journal,
             settings.gate,
-            partial(equipment, settings.slots, resources.gpu),
+            partial(_equipment, settings.slots, resources.gpu),
             lambda: resources.clock.now().utc,
         ),
         partial(_floor, settings.collect),
@@ -68,3 +76,18 @@ def _floor(collect: CollectSettings | None, recipe: Recipe) -> float | None:
     """How far below the recipe a model reports: only where near misses are collected."""
     wanted = collect is not None and collect.wants_faint
     return floor_of(recipe, collect.floor) if collect is not None and wanted else None
+
+
+def _equipment(slots: SlotsSettings, gpu: Gpu | None) -> dict[str, str]:
+    """What models run on here, by name; empty for what is not there.
+
+    Versions are those on disk now: a worker that starts from here on imports them.
+    """
+    return {
+        "device": slots.device,
+        "processor": processor(),
+        "gpu": f"{gpu.name} {gpu.capability or ''}".strip() if gpu else "",
+        "driver": gpu.driver if gpu else "",
+        "python": platform.python_version(),
+        **{name: version or "" for name, version in installed(LIBRARIES).items()},
+    }

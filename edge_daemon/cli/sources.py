@@ -99,7 +99,14 @@ def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
         for offered in offers:
             yield line | _line(source, offered, name, door, (Pace(each.rate_kb), do))
         if not offers:
-            yield line | {"state": "nothing", "model": None}
+            yield line | {"state": "nothing", "model": None, "hint": _of_nothing(each, name)}
+
+
+def _of_nothing(settings: BundleSource, name: str) -> str:
+    """An empty folder may be the place of a stick that is not plugged in."""
+    if settings.folder is None or (settings.folder / name).is_dir():
+        return ""
+    return f"There is no folder {name}. Is it plugged in, or mounted?"
 
 
 def _line(source: Source, offered: Offered, name: str, door: Door, how: tuple[Pace, _Do]) -> _Plain:
@@ -156,6 +163,8 @@ def _end(lines: list[_Plain], as_json: bool) -> None:
         said = _WORDS.get(line["state"], line["state"])
         if error := line.get("error"):
             said = f"{said}: {with_short_digests(error['message'])} {error['hint']}".strip()
+        if hint := line.get("hint"):
+            said = f"{said}. {hint}"
         if again := line.get("again_bytes"):
             said = f"{said}. {size(again)} came twice: the server cannot begin within a file"
         tell(f"{line['source']}  {line['model'] or line['name']}  {said}")

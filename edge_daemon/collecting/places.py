@@ -97,11 +97,10 @@ class Server:
         url: str,
         ca: Callable[[], str | None],
         authorization: Callable[[], str | None],
-        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.url = url.rstrip("/")
         self.name = self.url.partition("://")[2]
-        self._ca, self._authorization, self._timeout_s = ca, authorization, timeout_s
+        self._ca, self._authorization = ca, authorization
 
     def send(self, method: str, path: str, content: bytes, kind: str) -> None:
         """Raises BoxError for whatever is not taken; a redirect is no answer to this."""
@@ -144,10 +143,8 @@ class Server:
                 raise BoxError(
                     f"the ca of {KEYS} holds no certificate", hint="Put the authority's PEM there."
                 ) from error
-            return HTTPSConnection(
-                parts.hostname, parts.port, timeout=self._timeout_s, context=context
-            )
-        return HTTPConnection(parts.hostname, parts.port, timeout=self._timeout_s)
+            return HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_S, context=context)
+        return HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
 
 
 class WebPlace:

@@ -47,18 +47,11 @@ class Push:
 
     Args:
         utc: POSIX seconds of now.
-        settle_s: younger pictures wait for the result of their part.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        target: Target,
-        utc: Callable[[], float],
-        settle_s: float = SETTLE_S,
-    ) -> None:
+    def __init__(self, folder: Path, target: Target, utc: Callable[[], float]) -> None:
         self._catalogue, self._target = Catalogue(folder), target
-        self._utc, self._settle_s = utc, settle_s
+        self._utc = utc
         self._stopping = threading.Event()
         self._blame = Blame()
         self._failures = 0  # rounds in a row
@@ -110,7 +103,7 @@ class Push:
             if each.path != self._unnoted
             and not each.path.with_suffix(SENT).exists()
             and not self._blame.is_given_up(each.record.name)
-            and not now - self._settle_s < each.record.utc <= now
+            and not now - SETTLE_S < each.record.utc <= now
         ]
         return sorted(found, key=lambda each: self._blame.tries.get(each.record.name, 0))
 

@@ -182,7 +182,7 @@ class Inquiries:
         self._order(QuarantineOrdered(_ref(question), reason, _by(question), answered))
 
 
-def parts_report(journal: Journal, limit: int, name: str | None = None) -> dict[str, Any]:
+def parts_report(journal: Journal, limit: int, name: str | None) -> dict[str, Any]:
     """The answer to `parts`: results, newest first, with the place of a picture; `counts` or null.
 
     `left_out`: how many of the requested results did not fit.

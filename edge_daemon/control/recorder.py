@@ -228,7 +228,7 @@ class Recorder:
 
         unit.then.append(tell)
 
-    def interrupt_open(self, going_on: str | None = None) -> None:
+    def interrupt_open(self, going_on: str | None) -> None:
         """At the start: mark as interrupted what was accepted before and has no outcome.
 
         `going_on`: the request of a rollout, which a restart does not end; its sender is answered

@@ -259,7 +259,7 @@ def _covers(new: Rule, old: Rule, same_weights: bool) -> bool:
     return fewer and more
 
 
-def weakened_part(new: Recipe, old: Recipe, *, same_weights: bool = False) -> str:
+def weakened_part(new: Recipe, old: Recipe, *, same_weights: bool) -> str:
     """Which frames the new recipe leaves unjudged, or passes unseen, that the old one did not; in
     words.
 

@@ -18,13 +18,14 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
 from edge_daemon.courier.delivery import Delivery, Means
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
-from edge_daemon.courier.sources import directly
 from edge_daemon.courier.torrent import normal
 from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.host.clock import SystemClock
@@ -33,6 +34,9 @@ from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.slots.kernel import die_with_parent, hide_from_others, name_process
 from edge_daemon.sources.http import Http
+from edge_daemon.sources.oci import OciSource
+from edge_daemon.sources.source import Source
+from edge_daemon.sources.web import WebSource
 
 if TYPE_CHECKING:
     from edge_daemon.courier.swarm import Swarm
@@ -158,7 +162,7 @@ class Courier:
         share = self._setup.share
         return Means(
             self._site, self._store, self._trust, origins,
-            [directly(each, wanted.ref) for each in self._setup.sources],
+            [_directly(each, wanted.ref) for each in self._setup.sources],
             self._swarm, self._authority, self._setup.down_mbit,
             share.settle_s if share is not None else 0.0, self._resting.is_set, self._tell,
         )  # fmt: skip
@@ -205,6 +209,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
+
+
+def _directly(source: wire.From, ref: BundleRef) -> tuple[Source, str]:
+    """One of `fleet.sources`, and its name of a bundle: a version or `repository/name:version`."""
+    if source.kind == "http":
+        return WebSource(Http(source.url, lambda: source.ca)), ref.version
+    parts = urlsplit(source.url)
+    above = parts.path.strip("/")
+    repository = f"{above}/{ref.name}" if above else ref.name
+    registry = OciSource(f"{parts.scheme}://{parts.netloc}", lambda: source.ca)
+    return registry, f"{repository}:{ref.version.replace('+', '_')}"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class RegistryOrigin:
         http: Http,
         login: OciLogin,
         repository: str,
-        alias: str | None = None,
+        alias: str | None,
         pace: Pace | None = None,
     ) -> None:
         self._http, self._login, self._pace = http, login, pace or Pace()

@@ -53,7 +53,7 @@ class StationReport:
         self,
         place: Place,
         say: Callable[[bytes], None],
-        stand: Callable[[], Stand | None] = lambda: None,
+        stand: Callable[[], Stand | None],
         fresh_until: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._place = place

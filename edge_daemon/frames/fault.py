@@ -18,6 +18,7 @@ from edge_daemon.errors import CameraError
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _TLS = frozenset({"rtsps", "https"})
+_PATIENCE_S = 2.0
 
 
 class Fault(str, Enum):
@@ -42,11 +43,11 @@ class SourceError(CameraError):
         self.fault = fault
 
 
-def diagnose(source: str, timeout_s: float = 2.0) -> SourceError:
-    """Why `source` (URL, device or file) could not be opened. Takes `timeout_s` at most, or so."""
+def diagnose(source: str) -> SourceError:
+    """Why `source` (URL, device or file) could not be opened. Takes two seconds at most, or so."""
     scheme = urlsplit(source).scheme.lower()
     if "://" in source and scheme in _PORTS:
-        return _diagnose_url(source, timeout_s)
+        return _diagnose_url(source)
     return _diagnose_path(source)
 
 
@@ -73,7 +74,7 @@ def _diagnose_path(path: str) -> SourceError:
     )
 
 
-def _diagnose_url(url: str, timeout_s: float) -> SourceError:
+def _diagnose_url(url: str) -> SourceError:
     parts = urlsplit(url)
     host, scheme = parts.hostname or "", parts.scheme.lower()
     try:
@@ -83,9 +84,9 @@ def _diagnose_url(url: str, timeout_s: float) -> SourceError:
             Fault.NOT_FOUND, f"{public_source(url)} has no valid port.", hint="Check camera.source."
         )
     where = f"{host}:{port}"
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + _PATIENCE_S
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as line:
+        with socket.create_connection((host, port), timeout=_PATIENCE_S) as line:
             if scheme in _TLS:
                 return _unplayable(url)
             line.settimeout(max(0.1, deadline - time.monotonic()))

@@ -219,8 +219,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def find_pictures(folder: Path, wanted: str, most: int = 1000) -> tuple[FoundPicture, ...]:
-    """The pictures of the parts with this serial number or trigger id, the oldest first.
+def find_pictures(folder: Path, wanted: str) -> tuple[FoundPicture, ...]:
+    """The pictures of the parts with this serial number or trigger id, the oldest 1,000 first.
 
     Also while a daemon writes. Empty where the folder has no index; raises StateError.
     """
@@ -230,9 +230,9 @@ def find_pictures(folder: Path, wanted: str, most: int = 1000) -> tuple[FoundPic
     sql = (
         "SELECT p.path, t.boot, t.part, t.frame, t.id, t.serial, p.utc, p.verdict FROM parts t"
         " JOIN pictures p ON p.boot = t.boot AND p.frame = t.frame"
-        " WHERE t.serial = ? OR t.id = ? ORDER BY p.utc, p.seq LIMIT ?"
+        " WHERE t.serial = ? OR t.id = ? ORDER BY p.utc, p.seq LIMIT 1000"
     )
-    rows = _read_only(path, sql, wanted, wanted, most)
+    rows = _read_only(path, sql, wanted, wanted)
     return tuple(
         FoundPicture(folder / at, PartRow(*part), utc, verdict) for at, *part, utc, verdict in rows
     )

@@ -28,6 +28,8 @@ from edge_daemon.messaging.paho_client import new_client, new_properties, releas
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
+WELCOME_S = 10.0
+"""From CONNECT to its answer: as long as a station waits, too, on a machine that is busy."""
 ACKNOWLEDGE_S = 5.0
 UNACKNOWLEDGED = f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
 FIRST_ANSWER_S = 10.0
@@ -90,11 +92,16 @@ class Client:
         except (OSError, ValueError) as error:
             raise BrokerError(f"No broker answers at {where}: {error}.", hint=hint) from error
         self._client.loop_start()
-        if not self._welcomed.wait(CONNECT_S) or self._refusal:
-            why = self._refusal or f"no answer within {CONNECT_S:.0f} s"
+        is_answered = self._welcomed.wait(WELCOME_S)
+        if not is_answered or self._refusal:
             self.close()
+            if not is_answered:
+                raise BrokerError(
+                    f"The broker at {where} gave no answer within {WELCOME_S:g} s.",
+                    hint="If it is busy, try again; else check mqtt.tls and mqtt.protocol.",
+                )
             raise BrokerError(
-                f"The broker at {where} does not let us in: {why}.",
+                f"The broker at {where} does not let us in: {self._refusal}.",
                 hint="Check mqtt.username, mqtt.password_file, mqtt.tls and mqtt.protocol.",
             )
         return self

@@ -128,7 +128,7 @@ class Topics:
         """True for every topic below the root, ours to publish or to answer."""
         return topic.startswith(self.root + "/")
 
-    def may_answer_at(self, topic: str, order_filters: Iterable[str] = ()) -> bool:
+    def may_answer_at(self, topic: str, order_filters: Iterable[str]) -> bool:
         """Whether a sender's Response Topic may make us speak there.
 
         Not where we speak otherwise (a result that is none), and not where somebody acts on what

@@ -18,10 +18,10 @@ USUAL_IMGSZ = 640
 """Where weights do not say what they were trained at."""
 
 
-def read_weights(weights: Path, imgsz: ImageSize | None, engine: str = ENGINE) -> Loaded:
+def read_weights(weights: Path, imgsz: ImageSize | None) -> Loaded:
     """Load the weights once on the CPU; raises BundleError and BoxError as a daemon's load does."""
     place = weights.resolve()
-    spec = WorkerSpec(engine, {"threads": usual_threads()}, readable=(str(place.parent),))
+    spec = WorkerSpec(ENGINE, {"threads": usual_threads()}, readable=(str(place.parent),))
     order = LoadOrder(
         ref=BundleRef("weights", "0"),
         sha256=digest_of(place)[0],

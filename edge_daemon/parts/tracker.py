@@ -122,7 +122,7 @@ class _Track:
 class Tracker:
     """One camera's objects; `zone` is where they are parts (None: the whole picture)."""
 
-    def __init__(self, zone: Zone | None = None) -> None:
+    def __init__(self, zone: Zone | None) -> None:
         self._zone = zone or WHOLE
         self._assign = _assignment()
         self._tracks: list[_Track] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Union
@@ -47,14 +46,8 @@ class CandidateSlot:
     `before`: the one of the same slot that was left.
     """
 
-    def __init__(
-        self,
-        slot: Slot,
-        before: CandidateSlot | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, slot: Slot, before: CandidateSlot | None = None) -> None:
         self.slot = slot
-        self._now = now
         # Who still asks the candidate that sat here before is waited for.
         self._asking: threading.Lock = threading.Lock() if before is None else before._asking
         self._left = False
@@ -80,11 +73,11 @@ class CandidateSlot:
             self._asking.release()
 
     def _infer(self, frame: FrameAddress, timeout_s: float) -> Inference | CandidateFault:
-        began_at = self._now()
+        began_at = time.monotonic()
         try:
             found = self.slot.infer(frame, timeout_s)
         except SlotLost as lost:
-            is_late = self._now() - began_at >= timeout_s
+            is_late = time.monotonic() - began_at >= timeout_s
             return CandidateFault(Guard.HUNG if is_late else Guard.LOST, str(lost))
         except EdgeDaemonError as error:  # a worker may say anything of the box, too
             return CandidateFault(Guard.RAISED, str(error))

@@ -237,9 +237,9 @@ class WorkerProcess:
         self.kill()
         self._end.close()
 
-    def await_end(self, timeout_s: float = _END_TIMEOUT_S) -> None:
+    def await_end(self) -> None:
         """Wait until the memory and the scratch folder of an ended worker are given back."""
-        self._watcher.join(timeout_s)
+        self._watcher.join(_END_TIMEOUT_S)
 
     def _settle(self) -> None:
         """Drop the answer that is owed; only then does the next question's time begin."""

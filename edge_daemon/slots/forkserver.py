@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_daemon.slots import cage
 from edge_daemon.slots.kernel import Priority, die_with_parent, name_process, thread_count
-from edge_daemon.slots.worker import EXIT_LOST, leave, live
+from edge_daemon.slots.worker import EXIT_LOST, command_line, leave, live
 
 if TYPE_CHECKING:
     from edge_daemon.models.engine import Engine
@@ -219,12 +219,7 @@ def _say(control: socket.socket, answer: dict[str, Any]) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Where workers are forked; not for people.")
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--engine", required=True)
-    parser.add_argument("--options", default="{}")
-    parser.add_argument("--cage", required=True)
+    parser = command_line("Where workers are forked; not for people.")
     parser.add_argument("--first", action="store_true")
     return parser.parse_args()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from edge_daemon.errors import BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots import wire
-from edge_daemon.slots.child import WorkerProcess, WorkerSpec
+from edge_daemon.slots.child import WorkerProcess
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 from edge_daemon.slots.spare import SparePool
 
@@ -34,21 +33,12 @@ class ProcessSlot:
     Args:
         name: `A`, `B`, …
         spares: where workers come from; several slots share one pool, and its owner closes it
-            after them. None: this slot starts each worker when it needs one.
-        engine: `module:factory` of the engine, used where `spares` is None.
-        options: the factory's arguments, likewise.
+            after them.
     """
 
-    def __init__(
-        self,
-        name: str,
-        spares: SparePool | None = None,
-        engine: str = ENGINE,
-        options: Mapping[str, object] | None = None,
-    ) -> None:
+    def __init__(self, name: str, spares: SparePool) -> None:
         self._name = name
-        self._owns_spares = spares is None
-        self._spares = spares or SparePool(WorkerSpec(engine, options or {}), standing=0)
+        self._spares = spares
         self._resident: _Resident | None = None
         self._leaving: WorkerProcess | None = None  # it is ended, and may still hold memory
         self._taking = threading.Lock()  # `kill` must not miss a worker that is being taken
@@ -160,8 +150,6 @@ class ProcessSlot:
 
     def close(self) -> None:
         self.free()
-        if self._owns_spares:
-            self._spares.close()
 
     def _take(self) -> _Resident:
         resident = _Resident(self._spares.take())

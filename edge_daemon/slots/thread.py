@@ -24,7 +24,6 @@ import structlog
 from edge_daemon.errors import Code, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory
 from edge_daemon.models.blame import brief
-from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.resident import Resident, engine_of
 from edge_daemon.slots.slot import HUNG_S, Inference, Loaded, LoadOrder
 
@@ -41,9 +40,7 @@ class ThreadSlot:
         options: the factory's arguments.
     """
 
-    def __init__(
-        self, name: str, engine: str = ENGINE, options: Mapping[str, object] | None = None
-    ) -> None:
+    def __init__(self, name: str, engine: str, options: Mapping[str, object] | None = None) -> None:
         self._name = name
         self._factory = engine
         self._options = dict(options or {})

@@ -34,7 +34,7 @@ EXIT_LOST = 70
 
 def main() -> int:
     """Warm up, then serve. Exit codes: 0 the slot closed, 70 this process can do no more."""
-    arguments = _arguments()
+    arguments = command_line("A worker of edge-daemon; not for people.").parse_args()
     if not die_with_parent(arguments.parent):
         return EXIT_LOST
     # Ctrl-C at a terminal is for the daemon alone. No session of its own: Linux gives each session
@@ -111,14 +111,15 @@ def leave(program: Callable[[], int]) -> None:
     os._exit(code)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A worker of edge-daemon; not for people.")
+def command_line(description: str) -> argparse.ArgumentParser:
+    """What a worker's process, or the one that forks it, is told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--options", default="{}")
     parser.add_argument("--cage", required=True)
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

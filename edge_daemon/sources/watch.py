@@ -70,7 +70,7 @@ class SourceWatch:
         sources: each with its settings.
         door: what a bundle must pass.
         tell: hears what came and what was refused, on the thread.
-        now: monotonic seconds; `now_utc`: POSIX seconds.
+        now: monotonic seconds.
     """
 
     def __init__(
@@ -79,10 +79,9 @@ class SourceWatch:
         door: Door,
         tell: Callable[[Happening], None],
         now: Callable[[], float] = time.monotonic,
-        now_utc: Callable[[], float] = time.time,
     ) -> None:
         self._stopping = threading.Event()
-        self._door, self._tell, self._now, self._now_utc = door, tell, now, now_utc
+        self._door, self._tell, self._now = door, tell, now
         self.watched = tuple(
             Watched(settings, source, Pace(settings.rate_kb, self._stopping.wait))
             for settings, source in sources
@@ -143,6 +142,8 @@ class SourceWatch:
             if watched.trouble != str(error) and not self._stopping.is_set():
                 _log.warning("source_away", source=watched.source.where, error=str(error))
             watched.trouble = str(error)
+            if watched.settings.kind == "folder":
+                return every_s  # a stick that is plugged in is seen at the next look
             return max(every_s, min(LONGEST_S, every_s * 2.0 ** (watched.failures - 1)))
         if watched.trouble:
             _log.info("source_back", source=watched.source.where)
@@ -181,7 +182,7 @@ class SourceWatch:
         watched.refusals = others
         sizes = {"size_bytes": fetched.size_bytes, "again_bytes": fetched.again_bytes}
         _log.info("source_pulled", **sizes, **facts)
-        origin = offered.origin_of(manifest, self._now_utc())
+        origin = offered.origin_of(manifest, time.time())
         self._tell(Happening(f"It came from {source.where}.", manifest, origin))
 
     def _refuse(self, watched: Watched, key: tuple[str, str], error: BundleError) -> None:

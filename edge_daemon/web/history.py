@@ -29,9 +29,9 @@ class Second:
 class History:
     """A ring of seconds; one thread adds, any thread reads."""
 
-    def __init__(self, kept_s: int = KEPT_S) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: deque[Second] = deque(maxlen=kept_s)
+        self._rows: deque[Second] = deque(maxlen=KEPT_S)
 
     def add(self, second: Second) -> None:
         with self._lock:

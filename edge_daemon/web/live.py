@@ -32,11 +32,9 @@ class Live:
     def __init__(
         self,
         watch: Callable[[int, float], Picture | None],
-        most_viewers: int = MOST_VIEWERS,
         sent_per_s: float = SENT_PER_S,
     ) -> None:
         self._watch = watch
-        self._most = most_viewers
         self._sent_per_s = sent_per_s
         self._viewers = 0
         self._serial = 0
@@ -52,7 +50,7 @@ class Live:
 
     @property
     def is_full(self) -> bool:
-        return self._is_closed or self._viewers >= self._most
+        return self._is_closed or self._viewers >= MOST_VIEWERS
 
     async def close(self) -> None:
         """Let every viewer go; the thread ends after its wait."""

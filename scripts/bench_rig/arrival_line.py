@@ -24,7 +24,6 @@ BLOCK = 90
 """Frames in which it comes or rests, before the next draw."""
 SETTLE = 15
 """Frames at the start of a block that count for neither: the courier looks up after 0.2 s."""
-RATIO, MORE_MS = 1.10, 5.0
 
 
 @dataclass
@@ -37,21 +36,18 @@ class Arrived:
     came: int = 0
 
     @property
-    def is_kept(self) -> bool:
-        """Whether the 99th percentile stayed in the band."""
+    def figures(self) -> dict[str, float]:
         off, on = quantile(self.off, 0.99) or 0.0, quantile(self.on, 0.99) or 0.0
-        return on <= RATIO * off or on <= off + MORE_MS
-
-    def lines(self) -> list[str]:
-        rows = []
-        for name, values in (("rests", self.off), ("comes", self.on)):
-            p50, p99 = quantile(values, 0.5) or 0.0, quantile(values, 0.99) or 0.0
-            rows.append(
-                f"live, bundle {name}  p50 {p50:7.3f} ms  p99 {p99:7.3f} ms  n {len(values)}"
-            )
-        off, on = quantile(self.off, 0.99) or 0.0, quantile(self.on, 0.99) or 0.0
-        rows.append(f"p99 on over off     {on / off if off else 0.0:.3f} x  {on - off:+.3f} ms")
-        return rows
+        return {
+            "p50 rests ms": quantile(self.off, 0.5) or 0.0,
+            "p50 comes ms": quantile(self.on, 0.5) or 0.0,
+            "p99 rests ms": off,
+            "p99 comes ms": on,
+            "p99 comes over rests": on / off if off else 0.0,
+            "p99 more ms": on - off,
+            "MB came": self.came / 1e6,
+            "verdicts": self.verdicts,
+        }
 
 
 class ArrivalLine:

@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,16 +109,20 @@ class Handler(SimpleHTTPRequestHandler):
             pass
 class Server(ThreadingHTTPServer):
     request_queue_size = 512
-Server(("0.0.0.0", 8080), Handler).serve_forever()
+server = Server(("0.0.0.0", int(sys.argv[2])), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
 """
 
 
 @contextmanager
-def serving(plant: Plant, root: Path) -> Iterator[str]:
-    server = subprocess.Popen([*plant.prefix("origin"), sys.executable, "-c", SERVER, str(root)])
-    time.sleep(1.0)
+def serving(root: Path, prefix: tuple[str, ...] = (), port: int = 0) -> Iterator[int]:
+    """A web server with ranges, in a process of its own; its port, 0: any."""
+    command = [*prefix, sys.executable, "-c", SERVER, str(root), str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        yield f"http://{ORIGIN}:{PORT}"
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
     finally:
         server.kill()
         server.wait()

@@ -70,6 +70,16 @@ class Measured:
     tally: ShadowTally = ShadowTally()
     pairs: int = 0
 
+    @property
+    def figures(self) -> dict[str, float]:
+        return {
+            "verdicts": self.verdicts,
+            "compared": self.tally.compared,
+            "p99 off ms": quantile(self.off, 0.99) or 0.0,
+            "p99 on ms": quantile(self.on, 0.99) or 0.0,
+            "lane p99 ms": quantile(self.offers, 0.99) or 0.0,
+        }
+
     def lines(self) -> list[str]:
         rows = []
         for name, values in (("off", self.off), ("on", self.on)):

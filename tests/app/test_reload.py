@@ -14,7 +14,6 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.run import reload
 from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
-from edge_daemon.host.health import BROKER_AWAY
 from edge_daemon.models.bundle import digest_of
 from edge_daemon.models.trust import generate_keypair, sign
 from tests.sim.bad_files import BAD_TEXTS
@@ -30,6 +29,13 @@ def reloaded(device: Device, **groups: Any) -> Settings:
     device.config.write_text(yaml.safe_dump({**document, **groups}))
     device.daemon.reload(config.load(device.config))
     return device.daemon.settings
+
+
+def told_of_the_file(device: Device) -> list[str]:
+    """Problems with the settings; a busy machine may have others."""
+    assert device.daemon is not None
+    problems = device.daemon.monitor.problems()
+    return [each for each in problems if each.startswith("the settings file was not taken over")]
 
 
 def await_frames(device: Device) -> None:
@@ -76,16 +82,14 @@ def test_no_file_whatever_ends_the_station(kind: str) -> None:
         make(device.config)
         reload(daemon, device.config)
         assert daemon.settings is before
-        problem, away = daemon.monitor.problems()
-        assert problem.startswith("the settings file was not taken over")
+        (problem,) = told_of_the_file(device)
         assert word in problem
-        assert away == BROKER_AWAY  # nobody answers at its port
         assert "reload_refused" in device.log.read_text()
         await_frames(device)
         device.config.rmdir() if device.config.is_dir() else device.config.unlink()
         device.config.write_text(good)
         reload(daemon, device.config)
-        assert daemon.monitor.problems() == (BROKER_AWAY,)
+        assert told_of_the_file(device) == []
 
 
 def test_a_fault_of_our_own_ends_no_station_either() -> None:
@@ -95,7 +99,7 @@ def test_a_fault_of_our_own_ends_no_station_either() -> None:
         await_frames(device)
         nonsense: Any = 7
         reload(device.daemon, nonsense)
-        assert "was not taken over" in device.daemon.monitor.problems()[0]
+        assert len(told_of_the_file(device)) == 1
         assert device.daemon.broken() is None
 
 

@@ -40,7 +40,7 @@ def station(tmp_path: Path) -> Path:
 def run(station: Path, *words: str, ends: int = 0) -> str:
     result = CliRunner().invoke(app, [*words, "--config", str(station)])
     assert result.exit_code == ends, result.output
-    return result.output
+    return result.stdout if "--json" in words else result.output
 
 
 def test_from_a_pull_to_the_parts(station: Path) -> None:

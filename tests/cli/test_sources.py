@@ -41,6 +41,8 @@ def test_list_check_pull(station: Path) -> None:
     make_bundle(usb, "bottle@1.2.0")
     states = {line["name"]: line["state"] for line in json.loads(run(station, "check", "--json"))}
     assert states == {"bottle": "new", "can": "nothing"}
+    asked = "nothing is offered. There is no folder can. Is it plugged in, or mounted?"
+    assert asked in run(station, "check")
     assert not (station.parent / "store/bottle").exists()
     assert "bottle@1.2.0  came into the store" in run(station, "pull", "bottle")
     assert (station.parent / "store/bottle/1.2.0/model.yaml").exists()

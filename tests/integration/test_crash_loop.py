@@ -29,7 +29,7 @@ from tests.sim.line import (
 from tests.sim.marked_engine import DOOMED
 from tests.sim.mosquitto import Mosquitto
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 LIVES = 150

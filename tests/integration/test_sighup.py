@@ -16,7 +16,7 @@ from tests.sim.fork_parent import ForkParent
 from tests.sim.line import Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 B1, CAN = "bottle@1.0.0", "can@1.0.0"
 

@@ -132,11 +132,15 @@ def test_a_source_that_is_away_is_a_problem_and_asked_ever_more_rarely(
 
 
 def test_a_stick_that_is_pulled_out_is_no_problem(station: Station, tmp_path: Path) -> None:
-    """It is only not up."""
+    """It is only not up; plugged in after a day, it is seen at the next look."""
     watching = Watching(station, (folder_source(tmp_path / "usb"),))
-    watching.look()
+    for _ in range(24 * 12):
+        watching.look()
     assert watching.watch.problems() == ()
     assert watching.watch.up() == {str(tmp_path / "usb"): False}
+    make_bundle(tmp_path / "usb", key=station.key)
+    watching.look()
+    assert station.listed == ["bottle@1.0.0"]
 
 
 def test_one_bad_name_does_not_keep_the_others_away(station: Station, shelf: Path) -> None:

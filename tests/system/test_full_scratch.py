@@ -18,7 +18,7 @@ from tests.sim.marked_engine import marked_weights
 from tests.sim.mosquitto import Mosquitto
 from tests.sim.voice import Voice
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 B1, B2, HOSTILE = "bottle@1.0.0", "bottle@2.0.0", "bottle@9.0.0"
 

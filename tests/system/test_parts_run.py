@@ -16,7 +16,6 @@ FEW = Plan(parts=26, rate=8.0, swap=4, order=7, worker=10, daemon=15, cut=5, bro
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("by", ["trigger", "track"])
 def test_every_part_has_one_result_whatever_goes_wrong(by: str) -> None:
     """By one model, its own, and none that is late is told as in time."""

@@ -24,7 +24,7 @@ from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.mosquitto import Mosquitto
 from tests.sim.rollout_line import ENGINE, RolloutLine
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 GOOD = "bottle@2.0.0"
 ROTATE_S, BURN_IN_S = 1.0, 0.2

@@ -13,7 +13,6 @@ FEW = Plan(frames=80, by="frame", story=("daemon", "candidate"))
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(180)
 def test_each_part_is_its_arms_whatever_goes_wrong() -> None:
     """One model a part, by its draw; no frame is lost; no share is wider than the disk has it."""
     found = run(FEW)

@@ -16,8 +16,6 @@ from tests.sim.soak import Soak
 from tests.sim.soak_kills import frames_lost
 from tests.sim.soak_plan import Plan
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.mark.broker
 def test_swaps_and_failed_loads_leave_nothing_behind() -> None:

@@ -20,7 +20,6 @@ UNKNOWN_TO_THE_FIRST = "scratch_curved"
 
 
 @pytest.mark.model
-@pytest.mark.timeout(120)
 def test_followed_parts_are_told_once_with_their_own_defects() -> None:
     """Every place of the belt once and in order; a swap between two parts leaves none unjudged."""
     told: list[dict[str, Any]] = []

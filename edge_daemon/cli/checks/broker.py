@@ -121,7 +121,7 @@ def measure_acknowledgement_ms(client: Client, topic: str) -> float:
     return min(times)
 
 
-def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) -> float | None:
+def measure_round_trip_ms(client: Client, topic: str) -> float | None:
     """The quickest of three; None if nothing comes back."""
     arrived: queue.SimpleQueue[float] = queue.SimpleQueue()
     try:
@@ -133,7 +133,7 @@ def measure_round_trip_ms(client: Client, topic: str, timeout_s: float = 3.0) ->
         began = time.perf_counter()
         client.publish(topic, b"", qos=0)
         with suppress(queue.Empty):
-            times.append((arrived.get(timeout=timeout_s) - began) * 1e3)
+            times.append((arrived.get(timeout=3.0) - began) * 1e3)
             continue
         return None
     return min(times)

@@ -166,11 +166,10 @@ class Evidence:
         for name in self._of(slices):
             self.slices[name].lost += 1
 
-    def count_arms(self, share: float, units: int, candidates: int, misassigned: int = 0) -> None:
+    def count_arms(self, share: float, units: int, candidates: int) -> None:
         """So many units more were drawn by this share, whether there is a pair of them or not."""
         before = self.arms.get(share, (0, 0))
         self.arms[share] = (before[0] + units, before[1] + candidates)
-        self.misassigned += misassigned
 
     def _of(self, slices: Iterable[str]) -> Iterator[str]:
         yield OVERALL

@@ -33,9 +33,9 @@ def share(hits: int, n: int, level: float = LEVEL) -> Interval | None:
     return Interval(hits / n, low, high, n)
 
 
-def weighted(weights: Sequence[float], heaviest: float, level: float = LEVEL) -> Interval:
+def weighted(weights: Sequence[float], heaviest: float) -> Interval:
     """The expected sum of these weights, each of one event; `heaviest` of all that might come."""
-    tail = (1.0 - level) / 2
+    tail = (1.0 - LEVEL) / 2
     value = math.fsum(weights)
     squares = math.fsum(weight * weight for weight in weights)
     low = 0.0

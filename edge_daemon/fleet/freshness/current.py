@@ -78,7 +78,7 @@ class TrustedTime:
     too.
     """
 
-    def __init__(self, clock: Clock, seen: float = 0.0) -> None:
+    def __init__(self, clock: Clock, seen: float) -> None:
         self._clock = clock
         self._seen, self._seen_at = seen, clock.now().at
 
