@@ -171,9 +171,9 @@ def test_2000_stations_at_a_glance(address: str) -> None:
 
 
 def type_name(browser: Browser, name: str) -> None:
-    browser.run(
-        f"(find.value = '{name}', find.dispatchEvent(new Event('input', {{ bubbles: true }})))"
-    )
+    place = "document.querySelector('#find')"
+    browser.run(f"{place}.value = '{name}'")
+    browser.run(f"{place}.dispatchEvent(new Event('input', {{ bubbles: true }}))")
 
 
 def look_at(browser: Browser, width: int, *, dark: bool) -> None:

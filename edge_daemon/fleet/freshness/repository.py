@@ -80,7 +80,8 @@ class Repository:
         """
         if self.is_there or self._files.waiting():
             raise SenderError(
-                f"{self.folder} has a root already.", hint="See it: edge-daemon fleet keys show"
+                f"{self.folder} has a root already.",
+                hint=f"See it: edge-daemon fleet keys show {self.folder}",
             )
         read = {role: [signing.public_key(path) for path in given] for role, given in keys.items()}
         wanted = {**THRESHOLDS, **thresholds}
