@@ -22,12 +22,13 @@ Two paths lead through the code and meet in one place:
     sources/   new bundles from a folder, a web server, an OCI registry or MLflow
     optimize/  this box's own engine of a bundle
     fleet/     many stations: what each reports, who has which model
-    courier/   a program of its own: bundles of campaigns, from the origin once, then by neighbours
+    courier/   a program of its own: bundles of campaigns, from the origin once, then by neighbours;
+               and what is current in the fleet
     app/       builds everything, starts and stops it in order
     cli/       the command line
     demo/      a drawn production line and a story; nothing imports it, two tables name it
 
-Imports run downward only: __main__ > demo > cli > app > (fleet | collecting | courier) >
+Imports run downward only: __main__ > demo > cli > app > courier > (fleet | collecting) >
 (frames | control | web | optimize | packing | parts | sources) > (messaging | slots) >
 (models | host | config) > documents > core > errors.
 """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -12,8 +15,43 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")  # read by whatever test imports it first
 
+hypothesis.settings.register_profile(
+    "usual",
+    parent=hypothesis.settings(),
+    deadline=None,  # what a busy machine takes is no fault
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("usual")
 
 USUAL_LOG = structlog.get_config()
+
+HERE = Path(__file__).parent
+WHOLE_DAEMONS = ("system", "integration", "courier")
+"""Folders of files that run whole daemons for long, and mostly wait."""
+LAST_START = 0.85
+"""None of them begins in the last part: the other worker would wait for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several workers take the files in this order: long ones spread evenly among short ones."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    files = list(dict.fromkeys(item.path for item in items))
+    long = [file for file in files if file.relative_to(HERE).parts[0] in WHOLE_DAEMONS]
+    short = [file for file in files if file not in long]
+    places = {file: LAST_START * at / len(long) for at, file in enumerate(long)}
+    places |= {file: at / len(short) for at, file in enumerate(short)}
+    items.sort(key=lambda item: places[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no collection of garbage walks it.
+
+    A slot that lets its model go collects all garbage; with thousands of tests in memory that costs
+    more than the test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

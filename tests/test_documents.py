@@ -13,8 +13,10 @@ import typer
 
 from edge_daemon import config
 from edge_daemon.cli.main import loaded
+from edge_daemon.core.event_names import EventName
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.errors import Code
+from edge_daemon.host.metrics import Metrics
 from edge_daemon.models.manifest import parse_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -102,3 +104,24 @@ def test_every_code_of_an_error_is_explained() -> None:
     """Whoever is refused finds what it means and what to do."""
     table = MANUAL.partition("### Error codes")[2].partition("\n## ")[0]
     assert set(re.findall(r"`([a-z_]+)`", table)) >= {str(code) for code in Code}
+
+
+def test_every_event_is_explained() -> None:
+    """And no event that does not exist."""
+    table = MANUAL.partition("\n### Events\n")[2].partition("\n\n`picture_bad`")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert sorted(re.findall(r"`([a-z_]+)`", " ".join(rows))) == sorted(map(str, EventName))
+
+
+def test_every_metric_is_listed() -> None:
+    """By the name that a dashboard asks for, with its labels."""
+    listed = set(re.findall(r"`(edge_[a-z0-9_]+)[`{]", MANUAL))
+    told = re.findall(r"^# TYPE (edge_\w+) ", Metrics().render().decode(), re.MULTILINE)
+    assert listed == set(told)
+
+
+def test_the_table_of_contents_of_the_manual_names_every_chapter() -> None:
+    """A reader looks there first, and believes that what is not in it is not there."""
+    contents, _, text = MANUAL.partition("\n## ")
+    headings = re.findall(r"^##+ (.+)$", BLOCK.sub("", f"\n## {text}"), re.MULTILINE)
+    assert len(re.findall(r"\]\(#", contents)) == len(headings)

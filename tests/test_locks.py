@@ -78,3 +78,13 @@ def test_the_box_gets_what_the_tests_ran_with() -> None:
         name = canonicalize_name(pin.name)
         if name in locked and (pin.marker is None or pin.marker.evaluate(where)):
             assert pin.specifier.contains(locked[name]), pin
+
+
+def test_the_labelling_tools_are_pinned_with_all_that_is_installed_for_them() -> None:
+    """Exact versions, each once: pip is told to install nothing else."""
+    lines = (ROOT / "scripts" / "labelling.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(str(pin.specifier).startswith("==") for pin in pins)
+    names = [canonicalize_name(pin.name) for pin in pins]
+    assert names == sorted(set(names))
+    assert {"datumaro", "label-studio-sdk"} < set(names)

@@ -85,3 +85,18 @@ def test_any_python_finds_its_way_to_the_one_that_is_set_up(name: str, tmp_path:
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
     assert not [p for p in (tmp_path / "tmp").iterdir() if p.name.startswith("demo-models")]
+
+
+@pytest.mark.skipif(SYSTEM is None, reason="the system has no Python")
+def test_without_a_network_the_setup_says_what_it_needs(clone: Path, tmp_path: Path) -> None:
+    """pip's own words first, then one sentence with the next step; no traceback of ours."""
+    (clone / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    pip = clone / "pip.py"
+    pip.write_text("import sys\nsys.exit('--version' not in sys.argv and 'no index answers')\n")
+    packages = next((clone / ".venv" / "lib").glob("python3*")) / "site-packages"
+    (packages / "pip.py").write_bytes(pip.read_bytes())
+    done = run(["bash", "scripts/setup"], clone, tmp_path / "tmp")
+    assert done.returncode == 1
+    assert done.stderr.index("no index answers") < done.stderr.index("PIP_INDEX_URL")
+    assert not (clone / ".venv" / "edge-daemon.stamp").exists()

@@ -9,8 +9,10 @@ from edge_daemon.app.status import Status
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.report import Stand
 from edge_daemon.courier.peers import is_peer_topic, peers_filter
+from edge_daemon.courier.wire import Looked
 from edge_daemon.fleet.follower import Context, Follower
 from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.refresher import Refreshed
 from edge_daemon.fleet.measured import Measured
 from edge_daemon.fleet.messages import FILTERS
 from edge_daemon.messaging.messages import Incoming
@@ -41,10 +43,12 @@ class Campaigns:
                 settings.fleet,
                 resources.clock,
                 lambda topic, body: control.session.publish(topic, body, qos=1, retain=True),
+                self._looked,
             )
             trust, folder = settings.fleet.trust, settings.state_folder
-            if trust.root is not None:
-                self._freshness = Keeper(trust, folder, resources.clock)
+            if trust.root is not None and self._courier.refreshing is not None:
+                refreshing = self._courier.refreshing
+                self._freshness = Keeper(trust, folder, resources.clock, refreshing)
             context = Context(
                 settings.device,
                 settings.state_folder,
@@ -59,6 +63,11 @@ class Campaigns:
             self._follower = Follower(settings.fleet, context)
             control.store_upkeep.pinned = self._follower.pinned
         control.hear = self.came
+
+    def _looked(self, word: Looked) -> None:
+        """How the courier's look at the fleet's metadata ended; its thread."""
+        if self._freshness is not None:
+            self._freshness.told(Refreshed(word.why, word.is_refusal, word.where))
 
     def came(self, incoming: Incoming) -> None:
         """A message of a campaign."""

@@ -168,7 +168,9 @@ class ControlPlane:
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
             foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
-            plan_of=RolloutPlans(resources.store, settings.rollouts.bounds).of,
+            plan_of=RolloutPlans(
+                resources.store, settings.rollouts.bounds, settings.audit_share
+            ).of,
             split=frames.active_slot.split,
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
@@ -204,6 +206,7 @@ class ControlPlane:
                 Keep(keep.most, keep.days),
                 partial(shadowed, self._frames.shadow),
                 BlockDesk(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
+                resources.settings.audit_share,
             ),
             desk,
             self.feedback,

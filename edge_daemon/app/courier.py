@@ -9,7 +9,7 @@ import structlog
 
 from edge_daemon.app.status import Status
 from edge_daemon.config import FleetSettings, Settings
-from edge_daemon.config.fleet import ShareSettings
+from edge_daemon.config.fleet import FleetTrust, ShareSettings
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.courier import peers, wire
 from edge_daemon.courier.band import Band
@@ -17,6 +17,7 @@ from edge_daemon.courier.child import CourierProcess
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.follower import Brought
+from edge_daemon.fleet.freshness.keeper import Refreshing
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
 
@@ -28,6 +29,7 @@ class CourierWatch:
 
     Args:
         publish: says something retained; None: it was not taken.
+        looked: hears how each look at the fleet's metadata ended.
 
     `want` and `brought` are the follower's thread's, `came` the network's, `hear` the monitor's.
     """
@@ -38,15 +40,24 @@ class CourierWatch:
         fleet: FleetSettings,
         clock: Clock,
         publish: Callable[[str, bytes], object],
+        looked: Callable[[wire.Looked], None] = lambda _: None,
     ) -> None:
         self._publish, self._clock = publish, clock
         self._site = fleet.site if fleet.share != "none" else None
         self._topic = peers.peer_topic(self._site, settings.device) if self._site else ""
-        self._process = CourierProcess(_setup(settings, fleet)) if fleet.sources else None
+        self._fetches = bool(fleet.sources)
+        self._process: CourierProcess | None = None
+        if fleet.sources or fleet.trust.root is not None:
+            self._process = CourierProcess(_setup(settings, fleet), looked=looked)
         self._peers, self._band = peers.Peers(), Band()
         self._news: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._said: tuple[float, wire.Progress] | None = None
         self._moved = 0
+
+    @property
+    def refreshing(self) -> Refreshing | None:
+        """Who looks at the fleet's metadata; None: no root is pinned here, and no source named."""
+        return self._process
 
     def start(self) -> None:
         if self._process is not None:
@@ -62,11 +73,11 @@ class CourierWatch:
     # ------------------------------------------------------------------ campaigns
 
     def want(self, campaign: Campaign | None) -> None:
-        if self._process is not None:
+        if self._process is not None and self._fetches:
             self._process.want(None if campaign is None else _wanted(campaign))
 
     def brought(self, campaign: Campaign) -> Brought:
-        if self._process is None:
+        if self._process is None or not self._fetches:
             return Brought()
         progress = self._process.progress()
         if progress.phase == "broken":
@@ -160,6 +171,19 @@ def _setup(settings: Settings, fleet: FleetSettings) -> wire.Setup:
         tuple(models.revoked),
         _share(share) if isinstance(share, ShareSettings) else None,
         share.down_mbit if isinstance(share, ShareSettings) else 80.0,
+        _fresh(settings, fleet.trust),
+    )
+
+
+def _fresh(settings: Settings, trust: FleetTrust) -> wire.Fresh | None:
+    if trust.root is None:
+        return None
+    return wire.Fresh(
+        str(settings.state_folder),
+        str(trust.root),
+        trust.metadata,
+        None if trust.metadata_ca is None else str(trust.metadata_ca),
+        trust.expires_grace_s,
     )
 
 

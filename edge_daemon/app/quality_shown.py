@@ -52,8 +52,7 @@ class QualityShown:
         self._kept = resources.journal.rollouts
         self._clock = resources.clock
         self._boot = resources.boot
-        parts = resources.settings.parts
-        self._share = 0.0 if parts is None else parts.audit
+        self._share = resources.settings.audit_share
         self._audited = audited
         self._counted: QualityLine | None = None
         self._counted_at = float("-inf")

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from edge_daemon.app.resources import Resources
+from edge_daemon.control.rollout_reports import asked_pairs
 from edge_daemon.control.rollout_view import ended_state
 from edge_daemon.errors import StateError
 from edge_daemon.frames.disputed import DisputedFolder
@@ -27,6 +28,7 @@ from edge_daemon.web.state import (
     FoundLine,
     OpinionLine,
     RolloutLine,
+    WantedLine,
     raw,
 )
 
@@ -35,6 +37,8 @@ LATELY_S = 24 * 3600.0
 ASKED = 24
 ANSWERED = 24
 """Parts without a label, and those with one, the newest of each."""
+WANTED = 12
+"""Parts without a picture that are asked for at a time."""
 _LOOKED_AT = 1000
 _KEPT = 2000
 
@@ -109,8 +113,18 @@ class RolloutShown:
             ended=ended,
             asked=tuple(asked),
             answered=tuple(answered),
+            wanted=self._wanted(rollout, {(each.boot, each.part) for each in asked}),
             takes_labels=self._takes_labels,
             keeps_pictures=self._folder is not None,
+        )
+
+    def _wanted(self, rollout: str, shown: set[tuple[str, int]]) -> tuple[WantedLine, ...]:
+        """Parts without a picture that want a label: drawn for an audit, or disputed."""
+        row = self._kept.find(rollout)
+        return tuple(
+            WantedLine(boot=pair.boot, part=pair.part, id=pair.id, time=iso_utc(pair.utc))
+            for pair in (asked_pairs(self._kept, row, WANTED) if row is not None else ())
+            if (pair.boot, pair.part) not in shown
         )
 
     def _truth(self, facts: dict[str, Any]) -> str | None:

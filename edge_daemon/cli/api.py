@@ -15,7 +15,7 @@ from edge_daemon.messaging import api
 def api_document(
     schema: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="Only this type, as a JSON Schema of its own.", metavar="NAME"),
+        typer.Option(help="Print only this type, as JSON Schema.", metavar="NAME"),
     ] = None,
     file: Annotated[
         Optional[Path],  # noqa: UP045

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, Optional
 
@@ -40,7 +41,7 @@ def audit(
     head: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="A head that was kept: SEQ:HASH, or a file of health messages or receipts.",
+            help="A head that was kept, SEQ:HASH, or a file of health messages or receipts.",
             show_default=False,
         ),
     ] = None,
@@ -95,15 +96,20 @@ def audit_table(rows: list[dict[str, Any]]) -> FittedTable:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    facts = ", ".join(f"{key} {_brief(value)}" for key, value in row["body"].items() if value)
-    return str(row["seq"]), moment(row["time"]), str(row["kind"]), facts
+    return str(row["seq"]), moment(row["time"]), str(row["kind"]), _facts(row["body"])
+
+
+def _facts(body: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_brief(value)}" for key, value in body.items() if value)
 
 
 def _brief(fact: Any) -> str:
     """A gate report is too long for a line: only the number of passed checks is shown."""
-    if isinstance(fact, (list, tuple)) and not all(isinstance(part, dict) for part in fact):
-        return " ".join(map(str, fact))
-    if isinstance(fact, list):
-        return f"{sum(bool(check.get('passed')) for check in fact)} of {len(fact)} passed"
+    if isinstance(fact, Mapping):
+        return f"({_facts(fact)})"
+    if isinstance(fact, (list, tuple)):
+        if fact and all(isinstance(part, Mapping) and "passed" in part for part in fact):
+            return f"{sum(bool(check['passed']) for check in fact)} of {len(fact)} passed"
+        return " ".join(map(_brief, fact))
     text = str(fact)
     return f"{text[:12]}…" if _DIGEST.fullmatch(text) else text

@@ -128,7 +128,8 @@ def preview(
     picture: Annotated[Path, typer.Argument(metavar="FILE", help="The .jpg or .png to write.")],
     file: ConfigFile = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Without camera.roi, rotate, mirror, mask and mono.")
+        bool,
+        typer.Option("--whole", help="The whole picture: without roi, rotate, mirror, mask, mono."),
     ] = False,
 ) -> None:
     """Take one picture as it would be judged, without a model and without the daemon.

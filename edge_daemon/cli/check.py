@@ -29,6 +29,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
+from edge_daemon.core.text import number_of
 from edge_daemon.host.boundary import contained
 
 _SIGNS = {
@@ -65,12 +66,12 @@ def check(
     file: ConfigFile = None,
     section: Annotated[
         Optional[list[Section]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="Only these; all of them otherwise.", show_default=False),
+        typer.Option(help="Only this section; may be repeated.", show_default=False),
     ] = None,
-    output: Annotated[Output, typer.Option(help="text, or json for machines.")] = Output.TEXT,
+    output: Annotated[Output, typer.Option(help="text, or json for programs.")] = Output.TEXT,
     as_json: AsJson = False,
 ) -> None:
-    """Settings, machine, camera, broker, models, pictures, service: fine, a warning or an error.
+    """Check settings, machine, camera, broker, models, pictures and service, with remedies.
 
     Exits with 0 if nothing is wrong (warnings are allowed), 1 with errors, 78 if the settings
     cannot be used.
@@ -179,7 +180,7 @@ def _print_section(name: str, findings: Sequence[Finding]) -> None:
 
 def _print_verdict(found: Found) -> None:
     errors, warnings = _count(found, Level.ERROR), _count(found, Level.WARNING)
-    word = "1 error" if errors == 1 else f"{errors} errors"
-    more = "1 warning" if warnings == 1 else f"{warnings} warnings"
+    word = number_of(errors, "error")
+    more = number_of(warnings, "warning")
     verdict = "Ready" if not errors else "Not ready"
     tell(f"{verdict}: {word}, {more}.")

@@ -29,6 +29,7 @@ from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
 from edge_daemon.messaging.asks import MAX_ITEMS
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 Reasons = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--reason", help="Only those of these reasons: disagreement,ng."),
+    typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
 
 
@@ -54,6 +55,18 @@ def collected_by(settings: Settings) -> CollectSettings:
             code=Code.PRECONDITION_FAILED,
         )
     return settings.collect
+
+
+def catalogue_of(settings: CollectSettings) -> Catalogue:
+    """The pictures; raises SenderError where their folder is not there."""
+    if not settings.folder.is_dir():
+        what = "no folder" if settings.folder.exists() else "not there"
+        raise SenderError(
+            f"{settings.folder} is {what}.",
+            hint="Is its disk mounted? The station makes the folder when it starts.",
+            code=Code.PRECONDITION_FAILED,
+        )
+    return Catalogue(settings.folder)
 
 
 def named(reasons: str | None) -> set[Why]:
@@ -86,7 +99,7 @@ def _reasons(picture: Collected) -> set[Why]:
 def status(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """What is kept and why, what was lost, and what labels say of precision and recall."""
     settings = collected_by(read_settings(file))
-    catalogue = Catalogue(settings.folder)
+    catalogue = catalogue_of(settings)
     plain = _status(settings, catalogue)
     if as_json:
         tell_json(plain, indent=2)
@@ -146,10 +159,14 @@ def purge(
     reason: Reasons = None,
     days: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option("--older-than-days", min=0.0, help="Only those that are older."),
+        typer.Option(
+            "--older-than-days", min=0.0, max=36_500.0, help="Only pictures that are older."
+        ),
     ] = None,
-    labelled: Annotated[bool, typer.Option("--labelled", help="Only those with labels.")] = False,
-    all_of_them: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only pictures with labels.")
+    ] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete collected pictures for good, also while the station runs."""
@@ -158,7 +175,8 @@ def purge(
             "Nothing says which pictures are to go.",
             hint="Give --older-than-days, --reason, --labelled or --all.",
         )
-    catalogue = Catalogue(collected_by(read_settings(file)).folder)
+    settings = collected_by(read_settings(file))
+    catalogue = catalogue_of(settings)
     until = datetime.now(timezone.utc) - timedelta(days=days or 0.0)
     filed = named(reason)  # as `status` counts them: what is worth more for another reason stays
     gone = [
@@ -168,26 +186,28 @@ def purge(
         and (each.truth is not None or not labelled)
         and each.record.utc <= until.timestamp()
     ]
-    for each in gone:
-        catalogue.remove(each)
+    deleted, fault = catalogue.remove_all(gone)
     if as_json:
-        tell_json({"deleted": len(gone)})
-        return
-    tell("1 picture was deleted." if len(gone) == 1 else f"{len(gone)} pictures were deleted.")
+        tell_json({"deleted": deleted} | ({"fault": fault} if fault else {}))
+    else:
+        tell(f"Deleted: {number_of(deleted, 'picture')}.")
+        if fault:
+            stay = len(gone) - deleted
+            tell(f"{stay} stay: {fault}. May this user delete in {settings.folder}?", err=True)
+    if fault:
+        raise typer.Exit(FAILED)
 
 
 @app.command()
 def export(
-    destination: Annotated[
-        Path, typer.Argument(help="A folder that is not there yet.", metavar="DIR")
-    ],
+    destination: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     wanted: Annotated[
         str, typer.Option("--format", help="coco, yolo, label-studio or cvat.", show_default=False)
     ],
     file: ConfigFile = None,
     reason: Reasons = None,
     labelled: Annotated[
-        bool, typer.Option("--labelled", help="Only what people have labelled: for training.")
+        bool, typer.Option("--labelled", help="Only what people have labelled, to train with.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -195,7 +215,7 @@ def export(
     if wanted not in FORMATS:
         raise WrongUsage(f"There is no format {wanted!r}.", hint=f"Use {', '.join(FORMATS)}.")
     settings = read_settings(file)
-    catalogue = Catalogue(collected_by(settings).folder)
+    catalogue = catalogue_of(collected_by(settings))
     pictures = [
         each
         for each in chosen(catalogue, reason)
@@ -243,11 +263,11 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         ),
     ],
     file: ConfigFile = None,
-    by: Annotated[Optional[str], typer.Option(help="Who labelled; your user name.")] = None,  # noqa: UP045
+    by: Annotated[Optional[str], typer.Option(help="Who labelled; else your user name.")] = None,  # noqa: UP045
     reviewed: Annotated[
         bool,
         typer.Option(
-            "--reviewed", help="The file is an export of this program, and looked through."
+            "--reviewed", help="Accept an unchanged export: people have looked through it."
         ),
     ] = False,
     timeout: TimeoutS = 60.0,
@@ -256,8 +276,13 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
 ) -> None:
     """Take labels back: beside the pictures, and as feedback on their parts where it runs."""
     settings = read_settings(file)
-    catalogue = Catalogue(collected_by(settings).folder)
+    catalogue = catalogue_of(collected_by(settings))
     found = labels.read(labels_file, catalogue)
+    if not found.labels:
+        raise SenderError(
+            f"{labels_file} holds no labels.",
+            hint="Label pictures in the tool, submit them, and export again.",
+        )
     if found.is_ours and not reviewed:
         raise SenderError(
             f"{labels_file} is as this program exported it: its boxes are the models' own.",
@@ -265,7 +290,7 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         )
     who = by or user() or ""
     joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
-    joined = labels.noted(joined, catalogue)
+    joined = _noted(joined, catalogue)
     told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
     if as_json:
         tell_json(
@@ -282,6 +307,17 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         _tell_imported(joined, told)
     if not joined.known:
         raise typer.Exit(FAILED)
+
+
+def _noted(joined: Joined, catalogue: Catalogue) -> Joined:
+    """The labels beside their pictures; raises SenderError where the disk does not take them."""
+    try:
+        return labels.noted(joined, catalogue)
+    except OSError as error:
+        raise SenderError(
+            f"Not all labels could be written beside their pictures: {error.strerror or error}.",
+            hint="Is room on that disk? Then import the file again: nothing counts twice.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -314,7 +350,7 @@ def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float
 
 
 def _tell_imported(joined: Joined, told: _FedBack) -> None:
-    tell(f"{len(joined.known)} pictures are labelled.")
+    tell(f"Labelled: {number_of(len(joined.known), 'picture')}.")
     if joined.unknown:
         tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
     if joined.undecided:
@@ -338,7 +374,7 @@ def _recipe_of(settings: Settings, model: str) -> Recipe | None:
 
 @app.command()
 def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Send what waits to the place of the settings, now. Fails where some of it was not taken."""
+    """Send the pictures that wait to `collect.push` now. Fails if some were not taken."""
     settings = collected_by(read_settings(file))
     if settings.push is None:
         raise SenderError(
@@ -346,13 +382,14 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
             hint="Set collect.push: {folder: …}, {s3: …}, {http: …} or {label_studio: …}.",
             code=Code.PRECONDITION_FAILED,
         )
+    catalogue_of(settings)
     target = target_of(settings.push)
     done = Push(settings.folder, target, time.time).send_all()
     target.close()
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:
-        tell(f"{done.sent} pictures were sent to {target.name}.")
+        tell(f"Sent to {target.name}: {number_of(done.sent, 'picture')}.")
         if done.fault:
             tell(f"{done.waiting} wait: {done.fault}. {done.hint}".rstrip(), err=True)
     if done.fault:

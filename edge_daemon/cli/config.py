@@ -12,11 +12,12 @@ from edge_daemon.cli.checks.refusals import refusals
 from edge_daemon.cli.exits import BAD_CONFIGURATION
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
+from edge_daemon.core.text import number_of
 
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 
 _File = Annotated[Path, typer.Argument(help="The settings file.", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("validate")
@@ -34,7 +35,7 @@ def validate_file(file: _File, as_json: _Json = False) -> None:
         for finding in findings:
             tell(str(finding), err=True)
         count = len(findings)
-        tell(f"{file} has {count} fault{'s' if count > 1 else ''}.", err=True)
+        tell(f"{file} has {number_of(count, 'fault')}.", err=True)
     else:
         tell(f"{file} is valid.")
     if findings:

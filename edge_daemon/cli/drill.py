@@ -29,7 +29,7 @@ from edge_daemon.models.store import Store
 
 
 def drill(
-    swaps: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    swaps: Annotated[int, typer.Option(min=1, help="How many swaps.")] = 20,
     faults: Annotated[
         bool, typer.Option("--faults", help="Broken bundles and killed workers in between.")
     ] = False,
@@ -37,7 +37,7 @@ def drill(
         Optional[tuple[str, str]],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Option(
             metavar="A B",
-            help="Between which two; else the two newest of the active.",
+            help="The two bundles; else the two newest of the active name.",
             callback=two_models,
         ),
     ] = None,

@@ -23,30 +23,29 @@ from edge_daemon.cli.fleet_verify import (
     tell_receipts,
 )
 from edge_daemon.cli.fleet_watch import watch
-from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
+from edge_daemon.core.text import number_of
+from edge_daemon.fleet.campaign_view import campaigns_now
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
+from edge_daemon.models.countersigned import Signers
 
-app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, and new bundles.")
+app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
 app.add_typer(fleet_campaigns.app)
 app.add_typer(fleet_keys.app, name="keys")
 
 SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
 
-Inventory = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-]
 Patience = Annotated[
-    Optional[float],  # noqa: UP045 - likewise
+    Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option(
         "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
     ),
@@ -60,12 +59,21 @@ def status(
     patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
-    """How many stations judge by which model, and who is silent."""
-    found = _read(file, inventory, patience)
+    """How many stations judge by which model, how campaigns stand, and who is silent."""
+    settings = read_settings(file)
+    names = None if inventory is None else read_inventory(inventory)
+    fleet = settings.fleet or FleetSettings()
+    signers = Signers(fleet.trust.keys) if fleet.trust.keys else None
+    with Client.of(settings) as client:
+        kept = gather(client, fleet.roots)
+        campaigns = campaigns_now(client, kept, signers, names)
+    found = read_ledger(kept, time.time(), names, patience)
     if as_json:
-        tell_json(summary(found), indent=2)
+        tell_json({**summary(found), "campaigns": campaigns}, indent=2)
         return
     tell(_sum(found))
+    for each in campaigns:
+        tell(_campaign(each))
     for field in ("model", "phase", "site", "group"):
         _tell_counts(found, field)
     _tell_others(found, SHOWN)
@@ -78,7 +86,7 @@ def ledger(
     patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every station with what it has; fails where the inventory and it do not agree."""
+    """List every station and what it has; fails if it and the inventory do not agree."""
     found = _read(file, inventory, patience)
     if as_json:
         rows = [station(line) for line in found.lines]
@@ -115,16 +123,19 @@ def who(
         show(FittedTable((*columns, Column("", 1), Column("is")), rows))
     judging = sum(each.judges for each in found)
     having = len({each.device for each in found})
-    tell(f"{_stations(having)} have {wanted}, {judging} of them judge by it.")
+    if found:
+        tell(f"Stations that have {wanted}: {having}; that judge by it: {judging}.")
+    else:
+        tell(f"No station that reports has {wanted}.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
 
 
 @app.command()
 def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Is each station's receipt the one that its trail held when it reported it?
+    """Check each station's receipt against the audit trail that it reported.
 
-    With a saved ledger: is any trail shorter than it was, or written anew? Fails where one is.
+    With --kept also whether a trail is shorter than it was, or was written anew. Fails if one is.
     """
     saved = Saved({}, {}) if kept is None else read_kept(kept)
     settings = read_settings(file)
@@ -168,6 +179,14 @@ def _read(file: Path | None, inventory: Path | None, patience: float | None) -> 
     return read_ledger(kept, time.time(), names, patience)
 
 
+def _campaign(shown: dict[str, Any]) -> str:
+    """Such as `campaign 2026-48-bottle, bottle@1.4.0: waiting, 3 of 18 have not answered`."""
+    stops = [f"stopped by {who}: {why}" for who, why in (shown.get("stopped") or {}).items()]
+    model = f", {shown['model']}" if shown.get("model") else ""
+    words = stops or [each for each in (shown["state"], shown.get("next")) if each]
+    return f"campaign {shown['id']}{model}: {'; '.join(words)}"
+
+
 def _tell_counts(found: Ledger, field: str) -> None:
     counts = found.counts(field)
     if set(counts) <= {"-"}:
@@ -204,7 +223,7 @@ def _tell_lines(found: Ledger) -> None:
 def _sum(found: Ledger) -> str:
     heard, silent = len(found.heard), len(found.silent)
     if found.inventory is None:
-        return f"{_stations(len(found.lines))} = {heard} heard + {silent} silent."
+        return f"{number_of(len(found.lines), 'station')} = {heard} heard + {silent} silent."
     unknown = set(found.unknown)
     of = [
         sum(line.device not in unknown for line in lines) for lines in (found.heard, found.silent)
@@ -252,7 +271,3 @@ def _ambiguous(found: Iterable[Holder]) -> list[str]:
     for each in found:
         digests.setdefault(each.model, set()).add(each.sha256)
     return sorted(model for model, known in digests.items() if len(known) > 1)
-
-
-def _stations(number: int) -> str:
-    return "1 station" if number == 1 else f"{number} stations"

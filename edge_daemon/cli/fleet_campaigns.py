@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -17,22 +18,33 @@ from edge_daemon.cli.fleet_metadata import (
     renewed,
     repository_of,
 )
-from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
+from edge_daemon.cli.options import (
+    AsJson,
+    ConfigFile,
+    Inventory,
+    SwarmAuthority,
+    authority_of,
+    read_settings,
+)
 from edge_daemon.cli.output import show, tell, tell_json
-from edge_daemon.cli.store import open_store
+from edge_daemon.cli.references import RefOrFolder
+from edge_daemon.cli.store import find_bundle
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
+from edge_daemon.core.fleet.heard import Stopped
+from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
-from edge_daemon.core.values import BundleRef
+from edge_daemon.core.text import number_of
+from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
-from edge_daemon.errors import SenderError
+from edge_daemon.errors import BrokerError, SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
-from edge_daemon.fleet.ledger import read_inventory
-from edge_daemon.fleet.saying import say, stop_of
+from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
+from edge_daemon.fleet.saying import kept_at, say, stop_of, time_after
 from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
 from edge_daemon.models import countersigned
@@ -44,9 +56,12 @@ if TYPE_CHECKING:  # python-tuf is an extra
 
 app = typer.Typer()
 
-CampaignFile = Annotated[Path, typer.Argument(help="The campaign's file.", metavar="FILE")]
+CampaignFile = Annotated[
+    Path,
+    typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False),
+]
 Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
-Reason = Annotated[str, typer.Option(help="Why, for whoever asks later.")]
+Reason = Annotated[str, typer.Option(help="Why; it stays on record.")]
 Who = Annotated[str, typer.Option(help="Who says it: ops, evaluator or andon.")]
 Key = Annotated[Path, typer.Option(help="The private key (PEM, P-256).", exists=True)]
 
@@ -62,9 +77,11 @@ TRUTHS = {
 
 @app.command("campaign")
 def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
-    ref: Annotated[str, typer.Argument(help="name@version, in the store.", metavar="REF")],
-    id: Annotated[str, typer.Option(help="The campaign's name.")],  # noqa: A002
-    serial: Annotated[int, typer.Option(min=1, help="Larger than that of any earlier campaign.")],
+    bundle: RefOrFolder,
+    id: Annotated[str, typer.Option(help="The campaign's id, such as 2026-48-bottle.")],  # noqa: A002
+    serial: Annotated[
+        int, typer.Option(min=1, help="A number larger than every earlier campaign's.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     waves: Annotated[str, typer.Option(help="Shares in percent, such as 1,10,50,100.")] = (
         "1,10,50,100"
@@ -72,32 +89,38 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     soak: Annotated[str, typer.Option(help="Minutes between two waves, such as 30,120,120.")] = "",
     canary: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A station of the first wave."),
+        typer.Option(help="A station for the first wave; may be repeated."),
     ] = None,
-    hours: Annotated[float, typer.Option(min=0.1, help="Until it expires.")] = 168.0,
+    with_groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups", help="Stations of one `fleet.group`, as they report it, in waves apart."
+        ),
+    ] = False,
+    hours: Annotated[float, typer.Option(min=0.1, help="Hours until it expires.")] = 168.0,
     with_wave: Annotated[
         bool, typer.Option("--with-wave", help="Stations fetch it with their wave, not early.")
     ] = False,
     swarm_ca: SwarmAuthority = None,
     file: ConfigFile = None,
 ) -> None:
-    """Make a campaign's file; groups, rules and windows are added to it with an editor."""
+    """Make a campaign's file; rules and windows are added to it with an editor."""
     shares = [round(each / 100.0, 9) for each in _numbers(waves, "waves")]
     minutes = _numbers(soak, "soak") if soak else [30.0] * (len(shares) - 1)
     now = float(int(time.time()))
     settings = read_settings(file)
-    store, parsed = open_store(settings), BundleRef.parse(ref)
-    manifest = store.manifest(parsed)
-    fetched = _fetched(store.find(parsed), manifest, authority_of(settings, swarm_ca))
+    manifest, folder = find_bundle(bundle, settings)
+    fetched = _fetched(folder, manifest, authority_of(settings, swarm_ca))
     made = read_campaign(
         {
             "id": id,
             "serial": serial,
-            "model": ref,
+            "model": str(manifest.ref),
             "sha256": manifest.weights.sha256,
             "waves": shares,
             "soak_s": [60.0 * each for each in minutes],
             "canaries": list(canary or ()),
+            "groups": _reported_groups(settings, len(shares)) if with_groups else {},
             "not_before": now,
             "expires": now + 3600.0 * hours,
             **fetched,
@@ -121,10 +144,15 @@ def sign(
     if repository is not None:
         _list(repository_of(repository), campaign, (key,), None)
     write_durably(file, made + b"\n")
+    keys = countersigned.marks_in(made)
     if as_json:
-        tell_json({"campaign": campaign.id, "serial": campaign.serial})
+        tell_json({"campaign": campaign.id, "serial": campaign.serial, "keys": keys})
+        return
+    tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+    if keys == 1:
+        tell(f"One key has signed it; stations want two: edge-daemon fleet sign {file} --key KEY")
     else:
-        tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+        tell(f"{keys} keys have signed it. Start it: edge-daemon fleet start {file}")
 
 
 @app.command()
@@ -148,6 +176,7 @@ def start(
     topic = messages.campaign_topic(campaign.id)
     if keys:  # else the stations find out
         messages.read_signed_campaign(topic, envelope, Signers(keys))
+    _refuse_stopped(settings, campaign.id)
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
@@ -160,15 +189,18 @@ def pause(
     id: Id,  # noqa: A002 - the contract's word
     reason: Reason = "",
     who: Who = "ops",
-    over: Annotated[bool, typer.Option("--over", help="End this one's pause.")] = False,
+    over: Annotated[bool, typer.Option("--over", help="End the pause.")] = False,
     file: ConfigFile = None,
 ) -> None:
-    """Let no further station begin, until `--over`."""
+    """Let no further station begin until `pause ID --over`."""
     topic = messages.pause_topic(id, who)
-    body = messages.paused(time.time(), reason, is_on=not over)
-    messages.read_message(topic, body)
-    _publish(read_settings(file), topic, body)
+    messages.read_message(topic, messages.paused(0.0, reason, is_on=not over))
+    settings = read_settings(file)
+    with Client.of(settings) as client:
+        at = time_after(kept_at(client, topic), topic, time.time())
+        say(client, topic, messages.paused(at, reason, is_on=not over))
     tell(f"{id} goes on, as far as {who} is concerned." if over else f"Paused: {id}.")
+    _warn_unknown(settings, id)
 
 
 @app.command()
@@ -177,21 +209,23 @@ def stop(
     reason: Reason,
     who: Who = "ops",
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Stations that have it go back.")
+        bool, typer.Option("--rollback", help="Also take it back from stations that have it.")
     ] = False,
     file: ConfigFile = None,
 ) -> None:
     """End a campaign for ever; a later one needs another id and a larger serial."""
     topic, body = stop_of(id, who, reason, time.time(), goes_back=rollback)
-    _publish(read_settings(file), topic, body)
+    settings = read_settings(file)
+    _publish(settings, topic, body)
     tell(f"Stopped: {id}.")
+    _warn_unknown(settings, id)
 
 
 @app.command()
 def timestamp(
     serial: Annotated[
         Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(min=1, help="Of the newest campaign, for stations with `trust.fresh`."),
+        typer.Option(min=1, help="The newest campaign's serial, for stations with `trust.fresh`."),
     ] = None,
     key: Annotated[
         Optional[Path],  # noqa: UP045 - likewise
@@ -199,13 +233,15 @@ def timestamp(
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784.0, help="Until it expires.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=8784.0, help="Hours until it expires.")
+    ] = 24.0,
     file: ConfigFile = None,
 ) -> None:
-    """Say, signed, what is the newest; stations begin campaigns only so long after.
+    """Sign which campaign is the newest; stations begin campaigns only while this is fresh.
 
-    With --repository the fleet's metadata is renewed, for stations with `trust.root`; with --serial
-    the older word, for stations with `trust.fresh`. Both go to one topic.
+    --repository renews the fleet's metadata, for stations with `trust.root`; --serial is for
+    stations with `trust.fresh`.
     """
     if (serial is None) != (key is None) or (repository is None) != (online_key is None):
         raise WrongUsage(
@@ -229,15 +265,12 @@ def timestamp(
 def simulate(
     file: CampaignFile,
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="Campaigns of each kind.")] = 100,
-    stations: Annotated[int, typer.Option(min=1, max=20_000, help="Stations.")] = 200,
-    inventory: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same.")] = 1,
+    stations: Annotated[int, typer.Option(min=1, max=20_000, help="How many stations.")] = 200,
+    inventory: Inventory = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """What the rules of a campaign would do with good and bad models, before they must."""
+    """Try the rules of a campaign on simulated good and bad models."""
     campaign, _ = load_campaign(file)
     names = read_inventory(inventory) if inventory else _drawn_names(campaign, stations)
     found = {
@@ -248,7 +281,8 @@ def simulate(
         tell_json({what: _plain(outcomes) for what, outcomes in found.items()}, indent=2)
         return
     sizes = ", ".join(str(len(wave)) for wave in members(campaign, names))
-    tell(f"{campaign.id}: {len(names)} stations in waves of {sizes}; {n} campaigns of each kind.")
+    many = number_of(len(names), "station")
+    tell(f"{campaign.id}: {many} in waves of {sizes}; {n} campaigns of each kind.")
     columns = (Column("the model"), Column("stopped"), Column("done"), Column("beyond wave 0"))
     rows = [
         (what, *(str(value) for value in _plain(outcomes).values()))
@@ -262,11 +296,26 @@ def simulate(
 # --------------------------------------------------------------------------- parts
 
 
+def _reported_groups(settings: Settings, waves: int) -> dict[str, list[str]]:
+    """Raises WrongUsage for a group that the waves are too few for."""
+    with Client.of(settings) as client:
+        kept = gather(client, (settings.fleet or FleetSettings()).roots)
+    found = groups(read_ledger(kept, time.time()))
+    for name, devices in found.items():
+        if len(devices) > waves:
+            raise WrongUsage(
+                f"The group {name} has {len(devices)} stations for {waves} waves: "
+                f"{listed(devices)}.",
+                hint="Give more waves, such as --waves 1,5,10,25,50,100, or make groups smaller.",
+            )
+    return {name: list(devices) for name, devices in found.items()}
+
+
 def _fetched(folder: Path, manifest: Manifest, authority: bytes | None) -> dict[str, object]:
     """How stations share it: the same as where it is published, for the bytes are the same."""
     if authority is None:
         return {}
-    torrent = describe(folder.name, folder_files(folder), authority)
+    torrent = describe(manifest.ref.version, folder_files(folder), authority)
     return {
         "infohash": torrent.infohash,
         "size": torrent.size,
@@ -319,3 +368,28 @@ def _numbers(text: str, what: str) -> list[float]:
 def _publish(settings: Settings, topic: str, body: bytes) -> None:
     with Client.of(settings) as client:
         say(client, topic, body)
+
+
+def _refuse_stopped(settings: Settings, id_: str) -> None:
+    """Raises SenderError for a campaign that somebody stopped: no station would follow it."""
+    for topic, body in _retained(settings, messages.stop_topic(id_, "+")).items():
+        said = messages.read_message(topic, body) if body else None
+        if isinstance(said, Stopped):
+            raise SenderError(
+                f"{said.who} stopped {id_}: {said.why or 'no reason given'}. A stop is final.",
+                hint="Make another campaign, with another --id and a larger --serial.",
+            )
+
+
+def _warn_unknown(settings: Settings, id_: str) -> None:
+    """What was said lies there all the same: a broker may have forgotten the campaign."""
+    topic = messages.campaign_topic(id_)
+    if not _retained(settings, topic).get(topic):
+        tell(f"But no campaign {id_} is on this broker. See: edge-daemon fleet status", err=True)
+
+
+def _retained(settings: Settings, filter_: str) -> dict[str, bytes]:
+    """Empty where the broker lets nobody of ours read it."""
+    with suppress(BrokerError), Client.of(settings) as client:
+        return client.all_retained([filter_])
+    return {}

@@ -15,6 +15,7 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show as show_table
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.freshness.layout import BUNDLES, FIRST_KEYS, KEY_ROLES, ONLINE
 from edge_daemon.fleet.freshness.mirror import mirror_of
 from edge_daemon.fleet.freshness.refresh import refresh_once
@@ -33,8 +34,10 @@ Held = Annotated[str, typer.Argument(metavar="KEY", help="A key: its name, its i
 @app.command()
 def init(
     folder: Repo,
-    keys: Annotated[Path, typer.Option("--keys", help="A folder for the keys; those there stay.")],
-    qa: Annotated[int, typer.Option(min=1, max=8, help="How many of QA sign a bundle.")] = 1,
+    keys: Annotated[
+        Path, typer.Option("--keys", help="The folder of the keys; missing ones are made.")
+    ],
+    qa: Annotated[int, typer.Option(min=1, max=8, help="How many QA keys must sign a bundle.")] = 1,
 ) -> None:
     """Make a repository: three root keys, of which two sign, and keys of QA, ops and release.
 
@@ -77,7 +80,7 @@ def rotate(
     key: Keys = None,
     online_key: OnlineKey = None,
 ) -> None:
-    """Put the key PUB in the place of KEY."""
+    """Replace KEY of ROLE by the key PUB."""
     _change(folder, role, (public, old), (key, online_key))
 
 
@@ -85,7 +88,7 @@ def rotate(
 def revoke(
     folder: Repo, role: Role, old: Held, key: Keys = None, online_key: OnlineKey = None
 ) -> None:
-    """Take KEY from ROLE: what it signed counts no more."""
+    """Take KEY from ROLE: what it signed no longer counts."""
     _change(folder, role, (None, old), (key, online_key))
 
 
@@ -103,7 +106,7 @@ def sign(folder: Repo, key: Keys = None, online_key: OnlineKey = None) -> None:
 
 @app.command()
 def show(folder: Repo, as_json: AsJson = False) -> None:
-    """The roles: their keys, how many must sign, and until when what they signed is good."""
+    """Show each role: its keys, how many must sign, and when it expires."""
     repository = repository_of(folder)
     found, missing = repository.show(), repository.missing()
     if as_json:
@@ -133,17 +136,17 @@ def show(folder: Repo, as_json: AsJson = False) -> None:
     ]
     show_table(FittedTable(columns, rows))
     for role, count in missing.items():
-        tell(f"waits: {role}, {count} signatures missing")
+        tell(f"waits: {role}, {number_of(count, 'signature')} missing")
 
 
 @app.command()
 def refresh(
     place: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option("--from", metavar="DIR|URL", help="Else fleet.trust.metadata."),
+        typer.Option("--from", metavar="DIR|URL", help="Where from; else fleet.trust.metadata."),
     ] = None,
     trust_clock: Annotated[
-        bool, typer.Option("--trust-clock", help="The clock is right now, and was ahead before.")
+        bool, typer.Option("--trust-clock", help="The clock was ahead before, and is right now.")
     ] = False,
     file: ConfigFile = None,
 ) -> None:

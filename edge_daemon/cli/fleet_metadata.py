@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from edge_daemon.cli.output import tell
+from edge_daemon.core.text import number_of
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.fleet.freshness.layout import REPOSITORY
 
@@ -32,7 +33,7 @@ OnlineKey = Annotated[
 ]
 Keys = Annotated[
     Optional[list[Path]],  # noqa: UP045 - likewise
-    typer.Option("--key", exists=True, help="A private key that signs; may be given repeatedly."),
+    typer.Option("--key", exists=True, help="A private key that signs; may be repeated."),
 ]
 
 
@@ -61,7 +62,7 @@ def go_on(repository: Repository, keys: Sequence[Path], online: Path | None) -> 
     missing = repository.missing()
     for role, count in missing.items():
         if count:
-            wanted = "1 signature" if count == 1 else f"{count} signatures"
+            wanted = number_of(count, "signature")
             tell(f"{role} still needs {wanted}: edge-daemon fleet keys sign {repository.folder}")
     if any(missing.values()):
         return False

@@ -6,13 +6,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.options import ConfigFile, read_settings
+from edge_daemon.cli.options import ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.fleet.ledger import read_inventory
@@ -30,11 +29,10 @@ HOST = "127.0.0.1"
 
 def page(
     file: ConfigFile = None,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="On this machine only.")] = 9465,
-    inventory: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A file with the name of every station, one a line.", metavar="FILE"),
-    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Its port, on this machine only.")
+    ] = 9465,
+    inventory: Inventory = None,
     who: Annotated[str, typer.Option(help="Who stops a campaign there: ops or andon.")] = "ops",
 ) -> None:
     """Serve the page of all stations until Ctrl-C: models, campaigns, and who is silent.

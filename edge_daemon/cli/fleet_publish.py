@@ -67,11 +67,14 @@ class Credentials:
 
 def publish(  # noqa: PLR0913, PLR0917 - each is an option
     bundle: RefOrFolder,
-    to: Annotated[str, typer.Option(metavar="DIR|oci:HOST/REPOSITORY[:TAG]", help="The origin.")],
+    to: Annotated[
+        str,
+        typer.Option(metavar="DIR|oci:HOST/REPOSITORY[:TAG]", help="Where stations fetch from."),
+    ],
     file: ConfigFile = None,
-    user: Annotated[Optional[str], typer.Option(help="Of the registry.")] = None,  # noqa: UP045
-    password_file: Annotated[_Secret, typer.Option(help="Its password and nothing else.")] = None,
-    token_file: Annotated[_Secret, typer.Option(help="A bearer token instead.")] = None,
+    user: Annotated[Optional[str], typer.Option(help="A user of the registry.")] = None,  # noqa: UP045
+    password_file: Annotated[_Secret, typer.Option(help="A file with the password.")] = None,
+    token_file: Annotated[_Secret, typer.Option(help="A file with a bearer token.")] = None,
     ca: Annotated[_Secret, typer.Option(help="PEM of the registry's authority.")] = None,
     swarm_ca: SwarmAuthority = None,
     repository: RepositoryOption = None,
@@ -79,9 +82,9 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
     online_key: OnlineKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check BUNDLE as a store does, and put it where stations fetch it from.
+    """Check a bundle as a store does, and put it where stations fetch it from.
 
-    What was cut off goes on where it stopped. Nothing becomes active anywhere. Where the fleet's
+    A transfer that was cut off is continued. Nothing becomes active anywhere. If the fleet's
     metadata lies beside it, or --repository names it, the bundle is listed there too.
     """
     if (user is None) != (password_file is None):

@@ -17,6 +17,7 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.output import tell
 from edge_daemon.core.fleet.heads import Finding, HeadCheck
 from edge_daemon.core.fleet.report import Chain
+from edge_daemon.core.text import number_of
 from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.fleet.receipts import ReceiptCheck, ReceiptFinding
 
@@ -32,7 +33,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Option("--kept", metavar="FILE", help="What fleet ledger --json said earlier."),
+    typer.Option("--kept", metavar="FILE", help="What `fleet ledger --json` printed earlier."),
 ]
 
 
@@ -83,7 +84,7 @@ def tell_receipts(checks: tuple[ReceiptCheck, ...]) -> None:
     counts = Counter(each.finding for each in checks)
     proven, altered, foreign, missing, none = (counts[each] for each in _RECEIPTS)
     tell(
-        f"{len(checks)} receipts: {proven} as reported, {altered} altered, "
+        f"{number_of(len(checks), 'receipt')}: {proven} as reported, {altered} altered, "
         f"{foreign} of another station, {missing} missing; {none} have none to show."
     )
 
@@ -100,7 +101,7 @@ def tell_checks(checks: tuple[HeadCheck, ...]) -> None:
             tell(f"{each.device}: {each.why}.", err=True)
     counts = Counter(each.finding for each in checks)
     tell(
-        f"{len(checks)} trails: {counts[Finding.SAME]} as they were, "
+        f"{number_of(len(checks), 'trail')}: {counts[Finding.SAME]} as they were, "
         f"{counts[Finding.GREW]} longer, {counts[Finding.REWRITTEN]} written anew, "
         f"{counts[Finding.GONE]} without a head."
     )

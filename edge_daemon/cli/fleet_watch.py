@@ -16,9 +16,11 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.core.text import number_of
 from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.refresher import Refresher
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.systemd import Notifier
@@ -30,7 +32,9 @@ def watch(
     inventory: Annotated[
         Path, typer.Option(help="A file with the name of every station, one a line.")
     ],
-    name: Annotated[str, typer.Option(help="Of this evaluator; several may run.")] = "evaluator",
+    name: Annotated[
+        str, typer.Option(help="This evaluator's name; several may run.")
+    ] = "evaluator",
     file: ConfigFile = None,
 ) -> None:
     """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
@@ -67,7 +71,7 @@ def watch(
                 return client.publish(topic, body, retain=True)
 
             evaluator = Evaluator(names, signers, name, say, why_not)
-            manager.ready(f"Watches {len(names)} stations.")
+            manager.ready(f"Watches {number_of(len(names), 'station')}.")
             watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
         manager.stopping()
     finally:
@@ -81,9 +85,14 @@ def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
     if trust.root is None:
         yield lambda *_: ""
         return
-    keeper = Keeper(trust, settings.state_folder, SystemClock())
+    clock = SystemClock()
+    refresher = Refresher(trust, settings.state_folder, clock)
+    keeper = Keeper(trust, settings.state_folder, clock, refresher)
+    refresher.tell = keeper.told
     keeper.start()
+    refresher.start()
     try:
         yield keeper.why_not
     finally:
+        refresher.stop()
         keeper.stop()

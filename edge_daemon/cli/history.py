@@ -41,7 +41,7 @@ class _Kind:
 
 def history(
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest swaps.")] = 20,
     swap: Annotated[str, typer.Option(help="Only this swap, in full.", show_default=False)] = "",
     refused: Annotated[bool, typer.Option("--refused", help="What was refused, and why.")] = False,
     as_json: AsJson = False,

@@ -57,22 +57,31 @@ class _Way:
 
 
 def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
-    device: Annotated[_Text, typer.Option(help="Name of this station.")] = None,
+    device: Annotated[_Text, typer.Option(help="The name of this station.")] = None,
     camera: Annotated[
         _Text, typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:")
     ] = None,
     broker: Annotated[_Text, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
     store: Annotated[_Text, typer.Option(help="The folder of models.")] = None,
     key: Annotated[
-        _Text, typer.Option(help=f"The public key (PEM) of who signs models, {NEW}, or {NONE}.")
+        _Text,
+        typer.Option(
+            help=f"The public key (PEM) that checks models; {NEW}: make a pair; {NONE}: no key."
+        ),
     ] = None,
-    model: Annotated[_Text, typer.Option(help="Judges first: NAME or NAME@VERSION.")] = None,
+    model: Annotated[
+        _Text, typer.Option(help="The model that judges first: NAME or NAME@VERSION.")
+    ] = None,
     product: Annotated[_Text, typer.Option(help="The product that this model judges.")] = None,
-    parts: Annotated[_Text, typer.Option(help="frame, trigger, track or none.")] = None,
+    parts: Annotated[
+        _Text, typer.Option(help="What a part is: frame, trigger, track or none.")
+    ] = None,
     http: Annotated[_Text, typer.Option(help="HOST:PORT of the status page.")] = None,
-    state: Annotated[_Text, typer.Option(help="The folder of what must be remembered.")] = None,
+    state: Annotated[_Text, typer.Option(help="The folder of the state.")] = None,
     to: _TO = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -202,6 +211,7 @@ def _works(question: Question, answers: Answers, way: _Way, warnings: list[str])
 
 
 def _nobody_answers(question: Question) -> WrongUsage:
+    tell("", err=True)  # the prompt still stands in its line
     return WrongUsage(
         f"There is no answer to: {question.asks}?",
         hint=f"Give --{question.name}, or --yes for the defaults.",

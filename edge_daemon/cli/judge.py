@@ -18,6 +18,7 @@ from edge_daemon.cli.references import RefOrFolder
 from edge_daemon.cli.store import find_bundle, trust_of
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.core.recipe import broken_rules
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import Recipe
 from edge_daemon.errors import SenderError
 from edge_daemon.host import logs
@@ -34,7 +35,7 @@ _Pictures = Annotated[
     ),
 ]
 _Sweep = Annotated[
-    bool, typer.Option("--sweep", help="Escapes and false rejects at every threshold.")
+    bool, typer.Option("--sweep", help="Also show escapes and false rejects at every threshold.")
 ]
 _To = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
@@ -195,7 +196,7 @@ def _show_verdicts(report: dict[str, Any], manifest: Manifest) -> None:
             for each in report["pictures"]
         ]
         show(FittedTable(columns, rows))
-        tell(f"{len(rows)} pictures without labels; {manifest.ref} judged them.")
+        tell(f"{manifest.ref} judged {number_of(len(rows), 'picture')} without labels.")
         return
     lines = {**report["slices"], **({"all": whole} if len(report["slices"]) > 1 else {})}
     _table(
@@ -206,7 +207,7 @@ def _show_verdicts(report: dict[str, Any], manifest: Manifest) -> None:
         ],
     )
     _table(
-        ("class", "labelled", "found", "found in all"),
+        ("class", "labelled", "found", "detections"),
         [
             (name, each["labelled"], each["found"], each["made"])
             for name, each in report["classes"].items()

@@ -61,9 +61,9 @@ def _show_version(found: _Plain) -> None:
     if found["receipts"]:
         show(history_table(found["receipts"]))
     for each in found["rollouts"]:
-        tell(
-            f"rollout {each['rollout']}  {each['model']} beside {each['reference']}: {each['how']}"
-        )
+        both = f"{each['model']} beside {each['reference']}"
+        when = moment(each["began"], ago=False)
+        tell(f"rollout {each['rollout']}  {when}  {both}  {each['how']}: {each['why']}")
 
 
 def _facts(found: _Plain) -> Iterator[tuple[str, str]]:
@@ -135,7 +135,7 @@ def _source(source: _Plain | None) -> str:
 
 def _judged(judged: _Plain) -> str:
     if not judged["frames"] and not judged["parts"]:
-        return "nothing here"
+        return "no frame whose verdict counted"
     words = ", ".join(f"{judged[word]} {word}" for word in ("ok", "ng", "empty", "uninspected"))
     return f"{judged['frames']} frames; {judged['parts']} parts: {words}; {_span(judged)}"
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -23,15 +24,29 @@ from edge_daemon.host.logs import SEVERITY
 from edge_daemon.messaging.times import parse_iso
 
 POLL_S = 0.2
+USUAL_LINES = 200
 _STYLES = {"warning": "yellow", "error": "red", "critical": "red bold", "debug": "dim"}
 _SHOWN_FIRST = ("timestamp", "level", "event", "logger", "exception")
 
 
 def logs(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for new lines, until Ctrl-C.")
+    ] = False,
     swap: Annotated[str, typer.Option(help="Only the lines of this swap.")] = "",
-    level: Annotated[str, typer.Option(help="The least severity: debug … critical.")] = "debug",
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="From the journal.")] = 200,
+    level: Annotated[
+        str, typer.Option(help="The least severity: debug, info, warning, error, critical.")
+    ] = "debug",
+    lines: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        typer.Option(
+            "--lines",
+            "-n",
+            min=1,
+            help="Only the last lines, so many.",
+            show_default=f"{USUAL_LINES} of the journal, all of a file",
+        ),
+    ] = None,
     source: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Option("--file", help="A file of lines instead of the journal; - reads stdin."),
@@ -92,18 +107,23 @@ def _clock(iso: Any) -> str:
     return datetime.fromtimestamp(utc).strftime("%H:%M:%S.%f")[:-3]
 
 
-def _lines(source: str | None, follow: bool, file: Path | None, count: int) -> Iterator[str]:
+def _lines(source: str | None, follow: bool, file: Path | None, count: int | None) -> Iterator[str]:
     if source == "-":
-        yield from sys.stdin
+        yield from sys.stdin if count is None else deque(sys.stdin, count)
     elif source is not None:
-        yield from _of_file(Path(source), follow)
+        yield from _of_file(Path(source), follow, count)
     else:
-        yield from _of_journal(read_settings(file).device, follow, count)
+        yield from _of_journal(read_settings(file).device, follow, count or USUAL_LINES)
 
 
-def _of_file(path: Path, follow: bool) -> Iterator[str]:
+def _of_file(path: Path, follow: bool, count: int | None) -> Iterator[str]:
     pause = threading.Event()
     with path.open(encoding="utf-8", errors="replace") as opened:
+        if count is not None:
+            older = sum(1 for _ in opened) - count
+            opened.seek(0)
+            for _ in range(older):
+                opened.readline()
         part = ""
         while True:
             for line in opened:

@@ -50,25 +50,27 @@ _ASKED = {
 }
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(f"{_DEMO}.story", "demo", "The whole story, with nothing else installed."),
-    "init": Entry(f"{_ROOM}.init", "init", "A station's settings file, by questions or options."),
+    "init": Entry(f"{_ROOM}.init", "init", "Write a station's settings file."),
     "run": Entry(f"{_ROOM}.run", "run", "Judge frames until SIGTERM or Ctrl-C."),
     "check": Entry(f"{_ROOM}.check", "check", "Is this machine ready? Each check with a remedy."),
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
     "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
     **_ASKED,
-    "camera": Entry(f"{_ROOM}.camera", "app", "What it offers, what is set; a picture of it."),
+    "camera": Entry(f"{_ROOM}.camera", "app", "The camera: what it offers, what is set."),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "sources": Entry(f"{_ROOM}.sources", "app", "Where new bundles come from: list, check, pull."),
     "collect": Entry(f"{_ROOM}.collect", "app", "Pictures for the next training, and labels."),
     "parts": Entry(f"{_ROOM}.parts", "app", "Parts that were judged: list, find, count."),
     "rollouts": Entry(f"{_ROOM}.rollouts", "app", "Rollouts: list, show, report, audit."),
-    "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what; publish a bundle."),
+    "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what; campaigns."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),
     "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),
-    "audit": Entry(f"{_ROOM}.audit", "audit", "The trail of what was done; is it whole?"),
+    "audit": Entry(f"{_ROOM}.audit", "audit", "Who did what, when; is the trail whole?"),
     "drill": Entry(f"{_ROOM}.drill", "drill", "Swap under load, and prove that nothing is lost."),
-    "support-bundle": Entry(f"{_ROOM}.support", "support_bundle", "One archive, no secrets."),
+    "support-bundle": Entry(
+        f"{_ROOM}.support", "support_bundle", "An archive for support, no secrets."
+    ),
     "man": Entry(f"{_ROOM}.man", "man", "The manual page."),
 }
 

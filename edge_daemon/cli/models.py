@@ -69,7 +69,7 @@ class Roles:
 
 @app.command("list")
 def list_models(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Every complete bundle, and the folders that are none; marks what the daemon uses."""
+    """List the bundles, mark those in use, and say which folders are not taken and why."""
     settings = read_settings(file)
     store = open_store(settings, as_offered=True)
     offer = store.offer()
@@ -202,7 +202,7 @@ def quarantine(
     reason: Annotated[str, typer.Option(help="Why; shown to everybody who requests it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Keep a version from becoming active until it is lifted."""
+    """Keep a version from becoming active, until `models unquarantine`."""
     settings = read_settings(file)
     parsed = BundleRef.parse(ref)
     Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")

@@ -21,9 +21,30 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Local = Annotated[
-    bool, typer.Option("--local", help="Through the control socket of this machine, not by MQTT.")
+    bool, typer.Option("--local", help="Ask through this machine's control socket, not by MQTT.")
+]
+By = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--by", help="Who asks; else your user name.", show_default=False),
+]
+RequestId = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--id",
+        help="The request's own id: asked again with it, nothing is done twice.",
+        show_default=False,
+    ),
+]
+Inventory = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--inventory",
+        help="A file with the name of every station, one a line.",
+        metavar="FILE",
+        show_default=False,
+    ),
 ]
 TimeoutS = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the outcome.")

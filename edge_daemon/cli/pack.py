@@ -47,7 +47,10 @@ _Part = Annotated[
     typer.Option("--part", help="The class that a part is: without one in view nothing is judged."),
 ]
 _Confidence = Annotated[
-    float, typer.Option("--confidence", min=0.0, max=1.0, help="From which a detection counts.")
+    float,
+    typer.Option(
+        "--confidence", min=0.0, max=1.0, help="The least confidence at which a detection counts."
+    ),
 ]
 _Golden = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
@@ -59,7 +62,7 @@ _Golden = Annotated[
 ]
 _Most = Annotated[int, typer.Option("--most", min=1, max=500, help="Golden images at most.")]
 _Products = Annotated[str, typer.Option("--products", help="Products it judges: BTL-500,BTL-330.")]
-_DataSet = Annotated[str, typer.Option("--dataset", help="What it was trained on.")]
+_DataSet = Annotated[str, typer.Option("--dataset", help="The data set that it was trained on.")]
 _Run = Annotated[str, typer.Option("--run", help="The training run that made it.")]
 _Parent = Annotated[str, typer.Option("--parent", help="The version that the training began with.")]
 _Key = Annotated[

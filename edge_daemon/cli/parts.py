@@ -23,7 +23,7 @@ from edge_daemon.host.picture_index import find_pictures
 MOST = 1000
 """Parts in one answer."""
 
-AsCsv = Annotated[bool, typer.Option("--csv", help="For spreadsheets.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
 
 app = typer.Typer(no_args_is_help=True, help="Parts that were judged: list, find, count.")
 
@@ -42,7 +42,7 @@ _Row = Mapping[str, Any]
 @app.command("list")
 def list_parts(
     file: ConfigFile = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many of the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many of the newest parts.")] = 20,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:

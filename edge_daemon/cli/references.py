@@ -85,7 +85,9 @@ Model = Annotated[
 ]
 Ref = Annotated[
     str,
-    typer.Argument(help="name@version", metavar="REF", show_default=False, callback=model_ref),
+    typer.Argument(
+        help="A bundle: name@version.", metavar="REF", show_default=False, callback=model_ref
+    ),
 ]
 RefOrFolder = Annotated[
     str,
@@ -98,12 +100,14 @@ RefOrFolder = Annotated[
 ]
 NamedRef = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Argument(help="name@version", metavar="[REF]", show_default=False, callback=model_ref),
+    typer.Argument(
+        help="A bundle: name@version.", metavar="REF", show_default=False, callback=model_ref
+    ),
 ]
 OptionalRef = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Argument(
-        help="name@version; without it, every engine made here whose box has changed since.",
+        help="name@version, or nothing: every engine made here that no longer fits this box.",
         metavar="REF",
         show_default=False,
         callback=model_ref,

@@ -16,7 +16,15 @@ import msgspec
 import typer
 
 from edge_daemon.cli.exits import FAILED, WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.options import (
+    AsJson,
+    By,
+    ConfigFile,
+    Local,
+    RequestId,
+    TimeoutS,
+    read_settings,
+)
 from edge_daemon.cli.output import busy, show, tell, tell_json, unbroken
 from edge_daemon.cli.references import Model, model_choice, model_ref
 from edge_daemon.cli.station import Station
@@ -38,7 +46,9 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "at": (
         str,
-        typer.Option("now", help="now, next_order, an ISO time with its zone, or frame:N."),
+        typer.Option(
+            "now", help="now, next_order, frame:N, or a time such as 2026-11-22T10:00:00Z."
+        ),
     ),
     "expect": (
         _Text,
@@ -51,17 +61,19 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "expires": (
         _Text,
-        typer.Option(None, help="Give up when it was not done by this ISO time.", metavar="TIME"),
+        typer.Option(
+            None, help="Give up at this time, such as 2026-11-22T10:00:00Z.", metavar="TIME"
+        ),
     ),
     "within": (
         Optional[float],  # noqa: UP045
-        typer.Option(None, min=0.1, help="Give up if it is not done after this many seconds."),
+        typer.Option(None, min=0.1, help="Give up after this many seconds."),
     ),
-    "by": (_Text, typer.Option(None, help="Who asks; your user name.")),
+    "by": (By, None),
     "reason": (str, typer.Option("", help="Why; it stays in the receipt and the audit trail.")),
     "dry_run": (
         bool,
-        typer.Option(False, "--dry-run", help="Load, warm and check it, then let go."),
+        typer.Option(False, "--dry-run", help="Load and check it, and change nothing."),
     ),
     "accept": (
         Optional[list[str]],  # noqa: UP045
@@ -73,12 +85,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "rollout": (_Text, typer.Option(None, help="Only if the rollout of this id runs.")),
     "serial": (_Text, typer.Option(None, help="What is written on the part.")),
-    "id": (
-        _Text,
-        typer.Option(
-            None, "--id", help="Makes the request idempotent: a repeat does nothing anew."
-        ),
-    ),
+    "id": (RequestId, None),
 }
 """(type, default) of each option, in the order of the help."""
 

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_daemon.cli.exits import FAILED, WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.options import (
+    AsJson,
+    By,
+    ConfigFile,
+    Local,
+    RequestId,
+    TimeoutS,
+    read_settings,
+)
 from edge_daemon.cli.output import tell, unbroken
 from edge_daemon.cli.references import Model, model_ref
 from edge_daemon.cli.requests import ask, show_answers, user
@@ -41,14 +49,14 @@ def rollout(
         typer.Option(min=0.0, max=1.0, help="Shadow, then this share of the parts, then full."),
     ] = None,
     shadow_only: Annotated[
-        bool, typer.Option("--shadow-only", help="It judges beside the line, and never counts.")
+        bool, typer.Option("--shadow-only", help="Only beside the line: its verdicts never count.")
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Begin nothing: tell how long it would take."),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Until its end, instead of until its first stage.")
+        bool, typer.Option("--wait", help="Wait until it ends, not only until it began.")
     ] = False,
     expect: Annotated[
         Optional[str],  # noqa: UP045
@@ -56,12 +64,9 @@ def rollout(
             help="Only if this name@version is active now.", callback=model_ref, show_default=False
         ),
     ] = None,
-    by: Annotated[Optional[str], typer.Option(help="Who asks; your user name.")] = None,  # noqa: UP045
+    by: By = None,
     reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
-    id: Annotated[  # noqa: A002 - the contract's word
-        Optional[str],  # noqa: UP045
-        typer.Option("--id", help="Makes the request idempotent: a repeat does nothing anew."),
-    ] = None,
+    id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = USUAL_S,
     local: Local = False,
@@ -100,23 +105,20 @@ def rollout(
 
 def feedback(
     part: Annotated[str, typer.Argument(help="Its number, or the id or serial of its trigger.")],
-    verdict: Annotated[str, typer.Argument(metavar="ok|ng", help="What it really is.")],
+    verdict: Annotated[str, typer.Argument(metavar="ok|ng", help="What the part really is.")],
     frame: Annotated[
         bool, typer.Option("--frame", help="PART is the number of a frame that shows it.")
     ] = False,
     boot: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Of which the number is; else of the newest start."),
+        typer.Option(help="The start (boot) that the number belongs to; else the newest."),
     ] = None,
     source: Annotated[
         Source, typer.Option(help="Who says so; challenge: a part prepared to be ok or ng.")
     ] = Source.OPERATOR,
-    by: Annotated[Optional[str], typer.Option(help="Who says so; your user name.")] = None,  # noqa: UP045
+    by: By = None,
     reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
-    id: Annotated[  # noqa: A002 - the contract's word
-        Optional[str],  # noqa: UP045
-        typer.Option("--id", help="Makes the request idempotent: a repeat does nothing anew."),
-    ] = None,
+    id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = 60.0,
     local: Local = False,

@@ -19,15 +19,16 @@ from edge_daemon.cli.station import Station
 from edge_daemon.core.candidates import word
 from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits
+from edge_daemon.errors import SenderError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
-Id = Annotated[Optional[str], typer.Argument(help="Else the newest.", metavar="ID")]  # noqa: UP045
+Id = Annotated[Optional[str], typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]  # noqa: UP045
 
 
 @app.command("list")
 def list_rollouts(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """The newest ones, newest first."""
+    """List the rollouts, newest first."""
     found = _records(file).rollouts()["rollouts"]
     if as_json:
         tell_json(found, indent=2)
@@ -40,7 +41,7 @@ def list_rollouts(file: ConfigFile = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """One of them: its stages, its table, and how it stands or ended."""
+    """Show one rollout: its stages, its evidence, and how it stands or ended."""
     found = _found(rollout, file)
     if as_json:
         tell_json(found, indent=2)
@@ -52,6 +53,11 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
         tell(f"  stage {number + 1} of {len(stages)}: {word(stages[number])}{judges}")
     tell(f"  {found['how']}: {found['why']}")
     tell(f"  parts that one of both rejects: {len(found['pairs'])}")
+    if found["asked"]:
+        tell("  parts that want a label: edge-daemon feedback PART ok|ng, by its id or with --boot")
+    for part in found["asked"]:
+        name = part["id"] or f"{part['part']} --boot {part['boot']}"
+        tell(f"    {name}  {part['time']}")
     for person in found["people"]:
         tell(f"  labels of {person['name'] or 'nobody named'}: {worth(person)}")
 
@@ -66,7 +72,9 @@ def report(
     verify: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--verify", help="Is this report, JSON or page, the one on record?", metavar="FILE"
+            "--verify",
+            help="Check that this report (JSON or page) is the one on record.",
+            metavar="FILE",
         ),
     ] = None,
     file: ConfigFile = None,
@@ -95,7 +103,7 @@ def report(
 
 @app.command()
 def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Compute the arm of every part again that is kept; fails where one does not hold."""
+    """Compute the arm of every kept part again; fails if one differs."""
     found = _records(file).rollouts(_id(rollout, file), audit=True)
     if as_json:
         tell_json(found, indent=2)
@@ -164,7 +172,11 @@ def _id(rollout: str | None, file: Any) -> str:
     if rollout is not None:
         return rollout
     newest = _records(file).rollouts()["rollouts"]
-    return str(newest[0]["rollout"]) if newest else "-"
+    if not newest:
+        raise SenderError(
+            "No rollout is on record.", hint="Begin one: edge-daemon rollout NAME@VERSION --dry-run"
+        )
+    return str(newest[0]["rollout"])
 
 
 def _records(file: Any) -> Records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from pathlib import Path
@@ -38,6 +39,7 @@ def live(path: Path, engine: str = ENGINE) -> None:
     Raises:
         BoxError: a part of the daemon failed.
     """
+    gc.disable()  # what is imported and built here stays: looking for garbage takes a tenth of it
     hide_from_others()  # before it knows a secret
     settings = config.load(path)
     allocator.share_arenas()
@@ -51,6 +53,8 @@ def live(path: Path, engine: str = ENGINE) -> None:
     from edge_daemon.app import Daemon  # noqa: PLC0415 - a second, in which the workers warm
 
     daemon = Daemon(settings, engine=engine, spares=spares)
+    gc.freeze()  # no later collection walks it, while frames wait
+    gc.enable()
     daemon.start()
     try:
         while not stopping.wait(POLL_S):

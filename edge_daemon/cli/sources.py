@@ -38,7 +38,7 @@ Name = Annotated[
 
 @app.command("list")
 def list_sources(file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """The sources of the settings, and what is wanted of each; none is asked."""
+    """List the sources and what is wanted from each; none is contacted."""
     sources = read_settings(file).sources
     if as_json:
         tell_json([_plain(each) for each in sources], indent=2)

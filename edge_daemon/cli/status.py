@@ -16,7 +16,9 @@ from edge_daemon.cli.status_watch import watch as watch_station
 
 def status(
     file: ConfigFile = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep showing it, until Ctrl-C.")
+    ] = False,
     local: Local = False,
     as_json: AsJson = False,
     seconds: Annotated[

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
+from edge_daemon.cli.options import (
+    AsJson,
+    By,
+    ConfigFile,
+    Local,
+    RequestId,
+    TimeoutS,
+    read_settings,
+)
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.references import Model
 from edge_daemon.cli.requests import ask, user
@@ -29,7 +37,7 @@ def tune(
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
         typer.Argument(metavar="RULE.FIELD=VALUE", help="Such as scratch.confidence=0.45."),
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Back to the signed values.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to the signed values.")] = False,
     preview: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
@@ -40,12 +48,9 @@ def tune(
             metavar="N",
         ),
     ] = None,
-    by: Annotated[Optional[str], typer.Option(help="Who asks; your user name.")] = None,  # noqa: UP045
+    by: By = None,
     reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
-    id: Annotated[  # noqa: A002 - the contract's word
-        Optional[str],  # noqa: UP045
-        typer.Option("--id", help="Makes the request idempotent: a repeat does nothing anew."),
-    ] = None,
+    id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = USUAL_S,
     local: Local = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,17 @@ class Catalogue:
     def remove(self, picture: Collected) -> None:
         """For good. Raises OSError."""
         take_away(picture.path)
+
+    def remove_all(self, pictures: Iterable[Collected]) -> tuple[int, str]:
+        """How many went, and why the others did not."""
+        count = 0
+        try:
+            for each in pictures:
+                self.remove(each)
+                count += 1
+        except OSError as error:
+            return count, error.strerror or str(error)
+        return count, ""
 
     @property
     def status(self) -> Mapping[str, Any]:

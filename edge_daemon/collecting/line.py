@@ -1,8 +1,9 @@
 """What lane, shadow and parts tell the collector; what is chosen goes to the threads that write.
 
-The lane decides about a frame in some microseconds, and holds it by a lease: nothing is copied,
-written or waited for. Where a part is more than one frame, the lane cannot know which part a frame
-shows. It holds the frame until the parts' own thread says so, a moment later.
+The lane only finds out whether a frame is worth a picture at all, and holds it by a lease: nothing
+is copied, written or waited for. The threads that write find out all of its reasons. Where a part
+is more than one frame, the lane cannot know which part a frame shows. It holds the frame until the
+parts' own thread says so, a moment later.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from edge_daemon.collecting.record import Record, record_of
 from edge_daemon.collecting.shelf import Shelf
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.bare import Bare
-from edge_daemon.core.collecting.choice import Choice, Inclusion
+from edge_daemon.core.collecting.choice import Choice, DrawnAhead, Inclusion
 from edge_daemon.core.collecting.hidden import Hidden
-from edge_daemon.core.collecting.reasons import Why, reasons_of
+from edge_daemon.core.collecting.reasons import Why, holds_one_of, reasons_of
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.values import Box, Judged, Verdict
@@ -59,51 +60,62 @@ class LineCollector:
         self, places: Places, shelf: Shelf, wish: Wish, boot: str, by: By = By.FRAME, room: int = 2
     ) -> None:
         self._places, self.shelf, self._wish, self._boot = places, shelf, wish, boot
-        self._by = by
+        self._by, self._is_by_frame = by, by is By.FRAME
         self._choice = Choice(boot, wish.shares)
+        self._ahead = DrawnAhead(self._choice)
         self._choosing = threading.Lock()  # lane, shadow, parts and writers choose
+        self._taken: dict[int, Judged] = {}  # by frame: taken by the lane, and not chosen yet
         self._chosen: dict[int, tuple[Inclusion, ...]] = {}  # by id(judged), until it is written
         self._held: deque[tuple[Judged, Captured | None]] = deque()
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._bare = Bare() if Why.NOTHING_FOUND in wish.shares and by is not By.TRIGGER else None
-        self.is_measuring = False
-        """Whether a frame is held to be measured."""
+        self._measuring: Judged | None = None
         self.drifts = False
         """Whether an alarm of drift stands; any thread sets it."""
-        self.writer = Collector(places, shelf, self._prepare, room=max(2, room), events=COLLECTED)
+        self.writer = Collector(places, self, self._prepare, room=max(2, room), events=COLLECTED)
         shelf.facts = self._facts
 
     # ------------------------------------------------------------------ the lane
 
     def offer(self, judged: Judged, captured: Captured) -> None:
         """Here is a judged frame, still leased to the caller; microseconds, and never a wait."""
-        if judged.verdict is Verdict.UNINSPECTED or captured.address is None:
-            if self._by is not By.FRAME:
-                self._hold(judged, None)
-            return
-        if self._by is not By.FRAME:
+        if not self._is_by_frame:
             self._hold(judged, captured)
+        elif captured.address is None:
             return
-        units = (str(judged.frame),)
-        if not self._choose(judged, captured, units, reasons_of(judged, drifts=self.drifts)):
+        elif holds_one_of(judged, self._ahead.of(judged.frame), drifts=self.drifts):
+            self._taken[judged.frame] = judged
+            if not self.writer.take(judged, captured):
+                self._lose(judged)
+        elif self._bare is not None:
             self._measure(judged, captured)
 
-    def _hold(self, judged: Judged, captured: Captured | None) -> None:
+    def _hold(self, judged: Judged, captured: Captured) -> None:
         """Until `seen` says which parts it shows; without its pixels where there is no room."""
-        held = sum(1 for _, each in tuple(self._held) if each is not None)
-        if captured is not None and (held >= MOST_HELD or self._places.tight):
-            captured = None
-        if captured is not None:
+        is_seen = judged.verdict is not Verdict.UNINSPECTED and captured.address is not None
+        is_held = is_seen and not self._is_full() and not self._places.tight
+        if is_held:
             self._places.retain(captured)
-        self._held.append((judged, captured))
+        self._held.append((judged, captured if is_held else None))
         if len(self._held) > MOST_WAITING:
             self._let_go()
 
+    def _is_full(self) -> bool:
+        waiting = tuple(self._held)
+        return (
+            len(waiting) >= MOST_HELD and sum(each is not None for _, each in waiting) >= MOST_HELD
+        )
+
     # ------------------------------------------------------------------ other threads
+
+    @property
+    def is_measuring(self) -> bool:
+        """Whether a frame is held to be measured."""
+        return self._measuring is not None
 
     def seen(self, frame: int, parts: Sequence[int]) -> None:
         """The parts that a judged frame shows; in order, on the parts' thread."""
-        if self._by is By.FRAME:
+        if self._is_by_frame:
             return
         self._parts_of[frame] = tuple(parts)
         if len(self._parts_of) > _MOST_FRAMES:
@@ -123,11 +135,14 @@ class LineCollector:
     def looked(self, judged: Judged, captured: Captured) -> None:
         """A candidate has seen the frame too, beside the line; the caller holds it."""
         parts = self._parts_of.get(judged.frame, ())
-        units = (str(judged.frame),) if self._by is By.FRAME else tuple(map(str, parts))
+        units = (str(judged.frame),) if self._is_by_frame else tuple(map(str, parts))
+        with self._choosing:
+            self._settle(judged.frame)
         self._choose(judged, captured, units, reasons_of(judged, drifts=self.drifts))
 
     def start(self) -> None:
         """Take what the lane offers."""
+        self._ahead.go_on()
         self.writer.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
@@ -171,43 +186,74 @@ class LineCollector:
     ) -> bool:
         """Whether the frame is taken for any of these parts."""
         with self._choosing:
-            told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
-            taken = tuple(each.inclusion for each in told if each.is_taken)
-            if taken:
-                self._chosen[id(judged)] = taken
+            taken = self._see(judged, units, reasons)
+        if taken and captured is None:
+            self.writer.miss()
+        if taken and (captured is None or not self.writer.take(judged, captured)):
+            self._lose(judged)
+        return bool(taken)
+
+    def _see(
+        self, judged: Judged, units: Sequence[str], reasons: Iterable[Why]
+    ) -> tuple[Inclusion, ...]:
+        """The parts that this frame is to be the picture of; the lock is held."""
+        told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
+        taken = tuple(each.inclusion for each in told if each.is_taken)
+        if taken:
+            self._chosen[id(judged)] = taken
         for each in told:
             if not each.is_taken:
                 self.shelf.chosen_anew(each.inclusion)
-        if taken:
-            self._take(judged, captured, taken)
-        return bool(taken)
+        return taken
 
-    def _take(self, judged: Judged, captured: Captured | None, taken: Sequence[Inclusion]) -> None:
-        if captured is not None and self.writer.take(judged, captured):
-            return
-        if captured is None:
-            self.writer.miss()
+    def _settle(self, frame: int) -> None:
+        """Choose what the lane has taken; the lock is held."""
+        judged = self._taken.pop(frame, None)
+        if judged is not None:
+            self._see(judged, (str(frame),), reasons_of(judged, drifts=self.drifts))
+
+    def _lose(self, judged: Judged) -> None:
+        """There was no room for it: a later look may still be the picture."""
         with self._choosing:
-            self._chosen.pop(id(judged), None)
-            for each in taken:
+            if self._taken.get(judged.frame) is judged:
+                del self._taken[judged.frame]
+            for each in self._chosen.pop(id(judged), ()):
                 self._choice.was_lost(each.unit)
 
     def _measure(self, judged: Judged, captured: Captured) -> None:
         """Hold one frame at a time: its contrast says whether a part should have been found."""
-        if self._bare is not None and not self.is_measuring and not self._places.tight:
-            self.is_measuring = True
-            self.is_measuring = self.writer.take(judged, captured, is_wanted=False)
+        is_busy = self._bare is None or self._measuring is not None
+        if is_busy or judged.verdict is Verdict.UNINSPECTED or self._places.tight:
+            return
+        self._measuring = judged
+        if not self.writer.take(judged, captured, is_wanted=False):
+            self._measuring = None
 
     # ------------------------------------------------------------------ the threads that write
 
+    @property
+    def removed(self) -> int:
+        """Pictures that went to make room, since the start."""
+        return self.shelf.removed
+
+    def tend(self) -> None:
+        """Whatever is to be done now and then. Raises OSError."""
+        self._ahead.go_on()
+        self.shelf.tend()
+
+    def close(self) -> None:
+        """Write down what was told last. Raises OSError."""
+        self.shelf.close()
+
     def _prepare(self, judged: Judged, pixels: Pixels) -> Callable[[], object] | None:
         with self._choosing:
-            chosen = self._chosen.pop(id(judged), None)
-        if chosen is None:
+            self._settle(judged.frame)
+            chosen = self._chosen.pop(id(judged), ())
+        if judged is self._measuring:
             try:
                 chosen = self._measured(judged, pixels)
             finally:
-                self.is_measuring = False
+                self._measuring = None
         if not chosen:
             return None
         hidden, suffix = self._wish.hidden, self._wish.suffix
@@ -226,7 +272,7 @@ class LineCollector:
             if Why.NOTHING_FOUND not in reasons:
                 return ()
             parts = self._parts_of.get(judged.frame, ())
-            units = (str(judged.frame),) if self._by is By.FRAME else tuple(map(str, parts))
+            units = (str(judged.frame),) if self._is_by_frame else tuple(map(str, parts))
             told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
         return tuple(each.inclusion for each in told if each.is_taken)
 

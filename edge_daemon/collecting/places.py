@@ -114,9 +114,13 @@ class Server:
                 connection.request(method, f"{parts.path}{path}", content, headers)
                 answer = connection.getresponse()
                 answer.read(1 << 16)
-        except ssl.SSLError as error:
+        except ssl.SSLCertVerificationError as error:
             raise BoxError(
                 f"{self.name} shows a certificate that is not trusted", hint=f"Check {KEYS}."
+            ) from error
+        except ssl.SSLError as error:
+            raise BoxError(
+                f"{self.name} does not speak TLS", hint="Does its address begin with http://?"
             ) from error
         except (OSError, HTTPException) as error:
             raise BoxError(
@@ -133,7 +137,12 @@ class Server:
         parts = urlsplit(self.url)
         assert parts.hostname is not None
         if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=self._ca())
+            try:
+                context = ssl.create_default_context(cafile=self._ca())
+            except ssl.SSLError as error:
+                raise BoxError(
+                    f"the ca of {KEYS} holds no certificate", hint="Put the authority's PEM there."
+                ) from error
             return HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_S, context=context)
         return HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
 

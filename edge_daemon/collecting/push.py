@@ -18,7 +18,7 @@ import structlog
 from edge_daemon.collecting.catalogue import Catalogue, Collected
 from edge_daemon.collecting.files import SENT
 from edge_daemon.collecting.places import Target
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.host.blame import MOST_TRIES, Blame
 from edge_daemon.host.boundary import Boundary
 
@@ -55,6 +55,7 @@ class Push:
         self._stopping = threading.Event()
         self._blame = Blame()
         self._failures = 0  # rounds in a row
+        self._unnoted: Path | None = None  # it was sent, and nothing on the disk says so yet
         self.last = Pushed()
         """The round before; any thread."""
         self.sent = 0
@@ -99,7 +100,8 @@ class Push:
         found = [
             each
             for each in self._catalogue
-            if not each.path.with_suffix(SENT).exists()
+            if each.path != self._unnoted
+            and not each.path.with_suffix(SENT).exists()
             and not self._blame.is_given_up(each.record.name)
             and not now - SETTLE_S < each.record.utc <= now
         ]
@@ -112,6 +114,7 @@ class Push:
         fault = hint = ""
         self._blame.begin()
         try:
+            self._note(self._unnoted)
             if pictures:
                 self._target.open()
             for each in pictures:
@@ -128,18 +131,32 @@ class Push:
                     continue
                 sent += 1
                 self._note_sent(each)
-        except (OSError, EdgeDaemonError) as error:  # it cannot be reached at all
+        except (OSError, EdgeDaemonError) as error:  # the place cannot be reached, or no note kept
             fault, hint = _words(error)
         if fault:
             self._target.close()
         return self._ended(Pushed(sent, refused, len(pictures) - sent, fault, hint))
 
     def _note_sent(self, picture: Collected) -> None:
-        with suppress(FileNotFoundError):
-            picture.path.with_suffix(SENT).touch()
         self.sent += 1
         for name in self._blame.taken(picture.record.name):
             _log.error("collect_push_given_up", picture=name, tries=MOST_TRIES)
+        self._note(picture.path)
+
+    def _note(self, picture: Path | None) -> None:
+        """So that it is not sent twice; where that fails, nothing else is sent. Raises BoxError."""
+        self._unnoted = picture
+        if picture is None:
+            return
+        try:
+            with suppress(FileNotFoundError):
+                picture.with_suffix(SENT).touch()
+        except OSError as error:
+            raise BoxError(
+                f"what was sent cannot be noted in collect.folder: {error.strerror}",
+                hint="Is room on its disk, and may this user write there?",
+            ) from error
+        self._unnoted = None
 
     def _ended(self, pushed: Pushed) -> Pushed:
         self._failures = self._failures + 1 if pushed.fault else 0

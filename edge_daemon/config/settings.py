@@ -349,6 +349,11 @@ class Settings(Group):
         return (*orders, *(source.topic for source in self.feedback))
 
     @property
+    def audit_share(self) -> float:
+        """Of the passed parts, those that a person is to look at; 0 where no parts are counted."""
+        return 0.0 if self.parts is None else self.parts.audit
+
+    @property
     def root(self) -> str:
         """The topic below which this device's topics lie."""
         return self.mqtt.root or f"edge/{self.device}"

@@ -97,6 +97,7 @@ class Performer:
             action.coverage,
             action.either,
             action.slices,
+            action.reference,
         )
 
     def _retune(self, action: Retune, durable: Durable) -> None:

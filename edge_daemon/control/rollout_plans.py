@@ -6,18 +6,19 @@ import json
 
 from edge_daemon.core.rollout.bounds import bounded
 from edge_daemon.core.rollout.plan import read_plan
-from edge_daemon.core.rollout.values import Bounds, Plan
+from edge_daemon.core.rollout.values import Bounds, Plan, Truth
 from edge_daemon.core.values import BundleRef, Refusal
 from edge_daemon.errors import Code, EdgeDaemonError
 from edge_daemon.models.store import Store
 
 
 class RolloutPlans:
-    """Reads plans; any thread may call it."""
+    """Reads plans; any thread may call it. `audit`: share of the passed parts that are drawn."""
 
-    def __init__(self, store: Store, bounds: Bounds) -> None:
+    def __init__(self, store: Store, bounds: Bounds, audit: float = 0.0) -> None:
         self._store = store
         self._bounds = bounds
+        self._audit = audit
 
     def of(self, text: str, candidate: BundleRef) -> Plan | Refusal:
         """`text`: the plan of the request as JSON; empty: the bundle's own, or the usual one."""
@@ -40,6 +41,10 @@ class RolloutPlans:
 
     def _unsupported(self, plan: Plan) -> Refusal | None:
         """What a plan asks for and this station does not do: better refused than left out."""
+        if Truth.AUDIT in plan.truth and not self._audit:
+            message = "The plan takes its truth from an audit, and no passed part is drawn here."
+            hint = "Set parts.audit to the share to be looked at, or leave audit out of truth."
+            return _refusal(message, hint)
         allowed = {hook.url for hook in self._bounds.notify}
         for hook in plan.notify:
             if hook.url not in allowed:

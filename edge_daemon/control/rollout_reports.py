@@ -9,13 +9,15 @@ from typing import Any
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.intervals import Interval
 from edge_daemon.core.rollout.quality import appraisers
+from edge_daemon.core.rollout.values import Outcome, Truth
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.journal import Journal
-from edge_daemon.host.journal_rollouts import RolloutRow
+from edge_daemon.host.journal_rollouts import KeptRollouts, PairRow, RolloutRow
 from edge_daemon.messaging.times import iso_utc
 
 MOST_ROLLOUTS = 200
 MOST_PAIRS = 200
+MOST_ASKED = 50
 MOST_LOOKS = 200
 BATCH = 1000
 MOST_FAULTS = 20
@@ -34,8 +36,9 @@ def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
-    """One in full: plan, stages, evidence, and the first pairs that one model rejects; `people`:
-    what the labels of each operator are worth, by challenge parts.
+    """One in full: plan, stages, evidence, and the first pairs that one model rejects; `asked`:
+    parts that want a label; `people`: what the labels of each operator are worth, by challenge
+    parts.
 
     Raises SenderError where none is known by this id.
     """
@@ -51,9 +54,27 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
             **json.loads(pair.body),
         }
         for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
+        if pair.outcome != Outcome.NEITHER.value
     ]
     told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
-    return {**told, "pairs": pairs, "people": _people(journal)}
+    asked = [
+        {"boot": pair.boot, "part": pair.part, "id": pair.id, "time": iso_utc(pair.utc)}
+        for pair in asked_pairs(journal.rollouts, row, MOST_ASKED)
+    ]
+    return {**told, "pairs": pairs, "asked": asked, "people": _people(journal)}
+
+
+def asked_pairs(kept: KeptRollouts, row: RolloutRow, limit: int) -> tuple[PairRow, ...]:
+    """The newest parts of a rollout of which a person is to say what they are, and has not.
+
+    Those on which both models disagree; of those that both pass, the ones that were drawn for an
+    audit, and no others are kept; of those that both reject, all, where the plan does not take the
+    incumbent's word. Which is which is not told: who labels must not be led by it.
+    """
+    truths = json.loads(row.plan).get("plan", {}).get("truth", ())
+    by_word = Truth.REFERENCE.value in truths
+    outcomes = [each.value for each in Outcome if each is not Outcome.BOTH or not by_word]
+    return kept.unlabelled(row.id, tuple(outcomes), limit)
 
 
 def _people(journal: Journal) -> list[dict[str, Any]]:

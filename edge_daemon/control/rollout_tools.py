@@ -40,7 +40,9 @@ class Shadowed:
 
 @dataclass(frozen=True)
 class DeskTools:
-    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`."""
+    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`; `audit`:
+    share of the passed parts that a person is to look at.
+    """
 
     journal: Journal
     put: Callable[[Arrival], None]
@@ -51,3 +53,4 @@ class DeskTools:
     keep: Keep = Keep()
     shadowed: Callable[[], Shadowed] = Shadowed
     blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))
+    audit: float = 0.0

@@ -33,6 +33,7 @@ from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
 from edge_daemon.core.records import Announce, Record
+from edge_daemon.core.rollout.audit import is_asked
 from edge_daemon.core.rollout.progress import (
     Progress,
     labels,
@@ -99,7 +100,7 @@ class RolloutDesk:
         self._looked_at = 0.0
         self._decided_at = 0.0
         self._told: tuple[str, int, Decision] | None = None
-        self._labels_wanted = False
+        self._labels_wanted = self._are_drawn = False
         self._said = b""
         self._shadowed = Shadowed()
 
@@ -218,7 +219,7 @@ class RolloutDesk:
         """Begin, or go on where the journal says."""
         row = self._tools.journal.rollouts.find(rollout.id)
         self._progress = Progress(rollout.plan, rollout.began_utc)
-        self._told, self._labels_wanted = None, False
+        self._told, self._labels_wanted, self._are_drawn = None, False, False
         if row is None:
             self._go_on(rollout, self._progress)
             return
@@ -261,7 +262,9 @@ class RolloutDesk:
         for pair in pairs:
             place = progress.add(pair)
             self._tools.metrics.pair(place, pair.outcome.value)
-            if worth_keeping(pair):
+            is_drawn = is_asked(pair, progress.plan, self._tools.audit)
+            self._are_drawn |= is_drawn
+            if is_drawn or worth_keeping(pair):
                 said = self._tools.journal.rollouts.feedback_of(pair.boot, pair.part)
                 if said:
                     place = progress.label(place, Verdict(said[-1].verdict))
@@ -369,14 +372,15 @@ class RolloutDesk:
             self._unsaved.looks.append(look_row(rollout.id, progress.look_back(now.utc)))
 
     def _want_labels(self, rollout: Rollout, reading: Reading) -> None:
-        """Told once, when the first disagreement without a label is there."""
-        missing = labels(reading)[1]
-        if missing and not self._labels_wanted:
-            why = f"{missing} parts on which the models disagree need a true verdict."
+        """Told once, when the first disagreement without a label, or a drawn part, is there."""
+        missing, are_drawn = labels(reading)[1], self._are_drawn
+        if (missing or are_drawn) and not self._labels_wanted:
+            what = f"{missing} parts on which the models disagree need a true verdict."
+            why = what if missing else "Passed parts were drawn: say what they really are."
             ref, notify = rollout.candidate.ref, rollout.plan.notify
             event = EventName.LABEL_WANTED
             self._tools.put(Noticed(event, why, None, ref, rollout.id, notify))
-        self._labels_wanted = bool(missing)
+        self._labels_wanted = bool(missing or are_drawn)
 
     def _publish(self, body: bytes) -> None:
         if body != self._said:

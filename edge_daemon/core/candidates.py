@@ -71,6 +71,7 @@ def split_of(state: State) -> SetSplit | None:
         _COVERAGE.get(stage.mode, stage.share),
         stage.either,
         plan.slices,
+        rollout.reference.ref,
     )
 
 

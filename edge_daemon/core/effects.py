@@ -154,6 +154,7 @@ class SetSplit:
     coverage: float = 1.0
     either: bool = True
     slices: tuple[SliceRule, ...] = ()
+    reference: BundleRef | None = None
 
 
 @dataclass(frozen=True)

@@ -14,3 +14,8 @@ a character (surrogates), which no encoding has."""
 def is_line(text: str) -> bool:
     """Whether it is one line without control characters."""
     return not STEERING.search(text) and "\n" not in text and "\t" not in text
+
+
+def number_of(count: int, thing: str) -> str:
+    """Such as `1 station`, `0 stations`, `12 stations`; for things with a plural in s."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -46,9 +46,10 @@ def about(verb: Verb) -> About:  # noqa: PLR0911, PLR0912 - the table of verbs
     """The line of one verb."""
     match verb:
         case Verb.PREPARE:
-            return About("Load and check a model beside the active.")
+            return About("Load and check a model beside the active.", "It is ready.")
         case Verb.SWAP:
-            return About("Make a model active at a frame boundary.")
+            done = "Nothing was changed: it is active already, or this was a dry run."
+            return About("Make a model active at a frame boundary.", done)
         case Verb.ROLLBACK:
             return About("Back to the version confirmed before.")
         case Verb.CONFIRM:

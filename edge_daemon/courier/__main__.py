@@ -28,6 +28,7 @@ from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
 from edge_daemon.courier.torrent import normal
 from edge_daemon.errors import BoxError, EdgeDaemonError
+from edge_daemon.host.clock import SystemClock
 from edge_daemon.models.bundle import vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
@@ -39,6 +40,7 @@ from edge_daemon.sources.web import WebSource
 
 if TYPE_CHECKING:
     from edge_daemon.courier.swarm import Swarm
+    from edge_daemon.fleet.freshness.refresher import Refreshed, Refresher
 
 EXIT_LOST = 70
 DATA_BYTES = 1 << 30
@@ -63,10 +65,13 @@ def main() -> int:
     setup = wire.receive_order(end)
     if not isinstance(setup, wire.Setup):
         return EXIT_LOST
+    refresher = _refresher(setup.fresh, end) if setup.fresh is not None else None
     try:
-        courier = Courier(setup, end)
+        courier = Courier(setup, end, refresher)
     except EdgeDaemonError as error:
         wire.send(end, wire.Progress(phase="broken", why=error.message))
+        if refresher is not None:  # each time it is started again
+            refresher.look()
         return EXIT_LOST
     with suppress(BrokenPipeError, ConnectionResetError):
         courier.serve()
@@ -79,8 +84,8 @@ class Courier:
     Raises EdgeDaemonError where the settings cannot be followed on this box.
     """
 
-    def __init__(self, setup: wire.Setup, end: socket.socket) -> None:
-        self._setup, self._end = setup, end
+    def __init__(self, setup: wire.Setup, end: socket.socket, refresher: Refresher | None) -> None:
+        self._setup, self._end, self._refresher = setup, end, refresher
         self._site = Site(setup.device)
         self._resting = threading.Event()
         self._delivery: Delivery | None = None
@@ -111,6 +116,8 @@ class Courier:
     def serve(self) -> None:
         """Return when the daemon is gone."""
         self._tell(wire.Progress())
+        if self._refresher is not None:
+            self._refresher.start()
         while (order := wire.receive_order(self._end)) is not None:
             if isinstance(order, wire.Want):
                 self._want(order.wanted())
@@ -118,6 +125,10 @@ class Courier:
                 self._site.know(place.neighbour() for place in order.places)
             elif isinstance(order, wire.Rest):
                 self._rest(is_on=order.on)
+            elif isinstance(order, wire.Stamp) and self._refresher is not None:
+                self._refresher.hear(order.timestamp)
+            elif isinstance(order, wire.Look) and self._refresher is not None:
+                self._refresher.ask()
 
     def _rest(self, *, is_on: bool) -> None:
         (self._resting.set if is_on else self._resting.clear)()
@@ -148,10 +159,12 @@ class Courier:
             for each in self._setup.sources
             if each.kind == "http"
         ]
+        share = self._setup.share
         return Means(
             self._site, self._store, self._trust, origins,
             [_directly(each, wanted.ref) for each in self._setup.sources],
-            self._swarm, self._authority, self._setup.down_mbit, self._resting.is_set, self._tell,
+            self._swarm, self._authority, self._setup.down_mbit,
+            share.settle_s if share is not None else 0.0, self._resting.is_set, self._tell,
         )  # fmt: skip
 
     def _tell(self, progress: wire.Progress) -> None:
@@ -159,6 +172,26 @@ class Courier:
         told = wire.changed_progress(progress, {"at": self._at, "port": port})
         with suppress(OSError):  # `serve` ends by itself then
             wire.send(self._end, told)
+
+
+def _refresher(fresh: wire.Fresh, end: socket.socket) -> Refresher:
+    """Who pins no root needs nothing of it, and starts sooner."""
+    from edge_daemon.config.fleet import FleetTrust  # noqa: PLC0415
+    from edge_daemon.fleet.freshness.refresher import Refresher  # noqa: PLC0415
+
+    trust = FleetTrust(
+        root=Path(fresh.root),
+        metadata=fresh.metadata,
+        metadata_ca=Path(fresh.metadata_ca) if fresh.metadata_ca is not None else None,
+        expires_grace_s=fresh.expires_grace_s,
+    )
+
+    def tell(refreshed: Refreshed) -> None:
+        why = refreshed.why[:1000]
+        with suppress(OSError):  # the daemon is gone, and so is this soon
+            wire.send(end, wire.Looked(why, refreshed.is_refusal, refreshed.where[:1000]))
+
+    return Refresher(trust, Path(fresh.state_folder), SystemClock(), tell)
 
 
 def _read(file: Path) -> bytes:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -31,15 +31,21 @@ _GIVEN = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYT
 
 
 class CourierProcess:
-    """Keeps one courier alive. `want`, `know` and `rest` may be called by any thread.
+    """Keeps one courier alive. What says something to it may be called by any thread.
 
     Args:
         setup: what it is told first.
         prefix: the command it is started with, such as one that enters a network namespace.
+        looked: hears how each look at the fleet's metadata ended.
     """
 
-    def __init__(self, setup: wire.Setup, prefix: Sequence[str] = ()) -> None:
-        self._setup, self._prefix = setup, tuple(prefix)
+    def __init__(
+        self,
+        setup: wire.Setup,
+        prefix: Sequence[str] = (),
+        looked: Callable[[wire.Looked], None] = lambda _: None,
+    ) -> None:
+        self._setup, self._prefix, self._looked = setup, tuple(prefix), looked
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,7 +102,15 @@ class CourierProcess:
             self._rest = wire.Rest(is_on)
             self._say(self._rest)
 
-    def _say(self, message: wire.Want | wire.Neighbours | wire.Rest) -> None:
+    def hear(self, timestamp: bytes) -> None:
+        """Look at this timestamp of the fleet's metadata."""
+        self._say(wire.Stamp(timestamp))
+
+    def ask(self) -> None:
+        """Look at the fleet's metadata now."""
+        self._say(wire.Look())
+
+    def _say(self, message: wire.ToCourier) -> None:
         with self._lock, suppress(OSError):  # it is told when it is there again
             if self._end is not None:
                 wire.send(self._end, message)
@@ -123,8 +137,11 @@ class CourierProcess:
             process = self._begin(ours, theirs)
             self.starts += 1
             try:
-                while (progress := wire.receive_progress(ours)) is not None:
-                    self._heard(progress)
+                while (word := wire.receive_word(ours)) is not None:
+                    if isinstance(word, wire.Looked):
+                        self._looked(word)
+                    else:
+                        self._heard(word)
             finally:
                 with self._lock:
                     self._end, self._process = None, None

@@ -8,6 +8,7 @@ What fails is tried again while it is wanted; what is refused stays refused.
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,8 +38,13 @@ MEET_S = 2.0
 _FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
-_LATE_S = 5.0
-"""After which a piece that was handed to the swarm and is not there is taken again."""
+_ALONE_SHARE, _ALONE_PIECES = 0.05, 2
+"""So much of a bundle is here alone at most before neighbours are waited for."""
+_DROUGHT_S = 60.0
+"""Whoever gives a little now and then is waited for so much longer, and not for ever."""
+_LATE_S = 30.0
+"""After which a piece that was handed to the swarm and is not there is taken again: checking and
+writing it may take its time on a busy box."""
 
 
 @dataclass
@@ -46,7 +52,8 @@ class Means:
     """What a delivery works with; `swarm` None: only the sources themselves.
 
     `sources`: a source, and how it names a bundle. `is_resting`: whether nothing may be taken now.
-    `tell` hears how far it is.
+    `settle_s`: so long neighbours are waited for who have not spoken yet, and those who have not
+    said which bundle they want are taken for ones that want this one. `tell` hears how far it is.
     """
 
     site: Site
@@ -57,22 +64,47 @@ class Means:
     swarm: Swarm | None
     authority: bytes
     down_mbit: float
+    settle_s: float
     is_resting: Callable[[], bool]
     tell: Callable[[Progress], None]
 
 
 @dataclass
 class _Patience:
-    """Since when no neighbour has given anything."""
+    """Since when the site has not come further: no neighbour gave anything, or got further itself,
+    or none gave a whole piece for long."""
 
     peers_bytes: int = 0
     since: float = field(default_factory=time.monotonic)
+    pieces: int = -1
+    piece_at: float = field(default_factory=time.monotonic)
+    ahead: float = 0.0
 
-    def idle_s(self, peers_bytes: int) -> float:
+    def idle_s(self, peers_bytes: int, pieces: int, ahead: float) -> float:
+        """`pieces`: how many are there that came from neighbours. `ahead`: the share of the one
+        that has the most, where that is more than here."""
         now = time.monotonic()
-        if peers_bytes != self.peers_bytes:
-            self.peers_bytes, self.since = peers_bytes, now
-        return now - self.since
+        if peers_bytes != self.peers_bytes or ahead > self.ahead:
+            self.peers_bytes, self.ahead, self.since = peers_bytes, max(ahead, self.ahead), now
+        if pieces != self.pieces:
+            self.pieces, self.piece_at = pieces, now
+        return max(now - self.since, now - self.piece_at - _DROUGHT_S)
+
+    def begin_again(self) -> None:
+        """When an origin is back, those who asked in vain do not all ask it in the same moment."""
+        self.since = self.piece_at = time.monotonic()
+
+
+class _Met:
+    """Neighbours are met when they are first heard of, and now and then: a try may fail."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self._swarm, self._places, self._at = swarm, list[tuple[str, int]](), float("-inf")
+
+    def now(self, places: list[tuple[str, int]]) -> None:
+        if places != self._places or time.monotonic() - self._at > MEET_S:
+            self._places, self._at = places, time.monotonic()
+            self._swarm.meet(places)
 
 
 class Delivery:
@@ -80,11 +112,14 @@ class Delivery:
 
     def __init__(self, wanted: Wanted, means: Means) -> None:
         self._wanted, self._with = wanted, means
+        self._began = time.monotonic()
         self._cancelled = threading.Event()
         self._progress = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
+        self._alone, self._spread_at = 0, time.monotonic()
+        self._chance = random.Random()  # noqa: S311 - no secret
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
@@ -105,8 +140,10 @@ class Delivery:
         return False
 
     def _tell(self, **changed: object) -> None:
-        self._progress = changed_progress(self._progress, changed)
-        self._with.tell(self._progress)
+        progress = changed_progress(self._progress, changed)
+        if progress != self._progress:
+            self._progress = progress
+            self._with.tell(progress)
 
     def _run(self) -> None:
         failures = 0
@@ -116,6 +153,8 @@ class Delivery:
                 self._give(torrent)
                 return
             except BundleError as error:
+                if self._with.swarm is not None:
+                    self._with.swarm.leave()
                 self._tell(phase="refused", why=error.message)
                 return
             except (BoxError, OSError) as error:
@@ -143,9 +182,12 @@ class Delivery:
             place.reserve(torrent)
             means.swarm.fetch(torrent, place.folder)
             self._fill(torrent, means.swarm)
-            self._count(means.swarm)
-            means.swarm.leave()
+            means.swarm.flush()
+            # What is whole is only read any more, and neighbours get the last pieces meanwhile.
             place.hand_over(means.store, means.trust, torrent)
+            self._count(means.swarm)
+            means.swarm.give(torrent, means.store.find(wanted.ref).parent)
+            place.remove()
         return torrent
 
     def _described(self, place: Landing) -> Torrent:
@@ -177,16 +219,14 @@ class Delivery:
 
     def _fill(self, torrent: Torrent, swarm: Swarm) -> None:
         """Return when every piece is on the disk."""
-        patience, met = _Patience(), 0.0
+        patience, met = _Patience(), _Met(swarm)
         try:
             while not swarm.is_whole:
                 self._refuse_to_go_on(swarm)
                 if self._with.is_resting():
                     self._wait(swarm)
                     patience = _Patience(swarm.counts().peers_bytes)
-                if time.monotonic() - met > MEET_S:
-                    met = time.monotonic()
-                    swarm.meet(self._with.site.places(torrent.infohash))
+                met.now(self._with.site.places(torrent.infohash))
                 if swarm.is_checking:
                     patience = _Patience(swarm.counts().peers_bytes)
                 elif not self._took_a_piece(torrent, swarm, patience):
@@ -213,28 +253,66 @@ class Delivery:
         """One from the origin, if it is this station's turn."""
         missing = swarm.missing()
         own = 1.0 - len(missing) / max(1, torrent.pieces)
-        site = self._with.site
-        rank = election.rank(torrent.infohash, site.device, site.having(torrent.infohash, own))
-        idle_s = patience.idle_s(swarm.counts().peers_bytes)
+        site, is_new = self._with.site, time.monotonic() - self._began < self._with.settle_s
+        if is_new and not site.has_neighbours:
+            return False
+        having = site.having(torrent.infohash, own, is_new=is_new)
+        rank = election.rank(torrent.infohash, site.device, having)
+        given = torrent.pieces - len(missing) - len(self._handed)
+        most = max(having.values())
+        ahead = most if most > own else 0.0
+        idle_s = patience.idle_s(swarm.counts().peers_bytes, given, ahead)
         if idle_s < election.patience_s(rank):
             return False
+        piece = self._next(missing, swarm, rank, idle_s)
+        if piece is None:
+            return False
+        if len(having) > 1 and self._is_far_ahead(torrent, missing, swarm):
+            self._rest_a_little(swarm)
+            return True
+        swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
+        content = self._read(torrent, piece, rank)
+        if content is None:
+            patience.begin_again()
+            return False
+        self._handed[piece] = time.monotonic()
+        swarm.put(piece, content)
+        self._tell(origin=self._progress.origin + len(content))
+        self._count(swarm)
+        return True
+
+    def _next(self, missing: list[int], swarm: Swarm, rank: int, idle_s: float) -> int | None:
+        """What to ask the origin for: what a neighbour has, it gives; unless it does not."""
         now = time.monotonic()
         lacking = [each for each in missing if now - self._handed.get(each, -1e9) > _LATE_S]
-        # What a neighbour has, it gives; unless it does not.
         pieces = swarm.nobody_has(lacking)
         if not pieces and idle_s >= election.patience_s(max(1, rank)):
             pieces = lacking
         if not pieces:
-            return False
-        swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
-        content = self._read(torrent, pieces[0], rank)
-        if content is None:
-            return False
-        self._handed[pieces[0]] = time.monotonic()
-        swarm.put(pieces[0], content)
-        self._tell(origin=self._progress.origin + len(content))
+            return None
+        # The elected one goes from the first to the last. Whoever asks beside it, because it is
+        # heard of no more or cannot be reached, brings other ones, which both can give.
+        return pieces[0] if rank == 0 else self._chance.choice(pieces[len(pieces) // 2 :])
+
+    def _is_far_ahead(self, torrent: Torrent, missing: list[int], swarm: Swarm) -> bool:
+        """Whether much is here alone, and would be fetched twice if this station died now.
+
+        Neighbours that take nothing are not waited for.
+        """
+        lacking, now = set(missing), time.monotonic()
+        here = [piece for piece in range(torrent.pieces) if piece not in lacking]
+        alone = len(swarm.nobody_has(here))
+        is_much = alone > max(_ALONE_PIECES, _ALONE_SHARE * torrent.pieces)
+        if alone < self._alone or not is_much:
+            self._spread_at = now
+        self._alone = alone
+        return is_much and now - self._spread_at < election.patience_s(1)
+
+    def _rest_a_little(self, swarm: Swarm) -> None:
+        """The origin's answer stays open: what is on its way would be lost."""
+        if self._pause(TICK_S / 2):
+            raise SourceAway("It is not wanted any more.")
         self._count(swarm)
-        return True
 
     def _read(self, torrent: Torrent, piece: int, rank: int) -> bytes | None:
         """From the first origin that gives it; None: there is none that may be asked."""
@@ -301,9 +379,9 @@ class Delivery:
             torrent = describe(folder.name, folder_files(folder), means.authority)
             if torrent.infohash != wanted.infohash:
                 return  # signed by somebody else, say: neighbours would refuse each piece
-        before = self._progress.given
         swarm.give(torrent, folder.parent)
-        while not self._cancelled.wait(MEET_S):
-            swarm.meet(means.site.places(torrent.infohash))
+        met = _Met(swarm)
+        while not self._cancelled.wait(MEET_S / 2):
+            met.now(means.site.places(torrent.infohash))
             counts = swarm.counts()
-            self._tell(given=before + counts.given_bytes, neighbours=counts.peers)
+            self._tell(given=counts.given_bytes, neighbours=counts.peers)

@@ -28,12 +28,13 @@ def rank(infohash: str, device: str, site: Mapping[str, float]) -> int:
     """How many stations come before this one.
 
     `site`: the share that each station of the site has of the bundle, 0..1, itself included.
-    Whoever has all of it fetches nothing; while somebody has more than this one, it is not first.
+    Whoever has all of it fetches nothing. While somebody has more than the first one, everybody
+    stands one place further back: neighbours give that first, and no two have the same rank.
     """
     lacking = {each: have for each, have in site.items() if have < 1.0 or each == device}
-    before = order(infohash, lacking).index(device)
-    is_behind = any(have > site[device] for have in site.values())
-    return min(LAST_RANK, max(before, 1) if is_behind else before)
+    standing = order(infohash, lacking)
+    is_behind = any(have > site[standing[0]] for have in site.values())
+    return min(LAST_RANK, standing.index(device) + is_behind)
 
 
 def patience_s(rank: int) -> float:

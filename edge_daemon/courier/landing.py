@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.courier.torrent import Torrent, read_torrent
+from edge_daemon.courier.torrent import Torrent, describe, folder_files, read_torrent
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.files import write_durably
@@ -98,7 +98,8 @@ class Landing:
     def hand_over(self, store: Store, trust: Trust, torrent: Torrent) -> None:
         """Through the store's door: every byte is compared once more, and signatures decide.
 
-        Raises BundleError where it is refused; nothing of it is left then.
+        What came stays here until it is removed. Raises BundleError where it is refused, and
+        BoxError where the disk lost some of it; nothing of it is left then.
         """
         wanted = self._wanted
         folder = self.folder / torrent.name
@@ -108,10 +109,15 @@ class Landing:
             if not is_it or wanted.manifest_sha256 not in (None, manifest.sha256):
                 raise _another("What came", wanted)
             store.add(folder, trust)
-        except BundleError:
+        except BundleError as error:
+            found = describe(torrent.name, folder_files(folder), torrent.authority)
             self.remove()
-            raise
-        self.remove()
+            if found == torrent:
+                raise
+            raise BoxError(
+                f"The store's disk gives back other bytes than were written to it: {error.message}",
+                hint="It is fetched again. Look at the disk's health.",
+            ) from error
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

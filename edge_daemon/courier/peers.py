@@ -8,7 +8,6 @@ What is said there names places to try, no more: who answers there must show a c
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
@@ -16,7 +15,9 @@ from edge_daemon.core.fleet.campaign import NAME
 from edge_daemon.courier.site import MOST, Neighbour, is_address
 from edge_daemon.courier.wire import Progress
 from edge_daemon.errors import SenderError
+from edge_daemon.messaging.campaign_payloads import NeighbourWord
 from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.payloads import encode
 from edge_daemon.messaging.times import iso_utc, parse_iso
 
 LASTS_S = 600.0
@@ -45,13 +46,10 @@ def peer_topic(site: str, device: str) -> str:
 def peer(progress: Progress, now_utc: float) -> bytes:
     """What this station says."""
     address = f"[{progress.at}]" if ":" in progress.at else progress.at
-    said = {
-        "at": f"{address}:{progress.port}",
-        "swarm": progress.infohash or None,
-        "have": progress.have,
-        "until": iso_utc(now_utc + LASTS_S),
-    }
-    return json.dumps(said, separators=(",", ":")).encode()
+    until = iso_utc(now_utc + LASTS_S)
+    return encode(
+        NeighbourWord(f"{address}:{progress.port}", progress.infohash or None, progress.have, until)
+    )
 
 
 class Peers:

@@ -41,11 +41,22 @@ class Site:
         with self._lock:
             self._known = dict(list(known.items())[:MOST])
 
-    def having(self, infohash: str, own: float) -> dict[str, float]:
-        """The share that each has who is in this swarm, this station included."""
+    @property
+    def has_neighbours(self) -> bool:
         with self._lock:
-            there = [each for each in self._known.values() if each.infohash == infohash]
-        return {**{each.device: each.have for each in there}, self.device: own}
+            return bool(self._known)
+
+    def having(self, infohash: str, own: float, *, is_new: bool = False) -> dict[str, float]:
+        """The share that each has who is in this swarm, this station included.
+
+        `is_new`: also those who have not said so yet, as with nothing of it: all of a site hear of
+        a bundle at the same time, and of each other a little later.
+        """
+        with self._lock:
+            known = list(self._known.values())
+        there = {each.device: each.have for each in known if each.infohash == infohash}
+        others = {each.device: 0.0 for each in known} if is_new else {}
+        return {**others, **there, self.device: own}
 
     def places(self, infohash: str) -> list[tuple[str, int]]:
         """Where those are who are in this swarm."""

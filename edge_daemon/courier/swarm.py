@@ -25,6 +25,8 @@ _LOWER_EFFORT = 1
 _CLOSED = (
     *("enable_dht", "enable_upnp", "enable_natpmp", "enable_incoming_tcp", "enable_outgoing_tcp"),
     *("allow_multiple_connections_per_ip", "announce_to_all_trackers", "use_dht_as_fallback"),
+    # Who has just got the last piece would be left before it says so, and only met again later.
+    "close_redundant_connections",
 )
 MOST_PEERS = 64
 
@@ -54,7 +56,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Counts:
-    """Bytes of pieces that came from neighbours and went to them, and how many are connected."""
+    """Bytes of pieces that came from neighbours and went to them, and how many are connected; what
+    was found to be wrong did not come."""
 
     peers_bytes: int = 0
     given_bytes: int = 0
@@ -86,7 +89,7 @@ class Swarm:
         self._session.set_peer_class_filter(everybody)
 
     def _listening(self) -> int:
-        for _ in range(50):
+        for _ in range(300):  # a box that starts has other things to do
             if port := self._session.ssl_listen_port():
                 return int(port)
             self._session.wait_for_alert(100)
@@ -109,9 +112,49 @@ class Swarm:
         self._join(torrent, above, lt.torrent_flags.default_flags)
 
     def give(self, torrent: Torrent, above: Path) -> None:
-        """Give from the complete folder `above/<torrent.name>`, which is never written."""
+        """Give from the complete folder `above/<torrent.name>`, which is never written.
+
+        Who has just fetched it stays connected to its neighbours.
+        """
+        if self._is_moved(torrent, above):
+            return
         flags = lt.torrent_flags.seed_mode | lt.torrent_flags.upload_mode
         self._join(torrent, above, flags)
+
+    def _is_moved(self, torrent: Torrent, above: Path) -> bool:
+        """Read it from there from now on; whether that was possible."""
+        with self._lock:
+            handle, is_it = self._handle, self._torrent == torrent
+        if handle is None or not is_it or not handle.status().is_seeding:
+            return False
+        handle.set_flags(lt.torrent_flags.upload_mode)
+        if handle.status().save_path == str(above):
+            return True
+        handle.move_storage(str(above), lt.move_flags_t.reset_save_path_unchecked)
+        heard = self._heard(lt.storage_moved_alert, lt.storage_moved_failed_alert)
+        return isinstance(heard, lt.storage_moved_alert)
+
+    def flush(self) -> None:
+        """Return when what came is in its files: a piece counts as there a little before it is.
+
+        Raises BoxError where the disk takes too long for it.
+        """
+        with self._lock:
+            handle = self._handle
+        if handle is None:
+            return
+        handle.flush_cache()
+        if self._heard(lt.cache_flushed_alert) is None:
+            raise BoxError("The disk is slow to write what came.", hint="Look at its health.")
+
+    def _heard(self, *kinds: type) -> Any:
+        """The next alert of these kinds; None: there is none in time."""
+        for _ in range(300):
+            self._session.wait_for_alert(100)
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, kinds):
+                    return alert
+        return None
 
     def leave(self) -> None:
         """Have no part in it any more; the files are closed when this returns."""
@@ -120,11 +163,7 @@ class Swarm:
         if handle is None:
             return
         self._session.remove_torrent(handle)
-        for _ in range(100):
-            self._session.wait_for_alert(100)
-            for alert in self._session.pop_alerts():
-                if isinstance(alert, lt.torrent_removed_alert):
-                    return
+        self._heard(lt.torrent_removed_alert)
 
     def _join(self, torrent: Torrent, above: Path, flags: int) -> None:
         self.leave()
@@ -210,9 +249,8 @@ class Swarm:
         status = self._status()
         if status is None:
             return Counts()
-        return Counts(
-            int(status.total_payload_download), int(status.total_payload_upload), status.num_peers
-        )
+        came = int(status.total_payload_download) - int(status.total_failed_bytes)
+        return Counts(max(0, came), int(status.total_payload_upload), status.num_peers)
 
     def faults(self) -> list[str]:
         """What went wrong since this was asked last: the disk, or a file."""

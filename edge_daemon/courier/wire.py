@@ -12,6 +12,8 @@ from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.site import MOST, Neighbour
 
 PACKET_BYTES = 160 << 10
+SETTLE_S = 6.0
+"""A word of a neighbour takes a second or two, and more where a whole plant has just got power."""
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
@@ -27,7 +29,7 @@ class From(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`fleet.share`: see `swarm.Link`."""
+    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.Means`."""
 
     interface: str
     certificate: str
@@ -37,6 +39,17 @@ class Share(msgspec.Struct, frozen=True):
     up_mbit: float
     down_mbit: float
     local: bool
+    settle_s: float = SETTLE_S
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """`fleet.trust`, and the folder in which the fleet's metadata is kept."""
+
+    state_folder: str
+    root: str
+    metadata: Union[str, None] = None
+    metadata_ca: Union[str, None] = None
+    expires_grace_s: int = 0
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True):
@@ -50,6 +63,7 @@ class Setup(msgspec.Struct, tag="setup", frozen=True):
     revoked: tuple[str, ...] = ()
     share: Union[Share, None] = None
     down_mbit: float = 80.0
+    fresh: Union[Fresh, None] = None
 
 
 class Want(msgspec.Struct, tag="want", frozen=True):
@@ -113,6 +127,24 @@ class Rest(msgspec.Struct, tag="rest", frozen=True):
     on: bool
 
 
+class Stamp(msgspec.Struct, tag="stamp", frozen=True):
+    """A timestamp of the fleet's metadata that came as a message."""
+
+    timestamp: Annotated[bytes, msgspec.Meta(max_length=16_384)]
+
+
+class Look(msgspec.Struct, tag="look", frozen=True):
+    """Look now which campaigns are current."""
+
+
+class Looked(msgspec.Struct, tag="looked", frozen=True):
+    """How that ended: see `refresher.Refreshed`."""
+
+    why: Text = ""
+    is_refusal: bool = False
+    where: Text = ""
+
+
 class Progress(msgspec.Struct, tag="progress", frozen=True):
     """How far the courier is. `phase`: idle, fetching, have or refused. Bytes are of this process;
     `at`: where neighbours reach it, empty where it does not share."""
@@ -137,10 +169,11 @@ def changed_progress(progress: Progress, changed: dict[str, Any]) -> Progress:
     return msgspec.structs.replace(progress, **changed)
 
 
-ToCourier = Union[Setup, Want, Neighbours, Rest]
+ToCourier = Union[Setup, Want, Neighbours, Rest, Stamp, Look]
+ToDaemon = Union[Progress, Looked]
 _encode = msgspec.msgpack.Encoder().encode
 _decode_order = msgspec.msgpack.Decoder(ToCourier).decode
-_decode_progress = msgspec.msgpack.Decoder(Progress).decode
+_decode_word = msgspec.msgpack.Decoder(ToDaemon).decode
 
 
 def send(end: socket.socket, message: Any) -> None:
@@ -154,10 +187,10 @@ def receive_order(end: socket.socket) -> ToCourier | None:
     return _decode_order(packet) if packet else None
 
 
-def receive_progress(end: socket.socket) -> Progress | None:
+def receive_word(end: socket.socket) -> ToDaemon | None:
     """The courier's next word; None where it is gone. Raises ValueError for anything else."""
     try:
         packet = end.recv(PACKET_BYTES)
     except ConnectionResetError:  # it ended with words unread; its own last ones come after that
         packet = end.recv(PACKET_BYTES)
-    return _decode_progress(packet) if packet else None
+    return _decode_word(packet) if packet else None

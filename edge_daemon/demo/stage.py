@@ -147,7 +147,8 @@ class Stage:
             from iotcore import Broker  # noqa: PLC0415 - an extra of the demo
         except ImportError as error:
             raise BoxError(
-                "The demo needs its embedded broker.", hint="Install edge-daemon[demo]."
+                "The demo needs its embedded broker.",
+                hint="Install it: pip install 'edge-daemon[demo]'",
             ) from error
         path = folder / "broker.toml"
         path.write_text(_BROKER.format(port=self.port), encoding="utf-8")

@@ -12,6 +12,8 @@ import typer
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.cli.output import tell
+from edge_daemon.cli.words import milliseconds, with_short_digests
+from edge_daemon.core.text import number_of
 from edge_daemon.demo.audience import ROOT, TOPICS, Audience
 from edge_daemon.demo.barrier import STATION, Barrier
 from edge_daemon.demo.books import in_words, tell_books
@@ -220,7 +222,7 @@ class Story:
         for answer in self._client.request(verb, body):
             status = answer["status"]
             if status == "progress":
-                note(f"{answer['stage']} … {answer['elapsed_ms']} ms")
+                note(f"after {milliseconds(answer['elapsed_ms'])}: {answer['stage']}")
                 continue
             if status == "accepted":
                 continue
@@ -228,13 +230,14 @@ class Story:
                 error = answer.get("error") or {}
                 raise BoxError(f"The {verb} ended {status}: {error.get('message', '')}")
             if status == "rejected":
-                note(f"rejected ({answer['error']['code']}): {answer['error']['message']}")
+                error = answer["error"]
+                note(f"rejected ({error['code']}): {with_short_digests(error['message'])}")
             receipt: dict[str, Any] = answer.get("receipt") or {}
             if receipt.get("cutover_frame") is not None:
                 note(
                     f"{receipt['from']} -> {receipt['to']} at frame {receipt['cutover_frame']}, "
                     f"pause {receipt['pause_ms']:.2f} ms, "
-                    f"{receipt['frames']['captured']} frames came meanwhile"
+                    f"{number_of(receipt['frames']['captured'], 'frame')} came meanwhile"
                 )
             return receipt
         raise BoxError(f"The {verb} got no outcome.", hint="See the daemon's log.")

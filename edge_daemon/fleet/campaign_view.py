@@ -6,17 +6,21 @@ It judges as an evaluator does, and says nothing to anybody.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard
 from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Word, judge, silent_ones
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.evaluator import Reports, heard_of
-from edge_daemon.messaging.fleet_payloads import read_opening
+from edge_daemon.fleet.evaluator import CAMPAIGN_FILTERS, Reports, device_at, heard_of
+from edge_daemon.fleet.ledger import Retained
+from edge_daemon.messaging.campaign_payloads import read_opening
+from edge_daemon.messaging.client import Client
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.models.countersigned import Signers
 
@@ -77,6 +81,19 @@ class CampaignsSeen:
         if known is None or known[:2] != (campaign, names):
             known = self._roster = (campaign, names, Roster.of(campaign, names))
         return known[2]
+
+
+def campaigns_now(
+    client: Client, kept: Retained, signers: Signers | None, inventory: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """How campaigns stand by what is retained; `kept` is what was gathered of the stations."""
+    seen, words, now = CampaignsSeen(signers, inventory), Reports(device_at), time.monotonic()
+    with suppress(BrokerError):  # the stations are shown to those too who may not read it
+        for topic, body in client.all_retained(CAMPAIGN_FILTERS).items():
+            seen.take(topic, body)
+    for root, body in kept.reports.items():
+        words.take(f"{root}/fleet", body, now)
+    return seen.shown(words, now, time.time())
 
 
 def _brief(campaign: Campaign) -> dict[str, Any]:

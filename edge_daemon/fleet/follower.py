@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +33,14 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.freshness.keeper import Freshness
-from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, Kept, read_kept, write_kept
+from edge_daemon.fleet.memory import (
+    MEMORY_FILE,
+    Expired,
+    Kept,
+    read_kept,
+    read_waiting,
+    write_kept,
+)
 from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
@@ -108,6 +114,7 @@ class Follower:
         self._stopped = threading.Event()
         self._said = ""
         self._waits: dict[str, str] = {}
+        self._expired = Expired()
         self._digest: tuple[Campaign | None, str] = (None, "")
         self._thread = threading.Thread(target=self._run, name="campaigns", daemon=True)
 
@@ -170,6 +177,8 @@ class Follower:
         kept, now = self._kept, self._with.clock.now()
         for incoming in news:
             kept = self._heard(kept, incoming)
+        for campaign, envelope in self._expired.no_more(now.utc):
+            kept = self._accepted(kept, campaign, envelope, now.utc)
         kept = self._vouched(kept, now.utc)
         here = self._station(kept, now.utc)
         brought = self._fetch(kept, now.utc)
@@ -233,6 +242,7 @@ class Follower:
         if topic == messages.TIMESTAMP:
             return self._stamped(kept, payload)
         if not topic.endswith("/campaign"):
+            self._look_first(topic)
             memory = station.hear(kept.memory, messages.read_message(topic, payload))
             return replace(kept, memory=memory)
         campaign = messages.read_signed_campaign(topic, payload, self._signers)
@@ -244,10 +254,17 @@ class Follower:
         memory, refusal = station.accept(kept.memory, campaign, now_utc)
         if refusal:
             _log.warning("campaign_refused", campaign=campaign.id, error=refusal)
+        if refusal == station.EXPIRED:
+            self._expired.keep(campaign, envelope)
         if memory is kept.memory:
             return kept
         _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
         return replace(kept, memory=memory, envelope=envelope)
+
+    def _look_first(self, topic: str) -> None:
+        """A wave is opened: what is current is looked at again before it is joined."""
+        if self._with.freshness is not None and messages.is_open_topic(topic):
+            self._with.freshness.ask()
 
     def _stamped(self, kept: Kept, payload: bytes) -> Kept:
         """A word on what is current: TUF's, or one of the signers', which may hold TUF's too."""
@@ -266,7 +283,7 @@ class Follower:
         if freshness is None:
             return kept
         for topic, envelope in kept.waiting.items():
-            campaign, sha256 = _read_waiting(topic, envelope)
+            campaign, sha256 = read_waiting(topic, envelope)
             why = freshness.why_not(campaign.id, sha256)
             self._tell_waiting(campaign.id, why)
             if not why:
@@ -313,7 +330,7 @@ class Follower:
             or (rollout is not None and not rollout.is_back and not is_ours),
             rollout=rollout.id if rollout is not None and is_ours and not rollout.is_full else "",
             in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
-            is_fresh=self._is_fresh(kept, campaign, now_utc),
+            is_fresh=not self._settings.trust.fresh or kept.is_fresh(campaign, now_utc),
             answers=self._answers(kept),
             not_current=self._not_current(campaign),
         )
@@ -325,12 +342,6 @@ class Follower:
             station.is_open(windows, minute, is_between_orders=not is_bound)
             for windows in (self._settings.window, campaign.window)
         )
-
-    def _is_fresh(self, kept: Kept, campaign: Campaign, now_utc: float) -> bool:
-        if not self._settings.trust.fresh:
-            return True
-        stamp = kept.stamp
-        return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
 
     def _not_current(self, campaign: Campaign) -> str:
         freshness = self._with.freshness
@@ -375,13 +386,6 @@ class Follower:
         if kept != self._kept:
             write_durably(self._file, write_kept(kept))
         self._kept = kept
-
-
-@lru_cache(maxsize=MOST_WAITING)
-def _read_waiting(topic: str, envelope: bytes) -> tuple[Campaign, str]:
-    """With its digest; whoever signed it was looked at when it came."""
-    campaign = messages.read_signed_campaign(topic, envelope, None)
-    return campaign, digest(campaign)
 
 
 def _bad(state: State, ref: BundleRef) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
-from edge_daemon.core.fleet.campaign import Campaign, read_campaign
+from edge_daemon.core.fleet.campaign import Campaign, digest, read_campaign
 from edge_daemon.core.fleet.heard import Heard
 from edge_daemon.core.fleet.station import Memory
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.fleet.messages import KIND, Timestamp
+from edge_daemon.fleet.messages import KIND, Timestamp, read_signed_campaign
 from edge_daemon.models.countersigned import Signers, text_in
 
 MEMORY_FILE = "fleet.json"
@@ -31,6 +32,11 @@ class Kept:
     stamp: Timestamp | None = None
     waiting: Mapping[str, bytes] = field(default_factory=dict)
 
+    def is_fresh(self, campaign: Campaign, now_utc: float) -> bool:
+        """Whether the timestamp is good still, and knows of none newer."""
+        stamp = self.stamp
+        return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
+
     def with_waiting(self, topic: str, envelope: bytes) -> Kept:
         """With one more that waits; the oldest gives way."""
         others = list(self.without_waiting(topic).waiting.items())[-(MOST_WAITING - 1) :]
@@ -40,6 +46,36 @@ class Kept:
         """Without it."""
         left = {each: body for each, body in self.waiting.items() if each != topic}
         return replace(self, waiting=left)
+
+
+@lru_cache(maxsize=MOST_WAITING)
+def read_waiting(topic: str, envelope: bytes) -> tuple[Campaign, str]:
+    """With its digest; whoever signed it was looked at when it came."""
+    campaign = read_signed_campaign(topic, envelope, None)
+    return campaign, digest(campaign)
+
+
+class Expired:
+    """Campaigns that came after their end, by a clock that may have been ahead; the newest few.
+
+    The broker does not send them again when the clock is put right.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Campaign, bytes]] = {}
+
+    def keep(self, campaign: Campaign, envelope: bytes) -> None:
+        """One that was refused."""
+        self._kept[campaign.id] = (campaign, envelope)
+        newest = sorted(self._kept.values(), key=lambda each: each[0].serial)[-MOST_WAITING:]
+        self._kept = {each[0].id: each for each in newest}
+
+    def no_more(self, now_utc: float) -> list[tuple[Campaign, bytes]]:
+        """Those whose end is ahead now, and which are forgotten here."""
+        found = [each for each in self._kept.values() if now_utc < each[0].expires]
+        for campaign, _ in found:
+            del self._kept[campaign.id]
+        return found
 
 
 def write_kept(kept: Kept) -> bytes:

@@ -19,7 +19,16 @@ from edge_daemon.core.fleet.campaign import MOST_WAVES, NAME, Campaign, read_cam
 from edge_daemon.core.fleet.heard import PAUSERS, Opened, Paused, Stopped
 from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
+from edge_daemon.messaging.campaign_payloads import (
+    FreshText,
+    OpenedWave,
+    PausedCampaign,
+    StoppedCampaign,
+    what_was_known,
+)
 from edge_daemon.messaging.document import read_json
+from edge_daemon.messaging.fleet_payloads import FREEZE, ROLLBACK
+from edge_daemon.messaging.payloads import encode
 from edge_daemon.messaging.times import iso_utc, parse_iso
 from edge_daemon.models.countersigned import Signers, text_in
 
@@ -69,34 +78,30 @@ def stop_topic(campaign: str, who: str) -> str:
     return f"fleet/{campaign}/stop/{who}"
 
 
+def is_open_topic(topic: str) -> bool:
+    """Whether a wave is opened there."""
+    return topic.rpartition("/")[0].endswith("/open")
+
+
 def opened(by: str, now_utc: float, because: Mapping[str, Any]) -> bytes:
     """The payload of an open wave, with what is known."""
-    return _encode({"at": iso_utc(now_utc), "by": by, "because": because})
+    return encode(OpenedWave(iso_utc(now_utc), by, what_was_known(because)))
 
 
 def paused(now_utc: float, why: str, *, is_on: bool) -> bytes:
     """The payload of a pause, and of its end."""
-    return _encode({"at": iso_utc(now_utc), "why": why, "paused": is_on})
+    return encode(PausedCampaign(iso_utc(now_utc), why, is_on))
 
 
 def stopped(now_utc: float, why: str, *, goes_back: bool) -> bytes:
     """The payload of a stop."""
-    scope = "rollback" if goes_back else "freeze"
-    return _encode({"at": iso_utc(now_utc), "why": why, "scope": scope})
+    return encode(StoppedCampaign(iso_utc(now_utc), why, ROLLBACK if goes_back else FREEZE))
 
 
 def timestamp_text(stamp: Timestamp, tuf: bytes = b"") -> bytes:
     """What is signed; `tuf`: the timestamp of TUF, for stations that look at that one."""
-    said: dict[str, Any] = {
-        "at": iso_utc(stamp.at),
-        "expires": iso_utc(stamp.expires),
-        "serial": stamp.serial,
-    }
-    return _encode({**said, "tuf": tuf.decode()} if tuf else said)
-
-
-def _encode(plain: Mapping[str, Any]) -> bytes:
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+    known = iso_utc(stamp.at), iso_utc(stamp.expires), stamp.serial
+    return encode(FreshText(*known, tuf.decode()) if tuf else FreshText(*known))
 
 
 # --------------------------------------------------------------------------- reading
@@ -188,7 +193,7 @@ def _stop(campaign: str, who: str, payload: bytes) -> Stopped:
         return Stopped(campaign, who, "its reason cannot be read")
     why = document.get("why")
     is_said = isinstance(why, str) and is_line(why)
-    goes_back = document.get("scope") == "rollback"
+    goes_back = document.get("scope") == ROLLBACK
     return Stopped(campaign, who, str(why) if is_said else "no reason is given", goes_back)
 
 

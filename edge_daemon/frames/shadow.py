@@ -38,8 +38,10 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 _log = structlog.get_logger(__name__)
 
 BATCH = 64
-BATCH_S = 1.0
-"""Pairs are handed on in batches: so many, or those of so long."""
+BATCH_S = 0.25
+"""Pairs are handed on in batches: so many, or those of so long. With the turn of the desk after it
+they are on the disk within a second.
+"""
 
 MOST_WAITING = 1024
 """Frames that wait here without pixels; of more, the newest are not seen."""

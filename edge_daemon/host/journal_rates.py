@@ -74,9 +74,10 @@ class KeptRates:
         return tuple(Rejected(*row) for row in found)
 
     def pairs(self, since_utc: float) -> tuple[PairSeen, ...]:
-        """The newest pairs of all rollouts."""
+        """The newest pairs of all rollouts that one of both rejects."""
         found = self._rows(
-            "SELECT rollout, utc, body FROM pairs WHERE utc >= ? ORDER BY seq DESC LIMIT ?",
+            "SELECT rollout, utc, body FROM pairs WHERE utc >= ? AND outcome <> 'neither'"
+            " ORDER BY seq DESC LIMIT ?",
             *(since_utc, MOST_REJECTED),
         )
         return tuple(PairSeen(rollout, utc, bytes(body)) for rollout, utc, body in found)

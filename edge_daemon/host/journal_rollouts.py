@@ -177,6 +177,18 @@ class KeptRollouts:
         )
         return tuple(PairRow(*row) for row in found)
 
+    def unlabelled(
+        self, rollout: str, outcomes: tuple[str, ...], limit: int
+    ) -> tuple[PairRow, ...]:
+        """The newest pairs of one rollout with these outcomes and without a true verdict."""
+        places = ",".join("?" * len(outcomes))
+        found = self._rows(
+            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? AND truth IS NULL"
+            f" AND outcome IN ({places}) ORDER BY seq DESC LIMIT ?",
+            *(rollout, *outcomes, limit),
+        )
+        return tuple(PairRow(*row) for row in found)
+
     def looks(self, rollout: str, limit: int, after: int = 0) -> tuple[LookRow, ...]:
         """What the rule saw of one rollout, the oldest first; `after` this number."""
         found = self._rows(

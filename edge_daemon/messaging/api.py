@@ -1,6 +1,7 @@
 """The API document: AsyncAPI 3, made from the types that the messages are made from.
 
-`document` is the whole of it, for one device with its topics or, with the root left open, for all.
+`document` is the whole of it: for one device with its topics or, with the root left open, for all,
+with the topics that a fleet shares.
 `schema` is one message as JSON Schema (draft 7). The device publishes its own, compact and
 retained, at `<root>/info/api`; the digest in `info` tells a reader whether it has that one.
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -19,12 +21,23 @@ from edge_daemon.config import OrderSource
 from edge_daemon.core.verbs import Verb, about
 from edge_daemon.messaging import (
     api_examples,
+    api_fleet,
     fleet_payloads,
     part_payloads,
     payloads,
     rollout_payloads,
 )
 from edge_daemon.messaging.api_examples import Ask, Order
+from edge_daemon.messaging.api_nodes import (
+    CHANNELS,
+    PARAMETERS,
+    SCHEMAS,
+    Json,
+    channel,
+    first_sentence,
+    operation,
+    ref,
+)
 from edge_daemon.messaging.asks import REQUESTS
 from edge_daemon.messaging.orders import compile_source
 from edge_daemon.messaging.result_payloads import ResultMessage
@@ -33,12 +46,6 @@ from edge_daemon.messaging.topics import Topics
 VERSION = "1.0.0"
 """Of the interface, not of the program: the first number changes when a sender must change."""
 ROOT = "{root}"
-_BINDING = "0.2.0"
-_SCHEMAS = "#/components/schemas/"
-_MESSAGES = "#/components/messages/"
-_CHANNELS = "#/channels/"
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -136,19 +143,15 @@ def document(root: str = ROOT, orders: Sequence[OrderSource] | None = None) -> J
     presets = _presets(orders)
     channels = {
         **_request_channels(topics),
-        **{told.key: _channel(told.topic, [told.key], told.summary) for told in _told(topics)},
+        **{told.key: channel(told.topic, [told.key], told.summary) for told in _told(topics)},
         **{key: _order_channel(*found) for key, found in presets.items()},
     }
-    for channel in channels.values():
-        if str(channel["address"]).startswith("root/"):
-            channel["address"] = root + channel["address"][len("root") :]
+    for found in channels.values():
+        if str(found["address"]).startswith("root/"):
+            found["address"] = root + found["address"][len("root") :]
             if root == ROOT:
-                channel["parameters"] = {"root": {"$ref": "#/components/parameters/root"}}
-    components: Json = {"messages": _messages(topics, presets), "schemas": _schemas()}
-    if root == ROOT:
-        description = "Below it lie the topics of one device; `mqtt.root` in its settings."
-        components["parameters"] = {"root": {"default": "edge/cam1", "description": description}}
-    return {
+                found["parameters"] = {"root": ref(PARAMETERS, "root")}
+    made = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "edge-daemon",
@@ -164,8 +167,24 @@ def document(root: str = ROOT, orders: Sequence[OrderSource] | None = None) -> J
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": _operations(topics, presets),
-        "components": components,
+        "components": {"messages": _messages(topics, presets), "schemas": _schemas()},
     }
+    return _of_all(made) if root == ROOT else made
+
+
+def _of_all(made: Json) -> Json:
+    """The document with what is not one device's: the open root, and what a fleet shares."""
+    description = "Below it lie the topics of one device; `mqtt.root` in its settings."
+    components = made["components"]
+    made["channels"].update(api_fleet.channels())
+    made["operations"].update(api_fleet.operations())
+    components["messages"].update(api_fleet.messages())
+    components["schemas"] = _schemas(*api_fleet.KINDS)
+    components["parameters"] = {
+        "root": {"default": "edge/cam1", "description": description},
+        **api_fleet.parameters(),
+    }
+    return made
 
 
 def compact(api: Json) -> bytes:
@@ -180,48 +199,39 @@ def digest(compacted: bytes) -> str:
 
 def schema(name: str) -> Json | None:
     """One type of the document as a JSON Schema of its own; None for an unknown name."""
-    schemas = _schemas()
+    schemas = _schemas(*api_fleet.KINDS)
     if name not in schemas:
         return None
     needed = _reachable(name, schemas)
     text = json.dumps(
         {
             "$schema": "http://json-schema.org/draft-07/schema#",
-            "$ref": _SCHEMAS + name,
+            "$ref": SCHEMAS + name,
             "definitions": {key: schemas[key] for key in schemas if key in needed},
         }
     )
-    made: Json = json.loads(text.replace(_SCHEMAS, "#/definitions/"))
+    made: Json = json.loads(text.replace(SCHEMAS, "#/definitions/"))
     return made
 
 
 def names() -> tuple[str, ...]:
     """What `schema` knows."""
-    return tuple(_schemas())
+    return tuple(_schemas(*api_fleet.KINDS))
 
 
 # --------------------------------------------------------------------------- channels
 
 
-def _ref(where: str, key: str) -> Json:
-    return {"$ref": where + key}
-
-
-def _channel(address: str | None, messages: Iterable[str], summary: str) -> Json:
-    named = {key: _ref(_MESSAGES, key) for key in messages}
-    return {"address": address, "summary": summary, "messages": named}
-
-
 def _request_channels(topics: Topics) -> Json:
     return {
         **{
-            f"request-{verb.value}": _channel(
-                topics.request(verb.value), [_key(kind)], _first_sentence(kind)
+            f"request-{verb.value}": channel(
+                topics.request(verb.value), [_key(kind)], first_sentence(kind)
             )
             for verb, kind in REQUESTS.items()
         },
         **{
-            f"response-{verb.value}": _channel(
+            f"response-{verb.value}": channel(
                 topics.response(verb.value), _answers(verb), f"What became of a {verb.value}."
             )
             for verb in REQUESTS
@@ -231,7 +241,7 @@ def _request_channels(topics: Topics) -> Json:
 
 def _order_channel(address: str | None, preset: str) -> Json:
     summary = f"Work orders of a MES, preset {preset}; the topic is set by the station's settings."
-    return _channel(address, [f"order-{preset}"], summary)
+    return channel(address, [f"order-{preset}"], summary)
 
 
 def _presets(orders: Sequence[OrderSource] | None) -> dict[str, tuple[str | None, str]]:
@@ -257,37 +267,27 @@ def _operations(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -
     """`receive` is what the daemon hears, `send` what it says."""
     heard = {
         verb.value: {
-            **_operation("receive", f"request-{verb.value}", [_key(kind)], qos=1, retain=False),
+            **operation("receive", f"request-{verb.value}", [_key(kind)], qos=1, retain=False),
             "reply": {
-                "channel": _ref(_CHANNELS, f"response-{verb.value}"),
+                "channel": ref(CHANNELS, f"response-{verb.value}"),
                 "messages": [
-                    _ref(f"{_CHANNELS}response-{verb.value}/messages/", key)
-                    for key in _answers(verb)
+                    ref(f"{CHANNELS}response-{verb.value}/messages/", key) for key in _answers(verb)
                 ],
             },
         }
         for verb, kind in REQUESTS.items()
     }
     ordered = {
-        key: _operation("receive", key, [f"order-{preset}"], qos=1, retain=False)
+        key: operation("receive", key, [f"order-{preset}"], qos=1, retain=False)
         for key, (_, preset) in presets.items()
     }
     said = {
-        f"publish-{told.key}": _operation(
+        f"publish-{told.key}": operation(
             "send", told.key, [told.key], qos=told.qos, retain=told.retain
         )
         for told in _told(topics)
     }
     return {**heard, **ordered, **said}
-
-
-def _operation(action: str, channel: str, messages: list[str], *, qos: int, retain: bool) -> Json:
-    return {
-        "action": action,
-        "channel": _ref(_CHANNELS, channel),
-        "messages": [_ref(f"{_CHANNELS}{channel}/messages/", key) for key in messages],
-        "bindings": {"mqtt": {"qos": qos, "retain": retain, "bindingVersion": _BINDING}},
-    }
 
 
 # --------------------------------------------------------------------------- messages
@@ -297,8 +297,8 @@ def _messages(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> 
     asked = {_key(kind): _request(verb, kind) for verb, kind in REQUESTS.items()}
     answered = {
         _key(kind): {
-            "summary": _first_sentence(kind),
-            "payload": _ref(_SCHEMAS, kind.__name__),
+            "summary": first_sentence(kind),
+            "payload": ref(SCHEMAS, kind.__name__),
             "correlationId": {"location": "$message.payload#/id"},
         }
         for kind in _KINDS
@@ -307,18 +307,19 @@ def _messages(topics: Topics, presets: Mapping[str, tuple[str | None, str]]) -> 
     for one in _told(topics):
         told[one.key] = {"summary": one.summary}
         if one.message is not None:
-            told[one.key]["payload"] = _ref(_SCHEMAS, one.message.__name__)
+            told[one.key]["payload"] = ref(SCHEMAS, one.message.__name__)
     told["snapshot"]["contentType"] = "image/jpeg"
     told["api"]["payload"] = {"type": "object", "required": ["asyncapi"]}
     used = dict.fromkeys(preset for _, preset in presets.values())
-    return {**asked, **answered, **told, **{f"order-{name}": _order(name) for name in used}}
+    ordered = {f"order-{name}": _order(name) for name in used}
+    return {**asked, **answered, **told, **ordered}
 
 
 def _request(verb: Verb, kind: type[Any]) -> Json:
     asks = api_examples.ASKS[verb]
     return {
-        "summary": _first_sentence(kind),
-        "payload": _ref(_SCHEMAS, kind.__name__),
+        "summary": first_sentence(kind),
+        "payload": ref(SCHEMAS, kind.__name__),
         "correlationId": {
             "location": "$message.payload#/id",
             "description": "Answers carry it, on `response/<verb>` and, where MQTT 5 names one, at "
@@ -355,17 +356,15 @@ def _key(kind: type[Any]) -> str:
     return kind.__name__[0].lower() + kind.__name__[1:]
 
 
-def _first_sentence(kind: type[Any]) -> str:
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
-
-
 # --------------------------------------------------------------------------- schemas
 
 
-def _schemas() -> Json:
+@cache
+def _schemas(*more: type[msgspec.Struct]) -> Json:
+    """Of every payload; nobody changes what is returned."""
     told = [one.message for one in _told(Topics("root")) if one.message is not None]
-    kinds = [*REQUESTS.values(), *_KINDS, *told]
-    _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
+    kinds = [*REQUESTS.values(), *_KINDS, *told, *more]
+    _, found = msgspec.json.schema_components(kinds, ref_template=SCHEMAS + "{name}")
     return {name: _plain(found[name]) for name in sorted(found)}
 
 
@@ -393,5 +392,5 @@ def _reachable(name: str, schemas: Json) -> set[str]:
         if key not in found:
             found.add(key)
             text = json.dumps(schemas[key])
-            waiting += [other for other in schemas if f'"{_SCHEMAS}{other}"' in text]
+            waiting += [other for other in schemas if f'"{SCHEMAS}{other}"' in text]
     return found

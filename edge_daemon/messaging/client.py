@@ -24,11 +24,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.answer import OUTCOMES
-from edge_daemon.messaging.paho_client import new_client, new_properties
+from edge_daemon.messaging.paho_client import new_client, new_properties, release
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
 ACKNOWLEDGE_S = 5.0
+UNACKNOWLEDGED = f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
 FIRST_ANSWER_S = 10.0
 """A daemon that hears a request answers within milliseconds."""
 AGAIN_S = 1.0
@@ -61,6 +62,7 @@ class Client:
     def __init__(self, mqtt: MqttSettings, topics: Topics) -> None:
         self.topics = topics
         self._mqtt = mqtt
+        self._is_v5 = mqtt.protocol == 5
         self._lock = threading.Lock()
         self._welcomed = threading.Event()
         self._refusal = ""
@@ -105,6 +107,7 @@ class Client:
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
+        release(self._client)
 
     # ------------------------------------------------------------------ asking
 
@@ -183,8 +186,8 @@ class Client:
             )
         if refused:
             raise BrokerError(
-                f"The broker does not let us publish to {topic}: {refused}.",
-                hint="Allow this user to write there in the broker's access list.",
+                f"{topic} cannot be written at the broker: {refused}.",
+                hint=remedy(refused, "Allow this user to write there in the broker's access list."),
             )
 
     # ------------------------------------------------------------------ listening
@@ -202,8 +205,8 @@ class Client:
             with self._lock:
                 self._takers.remove(taker)
             raise BrokerError(
-                f"The broker does not let us read {topic_filter}: {refused}.",
-                hint="Allow this user to read there in the broker's access list.",
+                f"{topic_filter} cannot be read at the broker: {refused}.",
+                hint=remedy(refused, "Allow this user to read there in the broker's access list."),
             )
         return taker
 
@@ -254,8 +257,15 @@ class Client:
     # ------------------------------------------------------------------ single packets
 
     def subscribe(self, topic_filter: str) -> str:
-        """Subscribe; "" if the broker agreed, else its reason."""
-        result, mid = self._client.subscribe(topic_filter, 1)
+        """Subscribe; "" if the broker agreed, else its reason.
+
+        A cluster that has just lost a node grants QoS 0 only, and that is enough while we listen.
+        """
+        refused = self._subscribe(topic_filter, 1)
+        return self._subscribe(topic_filter, 0) if refused and not self._is_v5 else refused
+
+    def _subscribe(self, topic_filter: str, qos: int) -> str:
+        result, mid = self._client.subscribe(topic_filter, qos)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             return paho.error_string(result)
         return self._await_ack("subscribe", mid)
@@ -271,7 +281,7 @@ class Client:
         key = (kind, mid)
         with self._acknowledged:
             if not self._acknowledged.wait_for(lambda: key in self._acks, ACKNOWLEDGE_S):
-                return f"no acknowledgement within {ACKNOWLEDGE_S:.0f} s"
+                return UNACKNOWLEDGED
             return self._acks.pop(key)
 
     def _note_ack(self, kind: str, mid: int, said: str) -> None:
@@ -294,7 +304,7 @@ class Client:
         return client
 
     def _properties(self) -> Properties | None:
-        if self._mqtt.protocol != 5:
+        if not self._is_v5:
             return None
         properties = new_properties(PacketTypes.CONNECT)
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -319,7 +329,7 @@ class Client:
         with self._lock:
             filters = {topic_filter for topic_filter, _ in self._takers}
         for topic_filter in filters:
-            client.subscribe(topic_filter, 1)
+            client.subscribe(topic_filter, 1 if self._is_v5 else 0)
         self._welcomes += 1
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
@@ -354,3 +364,13 @@ class Client:
 _NO_MATCHING_SUBSCRIBERS = 0x10
 NOBODY = "no matching subscribers"
 """What `publish` says where the broker took the message and had nobody to give it to."""
+
+
+def remedy(refused: str, otherwise: str) -> str:
+    """The next step where the broker did not do something, by its reason.
+
+    Silence is no refusal: an access list is not to be changed for a broker that is busy.
+    """
+    if refused == UNACKNOWLEDGED:
+        return "The broker, the network or this machine is too busy, or too slow: try again."
+    return otherwise

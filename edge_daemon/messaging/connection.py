@@ -34,6 +34,7 @@ from edge_daemon.messaging.paho_client import (
     callbacks,
     new_properties,
     new_station_client,
+    release,
 )
 from edge_daemon.messaging.sending import Sending
 from edge_daemon.messaging.subscription import Subscription
@@ -41,6 +42,8 @@ from edge_daemon.messaging.topics import Topics, is_match
 
 WELCOME_S = 10.0
 WATCH_S = 1.0
+SUBSCRIBE_AGAIN_S = 5.0
+"""After a broker refused a subscription without a reason."""
 TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
 _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
@@ -87,7 +90,6 @@ class Connection:
         self._handlers = handlers
         self._clock = clock
         self._past = past
-        self._unacknowledged = Unacknowledged(self._acknowledge)
         self._is_v5 = spec.settings.protocol == 5
         self._welcomed = threading.Event()
         self._ended = threading.Event()
@@ -97,9 +99,10 @@ class Connection:
         self.joined_at: float | None = None
         self._reason = 0
         self._subscription = Subscription(
-            spec.topics.requests, (*spec.order_filters, *spec.fleet_filters), is_v5=self._is_v5
+            spec.topics.requests, spec.order_filters, is_v5=self._is_v5, kept=spec.fleet_filters
         )
         self._client = self._make_client()
+        self._unacknowledged = Unacknowledged(_acknowledging(self._client, self._ended))
         self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
 
     @property
@@ -158,7 +161,11 @@ class Connection:
 
     def _watch(self, stopping: threading.Event) -> None:
         deadline = self._clock.now().at + WELCOME_S
+        again_at = deadline + SUBSCRIBE_AGAIN_S
         while not self._ended.wait(WATCH_S):
+            if self._clock.now().at > again_at:
+                self._subscription.make_again(self._client)
+                again_at = self._clock.now().at + SUBSCRIBE_AGAIN_S
             if self._has_died():
                 self._why = "the network thread died"
                 _log.error("mqtt_thread_died", client_id=self._spec.client_id)
@@ -189,6 +196,8 @@ class Connection:
         with suppress(OSError, AttributeError):
             self._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._sending.close()
+        release(self._client)
+        self._client.is_full = _never
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Hand over without waiting; None if there is no room."""
@@ -239,10 +248,11 @@ class Connection:
         ___: Properties | None,
     ) -> None:
         with callbacks.turn(callback="subscribe"):
-            self._subscription.is_confirmed = True
-            for name, reason in zip(self._subscription.filters, reasons, strict=False):
-                if reason.is_failure:
-                    _log.error("subscription_refused", topic=name, error=str(reason))
+            is_first = not self._subscription.is_confirmed
+            for name, error in self._subscription.answered(reasons).items():
+                _log.error("subscription_refused", topic=name, error=error)
+            if not is_first:
+                return
             # Only now: who reads `online` may send a request, and it will be heard.
             since = payloads.status("online", self._clock.now().utc)
             self.publish(Outgoing(self._spec.topics.status, since, 1, True, None))
@@ -309,10 +319,6 @@ class Connection:
             self._past.failed.discard(key)
             done()
 
-    def _acknowledge(self, mid: int) -> None:
-        if not self._ended.is_set():
-            self._client.ack(mid, 1)
-
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
@@ -340,6 +346,21 @@ class Connection:
         if self._unclaimed == self._unclaimed_told:
             self._unclaimed_told *= 10
             _log.warning("delivery_unclaimed", topic=topic, count=self._unclaimed)
+
+
+def _acknowledging(client: paho.Client, ended: threading.Event) -> Callable[[int], None]:
+    """What acknowledges a message; whoever keeps it keeps no connection that is over."""
+
+    def acknowledge(mid: int) -> None:
+        if not ended.is_set():
+            client.ack(mid, 1)
+
+    return acknowledge
+
+
+def _never() -> bool:
+    """Nothing that comes on a connection that is over is left in it."""
+    return False
 
 
 def _nothing() -> None:

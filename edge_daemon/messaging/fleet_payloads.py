@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
-from edge_daemon.core.text import is_line
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
 from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
@@ -298,29 +297,3 @@ def _unfit(why: str) -> SenderError:
         f"The report is not one of a station: {why}.",
         hint="Only a station writes there: look at the broker's access list.",
     )
-
-
-class _Because(msgspec.Struct, frozen=True):
-    answered: int = 0
-    of: int = 0
-    bad: int = 0
-    slices: dict[Annotated[str, msgspec.Meta(max_length=64)], SliceCounts] = {}
-
-
-class _Opening(msgspec.Struct, frozen=True):
-    """What is shown of the payload of an opened wave."""
-
-    at: Annotated[str, msgspec.Meta(max_length=40)] = ""
-    by: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    because: _Because = _Because()
-
-
-def read_opening(payload: bytes) -> dict[str, Any] | None:
-    """Who opened a wave, when, and what was known, as plain values; None: it cannot be read."""
-    try:
-        said = msgspec.convert(read_json(payload, "The opening"), _Opening)
-    except (SenderError, msgspec.ValidationError):
-        return None
-    if not all(map(is_line, (said.by, said.at, *said.because.slices))):
-        return None
-    return dict(msgspec.to_builtins(said))

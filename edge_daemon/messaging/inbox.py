@@ -2,7 +2,7 @@
 
 Whatever a stranger sends, the answer is a `Request` or a `RefusedRequest` (a SenderError that
 knows the id to answer). Unknown keys are tolerated, so that newer senders can talk to older
-boxes. Known keys are checked strictly, because a wrong guess changes a model.
+boxes (but see `misspelt`). Known keys are checked strictly, because a wrong guess changes a model.
 
 `document` bounds the JSON, `asks` defines the fields and their types, and the meaning of a field's
 text is read here.
@@ -35,16 +35,10 @@ from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.messaging import asks
-from edge_daemon.messaging.asks import (
-    MAX_CHANGES,
-    MAX_ID,
-    MAX_SERIAL,
-    MAX_TEXT,
-    REQUESTS,
-    needed,
-)
+from edge_daemon.messaging.asks import MAX_CHANGES, MAX_ID, MAX_SERIAL, MAX_TEXT, REQUESTS, needed
 from edge_daemon.messaging.document import read_json, text_of
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.misspelt import refuse_misspelt
 from edge_daemon.messaging.times import parse_iso
 
 FARTHEST_S = 10 * 365.25 * 86_400.0
@@ -137,6 +131,7 @@ def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
 
 def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Request:
     """All fields of the request as values of the core."""
+    refuse_misspelt(document, [field.name for field in msgspec.structs.fields(REQUESTS[verb])])
     given = {key: value for key, value in document.items() if value is not None and key != "id"}
     try:
         ask = msgspec.convert(given, REQUESTS[verb])

@@ -109,6 +109,17 @@ def new_station_client(settings: MqttSettings, client_id: str) -> BoundedClient:
     return client
 
 
+def release(client: paho.Client) -> None:
+    """Forget the callbacks of a connection that is over, so that its sockets are closed now.
+
+    They hold their owner, and the owner holds the client: such a ring waits for the garbage
+    collector, and so do the two sockets that wake the network thread. It may come after hundreds
+    of connections, and select() takes no file descriptor above 1,023: nothing is heard from there.
+    """
+    client.on_connect = client.on_disconnect = None
+    client.on_message = client.on_subscribe = client.on_publish = None
+
+
 def new_properties(packet: int) -> Properties:
     """Those of one packet, to be filled."""
     return Properties(packet)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_daemon.messaging.paho_client import new_properties
@@ -18,7 +19,9 @@ _LARGEST_NUMBER = 0xFFFFFFF  # MQTT 5, 3.8.2.1.2: Subscription Identifier
 
 
 class Subscription:
-    """Requests and orders of one connection; only its network thread calls.
+    """Requests and orders of one connection; only its network thread calls, but for `make_again`.
+
+    `kept`: filters of what is always retained, and whole in each message.
 
     What is retained of the orders is asked for with each connection: another client with our id
     may have had the session, and the order that came meanwhile. With MQTT 5 a live message has its
@@ -26,14 +29,19 @@ class Subscription:
     subscription has a number of its own: what waited has an older one.
     """
 
-    def __init__(self, requests: str, orders: Sequence[str], *, is_v5: bool) -> None:
+    def __init__(
+        self, requests: str, orders: Sequence[str], *, is_v5: bool, kept: Sequence[str] = ()
+    ) -> None:
         self._requests = requests
-        self._orders = orders
+        self._orders = (*orders, *kept)
+        self._kept = kept
         self._is_v5 = is_v5
         self._number: int | None = None
         self.is_confirmed = False
         """Whether the broker has answered: it passes on what comes from here on."""
         self._came: dict[str, int] = {}
+        self._asked: tuple[str, ...] = ()
+        self._refused: tuple[str, ...] = ()
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -48,6 +56,7 @@ class Subscription:
                 what it keeps only where the last connection `was_taken_over`: there it cannot be
                 told from what waited.
         """
+        self._asked = self.filters
         if not self._is_v5:
             client.subscribe([(name, 1) for name in self.filters])
             return
@@ -66,6 +75,28 @@ class Subscription:
         )
         options = [(self._requests, for_requests), *((name, for_orders) for name in self._orders)]
         client.subscribe(options, properties=properties)
+
+    def answered(self, reasons: Sequence[ReasonCode]) -> dict[str, str]:
+        """The broker's answer to the newest packet: the filters that it refused for the first time,
+        with its reasons.
+        """
+        answered = zip(self._asked, reasons, strict=False)
+        failed = {name: str(reason) for name, reason in answered if reason.is_failure}
+        before = self._refused
+        self._refused, self._asked = tuple(failed), ()
+        self.is_confirmed = True
+        return {name: reason for name, reason in failed.items() if name not in before}
+
+    def make_again(self, client: paho.Client) -> None:
+        """Ask once more for what was refused, where the broker has no word for why.
+
+        So a NATS cluster refuses while it has no leader for what it would keep for us. What is
+        retained needs no keeping: at QoS 0 it is granted at once. Any thread.
+        """
+        if self._is_v5 or self._asked or not self._refused:
+            return
+        self._asked = self._refused
+        client.subscribe([(name, 0 if name in self._kept else 1) for name in self._asked])
 
     def has_waited(self, numbers: Sequence[int]) -> bool:
         """Whether a message came while nobody was connected here, so that its age is not known.

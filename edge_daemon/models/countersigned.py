@@ -91,6 +91,11 @@ def text_in(envelope: bytes, kind: str) -> bytes:
     return _opened(envelope, kind)[0]
 
 
+def marks_in(envelope: bytes) -> int:
+    """How many keys have signed, whoever's they are, of an envelope that `sign` made."""
+    return len({mark.get("keyid") for mark in json.loads(envelope)["signatures"]})
+
+
 def _opened(envelope: bytes, kind: str) -> tuple[bytes, list[bytes]]:
     try:
         document = json.loads(envelope)

@@ -8,6 +8,7 @@ path leads through `/proc/self/fd`: it stays the same folder, whatever is put in
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -25,6 +26,8 @@ LOCK_PATIENCE_S = 5.0
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SOMETHING_ELSE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV})
+"""What opening a link, a folder, a socket or a device says."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -50,15 +53,15 @@ class SharedFolder:
         """A descriptor of a regular file to be locked, made where it is missing.
 
         Whoever made it, reading is enough to lock it. Raises BoxError where something else lies
-        there, OSError where it may not be read.
+        there, OSError where it may not be read or made: the disk is full, or read-only.
         """
         flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(name, flags, 0o644, dir_fd=self._fd)
-        except PermissionError:
-            raise
         except OSError as error:
-            raise self._misused(name) from error
+            if error.errno in _SOMETHING_ELSE:
+                raise self._misused(name) from error
+            raise
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             os.close(fd)

@@ -11,7 +11,6 @@ SciPy is imported by the first `Tracker`, and by no station that follows nothing
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -26,6 +25,7 @@ from edge_daemon.core.parts.values import Seen
 from edge_daemon.core.values import Box, Size, Verdict
 from edge_daemon.core.zones import WHOLE, Zone
 from edge_daemon.errors import BoxError
+from edge_daemon.parts.beat import Beat
 
 MOST_TRACKS = 512
 """Objects that are followed; of more, the one that was seen longest ago is given up."""
@@ -67,20 +67,15 @@ BACK = 0.4
 So after many lost frames the next object is not taken for one that has left the picture.
 """
 
+EDGE = 1.0
+"""So many pixels from the edge of the picture, a box is taken to be cut by it."""
+
 SAME_IOU = 0.5
 """A box that overlaps a followed object so much is that object once more, and no newcomer."""
 
 _ALPHA, _BETA = 0.85, 0.4
 _FAR = 1e6
 
-_INTERVALS = 15
-"""Between the newest frames; their median is what usually lies between two."""
-_KNOWN = 5
-"""Intervals that say what is usual. The first ones are those of a daemon that just started."""
-_TRUST = 0.2
-"""How much of a frame's earliness or lateness counts, where it is less than a usual interval."""
-_LEAST = 0.25
-"""Of a usual interval: less does not lie between two frames, whatever their stamps say."""
 FEW = 400
 """Pairs of tracks and objects that are compared one by one faster than all at once."""
 
@@ -124,41 +119,6 @@ class _Track:
         return max(share * self.diagonal, STOP_GATE * step)
 
 
-class _Beat:
-    """When frames were exposed, from when they were stamped: a busy machine stamps some late.
-
-    Stamps say it to within an interval; after a longer gap frames were lost, and the stamp counts.
-    """
-
-    def __init__(self) -> None:
-        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
-        self._stamped_at: float | None = None
-        self._at = 0.0
-
-    @property
-    def usual_s(self) -> float | None:
-        """What usually lies between two frames; None: too few came to say."""
-        if len(self._intervals) < _KNOWN:
-            return None
-        return sorted(self._intervals)[len(self._intervals) // 2]
-
-    def next(self, stamped_at: float, *, is_exact: bool) -> float:
-        """Seconds of the next frame; they only grow."""
-        if self._stamped_at is None:
-            self._at = stamped_at
-        else:
-            self._intervals.append(max(0.0, stamped_at - self._stamped_at))
-            usual_s = self.usual_s
-            if is_exact or usual_s is None:
-                self._at = max(stamped_at, self._at)
-            elif abs(off_s := stamped_at - (self._at + usual_s)) <= usual_s:
-                self._at += usual_s + _TRUST * off_s
-            else:
-                self._at = max(stamped_at, self._at + _LEAST * usual_s)
-        self._stamped_at = stamped_at
-        return self._at
-
-
 class Tracker:
     """One camera's objects; `zone` is where they are parts (None: the whole picture)."""
 
@@ -167,7 +127,7 @@ class Tracker:
         self._assign = _assignment()
         self._tracks: list[_Track] = []
         self._next = 0
-        self._beat = _Beat()
+        self._beat = Beat()
         self._at: float | None = None
         self._passed_s = 0.0
 
@@ -203,7 +163,7 @@ class Tracker:
         seen: list[Seen] = []
         for index, track in enumerate(self._tracks):
             if index in pairs:
-                self._see(track, objects[pairs[index]], at)
+                self._see(track, objects[pairs[index]], size, at)
             else:
                 track.misses += 1
         matched = [objects[each].box for each in pairs.values()]
@@ -285,21 +245,24 @@ class Tracker:
                     taken.add(column)
         return pairs
 
-    def _see(self, track: _Track, each: Shown, at: float) -> None:
+    def _see(self, track: _Track, each: Shown, size: Size, at: float) -> None:
         x, y, diagonal = _place(each)
-        passed_s = max(at - track.seen_at, 1e-6)
-        if track.sights == 1:  # its first velocity was a guess
-            track.vx += (x - track.x) / passed_s
-            track.vy += (y - track.y) / passed_s
-            track.x, track.y = x, y
-        else:
-            track.vx += _BETA * (x - track.x) / passed_s
-            track.vy += _BETA * (y - track.y) / passed_s
-            track.x += _ALPHA * (x - track.x)
-            track.y += _ALPHA * (y - track.y)
+        passed_s = at - track.seen_at
+        track.misses = 0
+        if passed_s < self._beat.least_s:
+            return
+        is_second = track.sights == 1  # its first velocity was a guess
+        gain, over_s = (1.0, passed_s) if is_second else (_BETA, max(passed_s, self._beat.mean_s))
+        is_whole = _is_whole(each.box, size)
+        if is_whole[0] or track.is_first:
+            track.vx += gain * (x - track.x) / over_s
+        if is_whole[1] or track.is_first:
+            track.vy += gain * (y - track.y) / over_s
+        share = 1.0 if is_second else _ALPHA
+        track.x += share * (x - track.x)
+        track.y += share * (y - track.y)
         track.diagonal, track.seen_at, track.seen_x, track.seen_y = diagonal, at, x, y
         track.sights += 1
-        track.misses = 0
 
     def _newcomer(self, each: Shown, at: float) -> _Track:
         x, y, diagonal = _place(each)
@@ -358,6 +321,14 @@ def _place(each: Shown) -> tuple[float, float, float]:
     x1, y1, x2, y2 = each.box
     diagonal = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
     return (x1 + x2) / 2, (y1 + y2) / 2, diagonal
+
+
+def _is_whole(box: Box, size: Size) -> tuple[bool, bool]:
+    """Whether the picture does not cut it, across and down: what is cut seems to move slower."""
+    return (
+        box[0] > EDGE and box[2] < size[0] - EDGE,
+        box[1] > EDGE and box[3] < size[1] - EDGE,
+    )
 
 
 def _is_within(track: _Track, size: Size) -> bool:

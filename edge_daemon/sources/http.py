@@ -162,8 +162,13 @@ class Http:
             raise SourceAway(f"{self.base} sends on to what is no web address.") from error
         if parts.scheme == "http":
             return HTTPConnection(host, port, timeout=self._timeout_s)
-        with self._as_away():
+        try:
             context = ssl.create_default_context(cafile=self._ca())
+        except ssl.SSLError as error:
+            raise SourceAway(
+                f"The ca of {self.base} holds no certificate.",
+                hint="Put the authority's PEM there.",
+            ) from error
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
@@ -199,7 +204,9 @@ class Http:
                 f"{self.base} refuses the credentials ({status}).",
                 hint="Correct user, password_file or token_file of the source.",
             )
-        raise SourceAway(f"{self.base} answers {status} {answer.reason}.")
+        raise SourceAway(
+            f"{self.base} answers {status} {answer.reason}.", hint="See the server's log."
+        )
 
     def _stream(self, answer: HTTPResponse, at: int) -> Stream:
         if (answer.getheader("Content-Encoding") or "identity") != "identity":
@@ -227,6 +234,10 @@ class Http:
             raise SourceAway(
                 f"The certificate of {self.base} is not trusted: {error.verify_message}.",
                 hint="Name the plant's authority in the setting ca beside the address.",
+            ) from error
+        except ssl.SSLError as error:
+            raise SourceAway(
+                f"{self.base} does not speak TLS.", hint="Does its address begin with http://?"
             ) from error
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__

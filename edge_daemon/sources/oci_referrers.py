@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -24,16 +25,30 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 _DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 _EMPTY = "application/vnd.oci.empty.v1+json"
 
+SETTLE_S = 1.0
+"""After this the list is read back: a station that read it before has written it by then."""
+_TRIES = 5
+
 _Plain = dict[str, Any]
 
 
 class OciReferrers:
-    """Implements `Writer`; one artifact for each rollout that ended."""
+    """Implements `Writer`; one artifact for each rollout that ended.
+
+    `settle`: waits for whoever writes the same list at the same moment.
+    """
 
     only_endings = True
 
-    def __init__(self, http: Http, login: OciLogin, device: str) -> None:
+    def __init__(
+        self,
+        http: Http,
+        login: OciLogin,
+        device: str,
+        settle: Callable[[], None] = lambda: time.sleep(SETTLE_S),
+    ) -> None:
         self._http, self._login, self._device = http, login, device
+        self._settle = settle
 
     def write(self, outcome: Outcome, report: Callable[[], bytes]) -> None:
         repository, digest = outcome.origin.name, outcome.origin.digest
@@ -66,10 +81,12 @@ class OciReferrers:
             self._list(repository, digest, body, notes)
 
     def _list(self, repository: str, digest: str, body: bytes, notes: Mapping[str, str]) -> None:
-        """Add the artifact to the index that stands for the list of referrers."""
+        """Add the artifact to the index that stands for the list of referrers.
+
+        Such a registry lets two stations that end a rollout together overwrite each other's list:
+        it is read back until this artifact stays in it.
+        """
         tag = digest.replace(":", "-")
-        found = self._get(repository, tag)
-        index = _index(found.content) if found.status == 200 else []
         line = {
             "mediaType": _MANIFEST,
             "digest": _digest(body),
@@ -77,9 +94,18 @@ class OciReferrers:
             "artifactType": ARTIFACT,
             "annotations": dict(notes),
         }
-        listed = [each for each in index if each.get("digest") != line["digest"]]
-        made = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [*listed, line]}
-        self._put(repository, tag, json.dumps(made).encode(), _INDEX)
+        for _ in range(_TRIES):
+            found = self._get(repository, tag)
+            listed = _index(found.content) if found.status == 200 else []
+            if any(each.get("digest") == line["digest"] for each in listed):
+                return
+            made = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [*listed, line]}
+            self._put(repository, tag, json.dumps(made).encode(), _INDEX)
+            self._settle()
+        raise SourceAway(
+            f"Others write the list {tag} on {self._http.base} at the same time.",
+            hint="It is tried again later.",
+        )
 
     def _get(self, repository: str, reference: str) -> Answer:
         headers = {"Accept": ", ".join((_MANIFEST, _DOCKER, _INDEX))}

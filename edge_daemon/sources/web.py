@@ -40,6 +40,12 @@ class WebSource:
                 hint="Write a version a line into it, or name one version in sources.models.",
             ) from error
         versions = [line for line in listed if is_version(line)]
+        others = [line for line in listed if line != VERSIONS]  # `ls` lists its own output
+        if others and not versions:  # the page of a proxy, for example
+            raise BundleError(
+                f"{self.where} has no version in {name}/{VERSIONS}, but {others[0][:64]!r}.",
+                hint="Write a version a line into it. Is this the right address?",
+            )
         return tuple(self._offer(name, version) for version in chosen(versions, which))
 
     def open(self, offered: Offered, path: str, at: int = 0) -> AbstractContextManager[Stream]:

@@ -248,16 +248,27 @@ class EndedLine(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of which a person is to say what it is; there is no picture of it here."""
+
+    boot: str
+    part: int
+    id: str | None
+    time: str
+
+
 class RolloutLine(msgspec.Struct, frozen=True, kw_only=True):
     """The rollout that runs, or ended lately. `state` is the retained topic `rollout/state`.
 
-    `asked`: disagreements without a label, the newest first; `answered`: those with one.
+    `asked`: disagreements without a label, the newest first; `answered`: those with one. `wanted`:
+    other parts that want a label, without a word of what the models said.
     """
 
     state: msgspec.Raw
     ended: EndedLine | None = None
     asked: tuple[DisputeLine, ...] = ()
     answered: tuple[DisputeLine, ...] = ()
+    wanted: tuple[WantedLine, ...] = ()
     takes_labels: bool = True
     keeps_pictures: bool = True
 

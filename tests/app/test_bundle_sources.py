@@ -33,7 +33,7 @@ def test_events_health_and_metrics(tmp_path: Path) -> None:
         book = LineageBook(laid.journal, laid.store.manifest, lambda: 1_800_000_000.0)
         sources = BundleSources(laid, told.put, book)
         sources.start()
-        came, refused = told.get(timeout=20), told.get(timeout=20)
+        came, refused = told.get(timeout=60), told.get(timeout=60)
         sources.stop()
         assert (came.event, str(came.model)) == (EventName.SOURCE_PULLED, "bottle@1.0.0")
         assert refused.event is EventName.SOURCE_REFUSED

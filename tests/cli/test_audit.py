@@ -111,3 +111,21 @@ def test_the_clock_is_trusted_again_on_record(station: Stopped) -> None:
     assert station.run("trust-clock")[0] == 0
     assert "trust-clock" in station.run()[1]
     assert station.run("verify")[0] == 0
+
+
+def test_what_a_row_holds_is_told_in_words(station: Stopped) -> None:
+    """Tables within it and lists too: no braces, no quotes, and digests are short."""
+    body = {
+        "model": "bottle@1.1.0",
+        "lineage": {"parent": "1.0.0", "datasets": [{"name": "line3", "sha256": HASH}]},
+        "checks": [{"name": "blind", "passed": True}, {"name": "recipe.weaker", "passed": False}],
+        "products": ["BTL-500", "BTL-330"],
+    }
+    journal = Journal.open(station.folder / "state" / "cam1")
+    journal.commit(Entry(audit=(AuditRow(11.0, "bundle", json.dumps(body).encode()),)))
+    journal.close()
+    said = station.run("--limit", "1")[1]
+    assert (
+        "model bottle@1.1.0, lineage (parent 1.0.0, datasets (name line3, sha256 abababababab…)), "
+        "checks 1 of 2 passed, products BTL-500 BTL-330" in said
+    )

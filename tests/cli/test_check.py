@@ -25,7 +25,7 @@ from edge_daemon.models.trust import generate_keypair
 from edge_daemon.slots.starter import Start
 from tests.sim.command import command
 from tests.sim.device import Device, sim_bundle
-from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto, strict_broker
 
 B1 = "bottle@1.0.0"
 ROOT = Path(__file__).parents[2]
@@ -278,16 +278,6 @@ def test_a_planted_fault_is_named_with_a_remedy(
     found = [one for one in faults(still, section) if said in f"{one.name}: {one.message}"]
     assert found, faults(still, section)
     assert all(one.remedy for one in faults(still, section))
-
-
-def strict_broker(*rules: str) -> Mosquitto:
-    """A broker whose access list says just this."""
-    broker = new_mosquitto("acl_file FOLDER/acl")
-    folder = broker.folder
-    (folder / "acl").write_text("\n".join(rules) + "\n")
-    (folder / "acl").chmod(0o644)
-    broker.config.write_text(broker.config.read_text().replace("FOLDER", str(folder)))
-    return broker
 
 
 @pytest.mark.broker

@@ -88,7 +88,8 @@ def test_export_of_nothing_is_one_sentence(config: Path, tmp_path: Path) -> None
 
 def test_purge_takes_only_what_it_is_told(config: Path, tmp_path: Path) -> None:
     assert run(config, "purge").exit_code == 2, "nothing says which"
-    assert answer(config, "purge", "--older-than-days", "100000") == {"deleted": 0}
+    assert run(config, "purge", "--older-than-days", "1e300").exit_code == 2
+    assert answer(config, "purge", "--older-than-days", "36500") == {"deleted": 0}
     assert answer(config, "purge", "--labelled") == {"deleted": 4}
     assert answer(config, "purge", "--reason", "disagreement") == {"deleted": 2}
     assert answer(config, "purge", "--all") == {"deleted": 6}
@@ -126,7 +127,7 @@ def test_labels_come_back_though_the_station_is_stopped(config: Path, tmp_path: 
     answer(config, "export", "--format", "label-studio", str(tmp_path / "set"))
     done = run(config, "import", str(tmp_path / "set" / "tasks.json"), "--by", "kim", "--local")
     assert done.exit_code == 0, done.output
-    assert "4 pictures are labelled." in done.stdout
+    assert "Labelled: 4 pictures." in done.stdout
     assert "Import the file again when it runs." in done.stderr
 
 
@@ -180,3 +181,84 @@ def test_check_looks_at_the_folder_and_at_the_place_to_send_to(
     (there,) = [each for each in check_pictures(load(config)) if each.name == "collect.push"]
     assert there.level is Level.OK
     assert "collect.folder" in [each.name for each in disks(load(config))]
+
+
+def test_a_folder_that_is_not_there_is_no_empty_one(config: Path, tmp_path: Path) -> None:
+    """Its disk is not mounted, or a file lies in its place: nothing is counted, sent or made."""
+    kept, share = tmp_path / "kept", tmp_path / "share"
+    share.mkdir()
+    kept.rename(tmp_path / "aside")
+    document = json.loads(config.read_text())
+    document["collect"]["push"] = {"folder": str(share)}
+    config.write_text(json.dumps(document))
+    labels = tmp_path / "labels.json"
+    labels.write_text("[]")
+    asked = (
+        ("status",),
+        ("purge", "--all"),
+        ("export", "--format", "coco", str(tmp_path / "set")),
+        ("import", str(labels)),
+        ("push",),
+    )
+    for words in asked:
+        done = run(config, *words)
+        assert done.exit_code == 1, words
+        assert done.stderr.startswith(f"{kept} is not there. Is its disk mounted?"), words
+    assert not kept.exists()
+    kept.write_text("a file")
+    assert f"{kept} is no folder." in run(config, "status").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.json", "[1, 2]", "Label Studio: something in it is of another kind"),
+        ("b.json", "{}", "COCO: 'images' is missing."),
+        ("c.json", '{"images": 7}', "COCO: something in it is of another kind"),
+        ("d.json", '[{"data": {}}]', "Label Studio: 'annotations' is missing."),
+        ("e.json", "[]", "holds no labels. Label pictures in the tool"),
+        ("f.xml", "<a>", "CVAT for images: no element found"),
+        ("g.yaml", "names: 3", "YOLO: something in it is of another kind"),
+        ("h.yaml", ": : :", "h.yaml is not YAML"),
+        ("i.txt", "", "is in no known format"),
+    ],
+)
+def test_a_file_that_holds_no_labels_is_said_in_words(
+    config: Path, tmp_path: Path, name: str, content: str, why: str
+) -> None:
+    """Words of people, not of Python, and nothing is labelled by it."""
+    file = tmp_path / name
+    file.write_text(content)
+    done = run(config, "import", str(file))
+    assert done.exit_code == 1
+    assert why in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert answer(config, "status")["labelled"] == 4
+
+
+def test_a_purge_that_the_disk_ends_says_how_far_it_came(config: Path, tmp_path: Path) -> None:
+    """The third picture cannot be taken away: the two before it are gone, the others stay."""
+    third = [each.path for each in Catalogue(tmp_path / "kept")][2]
+    third.with_suffix(".truth.json").unlink()
+    third.with_suffix(".truth.json").mkdir()
+    done = run(config, "purge", "--all")
+    assert done.exit_code == 1
+    assert done.stdout == "Deleted: 2 pictures.\n"
+    assert done.stderr.startswith("10 stay: Is a directory.")
+    assert len(list(Catalogue(tmp_path / "kept"))) == 10
+
+
+def test_labels_that_the_disk_does_not_take_are_imported_again(
+    config: Path, tmp_path: Path
+) -> None:
+    run(config, "export", "--format", "label-studio", str(tmp_path / "set"))
+    third = [each.path for each in Catalogue(tmp_path / "kept")][6]
+    beside = third.with_suffix(".truth.json")
+    beside.mkdir()
+    file = str(tmp_path / "set" / "tasks.json")
+    done = run(config, "import", "--reviewed", file)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Not all labels could be written beside their pictures")
+    assert "Then import the file again" in done.stderr
+    beside.rmdir()
+    assert run(config, "import", "--reviewed", file, "--json").exit_code in {0, 1}

@@ -126,6 +126,30 @@ def test_help_explains_the_command_and_each_of_its_words(words: Words) -> None:
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_the_help_of_each_word_can_be_read_by_itself(words: Words) -> None:
+    """A sentence or a phrase with its noun, not the rest of one that begins with the option."""
+    for param in every()[words].params:
+        told = param.help or ""
+        assert re.match(r"[A-Z/`]|[\w.@]+[,:] ", told), told
+        assert not re.match(r"(Of|Else|From which|For|Without it) ", told), told
+        assert len(told.split()) > 1, told
+
+
+@pytest.mark.parametrize("name", ["--by", "--json", "--config", "--inventory", "--local"])
+def test_an_option_of_many_commands_means_the_same_in_all(name: str) -> None:
+    """Who has read one help has read them all."""
+    own = {("init",), ("api",), ("snapshot",), ("collect", "import")}
+    told = {
+        param.help
+        for words, command in every().items()
+        if words not in own
+        for param in command.params
+        if name in param.opts
+    }
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_an_unknown_option_is_wrong_usage(words: Words, tmp_path: Path) -> None:
     """2, and the option is named; nothing is read, so the missing files do not matter."""
     code, said = run(*words, *needed(words, tmp_path), "--no-such-option")

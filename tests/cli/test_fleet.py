@@ -120,7 +120,10 @@ def test_a_small_plant_for_people(tmp_path: Path) -> None:
         assert "missing: c: it never reported" in text
         assert "unknown: b" in text
         code, text = command("fleet", "who", NEW, config=looker)
-        assert (code, "2 stations have bottle@1.4.0, 1 of them judge by it." in text) == (0, True)
+        told = "Stations that have bottle@1.4.0: 2; that judge by it: 1."
+        assert (code, told in text) == (0, True)
+        code, text = command("fleet", "who", "bottle@9.9.9", config=looker)
+        assert (code, text.strip()) == (0, "No station that reports has bottle@9.9.9.")
         assert "More than one digest is called bottle@1.4.0" in text
 
 

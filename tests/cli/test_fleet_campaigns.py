@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical
 from edge_daemon.core.fleet.heard import Paused, Stopped
 from edge_daemon.fleet import messages
+from edge_daemon.fleet.campaign_file import load_campaign
 from edge_daemon.messaging.client import Client
 from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.trust import generate_keypair
+from tests.sim.bundles import make_bundle
 from tests.sim.campaigns import campaign
 from tests.sim.command import command
-from tests.sim.fleet import settings_file
+from tests.sim.fleet import publish, retained_of, said, settings_file
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
@@ -46,15 +49,29 @@ def test_a_campaign_needs_two_signatures_before_it_starts(desk: Path) -> None:
     ends, said = command("fleet", "start", file, config=desk)
     assert ends != 0
     assert "Nobody signed" in said
-    assert command("fleet", "sign", file, "--key", str(desk.parent / "ops.key"))[0] == 0
+    for _ in range(2):  # the same key twice is one key
+        ends, said = command("fleet", "sign", file, "--key", str(desk.parent / "ops.key"))
+        assert (ends, "One key has signed it; stations want two" in said) == (0, True)
     ends, said = command("fleet", "start", file, config=desk)
     assert ends != 0
     assert "2 different ones must" in said
-    assert command("fleet", "sign", file, "--key", str(desk.parent / "release.key"))[0] == 0
+    ends, said = command("fleet", "sign", file, "--key", str(desk.parent / "release.key"))
+    assert (ends, f"2 keys have signed it. Start it: edge-daemon fleet start {file}" in said) == (
+        0,
+        True,
+    )
+    ends, said = command("fleet", "pause", MADE.id, config=desk)
+    assert f"But no campaign {MADE.id} is on this broker." in said
     assert command("fleet", "start", file, config=desk)[0] == 0
     words = ("--reason", "it misses caps")
     assert command("fleet", "pause", MADE.id, config=desk)[0] == 0
-    assert command("fleet", "stop", MADE.id, *words, "--rollback", config=desk)[0] == 0
+    ends, said = command("fleet", "stop", MADE.id, *words, "--rollback", config=desk)
+    assert (ends, "But no campaign" in said) == (0, False)
+    ends, said = command("fleet", "start", file, config=desk)
+    assert ends == 1
+    assert f"ops stopped {MADE.id}: it misses caps. A stop is final." in said
+    told = command("fleet", "status", config=desk)[1]
+    assert f"campaign {MADE.id}, {MADE.model}: stopped by ops: it misses caps" in told
     with Client.of(desk) as client:
         kept = client.all_retained(["fleet/#"])
     topic = messages.campaign_topic(MADE.id)
@@ -84,3 +101,55 @@ def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> Non
     (desk.parent / "release.pub").write_text("no key")
     (found,) = refusals(desk, load(desk))
     assert found.key == "fleet.trust.keys[1]"
+
+
+def test_a_campaign_of_a_folder_is_that_of_the_store(desk: Path) -> None:
+    """Who starts campaigns needs no store; and no campaign's file is one sentence, not a fault."""
+    (desk.parent / "store").mkdir()
+    bundle = make_bundle(desk.parent / "made", "bottle@1.4.0")
+    assert command("models", "add", str(bundle), config=desk)[0] == 0
+    made = []
+    for name in ("bottle@1.4.0", str(bundle)):
+        out = desk.parent / "of.yaml"
+        words = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
+        assert command(*words, config=desk)[0] == 0
+        made.append(load_campaign(out)[0])
+    assert (made[0].model, made[0].sha256) == (made[1].model, made[1].sha256)
+    for words in (("sign", "--key", str(desk.parent / "ops.key")), ("start",), ("simulate",)):
+        ends, said = command("fleet", words[0], "no.yaml", *words[1:])
+        assert (ends, "no.yaml" in said, "Traceback" in said) == (2, True, False)
+
+
+def test_groups_are_taken_from_what_stations_report(desk: Path, broker: Mosquitto) -> None:
+    """Nobody types the stations of a line again; too few waves for them are said before signing."""
+    (desk.parent / "store").mkdir()
+    bundle = make_bundle(desk.parent / "made", "bottle@1.4.0")
+    assert command("models", "add", str(bundle), config=desk)[0] == 0
+    line = [said(f"line3-cam{number}", group="line3") for number in range(3)]
+    publish(broker, retained_of(*line, said("line4-cam0", group="line4")))
+    out = desk.parent / "made.yaml"
+    words = ("fleet", "campaign", "bottle@1.4.0", "--id", "c1", "--serial", "1", "--out", str(out))
+    assert command(*words, config=desk)[0] == 0
+    assert load_campaign(out)[0].groups == {}
+    ends, text = command(*words, "--groups", config=desk)
+    assert ends == 0, text
+    made = load_campaign(out)[0]
+    assert made.groups == {"line3": ("line3-cam0", "line3-cam1", "line3-cam2")}
+    ends, text = command(*words, "--groups", "--waves", "10,100", config=desk)
+    assert ends == 2
+    assert "The group line3 has 3 stations for 2 waves" in text
+    assert load_campaign(out)[0] == made
+
+
+def test_a_pause_is_ended_by_a_clock_that_is_behind_the_one_that_began_it(
+    desk: Path, broker: Mosquitto
+) -> None:
+    """Two boxes of ops, an hour apart: the end counts, for it is said after what is kept."""
+    topic = messages.pause_topic("c7", "ops")
+    publish(broker, {topic: messages.paused(time.time() + 3600.0, "lunch", is_on=True)})
+    assert command("fleet", "pause", "c7", "--over", config=desk)[0] == 0
+    with Client.of(desk) as client:
+        said = messages.read_message(topic, client.all_retained([topic])[topic])
+    assert isinstance(said, Paused)
+    assert not said.is_on
+    assert said.at > time.time() + 3590.0

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from edge_daemon.cli.main import app
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
+from edge_daemon.host.journal_rollouts import RolloutRow, RolloutsEntry
 from tests.sim.bundles import make_bundle
 from tests.sim.device import Device, sim_bundle, wait_until
 
@@ -61,6 +62,22 @@ def test_from_a_pull_to_the_parts(station: Path) -> None:
     of_the_set = run(station, "models", "lineage", "--dataset", "line3-2026-09")
     assert "bottle@1.0.0" in of_the_set
     assert "bottle@1.1.0" not in of_the_set
+
+
+def test_a_candidate_that_was_stopped_says_when_and_why(station: Path) -> None:
+    """No verdict of it counted; that it was tried is a line of its own."""
+    Journal.open(station.parent / "state/d").close()
+    run(station, "sources", "pull")
+    journal = Journal.open(station.parent / "state/d")
+    ended = {"ended": "rollout_stopped", "why": "", "ended_why": "It misses 15 bad parts."}
+    tried = ("bottle@1.1.0", BOTTLE, b"{}", json.dumps(ended).encode())
+    rollout = RolloutRow("r7", 1_800_000_000.0, 1_800_000_060.0, *tried)
+    journal.commit(Entry(rollouts=RolloutsEntry(rollout)))
+    journal.close()
+    shown = " ".join(run(station, "models", "lineage", "bottle@1.1.0").split())
+    assert "judged no frame whose verdict counted" in shown
+    assert "bottle@1.1.0 beside bottle@1.0.0 rollout_stopped: It misses 15 bad parts." in shown
+    assert "rollout r7 2027-01-1" in shown
 
 
 def test_a_pull_before_the_first_start_says_what_it_cannot_keep(station: Path) -> None:

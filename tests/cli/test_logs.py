@@ -39,6 +39,16 @@ def test_every_line_is_shown_with_its_fields() -> None:
     assert "back" in output
 
 
+def test_the_last_lines_only(tmp_path: Path) -> None:
+    """Of a file, of stdin, and of fewer lines than are wanted."""
+    file = tmp_path / "run.log"
+    file.write_text(LOG)
+    whole = shown("--file", "-").splitlines()
+    for source in ("-", str(file)):
+        assert shown("--file", source, "-n", "1").splitlines() == whole[-1:]
+        assert shown("--file", source, "-n", "1000").splitlines() == whole
+
+
 def test_one_swap_is_followed_by_its_id() -> None:
     """--swap leaves exactly the lines that carry the id."""
     output = shown("--file", "-", "--swap", "s1").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from typer.testing import CliRunner, Result
 from edge_daemon.cli.main import app
 from edge_daemon.cli.report_page import page
 from edge_daemon.config import load
+from edge_daemon.control.rollout_rows import pair_row
+from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.rollout.report import digest
-from edge_daemon.host.journal import Journal
-from edge_daemon.host.journal_rollouts import REPORT_KIND
+from edge_daemon.core.rollout.values import Outcome
+from edge_daemon.host.journal import Entry, Journal
+from edge_daemon.host.journal_rollouts import REPORT_KIND, RolloutsEntry
 from tests.sim import browser
-from tests.sim.rollout_record import ROLLOUT, keep, progress
+from tests.sim.rollout_pairs import pair
+from tests.sim.rollout_record import ROLLOUT, keep, progress, row
 
 
 class Stopped:
@@ -59,6 +64,31 @@ def test_the_text_tells_what_to_do_and_what_was_not_measured(station: Stopped) -
     assert "8 of 8 pairs of blocks were measured" in told
     assert "memory: not measured" in told
     assert "temperature: not measured" in told
+
+
+def test_show_lists_the_parts_that_want_a_label_and_not_what_was_said(tmp_path: Path) -> None:
+    """Of the two models' words nothing is told; whose label is missing is named by id or number."""
+    station = Stopped(tmp_path)
+    made = progress()
+    keep(station.state, made)
+    pairs = [pair(Outcome.ONLY_INCUMBENT, 8), pair(Outcome.NEITHER, 9), pair(Outcome.BOTH, 10)]
+    rows = [pair_row(each, Place(each.outcome, ())) for each in pairs]
+    journal = Journal.open(station.state)
+    try:
+        kept = tuple(replace(each, rollout=ROLLOUT, boot="b", id=None) for each in rows)
+        named = replace(kept[1], id="SN-9")
+        labelled = replace(kept[0], part=7, truth="ng")
+        entry = RolloutsEntry(row(made), (kept[0], named, kept[2], labelled))
+        journal.commit(Entry(rollouts=entry))
+    finally:
+        journal.close()
+    words = ["rollouts", "show", ROLLOUT, "--config", str(station.config)]
+    told = CliRunner().invoke(app, words).stdout.splitlines()
+    begins = next(n for n, each in enumerate(told) if "want a label" in each)
+    names = [each.split("  ")[2] for each in told[begins + 1 : begins + 3]]
+    assert names == ["SN-9", "8 --boot b"], "the incumbent's word stands for what both reject"
+    assert not {"only_incumbent", "neither"} & set(" ".join(told).split())
+    assert "parts that one of both rejects: 3" in " ".join(told)
 
 
 def test_each_report_is_on_the_audit_trail_with_its_digest(station: Stopped) -> None:
@@ -186,3 +216,14 @@ def test_the_page_is_read_in_a_browser_without_a_network(station: Stopped) -> No
         window.dark(True)
         window.picture(station.folder / "report.png", whole=True)
         assert window.errors == []
+
+
+@pytest.mark.parametrize("words", [["show"], ["report"], ["audit"], ["replay"]], ids=str)
+def test_where_nothing_was_rolled_out_the_way_to_begin_is_told(
+    tmp_path: Path, words: list[str]
+) -> None:
+    made = Stopped(tmp_path)
+    Journal.open(made.state).close()
+    result = CliRunner().invoke(app, ["rollouts", *words, "--config", str(made.config)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("No rollout is on record. Begin one: edge-daemon rollout")

@@ -271,9 +271,7 @@ def test_cvat_s_elements_are_all_there(made: Path, data: Dataset) -> None:
     assert sum(1 for _ in root.iter("tag")) == 10
 
 
-needs_tools = pytest.mark.skipif(
-    not labelling_tools.is_installed(), reason="needs EDGE_DAEMON_LABELLING_PYTHON"
-)
+needs_tools = pytest.mark.skipif(not labelling_tools.is_installed(), reason=labelling_tools.MISSING)
 
 
 @needs_tools

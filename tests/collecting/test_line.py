@@ -172,6 +172,39 @@ def test_the_shadow_s_look_makes_it_a_disagreement(line: Line) -> None:
     assert kept["parts"][0]["reasons"] == ["disagreement", "audit"]
 
 
+def test_two_models_of_one_mind_make_one_picture(tmp_path: Path) -> None:
+    """The candidate has looked before the picture was written, and needs no second place for it."""
+    line = Line(tmp_path, {Why.NG: 1.0, Why.DISAGREEMENT: 1.0}, room=2)
+    line.offer(line.judge(Verdict.NG))
+    captured = line.capture()
+    judged = line.judge(Verdict.NG)
+    line.collector.offer(judged, captured)
+    scratch = (Detection("scratch", 0.8, (5.0, 5.0, 50.0, 50.0)),)
+    shadow = opinion(NEW, RECIPE, scratch, (160, 120), 3.0)
+    line.collector.looked(replace(judged, shadow=shadow), captured)
+    line.ring.release(captured)
+    line.end()
+    assert [each["reason"] for each in line.kept()] == ["ng", "ng"]
+    assert line.collector.writer.tally.missed == 0
+
+
+def test_what_found_no_room_may_be_chosen_by_a_later_look(tmp_path: Path) -> None:
+    """The lane could not take the frame; when the candidate has looked, there is room again."""
+    line = Line(tmp_path, {Why.NG: 1.0, Why.DISAGREEMENT: 1.0}, room=2)
+    for _ in range(2):
+        line.offer(line.judge(Verdict.NG))
+    captured = line.capture()
+    judged = line.judge(Verdict.NG)
+    line.collector.offer(judged, captured)
+    line.collector.start()
+    while line.collector.writer.tally.kept < 3:
+        line.collector.looked(judged, captured)
+    line.ring.release(captured)
+    line.collector.stop(GENEROUS_S)
+    assert [each["frame"] for each in line.kept()] == [0, 1, 2]
+    assert line.collector.writer.tally.missed > 0
+
+
 def test_of_a_part_of_several_frames_the_most_telling_is_kept(tmp_path: Path) -> None:
     """Its first frame is drawn for the audit, its third is ng: that one takes its place."""
     line = Line(tmp_path, by=By.TRIGGER)

@@ -78,6 +78,22 @@ def test_a_share_that_is_away_is_waited_for(tmp_path: Path) -> None:
     assert push.problems() == ()
 
 
+def test_what_cannot_be_noted_is_not_sent_again(tmp_path: Path, taker: Taker) -> None:
+    """The station's own disk takes nothing: one picture went, no other does, and health says so."""
+    catalogue = album(tmp_path / "kept", 3)
+    note = next(iter(catalogue)).path.with_suffix(".sent")
+    note.symlink_to(note)  # cannot be opened, whoever asks
+    push = push_to(tmp_path / "kept", http={"url": taker.url})
+    assert (push.send_all().sent, push.send_all().sent) == (1, 0)
+    (problem,) = push.problems()
+    assert "(2 wait): what was sent cannot be noted in collect.folder" in problem
+    note.unlink()
+    assert push.send_all().sent == 2
+    assert push.problems() == ()
+    pictures = [path for _, path, _ in taker.taken if path.endswith(".jpg")]
+    assert len(pictures) == len(set(pictures)) == 3
+
+
 def test_a_part_s_result_is_waited_for(tmp_path: Path) -> None:
     """The record is sent whole: the newest pictures are left for the next round."""
     kept, there = tmp_path / "kept", tmp_path / "share"
@@ -174,3 +190,16 @@ def test_what_is_purged_takes_its_mark_along(tmp_path: Path) -> None:
 def test_there_is_one_place(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PushSettings.model_validate(given)
+
+
+def test_what_is_wrong_with_tls_is_said(tmp_path: Path, taker: Taker) -> None:
+    """A server without it is no wrong certificate, and neither is a file that holds none."""
+    album(tmp_path / "kept", 1)
+    ca = tmp_path / "ca.pem"
+    ca.write_text("none")
+    secure = taker.url.replace("http://", "https://")
+    pushed = push_to(tmp_path / "kept", http={"url": secure}).send_all()
+    assert pushed.fault.endswith("does not speak TLS")
+    pushed = push_to(tmp_path / "kept", http={"url": secure, "ca": str(ca)}).send_all()
+    assert pushed.fault == "the ca of collect.push holds no certificate"
+    assert taker.taken == []

@@ -147,7 +147,7 @@ def test_a_request_that_was_not_acknowledged_comes_again(bench: Harness) -> None
     wait_for(lambda: len(crew.requests) == 2, "both requests")
     crew.requests[0][1].done()
     fence = session.publish(TOPICS.model_event, b"", qos=1)
-    assert fence.wait(20.0) is Delivery.DELIVERED
+    assert fence.wait(60.0) is Delivery.DELIVERED
     bench.cut()
     wait_for(lambda: crew.births == 2 and len(crew.requests) >= 3, "the request again")
     bench.publish(swap(b"last"))
@@ -168,7 +168,7 @@ def test_acknowledgements_keep_the_order_of_arrival(bench: Harness) -> None:
         crew.requests[place][1].done()
         crew.requests[place][1].done()
     fence = session.publish(TOPICS.model_event, b"", qos=1)
-    assert fence.wait(20.0) is Delivery.DELIVERED
+    assert fence.wait(60.0) is Delivery.DELIVERED
     bench.cut()
     wait_for(lambda: crew.births == 2, "the second birth")
     crew.requests[0][1].done()  # of a connection that is gone: it must not reach this one
@@ -288,7 +288,7 @@ def test_what_the_broker_keeps_is_told_from_what_is_published_now(bench: Harness
     bench.publish(Packet(topic, b"live", 1, retain=True))
     wait_for(lambda: len(crew.orders) == 2, "the live order")
     fence = session.publish(TOPICS.model_event, b"", qos=1)  # behind the acknowledgement
-    assert fence.wait(20.0) is Delivery.DELIVERED
+    assert fence.wait(60.0) is Delivery.DELIVERED
     bench.cut()
     wait_for(lambda: crew.births == 2, "the second birth")
     bench.publish(Packet(topic, b"last", 1))
@@ -331,7 +331,7 @@ def test_the_fate_of_a_message_is_told(bench: Harness) -> None:
     wait_for(lambda: crew.births, "the birth")
     sent = session.publish(TOPICS.model_event, b"now", qos=1)
     assert sent is not None
-    assert sent.wait(20.0) is Delivery.DELIVERED
+    assert sent.wait(60.0) is Delivery.DELIVERED
     session.stop()
     assert session.publish(TOPICS.result, b"late") is None
     assert session.lost == 2

@@ -26,7 +26,7 @@ from edge_daemon.control.rollouts import (
     RolloutDesk,
 )
 from edge_daemon.core.events import Decision, RolloutDecided
-from edge_daemon.core.rollout.draw import assign
+from edge_daemon.core.rollout.draw import assign, draw
 from edge_daemon.core.rollout.progress import read_progress
 from edge_daemon.core.rollout.replay import Limits
 from edge_daemon.core.rollout.values import Opinion, Pair
@@ -37,7 +37,7 @@ from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
-from tests.sim.station import Station
+from tests.sim.station import Plan, Station
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 STAGES = [{"shadow": 1.0, "until": {"parts": 10}}, {"share": 0.1}, {"full": True}]
@@ -46,13 +46,13 @@ STAGES = [{"shadow": 1.0, "until": {"parts": 10}}, {"share": 0.1}, {"full": True
 class Desk:
     """A station with a rollout in its first stage, and its desk."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, **plan: Any) -> None:
         self.station = station
         self.put = station.desk_words
         self.desk: RolloutDesk = station.rollouts
         self.shadowed = Shadowed()
         station.shadowed = lambda: self.shadowed
-        station.send("rollout", model=B2, plan={"stages": STAGES})
+        station.send("rollout", model=B2, plan={"stages": STAGES, **plan})
         station.until(lambda: bool(station.splits))
         rollout = station.driver.state.durable.rollout
         assert rollout is not None
@@ -438,3 +438,85 @@ def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(desk: Desk) -> 
     desk.pairs(31, 2000, "ok", "ok")
     desk.turn()
     assert desk.decisions()[-1].decision is not Decision.HOLD
+
+
+# --------------------------------------------------------------------------- an audit as truth
+
+AUDIT = 0.25
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Iterator[Desk]:
+    """Nobody's word is taken: of the passed parts a quarter is drawn, and looked at."""
+    with Station(tmp_path, Plan(audit=AUDIT)) as station:
+        yield Desk(station.run(), truth=["audit"])
+
+
+def drawn(desk: Desk, numbers: range) -> list[int]:
+    """As anybody can compute it."""
+    return [n for n in numbers if draw("audit", desk.station.boot, n) < AUDIT]
+
+
+def asked(desk: Desk) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = told_rollouts(desk.station.journal, desk.rollout.id, audit=False)[
+        "asked"
+    ]
+    return found
+
+
+def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Desk) -> None:
+    """Those that both pass by the draw; those that one or both reject, all; and blind."""
+    numbers = range(1, 81)
+    audited.pairs(1, 80, "ok", "ok")
+    audited.pairs(81, 2, "ng", "ok")
+    audited.pairs(83, 2, "ng", "ng")
+    audited.turn()
+    audited.turn()
+    due = [84, 83, 82, 81, *reversed(drawn(audited, numbers))]
+    assert [each["part"] for each in asked(audited)] == due
+    assert all(each.keys() == {"boot", "part", "id", "time"} for each in asked(audited))
+    assert sum(isinstance(each, Noticed) for each in audited.put) == 1
+    told = told_rollouts(audited.station.journal, audited.rollout.id, audit=False)
+    assert {each["outcome"] for each in told["pairs"]} == {"only_incumbent", "both"}
+
+
+def test_labels_of_drawn_parts_say_what_the_others_are(audited: Desk) -> None:
+    """Without them nothing is known of what both pass; with them the bound comes down."""
+    numbers = range(1, 401)
+    audited.parts(*numbers, verdict="ok")
+    audited.pairs(1, 400, "ok", "ok")
+    audited.turn()
+    before = audited.state["slices"]["all"]["false_rejects"]
+    assert (before["parts"], before["bound"]) == (0, 1.0)
+    looked_at = drawn(audited, numbers)
+    items = [{"part": n, "verdict": "ng" if n == looked_at[0] else "ok"} for n in looked_at]
+    audited.say(items=items)
+    audited.turn()
+    after = audited.state["slices"]["all"]["false_rejects"]
+    good, n = len(looked_at) - 1, len(looked_at)
+    assert after["parts"] == good + (400 - n) * good // (n + 1)
+    assert after["bound"] < 0.05
+    assert asked(audited) == []
+
+
+def test_a_label_of_a_part_that_was_not_drawn_says_nothing_of_the_others(audited: Desk) -> None:
+    """Somebody chose it: it is kept as feedback, and is no audit."""
+    numbers = range(1, 41)
+    audited.parts(*numbers, verdict="ok")
+    audited.pairs(1, 40, "ok", "ok")
+    audited.turn()
+    other = next(n for n in numbers if n not in drawn(audited, numbers))
+    [*_, answer] = audited.say(part=other, verdict="ok")
+    assert answer["status"] == "succeeded"
+    audited.turn()
+    assert audited.state["slices"]["all"]["false_rejects"]["parts"] == 0
+
+
+def test_where_the_plan_takes_no_audit_nothing_that_both_pass_is_asked_for(tmp_path: Path) -> None:
+    with Station(tmp_path, Plan(audit=AUDIT)) as station:
+        desk = Desk(station.run())
+        desk.pairs(1, 80, "ok", "ok")
+        desk.pairs(81, 2, "ng", "ng")
+        desk.turn()
+        assert asked(desk) == []
+        assert len(station.journal.rollouts.pairs(desk.rollout.id, 100)) == 2

@@ -385,6 +385,17 @@ def test_a_plan_that_would_call_anybody_else_is_refused(tmp_path: Path) -> None:
         assert station.journal.notices.waiting() == {}
 
 
+@pytest.mark.parametrize("truth", [["audit"], ["verified", "audit", "reference"]])
+def test_an_audit_of_nothing_is_no_truth(tmp_path: Path, truth: list[str]) -> None:
+    """Where no passed part is drawn, a plan that waits for such labels would wait for ever."""
+    with Station(tmp_path, Plan(bundles=(B1, B2))) as station:
+        station.run()
+        error = station.ask("rollout", model=B2, plan={"truth": truth})["error"]
+        assert error["code"] == "invalid_plan"
+        assert "parts.audit" in error["hint"]
+        assert station.driver.state.durable.rollout is None
+
+
 def test_dry_run_says_whether_it_could_begin(station: Station) -> None:
     could = station.ask("rollout", model=B2, dry_run=True)
     assert (could["status"], "rollout" in could) == ("succeeded", False)

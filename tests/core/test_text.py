@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.core.text import STEERING, is_line
+from edge_daemon.core.text import STEERING, is_line, number_of
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_text_of_several_lines_steers_nothing_and_is_no_line(text: str) -> None:
     """A reason may have them, a name may not."""
     assert not STEERING.search(text)
     assert not is_line(text)
+
+
+def test_one_thing_is_not_called_by_its_plural() -> None:
+    assert [number_of(count, "station") for count in (0, 1, 2)] == [
+        "0 stations",
+        "1 station",
+        "2 stations",
+    ]

@@ -32,6 +32,15 @@ def test_who_comes_late_waits_for_those_who_have_more() -> None:
     assert rank("aa", first, {**NOTHING, first: 0.5, second: 0.5}) == 0
 
 
+def test_no_two_have_the_same_rank_where_the_first_one_has_less_than_others() -> None:
+    """As after the death of a fetcher whose last piece has not come to everybody."""
+    first, second, third = order("aa", NOTHING)[:3]
+    site = {**NOTHING, first: 0.3, second: 0.4, third: 0.5}
+    ranks = [rank("aa", each, site) for each in NAMES]
+    assert sorted(ranks)[:29] == list(range(1, 30))
+    assert [rank("aa", each, site) for each in (first, second, third)] == [1, 2, 3]
+
+
 def test_the_next_one_follows_a_fetcher_that_is_heard_of_no_more() -> None:
     first, second = order("aa", NOTHING)[:2]
     assert rank("aa", second, NOTHING) == 1

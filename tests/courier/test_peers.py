@@ -101,6 +101,18 @@ def test_a_site_knows_who_is_in_a_swarm() -> None:
     assert site.places(SWARM) == [("10.0.0.2", 2)]
 
 
+def test_all_of_a_site_are_taken_for_ones_that_want_a_new_bundle_until_they_speak() -> None:
+    """Or each would take itself for the only one, and all of them would ask the origin."""
+    site = Site("cam1")
+    assert not site.has_neighbours
+    site.know([Neighbour("cam2", "10.0.0.2", 2), Neighbour("cam3", "10.0.0.3", 3, "aa" * 32, 1.0)])
+    assert site.has_neighbours
+    assert site.having(SWARM, 0.0) == {"cam1": 0.0}
+    assert site.having(SWARM, 0.0, is_new=True) == {"cam1": 0.0, "cam2": 0.0, "cam3": 0.0}
+    site.know([Neighbour("cam2", "10.0.0.2", 2, SWARM, 0.5)])
+    assert site.having(SWARM, 0.0, is_new=True) == {"cam1": 0.0, "cam2": 0.5}
+
+
 def test_an_interface_is_its_address() -> None:
     assert address_of("lo") == "127.0.0.1"
     assert address_of("10.2.3.4") == "10.2.3.4"

@@ -9,11 +9,14 @@ import pytest
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
 from edge_daemon.core.fleet.heard import Heard
+from edge_daemon.core.fleet.ledger import Word, groups, make_ledger
 from edge_daemon.core.fleet.report import Phase, Stand
 from edge_daemon.core.fleet.rules import Halt, Open, Wait
+from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.evaluator import Evaluator, Reports, Told, device_at, sentence
 from edge_daemon.messaging import fleet_payloads
+from edge_daemon.messaging.fleet_payloads import read_report
 from edge_daemon.models.countersigned import sign
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.campaign_fleet import Fleet, Member
@@ -27,6 +30,17 @@ MADE = campaign(canaries=["cam1", "cam2"], rules={"patience_s": 30.0})
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_keypair(tmp_path_factory.mktemp("keys"), "ops")[0]
+
+
+def in_groups(key: Path, **more: object) -> Fleet:
+    """Three lines with two stations each, which say so themselves."""
+    made = campaign(id="lines", waves=[1e-9, 1.0], canaries=["line0-cam0"], **more)
+    members = {
+        f"line{line}-cam{cam}": Member(f"line{line}-cam{cam}", group=f"line{line}")
+        for line in range(3)
+        for cam in range(2)
+    }
+    return Fleet(made, sign(canonical(made), messages.KIND, key), members, random.Random(1), START)
 
 
 def fleet(key: Path, seed: int, *, bad: float = 0.0, mute: int = 0, kill: float = 0.0) -> Fleet:
@@ -171,3 +185,92 @@ def test_a_campaign_that_is_not_current_cannot_divert_it(key: Path) -> None:
     assert [each.campaign for each in evaluator.look(kept, Reports(device_at), 1.0, START)] == [
         MADE
     ]
+
+
+def test_stations_of_one_group_change_in_waves_apart(key: Path) -> None:
+    """By their own settings: a wave with two of them is shut until a campaign knows the groups."""
+    world = in_groups(key)
+    for _ in range(20):
+        world.turn()
+    assert world.had() == 1
+    words = [Word(t.removesuffix("/fleet"), read_report(b)) for t, b in world.reports.items()]
+    reported = {name: list(found) for name, found in groups(make_ledger(words, START)).items()}
+    assert reported["line1"] == ["line1-cam0", "line1-cam1"]
+    world = in_groups(key, groups=reported)
+    opened_at: dict[str, int] = {}
+    for turn in range(20):
+        world.turn()
+        for name, member in world.members.items():
+            if member.model == NEW:
+                opened_at.setdefault(name, turn)
+    assert len(opened_at) == 6
+    for line in range(3):
+        assert opened_at[f"line{line}-cam0"] != opened_at[f"line{line}-cam1"]
+
+
+SOAKED = {"waves": [0.2, 1.0], "soak_s": [30.0], "canaries": ["cam1", "cam2"]}
+
+
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0, -START], ids=["ahead", "behind", "1970"])
+def test_a_station_whose_clock_is_wrong_delays_the_campaign_and_rushes_nothing(
+    key: Path, ahead_s: float
+) -> None:
+    """A canary: nobody after it begins before it has answered; its clock counts nowhere else."""
+    made = campaign(id="clocks", **SOAKED)
+    envelope = sign(canonical(made), messages.KIND, key)
+    members = {name: Member(name) for name in NAMES}
+    members["cam1"].ahead_s = ahead_s
+    world = Fleet(made, envelope, members, random.Random(1), START)
+    for _ in range(29):
+        world.turn()
+    first = {name for name in NAMES if wave_of(made, name) == 0}
+    assert {name for name, member in members.items() if member.asked_at} == (
+        first if ahead_s > 0 else first - {"cam1"}
+    )
+    for _ in range(15):
+        world.turn()
+    assert (world.had() == len(NAMES)) is (ahead_s > 0)
+    members["cam1"].ahead_s = 0.0
+    for _ in range(15):
+        world.turn()
+    assert world.had() == len(NAMES)
+    assert (world.early, world.ever_stopped) == ([], False)
+
+
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0, -START], ids=["ahead", "behind", "1970"])
+def test_an_evaluator_whose_clock_is_wrong_opens_nothing_that_stations_follow_early(
+    key: Path, ahead_s: float
+) -> None:
+    """The soak time is signed, and each station waits for it by its own clock."""
+    made = campaign(id="clocks", **SOAKED)
+    envelope = sign(canonical(made), messages.KIND, key)
+    members = {name: Member(name) for name in NAMES}
+    world = Fleet(made, envelope, members, random.Random(1), START)
+    world.evaluators_ahead_s = ahead_s
+    second = {name for name in NAMES if wave_of(made, name) == 1}
+    for _ in range(30):
+        world.turn()
+    assert not any(members[name].asked_at for name in second)
+    for _ in range(15):
+        world.turn()
+    assert (world.had() == len(NAMES)) is (ahead_s > 0)
+    world.evaluators_ahead_s = 0.0
+    for _ in range(20):
+        world.turn()
+    assert world.had() == len(NAMES)
+    assert world.ever_stopped is False
+
+
+def test_a_campaign_of_which_nobody_heard_is_neither_opened_nor_stopped(key: Path) -> None:
+    """Openings and stops of a campaign that is not there: whoever said them, nothing follows."""
+    world = fleet(key, 1)
+    del world.kept[messages.campaign_topic(MADE.id)]
+    world.kept[messages.open_topic("unknown", 0)] = messages.opened("stranger", START, {})
+    world.kept[messages.stop_topic("unknown", "ops")] = messages.stopped(START, "x", goes_back=True)
+    for _ in range(5):
+        world.turn()
+    assert world.had() == 0
+    world.kept[messages.campaign_topic(MADE.id)] = world.envelope
+    for _ in range(20):
+        world.turn()
+    assert world.had() == len(NAMES)

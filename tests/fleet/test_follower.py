@@ -49,6 +49,10 @@ class Listing:
         self.current: set[str] = set()
         self.stale = ""
         self.heard: list[bytes] = []
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def hear(self, timestamp: bytes) -> None:
         self.heard.append(timestamp)
@@ -271,7 +275,9 @@ def test_with_the_fleets_metadata_a_campaign_waits_until_it_is_listed(tmp_path: 
     listing = Listing()
     desk = Desk(tmp_path, freshness=listing)
     assert desk.hear(*desk.signed(MADE)) is None
+    assert listing.asked == 0
     desk.hear(*OPEN)
+    assert listing.asked == 1  # what is current is looked at again before it is joined
     desk.begin().look([])  # the broker may have forgotten it, the station did not
     assert desk.follower.stand() is None
     listing.current.add(digest(MADE))
@@ -401,3 +407,63 @@ def test_a_stopped_campaign_is_brought_and_kept_no_more(tmp_path: Path) -> None:
     desk.hear(messages.stop_topic(made.id, "ops"), b"{}")
     assert desk.courier.wanted[-1] is None
     assert desk.follower.pinned() == frozenset()
+
+
+# --------------------------------------------------------------------------- clocks
+
+
+def test_a_campaign_that_came_while_the_clock_was_far_ahead_is_taken_when_it_is_right(
+    tmp_path: Path,
+) -> None:
+    """A box that starts in 2036 until it has heard the time: the broker does not send it again."""
+    desk = Desk(tmp_path)
+    desk.clock.step_wall(10 * 366 * 86_400.0)
+    assert desk.hear(*desk.signed(MADE)) is None
+    assert desk.hear(*OPEN) is None
+    desk.clock.step_wall(-10 * 366 * 86_400.0)
+    desk.follower.look([])
+    assert len(desk.asked) == 1
+
+
+def test_of_many_that_had_expired_the_newest_is_taken(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.clock.step_wall(10 * 366 * 86_400.0)
+    for serial in range(200, 220):
+        desk.hear(*desk.signed(campaign(id=f"c{serial}", serial=serial)))
+    desk.clock.step_wall(-10 * 366 * 86_400.0)
+    desk.follower.look([])
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert stand.serial == 219
+
+
+def test_a_station_without_a_clock_begins_nothing_and_says_what_it_waits_for(
+    tmp_path: Path,
+) -> None:
+    """In 1970 every campaign is of the future; when the time comes it goes on by itself."""
+    desk = Desk(tmp_path)
+    desk.clock.step_wall(-desk.clock.now().utc)
+    desk.hear(*desk.signed(MADE))
+    assert desk.hear(*OPEN) is Phase.HAVE
+    stand = desk.follower.stand()
+    assert stand is not None
+    assert "by this station's clock" in str(stand.why)
+    assert not desk.asked
+    desk.clock.step_wall(START + 10.0)
+    desk.follower.look([])
+    assert len(desk.asked) == 1
+
+
+def test_a_clock_that_goes_back_takes_nothing_back(tmp_path: Path) -> None:
+    """Whoever has asked goes on, and a stop stays one, whatever the clock does then."""
+    desk = Desk(tmp_path)
+    desk.hear(*desk.signed(MADE))
+    desk.hear(*OPEN)
+    assert len(desk.asked) == 1
+    desk.hear(*STOP)
+    for seconds in (-3_600.0, 7_200.0, -86_400.0):
+        desk.clock.step_wall(seconds)
+        desk.follower.look([])
+        stand = desk.follower.stand()
+        assert stand is not None
+        assert stand.stopped

@@ -7,16 +7,22 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
-from edge_daemon.core.fleet.campaign import Campaign, canonical
-from edge_daemon.core.fleet.heard import Opened, Paused, Stopped
+from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical
+from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
+from edge_daemon.courier.peers import peer, peer_topic
+from edge_daemon.courier.wire import Progress
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.fleet.saying import time_after
+from edge_daemon.messaging import api
 from edge_daemon.models.countersigned import Signers, sign
 from edge_daemon.models.trust import generate_keypair
 from tests.sim.campaigns import START, campaign
@@ -170,3 +176,87 @@ def test_a_stop_stops_whatever_it_says(body: bytes) -> None:
     found = messages.read_message("fleet/c/stop/ops", body)
     assert isinstance(found, Stopped)
     assert found.campaign == "c"
+
+
+def test_a_pause_ends_though_the_clock_of_whoever_began_it_was_ahead() -> None:
+    """The newest word of one counts: its end is said later than the pause that the broker keeps."""
+    topic = messages.pause_topic("c", "ops")
+    kept = messages.paused(START + 3600.0, "lunch", is_on=True)
+    at = time_after(kept, topic, START)
+    begun = messages.read_message(topic, kept)
+    over = messages.read_message(topic, messages.paused(at, "", is_on=False))
+    assert isinstance(begun, Paused)
+    assert isinstance(over, Paused)
+    heard = hear(hear(Heard(), over), begun)
+    assert heard.paused_by == ()
+    assert time_after(b"", topic, START) == time_after(b"{", topic, START) == START
+    assert time_after(messages.paused(START - 9.0, "", is_on=True), topic, START) == START
+
+
+# --------------------------------------------------------------------------- as documented
+
+
+def stands_before(name: str, said: bytes | dict[str, Any]) -> bool:
+    schema = api.schema(name)
+    assert schema is not None
+    return bool(
+        Draft7Validator(schema).is_valid(json.loads(said) if isinstance(said, bytes) else said)
+    )
+
+
+def test_what_is_said_of_campaigns_is_what_the_document_says(keys: Path) -> None:
+    known = {"answered": 2, "of": 2, "bad": 0, "slices": {"dark": {"n": 9, "old": 8, "new": 9}}}
+    assert stands_before("OpenedWave", messages.opened("evaluator-a", START, known))
+    assert stands_before(
+        "OpenedWave", messages.opened("evaluator-a", START, {"answered": 0, "of": 0})
+    )
+    assert stands_before("PausedCampaign", messages.paused(START, "lunch", is_on=True))
+    assert stands_before("StoppedCampaign", messages.stopped(START, "no", goes_back=True))
+    assert not stands_before("StoppedCampaign", {"at": "2026", "why": "no", "scope": "explode"})
+    assert stands_before("SignedText", envelope(keys, "ops", "release"))
+    stamp = messages.Timestamp(START, START + 60.0, 118)
+    assert stands_before("FreshText", messages.timestamp_text(stamp))
+    assert stands_before("FreshText", messages.timestamp_text(stamp, b"{}"))
+    progress = Progress(infohash="86" * 32, at="10.2.3.14", port=6882, have=0.42)
+    assert stands_before("NeighbourWord", peer(progress, START))
+
+
+def test_every_key_of_a_campaign_is_in_the_document_and_no_other() -> None:
+    """The reader is the core's own, so the type that documents it is held against it."""
+    made = campaign(
+        canaries=["cam1"],
+        groups={"line3": ["cam1", "cam2"]},
+        window=["22:00-05:00"],
+        manifest_sha256="4c" * 32,
+        infohash="86" * 32,
+        size=20_971_520,
+        fetch="with_wave",
+        rollout={"canary_traffic": 0.2},
+        rules={"uninspected": 0.01, "slower": 1.2, "slices": {"dark": 0.03}},
+    )
+    text = as_mapping(made)
+    assert stands_before("CampaignText", text)
+    assert stands_before("CampaignText", as_mapping(MADE))
+    schema = api.schema("CampaignText")
+    assert schema is not None
+    assert set(schema["definitions"]["CampaignText"]["properties"]) == set(text)
+    assert set(schema["definitions"]["CampaignRules"]["properties"]) == set(text["rules"])
+    for wrong in (
+        {"waves": [0.0, 1.0]},
+        {"sha256": "9f"},
+        {"canaries": ["a/b"]},
+        {"window": ["9-5"]},
+    ):
+        assert not stands_before("CampaignText", {**text, **wrong})
+
+
+def test_topics_are_those_of_the_document() -> None:
+    """A reader of the document finds the topics that stations and evaluators use."""
+    channels = api.document()["channels"]
+    assert channels["campaign"]["address"] == messages.campaign_topic("{campaign}")
+    assert channels["campaignOpen"]["address"] == "fleet/{campaign}/open/{wave}"
+    assert messages.open_topic("c", 3) == "fleet/c/open/3"
+    assert channels["campaignPause"]["address"] == messages.pause_topic("{campaign}", "{who}")
+    assert channels["campaignStop"]["address"] == messages.stop_topic("{campaign}", "{who}")
+    assert channels["fleetTimestamp"]["address"] == messages.TIMESTAMP
+    assert channels["neighbour"]["address"] == peer_topic("{site}", "{device}")

@@ -24,7 +24,7 @@ from tests.sim.mosquitto import Mosquitto
 from tests.sim.plant_broker import PlantBroker
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 REFUSED = 0x80  # MQTT 5 reason codes from here on are refusals
 
 STATION, OTHER = "line3-cam1", "line3-cam2"
@@ -216,7 +216,7 @@ def test_nobody_takes_over_the_session_of_another(plant: PlantBroker, victim: st
                 (broker.port, plant.people_port) if role != victim else (plant.people_port,)
             ):
                 _session(broker, role, client_id, port, clean=True)
-                assert _session(broker, victim, own, broker.port), (role, client_id, port)
+        assert _session(broker, victim, own, broker.port), role  # once gone it would stay so
 
 
 def test_a_session_is_of_its_certificate(plant: PlantBroker) -> None:

@@ -14,13 +14,12 @@ from edge_daemon.core.fleet.report import Phase
 from edge_daemon.courier.peers import peer_topic
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.fleet import messages
-from edge_daemon.messaging.client import Client
 from edge_daemon.models.bundle import read_manifest
-from tests.integration.test_campaign_daemon import DEVICE, has, reported, say, settings, signed
-from tests.sim.brokers import wait_for
+from tests.integration.test_campaign_daemon import DEVICE, settings, signed
 from tests.sim.campaigns import campaign
 from tests.sim.line import RunningDaemon, make_store
 from tests.sim.mosquitto import new_mosquitto
+from tests.sim.reader import Reader
 from tests.sim.swarm_site import certificates
 from tests.sim.web_shelf import WebShelf
 
@@ -70,23 +69,22 @@ def test_a_daemon_fetches_a_campaigns_bundle_and_swaps_when_its_wave_opens(tmp_p
             "sources": [{"http": web.url}],
             "share": share,
         }
-        with RunningDaemon(tmp_path, broker, fleet=fleet) as mill:
+        topic = peer_topic("hall-2", DEVICE)
+        with (
+            RunningDaemon(tmp_path, broker, fleet=fleet) as mill,
+            Reader(mill.settings, topic) as reader,
+        ):
             mill.start()
-            wait_for(lambda: has(mill, "bottle@1.0.0", Phase.CONFIRMED), "the first model")
+            reader.until_stands("bottle@1.0.0", Phase.CONFIRMED)
             made = campaign(**words)
-            say(mill, messages.campaign_topic(made.id), signed(tmp_path, made))
-            wait_for(lambda: has(mill, "bottle@1.0.0", Phase.HAVE), "the bundle")
-            with Client.of(mill.settings) as client:
-                topic = peer_topic("hall-2", DEVICE)
-                wait_for(
-                    lambda: (
-                        json.loads(client.retained([topic]).get(topic, b"{}")).get("have") == 1.0
-                    ),
-                    "its word to the neighbours",
-                )
-            say(mill, messages.open_topic(made.id, 0), messages.opened("e", time.time(), {}))
-            wait_for(lambda: has(mill, "bottle@2.0.0", Phase.CONFIRMED), "the swap")
-            stand = reported(mill).stand
+            reader.say(messages.campaign_topic(made.id), signed(tmp_path, made))
+            reader.until_stands("bottle@1.0.0", Phase.HAVE)
+            reader.until(
+                lambda: json.loads(reader.newest(topic) or b"{}").get("have") == 1.0,
+                "its word to the neighbours",
+            )
+            reader.say(messages.open_topic(made.id, 0), messages.opened("e", time.time(), {}))
+            stand = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED).stand
             assert stand is not None
             assert stand.bytes == {"origin": made.size, "peers": 0}
             mill.stop()

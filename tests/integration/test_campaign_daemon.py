@@ -8,20 +8,17 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical
-from edge_daemon.core.fleet.report import Phase, Report
+from edge_daemon.core.fleet.report import Phase
 from edge_daemon.fleet import messages
-from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.fleet_payloads import read_report
 from edge_daemon.models.countersigned import sign
 from edge_daemon.models.trust import generate_keypair
-from tests.sim.brokers import wait_for
 from tests.sim.campaigns import campaign
-from tests.sim.line import ROOT, RunningDaemon, make_store
+from tests.sim.line import RunningDaemon, make_store
 from tests.sim.mosquitto import new_mosquitto
+from tests.sim.reader import Reader
 
 pytestmark = pytest.mark.broker
 
-TOPIC = f"{ROOT}/fleet"
 DEVICE = "line3-cam1"
 
 
@@ -33,34 +30,13 @@ def settings(folder: Path) -> dict[str, object]:
     return {"report_every_s": 10, "trust": {"keys": keys}}
 
 
-def retained(mill: RunningDaemon) -> bytes:
-    with Client.of(mill.settings) as client:
-        return client.retained([TOPIC]).get(TOPIC, b"")
-
-
-def reported(mill: RunningDaemon) -> Report:
-    return read_report(retained(mill))
-
-
-def has(mill: RunningDaemon, model: str, phase: Phase) -> bool:
-    """Whether the newest report says so."""
-    body = retained(mill)
-    said = read_report(body) if body else None
-    return said is not None and (said.model, said.phase) == (model, phase)
-
-
-def say(mill: RunningDaemon, topic: str, body: bytes) -> None:
-    with Client.of(mill.settings) as client:
-        client.publish(topic, body, retain=True)
-
-
 def signed(folder: Path, made: Campaign) -> bytes:
     one = sign(canonical(made), messages.KIND, folder / "ops.key")
     return sign(canonical(made), messages.KIND, folder / "release.key", one)
 
 
-def made_for(mill: RunningDaemon, **changes: object) -> Campaign:
-    digests = {each.model: each.sha256 for each in reported(mill).stored}
+def made_for(reader: Reader, **changes: object) -> Campaign:
+    digests = {each.model: each.sha256 for each in reader.report.stored}
     now = time.time()
     usual = {
         "model": "bottle@2.0.0",
@@ -79,16 +55,16 @@ def test_a_daemon_swaps_by_a_campaign_and_a_restart_knows_it_still(tmp_path: Pat
     with (
         new_mosquitto() as broker,
         RunningDaemon(tmp_path, broker, fleet=settings(tmp_path)) as mill,
+        Reader(mill.settings) as reader,
     ):
         mill.start()
-        wait_for(lambda: has(mill, "bottle@1.0.0", Phase.CONFIRMED), "the first model")
-        made = made_for(mill)
+        reader.until_stands("bottle@1.0.0", Phase.CONFIRMED)
+        made = made_for(reader)
         topic = messages.campaign_topic(made.id)
-        say(mill, messages.open_topic(made.id, 0), messages.opened("evaluator", time.time(), {}))
-        say(mill, topic, sign(canonical(made), messages.KIND, tmp_path / "ops.key"))
-        say(mill, topic, signed(tmp_path, made))
-        wait_for(lambda: has(mill, "bottle@2.0.0", Phase.CONFIRMED), "the swap")
-        said = reported(mill)
+        reader.say(messages.open_topic(made.id, 0), messages.opened("evaluator", time.time(), {}))
+        reader.say(topic, sign(canonical(made), messages.KIND, tmp_path / "ops.key"))
+        reader.say(topic, signed(tmp_path, made))
+        said = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED)
         assert said.stand is not None
         assert (said.stand.campaign, said.stand.wave, said.stand.opened) == (made.id, 0, 0)
         assert said.receipt
@@ -99,7 +75,7 @@ def test_a_daemon_swaps_by_a_campaign_and_a_restart_knows_it_still(tmp_path: Pat
         broker.kill()
         broker.forget()
         broker.start()
-        wait_for(lambda: has(mill, "bottle@2.0.0", Phase.CONFIRMED), "the report after a restart")
-        stand = reported(mill).stand
+        with Reader(mill.settings) as later:
+            stand = later.until_stands("bottle@2.0.0", Phase.CONFIRMED).stand
         assert stand is not None
         assert (stand.campaign, stand.opened) == (made.id, 0)

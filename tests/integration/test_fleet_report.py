@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.core.fleet.report import Phase, Report
+from edge_daemon.core.fleet.report import Phase
 from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.fleet_payloads import read_report
-from tests.sim.brokers import wait_for
 from tests.sim.line import ROOT, RunningDaemon, make_store
 from tests.sim.mosquitto import new_mosquitto
+from tests.sim.reader import Reader
 
 pytestmark = pytest.mark.broker
 
@@ -19,28 +18,21 @@ FLEET = {"site": "hall-2", "group": "line3", "report_every_s": 10}
 TOPIC = f"{ROOT}/fleet"
 
 
-def retained(mill: RunningDaemon, topic: str = TOPIC) -> bytes:
-    with Client.of(mill.settings) as client:
-        return client.retained([topic]).get(topic, b"")
-
-
-def reported(mill: RunningDaemon) -> Report:
-    return read_report(retained(mill))
-
-
 def test_a_report_follows_the_model_and_outlives_the_brokers_memory(tmp_path: Path) -> None:
     """A swap is in it, a broker that has forgotten all has it again, and its end is seen."""
     make_store(tmp_path)
-    with new_mosquitto() as broker, RunningDaemon(tmp_path, broker, fleet=FLEET) as mill:
+    with (
+        new_mosquitto() as broker,
+        RunningDaemon(tmp_path, broker, fleet=FLEET) as mill,
+        Reader(mill.settings) as reader,
+    ):
         mill.start()
-        wait_for(lambda: retained(mill), "a report")
-        first = reported(mill)
+        reader.until(lambda: reader.newest(TOPIC), "a report")
+        first = reader.report
         assert (first.device, first.site, first.group) == ("line3-cam1", "hall-2", "line3")
         assert mill.ask("swap", model="bottle@2.0.0")["status"] == "succeeded"
         mill.until_event("confirmed", model="bottle@2.0.0")
-        wait_for(lambda: reported(mill).model == "bottle@2.0.0", "the new model in the report")
-        wait_for(lambda: reported(mill).phase is Phase.CONFIRMED, "the end of its trial")
-        then = reported(mill)
+        then = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED)
         assert (then.boot, then.seq > first.seq) == (first.boot, True)
         assert {each.model for each in then.stored} >= {"bottle@1.0.0", "bottle@2.0.0"}
         assert then.receipt
@@ -48,14 +40,20 @@ def test_a_report_follows_the_model_and_outlives_the_brokers_memory(tmp_path: Pa
         broker.kill()
         broker.forget()
         broker.start()
-        wait_for(lambda: retained(mill), "the report again")
-        assert reported(mill).model == "bottle@2.0.0"
+        with Reader(mill.settings) as later:
+            later.until(lambda: later.newest(TOPIC), "the report again")
+            assert later.report.model == "bottle@2.0.0"
 
 
 def test_without_the_setting_nothing_is_said(tmp_path: Path) -> None:
     """A station that is alone has no such topic."""
     make_store(tmp_path)
-    with new_mosquitto() as broker, RunningDaemon(tmp_path, broker) as mill:
+    with (
+        new_mosquitto() as broker,
+        RunningDaemon(tmp_path, broker) as mill,
+        Reader(mill.settings) as reader,
+    ):
         mill.start()
-        wait_for(lambda: retained(mill, f"{ROOT}/health"), "health, which comes in the same second")
-        assert not retained(mill)
+        reader.until(lambda: reader.newest(f"{ROOT}/health"), "health, in the same second")
+        with Client.of(mill.settings) as client:
+            assert not client.retained([TOPIC])

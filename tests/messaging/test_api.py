@@ -85,6 +85,7 @@ def test_topics_are_those_of_the_device() -> None:
     assert channels["orders-0"]["address"] == "mes/line3/work_orders"
     assert channels["orders-1"]["address"] is None
     assert "parameters" not in channels["result"]
+    assert "campaign" not in channels  # no device's own, and its document stays small
 
 
 def test_every_schema_stands_alone() -> None:
@@ -123,6 +124,20 @@ def test_examples_follow_their_schema() -> None:
             assert schema.is_valid(example["payload"]) is not malformed, example
 
 
+def test_examples_of_campaigns_follow_their_schema() -> None:
+    """What the evaluator, ops and a button say is shown as they say it."""
+    messages = api.document()["components"]["messages"]
+    shown = {
+        key: message["examples"]
+        for key, message in messages.items()
+        if key.startswith("campaign") and "examples" in message
+    }
+    assert set(shown) == {"campaignOpen", "campaignPause", "campaignStop"}
+    for key, examples in shown.items():
+        schema = Draft7Validator(api.schema(messages[key]["payload"]["$ref"].rpartition("/")[2]))
+        assert all(schema.is_valid(each["payload"]) for each in examples)
+
+
 ACCESS = Path(__file__).parents[2] / "configs/mosquitto/acl"
 
 
@@ -140,6 +155,39 @@ def test_the_access_list_says_who_may_ask() -> None:
     assert may == {verb: set(about(verb).users) for verb in Verb}
     asked = api.document()["components"]["messages"]["swapRequest"]
     assert asked["x-users"] == ["ops"]
+
+
+def _is_within(topic_filter: str, address: str) -> bool:
+    """Whether a filter of the access list covers a topic whose `{levels}` are open."""
+    wanted = topic_filter.split("/")
+    is_all = wanted[-1] == "#"
+    levels = address.split("/")[: len(wanted) - 1] if is_all else address.split("/")
+    wanted = wanted[:-1] if is_all else wanted
+    return len(levels) == len(wanted) and all(
+        one in ("+", other) or other.startswith("{")
+        for one, other in zip(wanted, levels, strict=True)
+    )
+
+
+def test_the_access_list_says_who_may_speak_to_a_fleet() -> None:
+    """Of each topic that stations share, the document names those who may write it."""
+    document = api.document()
+    shared = {
+        key: channel["address"]
+        for key, channel in document["channels"].items()
+        if str(channel["address"]).startswith("fleet/")
+    }
+    assert "fleet/{campaign}/stop/{who}" in shared.values()
+    user, may = "", {key: set[str]() for key in shared}
+    for line in ACCESS.read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["user"]:
+            user = words[1]
+        elif words[:1] == ["topic"] and words[1] in ("write", "readwrite"):
+            for key, address in shared.items():
+                may[key] |= {user} if _is_within(words[2], address) else set()
+    told = document["components"]["messages"]
+    assert may == {key: set(told[key]["x-users"]) for key in shared}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from edge_daemon.errors import BrokerError
 from edge_daemon.messaging import client as room
 from edge_daemon.messaging.client import Client, UnansweredError, UnfinishedError
 from edge_daemon.messaging.topics import Topics
-from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto, strict_broker
 
 TOPICS = Topics("acme/cam1")
 
@@ -82,6 +82,23 @@ def test_an_outcome_that_takes_longer_than_one_waits_is_unfinished(broker: Mosqu
         Device(device, "accepted")
         with pytest.raises(UnfinishedError, match="continues"):
             list(asking.request("swap", {"model": "a@1"}, timeout_s=1.0))
+
+
+@pytest.mark.broker
+def test_a_busy_broker_is_not_taken_for_one_that_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody changes an access list because of a broker that has too much to do."""
+    monkeypatch.setattr(room, "ACKNOWLEDGE_S", 0.2)
+    with new_mosquitto() as busy, client(busy) as asking:
+        with busy.held(), pytest.raises(BrokerError) as silence:
+            asking.listen("acme/cam1/status", lambda *_: None)
+        assert "cannot be read at the broker: no acknowledgement" in silence.value.message
+        assert silence.value.hint.endswith("try again.")
+    with strict_broker("topic read acme/#") as closed, client(closed) as asking:
+        with pytest.raises(BrokerError) as refusal:
+            list(asking.request("swap", {"model": "bottle@1.4.0"}))
+        assert "access list" in refusal.value.hint
 
 
 @pytest.mark.broker

@@ -45,7 +45,7 @@ def test_a_broker_that_sends_more_than_it_may_is_not_read_for_a_while() -> None:
         client.connect("127.0.0.1", broker.port, properties=properties)
         client.loop_start()
         client.subscribe("orders", 1)
-        assert subscribed.wait(10.0)
+        assert subscribed.wait(60.0)
         mes = paho.Client(CallbackAPIVersion.VERSION2, "mes")
         mes.max_inflight_messages_set(FLOOD)
         mes.connect("127.0.0.1", broker.port)

@@ -179,6 +179,31 @@ def test_what_is_malformed_is_named(payload: Any, named: str) -> None:
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("dryRun", "dry_run"),
+        ("dry-run", "dry_run"),
+        ("DRY_RUN", "dry_run"),
+        ("expct", "expect"),
+        ("expected", "expect"),
+        ("Expires", "expires"),
+        ("At", "at"),
+    ],
+)
+def test_a_key_that_holds_a_request_back_must_be_spelt_right(key: str, meant: str) -> None:
+    """Else a dry run would swap, and a swap would ask for nothing that must be active."""
+    refusal = refused("swap", {"id": "s1", "model": "bottle@1.4.0", key: True})
+    assert refusal.request_id == "s1"
+    assert f"`{key}`" in refusal.message
+    assert f"`{meant}`" in refusal.hint
+
+
+@pytest.mark.parametrize("key", ["uid", "frames", "models", "expiry", "ts", "x" * 10_000, "source"])
+def test_other_keys_of_a_newer_sender_are_tolerated(key: str) -> None:
+    assert read("swap", {"id": "s1", "model": "bottle@1.4.0", key: "new"}).id == "s1"
+
+
 def test_an_unknown_verb_is_answered_with_the_known_ones() -> None:
     """A slip in the topic is told apart from a slip in the payload."""
     error = refused("swop", {"id": "1"})

@@ -157,7 +157,7 @@ def test_an_answer_to_a_client_that_is_gone_is_dropped() -> None:
 
     with serving(door) as path:
         with connected(path, b'{"verb":"swap","id":"left","model":"b"}\n'):
-            left = came.get(timeout=20.0)
+            left = came.get(timeout=60.0)
         assert asked(path, "hold")[-1]["status"] == "succeeded"  # the end before it was seen
         left.reply(outcome("left", Status.SUCCEEDED))
         assert {answer["id"] for answer in asked(path, "hold", id="next")} == {"next"}

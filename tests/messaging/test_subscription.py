@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.messaging.subscription import Subscription
 
@@ -143,3 +145,44 @@ def test_a_broker_of_a_million_topics_costs_no_memory(monkeypatch: pytest.Monkey
         assert subscription.is_stored(topic, numbers, retain=True)
     again = [subscription.is_stored(f"mes/{name}", numbers, retain=True) for name in "abc"]
     assert again == [False, False, True]
+
+
+CAMPAIGNS = ("fleet/+/stop/+",)
+
+
+def answers(*granted: bool) -> list[ReasonCode]:
+    return [ReasonCode(PacketTypes.SUBACK, identifier=1 if each else 0x80) for each in granted]
+
+
+def test_what_an_old_broker_refuses_without_a_reason_is_asked_for_again_until_it_is_granted() -> (
+    None
+):
+    """A cluster without a leader does so; what is retained anyway is asked for at QoS 0."""
+    wire = Wire()
+    client = cast("paho.Client", wire)
+    subscription = Subscription(REQUESTS, ORDERS[:1], is_v5=False, kept=CAMPAIGNS)
+    subscription.make(client, is_numbered=False, was_taken_over=False)
+    assert wire.filters == [(REQUESTS, 1), (ORDERS[0], 1), (CAMPAIGNS[0], 1)]
+    wire.filters = []
+    subscription.make_again(client)
+    assert wire.filters == []  # it has not answered yet
+    told = subscription.answered(answers(False, True, False))
+    assert list(told) == [REQUESTS, CAMPAIGNS[0]]
+    subscription.make_again(client)
+    assert wire.filters == [(REQUESTS, 1), (CAMPAIGNS[0], 0)]
+    assert subscription.answered(answers(False, True)) == {}  # told once
+    subscription.make_again(client)
+    assert wire.filters == [(REQUESTS, 1)]
+    assert subscription.answered(answers(True)) == {}
+    wire.filters = []
+    subscription.make_again(client)
+    assert wire.filters == []
+
+
+def test_a_broker_that_says_why_is_not_asked_again() -> None:
+    """With MQTT 5 a refusal is one: not authorised today is not authorised in five seconds."""
+    subscription, wire = made()
+    assert list(subscription.answered(answers(False, True, True))) == [REQUESTS]
+    wire.filters = []
+    subscription.make_again(cast("paho.Client", wire))
+    assert wire.filters == []

@@ -15,7 +15,7 @@ import pytest
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, EdgeDaemonError
-from edge_daemon.models.shared_folder import SharedFolder
+from edge_daemon.models.shared_folder import SharedFolder, alone_in
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import generate_keypair, sign
 from tests.sim.bundles import make_bundle
@@ -246,6 +246,20 @@ def test_root_adds_beside_what_others_and_itself_left_there(tmp_path: Path) -> N
     Store(root).add(make_bundle(tmp_path / "work", "bottle@2.0.0"))
     Store(root).add(make_bundle(tmp_path / "work", "can@2.0.0"))
     assert len(Store(root).available()) == 4
+
+
+def test_a_lock_that_the_disk_does_not_take_is_no_intruder(tmp_path: Path) -> None:
+    """A full or read-only disk says why itself: nobody is told to remove anything."""
+    with SharedFolder(tmp_path) as shared:
+        with pytest.raises(OSError, match="File name too long"):
+            shared.lock_file("x" * 300)
+        (tmp_path / ".lock").symlink_to("elsewhere")
+        with pytest.raises(BoxError, match="is not what edge-daemon puts there"):
+            shared.lock_file(".lock")
+    entering = alone_in(tmp_path, "x" * 300, BoxError("Another one is in it."))
+    with pytest.raises(BoxError, match="cannot be written: File name too long") as said, entering:
+        pass
+    assert said.value.hint.startswith("Free space there")
 
 
 @needs_root

@@ -303,13 +303,13 @@ def test_others_ask_while_a_folder_is_read(root: Path) -> None:
     def read(folder: Path) -> Manifest:
         if folder.parent.name == "slow":
             begun.set()
-            assert may_end.wait(20.0)
+            assert may_end.wait(60.0)
         return read_manifest(folder)
 
     store = Store(root, read=read)
     look = threading.Thread(target=store.offer)
     look.start()
-    assert begun.wait(20.0)
+    assert begun.wait(60.0)
     assert store.manifest(ONE).ref == ONE
     may_end.set()
     look.join()

@@ -19,6 +19,7 @@ from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.messaging import part_payloads
 from edge_daemon.parts.line import PartLine
+from edge_daemon.slots.active import Cutover
 from tests.sim.device import wait_until
 from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
 
@@ -129,6 +130,26 @@ def test_a_part_is_judged_by_the_model_that_its_id_draws() -> None:
             assert told.shadow is not None
             assert (told.shadow.model, told.shadow.verdict) == (INCUMBENT, Verdict.OK)
     assert {each.model for each in station.told} == {CANDIDATE, INCUMBENT}
+
+
+@pytest.mark.parametrize("arm", list(Arm))
+def test_a_part_that_a_cutover_overtakes_is_of_no_arm(arm: Arm) -> None:
+    """It was drawn, and the candidate is active before its first frame: who judges it is no arm of
+    the rollout any more, so none is told.
+    """
+    station = Station()
+    station.split(share=0.5, either=False)
+    names = (f"SN-{number}" for number in range(100))
+    is_candidates = arm is Arm.CANDIDATE
+    station.trigger(next(n for n in names if (draw("r-1", "boot", n) < 0.5) is is_candidates))
+    station.end()
+    station.active_slot.ask(Cutover(5, station.pointer("B", CANDIDATE), "full"))
+    station.film([OK, NG_CANDIDATE, OK])
+    station.end_all()
+    [told] = station.told
+    assert (told.model, told.verdict) == (CANDIDATE, Verdict.NG)
+    assert (told.assigned, told.shadow) == (None, None)
+    assert station.pairs == []
 
 
 def test_of_a_candidates_part_the_stricter_verdict_counts() -> None:

@@ -24,7 +24,7 @@ from tests.sim.relay import Relay
 ROOT = "acme/hall2/cam1"
 TOPICS = Topics(ROOT)
 ORDERS = ("mes/+/orders", "erp/#")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> None:

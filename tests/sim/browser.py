@@ -31,6 +31,27 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _GENEROUS_S = 60.0
+_FAINT = """(() => {
+  const channel = (v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+  const colour = (words) => (words.match(/[\\d.]+/g) || []).map(Number);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const found = colour(getComputedStyle(e).backgroundColor);
+      if (found.length === 3 || found[3] > .95) return found;
+    }
+    return [255, 255, 255];
+  };
+  const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+  const seen = [...document.querySelectorAll("body *")].filter((e) => e.offsetParent && own(e));
+  return seen.map((e) => {
+    const style = getComputedStyle(e), size = parseFloat(style.fontSize);
+    const [low, high] = [light(colour(style.color)), light(ground(e))].sort((a, b) => a - b);
+    const least = size >= 24 || (size >= 18.6 && style.fontWeight >= 700) ? 3 : 4.5;
+    const ratio = (high + .05) / (low + .05);
+    return ratio < least ? `${ratio.toFixed(2)}: ${e.innerText.slice(0, 40)}` : "";
+  }).filter(Boolean);
+})()"""
 
 
 def program() -> str | None:
@@ -137,6 +158,10 @@ class Browser:
         """Until these words stand there."""
         place = f"(document.querySelector({json.dumps(selector)})?.innerText ?? '')"
         self.wait(f"{place}.toLowerCase().includes({json.dumps(words.lower())})")
+
+    def faint(self) -> list[str]:
+        """Texts with less contrast to their ground than WCAG 2.2 AA wants, with the ratio."""
+        return list(self.run(_FAINT))
 
     def picture(self, path: Path, *, whole: bool = False) -> Path:
         """A PNG of the window, or of the whole page."""

@@ -1,13 +1,16 @@
 """Many simulated stations, each with a connection of its own over mutual TLS, in one thread.
 
 paho's threads would be one a station, and its select() ends at 1024 files: one epoll serves all.
+Their sockets leave the lower numbers to clients with threads of their own, such as those of ops.
 """
 
 from __future__ import annotations
 
+import fcntl
 import heapq
 import random
 import selectors
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -26,8 +29,19 @@ from tests.sim.campaign_fleet import Member
 from tests.sim.fleet import NEW
 from tests.sim.plant_broker import PlantBroker
 
+BEYOND_SELECT = 1100
 SWAP_S = (0.3, 1.2)
 """How long a station takes for a swap."""
+
+
+class HighClient(paho.Client):
+    """Its socket has a number that no select() can take."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        low = super()._create_socket_connection()
+        high = fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, BEYOND_SELECT)
+        low.close()
+        return socket.socket(fileno=high)
 
 
 class Station:
@@ -41,7 +55,7 @@ class Station:
         self.said: object = None
         self.swaps_at: float | None = None
         self._clients = clients
-        made = paho.Client(
+        made = HighClient(
             paho.CallbackAPIVersion.VERSION2,
             client_id=f"edge-daemon-{member.device}",
             protocol=paho.MQTTv5,

@@ -31,12 +31,14 @@ from tests.sim.fleet import NEW, OLD, digest_of, said
 
 @dataclass
 class Member:
-    """One station: it takes two looks for a swap, which `fails` or not."""
+    """One station: it takes two looks for a swap, which `fails` or not; its clock is `ahead_s`."""
 
     device: str
     fails: bool = False
     mute: bool = False
     boot: str = "b1"
+    group: str | None = None
+    ahead_s: float = 0.0
     memory: Memory = Memory()
     here: Station = Station("")
     seq: int = 0
@@ -50,6 +52,7 @@ class Member:
 
     def look(self, kept: Mapping[str, bytes], utc: float) -> Report:
         """Hear what the broker has, and get on; returns the report."""
+        utc += self.ahead_s
         self._swap()
         self.hear(kept, utc)
         made = station.step(self.memory, self.here, utc)
@@ -66,6 +69,7 @@ class Member:
             utc=utc,
             boot=self.boot,
             seq=self.seq,
+            group=self.group,
             stand=stand,
             phase=stand.phase if stand else Phase.CONFIRMED,
         )
@@ -137,6 +141,7 @@ class Fleet:
     early: list[str] = field(default_factory=list)
     ever_stopped: bool = False
     after_stop: list[str] = field(default_factory=list)
+    evaluators_ahead_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.kept[messages.campaign_topic(self.campaign.id)] = self.envelope
@@ -186,7 +191,8 @@ class Fleet:
             for topic, body in self.reports.items():
                 self.seen[place].take(topic, body, self.utc)
             try:
-                self.evaluators[place].look(dict(self.kept), self.seen[place], self.utc, self.utc)
+                utc = self.utc + self.evaluators_ahead_s
+                self.evaluators[place].look(dict(self.kept), self.seen[place], self.utc, utc)
             except Killed:
                 self.kills += 1
                 self.seen[place] = Reports(device_at)

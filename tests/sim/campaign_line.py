@@ -39,7 +39,7 @@ from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import make_store
 from tests.sim.mosquitto import Mosquitto, free_port
 
-GENEROUS_S = 120.0
+GENEROUS_S = 240.0
 KEYS = ("ops", "release")
 
 

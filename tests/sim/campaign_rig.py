@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical
+from edge_daemon.core.fleet.rules import LEAST_FAILED, Roster
 from edge_daemon.core.fleet.waves import members as waves_of
+from edge_daemon.errors import BrokerError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.messaging.client import Client
@@ -28,6 +30,7 @@ from edge_daemon.models.trust import generate_keypair
 from tests.sim.campaign_clients import Clients
 from tests.sim.campaign_fleet import Member
 from tests.sim.campaigns import campaign
+from tests.sim.certificates import sign_stations
 from tests.sim.plant_broker import PlantBroker
 
 AGAIN_S = 4.0
@@ -43,7 +46,8 @@ class Rig:
         self.chance = random.Random(seed)
         self._undo = ExitStack()
         self.folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory()))
-        self.plant = PlantBroker(self.names, certificates, self.names)
+        self.plant = PlantBroker((), certificates, self.names)
+        sign_stations(self.plant.certificates, self.names)
         self._undo.enter_context(self.plant.broker)
         self._undo.callback(lambda: self.watchers and self.kill_all())
         self._keys = [generate_keypair(self.folder, name) for name in ("one", "two")]
@@ -74,13 +78,36 @@ class Rig:
 
     def say(self, topic: str, body: bytes) -> None:
         """As ops; returns when the broker has taken it."""
-        with Client.of(self.settings("ops")) as client:
+        with self.client("ops") as client:
             say(client, topic, body)
+
+    @contextmanager
+    def client(self, role: str) -> Iterator[Client]:
+        """Of whoever is no station; a machine that is busy lets it in at the second try."""
+        for tries in range(10, -1, -1):
+            try:
+                client = Client.of(self.settings(role)).__enter__()
+                break
+            except BrokerError:
+                if not tries:
+                    raise
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def cpu_s(self) -> float:
+        """Processor time of the stations and the broker so far."""
+        return time.process_time() + self.plant.broker.cpu_s()
 
     # ------------------------------------------------------------------ campaigns
 
     def begin(self, bad: float = 0.0, silent: float = 0.0) -> Campaign:
-        """A new campaign, said by ops; returns when each station has heard it."""
+        """A new campaign, said by ops; returns when each station has heard it.
+
+        Args:
+            bad, silent: shares of the stations, drawn anew; so many of them exactly.
+        """
         self._serial += 1
         now = time.time()
         made = campaign(
@@ -92,18 +119,17 @@ class Rig:
             expires=now + 3600.0,
             rules={"patience_s": PATIENCE_S},
         )
-        boot, chance = f"b{self._serial}", self.chance
+        boot, failing, mute = f"b{self._serial}", self._drawn(bad), self._drawn(silent)
         self.clients.begin(
-            made,
-            [
-                Member(name, chance.random() < bad, chance.random() < silent, boot)
-                for name in self.names
-            ],
+            made, [Member(name, name in failing, name in mute, boot) for name in self.names]
         )
         self.start_again(made)
         topic = messages.campaign_topic(made.id)
         assert self.clients.until(lambda: self.clients.all_heard(topic), GENEROUS_S)
         return made
+
+    def _drawn(self, share: float) -> set[str]:
+        return set(self.chance.sample(self.names, round(share * len(self.names))))
 
     def start_again(self, made: Campaign) -> None:
         """What `fleet start` does."""
@@ -120,6 +146,26 @@ class Rig:
         """Three standard deviations above the first wave's share."""
         expected = made.waves[0] * len(self.names)
         return math.ceil(expected + 3 * math.sqrt(expected)) + len(made.canaries)
+
+    def must_end_at(self, made: Campaign) -> int | None:
+        """The first wave in which as many fail as the rules forbid; None: in none of them."""
+        failing = {member.device for member in self.clients.members if member.fails}
+        roster = Roster.of(made, self.names)
+        for wave in range(len(made.waves)):
+            names = roster.up_to(wave)
+            failed = len(failing.intersection(names))
+            if failed >= LEAST_FAILED and failed > made.rules.failed * len(names):
+                return wave
+        return None
+
+    def may_have_it(self, made: Campaign) -> int:
+        """So many stations, when it ends in that wave."""
+        last = self.must_end_at(made)
+        wave = len(made.waves) - 1 if last is None else last
+        return len(Roster.of(made, self.names).up_to(wave))
+
+    def silent(self) -> int:
+        return sum(member.mute for member in self.clients.members)
 
     # ------------------------------------------------------------------ evaluators
 
@@ -188,10 +234,18 @@ class Rig:
             member.mute or member.device in answered for member in self.clients.members
         )
 
-    def until_over(self, made: Campaign, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    def until_over(
+        self,
+        made: Campaign,
+        meanwhile: Callable[[], object] = lambda: None,
+        *,
+        stops: bool = False,
+    ) -> bool:
+        """Until all have it or it is stopped; `stops`: until it is stopped."""
+
         def is_over() -> bool:
             meanwhile()
-            return self.is_done(made) or self.is_stopped(made)
+            return self.is_stopped(made) or (self.is_done(made) and not stops)
 
         return self.clients.until(is_over, GENEROUS_S)
 
@@ -206,9 +260,12 @@ class Rig:
         return found
 
     def reports(self) -> tuple[int, float]:
-        """How many reports a new reader gets, and the seconds until the last of them."""
-        began = time.monotonic()
-        with Client.of(self.settings("dashboard")) as client:
+        """How many reports a new reader gets, and the seconds until the last of them.
+
+        From its subscription on.
+        """
+        with self.client("dashboard") as client:
+            began = time.monotonic()
             last = [began]
             found: set[str] = set()
 
@@ -223,7 +280,7 @@ class Rig:
     def stop(self, made: Campaign) -> float:
         """As ops; seconds from saying it to the last station that heard it."""
         topic, body = stop_of(made.id, "ops", "tried", time.time(), goes_back=False)
-        with Client.of(self.settings("ops")) as client:
+        with self.client("ops") as client:
             began = time.monotonic()
             say(client, topic, body)
         assert self.clients.until(lambda: self.clients.all_heard(topic), GENEROUS_S)
@@ -235,7 +292,7 @@ def figures(rig: Rig, made: Campaign) -> dict[str, Any]:
     return {
         "waves": rig.wave_sizes(made),
         "had": rig.clients.had(),
-        "silent": sum(member.mute for member in rig.clients.members),
+        "silent": rig.silent(),
         "stopped": rig.why(made),
         "early": len(rig.clients.early),
     }

@@ -1,15 +1,17 @@
-"""Certificates that end when a test wants them to, and those of a plant of its own."""
+"""Certificates that end when a test wants them to, those of a plant of its own, and thousands."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 def pem(now_utc: float, *days: float) -> bytes:
@@ -48,25 +50,54 @@ def authority_and_server(folder: Path, address: str = "127.0.0.1") -> tuple[Path
             authority = x509.BasicConstraints(ca=True, path_length=0)
             builder = builder.add_extension(authority, critical=True)
             builder = builder.add_extension(signer, critical=False)
-            builder = builder.add_extension(_SIGNS, critical=True)
+            builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         made = builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        key = keys[1].private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        place.write_bytes(made + (key if is_server else b""))
+        place.write_bytes(made + (_private(keys[1]) if is_server else b""))
     return places
 
 
-_SIGNS = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+def sign_stations(folder: Path, names: Sequence[str]) -> None:
+    """What scripts/make_certificates makes for each station to speak with, a millisecond each.
+
+    The folder is that script's: its authority signs. What is there already stays.
+    """
+    now = dt.datetime.now(dt.timezone.utc)
+    authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    signer: Any = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    for name in names:
+        if (folder / f"{name}.pem").exists():
+            continue
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(authority.subject)
+        builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - dt.timedelta(days=1))
+        builder = builder.not_valid_after(now + dt.timedelta(days=825))
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        builder = builder.add_extension(_usage(signs_certificates=False), True)
+        made = builder.add_extension(usage, False).sign(signer, hashes.SHA256())
+        (folder / f"{name}.key").write_bytes(_private(key))
+        (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_daemon.cli import run
 from edge_daemon.host.journal import Journal
-from tests.sim import belt
+from tests.sim import belt, paced
 
 ENGINE = "tests.sim.marked_engine:MarkedEngine"
 
@@ -30,6 +30,7 @@ def forget_requests() -> None:
 def live(path: Path, engine: str = ENGINE) -> None:
     """One life as `edge-daemon run` leads it, signals and all, with another engine."""
     belt.register()
+    paced.register()
     run.live(path, engine)
 
 

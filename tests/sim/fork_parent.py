@@ -38,6 +38,8 @@ class Birth:
     environ: tuple[tuple[str, str], ...] = ()
     trap: str = ""
     """Where it is to fail, as `tests.sim.steps` writes it."""
+    plant: str = ""
+    """The fault that is built into it, by its name in `tests.sim.plants`."""
 
 
 class Life:
@@ -137,6 +139,10 @@ def _be_born(birth: Birth) -> None:
             from tests.sim import steps  # noqa: PLC0415 - most lives need none
 
             steps.set_trap(birth.trap)
+        if birth.plant:
+            from tests.sim import plants  # noqa: PLC0415 - likewise
+
+            plants.PLANTS[birth.plant]()
         daemon.live(Path(birth.config), birth.engine)
         code = 0
     except BaseException:  # the boundary of a process: its last words go to the log

@@ -3,9 +3,10 @@
     python labelling_tools.py datumaro KIND FOLDER
     python labelling_tools.py label-studio FOLDER
 
-EDGE_DAEMON_LABELLING_PYTHON names that Python: the tools need other versions of numpy and OpenCV
-than the daemon. Printed is one JSON object: picture -> [[class, [x1, y1, x2, y2], model], …], and
-what the tool finds wrong, under `faults`.
+That Python is in .venv-labelling, which `scripts/setup --test` makes, or another one that
+EDGE_DAEMON_LABELLING_PYTHON names: the tools need other versions of numpy and OpenCV than the
+daemon. Printed is one JSON object: picture -> [[class, [x1, y1, x2, y2], model], …], and what the
+tool finds wrong, under `faults`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-PYTHON = os.environ.get("EDGE_DAEMON_LABELLING_PYTHON", "")
+_OWN = Path(__file__).parents[2] / ".venv-labelling"
+_NAMED = os.environ.get("EDGE_DAEMON_LABELLING_PYTHON", "")
+PYTHON = _NAMED or str(_OWN / "bin" / "python")
+MISSING = "needs .venv-labelling (scripts/setup --test), or EDGE_DAEMON_LABELLING_PYTHON"
 
 
 def is_installed() -> bool:
-    return bool(PYTHON and shutil.which(PYTHON))
+    """What was not installed whole has no stamp."""
+    is_whole = bool(_NAMED) or (_OWN / "edge-daemon.stamp").exists()
+    return is_whole and shutil.which(PYTHON) is not None
 
 
 def read(*words: str) -> dict[str, Any]:

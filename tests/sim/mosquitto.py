@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 
 from tests.sim.folders import lent_folder
 
-_START_S = 10.0
+_GENEROUS_S = 60.0
 
 
 def free_port() -> int:
@@ -63,7 +65,7 @@ class Mosquitto:
                 [self._program, "-c", str(self.config)], stderr=log, stdout=log
             )
         pause = threading.Event()
-        for _ in range(int(_START_S / 0.02)):
+        for _ in range(int(_GENEROUS_S / 0.02)):
             if self._process.poll() is not None:
                 break
             try:
@@ -80,11 +82,17 @@ class Mosquitto:
         """What it wrote so far."""
         return (self.folder / "mosquitto.log").read_text(errors="replace")
 
+    def cpu_s(self) -> float:
+        """Processor time since this process of it began."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """In order, so that it writes what it persists."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(_GENEROUS_S)
             self._process = None
 
     def save(self) -> None:
@@ -92,10 +100,20 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It does nothing meanwhile, as on a machine that has too much to do."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(_GENEROUS_S)
             self._process = None
 
     def __enter__(self) -> Mosquitto:
@@ -115,3 +133,13 @@ def new_mosquitto(*settings: str) -> Mosquitto:
     folder = lent_folder("mosquitto")
     folder.chmod(0o777)
     return Mosquitto(folder, *settings)
+
+
+def strict_broker(*rules: str) -> Mosquitto:
+    """A broker whose access list says just this."""
+    broker = new_mosquitto("acl_file FOLDER/acl")
+    folder = broker.folder
+    (folder / "acl").write_text("\n".join(rules) + "\n")
+    (folder / "acl").chmod(0o644)
+    broker.config.write_text(broker.config.read_text().replace("FOLDER", str(folder)))
+    return broker

@@ -27,6 +27,7 @@ from edge_daemon.core.values import (
     Rule,
 )
 from edge_daemon.core.verbs import Verb
+from tests.sim.made_once import made_once
 from tests.sim.planner_world import (
     LATER,
     NOW,
@@ -195,6 +196,11 @@ def explore(slots: int, asks: int, faults: int, plan: Plan | None = None) -> fro
 
     With a plan it begins with a rollout: its candidate is about to be prepared.
     """
+    name = f"explored {slots} {asks} {faults} {plan}"
+    return made_once(name, lambda: _explored(slots, asks, faults, plan))
+
+
+def _explored(slots: int, asks: int, faults: int, plan: Plan | None) -> frozenset[State]:
     first = apply(World(start_state(slots)), Started(), NOW, fault=False, asks=False)
     if plan is not None:
         asked = Request("rollout", Verb.ROLLOUT, ModelChoice("b", "2"))

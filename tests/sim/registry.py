@@ -75,6 +75,13 @@ class Registry:
         self._send("PUT", url, body, {"Content-Type": kind})
         return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
+    def put_index(self, repository: str, tag: str, listed: list[dict[str, object]]) -> None:
+        """An image index under a tag, whatever was there before."""
+        kind = "application/vnd.oci.image.index.v1+json"
+        body = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": listed}).encode()
+        url = f"{self.url}/v2/{repository}/manifests/{tag}"
+        self._send("PUT", url, body, {"Content-Type": kind})
+
     def _blob(
         self, repository: str, content: bytes, kind: str = "application/octet-stream"
     ) -> dict[str, object]:

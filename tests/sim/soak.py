@@ -3,11 +3,13 @@
     python -m tests.sim.soak --minutes 10
     python -m tests.sim.soak --swaps 1000 --failed-loads 100
     python -m tests.sim.soak --swaps 100 --engine real
+    python -m tests.sim.soak --swaps 1000 --kills 1000
 
 The whole tree of processes is looked at: memory, descriptors, threads, processes, and how they
 grow. The first form kills and stops workers, unplugs the camera, restarts the broker, offers bad
 bundles, swaps, rolls back, sends SIGHUP with a good and with a bad file, and fills the disk of the
-state folder (as root). After each fault verdicts must come again.
+state folder (as root). After each fault verdicts must come again. The last form swaps among six
+bundles at 30 frames a second, kills a process after each swap, and loses no frame.
 """
 
 from __future__ import annotations
@@ -22,10 +24,8 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -43,52 +43,15 @@ from tests.sim.marked_engine import marked_weights
 from tests.sim.mjpeg import MjpegCamera
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.networks import Stranger
-from tests.sim.proctree import Hold, fork_servers, look, slopes, workers
+from tests.sim.proctree import fork_servers, look, workers
+from tests.sim.soak_kills import KINDS, Killer, frames_lost
+from tests.sim.soak_plan import Plan, Reckoning
 
 GENEROUS_S = 90.0
 BAD = "bottle@3.0.0"
 """Kills the process that asks it."""
 UNLOADABLE = "bottle@3.5.0"
 DISK_MB = 32
-
-
-@dataclass
-class Plan:
-    """What runs, and for how long."""
-
-    minutes: float = 0.0
-    swaps: int = 0
-    failed_loads: int = 0
-    real: bool = False
-    seed: int = 1
-
-
-@dataclass
-class Reckoning:
-    """What came of a run."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    samples: list[tuple[float, Hold]] = field(default_factory=list)
-    unit: str = "minute"
-    longest_s: tuple[float, str] = (0.0, "")
-    """Until verdicts came again after a fault, and which."""
-    wrong: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
-        ended = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
-        first, last = self.samples[0][1], self.samples[-1][1]
-        grown = ", ".join(
-            f"{name} {getattr(first, name):.0f} -> {getattr(last, name):.0f} "
-            f"({slope:+.3f} a {self.unit})"
-            for name, slope in slopes(self.samples).items()
-        )
-        return (
-            f"{told or 'no faults'}; requests: {ended}; longest without a verdict "
-            f"{self.longest_s[0]:.1f} s ({self.longest_s[1] or 'none'}); {grown}; "
-            f"{len(self.wrong)} things wrong"
-        )
 
 
 class Soak:
@@ -112,6 +75,7 @@ class Soak:
         fork_parent = self._closing.enter_context(ForkParent(folder / "log"))
         engine = REAL_ENGINE if plan.real else daemon.ENGINE
         self._life: Life = fork_parent.start(self._config, engine=engine)
+        self._killer = Killer(folder / "log")
         self.reckoning = Reckoning()
 
     def close(self) -> None:
@@ -131,7 +95,12 @@ class Soak:
         make_bundle(store, "bottle@2.5.0", weights=weights, file=file, golden=0, edit=_patient)
         file = "weights-raise_at_load.pt"
         make_bundle(store, UNLOADABLE, weights=weights, file=file, golden=0, edit=_patient)
-        return ("bottle@1.0.0", "bottle@2.0.0", "bottle@2.5.0")
+        good = ["bottle@1.0.0", "bottle@2.0.0", "bottle@2.5.0"]
+        for minor in range(6, 9) if self._plan.kills else ():
+            ref, file = f"bottle@2.{minor}.0", "weights-good.pt"
+            make_bundle(store, ref, weights=weights, file=file, golden=0, edit=_patient)
+            good.append(ref)
+        return tuple(good)
 
     def _mount(self) -> Path:
         """A small disk of its own for the state, where this user may mount one."""
@@ -146,14 +115,15 @@ class Soak:
 
     def _settings(self) -> dict[str, Any]:
         plan = self._plan
-        source = "conveyor:?size=160x120&fps=30" if plan.real else "conveyor:?size=160x120&fps=300"
+        fps = 30 if plan.real or plan.kills else 300
+        source = f"conveyor:?size=160x120&fps={fps}"
         if plan.minutes:
             self._camera = MjpegCamera(30.0)
             self._closing.callback(self._camera.close)
             source = self._camera.url
         slots = {"count": 2, "isolation": "thread", "spare": "off"}
-        if plan.minutes or plan.real:
-            slots = {"count": 2, "isolation": "process", "spare": "warm"}
+        if plan.minutes or plan.real or plan.kills:
+            slots = {"count": 3 if plan.kills else 2, "isolation": "process", "spare": "warm"}
         ratios = {"latency_ratio": 100.0}
         settings = settings_for(
             self._folder,
@@ -164,6 +134,7 @@ class Soak:
             gate={"memory_headroom_mb": 0, "warm_up_inferences": 2, **ratios},
             results={"publish": "none"},
             http={"listen": self._listen},
+            log={"level": "info" if plan.kills else "warning"},
         )
         return settings.model_dump(mode="json")
 
@@ -175,6 +146,8 @@ class Soak:
             self._rage(self._plan.minutes * 60)
         else:
             self._turn_over()
+        if self._plan.kills:
+            self._lose_nothing()
         self._part()
         return self.reckoning
 
@@ -248,13 +221,17 @@ class Soak:
 
     def _inspected(self) -> int:
         """As the daemon says at this moment, whatever its broker does."""
-        try:
-            with urllib.request.urlopen(f"http://{self._listen}/metrics", timeout=10.0) as page:
-                lines = page.read().decode().splitlines()
-        except OSError:
-            return 0
+        lines = self._metrics().splitlines()
         mine = [line for line in lines if line.startswith("edge_frames_inspected_total{")]
         return int(sum(float(line.rpartition(" ")[2]) for line in mine))
+
+    def _metrics(self) -> str:
+        try:
+            with urllib.request.urlopen(f"http://{self._listen}/metrics", timeout=10.0) as page:
+                said: bytes = page.read()
+        except OSError:
+            return ""
+        return said.decode()
 
     def _inquire(self, verb: str, **document: Any) -> dict[str, Any]:
         path = self._folder / "state" / "line3-cam1" / "control.sock"
@@ -278,10 +255,23 @@ class Soak:
                 outcome = self._ask("swap", model=self._models[number % len(self._models)])
                 if outcome.get("status") != "succeeded":
                     self.reckoning.wrong.append(f"swap {number}: {outcome}")
+                elif sum(self.reckoning.faults.values()) < plan.kills:
+                    self._kill(self._models[number % len(self._models)])
             if number % 10 == 0:
                 self._sample(float(number))
             if len(self.reckoning.wrong) > 5:
                 return
+
+    def _kill(self, active: str) -> None:
+        kind = KINDS[sum(self.reckoning.faults.values()) % len(KINDS)]
+        self._until(lambda: self._killer.kill(kind, self._life.pid, active), f"a {kind} to kill")
+        self.reckoning.faults[f"{kind} killed"] += 1
+        self._recovered(f"{kind} killed")
+
+    def _lose_nothing(self) -> None:
+        lost = frames_lost(self._metrics())
+        if lost:
+            self.reckoning.wrong.append(f"frames lost: {lost}")
 
     def _sample(self, at: float) -> None:
         self.reckoning.samples.append((at, look(self._life.pid)))
@@ -354,11 +344,13 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, default=0, help="in a row, instead")
     parser.add_argument("--failed-loads", type=int, default=0, help="among the swaps")
     parser.add_argument("--engine", choices=("light", "real"), default="light")
+    parser.add_argument("--kills", type=int, default=0, help="among the swaps")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if not given.minutes and not given.swaps:
         parser.error("give --minutes or --swaps")
-    plan = Plan(given.minutes, given.swaps, given.failed_loads, given.engine == "real", given.seed)
+    real = given.engine == "real"
+    plan = Plan(given.minutes, given.swaps, given.failed_loads, real, given.seed, given.kills)
     with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
         soak = Soak(Path(folder), broker, plan)
         try:

@@ -142,6 +142,7 @@ class Plan:
     protocol: Literal[5, 4] = 5
     floor: float | None = None  # down to which models report what counts for nothing
     bounds: Bounds = field(default_factory=Bounds)
+    audit: float = 0.0  # of the passed parts, those that a person is to look at
 
 
 class Station:
@@ -259,6 +260,7 @@ class Station:
                 self.metrics,
                 self.clock,
                 blocks=BlockDesk(self.active_slot.turns, lambda: self.meter),
+                audit=plan.audit,
                 shadowed=self._shadowed,
             ),
             self.feedback,
@@ -293,7 +295,7 @@ class Station:
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
             foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,
-            plan_of=RolloutPlans(self.store, plan.bounds).of,
+            plan_of=RolloutPlans(self.store, plan.bounds, plan.audit).of,
             split=self.splits.append,
             stepped=self.rollouts.stepped,
             quarantine_changed=lambda _: None,

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
 from edge_daemon.courier.child import CourierProcess
 from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.peers import STEP
 from edge_daemon.courier.site import Neighbour
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.models.bundle import read_manifest
@@ -79,6 +80,16 @@ class Station:
         return hashlib.sha256(content).hexdigest()
 
 
+_NOBODY = "127.255.0.1"
+
+
+def _said(station: Station) -> Neighbour:
+    """What a station tells: what it has in steps, as it does on a broker."""
+    told = station.progress
+    have = int(told.have / STEP) * STEP
+    return Neighbour(station.name, station.address, told.port, told.infohash, have)
+
+
 @dataclass
 class Site:
     """Stations that know of each other as a broker would tell them."""
@@ -88,6 +99,8 @@ class Site:
     origin: str
     keys: tuple[str, ...] = ()
     stations: list[Station] = field(default_factory=list)
+    gone: list[Neighbour] = field(default_factory=list)
+    begin: Callable[[wire.Setup, tuple[str, ...]], CourierProcess] = CourierProcess
 
     def setup(self, name: str, address: str, **changed: object) -> wire.Setup:
         """What the daemon of a station would say first."""
@@ -101,6 +114,7 @@ class Site:
             "up_mbit": 200.0,
             "down_mbit": 400.0,
             "local": False,
+            "settle_s": 0.0,  # most sites have one station
             **changed,
         }
         return wire.Setup(
@@ -114,37 +128,43 @@ class Site:
     ) -> Station:
         store = self.folder / name / "store"
         store.mkdir(parents=True)
-        courier = CourierProcess(self.setup(name, address, **changed), prefix)
+        courier = self.begin(self.setup(name, address, **changed), prefix)
         station = Station(name, store, courier, address)
         self.stations.append(station)
         courier.start()
         return station
 
-    def introduce(self, infohash: str, apart: tuple[str, ...] = ()) -> None:
+    def know_each_other(self, apart: tuple[str, ...] = ()) -> bool:
+        """As stations do that are up before a campaign begins; whether all are, in time."""
+        return self.wait(lambda: all(each.progress.port for each in self.stations), apart)
+
+    def lose(self, station: Station) -> None:
+        """It dies for good; a broker goes on giving out what it said last."""
+        self.gone.append(_said(station))
+        self.stations.remove(station)
+        station.courier.stop()
+
+    def introduce(self, apart: tuple[str, ...] = ()) -> None:
         """Each hears of all others that share; those `apart` are heard of and reach nobody."""
-        there = [
-            Neighbour(
-                each.name, each.address if each.name not in apart else "127.255.0.1",
-                each.progress.port or 1, infohash, each.progress.have,
-            )
-            for each in self.stations
-        ]  # fmt: skip
+        there = [*self.gone, *map(_said, self.stations)]
+        cut_off = [replace(each, address=_NOBODY, port=1) for each in there]
+        known = [
+            away if each.device in apart else each
+            for each, away in zip(there, cut_off, strict=True)
+            if each.port
+        ]
         for station in self.stations:
-            known = there
-            if station.name in apart:
-                known = [Neighbour(n.device, "127.255.0.1", 1, infohash, n.have) for n in there]
-            station.courier.know(known)
+            station.courier.know(cut_off if station.name in apart else known)
 
     def wait(
-        self, until: Callable[[], bool], torrent: Torrent, apart: tuple[str, ...] = (),
-        seconds: float = 100.0,
-    ) -> bool:  # fmt: skip
+        self, until: Callable[[], bool], apart: tuple[str, ...] = (), seconds: float = 100.0
+    ) -> bool:
         """Tell the news of the site until something holds; whether it did in time."""
         end = time.monotonic() + seconds
         while not until():
             if time.monotonic() > end:
                 return False
-            self.introduce(torrent.infohash, apart)
+            self.introduce(apart)
             time.sleep(0.1)
         return True
 

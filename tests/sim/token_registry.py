@@ -17,7 +17,7 @@ TOKEN = "token-of-an-hour"
 
 
 class TokenRegistry:
-    """One bundle under every name.
+    """One bundle under every name, and what was written under another.
 
     `needs`: the header that the token service asks for; None: no token is needed. `manifest`: what
     is answered instead of the bundle's own.
@@ -26,6 +26,7 @@ class TokenRegistry:
     def __init__(self, folder: Path, needs: str | None, manifest: bytes | None = None) -> None:
         self._needs = needs
         self._blobs: dict[str, bytes] = {}
+        self._put: dict[str, bytes] = {}  # by path
         self.scopes: set[str] = set()
         self.written: list[str] = []
         self.url = ""
@@ -50,8 +51,7 @@ class TokenRegistry:
                 registry.answer(self)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                registry.answer(self)
+                registry.answer(self, self.rfile.read(int(self.headers["Content-Length"])))
 
             def do_PUT(self) -> None:
                 self.do_POST()
@@ -69,7 +69,7 @@ class TokenRegistry:
             server.shutdown()
             server.server_close()
 
-    def answer(self, to: BaseHTTPRequestHandler) -> None:
+    def answer(self, to: BaseHTTPRequestHandler, content: bytes = b"") -> None:
         parts, given = urlsplit(to.path), to.headers.get("Authorization")
         if parts.path == "/token":
             if given != self._needs:
@@ -81,9 +81,11 @@ class TokenRegistry:
             return self._send(to, 401, b"", {"WWW-Authenticate": wanted})
         if to.command != "GET":
             self.written.append(parts.path)
+            self._put[parts.path] = content
             return self._send(to, 201, b"", {"Location": f"{parts.path}?upload=1"})
         last = parts.path.rpartition("/")[2]
         content = self._manifest if "/manifests/" in parts.path else self._blobs.get(last, b"{}")
+        content = self._put.get(parts.path, content)
         return self._send(to, 200, content)
 
     def _send(

@@ -126,7 +126,12 @@ class Two:
             self._load("B", CANDIDATE)
         candidate = StoredBundle(CANDIDATE, str(CANDIDATE))
         self.active_slot.split(
-            Split(rollout, "B", candidate, recipe, mode, unit, share, either=either, slices=slices)
+            Split(
+                *(rollout, "B", candidate, recipe, mode, unit, share),
+                either=either,
+                slices=slices,
+                reference=INCUMBENT,
+            )
         )
 
     @property

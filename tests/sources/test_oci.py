@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from edge_daemon.errors import BundleError, Code
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci import OciSource
 from edge_daemon.sources.oci_login import OciLogin
-from edge_daemon.sources.oci_referrers import OciReferrers
+from edge_daemon.sources.oci_referrers import ARTIFACT, OciReferrers
 from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
 from tests.sim import registry as debian
@@ -153,6 +154,33 @@ def test_a_pinned_digest_is_checked(station: Station, shelf: Path) -> None:
             station.pull(source, wanted)
 
 
+def as_oras_would(
+    registry: Registry, repository: str, listed: dict[str, Any], subject: str
+) -> dict[str, bytes]:
+    """The files of one referrer: what is listed, the manifest and each blob must be what they are
+    announced as."""
+    manifest = _fetched(registry, f"{repository}/manifests", listed)
+    artifact = json.loads(manifest)
+    assert (artifact["schemaVersion"], artifact["mediaType"]) == (2, listed["mediaType"])
+    assert artifact["artifactType"] == listed["artifactType"] == ARTIFACT
+    assert artifact["annotations"] == listed["annotations"]
+    of = artifact["subject"]
+    assert of["digest"] == subject
+    assert len(_fetched(registry, f"{repository}/manifests", of)) > 2
+    assert _fetched(registry, f"{repository}/blobs", artifact["config"]) == b"{}"
+    return {
+        layer["annotations"][TITLE]: _fetched(registry, f"{repository}/blobs", layer)
+        for layer in artifact["layers"]
+    }
+
+
+def _fetched(registry: Registry, place: str, described: dict[str, Any]) -> bytes:
+    content = registry.get(f"{place}/{described['digest']}")
+    assert len(content) == described["size"]
+    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == described["digest"]
+    return content
+
+
 @needs_registry
 def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: Registry) -> None:
     """Found from the bundle's digest; told again it is there once, and another is beside it."""
@@ -160,7 +188,8 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
     source = OciSource(running.url)
     (offered,) = source.offered("bottle", "line9/bottle:stable")
     first = Outcome("r1", "bottle@1.0.0", "stopped: low_light -7 pts", True, offered.origin)
-    writer = OciReferrers(Http(running.url), OciLogin(Http(running.url)), "line3-cam1")
+    http = Http(running.url)
+    writer = OciReferrers(http, OciLogin(http), "line3-cam1", lambda: None)
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(first, lambda: b'{"rollout":"r1"}')
     writer.write(replace(first, rollout="r2", word="confirmed"), lambda: b'{"rollout":"r2"}')
@@ -168,15 +197,53 @@ def test_a_report_refers_to_its_bundle(station: Station, shelf: Path, running: R
     listed = json.loads(running.get(f"line9/bottle/manifests/{tag}"))["manifests"]
     words = [each["annotations"]["edge-daemon.outcome"] for each in listed]
     assert words == ["stopped: low_light -7 pts", "confirmed"]
-    artifact = json.loads(running.get(f"line9/bottle/manifests/{listed[0]['digest']}"))
-    assert artifact["subject"]["digest"] == digest
-    report = artifact["layers"][0]["digest"]
-    assert running.get(f"line9/bottle/blobs/{report}") == b'{"rollout":"r1"}'
+    assert [as_oras_would(running, "line9/bottle", each, digest) for each in listed] == [
+        {"rollout.json": b'{"rollout":"r1"}'},
+        {"rollout.json": b'{"rollout":"r2"}'},
+    ]
     (again,) = station.pull(source, "line9/bottle:stable")
     assert again.is_new, "the bundle itself is as before"
     gone = replace(first, origin=replace(offered.origin, digest=f"sha256:{'0' * 64}"))
     with pytest.raises(BundleError, match="no more"):
         writer.write(gone, bytes)
+
+
+@needs_registry
+def test_two_stations_that_end_together_are_both_listed(
+    station: Station, shelf: Path, running: Registry
+) -> None:
+    """The other one read the list before this one wrote, and writes its own over it."""
+    digest = running.push(make_bundle(shelf, key=station.key), "line8/bottle", "stable")
+    (offered,) = OciSource(running.url).offered("bottle", "line8/bottle:stable")
+    tag, http = digest.replace(":", "-"), Http(running.url)
+    others: list[dict[str, Any]] = []
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(running.get(f"line8/bottle/manifests/{tag}"))[
+            "manifests"
+        ]
+        return found
+
+    def overwrite() -> None:
+        """Once, with what this station has put there as if it had never been."""
+        if not others:
+            mine = listed()
+            others.extend(mine)
+            elsewhere = Outcome("r2", "bottle@1.0.0", "confirmed", True, offered.origin)
+            OciReferrers(http, OciLogin(http), "cam2", lambda: None).write(elsewhere, lambda: b"2")
+            theirs = [each for each in listed() if each not in mine]
+            running.put_index("line8/bottle", tag, theirs)
+
+    told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
+    OciReferrers(http, OciLogin(http), "cam1", overwrite).write(told, lambda: b"1")
+    devices = {each["annotations"]["edge-daemon.device"] for each in listed()}
+    assert devices == {"cam1", "cam2"}
+    lost = replace(told, word="stopped")
+    writer = OciReferrers(
+        http, OciLogin(http), "cam1", lambda: running.put_index("line8/bottle", tag, [])
+    )
+    with pytest.raises(SourceAway, match="Others write the list"):
+        writer.write(lost, lambda: b"1")
 
 
 def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> None:
@@ -188,7 +255,7 @@ def test_whoever_writes_asks_for_that_right(station: Station, shelf: Path) -> No
         told = Outcome("r1", "bottle@1.0.0", "confirmed", True, offered.origin)
         http, user = Http(registry.url), lambda: basic("kim", "secret")
         login = OciLogin(http, basic=user, actions="pull,push")
-        OciReferrers(http, login, "cam1").write(told, lambda: b"{}")
+        OciReferrers(http, login, "cam1", lambda: None).write(told, lambda: b"{}")
         assert registry.scopes == {f"repository:{REPOSITORY}:{r}" for r in ("pull", "pull,push")}
         kinds = [path.split("/")[4] for path in registry.written]
         assert kinds == ["blobs"] * 4 + ["manifests"] * 2

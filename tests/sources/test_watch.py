@@ -166,7 +166,7 @@ def test_the_thread_ends_in_the_middle_of_a_pull(
     told: list[Happening] = []
     watch = SourceWatch(((slow, make_source(slow)),), door, told.append)
     watch.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     watch.stop()
     assert told == []
     assert station.listed == []

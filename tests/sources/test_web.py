@@ -187,3 +187,26 @@ def test_the_bandwidth_is_limited() -> None:
         pace.read(pace.chunk_bytes)
     assert sum(waits) == pytest.approx(10.0)
     assert max(waits) < 0.2
+
+
+def test_a_list_that_is_none_is_not_an_empty_one(
+    station: Station, shelf: Path, web: WebShelf
+) -> None:
+    """The page of a proxy that wants a login; a folder without a version is only empty."""
+    (shelf / "bottle").mkdir()
+    list_versions(shelf)
+    assert station.pull(WebSource(Http(web.url))) == []
+    (shelf / "bottle" / "versions.txt").write_text("<html>\nPlease log in\n")
+    with pytest.raises(BundleError, match=r"no version in bottle/versions\.txt, but '<html>'"):
+        station.pull(WebSource(Http(web.url)))
+
+
+def test_what_is_wrong_with_tls_is_said(web: WebShelf, tmp_path: Path) -> None:
+    """A server without it is no wrong certificate, and neither is a file that holds none."""
+    with pytest.raises(SourceAway, match="does not speak TLS") as plain:
+        Http(web.url.replace("http://", "https://")).text(web.url.replace("http://", "https://"))
+    assert plain.value.hint == "Does its address begin with http://?"
+    empty = tmp_path / "ca.pem"
+    empty.write_text("none")
+    with pytest.raises(SourceAway, match=r"The ca of https://127\.0\.0\.1:9 holds no certificate"):
+        Http("https://127.0.0.1:9", ca=lambda: str(empty)).text("https://127.0.0.1:9/x")

@@ -17,21 +17,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-DAEMON = "/usr/bin/edge-daemon"
+from tests.system.booted_fleet import CHAPTERS as FLEET
+from tests.system.booted_tools import DAEMON, ETC, PYTHON, figures, measured, out, say, until
+
 PACKAGES = Path("/opt/packages")
 LIBRARIES = "/opt/edge-daemon-libraries"
-PYTHON = "/opt/edge-daemon/bin/python"
-ETC = Path("/etc/edge-daemon")
 STATE = Path("/var/lib/edge-daemon")
-PATIENCE_S = 150.0
 STOP_LIMIT_S = 30.0
 MOMENTS = 6
 """How often a swap is cut off by a stop."""
 MOST_EXPOSURE = 1.8
 
 chance = random.Random()
-figures: list[str] = []
-"""What was measured on the way, a line each."""
 kept: list[str] = []
 """The model that was confirmed when the package was removed."""
 
@@ -47,33 +44,12 @@ http: {{listen: "127.0.0.1:{port}"}}
 """
 
 
-def out(*words: str, check: bool = True) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def unit(name: str) -> str:
     return f"edge-daemon@{name}.service"
 
 
 def shown(name: str, key: str) -> str:
     return out("systemctl", "show", "-P", key, unit(name)).strip()
-
-
-def until(what: str, condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > patience_s:
-            raise AssertionError(f"not within {patience_s:.0f} s: {what}")
-        time.sleep(0.25)
-    return time.monotonic() - began
 
 
 def entries(name: str, *filters: str) -> list[dict[str, str]]:
@@ -110,10 +86,6 @@ def ready_s(name: str) -> float:
         int(shown(name, f"{what}TimestampMonotonic")) for what in ("InactiveExit", "ActiveEnter")
     )
     return (ended - began) / 1e6
-
-
-def measured(line: str) -> None:
-    figures.append(line)
 
 
 def installs() -> None:
@@ -340,6 +312,7 @@ CHAPTERS = (
     hangs_and_back,
     speaks_to_the_journal,
     stops_amid_a_swap,
+    *FLEET,
     bad_settings_are_final,
     upgrades_amid_a_run,
     is_removed,

@@ -14,7 +14,7 @@ from edge_daemon.fleet import messages
 from tests.sim.campaign_line import WITH_MARKS, WITH_WEIGHTS, Stations
 from tests.sim.mosquitto import Mosquitto
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
 CAMS = ("line3-cam1", "line3-cam2")
 

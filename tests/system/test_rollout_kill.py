@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_daemon.cli.journal import Records
+from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable
+from edge_daemon.control.rollouts import TURN_S
+from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
+from edge_daemon.core.rollout.compare import arm_of
+from edge_daemon.core.state import Rollout
 from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.mosquitto import Mosquitto
@@ -20,6 +27,7 @@ from tests.sim.rollout_line import ENGINE, RolloutLine
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 GOOD = "bottle@2.0.0"
+ROTATE_S, BURN_IN_S = 1.0, 0.2
 
 
 class MortalLine(RolloutLine):
@@ -51,18 +59,29 @@ class MortalLine(RolloutLine):
         if self._life is not None:
             self._life.end()
 
-    def on_disk(self) -> tuple[str, float, int]:
-        """What the dead one left: the rollout, its share, and the pairs of its evidence."""
+    def kept(self) -> tuple[Rollout, dict[str, Any]]:
+        """What the dead one left of its rollout, and how far that was."""
         journal = Journal.open(self.settings.state_folder)
         try:
             rollout = decode_durable(journal.state()).rollout
             assert rollout is not None
             row = journal.rollouts.find(rollout.id)
             assert row is not None
-            blocks = json.loads(row.progress)["evidence"]["slices"]["all"]["blocks"]
-            return rollout.id, rollout.share, sum(sum(block) for block in blocks)
+            return rollout, json.loads(row.progress)
         finally:
             journal.close()
+
+    def on_disk(self) -> tuple[str, float, int]:
+        """The same in short: the rollout, its share, and the pairs of its evidence."""
+        rollout, progress = self.kept()
+        blocks = progress["evidence"]["slices"]["all"]["blocks"]
+        return rollout.id, rollout.share, sum(sum(block) for block in blocks)
+
+    def blocks(self, rollout: str) -> list[list[Any]]:
+        """The whole blocks of time, as the living one has them on record."""
+        told = Records(Station(self.settings)).rollouts(rollout)["progress"]
+        found: list[list[Any]] = told["blocks"].get("0", [])
+        return found
 
 
 @pytest.fixture
@@ -102,3 +121,35 @@ def test_a_killed_daemon_goes_on_with_its_rollout(folder: Path, fresh_broker: Mo
         assert line.outcome(asked)["status"] == "succeeded"
         line.audit(rollout, {0.0, 0.5})
         line.until_judged_by(GOOD)
+
+
+def test_a_killed_daemon_measures_the_block_again_in_which_it_died(
+    folder: Path, fresh_broker: Mosquitto
+) -> None:
+    """The blocks before stay as they were measured; half a block is nothing; the order is as it was
+    drawn.
+    """
+    compare = {"rotate_s": ROTATE_S, "burn_in_s": BURN_IN_S, "pairs": 2}
+    with MortalLine(folder, fresh_broker) as line:
+        asked = line.roll(GOOD, {"compare": compare}, {"shadow": 1.0, "until": {"parts": 100_000}})
+        name = line.rollout_of(asked)
+        line.until_stage("compare")
+        line.ear.until(lambda: len(line.blocks(name)) == 1)
+        frames = len(line.ear.results)
+        line.ear.until(lambda: len(line.ear.results) > frames + 20)  # well within the next block
+        line.kill()
+        rollout, progress = line.kept()
+        [before] = progress["blocks"]["0"]
+        died_utc = time.time()
+        line.live()
+        line.ear.until(lambda: len(line.blocks(name)) == 2)
+        line.kill()
+        again, progress = line.kept()
+    assert (again.id, again.digest, again.stage) == (name, rollout.digest, 0)
+    assert progress["blocks"]["0"][0] == before
+    blocks = [read_block(each) for each in progress["blocks"]["0"]]
+    assert [block.number for block in blocks] == [0, 1]
+    assert [block.arm for block in blocks] == [arm_of(name, 0), arm_of(name, 1)]
+    assert blocks[1].began_utc > died_utc, "what was seen of it before counts nowhere"
+    assert all(block.seconds >= ROTATE_S - BURN_IN_S - TURN_S for block in blocks)
+    assert all(FEWEST_LOOKS <= block.looks <= block.frames + 1 for block in blocks)

@@ -12,7 +12,9 @@ import pytest
 
 from tests.sim.mosquitto import new_mosquitto
 from tests.sim.proctree import Hold, look, slopes
-from tests.sim.soak import Plan, Soak
+from tests.sim.soak import Soak
+from tests.sim.soak_kills import frames_lost
+from tests.sim.soak_plan import Plan
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -30,6 +32,30 @@ def test_swaps_and_failed_loads_leave_nothing_behind() -> None:
     assert reckoning.outcomes == {"succeeded": 26, "rejected": 4}
     first, last = reckoning.samples[1][1], reckoning.samples[-1][1]
     assert (last.descriptors, last.processes) == (first.descriptors, first.processes)
+
+
+@pytest.mark.broker
+def test_a_kill_after_each_swap_loses_no_frame() -> None:
+    """Of the judging worker, the fork server and a prepared worker, in turns."""
+    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
+        soak = Soak(Path(folder), broker, Plan(swaps=6, kills=6))
+        try:
+            reckoning = soak.run()
+        finally:
+            soak.close()
+    assert reckoning.wrong == []
+    assert reckoning.outcomes == {"succeeded": 6}
+    assert set(reckoning.faults.values()) == {2}
+    assert len(reckoning.faults) == 3
+
+
+def test_a_frame_that_no_model_judged_is_lost() -> None:
+    page = """edge_frames_captured_total{device="c"} 90.0
+edge_frames_uninspected_total{device="c",reason="stopped"} 0.0
+edge_frames_uninspected_total{device="c",reason="inference_failed"} 2.0
+edge_frames_dropped_total{device="c",reason="buffer_full"} 1.0
+"""
+    assert frames_lost(page) == {"inference_failed": 2, "buffer_full": 1}
 
 
 def test_a_tree_of_processes_is_seen_whole() -> None:

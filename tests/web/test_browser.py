@@ -113,6 +113,10 @@ def test_a_swap_asked_for_on_the_page(browser: Browser, port: int) -> None:
         browser.wait_text("checks passed", "dialog")
         browser.wait_text("pause", "dialog")
         browser.wait_text("status page", "dialog")
+        wide = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
+        for width in (360, 1180):
+            browser.resize(width, 820)
+            assert browser.run(f"{wide}(document.querySelector('dialog'))") == 0
         assert browser.errors == []
 
 
@@ -201,6 +205,11 @@ def test_the_daemon_is_gone_and_comes_back(browser: Browser, port: int) -> None:
         browser.wait_text("daemon gone", "#pill")
         browser.wait_text("no news", "#word")
         assert "is-gone" in browser.run("document.body.className")
+        browser.resize(820, 1180)  # a tablet that is turned shows no verdict of then
+        browser.run("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+        assert browser.text("#word") == "No news"
+        assert browser.text("#pill") == "Daemon gone"
+        browser.resize(1180, 820)
         station.start()
         browser.wait("document.querySelector('#gone').hidden")
         browser.wait_text("judging", "#pill")
@@ -226,6 +235,7 @@ def test_it_fits_every_screen(
             ".map((each) => parseFloat(getComputedStyle(each).fontSize)))"
         )
         assert smallest >= 14
+        assert browser.faint() == []
         assert browser.picture(tmp_path / "page.png").stat().st_size > 10_000
         browser.resize(1180, 820)
         browser.dark(False)

@@ -156,10 +156,24 @@ def test_2000_stations_at_a_glance(address: str) -> None:
         assert browser.run(count.format(".dim")) > 0
         browser.run("document.querySelector('#models button').click()")
         assert browser.errors == []
+        browser.run("document.querySelector('.map .dot[data-device=cam0002]').click()")
+        assert browser.text("#found").startswith(f"cam0002 · {OLD}")
+        assert "it is offline" in browser.text("#found")
+        type_name(browser, "cam19")
+        assert browser.text("#found").splitlines()[-1] == "and 92 more"
+        type_name(browser, "nobody")
+        assert browser.text("#found") == "No station that reports is called so."
+        type_name(browser, "cam0007")
         for width in (360, 1280):
             for dark in (False, True):
                 look_at(browser, width, dark=dark)
         assert browser.errors == []
+
+
+def type_name(browser: Browser, name: str) -> None:
+    browser.run(
+        f"(find.value = '{name}', find.dispatchEvent(new Event('input', {{ bubbles: true }})))"
+    )
 
 
 def look_at(browser: Browser, width: int, *, dark: bool) -> None:
@@ -172,6 +186,7 @@ def look_at(browser: Browser, width: int, *, dark: bool) -> None:
         browser.run(f"Math.min(...{texts}.map((e) => parseFloat(getComputedStyle(e).fontSize)))")
         >= 14
     )
+    assert browser.faint() == []
     shot(browser, f"fleet-{width}-{'dark' if dark else 'light'}")
 
 

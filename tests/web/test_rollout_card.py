@@ -39,9 +39,9 @@ class Card:
         self.browser.open(f"http://127.0.0.1:{self.port}/")
         self.browser.wait("typeof state !== 'undefined' && state")
 
-    def roll(self, *stages: dict[str, Any]) -> str:
+    def roll(self, *stages: dict[str, Any], **plan: Any) -> str:
         """Try the good candidate; its rollout."""
-        return self.line.rollout_of(self.line.roll(GOOD, *stages, **STRICT))
+        return self.line.rollout_of(self.line.roll(GOOD, *stages, **{**STRICT, **plan}))
 
     def press(self, where: str, label: str) -> None:
         found = f"[...document.querySelectorAll('{where} button')]"
@@ -200,6 +200,7 @@ def look_at(card: Card, width: int, *, dark: bool) -> None:
     texts = "[...document.querySelectorAll('#rollout *, #quality *')].filter((e) => e.innerText)"
     sizes = f"{texts}.map((each) => parseFloat(getComputedStyle(each).fontSize))"
     assert browser.run(f"Math.min(...{sizes})") >= 14
+    assert browser.faint() == []
     named = (
         "[...document.querySelectorAll('#rollout button, #rollout input, #rollout img, "
         "#rollout a, #rollout svg')].filter((e) => e.checkVisibility()).every((e) =>"
@@ -232,3 +233,20 @@ def test_a_drawn_part_is_asked_for_until_somebody_has_looked(card: Card) -> None
     assert json.loads(word.body) == {"audit": 0.1}
     assert browser.errors == []
     shot(browser, "audit")
+
+
+def test_an_audit_that_is_a_rollouts_truth_asks_for_drawn_parts_in_its_card(card: Card) -> None:
+    """Among the others, without a word of what the models said; the label is in the evidence."""
+    rollout = card.roll({"shadow": 1.0, **LASTS}, truth=["audit"])
+    card.open()
+    browser = card.browser
+    browser.wait("document.querySelectorAll('#dispute-wanted li').length > 0")
+    first = browser.run("state.rollout.wanted[0]")
+    assert first.keys() == {"boot", "part", "id", "time"}
+    browser.press("#dispute-wanted .answers button.good")
+    kept = card.line.daemon.resources.journal.rollouts
+    card.line.ear.until(lambda: bool(kept.feedback_of(first["boot"], first["part"])))
+    pairs = kept.pairs_of(first["boot"], first["part"])
+    assert [(each.rollout, each.truth) for each in pairs] == [(rollout, "ok")]
+    assert browser.errors == []
+    shot(browser, "rollout-wanted")

@@ -13,6 +13,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.config import MqttSettings, Settings
 from edge_daemon.errors import BrokerError, ConfigurationError
 from edge_daemon.messaging.client import NOBODY, Client
+from edge_daemon.messaging.client import remedy as next_step
 
 _ACL = (
     "Allow this user in the broker's access list to write below {root}, and to read "
@@ -43,12 +44,12 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
     filters = [f"{root}/request/+", *settings.heard_filters]
     denied = {one: why for one in filters if (why := client.subscribe(one))}
     for one, why in denied.items():
-        yield error("subscribe", f"The broker does not let us read {one}: {why}.", remedy)
+        told = f"{one} cannot be read at the broker: {why}."
+        yield error("subscribe", told, next_step(why, remedy))
     if not denied:
-        topics = f"{len(settings.orders)} topics of orders"
-        if settings.feedback:
-            topics += f" and {len(settings.feedback)} of feedback"
-        yield ok("subscribe", f"Requests and {topics} may be read.")
+        orders, feedback = len(settings.orders), len(settings.feedback)
+        told = f"Requests may be read; topics of orders: {orders}, of feedback: {feedback}."
+        yield ok("subscribe", told)
     running = Station(settings, local=True)
     if running.socket() is not None:
         yield from _heard(client, running, remedy)
@@ -81,7 +82,8 @@ def _writable(client: Client, remedy: str) -> Iterator[Finding]:
     refused = {place: why for place in places if (why := client.publish(place, b""))}
     denied = {place: why for place, why in refused.items() if why != NOBODY}
     for place, why in denied.items():
-        yield error("publish", f"The broker refuses {place}: {why}.", remedy)
+        told = f"{place} cannot be written at the broker: {why}."
+        yield error("publish", told, next_step(why, remedy))
     if not denied:
         yield ok("publish", f"All {len(places)} topics below {topics.root} may be written.")
 

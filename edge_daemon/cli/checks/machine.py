@@ -17,6 +17,7 @@ from typing import Any
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings, kind_of
+from edge_daemon.core.text import number_of
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host import interpreter
 from edge_daemon.host.box import available_memory_bytes
@@ -93,7 +94,7 @@ def _processors() -> Finding:
             "There is one processor: the live picture waits while a model is loaded.",
             "Give this station two or more.",
         )
-    return ok("processors", f"{count} processors.")
+    return ok("processors", f"{number_of(count, 'processor')}.")
 
 
 # --------------------------------------------------------------------------- libraries, GPU

@@ -11,6 +11,7 @@ from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.cli.store import trust_of
 from edge_daemon.config import Settings, read_desired
 from edge_daemon.core.recipe import can_reject
+from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import ConfigurationError, EdgeDaemonError
@@ -45,7 +46,7 @@ def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding
         trust = Trust()
     else:
         if trust.public_keys:
-            yield ok("keys", f"{len(trust.public_keys)} public keys are readable.")
+            yield ok("keys", f"Readable: {number_of(len(trust.public_keys), 'public key')}.")
     gpu = _capability(settings.slots.device)
     for known in offer.known:
         manifest = store.manifest(known.ref)
@@ -144,7 +145,7 @@ def _links(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding]:
             f"{_ADD}; or correct the link. It has: {', '.join(sorted(names)) or 'none'}.",
         )
     if settings.links and set(settings.links.values()) <= names:
-        yield ok("links", f"{len(settings.links)} products have a model.")
+        yield ok("links", f"Products with a model: {len(settings.links)}.")
     if settings.orders and not settings.links:
         yield error(
             "links",

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_daemon.collecting.record import Record
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box, Verdict
+from edge_daemon.documents import DocumentError
 from edge_daemon.errors import SenderError
 
 MOST_LABEL_BYTES = 512 << 20
@@ -110,9 +111,18 @@ def clipped(box: Box, size: tuple[int, int]) -> Box | None:
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
 
 
-def unreadable(file: Path, what: str, why: object) -> SenderError:
+def unreadable(file: Path, what: str, error: Exception) -> SenderError:
     """A file that is not of this format."""
+    if isinstance(error, DocumentError):
+        return SenderError(f"{file} {error.message}.", hint=error.hint or _AS_EXPORTED)
+    why = str(error)
+    if isinstance(error, KeyError):
+        why = f"{error} is missing"
+    elif not isinstance(error, (ValueError, SyntaxError, OSError)):
+        why = "something in it is of another kind than it should be"
     return SenderError(
-        f"{file} holds no labels that can be read as {what}: {why}.",
-        hint="Take the file as the labelling tool exports it.",
+        f"{file} holds no labels that can be read as {what}: {why}.", hint=_AS_EXPORTED
     )
+
+
+_AS_EXPORTED = "Take the file as the labelling tool exports it."

@@ -8,6 +8,7 @@ and it stands beside the picture.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ def draw(boot: str, unit: str) -> float:
     """The part's number in [0, 1): the first 8 bytes of SHA-256 of `collect:<boot>:<unit>`."""
     digest = hashlib.sha256(f"collect:{boot}:{unit}".encode()).digest()
     return min(int.from_bytes(digest[:8], "big") / 2.0**64, 1.0 - 2.0**-53)
+
+
+AHEAD = 256
+"""Frames whose draws are worked out before the lane asks for them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,18 @@ class Choice:
         self._boot = boot
         self._shares = dict(shares)
         self._units: OrderedDict[str, _Unit] = OrderedDict()
+        self._steps = sorted(set(shares.values()))
+        self._above = tuple(
+            frozenset(why for why, share in shares.items() if share >= step)
+            for step in (*self._steps, 2.0)
+        )
+
+    def could_take(self, unit: str) -> frozenset[Why]:
+        """The reasons that would take this part: those whose share lies above its draw.
+
+        Nothing is noted, and any thread may ask.
+        """
+        return self._above[bisect_right(self._steps, draw(self._boot, unit))]
 
     def see(self, unit: str, reasons: Iterable[Why]) -> Chosen | None:
         """One frame of a part; None where nothing is to be kept, or to be changed."""
@@ -106,3 +123,29 @@ class Choice:
         reasons = tuple(sorted(known.reasons, key=lambda why: why.rank))
         audited = known.draw < self._shares.get(Why.AUDIT, 0.0)
         return Inclusion(unit, known.draw, known.probability, reasons, known.taken, audited)
+
+
+class DrawnAhead:
+    """What could take the next frames, where each is a part: a draw costs the lane, with a cold
+    cache, more than all else that it does for a picture.
+
+    One thread asks, and another works ahead. Where that one is late, the draw is made when asked.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._asked = self._until = -1
+        self._drawn: list[tuple[int, frozenset[Why]]] = [(-1, frozenset())] * AHEAD
+
+    def of(self, frame: int) -> frozenset[Why]:
+        """As `Choice.could_take` says of this frame."""
+        self._asked = frame
+        drawn, could = self._drawn[frame % AHEAD]
+        return could if drawn == frame else self._choice.could_take(str(frame))
+
+    def go_on(self) -> None:
+        """Work out what will be asked for next."""
+        first = self._asked + 1
+        for frame in range(max(first, self._until), first + AHEAD):
+            self._drawn[frame % AHEAD] = (frame, self._choice.could_take(str(frame)))
+        self._until = first + AHEAD

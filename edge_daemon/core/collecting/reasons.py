@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from enum import Enum
 
 from edge_daemon.core.recipe import counted
@@ -58,6 +58,25 @@ def reasons_of(judged: Judged, *, is_expected: bool = False, drifts: bool = Fals
     if drifts:
         found.add(Why.DRIFT)
     return found
+
+
+# Looked up once, for the lane: before Python 3.12 each look into an enum is a call.
+_UNINSPECTED, _NG = Verdict.UNINSPECTED, Verdict.NG
+_IF_DRIFTING, _IF_NG, _ALWAYS, _IF_NEAR = Why.DRIFT, Why.NG, Why.AUDIT, Why.NEAR_THRESHOLD
+
+
+def holds_one_of(judged: Judged, wanted: Set[Why], *, drifts: bool = False) -> bool:
+    """Whether `reasons_of` gives any of `wanted`; of most frames that is found out quickly."""
+    verdict = judged.verdict
+    if verdict is _UNINSPECTED:
+        return False
+    if _ALWAYS in wanted or (verdict is _NG and _IF_NG in wanted):
+        return True
+    if drifts and _IF_DRIFTING in wanted:
+        return True
+    if judged.shadow is None and _IF_NEAR not in wanted:
+        return False
+    return not wanted.isdisjoint(reasons_of(judged, drifts=drifts))
 
 
 def _alone(judged: Judged) -> Opinion | None:

@@ -191,6 +191,18 @@ def _span(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
+def groups(ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The stations of each group with two members or more, as their own settings name it.
+
+    Silent stations belong to it as well: they may come back while their neighbour changes.
+    """
+    found: dict[str, list[str]] = {}
+    for line in ledger.lines:
+        if line.report.group is not None:
+            found.setdefault(line.report.group, []).append(line.device)
+    return {name: tuple(found[name]) for name in sorted(found) if len(found[name]) > 1}
+
+
 @dataclass(frozen=True)
 class Holder:
     """A station that has a bundle. `judges`: whether it is what judges there now."""

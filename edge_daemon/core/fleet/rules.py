@@ -138,7 +138,7 @@ def _clashes(roster: Roster, words: Mapping[str, Word], wave: int) -> Iterator[s
         if len(names) > 1:
             yield (
                 f"wave {wave} has {len(names)} stations of the group {group}: {listed(names)}; "
-                "name the group in a campaign with a larger serial"
+                "name the group in a campaign with a larger serial (fleet campaign --groups)"
             )
 
 

@@ -21,6 +21,7 @@ from edge_daemon.core.verbs import Verb
 MOST_HEARD = 64
 """Campaigns of which messages are kept before the campaign itself came."""
 MOST_TRIES = 5
+EXPIRED = "it has expired, by this station's clock"
 BETWEEN_ORDERS = "between_orders"
 
 
@@ -119,7 +120,7 @@ def accept(memory: Memory, campaign: Campaign, now_utc: float) -> tuple[Memory, 
         if campaign.id == known.id:
             return memory, f"the id {known.id} was used for serial {known.serial}"
     if campaign.expires <= now_utc:
-        return memory, "it has expired"
+        return memory, EXPIRED
     return Memory(campaign, memory.heard), ""
 
 
@@ -231,7 +232,10 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
     if heard.is_stopped:
         return Phase.HAVE, f"stopped: {heard.why}"
     if now_utc >= campaign.expires:
-        return Phase.HAVE, "the campaign has expired"
+        return Phase.HAVE, EXPIRED
+    if now_utc < campaign.not_before:
+        later_s = campaign.not_before - now_utc
+        return Phase.HAVE, f"it begins in {later_s:.0f} s, by this station's clock"
     if heard.open_wave(campaign, now_utc) < wave:
         return Phase.HAVE, f"wave {wave} is not open"
     if station.is_held:

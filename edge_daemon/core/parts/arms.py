@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from edge_daemon.core.parts.fold import Folded, FrameOfPart, fold
 from edge_daemon.core.parts.values import PartRules
 from edge_daemon.core.recipe import broken_rules, verdict_of
-from edge_daemon.core.rollout.values import Arm, Assigned, Opinion
+from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Split
 from edge_daemon.core.values import Box, Recipe, Size, Verdict
 
 
@@ -32,6 +32,12 @@ class ArmVerdict:
     folded: Folded
     assigned: Assigned
     shadow: Opinion | None = None
+
+    def is_of(self, split: Split) -> bool:
+        """Whether the model that judged is that of its arm, as far as that is known."""
+        arm = self.assigned.arm
+        due = split.candidate.ref if arm is Arm.CANDIDATE else split.reference
+        return due is None or self.folded.model in (None, due)
 
 
 def judge_part(

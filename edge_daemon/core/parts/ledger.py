@@ -184,7 +184,7 @@ class PartLedger:
         if split is None or made.requires not in (None, split.candidate.ref.name):
             return
         unit = part.number if part.id is None else part.id
-        part.assigned, part.either = assign_by(split, self._boot, made, unit), split.either
+        part.assigned, part.split = assign_by(split, self._boot, made, unit), split
 
     def _give(self, part: OpenPart, frame: OpenFrame) -> None:
         part.add(frame)
@@ -345,10 +345,13 @@ class PartLedger:
         ]
         if part.missed is not None:
             sides.append(Sides(FrameOfPart(Verdict.UNINSPECTED, reason=part.missed)))
-        if part.assigned is None or self._rules.by is By.FRAME:
+        split = part.split
+        if part.assigned is None or split is None:
             return fold([each.view for each in sides], self._rules)
-        found = judge_part(sides, self._rules, part.assigned, either=part.either)
+        found = judge_part(sides, self._rules, part.assigned, either=split.either)
         part.assigned, part.shadow = found.assigned, found.shadow
+        if not found.is_of(split):  # a cutover came before its frames: no arm of these judged it
+            part.assigned = part.shadow = None
         return found.folded
 
     def _tell(self, found: Folded, now: float, *, late: bool = False) -> PartTold:

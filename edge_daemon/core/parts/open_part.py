@@ -6,7 +6,7 @@ import math
 
 from edge_daemon.core.parts.fold import FrameOfPart
 from edge_daemon.core.parts.values import FrameOpinions
-from edge_daemon.core.rollout.values import Assigned, Opinion
+from edge_daemon.core.rollout.values import Assigned, Opinion, Split
 from edge_daemon.core.values import Assignment, Box, Instant, Reason
 
 
@@ -30,7 +30,7 @@ class OpenPart:
 
     __slots__ = (
         *("assignment", "end_at", "frames", "id", "missed", "number", "opened_at"),
-        *("pending", "serial", "start_at", "track", "triggered", "assigned", "either"),
+        *("pending", "serial", "start_at", "track", "triggered", "assigned", "split"),
         "shadow",
     )
 
@@ -46,7 +46,7 @@ class OpenPart:
         self.frames: list[OpenFrame] = []
         self.pending = 0
         self.assigned: Assigned | None = None
-        self.either = False
+        self.split: Split | None = None  # in which the arm was drawn
         self.shadow: Opinion | None = None
         self.missed: Reason | None = None  # a frame that may have shown it had no verdict
 

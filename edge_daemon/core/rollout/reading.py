@@ -15,6 +15,10 @@ Parts that both reject are bad parts, of which nothing is lost; where some of th
 and were good, that share of the others is taken for good too. Else a line with many false rejects
 would hide a loss among them.
 
+Of the parts that both pass, an audit (`core.rollout.audit`) has some looked at: the share of them
+that was good, is taken for good among the others. Without one they are good by the incumbent's
+word, where the plan takes that.
+
 Labels may be one-sided: in shadow a part that only the incumbent rejects is looked at, and one
 that only the candidate rejects has left the line. Then equal models look unequal. So `sure` asks
 for labels of both kinds alike, or for evidence that holds even if each unseen part speaks for the
@@ -245,10 +249,17 @@ def _rejects_by_reference(table: Table) -> Counts:
 
 
 def _rejects_at_worst(table: Table, presumed: bool) -> Counts:
-    """A part that both pass is taken for good where the plan takes the incumbent's word."""
-    zero = table.ok(_BOTH) + table.ok(_NEITHER) + (table.unknown(_NEITHER) if presumed else 0)
+    """A part that both pass is taken for good by an audit, or by the incumbent's word.
+
+    Where only the audit speaks, one bad part more is taken to be among those looked at.
+    """
+    unseen, looked_at = table.unknown(_NEITHER), table.labelled(_NEITHER)
+    if looked_at:
+        unseen = unseen * table.ok(_NEITHER) // (looked_at + (not presumed))
+    elif not presumed:
+        unseen = 0
     plus = table.ok(_CANDIDATE) + table.unknown(_CANDIDATE)
-    return Counts(plus, zero, table.ok(_INCUMBENT))
+    return Counts(plus, table.ok(_BOTH) + table.ok(_NEITHER) + unseen, table.ok(_INCUMBENT))
 
 
 def _share(part: int, whole: int) -> float:

@@ -173,6 +173,7 @@ class Split:
     coverage: float = 1.0  # of the parts that it sees besides, where there is time
     either: bool = True
     slices: tuple[SliceRule, ...] = ()
+    reference: BundleRef | None = None  # the incumbent, where it is known
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 const EVERY_MS = 3000;
 const COLOURS = 8;
+const FOUND = 8;
 const at = (id) => document.getElementById(id);
 let fleet = null;
 let chosen = null;
@@ -55,13 +56,32 @@ function showOthers() {
   at("others").replaceChildren(...(lines.length ? lines : [make("li", "Every station that reports is heard.")]));
 }
 
+const wordsOf = (line) => [line.device, line.model ?? "no model", line.phase && said(line.phase), line.why].filter(Boolean).join(" · ");
+
 function dot(line) {
   const silent = line.presence === "silent" ? "silent" : "";
   const trial = line.phase === "trial" ? "trial" : "";
   const dim = chosen !== null && (line.model ?? "-") !== chosen ? "dim" : "";
   const made = make("i", "", `dot ${colour(line.model)} ${silent} ${trial} ${dim}`);
-  made.title = [line.device, line.model ?? "no model", line.phase, line.why].filter(Boolean).join(" · ");
+  made.title = wordsOf(line);
+  made.dataset.device = line.device;
   return made;
+}
+
+/** Those whose name has what was typed in it; a square that is pressed types its own. */
+function showFound() {
+  const wanted = at("find").value.trim().toLowerCase();
+  const found = wanted ? fleet.lines.filter((line) => line.device.toLowerCase().includes(wanted)) : [];
+  found.sort((one, other) => one.device.length - other.device.length || one.device.localeCompare(other.device));
+  const lines = found.slice(0, FOUND).map((line) => {
+    const item = make("li");
+    const place = [line.site, line.group].filter(Boolean).join(", ");
+    item.append(dot(line), wordsOf(line), make("span", place ? ` · ${place}` : "", "quiet"));
+    return item;
+  });
+  if (found.length > FOUND) lines.push(make("li", `and ${found.length - FOUND} more`, "quiet"));
+  if (wanted && !found.length) lines.push(make("li", "No station that reports is called so.", "quiet"));
+  at("found").replaceChildren(...lines);
 }
 
 const by = (lines, key) => Map.groupBy
@@ -203,6 +223,7 @@ function show() {
   showCampaign();
   showBytes();
   showOthers();
+  showFound();
   showSites();
 }
 
@@ -212,7 +233,7 @@ async function look() {
     if (!answer.ok) throw new Error(String(answer.status));
     fleet = await answer.json();
     at("gone").hidden = true;
-    at("clock").textContent = new Date().toLocaleTimeString();
+    at("clock").textContent = new Date().toLocaleTimeString([], { hour12: false });
     show();
   } catch {
     at("gone").textContent = "The page's program does not answer. What is shown is old.";
@@ -222,4 +243,10 @@ async function look() {
 }
 
 at("stop").onclick = askStop;
+at("find").oninput = () => fleet && showFound();
+at("sites").onclick = ({ target }) => {
+  if (!target.dataset.device) return;
+  at("find").value = target.dataset.device;
+  showFound();
+};
 look();

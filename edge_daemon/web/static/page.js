@@ -76,17 +76,29 @@ function keep(next, whole) {
 }
 
 function gone(now) {
-  if (now) {
-    const when = state ? time(state.time) : "this page was opened";
-    text("gone", `The daemon does not answer. What stands below is from ${when}.`);
-    text("pill", "Daemon gone");
-    $("pill").className = "pill bad";
-    text("word", "No news");
-    $("verdict").className = "verdict warn long";
-  } else if (isGone) watch(true);
+  if (isGone && !now) watch(true);
   isGone = now;
+  if (now) renderGone();
   show("gone", now);
   document.body.classList.toggle("is-gone", now);
+}
+
+/** Last, whatever was drawn before: an old verdict must not look like one of now. */
+function renderGone() {
+  const when = state ? time(state.time) : "this page was opened";
+  text("gone", `The daemon does not answer. What stands below is from ${when}.`);
+  text("pill", "Daemon gone");
+  $("pill").className = "pill bad";
+  text("word", "No news");
+  $("verdict").className = "verdict warn long";
+}
+
+/** The window has another size or other colours. */
+function redraw() {
+  if (!state) return;
+  renderPlots();
+  renderVerdict();
+  if (isGone) renderGone();
 }
 
 /** The stream is on while somebody can see it: a hidden page must not take a place. */
@@ -116,6 +128,7 @@ function render() {
   renderRejected();
   renderFacts();
   renderCommands();
+  if (isGone) renderGone();
 }
 
 function renderOrder() {
@@ -523,12 +536,16 @@ function receiptParts(receipt) {
 
 const table = (rows) => el("table", {}, rows.map(([head, ...cells]) => el("tr", {}, el("th", { scope: "row" }, head), cells.map((cell) => el("td", {}, cell || "")))));
 
+/** Enough of a digest to tell it from another. */
+const brief = (words) => words.replace(/\b[0-9a-f]{64}\b/g, (digest) => `${digest.slice(0, 12)}…`);
+
 function checkTable(checks) {
-  const value = (given) => given === undefined || given === null ? "" : typeof given === "number" ? String(Math.round(given * 1000) / 1000) : given;
+  const value = (given) => given === undefined || given === null ? "" : typeof given === "number" ? String(Math.round(given * 1000) / 1000) : brief(given);
+  const cell = (label, given) => el("td", { "data-label": label, title: typeof given === "string" ? given : null }, value(given));
   const sorted = [...checks].sort((a, b) => a.passed - b.passed);
   return el("table", { class: "checks" }, el("tr", {}, ["", "check", "measured", "limit", ""].map((head) => el("th", {}, head))),
     sorted.map((check) => el("tr", {}, el("td", { class: check.passed ? "yes" : check.accepted ? "warn" : "no" }, check.passed ? "✓" : check.accepted ? "!" : "✕"),
-      el("td", {}, said(check.name), check.accepted ? " (accepted)" : ""), el("td", {}, value(check.measured)), el("td", {}, value(check.limit)), el("td", { class: "quiet" }, check.note || ""))));
+      el("td", {}, said(check.name), check.accepted ? " (accepted)" : ""), cell("measured", check.measured), cell("limit", check.limit), el("td", { class: "quiet" }, check.note || ""))));
 }
 
 /** A rejected part with what was found drawn over it. */
@@ -633,7 +650,7 @@ async function send(verb, body) {
 $("live").addEventListener("error", () => { streaming = false; setTimeout(() => watch(), 2000); });
 $("details").addEventListener("click", (event) => { if (event.target === $("details")) $("details").close(); });
 document.addEventListener("visibilitychange", () => watch());
-window.addEventListener("resize", () => { if (state) { renderPlots(); renderVerdict(); } });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (state) { renderPlots(); renderVerdict(); } });
+window.addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 watch();
 ask();

@@ -138,17 +138,26 @@ function renderDisputes(line, now) {
   const open = places.filter((part) => !part.truth).length;
   fill("dispute-note", [disputeNote(line, missing, open)]);
   show("disputes", places.length > 0);
-  show("label-by-row", open > 0 && state.commands && line.takes_labels);
+  show("label-by-row", (open > 0 || line.wanted.length > 0) && state.commands && line.takes_labels);
   if (isNews("disputes", [places, state.commands && line.takes_labels, labelling])) {
     const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.press : null;
     $("disputes").replaceChildren(...places.map((part) => part.truth ? answeredPart(part) : blindPart(part, state.commands && line.takes_labels)));
     if (focused) { const again = [...$("disputes").querySelectorAll("button")].find((each) => each.dataset.press === focused); if (again) again.focus(); }
   }
+  renderWanted(line);
   show("dispute-more", waiting > 0);
   if (waiting) fill("dispute-more", [el("button", { type: "button", on: moreDisputes }, `Show ${Math.min(PLACES, waiting)} more`)]);
   show("dispute-done", others.length > 0);
   fill("dispute-done", others.length ? [el("button", { type: "button", on: () => openDialog("Labelled", el("div", { class: "disputes" }, line.answered.map(answeredPart))) },
     `Labelled before: ${others.length}`)] : []);
+}
+
+/** Without a picture, and without a word of what the models said: the part itself is to be looked at. */
+function renderWanted(line) {
+  if (!isNews("dispute-wanted", [line.wanted, state.commands && line.takes_labels, labelling])) return;
+  $("dispute-wanted").replaceChildren(...(line.wanted.length ? [el("p", { class: "quiet" }, "Of these no picture is shown. Take the part itself, and say what it is."),
+    el("ul", { class: "audits" }, line.wanted.map((part) => el("li", {}, el("b", {}, nameOf(part)), el("span", { class: "quiet" }, ` ${time(part.time)}`),
+      state.commands && line.takes_labels ? el("div", { class: "answers" }, pressFor(part, nameOf(part), "ok"), pressFor(part, nameOf(part), "ng")) : null)))] : []));
 }
 
 function disputeNote(line, missing, open) {

@@ -7,7 +7,14 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.collecting.choice import MOST_UNITS, Choice, Inclusion, draw
+from edge_daemon.core.collecting.choice import (
+    AHEAD,
+    MOST_UNITS,
+    Choice,
+    DrawnAhead,
+    Inclusion,
+    draw,
+)
 from edge_daemon.core.collecting.reasons import Why
 
 WHYS = st.sampled_from(list(Why))
@@ -42,6 +49,57 @@ def test_a_part_is_in_exactly_where_its_draw_lies_below_its_probability(
         assert any(each.is_taken for each in told)
         ranks = [each.inclusion.leading.rank for each in told if each.is_taken]
         assert ranks == sorted(set(ranks), reverse=True), "each picture is better than the last"
+
+
+@given(SHARES, st.sets(WHYS), st.integers(0, 10_000))
+def test_what_could_take_a_part_takes_it(
+    shares: dict[Why, float], holding: set[Why], part: int
+) -> None:
+    """The lane asks before anything is noted, and comes to the same as what is chosen later."""
+    choice, unit = Choice("boot", shares), str(part)
+    could = choice.could_take(unit)
+    assert could == {why for why, share in shares.items() if draw("boot", unit) < share}
+    assert (choice.see(unit, holding) is not None) == bool(could & holding)
+
+
+@given(SHARES, st.lists(st.tuples(st.integers(1, 3 * AHEAD), st.booleans()), max_size=8))
+def test_what_is_drawn_ahead_is_what_would_be_drawn_then(
+    shares: dict[Why, float], steps: list[tuple[int, bool]]
+) -> None:
+    """Frames are asked for in order, some not at all; the other thread comes in time, or late."""
+    choice = Choice("boot", shares)
+    ahead, frame = DrawnAhead(choice), 0
+    for step, in_time in steps:
+        if in_time:
+            ahead.go_on()
+        for after in (step, 1):
+            frame += after
+            assert ahead.of(frame) == choice.could_take(str(frame))
+
+
+class Counted(Choice):
+    """Knows who asked for a draw."""
+
+    def __init__(self) -> None:
+        super().__init__("boot", {Why.AUDIT: 0.5})
+        self.drawn: list[str] = []
+
+    def could_take(self, unit: str) -> frozenset[Why]:
+        self.drawn.append(unit)
+        return super().could_take(unit)
+
+
+def test_the_lane_itself_draws_only_where_the_other_thread_is_late() -> None:
+    choice = Counted()
+    ahead = DrawnAhead(choice)
+    for first in range(0, 4 * AHEAD, AHEAD):
+        ahead.go_on()
+        before = len(choice.drawn)
+        for frame in range(first, first + AHEAD):
+            ahead.of(frame)
+        assert len(choice.drawn) == before
+    ahead.of(4 * AHEAD)
+    assert choice.drawn == [str(frame) for frame in range(4 * AHEAD + 1)], "each once"
 
 
 def test_a_part_has_one_picture_and_a_better_one_takes_its_place() -> None:

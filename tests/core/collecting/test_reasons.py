@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.collecting.reasons import Why, floor_of, reasons_of
+from edge_daemon.core.collecting.reasons import Why, floor_of, holds_one_of, reasons_of
 from edge_daemon.core.recipe import broken_rules, verdict_of
 from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.values import (
@@ -98,6 +98,26 @@ def test_a_frame_without_a_verdict_teaches_nothing() -> None:
 
 def test_an_alarm_is_a_reason() -> None:
     assert Why.DRIFT in reasons_of(seen(), drifts=True)
+
+
+SURE = st.lists(st.tuples(st.sampled_from(["bottle", "scratch"]), st.floats(0.05, 0.95)))
+
+
+@given(SURE, SURE, st.one_of(st.none(), SURE), st.booleans(), st.sets(st.sampled_from(list(Why))))
+def test_the_lane_asks_for_some_reasons_only(
+    found: list[tuple[str, float]],
+    faint: list[tuple[str, float]],
+    beside_it: list[tuple[str, float]] | None,
+    drifts: bool,
+    wanted: set[Why],
+) -> None:
+    judged = seen(*found, faint=tuple(faint))
+    if beside_it is not None:
+        judged = beside(judged, *beside_it)
+    told = reasons_of(judged, drifts=drifts)
+    assert holds_one_of(judged, wanted, drifts=drifts) == bool(told & wanted)
+    unseen = replace(judged, verdict=Verdict.UNINSPECTED)
+    assert not holds_one_of(unseen, wanted, drifts=drifts)
 
 
 @given(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.fleet.ledger import Presence, Word, holders, make_ledger
+from edge_daemon.core.fleet.ledger import Presence, Word, groups, holders, make_ledger
 from edge_daemon.core.fleet.report import Held
 from tests.sim.fleet import NEW, OLD, digest_of, said
 
@@ -109,3 +109,11 @@ def test_stations_are_counted_by_what_they_say() -> None:
     assert list(found.counts("model").items()) == [(OLD, 2), ("-", 1), (NEW, 1)]
     assert found.counts("site") == {"-": 3, "hall-2": 1}
     assert found.counts("phase") == {"confirmed": 3, "-": 1}
+
+
+def test_groups_are_what_stations_call_their_own() -> None:
+    """One that is silent now belongs to its group; a group of one keeps nobody apart."""
+    named = {"b": "line3", "a": "line3", "c": "line4", "d": None}
+    words = [Word(f"edge/{name}", said(name, group=own, utc=NOW)) for name, own in named.items()]
+    gone = Word("edge/e", said("e", group="line3", utc=NOW - 86_400.0), "offline")
+    assert groups(make_ledger([*words, gone], NOW)) == {"line3": ("a", "b", "e")}

@@ -17,7 +17,6 @@ from edge_daemon.core.fleet.campaign import canonical, digest
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.freshness.client import LIMITS
 from edge_daemon.fleet.freshness.files import Files
-from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.freshness.mirror import FolderMirror, Mirror, WebMirror
 from edge_daemon.sources.source import SourceAway
 from tests.sim.campaigns import START, campaign
@@ -25,6 +24,7 @@ from tests.sim.fleet_metadata import (
     Publisher,
     Reader,
     Tampered,
+    keeper_of,
     moment,
     reader_of,
     refused,
@@ -51,7 +51,7 @@ def test_arbitrary_software(publisher: Publisher, reader: Reader, tmp_path: Path
 
 def test_a_campaign_that_nobody_listed(publisher: Publisher, reader: Reader) -> None:
     reader.refresh()
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert keeper.why_not(MADE.id, digest(MADE)) == ""
     changed = campaign(sha256="0" * 64)
     assert "none of the campaigns" in keeper.why_not(changed.id, digest(changed))
@@ -61,7 +61,7 @@ def test_replayed_campaign(publisher: Publisher, reader: Reader) -> None:
     """An old one is no longer listed once there is a newer one, and cannot be listed again."""
     publisher.start(NEXT)
     reader.refresh()
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert "none of the campaigns" in keeper.why_not(MADE.id, digest(MADE))
     with pytest.raises(SenderError, match="has serial 119"):
         publisher.repository.stage_campaign(MADE.id, MADE.serial, canonical(MADE), publisher.now)
@@ -186,7 +186,7 @@ def test_expired_timestamp(publisher: Publisher, reader: Reader) -> None:
     frozen = reader.mirror
     reader.clock.advance(DAY)
     refused(reader, "it has expired", frozen)
-    keeper = Keeper(reader.trust, reader.folder, reader.clock)
+    keeper = keeper_of(reader)
     assert keeper.why_not(MADE.id, digest(MADE)).startswith("no fresh word since")
 
 

@@ -1,0 +1,97 @@
+"""A line at its pace while a bundle arrives in blocks of random order, and rests in the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from bench_rig.records import quantile
+from bench_rig.shadow_line import busy_slot, ref
+from edge_daemon.core.values import Judged, Recipe, StoredBundle
+from edge_daemon.frames.lane import Lane
+from edge_daemon.frames.ledger import Ledger
+from edge_daemon.frames.live import LiveLine, Outlets
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.clock import SystemClock
+from edge_daemon.host.memory import FrameShape
+from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
+
+BLOCK = 90
+"""Frames in which it comes or rests, before the next draw."""
+SETTLE = 15
+"""Frames at the start of a block that count for neither: the courier looks up after 0.2 s."""
+RATIO, MORE_MS = 1.10, 5.0
+
+
+@dataclass
+class Arrived:
+    """Milliseconds from capture to verdict, and what came meanwhile."""
+
+    on: list[float] = field(default_factory=list)
+    off: list[float] = field(default_factory=list)
+    verdicts: int = 0
+    came: int = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the 99th percentile stayed in the band."""
+        off, on = quantile(self.off, 0.99) or 0.0, quantile(self.on, 0.99) or 0.0
+        return on <= RATIO * off or on <= off + MORE_MS
+
+    def lines(self) -> list[str]:
+        rows = []
+        for name, values in (("rests", self.off), ("comes", self.on)):
+            p50, p99 = quantile(values, 0.5) or 0.0, quantile(values, 0.99) or 0.0
+            rows.append(
+                f"live, bundle {name}  p50 {p50:7.3f} ms  p99 {p99:7.3f} ms  n {len(values)}"
+            )
+        off, on = quantile(self.off, 0.99) or 0.0, quantile(self.on, 0.99) or 0.0
+        rows.append(f"p99 on over off     {on / off if off else 0.0:.3f} x  {on - off:+.3f} ms")
+        return rows
+
+
+class ArrivalLine:
+    """Ring, lane and a worker; frames come at a pace. `rest(is_on)` is the courier's."""
+
+    def __init__(self, folder: Path, ms: float, rest: Callable[[bool], None]) -> None:
+        self._clock, self._ring, self._rest = SystemClock(), Ring(16), rest
+        self._slot = busy_slot("A", folder, ms)
+        active_slot = ActiveSlot({"A": self._slot}, self._ring.wake)
+        self._measured = Arrived()
+        self._is_on: dict[int, bool] = {}
+        outlets = Outlets(self._published, lambda *_: None, lambda _: None, lambda *_: None)
+        line = LiveLine(self._ring, Ledger(), self._clock, outlets)
+        lane = Lane(self._ring, active_slot, line, self._clock.now)
+        active_slot.ready("A", 1)
+        known = StoredBundle(ref("1"), "0" * 64)
+        active_slot.ask(Cutover(1, Pointer(self._slot, known, Recipe(0.5)), ""))
+        self._thread = threading.Thread(target=lane.run, daemon=True)
+        self._thread.start()
+
+    def _published(self, judged: Judged) -> None:
+        self._measured.verdicts += 1
+        if judged.frame % BLOCK >= SETTLE:
+            took_ms = (self._clock.now().at - judged.captured_at) * 1e3
+            into = self._measured.on if self._is_on[judged.frame] else self._measured.off
+            into.append(took_ms)
+
+    def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Arrived:
+        due_at = time.perf_counter()
+        for number in range(frames):
+            if number % BLOCK == 0:
+                is_on = random.random() < 0.5
+                self._rest(not is_on)
+            self._is_on[number] = is_on
+            due_at += 1.0 / fps
+            time.sleep(max(0.0, due_at - time.perf_counter()))
+            lease = self._ring.begin(shape)
+            lease.pixels[0, 0] = number % 251
+            self._ring.commit(lease, self._clock.now())
+        self._ring.close()
+        self._thread.join(30.0)
+        self._slot.close()
+        return self._measured
