@@ -68,9 +68,9 @@ class GateRunner:
     ) -> None:
         self._settings = settings
         self._line = line
-        self._crossing = active_slot
+        self._active_slot = active_slot
         self._gaps = IdleTime(active_slot)
-        self._album = GoldenCache()
+        self._golden_cache = GoldenCache()
         self._free_memory = free_memory
         self._clock = clock
 
@@ -191,7 +191,7 @@ class GateRunner:
         self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = NOT_SEEN
     ) -> GoldenLooks:
         deadline = Deadline(deadline_at, self._clock)
-        return GoldenLooks(self._gaps, self._album, candidate, deadline, on_record)
+        return GoldenLooks(self._gaps, self._golden_cache, candidate, deadline, on_record)
 
     def _spots(self, candidate: Candidate, proof: Proof, start: int, deadline_at: float) -> _Spots:
         """Some golden images are looked at again; of the others there is what is on record."""
@@ -278,7 +278,7 @@ class GateRunner:
 
     def _patience_s(self, slot: Slot) -> float:
         """How long to wait for the next judged frame; none comes while no other slot judges."""
-        judging = self._crossing.pointer.slot
+        judging = self._active_slot.pointer.slot
         return SAMPLE_TIMEOUT_S if judging is not None and judging is not slot else 0.0
 
     def _memory(self, candidate: Candidate) -> tuple[Memory, ...]:

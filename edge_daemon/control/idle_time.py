@@ -42,7 +42,7 @@ class IdleTime:
     """Asks the lane, by idle tasks, for the time between two frames."""
 
     def __init__(self, active_slot: ActiveSlot, now: Callable[[], float] = time.monotonic) -> None:
-        self._crossing = active_slot
+        self._active_slot = active_slot
         self._now = now
         self._seen: Judged | None = None
         self._room_s = 0.0
@@ -62,7 +62,7 @@ class IdleTime:
         That is when a gap begins, or within the current one if there is time for another inference
         as long as the last one.
         """
-        judging = self._crossing.pointer.slot
+        judging = self._active_slot.pointer.slot
         if judging is None or judging is slot:
             return
         if self.has_room(slot):
@@ -117,9 +117,9 @@ class IdleTime:
                     work(pointer)
             done.set()
 
-        self._crossing.send(idle_task)
+        self._active_slot.send(idle_task)
         if not done.wait(wait_s):
-            self._crossing.take_back(idle_task)
+            self._active_slot.take_back(idle_task)
             given_up.set()
             with running:  # one that has begun may read a picture until it ends
                 pass

@@ -129,7 +129,7 @@ class Loader:
         incumbent: Callable[[], Manifest | None],
     ) -> None:
         self._bench = bench
-        self._crossing = active_slot
+        self._active_slot = active_slot
         self._post = post
         self._incumbent = incumbent
         self._stopping = threading.Event()
@@ -176,17 +176,17 @@ class Loader:
     def free(self, action: Free) -> None:
         """End what runs in the slot, then empty it."""
         self._given_up.add(action.slot)
-        self._crossing.slots[action.slot].kill()
+        self._active_slot.slots[action.slot].kill()
         self._desks[action.slot].submit(self._free, action)
 
     def close(self) -> None:
         """Kill every worker and wait for the executors; nothing is posted any more."""
         self._stopping.set()
-        for slot in self._crossing.slots.values():
+        for slot in self._active_slot.slots.values():
             slot.kill()
         for desk in self._desks.values():
             desk.shutdown(wait=True, cancel_futures=True)
-        for slot in self._crossing.slots.values():
+        for slot in self._active_slot.slots.values():
             slot.close()
         self._copies.clear_all()
 
@@ -211,7 +211,7 @@ class Loader:
                 log.warning("bundle_refused", **facts_of(error, refusal))
             self._post(BundleRefused(job.token, refusal))
             return
-        self._crossing.ready(job.slot, job.token)
+        self._active_slot.ready(job.slot, job.token)
         log.info("bundle_proven", proof=gate_proof.proof, stages_ms=dict(gate_proof.stages_ms))
         self._post(BundleProven(job.token))
 
@@ -223,7 +223,7 @@ class Loader:
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
-        urgent = job.urgent or self._crossing.pointer.slot is None
+        urgent = job.urgent or self._active_slot.pointer.slot is None
         order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
         floor = self._bench.floor_of(verified.manifest.recipe)
         order = replace(order, urgent=urgent, floor=floor)
@@ -314,7 +314,7 @@ class Loader:
             self._post(BundleRefused(job.token, refusal))
             return
         slot.promote()
-        self._crossing.ready(job.slot, job.token)
+        self._active_slot.ready(job.slot, job.token)
         log.warning("slot_restored", attempt=job.attempt, load_ms=round(loaded.load_ms, 1))
         self._post(BundleProven(job.token))
 
@@ -343,8 +343,8 @@ class Loader:
 
     def _vacant(self, name: str) -> Slot:
         """The slot, once no frame is in it; a worker that hangs is ended."""
-        slot = self._crossing.slots[name]
-        if not self._crossing.vacate(name, INFER_TIMEOUT_S):
+        slot = self._active_slot.slots[name]
+        if not self._active_slot.vacate(name, INFER_TIMEOUT_S):
             slot.kill()
         return slot
 

@@ -107,7 +107,7 @@ class CostLine:
             self._slot(name, order, threads)
             for name, order in zip("ABCDEFGH", orders, strict=False)
         ]
-        self.crossing = ActiveSlot({slot.name: slot for slot in self.slots}, self.ring.wake)
+        self.active_slot = ActiveSlot({slot.name: slot for slot in self.slots}, self.ring.wake)
         self._known = [StoredBundle(order.ref, order.sha256) for order in orders]
         self._publisher = Publisher(self._published)
         self._pictures = Pictures(self.ring)
@@ -115,7 +115,7 @@ class CostLine:
             self._publisher.put, self._pictures.offer, lambda _: None, lambda *_: None
         )
         line = LiveLine(self.ring, Ledger(), self._clock, outlets)
-        lane = Lane(self.ring, self.crossing, line, self._clock.now)
+        lane = Lane(self.ring, self.active_slot, line, self._clock.now)
         self._token = 0
         self.point(0)
         self._publisher.start()
@@ -139,9 +139,9 @@ class CostLine:
         """Ask for a cutover to a slot, made at the next frame."""
         self._token += 1
         slot = self.slots[index]
-        self.crossing.ready(slot.name, self._token)
+        self.active_slot.ready(slot.name, self._token)
         pointer = Pointer(slot, self._known[index], Recipe(0.5))
-        self.crossing.ask(Cutover(self._token, pointer, ""))
+        self.active_slot.ask(Cutover(self._token, pointer, ""))
 
     def _published(self, judged: Judged) -> None:
         result_payloads.result("bench", judged)
@@ -165,7 +165,7 @@ class CostLine:
         self.ring.commit(lease, self._clock.now())
         self._done.wait()
         whole_ms = (time.perf_counter() - began) * 1e3
-        judged, active = self._judged, self.crossing.pointer.slot
+        judged, active = self._judged, self.active_slot.pointer.slot
         assert judged is not None
         assert active is not None
         slot = next(each for each in self.slots if each.name == active.name)

@@ -127,7 +127,7 @@ def _p95(what: str, stops: Stops, values: Any, promised: float) -> Line:
     late = np.where(stopped, values, 10**9)
     median, p95 = np.quantile(late, (0.5, 0.95))
     measured = f"median {median:.0f}, p95 {p95:.0f}"
-    return Line(what, f"p95 <= {promised}", measured, p95 <= promised)
+    return Line(what, f"p95 <= {promised}", measured, bool(p95 <= promised))
 
 
 def _fails(what: str, found: int, n: int, least: float) -> Line:
