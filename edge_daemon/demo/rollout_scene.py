@@ -101,7 +101,7 @@ class RolloutScene:
         self._challenge.start()
         audience.on_part = self._challenge.part
         try:
-            self._stopped(self._stage.publish(BUNDLES / BLIND))
+            self.see_it_stopped(self._stage.publish(BUNDLES / BLIND))
             self._completed(self._stage.publish(BUNDLES / GOOD))
         finally:
             audience.on_part = lambda _: None
@@ -110,7 +110,8 @@ class RolloutScene:
 
     # ------------------------------------------------------------------ both candidates
 
-    def _stopped(self, model: str) -> None:
+    def see_it_stopped(self, model: str) -> None:
+        """Try a version that is blind in low light; raises BoxError where it is not stopped."""
         say(f"{model} was trained without low light, and its golden images do not show it.")
         outcome = self._roll_out(model)
         if (outcome.get("error") or {}).get("code") != "rollout_stopped":

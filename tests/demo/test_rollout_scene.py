@@ -181,5 +181,5 @@ def test_a_box_that_is_behind_is_told_of_and_the_story_goes_on(
 ) -> None:
     """Parts come while labels wait: that is no fault of the rollout."""
     decided: Any = Decided(flawed)
-    RolloutScene(decided, decided, decided, decided)._stopped("bottle@1.5.0")
+    RolloutScene(decided, decided, decided, decided).see_it_stopped("bottle@1.5.0")
     assert ("so busy" in capsys.readouterr().out) is is_told
