@@ -64,7 +64,8 @@ class LineCollector:
         self._choice = Choice(boot, wish.shares)
         self._ahead = DrawnAhead(self._choice)
         self._choosing = threading.Lock()  # lane, shadow, parts and writers choose
-        self._taken: dict[int, Judged] = {}  # by frame: taken by the lane, and not chosen yet
+        # By frame, with whether an alarm of drift stood: taken by the lane, and not chosen yet.
+        self._taken: dict[int, tuple[Judged, bool]] = {}
         self._chosen: dict[int, tuple[Inclusion, ...]] = {}  # by id(judged), until it is written
         self._held: deque[tuple[Judged, Captured | None]] = deque()
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
@@ -84,7 +85,7 @@ class LineCollector:
         elif captured.address is None:
             return
         elif holds_one_of(judged, self._ahead.of(judged.frame), drifts=self.drifts):
-            self._taken[judged.frame] = judged
+            self._taken[judged.frame] = judged, self.drifts
             if not self.writer.take(judged, captured):
                 self._lose(judged)
         elif self._bare is not None:
@@ -208,14 +209,15 @@ class LineCollector:
 
     def _settle(self, frame: int) -> None:
         """Choose what the lane has taken; the lock is held."""
-        judged = self._taken.pop(frame, None)
-        if judged is not None:
-            self._see(judged, (str(frame),), reasons_of(judged, drifts=self.drifts))
+        taken = self._taken.pop(frame, None)
+        if taken is not None:
+            judged, drifted = taken
+            self._see(judged, (str(frame),), reasons_of(judged, drifts=drifted))
 
     def _lose(self, judged: Judged) -> None:
         """There was no room for it: a later look may still be the picture."""
         with self._choosing:
-            if self._taken.get(judged.frame) is judged:
+            if (taken := self._taken.get(judged.frame)) and taken[0] is judged:
                 del self._taken[judged.frame]
             for each in self._chosen.pop(id(judged), ()):
                 self._choice.was_lost(each.unit)

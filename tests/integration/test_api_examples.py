@@ -155,7 +155,8 @@ def test_everything_said_is_in_the_document(station: tuple[Device, Client, Ear])
     said = {
         told["address"].removeprefix("{root}/")
         for key, told in DOCUMENT["channels"].items()
-        if not key.startswith(("request-", "response-", "orders-"))
+        if str(told["address"]).startswith("{root}/")
+        and not key.startswith(("request-", "response-", "orders-"))
     }
     wait_until(lambda: said <= ear.topics, f"one of {sorted(said)}")
     info = json.loads(client.retained([client.topics.info])[client.topics.info])
