@@ -40,7 +40,8 @@ class Stopped:
         return head
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["audit", *arguments, "--config", str(self.config)])
+        words = ["audit", *arguments, "--config", str(self.config)]
+        result = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
         return result.exit_code, " ".join(result.output.split())
 
 

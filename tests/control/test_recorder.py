@@ -272,7 +272,8 @@ def test_what_could_not_be_accepted_leaves_no_receipt_to_the_next(station: Stati
     station.journal.is_full = False
     receipt = station.ask("swap", model=B2, by="kim")["receipt"]
     assert (receipt["to"], receipt["verb"], receipt["by"]) == (B2, "swap", "kim")
-    digest = next(r.sha256 for r in station.results if str(r.model) == B2)
+    station.until(lambda: str(station.results[-1].model) == B2)
+    digest = station.results[-1].sha256
     assert receipt["sha256"] == digest
 
 
