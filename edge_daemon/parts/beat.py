@@ -27,6 +27,10 @@ class Beat:
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._stamped_at: float | None = None
         self._at = 0.0
+        self.mean_s = 0.0
+        """Of the last intervals; where a reader is held up, most of them are not the usual one."""
+        self.least_s = _LEAST_S
+        """Two frames that lie closer together are of one moment."""
 
     @property
     def usual_s(self) -> float | None:
@@ -35,22 +39,14 @@ class Beat:
             return None
         return sorted(self._intervals)[len(self._intervals) // 2]
 
-    @property
-    def least_s(self) -> float:
-        """Two frames that lie closer together are of one moment."""
-        return _LEAST * self.mean_s if self._intervals else _LEAST_S
-
-    @property
-    def mean_s(self) -> float:
-        """Of the last intervals; where a reader is held up, most of them are not the usual one."""
-        return sum(self._intervals) / len(self._intervals) if self._intervals else 0.0
-
     def next(self, stamped_at: float, *, is_exact: bool) -> float:
         """Seconds of the next frame; they only grow."""
         if self._stamped_at is None:
             self._at = stamped_at
         else:
             self._intervals.append(max(0.0, stamped_at - self._stamped_at))
+            self.mean_s = sum(self._intervals) / len(self._intervals)
+            self.least_s = _LEAST * self.mean_s
             usual_s = self.usual_s
             if is_exact or usual_s is None:
                 self._at = max(stamped_at, self._at)

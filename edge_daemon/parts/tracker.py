@@ -251,14 +251,15 @@ class Tracker:
         track.misses = 0
         if passed_s < self._beat.least_s:
             return
-        is_second = track.sights == 1  # its first velocity was a guess
-        gain, over_s = (1.0, passed_s) if is_second else (_BETA, max(passed_s, self._beat.mean_s))
-        is_whole = _is_whole(each.box, size)
-        if is_whole[0] or track.is_first:
+        x1, y1, x2, y2 = each.box
+        gain, share, over_s = _BETA, _ALPHA, max(passed_s, self._beat.mean_s)
+        if track.sights == 1:  # its first velocity was a guess
+            gain, share, over_s = 1.0, 1.0, passed_s
+        # What the picture cuts seems to move slower.
+        if track.is_first or (x1 > EDGE and x2 < size[0] - EDGE):
             track.vx += gain * (x - track.x) / over_s
-        if is_whole[1] or track.is_first:
+        if track.is_first or (y1 > EDGE and y2 < size[1] - EDGE):
             track.vy += gain * (y - track.y) / over_s
-        share = 1.0 if is_second else _ALPHA
         track.x += share * (x - track.x)
         track.y += share * (y - track.y)
         track.diagonal, track.seen_at, track.seen_x, track.seen_y = diagonal, at, x, y
@@ -321,14 +322,6 @@ def _place(each: Shown) -> tuple[float, float, float]:
     x1, y1, x2, y2 = each.box
     diagonal = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
     return (x1 + x2) / 2, (y1 + y2) / 2, diagonal
-
-
-def _is_whole(box: Box, size: Size) -> tuple[bool, bool]:
-    """Whether the picture does not cut it, across and down: what is cut seems to move slower."""
-    return (
-        box[0] > EDGE and box[2] < size[0] - EDGE,
-        box[1] > EDGE and box[3] < size[1] - EDGE,
-    )
 
 
 def _is_within(track: _Track, size: Size) -> bool:

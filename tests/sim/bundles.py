@@ -107,7 +107,8 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def noise(seed: str, size: int = 4096) -> bytes:
-    return random.Random(seed).randbytes(size)
+    chance, most = random.Random(seed), 1 << 24  # more at once than randbytes() takes
+    return b"".join(chance.randbytes(min(most, size - at)) for at in range(0, size, most))
 
 
 def grey_png(width: int, height: int, level: int) -> bytes:
