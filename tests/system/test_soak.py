@@ -14,18 +14,23 @@ from tests.sim.mosquitto import new_mosquitto
 from tests.sim.proctree import Hold, look, slopes
 from tests.sim.soak import Soak
 from tests.sim.soak_kills import frames_lost
-from tests.sim.soak_plan import Plan
+from tests.sim.soak_plan import Plan, Reckoning
+
+
+def soaked(plan: Plan) -> Reckoning:
+    """What came of it."""
+    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
+        soak = Soak(Path(folder), broker, plan)
+        try:
+            return soak.run()
+        finally:
+            soak.close()
 
 
 @pytest.mark.broker
 def test_swaps_and_failed_loads_leave_nothing_behind() -> None:
     """Each swap loads; no descriptor, thread or process stays, and the books balance."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        soak = Soak(Path(folder), broker, Plan(swaps=26, failed_loads=4))
-        try:
-            reckoning = soak.run()
-        finally:
-            soak.close()
+    reckoning = soaked(Plan(swaps=26, failed_loads=4))
     assert reckoning.wrong == []
     assert reckoning.outcomes == {"succeeded": 26, "rejected": 4}
     first, last = reckoning.samples[1][1], reckoning.samples[-1][1]
@@ -35,12 +40,7 @@ def test_swaps_and_failed_loads_leave_nothing_behind() -> None:
 @pytest.mark.broker
 def test_a_kill_after_each_swap_loses_no_frame() -> None:
     """Of the judging worker, the fork server and a prepared worker, in turns."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        soak = Soak(Path(folder), broker, Plan(swaps=6, kills=6))
-        try:
-            reckoning = soak.run()
-        finally:
-            soak.close()
+    reckoning = soaked(Plan(swaps=6, kills=6))
     assert reckoning.wrong == []
     assert reckoning.outcomes == {"succeeded": 6}
     assert set(reckoning.faults.values()) == {2}
