@@ -1,12 +1,14 @@
 """`edge-daemon fleet watch`: reads what stations report, opens the next wave, or stops.
 
 It remembers nothing that counts: each look begins with what the broker has, and that is read anew
-all the time. So any number of them
-may run, and any of them may die between any two messages; without one nothing opens.
+all the time. So any number of them may run, and any of them may die between any two messages;
+without one nothing opens. A broker that was away made no station silent: patience begins anew with
+each connection.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +32,13 @@ BETWEEN_S = 0.05
 
 @dataclass
 class Reports:
-    """The newest report of each station, and when it came by our clock; any thread."""
+    """The newest report of each station, and when it came by our clock; any thread.
+
+    `since` tells when we began to hear without a break; infinity: we hear nothing now.
+    """
 
     device_of: Callable[[str], str | None]
+    since: Callable[[], float] = lambda: -math.inf
     newest: dict[str, tuple[Report, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,8 +61,13 @@ class Reports:
         with self._lock:
             newest = dict(self.newest)
         return {
-            device: _word(report, campaign, now - at) for device, (report, at) in newest.items()
+            device: _word(report, campaign, self.quiet_s(at, now))
+            for device, (report, at) in newest.items()
         }
+
+    def quiet_s(self, at: float, now: float) -> float:
+        """How long nothing came after `at`, as far as we could hear."""
+        return max(0.0, now - max(at, self.since()))
 
 
 def _is_newer(report: Report, last: Report) -> bool:
@@ -120,7 +131,7 @@ class Evaluator:
             if topic not in kept:  # the broker forgot it
                 self._say(topic, envelope)
             heard = heard_of(kept, campaign.id)
-            words = self._with_silent(reports.words(campaign, now), campaign, now)
+            words = self._with_silent(reports, campaign, now)
             verdict = judge(self._roster(campaign), words, heard, utc)
             self._tell(campaign, verdict, utc)
             told.append(Told(campaign, heard, verdict))
@@ -162,12 +173,11 @@ class Evaluator:
             roster = self._rosters[campaign.id] = Roster.of(campaign, self._inventory)
         return roster
 
-    def _with_silent(
-        self, words: Mapping[str, Word], campaign: Campaign, now: float
-    ) -> dict[str, Word]:
+    def _with_silent(self, reports: Reports, campaign: Campaign, now: float) -> dict[str, Word]:
         """Stations that never reported are silent since we began to look."""
-        since_s = now - self._first_at.setdefault(campaign.id, now)
-        mute = {name: Word(None, since_s) for name in self._inventory if name not in words}
+        words = reports.words(campaign, now)
+        quiet_s = reports.quiet_s(self._first_at.setdefault(campaign.id, now), now)
+        mute = {name: Word(None, quiet_s) for name in self._inventory if name not in words}
         return {**words, **mute}
 
 
@@ -230,7 +240,8 @@ def watch(
     A broker that is away is waited for. Nothing is looked at before all was read.
     """
     news = threading.Event()
-    reports, topics = Reports(device_at), CampaignTopics(news)
+    reports = Reports(device_at, lambda: client.connected_since)
+    topics = CampaignTopics(news)
 
     def take(topic: str, payload: bytes) -> None:
         reports.take(topic, payload, time.monotonic())
@@ -247,12 +258,21 @@ def watch(
     reader.start()
     while not stopped.is_set():
         news.clear()
-        for told in evaluator.look(topics.kept(), reports, time.monotonic(), time.time()):
+        for told in _look(client, evaluator, topics, reports):
             tell(told)
         alive()
         stopped.wait(BETWEEN_S)  # many reports come at once
         news.wait(1.0)
     reader.join(2.0)
+
+
+def _look(
+    client: Client, evaluator: Evaluator, topics: CampaignTopics, reports: Reports
+) -> list[Told]:
+    """What is said without a connection would be sent later, when it may be wrong: so nothing."""
+    if math.isinf(client.connected_since):
+        return []
+    return evaluator.look(topics.kept(), reports, time.monotonic(), time.time())
 
 
 def _read_once(client: Client, topics: CampaignTopics, stopped: threading.Event) -> None:

@@ -35,7 +35,7 @@ class FleetWatch:
     ) -> None:
         self._inventory = inventory
         self._campaigns = CampaignsSeen(signers, inventory)
-        self._words = Reports(device_at)
+        self._words = Reports(device_at, lambda: client.connected_since)
         self._lock = threading.Lock()
         self._reports: dict[str, bytes] = {}
         self._statuses: dict[str, bytes] = {}

@@ -7,6 +7,7 @@ the connection breaks is sent again under its id, which makes it the same reques
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import time
@@ -72,6 +73,7 @@ class Client:
         self._acknowledged = threading.Condition()
         self._acks: dict[tuple[str, int], str] = {}  # "" is yes, else the broker's reason
         self._welcomes = 0  # connections after the first
+        self._connected_since = math.inf
         self._retained = threading.Condition()
         self._retained_at = 0.0  # when the last retained message came
         self._client = self._make_client()
@@ -115,6 +117,11 @@ class Client:
             self._client.disconnect()
         self._client.loop_stop()
         release(self._client)
+
+    @property
+    def connected_since(self) -> float:
+        """When this connection began, by the monotonic clock; infinity while there is none."""
+        return self._connected_since
 
     # ------------------------------------------------------------------ asking
 
@@ -305,6 +312,7 @@ class Client:
         client.suppress_exceptions = True  # a taker's fault must not end the network thread
         client.reconnect_delay_set(1, 5)
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
@@ -329,6 +337,7 @@ class Client:
             self._refusal = str(reason)
             self._welcomed.set()
             return
+        self._connected_since = time.monotonic()
         if not self._welcomed.is_set():
             self._welcomed.set()
             return
@@ -338,6 +347,9 @@ class Client:
         for topic_filter in filters:
             client.subscribe(topic_filter, 1 if self._is_v5 else 0)
         self._welcomes += 1
+
+    def _on_disconnect(self, *_: object) -> None:
+        self._connected_since = math.inf
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         with self._lock:

@@ -1,15 +1,16 @@
 """An MLflow server as a source: the artifacts of a registered model's version are a bundle.
 
 They are read through the server (`mlflow-artifacts:`), which is how it runs by default. What was
-broken off goes on where it stopped if the server keeps artifacts on its own disk. From a bucket it
-gives out whole files only (MLflow 3.17): such a file begins anew.
+broken off goes on where it stopped. A server with a bucket gives out whole files only (MLflow
+3.17), but it signs an address in the bucket; the rest of the file is read there. Where the station
+cannot reach the bucket, the file begins anew.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -18,10 +19,11 @@ from edge_daemon.errors import BundleError
 from edge_daemon.models.files import MAX_DEPTH, MAX_ENTRIES, is_inner_path
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.sources.http import Http
-from edge_daemon.sources.source import Offered, RemoteFile, Stream
+from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
 
 _API = "api/2.0/mlflow"
 _ARTIFACTS = "api/2.0/mlflow-artifacts/artifacts"
+_PRESIGNED = "api/2.0/mlflow-artifacts/presigned"
 
 
 class MlflowSource:
@@ -58,7 +60,26 @@ class MlflowSource:
         file = offered.files.get(path)
         if file is None:
             raise FileNotFoundError(2, "no artifact has this path", path)
-        return self._http.stream(file.where, at)
+        if at:
+            return self._rest(file.where, at)
+        return self._http.stream(f"{self.where}/{_ARTIFACTS}/{file.where}", 0)
+
+    @contextmanager
+    def _rest(self, path: str, at: int) -> Iterator[Stream]:
+        with ExitStack() as stack:
+            stream = None
+            with suppress(SourceAway, BundleError, FileNotFoundError):
+                stream = stack.enter_context(self._in_bucket(path, at))
+            if stream is None:
+                whole = self._http.stream(f"{self.where}/{_ARTIFACTS}/{path}", at)
+                stream = stack.enter_context(whole)
+            yield stream
+
+    def _in_bucket(self, path: str, at: int) -> AbstractContextManager[Stream]:
+        """From the address that the server signs; raises where it has no bucket."""
+        signed = _json(self._http.text(f"{self.where}/{_PRESIGNED}/{path}"))
+        headers = {str(name): str(value) for name, value in _table(signed, "headers").items()}
+        return self._http.stream(str(signed.get("url")), at, headers)
 
     def _origin(self, which: str) -> Origin:
         """The registered model, the number of its version now, and the run that made it."""
@@ -111,7 +132,7 @@ class MlflowSource:
                 raise BundleError(
                     f"{place} has more than {MAX_ENTRIES} files.", hint="It is no bundle."
                 )
-            files[path] = RemoteFile(f"{self.where}/{_ARTIFACTS}/{quote(f'{place}/{path}')}", size)
+            files[path] = RemoteFile(quote(f"{place}/{path}"), size)
         return files
 
     def _walk(self, place: str, inner: str, depth: int) -> Iterator[tuple[str, int | None]]:

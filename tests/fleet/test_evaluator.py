@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -130,6 +131,38 @@ def test_a_report_that_comes_twice_is_no_sign_of_life() -> None:
     reports.take("edge/cam1/fleet", fleet_payloads.report(said("cam1", seq=1)), 55.0)
     reports.take("edge/cam1/fleet", body, 58.0)  # an old one, after it
     assert reports.words(MADE, 60.0)["cam1"].quiet_s == 5.0
+
+
+def test_a_broker_that_was_away_made_no_station_silent() -> None:
+    """Patience begins anew with the connection, also for a station that never reported."""
+    connected = [0.0]
+    reports = Reports(device_at, lambda: connected[-1])
+    for name in NAMES:
+        reports.take(f"edge/{name}/fleet", fleet_payloads.report(said(name)), 0.0)
+
+    def quiet_s(now: float) -> set[float]:
+        return {word.quiet_s for word in reports.words(MADE, now).values()}
+
+    assert quiet_s(60.0) == {60.0}
+    connected.append(math.inf)
+    assert quiet_s(70.0) == {0.0}
+    connected.append(75.0)
+    assert [quiet_s(75.0), quiet_s(90.0)] == [{0.0}, {15.0}]
+
+
+def test_a_campaign_goes_on_after_the_broker_was_away(key: Path) -> None:
+    """For longer than its patience, and the stations have not come back yet."""
+    world = fleet(key, 3)
+    while messages.open_topic(MADE.id, 0) not in world.kept:
+        world.turn()
+    reports, back_at = world.seen[0], world.utc + 2 * MADE.rules.patience_s
+    verdicts = []
+    for since in (back_at, -math.inf):
+        reports.since = lambda since=since: since
+        (told,) = world.evaluators[0].look(world.kept, reports, back_at, back_at)
+        verdicts.append(told.verdict)
+    assert isinstance(verdicts[0], Wait)
+    assert isinstance(verdicts[1], Halt), "else they are silent"
 
 
 def test_words_of_another_campaign_are_no_answer() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from edge_daemon.errors import BrokerError
 from edge_daemon.messaging import client as room
 from edge_daemon.messaging.client import Client, UnansweredError, UnfinishedError
 from edge_daemon.messaging.topics import Topics
+from tests.sim.brokers import wait_for
 from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto, strict_broker
 
 TOPICS = Topics("acme/cam1")
@@ -124,6 +127,19 @@ def test_no_broker_is_one_clear_sentence() -> None:
         Client(settings, TOPICS),
     ):
         pass
+
+
+@pytest.mark.broker
+def test_it_is_known_since_when_the_connection_stands(broker: Mosquitto) -> None:
+    """Whoever counts silence must know when nobody could be heard."""
+    with new_mosquitto() as own, client(own) as asking:
+        first = asking.connected_since
+        own.stop()
+        wait_for(lambda: math.isinf(asking.connected_since), "it is told")
+        down_at = time.monotonic()
+        own.start()
+        wait_for(lambda: not math.isinf(asking.connected_since), "it is back")
+        assert first < down_at < asking.connected_since <= time.monotonic()
 
 
 @pytest.mark.broker

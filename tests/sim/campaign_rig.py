@@ -119,11 +119,14 @@ class Rig:
 
     # ------------------------------------------------------------------ campaigns
 
-    def begin(self, bad: float = 0.0, silent: float = 0.0) -> Campaign:
+    def begin(
+        self, bad: float = 0.0, silent: float = 0.0, patience_s: float = PATIENCE_S
+    ) -> Campaign:
         """A new campaign, said by ops; returns when each station has heard it.
 
         Args:
             bad, silent: shares of the stations, drawn anew; so many of them exactly.
+            patience_s: after it a station counts as silent.
         """
         self._serial += 1
         now = time.time()
@@ -134,7 +137,7 @@ class Rig:
             waves=[0.01, 0.1, 0.5, 1.0],
             not_before=now,
             expires=now + 3600.0,
-            rules={"patience_s": PATIENCE_S},
+            rules={"patience_s": patience_s},
         )
         boot, failing, mute = f"b{self._serial}", self._drawn(bad), self._drawn(silent)
         self.clients.begin(

@@ -10,6 +10,19 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.sim.web_shelf import WebShelf
 
 _API, _ARTIFACTS = "/api/2.0/mlflow/", "/api/2.0/mlflow-artifacts/artifacts"
+_PRESIGNED = "/api/2.0/mlflow-artifacts/presigned/"
+
+
+class Bucket(WebShelf):
+    """Where such a server keeps its artifacts: to be read with its signature, and ranges."""
+
+    SIGNATURE = "X-Amz-Signature=5f1d"
+
+    def answer(self, to: BaseHTTPRequestHandler) -> None:
+        to.path, _, query = to.path.partition("?")
+        if query != self.SIGNATURE or to.headers.get("Authorization"):  # as S3 refuses both
+            return self._end(to, 403)
+        return super().answer(to)
 
 
 class MlflowShelf(WebShelf):
@@ -18,7 +31,7 @@ class MlflowShelf(WebShelf):
     (model, number) -> what was written there.
 
     What `mlflow-artifacts:/PATH` names lies in `root/PATH`. Ranges are known, as where the server
-    keeps artifacts on its own disk; with `no_ranges` they are not, as where it has a bucket.
+    keeps artifacts on its own disk. With `keep_in` they are not, and it signs addresses there.
     """
 
     def __init__(self, root: Path) -> None:
@@ -30,28 +43,47 @@ class MlflowShelf(WebShelf):
         self.tags: dict[tuple[str, str], dict[str, str]] = {}
         self.refuses_tags = 0  # the status that a tag is answered with
         self.tagged = 0  # how often somebody tried
+        self._bucket = ""
+
+    def keep_in(self, bucket: str) -> None:
+        """The address of a bucket with the same files."""
+        self.no_ranges, self._bucket = True, bucket
 
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(to.path)
+        if parts.path.startswith(_PRESIGNED):
+            at = f"{self._bucket}/{parts.path.removeprefix(_PRESIGNED)}?{Bucket.SIGNATURE}"
+            return (
+                self._json(to, {"url": at, "headers": {}}) if self._bucket else self._end(to, 501)
+            )
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        if parts.path == f"{_API}registered-models/alias":
-            version = self.aliases.get((query["name"], query["alias"]))
-            return self._json(to, version and self._version(query["name"], version))
-        if parts.path == f"{_API}model-versions/get":
-            there = (query["name"], query["version"]) in self.versions
-            return self._json(to, there and self._version(query["name"], query["version"]))
-        if parts.path == f"{_API}runs/get":
-            names = self.inputs.get(query["run_id"])
-            inputs = [{"dataset": {"name": name, "digest": "d"}} for name in names or ()]
-            told = {"run": {"inputs": {"dataset_inputs": inputs}}}
-            return self._json(to, None if names is None else told)
-        if parts.path == f"{_API}model-versions/get-download-uri":
-            uri = self.versions.get((query["name"], query["version"]))
-            return self._json(to, uri and {"artifact_uri": uri})
+        if parts.path.startswith(_API):
+            return self._json(to, self._registry(parts.path.removeprefix(_API), query))
         if parts.path == _ARTIFACTS:
             return self._json(to, {"files": self._listed(self.root / query["path"])})
         to.path = unquote(parts.path).removeprefix(f"{_ARTIFACTS}/")
         return super().answer(to)
+
+    def _registry(self, verb: str, query: dict[str, str]) -> object:
+        """The answer, or what is not true where there is none."""
+        if verb == "registered-models/alias":
+            version = self.aliases.get((query["name"], query["alias"]))
+            return version and self._version(query["name"], version)
+        if verb == "model-versions/get":
+            there = (query["name"], query["version"]) in self.versions
+            return there and self._version(query["name"], query["version"])
+        if verb == "runs/get":
+            names = self.inputs.get(query["run_id"])
+            inputs = [{"dataset": {"name": name, "digest": "d"}} for name in names or ()]
+            return names is not None and {"run": {"inputs": {"dataset_inputs": inputs}}}
+        assert verb == "model-versions/get-download-uri", verb
+        uri = self.versions.get((query["name"], query["version"]))
+        return uri and {"artifact_uri": uri}
+
+    def _signed(self, to: BaseHTTPRequestHandler, path: str) -> None:
+        if not self._bucket:
+            return self._end(to, 501)
+        return self._json(to, {"url": f"{self._bucket}/{path}?{Bucket.SIGNATURE}", "headers": {}})
 
     def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
         self.tagged += 1

@@ -42,45 +42,44 @@ def is_installed() -> bool:
 
 @dataclass(frozen=True)
 class MlflowServer:
-    """A server with its artifacts in `kept`."""
+    """A server that works in `folder`."""
 
     url: str
-    kept: Path
+    folder: Path
 
-    def register(self, bundle: Path) -> Path:
-        """Log a bundle with MLflow's own client, and move the alias `champion` to it; where the
-        server keeps the bundle's files."""
+    def register(self, bundle: Path) -> str:
+        """Log a bundle with MLflow's own client, and move the alias `champion` to it; where below
+        its artifacts the server keeps the bundle's files."""
         command = [PYTHON, "-c", _REGISTER, self.url, str(bundle), MODEL]
         made = subprocess.run(
-            command, check=True, env=_environment(), cwd=self.kept, stdout=subprocess.PIPE
+            command, check=True, env=_environment(), cwd=self.folder, stdout=subprocess.PIPE
         )
         uri = made.stdout.decode().split()[-1]
-        return self.kept / uri.removeprefix("mlflow-artifacts:/").lstrip("/") / "bundle"
+        return f"{uri.removeprefix('mlflow-artifacts:/').lstrip('/')}/bundle"
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[MlflowServer]:
-    """The server, with all that it keeps in `folder`."""
+def running(folder: Path, kept: str, **environment: str) -> Iterator[MlflowServer]:
+    """The server; `kept` is the folder or the address of a bucket where it has its artifacts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = folder / "kept"
-    kept.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     command = [PYTHON, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(kept)]
+    command += ["--artifacts-destination", kept]
     with (folder / "mlflow.log").open("wb") as log:
         server = subprocess.Popen(
             command,
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env={**_environment(), **environment},
             cwd=folder,
             start_new_session=True,
         )
     try:
         _await(f"http://127.0.0.1:{port}/health")
-        yield MlflowServer(f"http://127.0.0.1:{port}", kept)
+        yield MlflowServer(f"http://127.0.0.1:{port}", folder)
     finally:
         os.killpg(server.pid, 15)
         try:

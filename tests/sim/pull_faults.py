@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from edge_daemon.errors import BoxError, BundleError
 from edge_daemon.models.bundle import vouched_reader
@@ -30,19 +31,47 @@ from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
 from edge_daemon.sources.source import Source
 from edge_daemon.sources.web import WebSource
-from tests.sim import mlflow_server
+from tests.sim import mlflow_server, s3
 from tests.sim import registry as debian
 from tests.sim.bundles import make_bundle, noise
-from tests.sim.mlflow import MlflowShelf
+from tests.sim.mlflow import Bucket, MlflowShelf
 from tests.sim.registry import Registry
 from tests.sim.web_shelf import WebShelf
 
-KINDS = ("folder", "http", "oci", "mlflow", "mlflow bucket", "mlflow server")
-"""`mlflow server` is MLflow itself, where there is one; the two before it are simulated."""
-WITHOUT_RANGES = frozenset({"mlflow bucket"})
-"""Of what MLflow's server keeps in a bucket it gives out whole files only: it begins anew."""
+KINDS = (
+    "folder",
+    "http",
+    "oci",
+    "mlflow",
+    "mlflow bucket",
+    "mlflow server",
+    "mlflow server bucket",
+)
+"""The last two are MLflow itself, where there is one; the two before them are simulated."""
 MOST_AGAIN = 8 << 20
 REF = "bottle@1.0.0"
+
+
+class File(Protocol):
+    """A path, or what has no path."""
+
+    def read_bytes(self) -> bytes: ...
+
+    def write_bytes(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True)
+class BucketFile:
+    """An object."""
+
+    bucket: s3.S3Station
+    key: str
+
+    def read_bytes(self) -> bytes:
+        return self.bucket.get(self.key)
+
+    def write_bytes(self, data: bytes) -> None:
+        self.bucket.put(self.key, data)
 
 
 @dataclass
@@ -52,7 +81,7 @@ class Shelf:
     source: Source
     which: str
     offer: Callable[[Path], None]
-    file: Callable[[str], Path]
+    file: Callable[[str], File]
 
 
 @dataclass
@@ -81,7 +110,7 @@ class Plant:
         self._trust = Trust([keys[1]], required=True)
         self._pins = Pins()
         self._made = 0
-        self._touched: dict[Path, bytes] = {}
+        self._touched: dict[File, bytes] = {}
 
     def make(self, size: int, golden: int = 2, *, key: bool = True) -> Path:
         """A bundle of this version, other bytes each time."""
@@ -90,7 +119,7 @@ class Plant:
         made = noise(str(self._made), size)
         return make_bundle(place, REF, weights=made, golden=golden, key=self._key if key else None)
 
-    def touch(self, file: Path) -> bytes:
+    def touch(self, file: File) -> bytes:
         """The content of a file that is spoilt until the next `empty`: a registry keeps one file
         for all bundles that have the same."""
         self._touched[file] = file.read_bytes()
@@ -137,7 +166,7 @@ def plant(kind: str, folder: Path) -> Iterator[Plant]:
 
 def is_there(kind: str) -> bool:
     """Whether this machine has what this kind needs."""
-    if kind == "mlflow server":
+    if kind.startswith("mlflow server"):
         return mlflow_server.is_installed()
     return kind != "oci" or debian.is_installed()
 
@@ -260,10 +289,13 @@ def _shelf(kind: str, folder: Path) -> Iterator[Shelf]:
             yield replace(usual, source=WebSource(Http(server.url)))
     elif kind == "mlflow server":
         yield from _mlflow(folder)
+    elif kind == "mlflow server bucket":
+        yield from _mlflow_bucket(folder)
     elif kind.startswith("mlflow"):
-        with MlflowShelf(folder).serving() as server:
+        with Bucket(folder).serving() as bucket, MlflowShelf(folder).serving() as server:
             assert isinstance(server, MlflowShelf)
-            server.no_ranges = kind in WITHOUT_RANGES
+            if kind == "mlflow bucket":
+                server.keep_in(bucket.url)
             server.versions["bottle-model", "1"] = "mlflow-artifacts:/bottle/1.0.0"
             source = MlflowSource(Http(server.url))
             yield replace(usual, source=source, which="bottle-model/1")
@@ -273,17 +305,48 @@ def _shelf(kind: str, folder: Path) -> Iterator[Shelf]:
 
 def _mlflow(folder: Path) -> Iterator[Shelf]:
     """MLflow's own server. Each bundle is logged by its client once; then its files change."""
-    with mlflow_server.running(folder) as server:
+    kept = folder / "kept"
+    with mlflow_server.running(folder, str(kept)) as server:
         place: list[Path] = []
 
         def offer(made: Path) -> None:
             if not place:
-                place.append(server.register(made))
+                place.append(kept / server.register(made))
             shutil.rmtree(place[0])
             shutil.copytree(made, place[0])
 
         source = MlflowSource(Http(server.url))
         yield Shelf(source, "bottle-model@champion", offer, lambda name: place[0] / name)
+
+
+def _mlflow_bucket(folder: Path) -> Iterator[Shelf]:
+    """The same with all that it keeps in a bucket."""
+    with s3.s3_station() as bucket:
+        bucket.let_anybody_in()
+        keys = {"AWS_ACCESS_KEY_ID": bucket.key_id, "AWS_SECRET_ACCESS_KEY": bucket.secret}
+        told = {**keys, "MLFLOW_S3_ENDPOINT_URL": bucket.endpoint}
+        with mlflow_server.running(folder, f"s3://{s3.BUCKET}/kept", **told) as server:
+            place: list[str] = []
+
+            def offer(made: Path) -> None:
+                if not place:
+                    place.append(f"kept/{server.register(made)}")
+                kept = bucket.objects()
+                bucket.let_anybody_in()
+                for key in kept:
+                    bucket.delete(key)
+                for path in made.rglob("*"):
+                    if path.is_file():
+                        key = f"{place[0]}/{path.relative_to(made)}"
+                        bucket.put(key, path.read_bytes())
+
+            source = MlflowSource(Http(server.url))
+            yield Shelf(
+                source,
+                "bottle-model@champion",
+                offer,
+                lambda name: BucketFile(bucket, f"{place[0]}/{name}"),
+            )
 
 
 def _registry(folder: Path) -> Iterator[Shelf]:

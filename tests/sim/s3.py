@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ class S3Station:
     def __init__(self) -> None:
         self.fault: str | None = None  # the code that every write is answered with
         app = DomainDispatcherApplication(create_backend_app)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request else
         self._server = make_server("127.0.0.1", 0, self._before(app), threaded=True)
         self.port: int = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -42,14 +44,25 @@ class S3Station:
         self.key_id, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
         self._control("reset-auth", b"0")
 
+    def let_anybody_in(self) -> None:
+        """Keys and signatures are not checked any more."""
+        self._control("reset-auth", b"1000000")
+
+    def put(self, key: str, content: bytes) -> None:
+        self._s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def get(self, key: str) -> bytes:
+        content: bytes = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
+
+    def delete(self, key: str) -> None:
+        self._s3.delete_object(Bucket=BUCKET, Key=key)
+
     def objects(self) -> dict[str, bytes]:
         """What lies in the bucket, by key."""
-        self._control("reset-auth", b"1000000")
+        self.let_anybody_in()
         listed = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())
-        found = {
-            each["Key"]: self._s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
-            for each in listed
-        }
+        found = {each["Key"]: self.get(each["Key"]) for each in listed}
         self._control("reset-auth", b"0")
         return found
 

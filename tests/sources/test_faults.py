@@ -14,7 +14,6 @@ import pytest
 from tests.sim.pull_faults import (
     KINDS,
     MOST_AGAIN,
-    WITHOUT_RANGES,
     Plant,
     cut,
     is_there,
@@ -47,10 +46,9 @@ def test_what_is_spoilt_is_never_listed(there: Plant) -> None:
     assert report.listed == []
 
 
-def test_a_pull_that_is_killed_goes_on(there: Plant, kind: str) -> None:
-    """At most what was not saved yet comes again; a server without ranges gives all of a file."""
+def test_a_pull_that_is_killed_goes_on(there: Plant) -> None:
+    """At most what was not saved yet comes again."""
     cuts = cut(there, 6, random.Random(7), SIZE)
     assert len(cuts.again) == 6
-    most = SIZE if kind in WITHOUT_RANGES else MOST_AGAIN
-    assert max(cuts.again) <= most
+    assert max(cuts.again) <= MOST_AGAIN
     assert cuts.pulls >= 1

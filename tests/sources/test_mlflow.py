@@ -22,7 +22,7 @@ from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
 from tests.sim import mlflow_server
 from tests.sim.bundles import make_bundle, noise
-from tests.sim.mlflow import MlflowShelf
+from tests.sim.mlflow import Bucket, MlflowShelf
 from tests.sources.conftest import Station
 
 CHAMPION = "bottle-model@champion"
@@ -115,10 +115,32 @@ def test_a_server_that_breaks_off(station: Station, shelf: Path, mlflow: MlflowS
 
 
 def test_a_server_that_has_a_bucket(station: Station, shelf: Path, mlflow: MlflowShelf) -> None:
-    """It answers 200 whatever is asked: the file begins anew, is right, and that is told."""
+    """It gives out whole files only; the rest comes from the bucket, whose address it signs."""
     made = make_bundle(shelf, weights=noise("x", 300_000), key=station.key)
     register(mlflow, "1", made)
-    mlflow.no_ranges, mlflow.hang_ups = True, 3
+    mlflow.hang_ups = 3
+    with Bucket(shelf).serving() as bucket:
+        mlflow.keep_in(bucket.url)
+        bucket.hang_ups = 2
+        source = MlflowSource(Http(mlflow.url, authorization=lambda: "Bearer ours"))
+        (fetched,) = station.pull(source, CHAMPION)
+    weights = f"{made.relative_to(shelf)}/weights.pt"
+    assert 0 < mlflow.sent[weights] < 300_000
+    assert mlflow.sent[weights] + bucket.sent[weights] == 300_000
+    assert set(bucket.headers) == {None}, "our credentials are the server's alone"
+    assert fetched.again_bytes == 0
+    assert station.listed == ["bottle@1.0.0"]
+
+
+@pytest.mark.parametrize("bucket", ["http://127.0.0.1:1", "file:///etc", "nowhere", ""])
+def test_a_bucket_that_cannot_be_reached(
+    station: Station, shelf: Path, mlflow: MlflowShelf, bucket: str
+) -> None:
+    """The server answers 200 whatever is asked: the file begins anew, and that is told."""
+    made = make_bundle(shelf, weights=noise("x", 300_000), key=station.key)
+    register(mlflow, "1", made)
+    mlflow.keep_in(bucket)
+    mlflow.hang_ups = 3
     with capture_logs() as logged:
         (fetched,) = station.pull(MlflowSource(Http(mlflow.url)), CHAMPION)
     assert mlflow.sent[f"{made.relative_to(shelf)}/weights.pt"] == 300_000 + fetched.again_bytes
@@ -145,7 +167,7 @@ def test_what_cannot_be_read_is_said(station: Station, shelf: Path, mlflow: Mlfl
 def test_a_real_mlflow_server(station: Station, shelf: Path, tmp_path: Path) -> None:
     """Logged, registered and named by MLflow's own client; pulled by ours, in two parts."""
     made = make_bundle(shelf, weights=noise("x", 6_000_000), key=station.key)
-    with mlflow_server.running(tmp_path / "mlflow") as server:
+    with mlflow_server.running(tmp_path / "mlflow", str(tmp_path / "kept")) as server:
         server.register(made)
         source = MlflowSource(Http(server.url))
         (offered,) = source.offered("bottle", CHAMPION)
