@@ -61,7 +61,7 @@ from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.feedback_sources import compile_feedback

@@ -37,7 +37,7 @@ from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.frames.sources import open_camera
-from edge_daemon.host.boundary import end_of
+from edge_daemon.host.error_boundary import end_of
 from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.active import ActiveSlot, Crossed
 from edge_daemon.slots.frame_control import RolloutOutlets

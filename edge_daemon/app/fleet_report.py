@@ -9,7 +9,7 @@ from edge_daemon.app.status import Status
 from edge_daemon.control.reporter import Reporter
 from edge_daemon.fleet.receipts import ReportedReceipts, ShownProof, written
 from edge_daemon.fleet.report import Place, Seen, StationReport
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.metrics import Metrics
 
 

@@ -30,7 +30,7 @@ from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
 from edge_daemon.core.text import number_of
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 
 _SIGNS = {
     Level.OK: (PASSED, "green"),

@@ -49,8 +49,8 @@ from edge_daemon.core.proof import Proof
 from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.models.bundle import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust

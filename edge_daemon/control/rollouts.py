@@ -44,7 +44,7 @@ from edge_daemon.core.rollout.reading import Reading
 from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal_rollouts import PairRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
@@ -91,7 +91,7 @@ class RolloutDesk:
         self._requests: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._dropped: deque[tuple[tuple[str, ...], ...]] = deque()  # slices of pairs
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "rollout_turn_failed")
+        self._boundary = ErrorBoundary(_log, "rollout_turn_failed")
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
         self._state: State | None = None
         self._rollout: Rollout | None = None

@@ -19,7 +19,7 @@ from edge_daemon.courier import wire
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.site import Neighbour
 from edge_daemon.host import interpreter
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class CourierProcess:
         self._progress = wire.Progress()
         self._before = (0, 0)
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "courier_broken", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "courier_broken", is_rare=True)
         self.starts = 0
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 

@@ -22,7 +22,7 @@ from edge_daemon.courier.site import Site
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.courier.wire import Progress, changed_progress
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.sources.fetch import Door, fetch, look

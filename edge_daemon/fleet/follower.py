@@ -41,9 +41,9 @@ from edge_daemon.fleet.memory import (
     read_waiting,
     write_kept,
 )
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.journal import RequestRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers

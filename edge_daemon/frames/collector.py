@@ -23,7 +23,7 @@ from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)

@@ -29,7 +29,7 @@ from edge_daemon.core.rollout.values import Opinion, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import Places
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
@@ -139,7 +139,7 @@ class Shadow:
         self._pairs: list[Pair] = []
         self._told_at = time.monotonic()
         self._compared = self._skipped = self._failed = self._missed = 0
-        self._boundary = Boundary(_log, "shadow_failed", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "shadow_failed", is_rare=True)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     @property

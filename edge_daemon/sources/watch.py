@@ -12,7 +12,7 @@ import structlog
 from edge_daemon.config import BundleSource
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.sources.fetch import Door, fetch, is_there, look
 from edge_daemon.sources.pace import Pace
@@ -86,7 +86,7 @@ class SourceWatch:
             Watched(settings, source, Pace(settings.rate_kb, self._stopping.wait))
             for settings, source in sources
         )
-        self._boundary = Boundary(_log, "sources_failed")
+        self._boundary = ErrorBoundary(_log, "sources_failed")
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
 
     def start(self) -> None:

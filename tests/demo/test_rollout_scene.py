@@ -160,7 +160,7 @@ def test_the_belt_changes_from_one_place_on_and_nowhere_else() -> None:
 
 
 class Decided:
-    """A client whose rollout was stopped, and what the audience heard of it."""
+    """A client whose rollout was stopped, and what the subscriber heard of it."""
 
     active = "bottle@1.1.0"
 
