@@ -43,14 +43,14 @@ class CourierProcess:
         self,
         setup: wire.Setup,
         prefix: Sequence[str] = (),
-        looked: Callable[[wire.Looked], None] = lambda _: None,
+        looked: Callable[[wire.RefreshResult], None] = lambda _: None,
     ) -> None:
         self._setup, self._prefix, self._looked = setup, tuple(prefix), looked
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._want, self._site = wire.Want(), wire.Neighbours(())
-        self._rest = wire.Rest(False)
+        self._rest = wire.PauseTransfers(False)
         self._progress = wire.Progress()
         self._before = (0, 0)
         self._stopping = threading.Event()
@@ -99,7 +99,7 @@ class CourierProcess:
     def rest(self, *, is_on: bool) -> None:
         """Take and give nothing while it is on."""
         if is_on != self._rest.on:
-            self._rest = wire.Rest(is_on)
+            self._rest = wire.PauseTransfers(is_on)
             self._say(self._rest)
 
     def hear(self, timestamp: bytes) -> None:
@@ -108,7 +108,7 @@ class CourierProcess:
 
     def ask(self) -> None:
         """Look at the fleet's metadata now."""
-        self._say(wire.Look())
+        self._say(wire.RefreshNow())
 
     def _say(self, message: wire.ToCourier) -> None:
         with self._lock, suppress(OSError):  # it is told when it is there again
@@ -138,7 +138,7 @@ class CourierProcess:
             self.starts += 1
             try:
                 while (word := wire.receive_word(ours)) is not None:
-                    if isinstance(word, wire.Looked):
+                    if isinstance(word, wire.RefreshResult):
                         self._looked(word)
                     else:
                         self._heard(word)

@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 BATCH = 64
 BATCH_S = 0.25
-"""Pairs are handed on in batches: so many, or those of so long. With the turn of the desk after it
+"""Pairs are handed on in batches: so many, or those of so long. With the evaluator's turn after it
 they are on the disk within a second.
 """
 

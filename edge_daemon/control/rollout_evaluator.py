@@ -1,4 +1,4 @@
-"""The desk of rollouts: pairs and labels become evidence, and the evidence a decision.
+"""Evaluates a rollout: pairs and labels become evidence, and the evidence a decision.
 
 On a thread of its own, with a queue of its own. What it decides goes into the driver's
 mailbox; it changes nothing itself. Each turn's pairs are on the disk before anything is decided
@@ -18,7 +18,7 @@ from typing import Union
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.feedback import FeedbackDesk, Labelled
+from edge_daemon.control.feedback_handler import FeedbackHandler, Labelled
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.rollout_journal import RolloutJournal
 from edge_daemon.control.rollout_rows import (
@@ -28,7 +28,7 @@ from edge_daemon.control.rollout_rows import (
     place_of,
     rollout_row,
 )
-from edge_daemon.control.rollout_tools import DeskTools, Shadowed
+from edge_daemon.control.rollout_tools import EvaluatorTools, Shadowed
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
@@ -77,11 +77,14 @@ _Word = Union[_Pairs, _Step]
 _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 
 
-class RolloutDesk:
+class RolloutEvaluator:
     """`pairs`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
 
     def __init__(
-        self, tools: DeskTools, feedback: FeedbackDesk, sources: FeedbackSources | None = None
+        self,
+        tools: EvaluatorTools,
+        feedback: FeedbackHandler,
+        sources: FeedbackSources | None = None,
     ) -> None:
         self._tools = tools
         self._feedback = feedback
