@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -35,17 +35,15 @@ class CourierProcess:
 
     Args:
         setup: what it is told first.
-        prefix: the command it is started with, such as one that enters a network namespace.
         looked: hears how each look at the fleet's metadata ended.
     """
 
     def __init__(
         self,
         setup: wire.Setup,
-        prefix: Sequence[str] = (),
         looked: Callable[[wire.RefreshResult], None] = lambda _: None,
     ) -> None:
-        self._setup, self._prefix, self._looked = setup, tuple(prefix), looked
+        self._setup, self._looked = setup, looked
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,7 +153,7 @@ class CourierProcess:
         command = interpreter.module_command("edge_daemon.courier", *arguments)
         with theirs, self._lock:
             process = subprocess.Popen(  # noqa: S603 - our own program
-                [*self._prefix, *command],
+                command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 cwd=interpreter.FOLDER,
