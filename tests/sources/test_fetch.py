@@ -213,8 +213,8 @@ def test_a_stick_is_pulled_out_in_the_middle(
     make_bundle(shelf, weights=noise("large", 6_000_000), golden=2, key=station.key)
     source, away = FolderSource(shelf), shelf.parent / "pulled out"
     (offered,) = source.offered("bottle", "newest")
-    manifest = look(source, offered, "bottle", station.door, station.pace)
-    tell = station.door.tell
+    manifest = look(source, offered, "bottle", station.target, station.pace)
+    tell = station.target.tell
 
     def pull_out(chunk: int, total: int) -> None:
         tell(chunk, total)
@@ -224,7 +224,7 @@ def test_a_stick_is_pulled_out_in_the_middle(
                 shelf.mkdir()
 
     with pytest.raises(SourceAway, match=r"no bottle@1\.0\.0 any more\. Was it pulled out"):
-        fetch(source, offered, manifest, replace(station.door, tell=pull_out), station.pace)
+        fetch(source, offered, manifest, replace(station.target, tell=pull_out), station.pace)
     assert station.left_over
     assert station.listed == []
     if mount_point == "stays":

@@ -171,11 +171,11 @@ def test_a_real_mlflow_server(station: Station, shelf: Path, tmp_path: Path) -> 
         server.register(made)
         source = MlflowSource(Http(server.url))
         (offered,) = source.offered("bottle", CHAMPION)
-        manifest = look(source, offered, "bottle", station.door, station.pace)
+        manifest = look(source, offered, "bottle", station.target, station.pace)
         chunks = iter(range(18))
         stopping = Pace(wait=lambda _: next(chunks, None) is None)
         with pytest.raises(SourceAway):
-            fetch(source, offered, manifest, station.door, stopping)
+            fetch(source, offered, manifest, station.target, stopping)
         assert 0 < station.came < 6_000_000
         (fetched,) = station.pull(source, CHAMPION)
         origin = offered.origin_of(read_manifest(made), 1.0)

@@ -28,7 +28,7 @@ class Watching:
 
     def __post_init__(self) -> None:
         made = tuple((each, make_source(each)) for each in self.settings)
-        self.watch = SourceWatch(made, self.station.door, self.told.append, lambda: self.at)
+        self.watch = SourceWatch(made, self.station.target, self.told.append, lambda: self.at)
         for each in self.watch.watched:
             each.pace = self.station.pace
 
@@ -164,7 +164,7 @@ def test_the_thread_ends_in_the_middle_of_a_pull(
         {"http": web.url, "models": {"bottle": "newest"}, "rate_kb": 20}
     )
     begun = threading.Event()
-    door = station.door.__class__(
+    door = station.target.__class__(
         station.store, station.trust, station.pins, lambda *_: begun.set()
     )
     told: list[SourceEvent] = []

@@ -50,9 +50,9 @@ def test_a_pull_that_ends_goes_on_at_the_next_start(station: Station, web: WebSh
     (offered,) = source.offered("bottle", "newest")
     from edge_daemon.sources.fetch import fetch, look  # noqa: PLC0415
 
-    manifest = look(source, offered, "bottle", station.door, station.pace)
+    manifest = look(source, offered, "bottle", station.target, station.pace)
     with pytest.raises(SourceAway):
-        fetch(source, offered, manifest, station.door, stopping)
+        fetch(source, offered, manifest, station.target, stopping)
     assert station.listed == []
     assert station.left_over
     before = station.came
