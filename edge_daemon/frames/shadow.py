@@ -29,7 +29,7 @@ from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
 from edge_daemon.core.rollout.values import Opinion, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 BATCH = 64
 BATCH_S = 0.25
-"""Pairs are handed on in batches: so many, or those of so long. With the turn of the desk after it
+"""Pairs are handed on in batches: so many, or those of so long. With the evaluator's turn after it
 they are on the disk within a second.
 """
 
@@ -156,7 +156,7 @@ class Shadow:
         self._pairs: list[Pair] = []
         self._told_at = time.monotonic()
         self._compared = self._skipped = self._failed = self._missed = 0
-        self._boundary = Boundary(_log, "shadow_failed", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "shadow_failed", is_rare=True)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     @property

@@ -119,7 +119,7 @@ class Site:
         }
         return wire.Setup(
             name, str(self.folder / name / "store"), self.keys, bool(self.keys),
-            (wire.From("http", self.origin),), (), wire.Share(**share),  # type: ignore[arg-type]
+            (wire.SourceSpec("http", self.origin),), (), wire.Share(**share),  # type: ignore[arg-type]
             float(share["down_mbit"]),  # type: ignore[arg-type]
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from edge_daemon.config import BundleSource
 from edge_daemon.sources.kinds import make_source
 from edge_daemon.sources.pins import Pins
-from edge_daemon.sources.watch import LONGEST_S, Happening, SourceWatch
+from edge_daemon.sources.watch import LONGEST_S, SourceEvent, SourceWatch
 from tests.sim.bundles import make_bundle, noise
 from tests.sim.web_shelf import WebShelf
 from tests.sources.conftest import Station, list_versions
@@ -23,7 +23,7 @@ class Watching:
 
     station: Station
     settings: tuple[BundleSource, ...]
-    told: list[Happening] = field(default_factory=list)
+    told: list[SourceEvent] = field(default_factory=list)
     at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -167,7 +167,7 @@ def test_the_thread_ends_in_the_middle_of_a_pull(
     door = station.door.__class__(
         station.store, station.trust, station.pins, lambda *_: begun.set()
     )
-    told: list[Happening] = []
+    told: list[SourceEvent] = []
     watch = SourceWatch(((slow, make_source(slow)),), door, told.append)
     watch.start()
     assert begun.wait(60)

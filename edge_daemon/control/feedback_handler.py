@@ -1,7 +1,7 @@
 """What parts really are: read, matched with the parts that were told, put on record, answered.
 
 It works with and without a rollout: the last word on each rejected part is the precision of the
-station in production. Called on the desk's own thread.
+station in production. Called on the evaluator's thread.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _Known = tuple[Feedback, Part]
 
 @dataclass(frozen=True)
 class FeedbackTools:
-    """What the desk acts on; `boot` is this start's, `wake` tells the outbox to send."""
+    """What the handler acts on; `boot` is this start's, `wake` tells the outbox to send."""
 
     journal: Journal
     rows: Rows
@@ -57,7 +57,7 @@ class FeedbackTools:
     """Told the boot and number of a part whose verdict a person calls wrong."""
 
 
-class FeedbackDesk:
+class FeedbackHandler:
     """Every request is answered: accepted and noted, or refused."""
 
     def __init__(self, tools: FeedbackTools) -> None:
