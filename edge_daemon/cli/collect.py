@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,14 +60,24 @@ def collected_by(settings: Settings) -> CollectSettings:
 
 def catalogue_of(settings: CollectSettings) -> Catalogue:
     """The pictures; raises SenderError where their folder is not there."""
-    if not settings.folder.is_dir():
-        what = "no folder" if settings.folder.exists() else "not there"
+    folder = settings.folder
+    try:
+        os.listdir(folder)
+        os.stat(f"{folder}/.")
+    except PermissionError as error:
         raise SenderError(
-            f"{settings.folder} is {what}.",
+            f"{folder} may not be read by this user.",
+            hint="Run it as root, or as a member of the daemon's group.",
+            code=Code.PRECONDITION_FAILED,
+        ) from error
+    except OSError as error:
+        what = "not there" if isinstance(error, FileNotFoundError) else "no folder"
+        raise SenderError(
+            f"{folder} is {what}.",
             hint="Is its disk mounted? The station makes the folder when it starts.",
             code=Code.PRECONDITION_FAILED,
-        )
-    return Catalogue(settings.folder)
+        ) from error
+    return Catalogue(folder)
 
 
 def named(reasons: str | None) -> set[Why]:
