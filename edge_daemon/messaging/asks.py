@@ -91,7 +91,7 @@ _Boot = Annotated[
     Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID),
 ]
 _Part = Annotated[
-    Annotated[int, Meta(ge=0, le=MAX_PART)] | Annotated[str, Meta(min_length=1, max_length=MAX_ID)],
+    Annotated[int, Meta(ge=0, le=MAX_PART)] | str,
     Meta(description="Its number, or the id or serial that came with its trigger."),
 ]
 _Frame = Annotated[int, Meta(description="A frame that shows the part.", ge=0, le=MAX_FRAME)]

@@ -13,7 +13,7 @@ from edge_daemon.core.rollout.values import Feedback, Source
 from edge_daemon.core.values import Request, Verdict
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
-from edge_daemon.messaging.asks import FeedbackItem, FeedbackRequest
+from edge_daemon.messaging.asks import MAX_ID, FeedbackItem, FeedbackRequest
 from edge_daemon.messaging.document import read_json, shown
 from edge_daemon.messaging.inbox import TRUTH, RefusedRequest, read_request, refuse_steering
 from edge_daemon.messaging.messages import Incoming
@@ -74,6 +74,8 @@ def _item(item: FeedbackItem, ask: FeedbackRequest, request: Request, name: str)
         known = ", ".join(each.value for each in Source)
         raise SenderError(f"{name} has the source {shown(source)}.", hint=f"Use one of {known}.")
     part = None if isinstance(item.part, msgspec.UnsetType) else item.part
+    if isinstance(part, str) and not 1 <= len(part) <= MAX_ID:
+        raise SenderError(f"{name} has the part {shown(part)}.", hint=TRUTH)
     return Feedback(
         boot=refuse_steering("boot", _first(item.boot, ask.boot)),
         verdict=Verdict(item.verdict),
