@@ -21,6 +21,7 @@ from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
 from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
+from edge_daemon.messaging.asks import number_of_part
 from edge_daemon.messaging.feedback import MAX_BYTES, FeedbackMessage, read_feedback
 from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
 from edge_daemon.messaging.messages import Carrier, Incoming, respond
@@ -185,8 +186,10 @@ class FeedbackHandler:
         kept_rollouts = self._tools.journal.rollouts
         boot = word.boot or (None if isinstance(word.part, str) else self._tools.boot)
         part = kept_rollouts.part_of(boot, word.part, word.frame)
-        if part is None and isinstance(word.part, str) and word.part.isdigit():
-            part = kept_rollouts.part_of(word.boot or self._tools.boot, int(word.part), None)
+        if part is None and isinstance(word.part, str):
+            number = number_of_part(word.part)
+            if number is not None:
+                part = kept_rollouts.part_of(word.boot or self._tools.boot, number, None)
         return part
 
     def _is_said(self, word: Feedback, part: Part) -> bool:

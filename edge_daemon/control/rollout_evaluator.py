@@ -160,7 +160,7 @@ class RolloutEvaluator:
 
     def turn(self) -> None:
         """Take in all that waits, make it durable, and decide about once a second."""
-        requests = [self._requests.get_nowait() for _ in range(self._requests.qsize())]
+        requests = self._requests.qsize()  # which come behind what waits now
         for _ in range(self._waiting.qsize()):
             self._take_in(self._waiting.get_nowait())
         self._lose_dropped()
@@ -169,8 +169,8 @@ class RolloutEvaluator:
         if state is not None and progress is not None:
             self._look(state, progress, now)
         self._save()
-        for incoming in requests:
-            self._feedback.arrived(incoming, self._label)
+        for _ in range(requests):  # one by one: what fails takes no other with it
+            self._feedback.arrived(self._requests.get_nowait(), self._label)
         self._hear_sources()
         if now.at - self._decided_at >= DECIDE_S:
             self._decided_at = now.at

@@ -114,7 +114,8 @@ class Delivery:
         self._wanted, self._with = wanted, means
         self._began = time.monotonic()
         self._cancelled = threading.Event()
-        self._progress = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
+        self._progress = self._told = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
+        self._told_at = float("-inf")
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
@@ -140,9 +141,15 @@ class Delivery:
         return False
 
     def _tell(self, **changed: object) -> None:
-        progress = changed_progress(self._progress, changed)
-        if progress != self._progress:
-            self._progress = progress
+        """Each piece changes a number, and the daemon has a line to judge: it hears them now and
+        then, and what happened at once.
+        """
+        before, progress = self._progress, changed_progress(self._progress, changed)
+        self._progress = progress
+        happened = (progress.phase, progress.why) != (before.phase, before.why)
+        now = time.monotonic()
+        if happened or (progress != self._told and now - self._told_at >= TICK_S):
+            self._told, self._told_at = progress, now
             self._with.tell(progress)
 
     def _run(self) -> None:

@@ -112,6 +112,9 @@ class _Draw:
     is_first: bool  # of its unit
 
 
+_Bare = tuple[int, Judged, RunningSplit, Union[Captured, None], bool]
+"""What the lane makes of it: a name for each field would cost it as much as all the rest."""
+
 _Word = Union[_Offered, PartTold, None]
 
 
@@ -142,7 +145,7 @@ class Shadow:
         self._random = Random()  # noqa: S311 - which units are looked at is no secret
         self._governor = Governor(self._random)
         self._governed: Split | None = None
-        self._offers: deque[_Offered] = deque()
+        self._offers: deque[_Bare] = deque()
         self._passing = threading.Lock()
         self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._held = False
@@ -188,7 +191,7 @@ class Shadow:
         beside = self._active_slot.beside
         if beside is None or self._stopping or judged.model is None:
             return
-        if judged.model.name != beside.split.candidate.ref.name:
+        if judged.model.name != beside.product:
             return
         if self._offered - self._heard >= MOST_WAITING:
             # A part that was not seen tells it itself.
@@ -198,7 +201,7 @@ class Shadow:
         if not self._held and self._leases.retain_if_roomy(captured):
             self._held, held = True, captured
         self._offered += 1
-        self._offers.append(_Offered(self._offered, judged, beside, held, is_gap))
+        self._offers.append((self._offered, judged, beside, held, is_gap))
 
     # ------------------------------------------------------------------ other threads
 
@@ -206,7 +209,7 @@ class Shadow:
         """Let the shadow see what the lane offered; any thread but the lane's."""
         with self._passing:  # in order, whichever threads pass it on
             while self._offers:
-                self._queue.put(self._offers.popleft())
+                self._queue.put(_Offered(*self._offers.popleft()))
 
     def told(self, parts: Sequence[PartTold]) -> None:
         """Parts that were told, after their frames; any thread. Those of one frame are known."""

@@ -127,6 +127,7 @@ class SourceWatch:
         """One turn: every source that is due."""
         for each in self.watched:
             if self._now() >= each.due_at and not self._stopping.is_set():
+                each.due_at = self._now() + float(each.settings.every_s)  # if this look breaks off
                 each.due_at = self._now() + self._look(each)
 
     def _look(self, watched: Watched) -> float:

@@ -210,6 +210,11 @@ def test_a_repeat_counts_once_and_a_revision_keeps_both(rig: Rig) -> None:
         ({"part": 1, "verdict": "maybe"}, "malformed"),
         ({"part": 1, "verdict": "ng", "source": "rumour"}, "malformed"),
         ({"items": [{"part": 1, "verdict": "ng"}] * 257}, "malformed"),
+        ({"part": 1, "verdict": "ng", "items": [{"part": 1, "verdict": "ng"}]}, "malformed"),
+        ({"part": 10**20, "verdict": "ng"}, "malformed"),
+        ({"part": "00340123450000000018", "verdict": "ng"}, "unknown_part"),
+        ({"part": "9" * 128, "verdict": "ng"}, "unknown_part"),
+        ({"part": "²", "verdict": "ng"}, "unknown_part"),
     ],
 )
 def test_what_cannot_be_noted_changes_nothing(rig: Rig, words: dict[str, Any], code: str) -> None:
@@ -217,6 +222,43 @@ def test_what_cannot_be_noted_changes_nothing(rig: Rig, words: dict[str, Any], c
     [answer] = rig.say(**words)
     assert (answer["status"], answer["error"]["code"]) == ("rejected", code), answer
     assert rig.station.journal.rollouts.feedback_of(rig.station.boot, 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({}, "`verdict` is missing, and feedback needs one."),
+        ({"verdict": "ng"}, "The feedback has neither `part` nor `frame`; it needs one of them."),
+        ({"part": -1, "verdict": "ng"}, "`part` is -1."),
+        ({"items": [{"part": 1}]}, "`items[0]` has no `verdict`."),
+        ({"items": [{"part": 1, "verdict": "no"}]}, "`items[0]` has the verdict 'no'."),
+        (
+            {"items": [{"part": 1, "verdict": "ng"}] * 257},
+            "`items` has 257 entries; at most 256 are allowed.",
+        ),
+    ],
+)
+def test_a_refusal_says_which_word_is_at_fault(rig: Rig, words: dict[str, Any], said: str) -> None:
+    [answer] = rig.say(**words)
+    assert answer["error"]["message"] == said
+    assert answer["error"]["hint"]
+
+
+def test_a_request_that_cannot_be_answered_takes_no_other_with_it(rig: Rig) -> None:
+    rig.parts(1, 2)
+    now = rig.station.clock.now()
+
+    def broken(_: Answer) -> None:
+        raise RuntimeError("the sender's way back is broken")
+
+    answers: list[Answer] = []
+    for part, reply in ((1, broken), (2, answers.append)):
+        body = json.dumps({"id": f"f{part}", "part": part, "verdict": "ng"}).encode()
+        rig.evaluator.feedback(Incoming("request/feedback", body, now, reply=reply))
+    with pytest.raises(RuntimeError):
+        rig.turn()
+    rig.turn()
+    assert json.loads(answers[-1].body)["status"] == "succeeded"
 
 
 def test_a_power_cut_keeps_the_evidence_as_it_was(rig: Rig) -> None:
