@@ -130,6 +130,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     )
     write_durably(out, dump(as_mapping(made)).encode())
     tell(f"Made: {out}; it expires {iso_utc(made.expires)}.")
+    if not fetched:
+        tell("Made without --swarm-ca: neighbours cannot share it, each station asks the origin.")
     tell(f"Look at it, then: edge-daemon fleet simulate {out}")
 
 
