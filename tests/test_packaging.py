@@ -7,10 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import yaml
 
 from edge_daemon import config
 from edge_daemon.host.metrics import Metrics
+from tests.sim.http_server import http_server, respond
 
 ROOT = Path(__file__).parents[1]
 DOCKER, CONFIGS = ROOT / "docker", ROOT / "configs"
@@ -104,30 +101,12 @@ def test_the_image_runs_as_nobody_and_is_asked_whether_it_judges() -> None:
         assert all((ROOT / name).exists() for name in source.split()), source
 
 
-@contextmanager
-def _answering(status: int) -> Iterator[str]:
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(b"as it is")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/healthz"
-        server.shutdown()
-
-
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
 def test_the_health_check_believes_the_daemon(status: int, healthy: bool) -> None:
     """0 where it judges, 1 where it does not; its words go to the engine."""
-    with _answering(status) as address:
-        done = subprocess.run(
-            [sys.executable, DOCKER / "healthcheck.py", address], capture_output=True, check=False
-        )
+    with http_server(lambda to, _: respond(to, status, b"as it is")) as url:
+        words = [sys.executable, DOCKER / "healthcheck.py", f"{url}/healthz"]
+        done = subprocess.run(words, capture_output=True, check=False)
     assert (done.returncode == 0) is healthy
     assert done.stdout == b"as it is"
 

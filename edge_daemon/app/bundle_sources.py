@@ -13,10 +13,10 @@ from edge_daemon.control.rollout_rows import word_of
 from edge_daemon.core.event_names import EventName
 from edge_daemon.host.journal import Entry
 from edge_daemon.host.journal_lineage import LineageEntry
-from edge_daemon.sources.fetch import Door
+from edge_daemon.sources.fetch import PullTarget
 from edge_daemon.sources.kinds import make_source, make_writer
 from edge_daemon.sources.pins import PINS_FILE, Pins
-from edge_daemon.sources.watch import Happening, SourceWatch
+from edge_daemon.sources.watch import SourceEvent, SourceWatch
 from edge_daemon.sources.write_back import Outcome, Records, WriteBack
 
 MOST_ROLLOUTS = 200
@@ -45,7 +45,7 @@ class BundleSources:
             pins = Pins(settings.state_folder / PINS_FILE)
             self._watch = SourceWatch(
                 tuple((each, make_source(each)) for each in settings.sources),
-                Door(resources.store, resources.trust, pins),
+                PullTarget(resources.store, resources.trust, pins),
                 self._told,
             )
 
@@ -69,7 +69,7 @@ class BundleSources:
         """Address of each source that was asked -> whether it could be; any thread."""
         return self._watch.up() if self._watch is not None else {}
 
-    def _told(self, happening: Happening) -> None:
+    def _told(self, happening: SourceEvent) -> None:
         manifest, origin = happening.came, happening.origin
         if manifest is None or origin is None:
             self._put(Noticed(EventName.SOURCE_REFUSED, happening.message))

@@ -7,9 +7,9 @@ from edge_daemon.app.courier import CourierWatch
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
 from edge_daemon.config import Settings
-from edge_daemon.core.fleet.report import Stand
+from edge_daemon.core.fleet.report import CampaignStatus
 from edge_daemon.courier.peers import is_peer_topic, peers_filter
-from edge_daemon.courier.wire import Looked
+from edge_daemon.courier.wire import RefreshResult
 from edge_daemon.fleet.follower import Context, Follower
 from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.freshness.refresher import Refreshed
@@ -64,7 +64,7 @@ class Campaigns:
             control.store_upkeep.pinned = self._follower.pinned
         control.hear = self.came
 
-    def _looked(self, word: Looked) -> None:
+    def _looked(self, word: RefreshResult) -> None:
         """How the courier's look at the fleet's metadata ended; its thread."""
         if self._freshness is not None:
             self._freshness.told(Refreshed(word.why, word.is_refusal, word.where))
@@ -101,9 +101,9 @@ class Campaigns:
         if self._courier is not None:
             self._courier.hear(status)
 
-    def stand(self) -> Stand | None:
+    def campaign_status(self) -> CampaignStatus | None:
         """How this station stands in a campaign; None: in none."""
-        return self._follower.stand() if self._follower is not None else None
+        return self._follower.campaign_status() if self._follower is not None else None
 
     def fresh_until(self) -> float | None:
         """POSIX seconds until which campaigns may be begun; None where no metadata says so."""

@@ -12,11 +12,19 @@ from typing import Any
 from edge_daemon.app.kept_pictures import COLLECTED, KeptPictures
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import PicturesLost
-from edge_daemon.collecting.line import LineCollector, Wish
+from edge_daemon.collecting.line import CollectionRules, LineCollector
 from edge_daemon.collecting.places import target_of
 from edge_daemon.collecting.push import Push
-from edge_daemon.collecting.record import Found, Record, Said, Shown, Told, name_of, read_box
-from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
+from edge_daemon.collecting.record import (
+    FoundObject,
+    ModelResult,
+    PartResult,
+    Record,
+    ShownPart,
+    name_of,
+    read_box,
+)
+from edge_daemon.collecting.shelf import Overruled, RetentionLimits, Shelf
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.collecting.choice import draw
 from edge_daemon.core.collecting.quota import shares
@@ -35,7 +43,7 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
     if settings is None:
         return None
     wanted = settings.shares
-    keeping = Keeping(
+    keeping = RetentionLimits(
         settings.quota_mb << 20,
         shares(wanted, settings.reserve),
         settings.days,
@@ -51,7 +59,7 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
     kept = resources.settings.results.pictures
     if kept is not None and Why.OVERRULED in wanted:
         shelf.borrow = partial(borrowed, kept.folder, wanted[Why.OVERRULED])
-    wish = Wish(wanted, f".{settings.format}", settings.hidden)
+    wish = CollectionRules(wanted, f".{settings.format}", settings.hidden)
     return LineCollector(places, shelf, wish, resources.boot, by, room)
 
 
@@ -79,13 +87,13 @@ def borrowed(folder: Path, share: float, word: Overruled) -> tuple[Record, bytes
 
 def _record(facts: Mapping[str, Any], word: Overruled, drawn: float, share: float) -> Record:
     part = next(each for each in facts["parts"] if each["part"] == word.part)
-    told = Told(word.part, part["id"], part["serial"], part["verdict"], tuple(part["causes"]))
+    told = PartResult(word.part, part["id"], part["serial"], part["verdict"], tuple(part["causes"]))
     width, height = facts["size"]
     found = tuple(
-        Found(str(each["class"]), float(each["confidence"]), read_box(each["box"]))
+        FoundObject(str(each["class"]), float(each["confidence"]), read_box(each["box"]))
         for each in facts["detections"]
     )
-    said = Said(
+    said = ModelResult(
         facts["model"],
         facts["sha256"],
         facts["recipe"],
@@ -104,7 +112,7 @@ def _record(facts: Mapping[str, Any], word: Overruled, drawn: float, share: floa
         product=facts["product"],
         job_order=facts["job_order"],
         size=(width, height),
-        parts=(Shown(str(word.part), drawn, share, (Why.OVERRULED,), told=told),),
+        parts=(ShownPart(str(word.part), drawn, share, (Why.OVERRULED,), told=told),),
         opinions=(said,),
     )
 

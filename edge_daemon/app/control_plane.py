@@ -27,17 +27,17 @@ from edge_daemon.app.webhooks import make_webhooks
 from edge_daemon.collecting.shelf import Overruled
 from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.block_desk import BlockDesk
+from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.driver_services import DriverServices
-from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.feedback_handler import FeedbackHandler, FeedbackTools
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.lineage import LineageBook
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
-from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
@@ -45,15 +45,15 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
+from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rollout_tools import (
-    DeskTools,
-    Keep,
+    EvaluatorTools,
+    PairRetention,
 )
-from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.trial_watch import limits_of
-from edge_daemon.control.triggers import TriggerDesk
+from edge_daemon.control.trigger_handler import TriggerHandler
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
@@ -61,7 +61,7 @@ from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, Judged
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.meters import BoxMeters
 from edge_daemon.messaging import api, payloads
 from edge_daemon.messaging.feedback_sources import compile_feedback
@@ -120,12 +120,12 @@ class ControlPlane:
 
     # ------------------------------------------------------------------ building
 
-    def _build_triggers(self) -> TriggerDesk | None:
+    def _build_triggers(self) -> TriggerHandler | None:
         """Triggers open parts, where parts are counted by them."""
         parts, settings = self._frames.parts, self._resources.settings.parts
         if parts is None or settings is None or settings.by != "trigger":
             return None
-        return TriggerDesk(self.session, parts.trigger, self._frames.ring.upcoming, self._told)
+        return TriggerHandler(self.session, parts.trigger, self._frames.ring.upcoming, self._told)
 
     def _told(self, trigger_id: str, since_utc: float) -> int | None:
         with contained():  # a journal that cannot be read knows of none
@@ -150,7 +150,9 @@ class ControlPlane:
         recorder = self.recorder = Recorder(journal, rows, carrier, receipts, metrics, self._wake)
         document = api.compact(api.document(settings.root, settings.orders))
         self.reporter = Reporter(carrier, self._topics, self._info(document), document)
-        self.orders = OrderDesk(readers, OrderMemory(journal.orders()), recorder, resources.clock)
+        self.orders = OrderHandler(
+            readers, OrderMemory(journal.orders()), recorder, resources.clock
+        )
         self.rollouts = self._build_rollouts(rows)
         frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
@@ -177,7 +179,7 @@ class ControlPlane:
         )
         self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))
 
-    def _build_rollouts(self, rows: Rows) -> RolloutDesk:
+    def _build_rollouts(self, rows: Rows) -> RolloutEvaluator:
         """Pairs and labels become evidence here, and the evidence a decision."""
         resources, keep = self._resources, self._resources.settings.rollouts.keep
         tools = FeedbackTools(
@@ -191,24 +193,24 @@ class ControlPlane:
             self._overruled,
         )
         ledger, active_slot = self._frames.ledger, self._frames.active_slot
-        desk = FeedbackDesk(tools)
+        handler = FeedbackHandler(tools)
         settings = resources.settings.feedback if self._frames.parts is not None else ()
         readers = tuple(compile_feedback(source) for source in settings)
-        self.feedback = FeedbackSources(readers, desk, self.mailbox.put, resources.clock)
-        return RolloutDesk(
-            DeskTools(
+        self.feedback = FeedbackSources(readers, handler, self.mailbox.put, resources.clock)
+        return RolloutEvaluator(
+            EvaluatorTools(
                 resources.journal,
                 self.mailbox.put,
                 self.reporter.rollout,
                 lambda: ledger.counts().captured,
                 resources.metrics,
                 resources.clock,
-                Keep(keep.most, keep.days),
+                PairRetention(keep.most, keep.days),
                 partial(shadowed, self._frames.shadow),
-                BlockDesk(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
+                BlockScheduler(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
                 resources.settings.audit_share,
             ),
-            desk,
+            handler,
             self.feedback,
         )
 

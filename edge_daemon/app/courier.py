@@ -16,7 +16,7 @@ from edge_daemon.courier.band import Band
 from edge_daemon.courier.child import CourierProcess
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.errors import SenderError
-from edge_daemon.fleet.follower import Brought
+from edge_daemon.fleet.follower import FetchProgress
 from edge_daemon.fleet.freshness.keeper import Refreshing
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
@@ -40,7 +40,7 @@ class CourierWatch:
         fleet: FleetSettings,
         clock: Clock,
         publish: Callable[[str, bytes], object],
-        looked: Callable[[wire.Looked], None] = lambda _: None,
+        looked: Callable[[wire.RefreshResult], None] = lambda _: None,
     ) -> None:
         self._publish, self._clock = publish, clock
         self._site = fleet.site if fleet.share != "none" else None
@@ -76,17 +76,17 @@ class CourierWatch:
         if self._process is not None and self._fetches:
             self._process.want(None if campaign is None else _wanted(campaign))
 
-    def brought(self, campaign: Campaign) -> Brought:
+    def brought(self, campaign: Campaign) -> FetchProgress:
         if self._process is None or not self._fetches:
-            return Brought()
+            return FetchProgress()
         progress = self._process.progress()
         if progress.phase == "broken":
-            return Brought(why=progress.why)
+            return FetchProgress(why=progress.why)
         if progress.sha256 != campaign.sha256:
-            return Brought()
+            return FetchProgress()
         is_refused = progress.phase == "refused"
         came = {"origin": progress.origin, "peers": progress.peers}
-        return Brought(
+        return FetchProgress(
             "" if is_refused else progress.why,
             progress.why if is_refused else "",
             came if any(came.values()) else {},
@@ -160,7 +160,7 @@ def _setup(settings: Settings, fleet: FleetSettings) -> wire.Setup:
         tuple(str(key) for key in models.trust.public_keys),
         models.trust.required,
         tuple(
-            wire.From(
+            wire.SourceSpec(
                 "http" if each.http else "oci",
                 str(each.http or each.oci).rstrip("/"),
                 None if each.ca is None else str(each.ca),
@@ -175,10 +175,10 @@ def _setup(settings: Settings, fleet: FleetSettings) -> wire.Setup:
     )
 
 
-def _fresh(settings: Settings, trust: FleetTrust) -> wire.Fresh | None:
+def _fresh(settings: Settings, trust: FleetTrust) -> wire.FreshnessSpec | None:
     if trust.root is None:
         return None
-    return wire.Fresh(
+    return wire.FreshnessSpec(
         str(settings.state_folder),
         str(trust.root),
         trust.metadata,

@@ -30,14 +30,14 @@ from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
-from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.part_pictures import PartPictures, RetentionLimits
 from edge_daemon.frames.picture_copies import PictureCopies
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.frames.sources import open_camera
-from edge_daemon.host.boundary import end_of
+from edge_daemon.host.error_boundary import end_of
 from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.active import ActiveSlot, Crossed
 from edge_daemon.slots.frame_control import RolloutOutlets
@@ -283,7 +283,7 @@ def _part_pictures(resources: Resources) -> PartPictures | None:
     settings = resources.settings.results.pictures
     if settings is None:
         return None
-    keeping = Keeping(settings.quota_mb << 20, settings.days)
+    keeping = RetentionLimits(settings.quota_mb << 20, settings.days)
     return PartPictures(settings.folder, keeping, resources.boot, lambda: resources.clock.now().utc)
 
 

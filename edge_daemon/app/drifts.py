@@ -24,8 +24,8 @@ from edge_daemon.core.picture import Measures
 from edge_daemon.core.rollout.signals import Signal, Watched, read_watched, scaled
 from edge_daemon.core.values import BundleRef, Judged, Verdict
 from edge_daemon.errors import StateError
-from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.disk import write_durably
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class Drifts:
         self._turns = 0
         self._is_dirty = False
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "drift_failed", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "drift_failed", is_rare=True)
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
         self._read()
 

@@ -8,8 +8,8 @@ from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
 from edge_daemon.control.reporter import Reporter
 from edge_daemon.fleet.receipts import ReportedReceipts, ShownProof, written
-from edge_daemon.fleet.report import Place, Seen, StationReport
-from edge_daemon.host.boundary import contained
+from edge_daemon.fleet.report import StationIdentity, StationReport, StationSnapshot
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.metrics import Metrics
 
 
@@ -33,8 +33,10 @@ class FleetReports:
         settings, boot = resources.settings, resources.boot
         fleet = settings.fleet
         assert fleet is not None
-        place = Place(settings.device, boot, fleet.site, fleet.group, fleet.report_every_s)
-        report = StationReport(place, to.fleet, campaigns.stand, campaigns.fresh_until)
+        place = StationIdentity(
+            settings.device, boot, fleet.site, fleet.group, fleet.report_every_s
+        )
+        report = StationReport(place, to.fleet, campaigns.campaign_status, campaigns.fresh_until)
         return cls(report, campaigns, resources, to)
 
     def hear(self, status: Status) -> None:
@@ -47,7 +49,7 @@ class FleetReports:
             self._to.receipt(written(self._device, shown))
             self._shown = shown
         self._report.hear(
-            Seen(
+            StationSnapshot(
                 line.now,
                 status.model,
                 line.state.available,
@@ -58,11 +60,11 @@ class FleetReports:
         )
 
     def _measure(self, utc: float) -> None:
-        stand, until = self._campaigns.stand(), self._campaigns.fresh_until()
+        status, until = self._campaigns.campaign_status(), self._campaigns.fresh_until()
         self._metrics.fleet(
-            stand.campaign if stand else None,
-            stand.phase.value if stand else "",
+            status.campaign if status else None,
+            status.phase.value if status else "",
             None if until is None else until - utc,
         )
-        if stand is not None and stand.bytes:
-            self._metrics.fleet_bytes(stand.bytes)
+        if status is not None and status.bytes:
+            self._metrics.fleet_bytes(status.bytes)

@@ -17,7 +17,7 @@ from edge_daemon.app.signs_of_life import second, signs_of_life
 from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.ledger import Ledger, Mark
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.health import Health, Signs, healthy, ready
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.web.history import History
@@ -77,7 +77,7 @@ class Monitor:
         self._last = line, Signs(line.now.at, is_probed=True)
         self._scraping = threading.Lock()
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "monitor_failed")
+        self._boundary = ErrorBoundary(_log, "monitor_failed")
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self.history = History()
 

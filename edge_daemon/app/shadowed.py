@@ -1,4 +1,4 @@
-"""How much of what the line saw the candidate saw too, for the desk of rollouts."""
+"""How much of what the line saw the candidate saw too, for the rollout's evaluator."""
 
 from __future__ import annotations
 

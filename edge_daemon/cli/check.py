@@ -30,7 +30,7 @@ from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, WARNED
 from edge_daemon.config import Settings
 from edge_daemon.core.text import number_of
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 
 _SIGNS = {
     Level.OK: (PASSED, "green"),
@@ -59,7 +59,7 @@ class Output(str, Enum):
     JSON = "json"
 
 
-Found = Mapping[str, Sequence[Finding]]
+Findings = Mapping[str, Sequence[Finding]]
 
 
 def check(
@@ -122,7 +122,7 @@ def examine(
     return found, settings
 
 
-def plain(found: Found) -> dict[str, object]:
+def plain(found: Findings) -> dict[str, object]:
     """The findings as JSON."""
     return {
         "ok": not _count(found, Level.ERROR),
@@ -157,11 +157,11 @@ def _guarded(look: Callable[[], list[Finding]]) -> list[Finding]:
     return found
 
 
-def _count(found: Found, level: Level) -> int:
+def _count(found: Findings, level: Level) -> int:
     return sum(one.level is level for findings in found.values() for one in findings)
 
 
-def _print_json(path: Path, found: Found) -> None:
+def _print_json(path: Path, found: Findings) -> None:
     tell_json({"file": str(path), **plain(found)}, indent=2)
 
 
@@ -178,7 +178,7 @@ def _print_section(name: str, findings: Sequence[Finding]) -> None:
             out.print(Text(f"      {one.remedy}", style="cyan"))
 
 
-def _print_verdict(found: Found) -> None:
+def _print_verdict(found: Findings) -> None:
     errors, warnings = _count(found, Level.ERROR), _count(found, Level.WARNING)
     word = number_of(errors, "error")
     more = number_of(warnings, "warning")

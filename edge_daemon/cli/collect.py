@@ -14,6 +14,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from edge_daemon.cli.collected import catalogue_of, chosen, collected_by, named
 from edge_daemon.cli.exits import FAILED, WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, Local, TimeoutS, read_settings
 from edge_daemon.cli.output import tell, tell_json
@@ -28,7 +29,6 @@ from edge_daemon.collecting.places import target_of
 from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
 from edge_daemon.core.collecting.estimate import Interval, Quality, quality
-from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
@@ -44,55 +44,6 @@ Reasons = Annotated[
     Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
     typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
-
-
-def collected_by(settings: Settings) -> CollectSettings:
-    """What collects here; raises SenderError where nothing does."""
-    if settings.collect is None:
-        raise SenderError(
-            "No pictures are collected here.",
-            hint="Set collect: {folder: …} in the settings.",
-            code=Code.PRECONDITION_FAILED,
-        )
-    return settings.collect
-
-
-def catalogue_of(settings: CollectSettings) -> Catalogue:
-    """The pictures; raises SenderError where their folder is not there."""
-    if not settings.folder.is_dir():
-        what = "no folder" if settings.folder.exists() else "not there"
-        raise SenderError(
-            f"{settings.folder} is {what}.",
-            hint="Is its disk mounted? The station makes the folder when it starts.",
-            code=Code.PRECONDITION_FAILED,
-        )
-    return Catalogue(settings.folder)
-
-
-def named(reasons: str | None) -> set[Why]:
-    """The reasons that were typed; all where none was."""
-    if reasons is None:
-        return set(Why)
-    words = {word.strip() for word in reasons.split(",") if word.strip()}
-    known = {why.value for why in Why}
-    if unknown := sorted(words - known):
-        raise WrongUsage(
-            f"There is no reason {unknown[0]!r}.", hint=f"Use {', '.join(sorted(known))}."
-        )
-    return {Why(word) for word in words}
-
-
-def chosen(catalogue: Catalogue, reasons: str | None) -> list[Collected]:
-    """The pictures that these reasons hold for, the oldest first; all where none is named."""
-    wanted = named(reasons)
-    return [each for each in catalogue if wanted & _reasons(each)]
-
-
-def _reasons(picture: Collected) -> set[Why]:
-    """Each part may be audited: this reason holds for those that the audit has drawn."""
-    found = {picture.record.leading, *picture.record.reasons}
-    is_audited = any(each.is_audited for each in picture.record.parts)
-    return found if is_audited else found - {Why.AUDIT}
 
 
 @app.command()

@@ -205,14 +205,14 @@ def _tell_lines(found: Ledger) -> None:
     rows = []
     for line in found.lines:
         report = line.report
-        stand = report.stand
-        wave = "" if stand is None or stand.wave is None else f" wave {stand.wave}"
+        status = report.campaign_status
+        wave = "" if status is None or status.wave is None else f" wave {status.wave}"
         rows.append(
             (
                 *(report.device, report.site or "-", report.group or "-", report.model or "-"),
                 (report.sha256 or "-")[:12],
                 report.phase.value if report.phase else "-",
-                f"{stand.campaign}{wave}" if stand else "-",
+                f"{status.campaign}{wave}" if status else "-",
                 line.presence.value,
             )
         )

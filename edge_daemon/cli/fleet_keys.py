@@ -28,7 +28,9 @@ app = typer.Typer(no_args_is_help=True, help="Keys of the fleet's metadata (TUF)
 Repo = Annotated[Path, typer.Argument(metavar="DIR", help="The repository, such as DIR/_tuf.")]
 Role = Annotated[str, typer.Argument(metavar="ROLE", help=f"One of {', '.join(KEY_ROLES)}.")]
 Public = Annotated[Path, typer.Argument(metavar="PUB", exists=True, help="A public key (PEM).")]
-Held = Annotated[str, typer.Argument(metavar="KEY", help="A key: its name, its id, or its file.")]
+KeyName = Annotated[
+    str, typer.Argument(metavar="KEY", help="A key: its name, its id, or its file.")
+]
 
 
 @app.command()
@@ -75,7 +77,7 @@ def add(
 def rotate(
     folder: Repo,
     role: Role,
-    old: Held,
+    old: KeyName,
     public: Public,
     key: Keys = None,
     online_key: OnlineKey = None,
@@ -86,7 +88,7 @@ def rotate(
 
 @app.command()
 def revoke(
-    folder: Repo, role: Role, old: Held, key: Keys = None, online_key: OnlineKey = None
+    folder: Repo, role: Role, old: KeyName, key: Keys = None, online_key: OnlineKey = None
 ) -> None:
     """Take KEY from ROLE: what it signed no longer counts."""
     _change(folder, role, (None, old), (key, online_key))

@@ -17,7 +17,7 @@ from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.text import number_of
-from edge_daemon.fleet.evaluator import Evaluator, Told, sentence
+from edge_daemon.fleet.evaluator import Evaluation, Evaluator, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
 from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.freshness.refresher import Refresher
@@ -51,7 +51,7 @@ def watch(
     manager = Notifier.from_environ(os.environ)
     said = ""
 
-    def tell_news(told: Told) -> None:
+    def tell_news(told: Evaluation) -> None:
         nonlocal said
         if (now := sentence(told)) != said:
             tell(now)

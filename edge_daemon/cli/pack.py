@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from edge_daemon.cli.collect import collected_by
+from edge_daemon.cli.collected import collected_by
 from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.options import AsJson, ConfigFile, config_file, read_settings
 from edge_daemon.cli.output import tell, tell_json

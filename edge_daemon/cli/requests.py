@@ -162,7 +162,7 @@ def _boundary(at: str) -> Any:
         return None if at == "now" else at
     if at.startswith("frame:"):
         number = at.removeprefix("frame:")
-        if not number.isdigit():
+        if not number.isdecimal():
             raise WrongUsage(f"{at!r} names no frame.", hint="Write --at frame:1200.")
         return {"frame": int(number)}
     return _time("--at", at, "now, next_order, frame:1200 or ")

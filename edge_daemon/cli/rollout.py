@@ -27,6 +27,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
 from edge_daemon.core.rollout.values import Source
 from edge_daemon.documents import DocumentError, parse, read_text
+from edge_daemon.messaging.asks import number_of_part
 
 USUAL_S = 600.0
 FOREVER_S = 366 * 86_400.0
@@ -132,11 +133,12 @@ def feedback(
         raise WrongUsage(f"{verdict!r} is neither ok nor ng.", hint="Such as: feedback 812 ng")
     body: dict[str, Any] = {"verdict": verdict, "source": source.value, "boot": boot}
     body |= {"by": by or user(), "reason": reason, "id": id}
-    if frame and not part.isdigit():
+    number = number_of_part(part)
+    if frame and number is None:
         raise WrongUsage(
             f"{part!r} is no number of a frame.", hint="Write: feedback 18234 ng --frame"
         )
-    body["frame" if frame else "part"] = int(part) if part.isdigit() else part
+    body["frame" if frame else "part"] = part if number is None else number
     body = {key: value for key, value in body.items() if value not in (None, "")}
     ask(Station(read_settings(file), local=local), "feedback", body, timeout, as_json)
 

@@ -22,7 +22,7 @@ from edge_daemon.config import BundleSource, Settings
 from edge_daemon.control.lineage import row_of
 from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError, SenderError
 from edge_daemon.models.manifest import Manifest
-from edge_daemon.sources.fetch import Door, fetch, is_there, look
+from edge_daemon.sources.fetch import PullTarget, fetch, is_there, look
 from edge_daemon.sources.kinds import make_source
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import PINS_FILE, Pins
@@ -69,7 +69,7 @@ def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) ->
 # --------------------------------------------------------------------------- parts
 
 _Plain = dict[str, Any]
-_Do = Callable[[Source, Offered, Manifest, Door, Pace], _Plain]
+_Do = Callable[[Source, Offered, Manifest, PullTarget, Pace], _Plain]
 
 
 def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
@@ -87,7 +87,7 @@ def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
         )
     store, folder = open_store(settings), settings.state_folder
     pins = Pins(folder / PINS_FILE if os.access(folder, os.W_OK) else None)
-    door = Door(store, trust_of(settings), pins)
+    target = PullTarget(store, trust_of(settings), pins)
     for each, name, which in wanted:
         line = {"source": each.where, "name": name}
         source = make_source(each)
@@ -97,7 +97,7 @@ def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
             yield line | _refused(error)
             continue
         for offered in offers:
-            yield line | _line(source, offered, name, door, (Pace(each.rate_kb), do))
+            yield line | _line(source, offered, name, target, (Pace(each.rate_kb), do))
         if not offers:
             yield line | {"state": "nothing", "model": None, "hint": _of_nothing(each, name)}
 
@@ -109,28 +109,35 @@ def _of_nothing(settings: BundleSource, name: str) -> str:
     return f"There is no folder {name}. Is it plugged in, or mounted?"
 
 
-def _line(source: Source, offered: Offered, name: str, door: Door, how: tuple[Pace, _Do]) -> _Plain:
+def _line(
+    source: Source, offered: Offered, name: str, target: PullTarget, how: tuple[Pace, _Do]
+) -> _Plain:
     pace, do = how
     model: str | None = None
     try:
-        manifest = look(source, offered, name, door, pace)
+        manifest = look(source, offered, name, target, pace)
         model = str(manifest.ref)
-        return {"model": model} | do(source, offered, manifest, door, pace)
+        return {"model": model} | do(source, offered, manifest, target, pace)
     except (BoxError, BundleError) as error:
         return _refused(error) | {"model": model}
 
 
 def _checked(
-    _source: Source, _offered: Offered, manifest: Manifest, door: Door, _pace: Pace
+    _source: Source, _offered: Offered, manifest: Manifest, target: PullTarget, _pace: Pace
 ) -> _Plain:
-    return {"state": "there" if is_there(manifest, door) else "new"}
+    return {"state": "there" if is_there(manifest, target) else "new"}
 
 
 def _pulled(
-    records: Records, source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace
+    records: Records,
+    source: Source,
+    offered: Offered,
+    manifest: Manifest,
+    target: PullTarget,
+    pace: Pace,
 ) -> _Plain:
     with fetching(f"Fetching {manifest.ref}") as count:
-        heard = Door(door.store, door.trust, door.pins, count)
+        heard = PullTarget(target.store, target.trust, target.pins, count)
         fetched = fetch(source, offered, manifest, heard, pace)
     if not fetched.is_new:
         return {"state": "there"}

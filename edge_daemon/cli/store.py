@@ -25,7 +25,7 @@ def open_store(settings: Settings, *, as_offered: bool = False) -> Store:
     `as_offered`: without what the daemon does not offer because nobody vouches for it.
     """
     root = settings.models.store
-    if not root.is_dir():
+    if not _is_folder(root):
         raise SenderError(
             f"The store {root} is not there.",
             hint=f"mkdir -p {root}, or correct models.store in the settings.",
@@ -37,6 +37,14 @@ def open_store(settings: Settings, *, as_offered: bool = False) -> Store:
         )
     read = vouched_reader(trust_of(settings)) if as_offered else read_manifest
     return Store(root, floor=settings.models.floor, read=read)
+
+
+def _is_folder(path: Path) -> bool:
+    """True where that cannot be told: then it cannot be read either."""
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True
 
 
 def find_bundle(ref: str, settings: Settings) -> tuple[Manifest, Path]:

@@ -27,7 +27,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.cli.status import plain as plain_status
 from edge_daemon.config import Settings
 from edge_daemon.core.credentials import HIDDEN, is_secret_key, public_source, redact
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 
 LOG_LINES = 2000
 _LIBRARIES = (

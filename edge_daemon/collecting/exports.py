@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_daemon.collecting.catalogue import Collected
 from edge_daemon.collecting.formats import coco, cvat, label_studio, yolo
 from edge_daemon.collecting.formats.dataset import Boxed, Dataset, Item, Opinion, clipped
-from edge_daemon.collecting.record import Record, Said
+from edge_daemon.collecting.record import ModelResult, Record
 from edge_daemon.core.collecting.split import SPLITS, Placed, split
 from edge_daemon.errors import SenderError
 
@@ -137,7 +137,7 @@ def _item(picture: Collected, name: str) -> Item:
     )
 
 
-def _opinion(said: Said, size: tuple[int, int]) -> Opinion:
+def _opinion(said: ModelResult, size: tuple[int, int]) -> Opinion:
     boxes = tuple(
         Boxed(each.label, box, each.confidence)
         for each in said.found

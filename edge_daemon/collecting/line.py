@@ -20,7 +20,7 @@ from edge_daemon.collecting.shelf import Shelf
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.bare import Bare
 from edge_daemon.core.collecting.choice import Choice, DrawnAhead, Inclusion
-from edge_daemon.core.collecting.hidden import Hidden
+from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.reasons import Why, holds_one_of, reasons_of
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import both
@@ -39,12 +39,12 @@ _MOST_FRAMES = 1024
 
 
 @dataclass(frozen=True)
-class Wish:
+class CollectionRules:
     """What is collected: the share of each reason, and what a kept picture looks like."""
 
     shares: Mapping[Why, float]
     suffix: str = ".jpg"
-    hidden: Hidden = field(default_factory=Hidden)
+    hidden: PrivacyMask = field(default_factory=PrivacyMask)
 
 
 class LineCollector:
@@ -57,7 +57,13 @@ class LineCollector:
     """
 
     def __init__(
-        self, places: Places, shelf: Shelf, wish: Wish, boot: str, by: By = By.FRAME, room: int = 2
+        self,
+        places: Places,
+        shelf: Shelf,
+        wish: CollectionRules,
+        boot: str,
+        by: By = By.FRAME,
+        room: int = 2,
     ) -> None:
         self._places, self.shelf, self._wish, self._boot = places, shelf, wish, boot
         self._by, self._is_by_frame = by, by is By.FRAME

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from edge_daemon.collecting.record import Made
-from edge_daemon.core.collecting.hidden import Hidden, Polygon
+from edge_daemon.collecting.record import SavedPicture
+from edge_daemon.core.collecting.hidden import Polygon, PrivacyMask
 from edge_daemon.core.values import Box
 from edge_daemon.frames.images import encode
 from edge_daemon.host.memory import Pixels
@@ -18,8 +18,8 @@ _LEAST_SIDE = 1.0  # pixels of a box that is left after cropping
 
 
 def prepared(
-    pixels: Pixels, hidden: Hidden, people: Sequence[Box], suffix: str
-) -> tuple[Pixels, Made]:
+    pixels: Pixels, hidden: PrivacyMask, people: Sequence[Box], suffix: str
+) -> tuple[Pixels, SavedPicture]:
     """The picture that is kept, and how it came from the frame; `people`: boxes to blacken."""
     height, width = pixels.shape[:2]
     if hidden.zones or people:
@@ -34,7 +34,7 @@ def prepared(
             return None
         return left, top, right, bottom
 
-    return kept, Made(suffix, (x2 - x1, y2 - y1), difference_hash(kept), moved)
+    return kept, SavedPicture(suffix, (x2 - x1, y2 - y1), difference_hash(kept), moved)
 
 
 def encoded(pixels: Pixels, suffix: str) -> bytes:

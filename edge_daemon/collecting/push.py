@@ -20,7 +20,7 @@ from edge_daemon.collecting.files import SENT
 from edge_daemon.collecting.places import Target
 from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.host.blame import MOST_TRIES, Blame
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Push:
         """The round before; any thread."""
         self.sent = 0
         """Since the start; any thread."""
-        self._boundary = Boundary(_log, "collect_push_failed")
+        self._boundary = ErrorBoundary(_log, "collect_push_failed")
         self._thread = threading.Thread(target=self._run, name="collect-push", daemon=True)
 
     def start(self) -> None:

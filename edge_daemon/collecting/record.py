@@ -29,7 +29,7 @@ SUFFIXES = (".jpg", ".png")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundObject:
     """One object that a model found; box in pixels of the picture as it is kept.
 
     `counts`: by the recipe; what does not was found with too little confidence.
@@ -42,7 +42,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelResult:
     """What one model says of the picture, by its own recipe."""
 
     model: str
@@ -50,11 +50,11 @@ class Said:
     recipe: str | None
     verdict: str
     causes: tuple[str, ...]
-    found: tuple[Found, ...]
+    found: tuple[FoundObject, ...]
 
 
 @dataclass(frozen=True)
-class Told:
+class PartResult:
     """The result of a part, as the station told it."""
 
     part: int
@@ -65,7 +65,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPart:
     """One part that the picture shows, and why it was chosen: exactly where draw < probability.
 
     `told` is None until the part has its result; where no parts are counted it stays so.
@@ -76,7 +76,7 @@ class Shown:
     probability: float
     reasons: tuple[Why, ...]
     is_audited: bool = False
-    told: Told | None = None
+    told: PartResult | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Record:
     suffix: str = ".jpg"
     hash: int = 0
     alike: int = 0
-    parts: tuple[Shown, ...] = ()
-    opinions: tuple[Said, ...] = ()
+    parts: tuple[ShownPart, ...] = ()
+    opinions: tuple[ModelResult, ...] = ()
 
     @property
     def day(self) -> str:
@@ -115,7 +115,7 @@ class Record:
         found = {why for part in self.parts for why in part.reasons}
         return tuple(sorted(found, key=lambda why: why.rank))
 
-    def with_told(self, told: Told, unit: str) -> Record:
+    def with_told(self, told: PartResult, unit: str) -> Record:
         """The same once the part of this unit has its result."""
         parts = tuple(replace(p, told=told) if p.unit == unit else p for p in self.parts)
         return replace(self, parts=parts)
@@ -151,7 +151,7 @@ def name_of(boot: str, frame: int, utc: float) -> str:
 
 
 @dataclass(frozen=True)
-class Made:
+class SavedPicture:
     """How the kept picture was made of the frame."""
 
     suffix: str
@@ -161,7 +161,7 @@ class Made:
     """A box of the frame in pixels of the picture; None where it lies outside."""
 
 
-def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: Made) -> Record:
+def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: SavedPicture) -> Record:
     """The record of a judged frame that was chosen for these parts."""
     leading = min((each.leading for each in chosen), key=lambda why: why.rank)
     return Record(
@@ -178,19 +178,19 @@ def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: Made
         suffix=made.suffix,
         hash=made.hash,
         parts=tuple(
-            Shown(each.unit, each.draw, each.probability, each.reasons, each.is_audited)
+            ShownPart(each.unit, each.draw, each.probability, each.reasons, each.is_audited)
             for each in chosen
         ),
         opinions=tuple(_said(each, made.moved) for each in both(judged) if each is not None),
     )
 
 
-def told_of(part: PartTold) -> Told:
+def told_of(part: PartTold) -> PartResult:
     """A part's result."""
-    return Told(part.part, part.id, part.serial, part.verdict.value, part.causes)
+    return PartResult(part.part, part.id, part.serial, part.verdict.value, part.causes)
 
 
-def _said(said: Opinion, moved: Callable[[Box], Box | None]) -> Said:
+def _said(said: Opinion, moved: Callable[[Box], Box | None]) -> ModelResult:
     recipe = said.recipe
     kept = said.detections if recipe is None else counted(said.detections, recipe)
     found = []
@@ -198,7 +198,7 @@ def _said(said: Opinion, moved: Callable[[Box], Box | None]) -> Said:
         box = moved(each.box)
         if box is not None and math.isfinite(each.confidence):
             found.append(_found(each, box, counts=each in kept))
-    return Said(
+    return ModelResult(
         str(said.model),
         said.sha256,
         None if recipe is None else digest(recipe),
@@ -208,9 +208,9 @@ def _said(said: Opinion, moved: Callable[[Box], Box | None]) -> Said:
     )
 
 
-def _found(each: Detection, box: Box, *, counts: bool) -> Found:
+def _found(each: Detection, box: Box, *, counts: bool) -> FoundObject:
     x1, y1, x2, y2 = (round(value, 1) for value in box)
-    return Found(each.label, round(each.confidence, 4), (x1, y1, x2, y2), counts)
+    return FoundObject(each.label, round(each.confidence, 4), (x1, y1, x2, y2), counts)
 
 
 # --------------------------------------------------------------------------- JSON
@@ -240,7 +240,7 @@ def written(record: Record) -> bytes:
     return json.dumps(plain, ensure_ascii=False).encode()
 
 
-def _plain_part(part: Shown) -> dict[str, Any]:
+def _plain_part(part: ShownPart) -> dict[str, Any]:
     told = part.told
     return {
         "unit": part.unit,
@@ -252,7 +252,7 @@ def _plain_part(part: Shown) -> dict[str, Any]:
     }
 
 
-def _plain_said(said: Said) -> dict[str, Any]:
+def _plain_said(said: ModelResult) -> dict[str, Any]:
     return {
         "model": said.model,
         "sha256": said.sha256,
@@ -303,8 +303,8 @@ def read(content: bytes, name: str) -> Record:
         raise ValueError(f"{name}.json is no record of a picture: {error}") from error
 
 
-def _part(plain: Mapping[str, Any]) -> Shown:
-    return Shown(
+def _part(plain: Mapping[str, Any]) -> ShownPart:
+    return ShownPart(
         _text(plain["unit"]),
         _number(plain["draw"]),
         _number(plain["probability"]),
@@ -314,8 +314,8 @@ def _part(plain: Mapping[str, Any]) -> Shown:
     )
 
 
-def _told(plain: Mapping[str, Any]) -> Told:
-    return Told(
+def _told(plain: Mapping[str, Any]) -> PartResult:
+    return PartResult(
         _whole(plain["part"]),
         _or_none(_text, plain["id"]),
         _or_none(_text, plain["serial"]),
@@ -324,15 +324,15 @@ def _told(plain: Mapping[str, Any]) -> Told:
     )
 
 
-def _opinion(plain: Mapping[str, Any]) -> Said:
-    return Said(
+def _opinion(plain: Mapping[str, Any]) -> ModelResult:
+    return ModelResult(
         _text(plain["model"]),
         _text(plain["sha256"]),
         _or_none(_text, plain["recipe"]),
         Verdict(plain["verdict"]).value,
         _texts(plain["causes"]),
         tuple(
-            Found(
+            FoundObject(
                 _text(each["class"]),
                 _number(each["confidence"]),
                 read_box(each["box"]),

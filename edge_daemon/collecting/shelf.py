@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.collecting.files import STATUS, clean, size_of, take_away, whole_record
-from edge_daemon.collecting.record import Record, Shown, Told, read, told_of, written
+from edge_daemon.collecting.record import PartResult, Record, ShownPart, read, told_of, written
 from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
@@ -38,7 +38,7 @@ _COUNT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RetentionLimits:
     """How much is kept, and how long; `own`: the share of the quota that is each reason's."""
 
     quota_bytes: int
@@ -82,7 +82,7 @@ class Shelf:
     def __init__(
         self,
         folder: Path,
-        keeping: Keeping,
+        keeping: RetentionLimits,
         boot: str,
         utc: Callable[[], float],
         *,
@@ -93,7 +93,7 @@ class Shelf:
         self.borrow: Callable[[Overruled], tuple[Record, bytes] | None] = lambda _: None
         self.facts: Callable[[], Mapping[str, int]] = dict
         self._inbox: deque[PartTold | Overruled | Inclusion] = deque(maxlen=_MOST_TOLD)
-        self._told: OrderedDict[str, Told] = OrderedDict()  # by unit, of pictures to come
+        self._told: OrderedDict[str, PartResult] = OrderedDict()  # by unit, of pictures to come
         self._kept: dict[str, _Kept] | None = None  # by name
         self._order: dict[Why, list[str]] = {}  # sorted, the oldest first
         self._bytes: dict[Why, int] = {}
@@ -199,7 +199,7 @@ class Shelf:
         elif (unit := self._unit_of(word)) is not None:
             self._result(told_of(word), unit)
 
-    def _result(self, told: Told, unit: str) -> None:
+    def _result(self, told: PartResult, unit: str) -> None:
         name = self._units.get((self._boot, unit))
         if name is not None:
             self._rewrite(name, lambda old: old.with_told(told, unit))
@@ -376,7 +376,7 @@ def _joined(old: Record, new: Record) -> Record:
     )
 
 
-def _both_of(old: Shown, new: Shown) -> Shown:
+def _both_of(old: ShownPart, new: ShownPart) -> ShownPart:
     reasons = sorted({*old.reasons, *new.reasons}, key=lambda why: why.rank)
     return replace(
         new,

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from edge_daemon.config.fields import FilePath, Group
 from edge_daemon.config.pictures import S3Settings, WebAddress
-from edge_daemon.core.collecting.hidden import Hidden
+from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.zones import fault_of
 
@@ -154,9 +154,9 @@ class CollectSettings(Group):
         return {Why(name): share for name, share in self.reasons.items() if share > 0.0}
 
     @property
-    def hidden(self) -> Hidden:
+    def hidden(self) -> PrivacyMask:
         """What is never written, as the threads that write take it."""
-        return Hidden(self.hide.crop, self.hide.zones, frozenset(self.hide.classes))
+        return PrivacyMask(self.hide.crop, self.hide.zones, frozenset(self.hide.classes))
 
     @property
     def wants_faint(self) -> bool:

@@ -22,9 +22,9 @@ from edge_daemon.core.state import State
 from edge_daemon.core.values import AtNextOrder, AtNow, ModelChoice, Request
 from edge_daemon.documents.watch import Watch, settle
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.journal import RequestRow
 from edge_daemon.messaging.answer import read_outcome
 from edge_daemon.messaging.messages import Incoming

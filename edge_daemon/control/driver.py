@@ -55,7 +55,7 @@ from edge_daemon.core.trial import TrialLimits
 from edge_daemon.core.values import Instant, Refusal, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code, SenderError, StateError
-from edge_daemon.host.boundary import end_of
+from edge_daemon.host.error_boundary import end_of
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.slots.active import UNPLANNED, Crossed, Cutover, Pointer
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from edge_daemon.control.loader import Loader
 from edge_daemon.control.newcomers import Newcomers
-from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.request_intake import RequestIntake
-from edge_daemon.core.effects import Foretell
+from edge_daemon.core.effects import MakeForecast
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan, Split
@@ -33,7 +33,7 @@ class DriverServices:
     line: FrameControl
     receipts: Receipts
     clock: Clock
-    orders: OrderDesk
+    orders: OrderHandler
     newcomers: Newcomers
     look_again: Callable[[], StoreChanged]
     """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
@@ -41,7 +41,7 @@ class DriverServices:
     """Told each new state, for `model/state`."""
     take_snapshot: Callable[[Request], None]
     """Makes a picture in a thread of its own, and puts `SnapshotTaken` into the mailbox."""
-    foretell: Callable[[Foretell], None]
+    foretell: Callable[[MakeForecast], None]
     """Makes a forecast in a thread of its own, and puts `ForecastMade` into the mailbox."""
     plan_of: Callable[[str, BundleRef], Plan | Refusal]
     """The plan of a rollout: as asked for, else the bundle's, within what the station allows."""

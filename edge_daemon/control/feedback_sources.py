@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.feedback import FeedbackDesk, Label
+from edge_daemon.control.feedback_handler import FeedbackHandler, Label
 from edge_daemon.control.refusals import RefusalReport, Refusals
 from edge_daemon.core.event_names import EventName
 from edge_daemon.errors import SenderError, StateError
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class FeedbackSources:
-    """Called on the desk's thread, but for `problems`.
+    """Called on the evaluator's thread, but for `problems`.
 
     Args:
         readers: in the order of the settings.
@@ -33,12 +33,12 @@ class FeedbackSources:
     def __init__(
         self,
         readers: Sequence[FeedbackReader],
-        desk: FeedbackDesk,
+        handler: FeedbackHandler,
         put: Callable[[Noticed], None],
         clock: Clock,
     ) -> None:
         self._readers = readers
-        self._desk = desk
+        self._handler = handler
         self._put = put
         self._clock = clock
         self._refusals = Refusals("feedback")
@@ -67,7 +67,7 @@ class FeedbackSources:
         for each in refused:
             self._tell(self._refusals.refused(incoming.topic, each, self._clock.now()))
         try:
-            unknown = self._desk.heard(said, incoming.topic, label) if said else 0
+            unknown = self._handler.heard(said, incoming.topic, label) if said else 0
         except StateError as error:  # not acknowledged: it comes again with the next connection
             _log.error("feedback_not_noted", topic=incoming.topic, error=error.message)
             return

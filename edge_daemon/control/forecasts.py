@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from edge_daemon.core.effects import Foretell
+from edge_daemon.core.effects import MakeForecast
 from edge_daemon.core.events import ForecastMade
-from edge_daemon.core.rollout.membership import Traits, local_hour, slice_names
+from edge_daemon.core.rollout.membership import UnitTraits, local_hour, slice_names
 from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.rollout.rates import LOOK_BACK_DAYS, Forecast, Rates, foretell
 from edge_daemon.core.rollout.values import Plan, SliceRule
@@ -31,11 +31,11 @@ class Forecasts:
     ) -> None:
         self._journal, self._put, self._now_utc = journal, put, now_utc
 
-    def make(self, effect: Foretell) -> None:
+    def make(self, effect: MakeForecast) -> None:
         """Returns at once."""
         threading.Thread(target=self._make, args=(effect,), name="forecast", daemon=True).start()
 
-    def _make(self, effect: Foretell) -> None:
+    def _make(self, effect: MakeForecast) -> None:
         try:
             told = forecast_of(effect.plan, self._journal, self._now_utc())
         except EdgeDaemonError as error:
@@ -93,7 +93,7 @@ def _names(rule: SliceRule, pair: PairSeen, known: tuple[SliceRule, ...]) -> tup
         return (rule.name,) if same & set(body.get("slices", ())) else ()
     if _asks_boxes(rule) or body.get("brightness") is None:
         return None
-    traits = Traits(body["brightness"], None, body.get("product"), local_hour(pair.utc))
+    traits = UnitTraits(body["brightness"], None, body.get("product"), local_hour(pair.utc))
     return slice_names((rule,), traits)
 
 
@@ -102,8 +102,8 @@ def _conditions(rule: SliceRule) -> SliceRule:
     return replace(rule, name="", critical=False, min_defects=0, margin=None)
 
 
-def _plain_traits(part: Rejected) -> Traits:
-    return Traits(product=part.product, hour=local_hour(part.utc))
+def _plain_traits(part: Rejected) -> UnitTraits:
+    return UnitTraits(product=part.product, hour=local_hour(part.utc))
 
 
 def _asks_boxes(rule: SliceRule) -> bool:

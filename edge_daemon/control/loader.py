@@ -1,6 +1,6 @@
 """Brings bundles into slots: verify, load, warm, gate; and out of them again.
 
-One desk a slot, each with a thread of its own, so that a load that hangs blocks nothing else.
+One thread for each slot, so that a load that hangs blocks nothing else.
 What comes of a job is an event with the job's token; the planner ignores the tokens of jobs that
 are over. Nothing here decides: the gate's rules are in `core.gate`.
 """
@@ -49,8 +49,8 @@ from edge_daemon.core.proof import Proof
 from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, StoredBundle
 from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.models.bundle import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
@@ -133,15 +133,15 @@ class Loader:
         self._post = post
         self._incumbent = incumbent
         self._stopping = threading.Event()
-        names = [*active_slot.slots, ""]  # the last desk checks bundles that get no slot yet
-        self._desks = {
-            name: ThreadPoolExecutor(1, thread_name_prefix=f"desk-{name}") for name in names
+        names = [*active_slot.slots, ""]  # the last thread checks bundles that get no slot yet
+        self._executors = {
+            name: ThreadPoolExecutor(1, thread_name_prefix=f"loader-{name}") for name in names
         }
         self.proofs: dict[str, GateProof] = {}
         self._given_up: set[str] = set()  # slots whose work was ended: it is not wanted any more
         self._copies = BundleCopies(bench.store, bench.trust, bench.scratch)
         self._private = (str(bench.scratch), str(bench.store.root))
-        self._reached: dict[str, StageReached] = {}  # by desk: each has one writer
+        self._reached: dict[str, StageReached] = {}  # by slot: each has one writer
 
     def proof_of(self, known: StoredBundle) -> GateProof | None:
         """The proof of a bundle that is resident."""
@@ -163,29 +163,29 @@ class Loader:
 
     def prepare(self, action: Prepare) -> None:
         """Prove the bundle in its slot, or refuse it and leave the slot empty."""
-        self._desks[action.slot].submit(self._prepare, action)
+        self._executors[action.slot].submit(self._prepare, action)
 
     def restore(self, action: Restore) -> None:
         """Load a bundle again that was proven in this boot."""
-        self._desks[action.slot].submit(self._restore, action)
+        self._executors[action.slot].submit(self._restore, action)
 
     def verify(self, action: Verify) -> None:
         """Check a bundle on disk without loading it."""
-        self._desks[""].submit(self._verify, action)
+        self._executors[""].submit(self._verify, action)
 
     def free(self, action: Free) -> None:
         """End what runs in the slot, then empty it."""
         self._given_up.add(action.slot)
         self._active_slot.slots[action.slot].kill()
-        self._desks[action.slot].submit(self._free, action)
+        self._executors[action.slot].submit(self._free, action)
 
     def close(self) -> None:
         """Kill every worker and wait for the executors; nothing is posted any more."""
         self._stopping.set()
         for slot in self._active_slot.slots.values():
             slot.kill()
-        for desk in self._desks.values():
-            desk.shutdown(wait=True, cancel_futures=True)
+        for executor in self._executors.values():
+            executor.shutdown(wait=True, cancel_futures=True)
         for slot in self._active_slot.slots.values():
             slot.close()
         self._copies.clear_all()
@@ -348,8 +348,8 @@ class Loader:
             slot.kill()
         return slot
 
-    def _reach(self, desk: str, token: int, stage: str) -> None:
-        reached = self._reached[desk] = StageReached(token, stage)
+    def _reach(self, slot: str, token: int, stage: str) -> None:
+        reached = self._reached[slot] = StageReached(token, stage)
         self._post(reached)
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:

@@ -51,10 +51,10 @@ class Newcomers:
         """
         folder = self._store / choice.name
         if choice.version:
-            there = (folder / choice.version).is_dir()
+            there = os.path.isdir(folder / choice.version)  # not where nobody may look
             return {BundleRef(choice.name, choice.version)} if there else set()
         try:
             refs = [BundleRef(choice.name, version) for version in os.listdir(folder)]
         except OSError:
             return set()
-        return {ref for ref in refs if (folder / ref.version / MANIFEST_FILE).exists()}
+        return {ref for ref in refs if os.path.exists(folder / ref.version / MANIFEST_FILE)}

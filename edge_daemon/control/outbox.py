@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.messaging.messages import Carrier, Delivery, ReplyTo, Sent
 from edge_daemon.messaging.mqtt import response_addresses
 from edge_daemon.messaging.topics import Topics, is_publishable
@@ -76,7 +76,7 @@ class Outbox:
         self._carrier = carrier
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "outbox_failed")
+        self._boundary = ErrorBoundary(_log, "outbox_failed")
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._under_way: list[tuple[Row, Sent | None]] = []
         self._first_seq = -1

@@ -7,15 +7,15 @@ from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.trial_watch import TrialWatch
 from edge_daemon.core import tuning
 from edge_daemon.core.effects import (
+    ApplyTuning,
     AskCutover,
     Effect,
     EndSplit,
-    Foretell,
     Free,
+    MakeForecast,
     PassOver,
     Prepare,
     Restore,
-    Retune,
     SetSplit,
     Stamp,
     StartTrial,
@@ -61,9 +61,9 @@ class Performer:
             self._trial.start(effect)
         elif isinstance(effect, TakeSnapshot):
             services.take_snapshot(effect.request)
-        elif isinstance(effect, Foretell):
+        elif isinstance(effect, MakeForecast):
             services.foretell(effect)
-        elif isinstance(effect, Retune):
+        elif isinstance(effect, ApplyTuning):
             self._retune(effect, durable)
         elif isinstance(effect, SetSplit):
             services.split(self._split(effect))
@@ -100,7 +100,7 @@ class Performer:
             action.reference,
         )
 
-    def _retune(self, action: Retune, durable: Durable) -> None:
+    def _retune(self, action: ApplyTuning, durable: Durable) -> None:
         gate_proof = self._services.loader.proof_of(action.target)
         if gate_proof is not None:  # what judges has one
             recipe = tuning.recipe_of(durable, action.target, gate_proof.recipe)

@@ -33,7 +33,7 @@ _UNMEASURED = {"spot_proof"}
 
 
 class Proofs:
-    """Keeps and recalls proofs; from any desk's thread.
+    """Keeps and recalls proofs; from any of the loader's threads.
 
     Args:
         box: what this box runs models with, as text by name; asked each time.

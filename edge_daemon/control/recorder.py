@@ -40,7 +40,7 @@ from edge_daemon.messaging.answer import (
     outcome,
     progress,
 )
-from edge_daemon.messaging.messages import Carrier, Incoming, ReplyTo, WaysBack, respond
+from edge_daemon.messaging.messages import Carrier, Incoming, ReplyRoutes, ReplyTo, respond
 from edge_daemon.messaging.payloads import Receipt
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class Recorder:
         self._receipts = receipts
         self._metrics = metrics
         self._wake_outbox = wake_outbox
-        self._open: dict[str, WaysBack] = {}  # of each request that has no outcome yet
+        self._open: dict[str, ReplyRoutes] = {}  # of each request that has no outcome yet
         self._gathered = UnitOfWork()  # to be written with the next step
         self._owed = NOTHING  # has happened, and the journal could not take it yet
         self._unsaved = LogThrottle()
@@ -162,9 +162,9 @@ class Recorder:
 
     def _keep(
         self, unit: UnitOfWork, reply: Reply, now: Instant, incoming: Incoming | None
-    ) -> WaysBack:
+    ) -> ReplyRoutes:
         """The request's row; a repeat is answered by it."""
-        ways = self._open[reply.request.id] = incoming.ways_back if incoming else WaysBack()
+        ways = self._open[reply.request.id] = incoming.ways_back if incoming else ReplyRoutes()
         unit.accepted.append(self._rows.request(reply, ways.reply_to, now))
         return ways
 
@@ -196,7 +196,7 @@ class Recorder:
 
         def tell() -> None:
             verb = request.verb.value
-            respond(self._carrier, verb, answer, self._open.get(request.id, WaysBack()))
+            respond(self._carrier, verb, answer, self._open.get(request.id, ReplyRoutes()))
             log = _log.bind(request_id=request.id, swap_id=reply.swap_id, verb=verb)
             log.info("request_progress", stage=reply.stage)
 
@@ -209,7 +209,7 @@ class Recorder:
         shown = receipt if status is Status.SUCCEEDED else None
         of = OfRollout(reply.rollout, reply.forecast)
         answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=of)
-        verb, ways = request.verb.value, self._open.get(request.id, WaysBack())
+        verb, ways = request.verb.value, self._open.get(request.id, ReplyRoutes())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)
         facts = {"id": request.id, "status": status.value, "code": answer.code}
@@ -236,7 +236,7 @@ class Recorder:
         """
         for row in self._journal.open_requests():
             if row.id == going_on:
-                self._open[row.id] = WaysBack(ReplyTo.from_json(row.reply_to.decode()))
+                self._open[row.id] = ReplyRoutes(ReplyTo.from_json(row.reply_to.decode()))
                 continue
             answer = outcome(row.id, Status.INTERRUPTED)
             reply_to = ReplyTo.from_json(row.reply_to.decode())

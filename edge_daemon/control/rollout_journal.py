@@ -1,4 +1,4 @@
-"""What the desk of rollouts has not written yet: it waits where the disk is full."""
+"""What the rollout's evaluator has not written yet: it waits where the disk is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from edge_daemon.control.rollout_rows import relabelled
-from edge_daemon.control.rollout_tools import Keep
+from edge_daemon.control.rollout_tools import PairRetention
 from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.values import Verdict
 from edge_daemon.errors import StateError
@@ -19,9 +19,9 @@ _log = structlog.get_logger(__name__)
 
 
 class RolloutJournal:
-    """Rows that become durable together, on the desk's thread."""
+    """Rows that become durable together, on the evaluator's thread."""
 
-    def __init__(self, journal: Journal, clock: Clock, keep: Keep) -> None:
+    def __init__(self, journal: Journal, clock: Clock, keep: PairRetention) -> None:
         self._journal = journal
         self._clock = clock
         self._keep = keep

@@ -1,4 +1,4 @@
-"""What the desk of rollouts acts on, as the composition root passes it in."""
+"""What the rollout's evaluator acts on, as the composition root passes it in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from edge_daemon.control.arrivals import Arrival
-from edge_daemon.control.block_desk import BlockDesk
+from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.metrics import Metrics
@@ -14,7 +14,7 @@ from edge_daemon.slots.turns import Turns
 
 
 @dataclass(frozen=True)
-class Keep:
+class PairRetention:
     """How much is kept of pairs."""
 
     most: int = 100_000
@@ -39,9 +39,9 @@ class Shadowed:
 
 
 @dataclass(frozen=True)
-class DeskTools:
-    """What the desk acts on. `captured`: frames so far; `say`: publishes `rollout/state`; `audit`:
-    share of the passed parts that a person is to look at.
+class EvaluatorTools:
+    """What the evaluator acts on. `captured`: frames so far; `say`: publishes `rollout/state`;
+    `audit`: share of the passed parts that a person is to look at.
     """
 
     journal: Journal
@@ -50,7 +50,7 @@ class DeskTools:
     captured: Callable[[], int]
     metrics: Metrics
     clock: Clock
-    keep: Keep = Keep()
+    keep: PairRetention = PairRetention()
     shadowed: Callable[[], Shadowed] = Shadowed
-    blocks: BlockDesk = field(default_factory=lambda: BlockDesk(Turns()))
+    blocks: BlockScheduler = field(default_factory=lambda: BlockScheduler(Turns()))
     audit: float = 0.0

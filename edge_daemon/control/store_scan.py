@@ -18,7 +18,7 @@ from edge_daemon.core import selection
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import State
 from edge_daemon.core.values import ModelChoice
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class StoreScan:
         self._look = look
         self._call = call
         self._scout = ThreadPoolExecutor(1, thread_name_prefix="store-look")
-        self._boundary = Boundary(_log, "store_look_failed")
+        self._boundary = ErrorBoundary(_log, "store_look_failed")
         self._is_out = False
         self._waiting: deque[Work] = deque()
 

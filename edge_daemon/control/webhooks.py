@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from edge_daemon.errors import EdgeDaemonError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal_notices import NoticeRow
 
 _log = structlog.get_logger(__name__)
@@ -133,7 +133,7 @@ class Webhooks:
         self._hooks = tuple(Webhook(url, post, notices, now_utc) for url, post in posts.items())
         self._stopping = threading.Event()
         self._wakeups = {hook.url: threading.Event() for hook in self._hooks}
-        self._boundary = Boundary(_log, "webhooks_failed")
+        self._boundary = ErrorBoundary(_log, "webhooks_failed")
         self._dropped_before = notices.dropped()
         self._dropped = 0
         self._threads = [

@@ -40,8 +40,8 @@ class Memory:
     """What must survive a restart.
 
     `turn` counts the contents, so that one that comes back is requested anew. `settled` says what
-    became of each wish, `tries` how often it failed through nobody's decision, `last` which one was
-    requested last. Wishes go by their key: a bundle name after `model `, or `hold`.
+    became of each change, `tries` how often it failed through nobody's decision, `last` which one
+    was requested last. Changes go by their key: a bundle name after `model `, or `hold`.
     """
 
     turn: int = 0
@@ -114,7 +114,7 @@ class Plan:
     """Whether something is still to come of this content."""
 
 
-Wish = Union[BundleRef, bool]
+DesiredChange = Union[BundleRef, bool]
 
 _OURS = re.compile(r"desired-\d+-[0-9a-f]{0,8}-")
 """How every id begins that a desired state made."""
@@ -128,8 +128,8 @@ def begin(memory: Memory, desired: Desired, first_turn: int = 1) -> Memory:
 
 
 def request_ids(memory: Memory, desired: Desired, situation: Situation) -> dict[str, str]:
-    """The id under which each wish is or will be asked, by its key."""
-    return {_key(wish): _id(memory, wish) for wish in _wishes(memory, desired, situation)}
+    """The id under which each change is or will be asked, by its key."""
+    return {_key(change): _id(memory, change) for change in _changes(memory, desired, situation)}
 
 
 def plan(
@@ -139,17 +139,17 @@ def plan(
 
     `memory` is that of `begin`; `answers` holds what is known of `request_ids`.
     """
-    pending: list[Wish] = []
-    for wish in _wishes(memory, desired, situation):
-        memory, is_pending = _look(memory, wish, situation, answers)
+    pending: list[DesiredChange] = []
+    for change in _changes(memory, desired, situation):
+        memory, is_pending = _look(memory, change, situation, answers)
         if is_pending:
-            pending.append(wish)
+            pending.append(change)
     ask = _next(memory, pending, situation)
     if ask is not None:
         key = _key(ask.model if ask.model is not None else ask.verb is Verb.HOLD)
         memory = replace(memory, last=key)
     settled = dict(memory.settled)
-    keys = [_key(wish) for wish in _wishes(memory, desired, situation)]
+    keys = [_key(change) for change in _changes(memory, desired, situation)]
     remarks = tuple(_remarks(memory, desired, situation, answers))
     return Plan(memory, ask, remarks, waits=any(key not in settled for key in keys))
 
@@ -186,10 +186,10 @@ def _open(op: Operation, *, parked: bool) -> Open:
     return Open(op.request.id, op.target.ref, parked)
 
 
-# --------------------------------------------------------------------------- wishes
+# --------------------------------------------------------------------------- changes
 
 
-def _wishes(memory: Memory, desired: Desired, situation: Situation) -> Iterator[Wish]:
+def _changes(memory: Memory, desired: Desired, situation: Situation) -> Iterator[DesiredChange]:
     if desired.hold is not None:
         yield desired.hold
     yield from desired.models
@@ -197,8 +197,8 @@ def _wishes(memory: Memory, desired: Desired, situation: Situation) -> Iterator[
 
 
 def _withdrawals(memory: Memory, desired: Desired, situation: Situation) -> Iterator[BundleRef]:
-    """Withdraw wishes of an earlier content that still wait, where this one has none; the selection
-    stays.
+    """Withdraw changes of an earlier content that still wait, where this one has none; the
+    selection stays.
     """
     named = {ref.name for ref in desired.models}
     for each in situation.open:
@@ -207,13 +207,13 @@ def _withdrawals(memory: Memory, desired: Desired, situation: Situation) -> Iter
             yield kept
 
 
-def _key(wish: Wish) -> str:
-    return HOLD if isinstance(wish, bool) else f"model {wish.name}"
+def _key(change: DesiredChange) -> str:
+    return HOLD if isinstance(change, bool) else f"model {change.name}"
 
 
-def _id(memory: Memory, wish: Wish) -> str:
-    what = HOLD if isinstance(wish, bool) else wish.name
-    tried = dict(memory.tries).get(_key(wish), 0)
+def _id(memory: Memory, change: DesiredChange) -> str:
+    what = HOLD if isinstance(change, bool) else change.name
+    tried = dict(memory.tries).get(_key(change), 0)
     return f"{_prefix(memory)}{what}" + (f"-{tried + 1}" if tried else "")
 
 
@@ -233,30 +233,30 @@ def _is_foreign(each: Open) -> bool:
     return _OURS.match(each.id) is None
 
 
-# --------------------------------------------------------------------------- one wish
+# --------------------------------------------------------------------------- one change
 
 
 def _look(
-    memory: Memory, wish: Wish, situation: Situation, answers: Mapping[str, Answer]
+    memory: Memory, change: DesiredChange, situation: Situation, answers: Mapping[str, Answer]
 ) -> tuple[Memory, bool]:
-    """The memory with the result of the wish, and whether it must still be requested."""
-    key = _key(wish)
+    """The memory with the result of the change, and whether it must still be requested."""
+    key = _key(change)
     if key in dict(memory.settled):
         return memory, False
-    answer = answers.get(_id(memory, wish))
+    answer = answers.get(_id(memory, change))
     if answer is None:
-        met = _is_met(memory, wish, situation)
+        met = _is_met(memory, change, situation)
         return (_settle(memory, key, MET), False) if met else (memory, True)
     if answer.status is None:
         return memory, False
     again = answer.status is Status.INTERRUPTED or (
-        answer.status is Status.SUPERSEDED and not _is_overruled(memory, wish, situation)
+        answer.status is Status.SUPERSEDED and not _is_overruled(memory, change, situation)
     )
     if not again:
         return _settle(memory, key, answer.status.value), False
     tries = {**dict(memory.tries), key: dict(memory.tries).get(key, 0) + 1}
     memory = replace(memory, tries=tuple(sorted(tries.items())))
-    if _is_met(memory, wish, situation):
+    if _is_met(memory, change, situation):
         return _settle(memory, key, MET), False
     return memory, True
 
@@ -265,36 +265,36 @@ def _settle(memory: Memory, key: str, how: str) -> Memory:
     return replace(memory, settled=tuple(sorted({**dict(memory.settled), key: how}.items())))
 
 
-def _is_met(memory: Memory, wish: Wish, situation: Situation) -> bool:
-    if isinstance(wish, bool):
-        return situation.held == wish
+def _is_met(memory: Memory, change: DesiredChange, situation: Situation) -> bool:
+    if isinstance(change, bool):
+        return situation.held == change
     stale = any(
-        _is_earlier(memory, each) and each.ref.name == wish.name and each.ref != wish
+        _is_earlier(memory, each) and each.ref.name == change.name and each.ref != change
         for each in situation.open
     )
-    elsewhere = wish.name == situation.line and situation.active not in (None, wish)
-    return situation.selected_of(wish.name) == wish and not stale and not elsewhere
+    elsewhere = change.name == situation.line and situation.active not in (None, change)
+    return situation.selected_of(change.name) == change and not stale and not elsewhere
 
 
-def _is_overruled(memory: Memory, wish: Wish, situation: Situation) -> bool:
+def _is_overruled(memory: Memory, change: DesiredChange, situation: Situation) -> bool:
     """Whether somebody requested another version of this model; orders and our own requests do not
     count.
     """
-    if isinstance(wish, bool):
+    if isinstance(change, bool):
         return True
     rivals = {each.ref.name for each in situation.open if _is_foreign(each)}
-    if wish.name in rivals:
+    if change.name in rivals:
         return True
-    return wish.name == situation.line and memory.last == _key(wish)
+    return change.name == situation.line and memory.last == _key(change)
 
 
 # --------------------------------------------------------------------------- the next request
 
 
-def _next(memory: Memory, pending: list[Wish], situation: Situation) -> Ask | None:
-    for wish in pending:
-        if isinstance(wish, bool):
-            return Ask(_id(memory, wish), Verb.HOLD if wish else Verb.RELEASE)
+def _next(memory: Memory, pending: list[DesiredChange], situation: Situation) -> Ask | None:
+    for change in pending:
+        if isinstance(change, bool):
+            return Ask(_id(memory, change), Verb.HOLD if change else Verb.RELEASE)
     models = [w for w in pending if isinstance(w, BundleRef) and w in situation.available]
     busy = [each for each in situation.open if not _is_earlier(memory, each)]
     if situation.held or any(_is_foreign(each) or not each.parked for each in busy):

@@ -124,14 +124,14 @@ class TakeSnapshot:
 
 
 @dataclass(frozen=True)
-class Retune:
+class ApplyTuning:
     """Judge by the tuned recipe from the next frame on, if `target` is active."""
 
     target: StoredBundle
 
 
 @dataclass(frozen=True)
-class Foretell:
+class MakeForecast:
     """Hold the plan of a dry run against the station's record; `ForecastMade` tells the result."""
 
     request: Request
@@ -176,8 +176,8 @@ Effect = Union[
     StartTrial,
     StopTrial,
     TakeSnapshot,
-    Retune,
-    Foretell,
+    ApplyTuning,
+    MakeForecast,
     SetSplit,
     EndSplit,
 ]

@@ -21,7 +21,7 @@ CONFIDENCE_TOLERANCE = 0.01
 AREA_TOLERANCE = 0.02  # share of the larger one
 """Another number of threads adds in another order, which changes the last digits only."""
 
-Found = tuple[Detection, ...]
+Detections = tuple[Detection, ...]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Proof:
     bundle: str
     conditions: Mapping[str, str]
     proven_utc: float
-    golden: tuple[Found, ...]
+    golden: tuple[Detections, ...]
     nothing: tuple[Picture, ...]
     checks: tuple[Check, ...]
 
@@ -67,7 +67,7 @@ def spots(
     return tuple(sorted(chosen))
 
 
-def difference(recorded: Found, found: Found, recipe: Recipe, size: Size | None) -> str:
+def difference(recorded: Detections, found: Detections, recipe: Recipe, size: Size | None) -> str:
     """How the detections in a picture differ from those on record, in words; empty if equal."""
     causes = [broken_rules(each, recipe, size) for each in (recorded, found)]
     verdicts = [judge(each, recipe, size) for each in (recorded, found)]

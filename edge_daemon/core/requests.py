@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.core import health, operations, orders, rollout_requests, tuning
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import Retune, TakeSnapshot
+from edge_daemon.core.effects import ApplyTuning, TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
 from edge_daemon.core.lifecycle import Step
@@ -61,7 +61,7 @@ NO_FEEDBACK = Refusal(
     "On this station no parts are kept, so nothing can be said of them.",
     "Add parts to the settings, and restart the daemon.",
 )
-"""Where parts are kept, the feedback desk answers, and none comes here."""
+"""Where parts are kept, its own handler answers, and none comes here."""
 
 
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
@@ -125,7 +125,7 @@ def _tune(draft: StepDraft, event: RequestReceived) -> None:
         draft.durable = tuning.put(draft.durable, wanted)
         said = tuning.told(dict(before), wanted, signed)
         draft.record(Announce(EventName.TUNED, model=wanted.target.ref, reason=said))
-        draft.act(Retune(wanted.target))
+        draft.act(ApplyTuning(wanted.target))
     draft.record(Reply(request, Status.SUCCEEDED))
 
 

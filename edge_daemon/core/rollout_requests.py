@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_daemon.core import candidates
 from edge_daemon.core.admission import admit
-from edge_daemon.core.effects import Foretell
+from edge_daemon.core.effects import MakeForecast
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     ForecastMade,
@@ -58,7 +58,7 @@ def _begin(draft: StepDraft, event: RequestReceived) -> None:
     assert reference is not None
     if request.dry_run:
         draft.record(Reply(request, Status.ACCEPTED))
-        draft.act(Foretell(request, event.plan))
+        draft.act(MakeForecast(request, event.plan))
         return
     if state.durable.rollout is not None:
         why = f"A rollout of {target.ref} begins."

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
-from edge_daemon.courier.delivery import Delivery, Means
+from edge_daemon.courier.delivery import Delivery, DeliveryTools
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
@@ -123,11 +123,11 @@ class Courier:
                 self._want(order.wanted())
             elif isinstance(order, wire.Neighbours):
                 self._site.know(place.neighbour() for place in order.places)
-            elif isinstance(order, wire.Rest):
+            elif isinstance(order, wire.PauseTransfers):
                 self._rest(is_on=order.on)
             elif isinstance(order, wire.Stamp) and self._refresher is not None:
                 self._refresher.hear(order.timestamp)
-            elif isinstance(order, wire.Look) and self._refresher is not None:
+            elif isinstance(order, wire.RefreshNow) and self._refresher is not None:
                 self._refresher.ask()
 
     def _rest(self, *, is_on: bool) -> None:
@@ -149,7 +149,7 @@ class Courier:
         self._delivery = Delivery(wanted, self._means(wanted))
         self._delivery.start()
 
-    def _means(self, wanted: Wanted) -> Means:
+    def _means(self, wanted: Wanted) -> DeliveryTools:
         origins = [
             WebOrigin(
                 Http(each.url, lambda ca=each.ca: ca, timeout_s=TIMEOUT_S),  # type: ignore[misc]
@@ -160,7 +160,7 @@ class Courier:
             if each.kind == "http"
         ]
         share = self._setup.share
-        return Means(
+        return DeliveryTools(
             self._site, self._store, self._trust, origins,
             [_directly(each, wanted.ref) for each in self._setup.sources],
             self._swarm, self._authority, self._setup.down_mbit,
@@ -174,7 +174,7 @@ class Courier:
             wire.send(self._end, told)
 
 
-def _refresher(fresh: wire.Fresh, end: socket.socket) -> Refresher:
+def _refresher(fresh: wire.FreshnessSpec, end: socket.socket) -> Refresher:
     """Who pins no root needs nothing of it, and starts sooner."""
     from edge_daemon.config.fleet import FleetTrust  # noqa: PLC0415
     from edge_daemon.fleet.freshness.refresher import Refresher  # noqa: PLC0415
@@ -189,7 +189,7 @@ def _refresher(fresh: wire.Fresh, end: socket.socket) -> Refresher:
     def tell(refreshed: Refreshed) -> None:
         why = refreshed.why[:1000]
         with suppress(OSError):  # the daemon is gone, and so is this soon
-            wire.send(end, wire.Looked(why, refreshed.is_refusal, refreshed.where[:1000]))
+            wire.send(end, wire.RefreshResult(why, refreshed.is_refusal, refreshed.where[:1000]))
 
     return Refresher(trust, Path(fresh.state_folder), SystemClock(), tell)
 
@@ -211,7 +211,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _directly(source: wire.From, ref: BundleRef) -> tuple[Source, str]:
+def _directly(source: wire.SourceSpec, ref: BundleRef) -> tuple[Source, str]:
     """One of `fleet.sources`, and its name of a bundle: a version or `repository/name:version`."""
     if source.kind == "http":
         return WebSource(Http(source.url, lambda: source.ca)), ref.version

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -19,7 +19,7 @@ from edge_daemon.courier import wire
 from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.site import Neighbour
 from edge_daemon.host import interpreter
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -35,26 +35,24 @@ class CourierProcess:
 
     Args:
         setup: what it is told first.
-        prefix: the command it is started with, such as one that enters a network namespace.
         looked: hears how each look at the fleet's metadata ended.
     """
 
     def __init__(
         self,
         setup: wire.Setup,
-        prefix: Sequence[str] = (),
-        looked: Callable[[wire.Looked], None] = lambda _: None,
+        looked: Callable[[wire.RefreshResult], None] = lambda _: None,
     ) -> None:
-        self._setup, self._prefix, self._looked = setup, tuple(prefix), looked
+        self._setup, self._looked = setup, looked
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._want, self._site = wire.Want(), wire.Neighbours(())
-        self._rest = wire.Rest(False)
+        self._rest = wire.PauseTransfers(False)
         self._progress = wire.Progress()
         self._before = (0, 0)
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "courier_broken", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "courier_broken", is_rare=True)
         self.starts = 0
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
@@ -99,7 +97,7 @@ class CourierProcess:
     def rest(self, *, is_on: bool) -> None:
         """Take and give nothing while it is on."""
         if is_on != self._rest.on:
-            self._rest = wire.Rest(is_on)
+            self._rest = wire.PauseTransfers(is_on)
             self._say(self._rest)
 
     def hear(self, timestamp: bytes) -> None:
@@ -108,7 +106,7 @@ class CourierProcess:
 
     def ask(self) -> None:
         """Look at the fleet's metadata now."""
-        self._say(wire.Look())
+        self._say(wire.RefreshNow())
 
     def _say(self, message: wire.ToCourier) -> None:
         with self._lock, suppress(OSError):  # it is told when it is there again
@@ -138,7 +136,7 @@ class CourierProcess:
             self.starts += 1
             try:
                 while (word := wire.receive_word(ours)) is not None:
-                    if isinstance(word, wire.Looked):
+                    if isinstance(word, wire.RefreshResult):
                         self._looked(word)
                     else:
                         self._heard(word)
@@ -155,7 +153,7 @@ class CourierProcess:
         command = interpreter.module_command("edge_daemon.courier", *arguments)
         with theirs, self._lock:
             process = subprocess.Popen(  # noqa: S603 - our own program
-                [*self._prefix, *command],
+                command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 cwd=interpreter.FOLDER,

@@ -22,10 +22,10 @@ from edge_daemon.courier.site import Site
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.courier.wire import Progress, changed_progress
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
-from edge_daemon.sources.fetch import Door, fetch, look
+from edge_daemon.sources.fetch import PullTarget, fetch, look
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
 from edge_daemon.sources.source import Source, SourceAway
@@ -48,7 +48,7 @@ writing it may take its time on a busy box."""
 
 
 @dataclass
-class Means:
+class DeliveryTools:
     """What a delivery works with; `swarm` None: only the sources themselves.
 
     `sources`: a source, and how it names a bundle. `is_resting`: whether nothing may be taken now.
@@ -110,11 +110,12 @@ class _Met:
 class Delivery:
     """Runs on a thread of its own until it is cancelled."""
 
-    def __init__(self, wanted: Wanted, means: Means) -> None:
+    def __init__(self, wanted: Wanted, means: DeliveryTools) -> None:
         self._wanted, self._with = wanted, means
         self._began = time.monotonic()
         self._cancelled = threading.Event()
-        self._progress = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
+        self._progress = self._told = Progress(infohash=wanted.infohash, sha256=wanted.sha256)
+        self._told_at = float("-inf")
         # A quarter of the cap is left to neighbours while the origin is read.
         self._pace = Pace(max(1, int(means.down_mbit * 125 * 0.75)), self._pause)
         self._handed: dict[int, float] = {}
@@ -140,9 +141,15 @@ class Delivery:
         return False
 
     def _tell(self, **changed: object) -> None:
-        progress = changed_progress(self._progress, changed)
-        if progress != self._progress:
-            self._progress = progress
+        """Each piece changes a number, and the daemon has a line to judge: it hears them now and
+        then, and what happened at once.
+        """
+        before, progress = self._progress, changed_progress(self._progress, changed)
+        self._progress = progress
+        happened = (progress.phase, progress.why) != (before.phase, before.why)
+        now = time.monotonic()
+        if happened or (progress != self._told and now - self._told_at >= TICK_S):
+            self._told, self._told_at = progress, now
             self._with.tell(progress)
 
     def _run(self) -> None:
@@ -349,14 +356,14 @@ class Delivery:
             origin = self._progress.origin + count
             self._tell(origin=origin, have=round(min(1.0, origin / max(1, total)), 3))
 
-        door = Door(means.store, means.trust, Pins(), came)
+        target = PullTarget(means.store, means.trust, Pins(), came)
         why: Exception = BoxError("No source is named in fleet.sources.", hint="Name one.")
         for source, which in means.sources:
             with contained() as attempt:
                 for offered in source.offered(wanted.ref.name, which):
-                    manifest = look(source, offered, wanted.ref.name, door, self._pace)
+                    manifest = look(source, offered, wanted.ref.name, target, self._pace)
                     if manifest.weights.sha256 == wanted.sha256:
-                        fetch(source, offered, manifest, door, self._pace)
+                        fetch(source, offered, manifest, target, self._pace)
                         return
                     raise BundleError(
                         f"{source.where} has another {wanted.ref} than the campaign names.",

@@ -19,7 +19,7 @@ Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
 
 
-class From(msgspec.Struct, frozen=True):
+class SourceSpec(msgspec.Struct, frozen=True):
     """A source of `fleet.sources`."""
 
     kind: str
@@ -29,7 +29,7 @@ class From(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.Means`."""
+    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.DeliveryTools`."""
 
     interface: str
     certificate: str
@@ -42,7 +42,7 @@ class Share(msgspec.Struct, frozen=True):
     settle_s: float = SETTLE_S
 
 
-class Fresh(msgspec.Struct, frozen=True):
+class FreshnessSpec(msgspec.Struct, frozen=True):
     """`fleet.trust`, and the folder in which the fleet's metadata is kept."""
 
     state_folder: str
@@ -59,11 +59,11 @@ class Setup(msgspec.Struct, tag="setup", frozen=True):
     store: str
     keys: tuple[str, ...]
     required: bool
-    sources: tuple[From, ...]
+    sources: tuple[SourceSpec, ...]
     revoked: tuple[str, ...] = ()
     share: Union[Share, None] = None
     down_mbit: float = 80.0
-    fresh: Union[Fresh, None] = None
+    fresh: Union[FreshnessSpec, None] = None
 
 
 class Want(msgspec.Struct, tag="want", frozen=True):
@@ -121,7 +121,7 @@ class Neighbours(msgspec.Struct, tag="site", frozen=True):
         )
 
 
-class Rest(msgspec.Struct, tag="rest", frozen=True):
+class PauseTransfers(msgspec.Struct, tag="rest", frozen=True):
     """Take and give nothing while it is on."""
 
     on: bool
@@ -133,11 +133,11 @@ class Stamp(msgspec.Struct, tag="stamp", frozen=True):
     timestamp: Annotated[bytes, msgspec.Meta(max_length=16_384)]
 
 
-class Look(msgspec.Struct, tag="look", frozen=True):
+class RefreshNow(msgspec.Struct, tag="look", frozen=True):
     """Look now which campaigns are current."""
 
 
-class Looked(msgspec.Struct, tag="looked", frozen=True):
+class RefreshResult(msgspec.Struct, tag="looked", frozen=True):
     """How that ended: see `refresher.Refreshed`."""
 
     why: Text = ""
@@ -169,8 +169,8 @@ def changed_progress(progress: Progress, changed: dict[str, Any]) -> Progress:
     return msgspec.structs.replace(progress, **changed)
 
 
-ToCourier = Union[Setup, Want, Neighbours, Rest, Stamp, Look]
-ToDaemon = Union[Progress, Looked]
+ToCourier = Union[Setup, Want, Neighbours, PauseTransfers, Stamp, RefreshNow]
+ToDaemon = Union[Progress, RefreshResult]
 _encode = msgspec.msgpack.Encoder().encode
 _decode_order = msgspec.msgpack.Decoder(ToCourier).decode
 _decode_word = msgspec.msgpack.Decoder(ToDaemon).decode

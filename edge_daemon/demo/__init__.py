@@ -7,9 +7,9 @@ barrier           the line's light barrier: a trigger with a serial number for e
 story             what ops and the MES do to it, scene by scene, and what came of it
 rollout_scene     two candidates beside the line: one is stopped, one becomes active
 challenge         what the MES knows of the parts, said as feedback
-audience          who hears all that is published, and counts frames and parts
+subscriber        hears all that is published, and counts frames and parts
 truth             what the conveyor knows: which parts were flawed, and which were found
-books, telling    what was counted, in the end; how it is said
+summary, output   what was counted, at the end; how it is printed
 bundles           the trained models
 
 Nothing imports this room. The tables of commands and of camera sources name it.

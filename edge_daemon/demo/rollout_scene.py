@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from edge_daemon.core.event_names import EventName
-from edge_daemon.demo.audience import Audience
 from edge_daemon.demo.barrier import Barrier
 from edge_daemon.demo.challenge import Challenge, Item
 from edge_daemon.demo.conveyor import Conveyor
+from edge_daemon.demo.output import note, say
 from edge_daemon.demo.stage import BELT, BUNDLES, Plan, Stage
-from edge_daemon.demo.telling import note, say
+from edge_daemon.demo.subscriber import Subscriber
 from edge_daemon.errors import BoxError
 from edge_daemon.messaging.client import Client, UnfinishedError
 
@@ -75,19 +75,23 @@ def stages(parts: int) -> dict[str, Any]:
 class RolloutScene:
     """Two candidates, one after the other, on a belt of challenge parts."""
 
-    def __init__(self, stage: Stage, client: Client, audience: Audience, barrier: Barrier) -> None:
+    def __init__(
+        self, stage: Stage, client: Client, subscriber: Subscriber, barrier: Barrier
+    ) -> None:
         self._stage = stage
         self._client = client
-        self._audience = audience
+        self._subscriber = subscriber
         self._barrier = barrier
         self._is_challenged = False  # whether the belt carries challenge parts
-        self._challenge = Challenge(audience.truth.conveyor, "bottle", self._tell_truth)
+        self._challenge = Challenge(subscriber.truth.conveyor, "bottle", self._tell_truth)
 
     def tell(self) -> None:
         """Both rollouts; raises BoxError where one does not end as it must."""
-        audience = self._audience
+        subscriber = self._subscriber
         say(f"The daemon starts with {ACTIVE}. It is day: the line shows no low light.")
-        audience.wait(lambda: audience.last is not None, 180.0, "No frame was judged in 3 minutes.")
+        subscriber.wait(
+            lambda: subscriber.last is not None, 180.0, "No frame was judged in 3 minutes."
+        )
         note(f"Its page shows the line: http://{self._stage.page}")
         say(
             "Two candidates come. Both are rolled out: beside the line first, on challenge parts."
@@ -99,12 +103,12 @@ class RolloutScene:
             " minute is enough; on a line it is 3, and takes hours"
         )
         self._challenge.start()
-        audience.on_part = self._challenge.part
+        subscriber.on_part = self._challenge.part
         try:
             self.see_it_stopped(self._stage.publish(BUNDLES / BLIND))
             self._completed(self._stage.publish(BUNDLES / GOOD))
         finally:
-            audience.on_part = lambda _: None
+            subscriber.on_part = lambda _: None
             self._challenge.stop()
         note(f"the truth of {self._challenge.said} parts was sent as feedback")
 
@@ -117,10 +121,10 @@ class RolloutScene:
         if (outcome.get("error") or {}).get("code") != "rollout_stopped":
             raise BoxError(f"{model} is blind in low light, and its rollout {_ended(outcome)}.")
         note(f"stopped: {outcome['error']['message']}")
-        note(f"{self._so_far()}; {self._audience.active} judged every part meanwhile")
-        slices = self._audience.rollout["slices"]
+        note(f"{self._so_far()}; {self._subscriber.active} judged every part meanwhile")
+        slices = self._subscriber.rollout["slices"]
         missed, dim = (slices[name]["table"]["only_incumbent"] for name in ("all", "low_light"))
-        note(f"{missed} parts only {self._audience.active} rejected, {dim} of them in low light")
+        note(f"{missed} parts only {self._subscriber.active} rejected, {dim} of them in low light")
         if (flawed := slices["all"]["missed"]["parts"]) >= MOST_FLAWED:
             note(
                 f"it took {flawed} flawed parts, and fewer than {MOST_FLAWED} are enough: this box"
@@ -132,8 +136,8 @@ class RolloutScene:
         outcome = self._roll_out(model)
         if outcome["status"] != "succeeded":
             raise BoxError(f"{model} is a good version, and its rollout {_ended(outcome)}.")
-        self._audience.wait(
-            lambda: self._audience.active == model, _HEARD_S, f"{model} is not active."
+        self._subscriber.wait(
+            lambda: self._subscriber.active == model, _HEARD_S, f"{model} is not active."
         )
         note(f"{model} is active and confirmed; {self._so_far()}")
 
@@ -147,7 +151,7 @@ class RolloutScene:
                 elif answer["status"] != "accepted":
                     return answer
         except UnfinishedError:
-            why = self._audience.rollout.get("why", "")
+            why = self._subscriber.rollout.get("why", "")
             raise BoxError(
                 f"{model} is not decided after {LIMIT_S:.0f} s. {why}",
                 hint="Try again on a box that has less to do, or with --fps 8.",
@@ -165,12 +169,12 @@ class RolloutScene:
             self._is_challenged = True
             self._change_belt(DEFECTS, DIM_EVERY)
         with suppress(BoxError):  # the stage is told all the same
-            self._audience.wait(lambda: bool(self._why(model, stage)), _HEARD_S, "")
+            self._subscriber.wait(lambda: bool(self._why(model, stage)), _HEARD_S, "")
         note(self._why(model, stage) or stage)
 
     def _why(self, model: str, stage: str) -> str:
         """What the event says with which the candidate entered this stage."""
-        for event in self._audience.events:
+        for event in self._subscriber.events:
             if (event["type"], event.get("model")) == (EventName.STAGE_ENTERED, model):
                 message = str(event.get("message", ""))
                 if message.startswith(f"{stage}:"):
@@ -179,7 +183,7 @@ class RolloutScene:
 
     def _so_far(self) -> str:
         """How many parts the evidence is made of."""
-        slices = self._audience.rollout["slices"]
+        slices = self._subscriber.rollout["slices"]
         flawed, low = (slices[name]["missed"]["parts"] for name in ("all", "low_light"))
         return (
             f"both models judged {slices['all']['parts']} parts, {flawed} of them flawed"
@@ -188,7 +192,7 @@ class RolloutScene:
 
     def _change_belt(self, defects: float, dim_every: int) -> None:
         """From the next place on that surely is not in view yet."""
-        conveyor: Conveyor = self._audience.truth.conveyor
+        conveyor: Conveyor = self._subscriber.truth.conveyor
         place = self._barrier.comes_next()
         conveyor.change(place, defects=defects, dim_every=dim_every)
         self._stage.change_belt(place, defects=defects, dim_every=dim_every)

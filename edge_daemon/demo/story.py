@@ -14,14 +14,14 @@ from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.cli.output import tell
 from edge_daemon.cli.words import milliseconds, with_short_digests
 from edge_daemon.core.text import number_of
-from edge_daemon.demo.audience import ROOT, TOPICS, Audience
 from edge_daemon.demo.barrier import STATION, Barrier
-from edge_daemon.demo.books import in_words, tell_books
 from edge_daemon.demo.conveyor import KINDS, Conveyor
+from edge_daemon.demo.output import note, say
 from edge_daemon.demo.rollout_scene import FPS as ROLLOUT_FPS
 from edge_daemon.demo.rollout_scene import RolloutScene, rollout_plan
 from edge_daemon.demo.stage import BUNDLES, Plan, Stage
-from edge_daemon.demo.telling import note, say
+from edge_daemon.demo.subscriber import ROOT, TOPICS, Subscriber
+from edge_daemon.demo.summary import in_words, tell_summary
 from edge_daemon.demo.truth import Truth
 from edge_daemon.errors import BoxError
 from edge_daemon.messaging.client import Client
@@ -39,10 +39,12 @@ SCENES = 7
 class Story:
     """The scenes in order; each tells what it shows, and shows it."""
 
-    def __init__(self, stage: Stage, client: Client, audience: Audience, barrier: Barrier) -> None:
+    def __init__(
+        self, stage: Stage, client: Client, subscriber: Subscriber, barrier: Barrier
+    ) -> None:
         self._stage = stage
         self._client = client
-        self._audience = audience
+        self._subscriber = subscriber
         self._barrier = barrier
         self._scene_s = 1.0
 
@@ -61,10 +63,12 @@ class Story:
     # ------------------------------------------------------------------ scenes
 
     def _first_frames(self) -> None:
-        audience = self._audience
+        subscriber = self._subscriber
         say("The daemon starts: it verifies, loads and proves bottle@1.0.0 before a frame counts.")
-        audience.wait(lambda: audience.last is not None, 180.0, "No frame was judged in 3 minutes.")
-        say(f"{audience.active} judges bottles; a light barrier announces each with its serial.")
+        subscriber.wait(
+            lambda: subscriber.last is not None, 180.0, "No frame was judged in 3 minutes."
+        )
+        say(f"{subscriber.active} judges bottles; a light barrier announces each with its serial.")
         note(f"Its page shows the line: http://{self._stage.page}")
         self._watch("bottle@1.0.0")
         self._recall("bottle@1.0.0")
@@ -76,24 +80,24 @@ class Story:
         self._recall("bottle@1.1.0")
 
     def _work_order(self) -> None:
-        audience = self._audience
+        subscriber = self._subscriber
         say("The MES dispatches an order for cans: their model is prepared while bottles run.")
         self._order("WO-2", "CAN-330", "dispatched")
-        audience.wait(
-            lambda: (audience.state.get("prepared") or {}).get("model", "").startswith("can@"),
+        subscriber.wait(
+            lambda: (subscriber.state.get("prepared") or {}).get("model", "").startswith("can@"),
             60.0,
             "The can model was not prepared.",
         )
-        say(f"Prepared: {audience.state['prepared']['model']}. The order runs now.")
+        say(f"Prepared: {subscriber.state['prepared']['model']}. The order runs now.")
         self._order("WO-2", "CAN-330", "running")
-        audience.wait(self._first_frame_of("CAN-330"), 30.0, "No can was judged.")
-        assert audience.last is not None
-        say(f"{audience.active} judges cans, exactly from the order's first frame on.")
+        subscriber.wait(self._first_frame_of("CAN-330"), 30.0, "No can was judged.")
+        assert subscriber.last is not None
+        say(f"{subscriber.active} judges cans, exactly from the order's first frame on.")
         self._watch()
         say("An order for bottles follows: the version that ops selected comes back.")
         self._order("WO-3", "BTL-500", "running")
-        audience.wait(self._first_frame_of("BTL-500"), 60.0, "No bottle was judged.")
-        say(f"{audience.active} judges bottles.")
+        subscriber.wait(self._first_frame_of("BTL-500"), 60.0, "No bottle was judged.")
+        say(f"{subscriber.active} judges bottles.")
         self._order("WO-3", "BTL-500", "completed")
 
     def _bad_bundles(self) -> None:
@@ -112,66 +116,66 @@ class Story:
         blind = {"confidence": 0.35, "part": "bottle", "reject": []}
         weaker = self._stage.publish(source, "1.4.0", recipe=blind)
         self._ask("swap", {"model": weaker, "by": "ops"}, expected="rejected")
-        say(f"{self._audience.active} judged every frame meanwhile.")
+        say(f"{self._subscriber.active} judged every frame meanwhile.")
 
     def _rollback(self) -> None:
-        audience = self._audience
+        subscriber = self._subscriber
         say("Ops roll back: the version before is still resident.")
-        before = audience.frame
+        before = subscriber.frame
         receipt = self._ask("rollback", {"by": "ops", "reason": "shown in the demo"})
         frames = receipt["cutover_frame"] - before
         say(f"{receipt['to']} judges from frame {receipt['cutover_frame']}: {frames} after asking.")
         self._watch()
 
     def _covered_lens(self) -> None:
-        audience = self._audience
+        subscriber = self._subscriber
         say("Somebody covers the camera's lens. Who sees nothing finds no defect: nothing is ok.")
-        before, spell = audience.truth.unjudged["bad_picture"], len(audience.hidden)
+        before, spell = subscriber.truth.unjudged["bad_picture"], len(subscriber.hidden)
         self._stage.cover.touch()
         enough = max(2, round(COVERED_S * self._stage.fps))
-        audience.wait(
-            lambda: len(audience.hidden) >= spell + enough, 60.0, "No frame was told as covered."
+        subscriber.wait(
+            lambda: len(subscriber.hidden) >= spell + enough, 60.0, "No frame was told as covered."
         )
         self._stage.cover.unlink()
-        audience.wait(
-            lambda: audience.frame > audience.hidden[-1], 60.0, "The lens stayed covered."
+        subscriber.wait(
+            lambda: subscriber.frame > subscriber.hidden[-1], 60.0, "The lens stayed covered."
         )
         self._watch()
-        parts = audience.truth.unjudged["bad_picture"] - before
-        hidden = frozenset(audience.hidden)
+        parts = subscriber.truth.unjudged["bad_picture"] - before
+        hidden = frozenset(subscriber.hidden)
         passed = [
-            each for each, frames in audience.truth.ok_of.items() if hidden.issuperset(frames)
+            each for each, frames in subscriber.truth.ok_of.items() if hidden.issuperset(frames)
         ]
         note(f"{len(hidden) - spell} frames and {parts} parts were uninspected (bad_picture)")
         if passed:
             raise BoxError(f"{passed[0]} was called ok, and no frame of it shows anything.")
 
     def _late_part(self) -> None:
-        audience, barrier, limit_ms = self._audience, self._barrier, self._stage.deadline_ms
+        subscriber, barrier, limit_ms = self._subscriber, self._barrier, self._stage.deadline_ms
         say(f"The network holds up one trigger. A verdict after {limit_ms:.0f} ms is of no use.")
         barrier.hold_up(limit_ms / 1e3 + 0.5)
-        audience.wait(
-            lambda: barrier.held is not None and barrier.held in audience.late,
+        subscriber.wait(
+            lambda: barrier.held is not None and barrier.held in subscriber.late,
             60.0,
             "No part was told as late.",
         )
-        part = audience.late[str(barrier.held)]
+        part = subscriber.late[str(barrier.held)]
         note(
             f"{part['serial']}: {part['verdict']}, late, {part['age_ms']:.0f} ms after its trigger"
         )
 
     def _hold(self) -> None:
-        audience = self._audience
+        subscriber = self._subscriber
         say("Ops prepare the can model by hand: it is proven and waits in a slot.")
         self._ask("prepare", {"model": "can", "by": "ops"})
         say("Hold: an order for cans is recorded, and nothing changes.")
         self._ask("hold", {"by": "ops"})
         self._order("WO-4", "CAN-330", "running")
         self._watch()
-        say(f"Still {audience.active}. Release: the last order is applied.")
+        say(f"Still {subscriber.active}. Release: the last order is applied.")
         self._ask("release", {"by": "ops"})
-        audience.wait(self._first_frame_of("CAN-330"), 60.0, "No can was judged.")
-        say(f"{audience.active} judges cans.")
+        subscriber.wait(self._first_frame_of("CAN-330"), 60.0, "No can was judged.")
+        say(f"{subscriber.active} judges cans.")
         self._watch()
 
     # ------------------------------------------------------------------ parts
@@ -179,8 +183,8 @@ class Story:
     def _watch(self, curved_by: str = "") -> None:
         """Let the line run for the length of a scene, and until the model named has met a part with
         a curved scratch, if one comes by in good time."""
-        audience = self._audience
-        before, first, late = audience.counts.copy(), audience.frame, len(audience.late)
+        subscriber = self._subscriber
+        before, first, late = subscriber.counts.copy(), subscriber.frame, len(subscriber.late)
         began_at = time.monotonic()
         enough = not curved_by
         while (lasted_s := time.monotonic() - began_at) < self._scene_s or not enough:
@@ -188,17 +192,17 @@ class Story:
             enough = (
                 enough
                 or lasted_s > CURVED_S
-                or audience.truth.score(curved_by, "scratch_curved").flawed > 0
+                or subscriber.truth.score(curved_by, "scratch_curved").flawed > 0
             )
             time.sleep(0.1)
-        told = audience.counts - before
+        told = subscriber.counts - before
         verdicts = ", ".join(f"{told[each]} {each}" for each in sorted(told)) or "none"
-        note(f"{audience.frame - first} frames, {told.total()} parts: {verdicts}")
-        if len(audience.late) > late:
-            note(f"{len(audience.late) - late} of them late: this box has too much to do")
+        note(f"{subscriber.frame - first} frames, {told.total()} parts: {verdicts}")
+        if len(subscriber.late) > late:
+            note(f"{len(subscriber.late) - late} of them late: this box has too much to do")
 
     def _recall(self, model: str) -> None:
-        truth = self._audience.truth
+        truth = self._subscriber.truth
         note(f"{model}: {in_words(truth.score(model))}")
         for kind in KINDS[model.partition("@")[0]]:
             score = truth.score(model, kind)
@@ -206,11 +210,11 @@ class Story:
                 note(f"   {kind.replace('_', ' ')}: found on {score.found} of {score.flawed} parts")
 
     def _first_frame_of(self, product: str) -> Callable[[], bool]:
-        audience = self._audience
+        subscriber = self._subscriber
         return lambda: (
-            audience.last is not None
-            and audience.last["product"] == product
-            and audience.last["model"] is not None
+            subscriber.last is not None
+            and subscriber.last["product"] == product
+            and subscriber.last["model"] is not None
         )
 
     def _order(self, order: str, product: str, status: str) -> None:
@@ -267,23 +271,23 @@ def demo(
     raise typer.Exit(status)
 
 
-def _play(plan: Plan, scenes: Callable[[Stage, Client, Audience, Barrier], None]) -> int:
-    """Sets the stage, tells the scenes and then the books; returns the exit status."""
+def _play(plan: Plan, scenes: Callable[[Stage, Client, Subscriber, Barrier], None]) -> int:
+    """Sets the stage, tells the scenes and then the summary; returns the exit status."""
     ledger = SubscriberLedger(links={"BTL-500": "bottle", "CAN-330": "can"})
     conveyor = Conveyor(belt=plan.belt)
     with Stage(plan) as stage, Client.of(stage.config) as client:
         trigger = client.topics.request("trigger")
         barrier = Barrier(conveyor, plan.fps, lambda body: client.publish(trigger, body))
-        audience = Audience(ledger, Truth(conveyor, STATION), barrier.captured)
+        subscriber = Subscriber(ledger, Truth(conveyor, STATION), barrier.captured)
         for topic in TOPICS:
-            client.listen(f"{ROOT}/{topic}", audience.hear)
+            client.listen(f"{ROOT}/{topic}", subscriber.hear)
         barrier.start()
-        scenes(stage, client, audience, barrier)
+        scenes(stage, client, subscriber, barrier)
         barrier.stop()
-        audience.wait(
-            lambda: audience.truth.serials.issuperset(barrier.sent),
+        subscriber.wait(
+            lambda: subscriber.truth.serials.issuperset(barrier.sent),
             20.0,
             "A part was announced and has no result.",
         )
         status = stage.stop_daemon()
-    return tell_books(audience, barrier.sent, status)
+    return tell_summary(subscriber, barrier.sent, status)

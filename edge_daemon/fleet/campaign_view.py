@@ -14,7 +14,15 @@ from typing import Any
 
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard
-from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Word, judge, silent_ones
+from edge_daemon.core.fleet.rules import (
+    CampaignReport,
+    Halt,
+    Open,
+    Roster,
+    Verdict,
+    judge,
+    silent_ones,
+)
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.evaluator import CAMPAIGN_FILTERS, Reports, device_at, heard_of
@@ -105,7 +113,9 @@ def _brief(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _whole(roster: Roster, words: Mapping[str, Word], heard: Heard, utc: float) -> dict[str, Any]:
+def _whole(
+    roster: Roster, words: Mapping[str, CampaignReport], heard: Heard, utc: float
+) -> dict[str, Any]:
     campaign = roster.campaign
     verdict = judge(roster, words, heard, utc)
     return {
@@ -140,7 +150,7 @@ def _next(verdict: Verdict) -> str:
 
 def _waves(
     roster: Roster,
-    words: Mapping[str, Word],
+    words: Mapping[str, CampaignReport],
     heard: Heard,
     kept: Mapping[str, bytes],
     utc: float,
@@ -167,7 +177,7 @@ def _waves(
     return shown
 
 
-def _phase(word: Word | None, is_silent: bool) -> str:
+def _phase(word: CampaignReport | None, is_silent: bool) -> str:
     if is_silent:
         return "silent"
     return word.phase.value if word is not None and word.phase is not None else NO_ANSWER

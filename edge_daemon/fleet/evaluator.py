@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.core.fleet.report import Report
-from edge_daemon.core.fleet.rules import Halt, Open, Roster, Verdict, Wait, Word, judge
+from edge_daemon.core.fleet.rules import CampaignReport, Halt, Open, Roster, Verdict, Wait, judge
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.messaging.client import Client
@@ -56,7 +56,7 @@ class Reports:
                 return
             self.newest[report.device] = (report, at)
 
-    def words(self, campaign: Campaign, now: float) -> dict[str, Word]:
+    def words(self, campaign: Campaign, now: float) -> dict[str, CampaignReport]:
         """What the stations say of this campaign."""
         with self._lock:
             newest = dict(self.newest)
@@ -75,15 +75,17 @@ def _is_newer(report: Report, last: Report) -> bool:
     return report.boot != last.boot or report.seq > last.seq
 
 
-def _word(report: Report, campaign: Campaign, quiet_s: float) -> Word:
-    stand = report.stand
-    if stand is None or (stand.campaign, stand.serial) != (campaign.id, campaign.serial):
-        return Word(None, quiet_s, group=report.group)
-    return Word(stand.phase, quiet_s, stand.measures, stand.stopped, stand.goes_back, report.group)
+def _word(report: Report, campaign: Campaign, quiet_s: float) -> CampaignReport:
+    status = report.campaign_status
+    if status is None or (status.campaign, status.serial) != (campaign.id, campaign.serial):
+        return CampaignReport(None, quiet_s, group=report.group)
+    return CampaignReport(
+        status.phase, quiet_s, status.measures, status.stopped, status.goes_back, report.group
+    )
 
 
 @dataclass(frozen=True)
-class Told:
+class Evaluation:
     """What a look led to, for one campaign."""
 
     campaign: Campaign
@@ -122,7 +124,7 @@ class Evaluator:
 
     def look(
         self, kept: Mapping[str, bytes], reports: Reports, now: float, utc: float
-    ) -> list[Told]:
+    ) -> list[Evaluation]:
         """One look at what the broker has; says what follows, and returns it."""
         self._read_campaigns(kept)
         told = []
@@ -134,7 +136,7 @@ class Evaluator:
             words = self._with_silent(reports, campaign, now)
             verdict = judge(self._roster(campaign), words, heard, utc)
             self._tell(campaign, verdict, utc)
-            told.append(Told(campaign, heard, verdict))
+            told.append(Evaluation(campaign, heard, verdict))
         return told
 
     def _tell(self, campaign: Campaign, verdict: Verdict, utc: float) -> None:
@@ -173,11 +175,15 @@ class Evaluator:
             roster = self._rosters[campaign.id] = Roster.of(campaign, self._inventory)
         return roster
 
-    def _with_silent(self, reports: Reports, campaign: Campaign, now: float) -> dict[str, Word]:
+    def _with_silent(
+        self, reports: Reports, campaign: Campaign, now: float
+    ) -> dict[str, CampaignReport]:
         """Stations that never reported are silent since we began to look."""
         words = reports.words(campaign, now)
         quiet_s = reports.quiet_s(self._first_at.setdefault(campaign.id, now), now)
-        mute = {name: Word(None, quiet_s) for name in self._inventory if name not in words}
+        mute = {
+            name: CampaignReport(None, quiet_s) for name in self._inventory if name not in words
+        }
         return {**words, **mute}
 
 
@@ -231,7 +237,7 @@ def watch(
     client: Client,
     roots: Sequence[str],
     evaluator: Evaluator,
-    tell: Callable[[Told], None],
+    tell: Callable[[Evaluation], None],
     stopped: threading.Event,
     alive: Callable[[], object] = lambda: None,
 ) -> None:
@@ -268,7 +274,7 @@ def watch(
 
 def _look(
     client: Client, evaluator: Evaluator, topics: CampaignTopics, reports: Reports
-) -> list[Told]:
+) -> list[Evaluation]:
     """What is said without a connection would be sent later, when it may be wrong: so nothing."""
     if math.isinf(client.connected_since):
         return []
@@ -300,7 +306,7 @@ def device_at(topic: str) -> str | None:
     return levels[1] if len(levels) == 3 and levels[0] == "edge" else None
 
 
-def sentence(told: Told) -> str:
+def sentence(told: Evaluation) -> str:
     """The verdict in words."""
     verdict = told.verdict
     if isinstance(verdict, Open):

@@ -24,7 +24,7 @@ from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
-from edge_daemon.core.fleet.report import Measures, Phase, Stand
+from edge_daemon.core.fleet.report import CampaignStatus, Measures, Phase
 from edge_daemon.core.fleet.station import Ask, Station
 from edge_daemon.core.rollout.plan import as_mapping
 from edge_daemon.core.state import State
@@ -36,14 +36,14 @@ from edge_daemon.fleet.freshness.keeper import Freshness
 from edge_daemon.fleet.memory import (
     MEMORY_FILE,
     Expired,
-    Kept,
+    StoredMemory,
     read_kept,
     read_waiting,
     write_kept,
 )
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.journal import RequestRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers
@@ -74,7 +74,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Brought:
+class FetchProgress:
     """How far a bundle is that is fetched: what is in its way, why the store refused it, and how
     many bytes came from the `origin` and from `peers`."""
 
@@ -90,13 +90,13 @@ class Courier(Protocol):
         """Fetch this one's bundle, and give it to neighbours; None: none."""
         ...
 
-    def brought(self, campaign: Campaign) -> Brought:
+    def brought(self, campaign: Campaign) -> FetchProgress:
         """How far it is."""
         ...
 
 
 class Follower:
-    """One station. `came` runs on the network thread; `stand` may be asked by any.
+    """One station. `came` runs on the network thread; `campaign_status` may be asked by any.
 
     Raises ConfigurationError for a key that cannot be read.
     """
@@ -108,7 +108,7 @@ class Follower:
         self._signers = Signers(keys) if keys else None
         self._file = context.folder / MEMORY_FILE
         self._kept = self._recall()
-        self._stand: Stand | None = None
+        self._campaign_status: CampaignStatus | None = None
         self._news: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
@@ -137,9 +137,9 @@ class Follower:
         """A message of a campaign; the broker hears that it came when it is on disk."""
         self._news.put(incoming)
 
-    def stand(self) -> Stand | None:
+    def campaign_status(self) -> CampaignStatus | None:
         """How the station stands in its campaign; None: it follows none."""
-        return self._stand
+        return self._campaign_status
 
     def pinned(self) -> frozenset[BundleRef]:
         """What the store's quota must not take: the bundle that an open campaign names."""
@@ -187,47 +187,47 @@ class Follower:
         self._remember(replace(kept, memory=made.memory))
         for incoming in news:
             incoming.done()
-        if made.stand is not None and (self._stand is None or self._phase_changed(made.stand)):
-            told = made.stand
+        status = made.campaign_status
+        if status is not None and self._phase_changed(status):
             _log.info(
                 "campaign_phase",
-                campaign=told.campaign,
-                phase=told.phase.value,
-                wave=told.wave,
-                why=told.why,
+                campaign=status.campaign,
+                phase=status.phase.value,
+                wave=status.wave,
+                why=status.why,
             )
-        stand = made.stand and replace(made.stand, bytes=brought.bytes)
-        self._stand = self._with_measures(stand)
+        status = status and replace(status, bytes=brought.bytes)
+        self._campaign_status = self._with_measures(status)
         if made.ask is not None:
             self._ask(made.ask)
 
-    def _with_measures(self, stand: Stand | None) -> Stand | None:
+    def _with_measures(self, status: CampaignStatus | None) -> CampaignStatus | None:
         campaign = self._kept.memory.campaign
-        if stand is None or campaign is None:
-            return stand
+        if status is None or campaign is None:
+            return status
         active = self._with.state().active_bundle
         judges = active is not None and active.sha256 == campaign.sha256
         with contained() as attempt:
-            stand = replace(stand, measures=self._with.measured(campaign, judges))
+            status = replace(status, measures=self._with.measured(campaign, judges))
         self._say_fault(attempt.fault)
-        return stand
+        return status
 
-    def _fetch(self, kept: Kept, now_utc: float) -> Brought:
+    def _fetch(self, kept: StoredMemory, now_utc: float) -> FetchProgress:
         """Say which bundle is wanted here, and hear how far it is."""
         courier, campaign = self._with.courier, kept.memory.campaign
         if courier is None or campaign is None:
-            return Brought()
-        stand = self._stand
-        is_left_out = stand is not None and stand.phase is Phase.EXCLUDED
+            return FetchProgress()
+        status = self._campaign_status
+        is_left_out = status is not None and status.phase is Phase.EXCLUDED
         wanted = None if is_left_out else to_fetch(kept.memory, self._with.device, now_utc)
         courier.want(wanted)
         return courier.brought(campaign)
 
-    def _phase_changed(self, stand: Stand) -> bool:
-        last = self._stand
-        return last is None or (last.campaign, last.phase) != (stand.campaign, stand.phase)
+    def _phase_changed(self, status: CampaignStatus) -> bool:
+        last = self._campaign_status
+        return last is None or (last.campaign, last.phase) != (status.campaign, status.phase)
 
-    def _heard(self, kept: Kept, incoming: Incoming) -> Kept:
+    def _heard(self, kept: StoredMemory, incoming: Incoming) -> StoredMemory:
         """The memory with one message; what is wrong with it is told, and changes nothing."""
         if not incoming.payload:  # how a retained message is taken away
             return kept
@@ -237,7 +237,7 @@ class Follower:
             _log.warning("campaign_refused", topic=incoming.topic[:200], error=error.message)
         return kept
 
-    def _after(self, kept: Kept, incoming: Incoming) -> Kept:
+    def _after(self, kept: StoredMemory, incoming: Incoming) -> StoredMemory:
         topic, payload, now_utc = incoming.topic, incoming.payload, self._with.clock.now().utc
         if topic == messages.TIMESTAMP:
             return self._stamped(kept, payload)
@@ -250,7 +250,9 @@ class Follower:
             return kept.with_waiting(topic, payload)
         return self._accepted(kept, campaign, payload, now_utc)
 
-    def _accepted(self, kept: Kept, campaign: Campaign, envelope: bytes, now_utc: float) -> Kept:
+    def _accepted(
+        self, kept: StoredMemory, campaign: Campaign, envelope: bytes, now_utc: float
+    ) -> StoredMemory:
         memory, refusal = station.accept(kept.memory, campaign, now_utc)
         if refusal:
             _log.warning("campaign_refused", campaign=campaign.id, error=refusal)
@@ -266,7 +268,7 @@ class Follower:
         if self._with.freshness is not None and messages.is_open_topic(topic):
             self._with.freshness.ask()
 
-    def _stamped(self, kept: Kept, payload: bytes) -> Kept:
+    def _stamped(self, kept: StoredMemory, payload: bytes) -> StoredMemory:
         """A word on what is current: TUF's, or one of the signers', which may hold TUF's too."""
         freshness = self._with.freshness
         if freshness is not None:
@@ -277,7 +279,7 @@ class Follower:
         is_newer = kept.stamp is None or stamp.at > kept.stamp.at
         return replace(kept, stamp=stamp) if is_newer else kept
 
-    def _vouched(self, kept: Kept, now_utc: float) -> Kept:
+    def _vouched(self, kept: StoredMemory, now_utc: float) -> StoredMemory:
         """Accept what waited until the fleet's metadata lists it."""
         freshness = self._with.freshness
         if freshness is None:
@@ -299,7 +301,7 @@ class Follower:
 
     # ------------------------------------------------------------------ the station
 
-    def _station(self, kept: Kept, now_utc: float) -> Station:
+    def _station(self, kept: StoredMemory, now_utc: float) -> Station:
         campaign = kept.memory.campaign
         if campaign is None:
             return Station(self._with.device)
@@ -351,7 +353,7 @@ class Follower:
             self._digest = (campaign, digest(campaign))
         return freshness.why_not(campaign.id, self._digest[1])
 
-    def _answers(self, kept: Kept) -> dict[str, Answer]:
+    def _answers(self, kept: StoredMemory) -> dict[str, Answer]:
         rows = [self._with.find_request(each) for each in station.request_ids(kept.memory)]
         return {row.id: answer_of(row) for row in rows if row is not None}
 
@@ -373,16 +375,16 @@ class Follower:
 
     # ------------------------------------------------------------------ memory
 
-    def _recall(self) -> Kept:
+    def _recall(self) -> StoredMemory:
         try:
             return read_kept(self._file.read_bytes(), self._signers)
         except FileNotFoundError:
-            return Kept()
+            return StoredMemory()
         except (OSError, ValueError) as error:
             _log.warning("campaigns_forgotten", file=str(self._file), error=str(error))
-            return Kept()
+            return StoredMemory()
 
-    def _remember(self, kept: Kept) -> None:
+    def _remember(self, kept: StoredMemory) -> None:
         if kept != self._kept:
             write_durably(self._file, write_kept(kept))
         self._kept = kept

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.core.fleet.ledger import Ledger, Stranger, Word, make_ledger
+from edge_daemon.core.fleet.ledger import IgnoredTopic, Ledger, StationMessages, make_ledger
 from edge_daemon.documents.fault import DocumentError
 from edge_daemon.documents.file import read_text
 from edge_daemon.errors import ConfigurationError, SenderError
@@ -54,9 +54,9 @@ def read_ledger(
         try:
             report = read_report(body)
         except SenderError as error:
-            strangers.append(Stranger(root, error.message))
+            strangers.append(IgnoredTopic(root, error.message))
             continue
-        words.append(Word(root, report, _presence(kept.statuses.get(root, b""))))
+        words.append(StationMessages(root, report, _presence(kept.statuses.get(root, b""))))
     quiet = {
         root: _presence(body) or "unreadable"
         for root, body in kept.statuses.items()

@@ -20,7 +20,7 @@ MOST_WAITING = 8
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredMemory:
     """The memory, the envelope of its campaign, and the newest timestamp.
 
     `waiting`: topic -> envelope of campaigns that the fleet's metadata does not list yet, the
@@ -37,12 +37,12 @@ class Kept:
         stamp = self.stamp
         return stamp is not None and now_utc < stamp.expires and campaign.serial >= stamp.serial
 
-    def with_waiting(self, topic: str, envelope: bytes) -> Kept:
+    def with_waiting(self, topic: str, envelope: bytes) -> StoredMemory:
         """With one more that waits; the oldest gives way."""
         others = list(self.without_waiting(topic).waiting.items())[-(MOST_WAITING - 1) :]
         return replace(self, waiting={**dict(others), topic: envelope})
 
-    def without_waiting(self, topic: str) -> Kept:
+    def without_waiting(self, topic: str) -> StoredMemory:
         """Without it."""
         left = {each: body for each, body in self.waiting.items() if each != topic}
         return replace(self, waiting=left)
@@ -78,7 +78,7 @@ class Expired:
         return found
 
 
-def write_kept(kept: Kept) -> bytes:
+def write_kept(kept: StoredMemory) -> bytes:
     """As the file holds it."""
     memory = kept.memory
     stamp = kept.stamp
@@ -95,12 +95,12 @@ def write_kept(kept: Kept) -> bytes:
     return json.dumps(plain, sort_keys=True).encode()
 
 
-def parse_kept(content: bytes) -> Kept:
+def parse_kept(content: bytes) -> StoredMemory:
     """What was remembered; raises ValueError for anything else."""
     return read_kept(content, None)
 
 
-def read_kept(content: bytes, signers: Signers | None) -> Kept:
+def read_kept(content: bytes, signers: Signers | None) -> StoredMemory:
     """The same, with the campaign only if the keys of today signed it; None: whoever did."""
     try:
         plain = json.loads(content)
@@ -115,7 +115,7 @@ def read_kept(content: bytes, signers: Signers | None) -> Kept:
             bool(plain["back"]),
         )
         stamp = plain["stamp"]
-        return Kept(
+        return StoredMemory(
             memory,
             envelope if campaign else None,
             Timestamp(*stamp) if stamp else None,

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge_daemon import __version__
-from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
+from edge_daemon.core.fleet.report import (
+    CampaignStatus,
+    Chain,
+    Measures,
+    Phase,
+    Report,
+    ReportedBundle,
+)
 from edge_daemon.core.values import Instant, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import fleet_payloads
@@ -20,7 +27,7 @@ FIGURES_S = 5.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class StationSnapshot:
     """The station in one second, as far as its report goes."""
 
     now: Instant
@@ -32,7 +39,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Place:
+class StationIdentity:
     """What of a report stays as it is while the daemon runs."""
 
     device: str
@@ -45,24 +52,24 @@ class Place:
 class StationReport:
     """Makes the station's reports; `say` publishes one, retained.
 
-    `stand` tells how the station stands in a campaign; None: in none. `fresh_until` tells until
+    `status` tells how the station stands in a campaign; None: in none. `fresh_until` tells until
     when it begins campaigns, in POSIX seconds; None: nothing limits it. Called from one thread.
     """
 
     def __init__(
         self,
-        place: Place,
+        place: StationIdentity,
         say: Callable[[bytes], None],
-        stand: Callable[[], Stand | None],
+        status: Callable[[], CampaignStatus | None],
         fresh_until: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._place = place
         self._say = say
-        self._stand, self._fresh_until = stand, fresh_until
+        self._campaign_status, self._fresh_until = status, fresh_until
         self._said: Report | None = None
         self._said_at = 0.0
 
-    def hear(self, seen: Seen) -> None:
+    def hear(self, seen: StationSnapshot) -> None:
         """Say it if it is news, or if the last one is `every_s` old."""
         report = self._report(seen)
         last = self._said
@@ -76,8 +83,8 @@ class StationReport:
         self._said, self._said_at = report, seen.now.at
         self._say(fleet_payloads.report(report))
 
-    def _report(self, seen: Seen) -> Report:
-        place, model, stand = self._place, seen.model, self._stand()
+    def _report(self, seen: StationSnapshot) -> Report:
+        place, model, status = self._place, seen.model, self._campaign_status()
         active = model.active
         judging = active.model if active else None
         # The one that judges comes first, so that it is never what is left out.
@@ -92,16 +99,16 @@ class StationReport:
             version=__version__,
             site=place.site,
             group=place.group,
-            phase=stand.phase if stand is not None else _phase(model),
+            phase=status.phase if status is not None else _phase(model),
             model=judging,
             sha256=active.sha256 if active else None,
-            stored=tuple(Held(str(each.ref), each.sha256) for each in named),
+            stored=tuple(ReportedBundle(str(each.ref), each.sha256) for each in named),
             stored_more=len(stored) - len(named),
             held=model.held,
             receipt=model.swap_id,
             chain=Chain(seen.audit.seq, seen.audit.hash) if seen.audit.seq else None,
             proof=seen.proof,
-            stand=stand,
+            campaign_status=status,
             is_healthy=seen.is_healthy,
             fresh_until=self._fresh_until(),
         )
@@ -112,13 +119,19 @@ def _content(report: Report) -> Report:
 
     Freshness is renewed each hour, which is no news either.
     """
-    stand = report.stand and replace(report.stand, bytes={}, measures=Measures())
-    return replace(report, seq=0, said_utc=0.0, chain=None, fresh_until=None, stand=stand)
+    status = report.campaign_status and replace(
+        report.campaign_status, bytes={}, measures=Measures()
+    )
+    return replace(
+        report, seq=0, said_utc=0.0, chain=None, fresh_until=None, campaign_status=status
+    )
 
 
 def _figures(report: Report) -> Measures:
     """What was measured; that frames come is told in time."""
-    return replace(report.stand.measures, frames=0) if report.stand else Measures()
+    return (
+        replace(report.campaign_status.measures, frames=0) if report.campaign_status else Measures()
+    )
 
 
 def _phase(model: ModelState) -> Phase | None:

@@ -30,7 +30,7 @@ def summary(found: Ledger) -> dict[str, Any]:
 
 def station(line: Line) -> dict[str, Any]:
     """One station of it."""
-    report, stand = line.report, line.report.stand
+    report, status = line.report, line.report.campaign_status
     return {
         "device": report.device,
         "root": line.root,
@@ -39,9 +39,9 @@ def station(line: Line) -> dict[str, Any]:
         "model": report.model,
         "sha256": report.sha256,
         "phase": report.phase.value if report.phase else None,
-        "campaign": stand.campaign if stand else None,
-        "wave": stand.wave if stand else None,
-        "bytes": dict(stand.bytes) if stand else {},
+        "campaign": status.campaign if status else None,
+        "wave": status.wave if status else None,
+        "bytes": dict(status.bytes) if status else {},
         "receipt": report.receipt,
         "chain": {"seq": report.chain.seq, "hash": report.chain.hash} if report.chain else None,
         "proof": {"seq": report.proof.seq, "hash": report.proof.hash} if report.proof else None,

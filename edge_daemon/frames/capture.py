@@ -32,7 +32,7 @@ from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
 from edge_daemon.frames.picture import PictureGauge, Spells
 from edge_daemon.frames.ring import Ring
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _log = structlog.get_logger(__name__)
@@ -177,8 +177,8 @@ class Capture:
         self._reader: _Reader | None = None
         self._source = ""
         self._left_behind: list[_Reader] = []
-        self._boundary = Boundary(_log, "capture_failed")
-        self._to_listener = Boundary(_log, "camera_listener_failed")
+        self._boundary = ErrorBoundary(_log, "capture_failed")
+        self._to_listener = ErrorBoundary(_log, "camera_listener_failed")
         self._stopping = threading.Event()
         self._state = CameraState(CameraPhase.CONNECTING, now())
         self._thread: threading.Thread | None = None

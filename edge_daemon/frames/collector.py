@@ -23,7 +23,7 @@ from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
-from edge_daemon.host.boundary import contained
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Places(Protocol):
     def release(self, captured: Captured) -> None: ...
 
 
-class Tended(Protocol):
+class PictureStore(Protocol):
     """Where pictures go; one thread at a time. Raises OSError or StateError."""
 
     @property
@@ -58,7 +58,7 @@ class Tended(Protocol):
     def close(self) -> None: ...
 
 
-class Folder(Tended, Protocol):
+class Folder(PictureStore, Protocol):
     """The same for a folder that takes every frame as it is."""
 
     def write(self, judged: Judged, jpeg: bytes, drawn: bytes | None, /) -> object:
@@ -125,7 +125,7 @@ class Collector:
     def __init__(
         self,
         places: Places,
-        folder: Tended,
+        folder: PictureStore,
         prepare: Prepare,
         *,
         room: int = 1,

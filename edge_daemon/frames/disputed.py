@@ -41,20 +41,15 @@ def is_disputed(judged: Judged, by: By = By.FRAME) -> bool:
     return Verdict.NG in verdicts and (len(verdicts) > 1 or by is By.TRACK)
 
 
-class DisputedFolder:
+class DisputedFolder(PictureFolder):
     """At most `quota_bytes` of pictures. `paired` may be called by any thread."""
 
     def __init__(self, folder: Path, quota_bytes: int) -> None:
-        self._pictures = PictureFolder(folder, quota_bytes, _OURS)
+        super().__init__(folder, quota_bytes, _OURS)
         self._frames: OrderedDict[int, tuple[Judged, bytes]] = OrderedDict()
         self._inbox: deque[Pair] = deque(maxlen=MOST_PAIRS)
         self._waiting: OrderedDict[int, Pair] = OrderedDict()  # by each frame of theirs
         self._passed = 0
-
-    @property
-    def removed(self) -> int:
-        """Pictures that went to keep to the quota, since the start."""
-        return self._pictures.removed
 
     @property
     def has_room(self) -> bool:
@@ -91,17 +86,6 @@ class DisputedFolder:
         for frame in [frame for frame in self._frames if frame < passed]:
             del self._frames[frame]  # no part that is still to come has it
 
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def recent(self, most: int) -> list[Path]:
-        """The newest pictures on the disk, newest first; any thread."""
-        return self._pictures.recent(most)
-
-    def find(self, name: str) -> Path | None:
-        """The picture of this file name, where this room has named it so; any thread."""
-        return self._pictures.find(name)
-
     def _has_one_of(self, judged: Judged) -> bool:
         """Whether a picture of the same part waits already."""
         if judged.assigned is None:
@@ -115,7 +99,7 @@ class DisputedFolder:
             self._waiting.pop(frame, None)
         name = f"{stamp(pair.captured_utc)}-{pair.boot}-{pair.part:09d}"
         facts = json.dumps(_facts(pair, judged), ensure_ascii=False).encode()
-        self._pictures.put(name, jpeg, facts)
+        self.put(name, jpeg, facts)
 
 
 def _facts(pair: Pair, judged: Judged) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
@@ -189,7 +189,7 @@ class Pictures:
         self._latest: Picture | None = None
         self._wanted_until = float("-inf")
         self._due_at = float("-inf")
-        self._boundary = Boundary(_log, "picture_failed")
+        self._boundary = ErrorBoundary(_log, "picture_failed")
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
 
     # ---------------------------------------------------------------------- the lane's side

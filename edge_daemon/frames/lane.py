@@ -78,7 +78,6 @@ class Lane:
         now: Callable[[], Instant],
         *,
         arms: Arms | None = None,
-        infer_timeout_s: float = INFER_TIMEOUT_S,
     ) -> None:
         self._ring = ring
         self._active_slot = active_slot
@@ -88,7 +87,6 @@ class Lane:
         self.is_split: Callable[[int], bool] | None = None
         """Whether a cutover before this frame would show one part to two models; None: never."""
         self._waits: dict[int, float] = {}  # changes that wait for a gap, and since when
-        self._infer_timeout_s = infer_timeout_s
         self._hand: _Hand | None = None
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
         self._crossed_epoch = 0  # the assignment that the pointer was set for
@@ -197,7 +195,7 @@ class Lane:
         began = self._now()
         if cutover.pointer.slot is not None:
             # A slot has one caller: who looks with the candidate beside the line ends first.
-            self._active_slot.vacate(cutover.pointer.slot.name, self._infer_timeout_s)
+            self._active_slot.vacate(cutover.pointer.slot.name, INFER_TIMEOUT_S)
             cutover.pointer.slot.promote()
         self._active_slot.pointer = cutover.pointer
         self._waits.clear()
@@ -261,7 +259,7 @@ class Lane:
         began_at = self._now().at
         self._waiting_at = None
         try:
-            inference = slot.infer(captured.address, self._infer_timeout_s)
+            inference = slot.infer(captured.address, INFER_TIMEOUT_S)
         except SlotLost as lost:
             self._lose(hand, token, str(lost))
             return

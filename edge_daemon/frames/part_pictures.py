@@ -40,7 +40,7 @@ _digest_of = lru_cache(maxsize=16)(digest)
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RetentionLimits:
     """How long pictures are kept; days None: only the quota counts."""
 
     quota_bytes: int
@@ -58,7 +58,9 @@ class PartPictures:
         utc: POSIX seconds of now.
     """
 
-    def __init__(self, folder: Path, keeping: Keeping, boot: str, utc: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path, keeping: RetentionLimits, boot: str, utc: Callable[[], float]
+    ) -> None:
         self._folder, self._keeping = folder, keeping
         self._boot, self._utc = boot, utc
         self._index: PictureIndex | None = None

@@ -20,7 +20,7 @@ from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
 from edge_daemon.frames.copy_places import Place
 from edge_daemon.frames.part_pictures import drawn_of
 from edge_daemon.host.blame import MOST_TRIES, Blame
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class PictureCopies:
         self.waiting = 0
         """Pictures that are to be copied; any thread."""
         self.tally = CopyTally()
-        self._boundary = Boundary(_log, "picture_copies_failed")
+        self._boundary = ErrorBoundary(_log, "picture_copies_failed")
         self._thread = threading.Thread(target=self._run, name="picture-copies", daemon=True)
 
     def start(self) -> None:

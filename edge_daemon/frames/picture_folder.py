@@ -39,6 +39,12 @@ class PictureFolder:
         self._size_bytes += len(jpeg) + len(facts)
         return self._folder / f"{stem}.jpg"
 
+    def tend(self) -> None:
+        """Nothing is to be done between pictures."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     def recent(self, most: int) -> list[Path]:
         """The newest pictures on the disk, newest first. Empty without the folder."""
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from edge_daemon.core.values import Judged
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ class Publisher:
         self._outlets = outlets
         self._queue: queue.SimpleQueue[Judged | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._boundary = Boundary(_log, "result_not_told", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "result_not_told", is_rare=True)
 
     def start(self) -> None:
         self._thread.start()

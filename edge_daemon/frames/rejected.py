@@ -18,35 +18,16 @@ from edge_daemon.frames.picture_folder import PictureFolder, stamp
 _OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z-\d{9,}-\w+\.jpg$")
 
 
-class RejectedFolder:
+class RejectedFolder(PictureFolder):
     """JPEG and JSON of rejected parts, at most `quota_bytes` of them. One thread writes."""
 
     def __init__(self, folder: Path, quota_bytes: int) -> None:
-        self._pictures = PictureFolder(folder, quota_bytes, _OURS)
-
-    @property
-    def removed(self) -> int:
-        """Pictures that went to keep to the quota, since the start."""
-        return self._pictures.removed
+        super().__init__(folder, quota_bytes, _OURS)
 
     def write(self, judged: Judged, jpeg: bytes, _drawn: bytes | None = None) -> Path:
         """Keep one frame; gives the picture's path. Raises OSError."""
         facts = json.dumps(_facts(judged), ensure_ascii=False).encode()
-        return self._pictures.put(_stem(judged), jpeg, facts)
-
-    def tend(self) -> None:
-        """Nothing is to be done between pictures."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def recent(self, most: int = 20) -> list[Path]:
-        """The newest pictures on the disk, newest first; any thread. Empty without the folder."""
-        return self._pictures.recent(most)
-
-    def find(self, name: str) -> Path | None:
-        """The picture of this file name, where this room has named it so; any thread."""
-        return self._pictures.find(name)
+        return self.put(_stem(judged), jpeg, facts)
 
 
 def _stem(judged: Judged) -> str:

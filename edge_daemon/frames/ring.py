@@ -37,7 +37,8 @@ class Ring:
             raise ValueError("a ring needs at least one place")
         self._places = places
         self._latest = latest
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # by itself it costs half of what the condition does
+        self._changed = threading.Condition(self._lock)
         self._pool: Pool | None = None  # of the current shape
         self._pools: dict[FrameMemory, Pool] = {}  # and those that are still held somewhere
         self._scratch: Pixels | None = None
@@ -64,7 +65,7 @@ class Ring:
     @property
     def memories(self) -> tuple[FrameMemory, ...]:
         """Where frames lie: the one in use, and those of an old shape that are still held."""
-        with self._changed:
+        with self._lock:
             return tuple(self._pools)
 
     def begin(self, shape: FrameShape) -> Lease:
@@ -73,7 +74,7 @@ class Ring:
         Another shape than before gets memory of its own; frames of the old shape stay where they
         are until they are released. Raises CameraError when the box has not enough memory.
         """
-        with self._changed:
+        with self._lock:
             pool = self._pool_for(shape)
             if pool is not None and not pool.free and self._latest:
                 self._give_way()
@@ -90,7 +91,7 @@ class Ring:
 
         `flaw`: why its picture is no evidence; None where a model may judge it.
         """
-        with self._changed:
+        with self._lock:
             if self._closed or not self._opened:
                 self._show(lease)
                 return
@@ -109,7 +110,7 @@ class Ring:
 
     def abandon(self, lease: Lease) -> None:
         """Nothing was captured: the place is free again, and no number is used."""
-        with self._changed:
+        with self._lock:
             self._let_go_lease(lease)
 
     def forfeit(self, lease: Lease) -> None:
@@ -118,7 +119,7 @@ class Ring:
         The place stays out of use until the writer comes back and abandons the lease. When half of
         the places are lost in this way, the next frame gets new memory.
         """
-        with self._changed:
+        with self._lock:
             pool = self._pools.get(lease.address.memory) if lease.address else None
             if pool is None:
                 return
@@ -134,7 +135,7 @@ class Ring:
         None after `timeout_s`, after `wake`, behind a fence, and when a closed ring is empty. The
         frame may be stamped anew until it is popped: what counts is what `pop` returns.
         """
-        with self._changed:
+        with self._lock:
             if not self._waiting or self._is_fenced():
                 self._wait(timeout_s)
             if not self._waiting or self._is_fenced():
@@ -148,12 +149,12 @@ class Ring:
 
     def rest(self, timeout_s: float | None) -> None:
         """Wait, with a frame at the head or without, until a frame comes in, `wake` or `close`."""
-        with self._changed:
+        with self._lock:
             self._wait(timeout_s)
 
     def pop(self) -> Captured:
         """Take the head off the queue; its place stays leased. IndexError when none waits."""
-        with self._changed:
+        with self._lock:
             frame = self._waiting.popleft()
             if frame.address is not None:
                 self._live.popleft()
@@ -162,18 +163,26 @@ class Ring:
     def retain(self, captured: Captured) -> None:
         """A second holder of a popped frame; each holder releases once. Tombstones hold nothing."""
         if captured.address is not None:
-            with self._changed:
+            with self._lock:
                 self._pools[captured.address.memory].hold(captured.address.place)
+
+    def retain_if_roomy(self, captured: Captured) -> bool:
+        """The same, unless the ring is tight; whether it is held."""
+        with self._lock:
+            if captured.address is None or self._is_tight():
+                return False
+            self._pools[captured.address.memory].hold(captured.address.place)
+            return True
 
     def release(self, captured: Captured) -> None:
         """One holder is done with the pixels. Raises ValueError or KeyError when released twice."""
         if captured.address is not None:
-            with self._changed:
+            with self._lock:
                 self._let_go(captured.address)
 
     def wake(self) -> None:
         """Make a waiting `head` or `rest` return, or the next one that would wait. Any thread."""
-        with self._changed:
+        with self._lock:
             self._woken = True
             self._changed.notify_all()
 
@@ -199,14 +208,14 @@ class Ring:
         read where no frame can be popped; each fence wants one `lift`. A ring that becomes tight
         lets its head go all the same: a slow disk must not cost frames.
         """
-        with self._changed:
+        with self._lock:
             moment = now()
             self._fences.append(moment.at)
             return moment
 
     def lift(self, *since_at: float) -> None:
         """These fences are gone: what they held back has its stamp, or needs none."""
-        with self._changed:
+        with self._lock:
             for each in since_at:
                 with suppress(ValueError):
                     self._fences.remove(each)
@@ -217,7 +226,7 @@ class Ring:
 
     def open(self) -> None:
         """Frames committed from now on are captured: they are numbered and get a verdict."""
-        with self._changed:
+        with self._lock:
             self._opened = True
             if self._preview is not None:
                 self._let_go_lease(self._preview)
@@ -225,7 +234,7 @@ class Ring:
 
     def preview(self) -> Pixels | None:
         """A copy of the newest frame seen before `open`; None when there was none."""
-        with self._changed:
+        with self._lock:
             return None if self._preview is None else self._preview.pixels.copy()
 
     # -------------------------------------------------------------------------- what is known
@@ -233,13 +242,16 @@ class Ring:
     @property
     def tight(self) -> bool:
         """At most one place is left for the camera: a waiting lane must let the oldest frame go."""
-        with self._changed:
-            if self._pool is None:
-                return False
-            room = len(self._pool.free)
-            if self._latest:  # waiting frames give way, except a head that the lane has seen
-                room += len(self._live) - (1 if self._live and self._live[0].seen else 0)
-            return room <= 1
+        with self._lock:
+            return self._is_tight()
+
+    def _is_tight(self) -> bool:
+        if self._pool is None:
+            return False
+        room = len(self._pool.free)
+        if self._latest:  # waiting frames give way, except a head that the lane has seen
+            room += len(self._live) - (1 if self._live and self._live[0].seen else 0)
+        return room <= 1
 
     @property
     def is_open(self) -> bool:
@@ -268,7 +280,7 @@ class Ring:
 
     def upcoming(self, at: float) -> Assignment:
         """What a frame captured at `at` (monotonic) would carry."""
-        with self._changed:
+        with self._lock:
             for boundary in reversed(self._boundaries):
                 if boundary.reached(self._next, at):
                     return boundary.assignment
@@ -280,7 +292,7 @@ class Ring:
 
     def close(self) -> None:
         """Nothing more comes in; `head` yields what is left. Memory goes with its last frame."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             if self._preview is not None:
                 self._let_go_lease(self._preview)
@@ -291,9 +303,8 @@ class Ring:
     # ------------------------------------------------------------------- with the lock held
 
     def _is_fenced(self) -> bool:
-        if not self._fences or self._closed:
-            return False
-        return self._waiting[0].captured.at >= self._fences[0] and not self.tight
+        is_fenced = bool(self._fences) and self._waiting[0].captured.at >= self._fences[0]
+        return is_fenced and not self._closed and not self._is_tight()
 
     def _show(self, lease: Lease) -> None:
         """A frame that is not captured: the newest is kept to be looked at, before the start."""
@@ -351,10 +362,9 @@ class Ring:
 
     def _give_way(self) -> None:
         """Policy latest, and no place: the oldest waiting frame that the lane has not seen goes."""
-        oldest = self._live[0] if self._live else None
-        if oldest is not None and oldest.seen:  # only the head can be
-            oldest = self._live[1] if len(self._live) > 1 else None
-        if oldest is not None:
+        first = 1 if self._live and self._live[0].seen else 0  # only the head can be seen
+        if len(self._live) > first:
+            oldest = self._live[first]
             self._live.remove(oldest)  # the first or the second: O(1)
             self._make_stale(oldest)
 
@@ -365,7 +375,7 @@ class Ring:
         frame.dropped = Reason.DROPPED_STALE
 
     def _stamp(self, boundary: AssignmentStart) -> None:
-        with self._changed:
+        with self._lock:
             reached = False
             for frame in reversed(self._waiting):
                 if not boundary.reached(frame.number, frame.captured.at):

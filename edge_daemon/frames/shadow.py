@@ -1,9 +1,10 @@
 """The candidate sees the line's own frames, beside the line: the same pixels, and no copy.
 
-The lane only offers, right after its verdict, when no other frame waits: a gap of the line begins
-there. One frame at a time is held; the lane waits for nothing here, and wakes nobody: that costs as
-much as all else together, so that another thread, which wakes anyway, passes on what was offered.
-What the candidate sees is paired with what the active model said, unit by unit, on this thread.
+The lane only offers, right after its verdict, and holds one frame at a time. It decides nothing
+here, waits for nothing and wakes nobody: each of these would cost it as much as the offer itself.
+Another thread, which wakes anyway, passes on what was offered. This thread draws which units the
+candidate looks at, asks it where a gap of the line begins, and pairs what it says with what the
+active model said.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Union
+from typing import NamedTuple, Protocol, Union
 
 import structlog
 
@@ -28,8 +29,7 @@ from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
 from edge_daemon.core.rollout.values import Opinion, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.collector import Places
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 BATCH = 64
 BATCH_S = 0.25
-"""Pairs are handed on in batches: so many, or those of so long. With the turn of the desk after it
+"""Pairs are handed on in batches: so many, or those of so long. With the evaluator's turn after it
 they are on the disk within a second.
 """
 
@@ -82,20 +82,38 @@ class ShadowOutlets:
     looked: Callable[[Judged, Captured], None] = lambda *_: None
 
 
-@dataclass(frozen=True)
-class _Offered:
-    """One frame; `held` where its pixels are, `look` where the candidate is to see them.
+class Leases(Protocol):
+    """The part of the ring that is needed here."""
 
-    `drawn`: it was to see them, whether there is time for it or not.
+    def retain_if_roomy(self, captured: Captured) -> bool: ...
+
+    def release(self, captured: Captured) -> None: ...
+
+
+class _Offered(NamedTuple):
+    """One frame, by its number among those that were offered, from 1; `held` where its pixels are.
+
+    `is_gap`: no other frame waited for the active model then.
     """
 
+    number: int
     judged: Judged
     beside: RunningSplit
     held: Captured | None
+    is_gap: bool
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Whether the candidate is to see a frame, and whether it is asked now."""
+
     drawn: bool
     look: bool
-    after_look: bool
+    is_first: bool  # of its unit
 
+
+_Bare = tuple[int, Judged, RunningSplit, Union[Captured, None], bool]
+"""What the lane makes of it: a name for each field would cost it as much as all the rest."""
 
 _Word = Union[_Offered, PartTold, None]
 
@@ -112,7 +130,7 @@ class Shadow:
 
     def __init__(
         self,
-        leases: Places,
+        leases: Leases,
         active_slot: ActiveSlot,
         boot: str,
         rules: PartRules | None,
@@ -127,19 +145,18 @@ class Shadow:
         self._random = Random()  # noqa: S311 - which units are looked at is no secret
         self._governor = Governor(self._random)
         self._governed: Split | None = None
-        self._offers: deque[_Offered] = deque()
+        self._offers: deque[_Bare] = deque()
         self._passing = threading.Lock()
         self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
-        self._held = self._looking = False
-        self._after_look = False
-        self._offered = self._heard = 0
+        self._held = False
+        self._offered = self._heard = self._looked_until = 0
         self._unit: str | None = None
         self._stopping = False
         self._pairing: Pairing | None = None
         self._pairs: list[Pair] = []
         self._told_at = time.monotonic()
         self._compared = self._skipped = self._failed = self._missed = 0
-        self._boundary = Boundary(_log, "shadow_failed", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "shadow_failed", is_rare=True)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     @property
@@ -174,32 +191,17 @@ class Shadow:
         beside = self._active_slot.beside
         if beside is None or self._stopping or judged.model is None:
             return
-        if judged.model.name != beside.split.candidate.ref.name:
+        if judged.model.name != beside.product:
             return
-        if beside.split is not self._governed:
-            self._govern(beside.split)
-        unit = judged.assigned.unit if judged.assigned else f"~{judged.frame // BLOCK}"
-        drawn = judged.shadow is not None or self._governor.chosen(unit)
         if self._offered - self._heard >= MOST_WAITING:
-            self._missed += drawn and not self._by_parts  # a part that was not seen tells it itself
+            # A part that was not seen tells it itself.
+            self._missed += not self._by_parts and self._is_drawn(judged)
             return
-        look = drawn and judged.shadow is None
-        is_first, self._unit = unit != self._unit, unit
-        may_hold = not self._held and captured.address is not None and not self._leases.tight
-        look = look and may_hold and is_gap
-        after_look, self._after_look = self._after_look, look or self._looking
         held = None
-        if look or (is_first and may_hold):
-            self._leases.retain(captured)
+        if not self._held and self._leases.retain_if_roomy(captured):
             self._held, held = True, captured
-            self._looking = look
         self._offered += 1
-        self._offers.append(_Offered(judged, beside, held, drawn, look, after_look))
-
-    def _govern(self, split: Split) -> None:
-        before, self._governed = self._governed, split
-        if before is None or (before.rollout, before.coverage) != (split.rollout, split.coverage):
-            self._governor = Governor(self._random, split.coverage)
+        self._offers.append((self._offered, judged, beside, held, is_gap))
 
     # ------------------------------------------------------------------ other threads
 
@@ -207,7 +209,7 @@ class Shadow:
         """Let the shadow see what the lane offered; any thread but the lane's."""
         with self._passing:  # in order, whichever threads pass it on
             while self._offers:
-                self._queue.put(self._offers.popleft())
+                self._queue.put(_Offered(*self._offers.popleft()))
 
     def told(self, parts: Sequence[PartTold]) -> None:
         """Parts that were told, after their frames; any thread. Those of one frame are known."""
@@ -253,19 +255,41 @@ class Shadow:
                 self._keep(self._pairing.part(word))
             return
         pairing = self._pairing_of(word.beside.split)
+        draw = self._draw(word)
+        after_look = word.number <= self._looked_until
         try:
-            grey = _brightness(word.held)
-            looked = self._look(word) if word.look else None
+            grey = _brightness(word.held) if draw.look or draw.is_first else None
+            looked = self._look(word) if draw.look else None
             if looked is not None and word.held is not None:
                 self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:
             if word.held is not None:
                 self._leases.release(word.held)
-                self._held = self._looking = False
+                self._held = False
             self._heard += 1
-        self._count(word, looked)
-        seen = Seen.of(word.judged, looked, grey, drawn=word.drawn)
+        if draw.look:  # the next frame, and those that were judged meanwhile
+            self._looked_until = self._offered + 1
+        self._count(word, draw, looked, after_look=after_look)
+        seen = Seen.of(word.judged, looked, grey, drawn=draw.drawn)
         self._keep(pairing.frame(seen))
+
+    def _draw(self, word: _Offered) -> _Draw:
+        """Before anybody looks at it."""
+        if word.beside.split is not self._governed:
+            self._govern(word.beside.split)
+        judged, unit = word.judged, _unit(word.judged)
+        is_first, self._unit = unit != self._unit, unit
+        drawn = self._is_drawn(judged)
+        look = drawn and judged.shadow is None and word.held is not None and word.is_gap
+        return _Draw(drawn, look, is_first)
+
+    def _is_drawn(self, judged: Judged) -> bool:
+        return judged.shadow is not None or self._governor.chosen(_unit(judged))
+
+    def _govern(self, split: Split) -> None:
+        before, self._governed = self._governed, split
+        if before is None or (before.rollout, before.coverage) != (split.rollout, split.coverage):
+            self._governor = Governor(self._random, split.coverage)
 
     def _look(self, word: _Offered) -> Opinion | None:
         """What the candidate says of this frame; None where it is asked no more."""
@@ -289,15 +313,17 @@ class Shadow:
             found.faint,
         )
 
-    def _count(self, word: _Offered, looked: Opinion | None) -> None:
+    def _count(
+        self, word: _Offered, draw: _Draw, looked: Opinion | None, *, after_look: bool
+    ) -> None:
         judged = word.judged
         if looked is not None or judged.shadow is not None:
             self._compared += 1
-        elif not word.look:
+        elif not draw.look:
             self._skipped += 1
         if judged.shadow is None:  # the lane did not wait for both
             frame_ms = judged.queue_ms + judged.inference_ms
-            self._governor.note(frame_ms, after_look=word.after_look)
+            self._governor.note(frame_ms, after_look=after_look)
 
     def _pairing_of(self, split: Split) -> Pairing:
         pairing = self._pairing
@@ -328,6 +354,10 @@ class Shadow:
         if pairs:
             with self._boundary.turn(pairs=len(pairs)):
                 self._outlets.pairs(pairs)
+
+
+def _unit(judged: Judged) -> str:
+    return judged.assigned.unit if judged.assigned else f"~{judged.frame // BLOCK}"
 
 
 def _brightness(held: Captured | None) -> float | None:

@@ -20,9 +20,6 @@ from typing import TypeVar, Union
 from edge_daemon.frames import v4l2_layout as layout
 from edge_daemon.frames.fault import diagnose
 
-Ioctl = Callable[[int, int, ctypes.Structure], object]
-"""ioctl(2): descriptor, request, and the structure that is read and written."""
-
 _MOST = 512
 """Entries read of one list: a broken driver may never end it."""
 _NUMBERS = frozenset(range(layout.INTEGER, layout.INTEGER_MENU + 1)) - {
@@ -131,8 +128,7 @@ class V4L2Device:
     Raises SourceError where it cannot be opened, and OSError where it does not speak V4L2.
     """
 
-    def __init__(self, path: str, ioctl: Ioctl = fcntl.ioctl) -> None:
-        self._ioctl = ioctl
+    def __init__(self, path: str) -> None:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -149,20 +145,20 @@ class V4L2Device:
     def card(self) -> str:
         """The device's name for people."""
         capability = layout.Capability()
-        self._ioctl(self._fd, layout.QUERY_CAPABILITY, capability)
+        fcntl.ioctl(self._fd, layout.QUERY_CAPABILITY, capability)
         return _text(capability.card)
 
     def mode(self) -> Mode:
         """Size, format and rate as they are now."""
         asked = layout.Format(type=layout.CAPTURE)
-        self._ioctl(self._fd, layout.GET_FORMAT, asked)
+        fcntl.ioctl(self._fd, layout.GET_FORMAT, asked)
         width, height, pixelformat = asked.fmt.pix[:3]
         return Mode(width, height, layout.fourcc(pixelformat), self._fps())
 
     def _fps(self) -> float | None:
         asked = layout.StreamParameters(type=layout.CAPTURE)
         try:
-            self._ioctl(self._fd, layout.GET_PARAMETERS, asked)
+            fcntl.ioctl(self._fd, layout.GET_PARAMETERS, asked)
         except OSError:
             return None
         return _rate(asked.numerator, asked.denominator)
@@ -211,7 +207,7 @@ class V4L2Device:
         for _ in range(_MOST):
             asked = layout.QueryControl(id=last | layout.NEXT_CONTROL)
             try:
-                self._ioctl(self._fd, layout.QUERY_CONTROL, asked)
+                fcntl.ioctl(self._fd, layout.QUERY_CONTROL, asked)
             except OSError:
                 break
             last = asked.id
@@ -244,7 +240,7 @@ class V4L2Device:
         for index in range(asked.minimum, min(asked.maximum, asked.minimum + _MOST) + 1):
             entry = layout.QueryMenu(id=asked.id, index=index)
             with suppress(OSError):  # a menu may have gaps
-                self._ioctl(self._fd, layout.QUERY_MENU, entry)
+                fcntl.ioctl(self._fd, layout.QUERY_MENU, entry)
                 is_name = asked.type == layout.MENU
                 yield index, _text(entry.entry.name) if is_name else str(entry.entry.value)
 
@@ -253,7 +249,7 @@ class V4L2Device:
     def value(self, control_id: int, kind: int) -> int:
         """Its value now; raises OSError."""
         held = layout.ControlValue(id=control_id)
-        self._ioctl(self._fd, layout.GET_CONTROLS, _one(held))
+        fcntl.ioctl(self._fd, layout.GET_CONTROLS, _one(held))
         return int(held.held.value64 if kind == layout.INTEGER64 else held.held.value)
 
     def set(self, control: Control, value: int) -> None:
@@ -263,14 +259,14 @@ class V4L2Device:
             held.held.value64 = value
         else:
             held.held.value = value
-        self._ioctl(self._fd, layout.SET_CONTROLS, _one(held))
+        fcntl.ioctl(self._fd, layout.SET_CONTROLS, _one(held))
 
     def _listed(self, request: int, ask: Callable[[int], _Listed]) -> Iterator[_Listed]:
         """What the device lists by a running index, up to its EINVAL."""
         for index in range(_MOST):
             entry = ask(index)
             try:
-                self._ioctl(self._fd, request, entry)
+                fcntl.ioctl(self._fd, request, entry)
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.ENOTTY):
                     return

@@ -24,7 +24,7 @@ Rows = Callable[..., list[tuple[Any, ...]]]
 """Executes one query with its values, and takes the lock for it alone."""
 
 
-class Held(NamedTuple):
+class OutboxTotals(NamedTuple):
     """What waits for the broker, and how many messages were given up since the journal began."""
 
     messages: int
@@ -39,9 +39,9 @@ class WaitingMessages:
         self._run = run
         dropped = run(_DROPPED).fetchone()[0]
         messages, size = run(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM outbox").fetchone()
-        self.held = Held(messages, size, dropped)
+        self.held = OutboxTotals(messages, size, dropped)
 
-    def write(self, messages: Iterable[OutboxRow]) -> Held:
+    def write(self, messages: Iterable[OutboxRow]) -> OutboxTotals:
         """In the transaction that is open; what `written` is to be told once it is on the disk."""
         held = before = self.held
         for row in messages:
@@ -60,15 +60,15 @@ class WaitingMessages:
             self._run("UPDATE counters SET value = ? WHERE name = 'outbox_dropped'", held.dropped)
         return held
 
-    def forget(self, seqs: Iterable[int]) -> Held:
+    def forget(self, seqs: Iterable[int]) -> OutboxTotals:
         """As `write`, for messages that need not wait any more; unknown ones are ignored."""
         return self._forget(self.held, seqs)
 
-    def written(self, held: Held) -> None:
+    def written(self, held: OutboxTotals) -> None:
         """The transaction is on the disk."""
         self.held = held
 
-    def _forget(self, held: Held, seqs: Iterable[int]) -> Held:
+    def _forget(self, held: OutboxTotals, seqs: Iterable[int]) -> OutboxTotals:
         for seq in seqs:
             row = self._run(f"SELECT {_SIZE} FROM outbox WHERE seq = ?", seq).fetchone()
             if row is not None:

@@ -19,6 +19,8 @@ from edge_daemon.messaging.field_types import Model, ModelWish, Time
 MAX_ID = 128
 MAX_TEXT = 1024
 MAX_FRAME = 2**53
+MAX_PART = 2**53
+_MOST_DIGITS = len(str(MAX_PART))
 MAX_SERIAL = 128
 MAX_CHANGES = 64
 MAX_ITEMS = 256
@@ -78,14 +80,18 @@ _Plan = Annotated[
 ]
 _Rollout = Annotated[
     str,
-    Meta(description="Only if this rollout runs; else whichever does.", max_length=MAX_ID),
+    Meta(
+        description="Only if this rollout runs; else whichever does.",
+        min_length=1,
+        max_length=MAX_ID,
+    ),
 ]
 _Boot = Annotated[
     str,
     Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID),
 ]
 _Part = Annotated[
-    int | str,
+    Annotated[int, Meta(ge=0, le=MAX_PART)] | str,
     Meta(description="Its number, or the id or serial that came with its trigger."),
 ]
 _Frame = Annotated[int, Meta(description="A frame that shows the part.", ge=0, le=MAX_FRAME)]
@@ -283,3 +289,10 @@ def needed(verb: Verb) -> tuple[str, ...]:
     """The fields that a request must have."""
     fields = msgspec.structs.fields(REQUESTS[verb])
     return tuple(field.name for field in fields if field.required)
+
+
+def number_of_part(text: str) -> int | None:
+    """A part's number that came as text; None for a serial, which may be digits too."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) > MAX_PART:
+        return None
+    return int(text)

@@ -20,8 +20,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.ceiling import Ceiling
 from edge_daemon.messaging.in_flight import Outgoing, Unacknowledged
@@ -50,7 +50,7 @@ _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
 """Reasons, and a connection closed without one, for which a message of ours may be the cause."""
 
 _log = structlog.get_logger(__name__)
-_messages = Boundary(_log, "message_failed")
+_messages = ErrorBoundary(_log, "message_failed")
 
 
 @dataclass(frozen=True)

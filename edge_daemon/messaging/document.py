@@ -40,9 +40,12 @@ def read_json(payload: bytes, what: str) -> Any:
             f"{what} has {len(payload)} bytes, and {MAX_BYTES} are allowed.",
             hint="Send only the fields that are needed.",
         )
+    text = text_of(payload)
+    if not text:
+        raise SenderError(f"{what} is empty.", hint="Send one JSON document.")
     try:
         document = json.loads(
-            text_of(payload).decode("utf-8"),
+            text.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_not_a_number,
             parse_int=_integer,
@@ -129,3 +132,27 @@ def _check_text(text: str, what: str) -> None:
             f"{what} has half of a surrogate pair, which is no character.",
             hint="Write characters as UTF-8, or both halves of the pair.",
         ) from error
+
+
+# --------------------------------------------------------------------------- words
+
+_KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
+
+
+def kind_of(value: object) -> str:
+    """What a stranger's value is, in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "a number"
+    return _KINDS.get(type(value), "something else")
+
+
+def shown(value: object) -> str:
+    """A stranger's value, shortened for a sentence."""
+    if isinstance(value, (dict, list)):
+        return kind_of(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,11 @@ from edge_daemon.core.values import Request, Verdict
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.asks import MAX_ID, FeedbackItem, FeedbackRequest
-from edge_daemon.messaging.document import read_json
-from edge_daemon.messaging.inbox import RefusedRequest, read_request, refuse_steering
+from edge_daemon.messaging.document import read_json, shown
+from edge_daemon.messaging.inbox import TRUTH, RefusedRequest, read_request, refuse_steering
 from edge_daemon.messaging.messages import Incoming
 
 MAX_BYTES = 128 * 1024
-_SEE = "Name a part by `part` (number, id or serial) or by `frame`, and `verdict` ok or ng."
 
 
 @dataclass(frozen=True)
@@ -39,37 +38,44 @@ def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) ->
         document = read_json(incoming.payload, "The request") if content is None else content
         given = {key: value for key, value in document.items() if value is not None}
         ask = msgspec.convert({**given, "id": request.id}, FeedbackRequest)
-        items = tuple(_item(each, ask, request) for each in _items(ask))
+        items = _items(ask)
+        named = "`items[{}]`" if ask.items else "The feedback"
+        words = [_item(each, ask, request, named.format(at)) for at, each in enumerate(items)]
     except (SenderError, msgspec.ValidationError) as error:
-        hint = error.hint if isinstance(error, SenderError) else _SEE
+        hint = error.hint if isinstance(error, SenderError) else TRUTH
         refused = RefusedRequest(str(getattr(error, "message", error)), hint=hint)
         refused.request_id = request.id
         raise refused from error
-    return FeedbackMessage(request, items, _body(request, items))
+    return FeedbackMessage(request, tuple(words), _body(request, words))
 
 
 def _items(ask: FeedbackRequest) -> tuple[FeedbackItem, ...]:
     if ask.items:
+        if (ask.part, ask.frame) != (msgspec.UNSET, msgspec.UNSET):
+            raise SenderError(
+                "`part` or `frame` stands beside `items`.", hint="Put this part into `items` too."
+            )
         return ask.items
     if ask.verdict is msgspec.UNSET:
-        raise SenderError("`verdict` is missing, and feedback needs one.", hint=_SEE)
+        raise SenderError("`verdict` is missing, and feedback needs one.", hint=TRUTH)
     return (FeedbackItem(verdict=ask.verdict, part=ask.part, frame=ask.frame),)
 
 
-def _item(item: FeedbackItem, ask: FeedbackRequest, request: Request) -> Feedback:
-    """With what the request says for all of them."""
+def _item(item: FeedbackItem, ask: FeedbackRequest, request: Request, name: str) -> Feedback:
+    """With what the request says for all of them; `name` is the item's own, for people."""
     if item.verdict not in (Verdict.OK.value, Verdict.NG.value):
-        raise SenderError(f"`verdict` is {item.verdict[:40]!r}.", hint="Say ok or ng.")
+        raise SenderError(f"{name} has the verdict {shown(item.verdict)}.", hint="Say ok or ng.")
     has_part, has_frame = item.part is not msgspec.UNSET, item.frame is not msgspec.UNSET
     if has_part == has_frame:
-        raise SenderError("Each word needs either `part` or `frame`.", hint=_SEE)
+        both = "both `part` and `frame`" if has_part else "neither `part` nor `frame`"
+        raise SenderError(f"{name} has {both}; it needs one of them.", hint=TRUTH)
     source = _first(item.source, ask.source) or Source.OPERATOR.value
     if source not in [each.value for each in Source]:
         known = ", ".join(each.value for each in Source)
-        raise SenderError(f"`source` is {source[:40]!r}.", hint=f"Use one of {known}.")
+        raise SenderError(f"{name} has the source {shown(source)}.", hint=f"Use one of {known}.")
     part = None if isinstance(item.part, msgspec.UnsetType) else item.part
     if isinstance(part, str) and not 1 <= len(part) <= MAX_ID:
-        raise SenderError("`part` is empty or too long.", hint=_SEE)
+        raise SenderError(f"{name} has the part {shown(part)}.", hint=TRUTH)
     return Feedback(
         boot=refuse_steering("boot", _first(item.boot, ask.boot)),
         verdict=Verdict(item.verdict),
@@ -84,7 +90,7 @@ def _first(*given: str | msgspec.UnsetType) -> str:
     return next((each for each in given if not isinstance(each, msgspec.UnsetType)), "")
 
 
-def _body(request: Request, items: tuple[Feedback, ...]) -> bytes:
+def _body(request: Request, items: Sequence[Feedback]) -> bytes:
     said: Mapping[str, Any] = {
         "reason": request.reason,
         "by": request.by,

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import msgspec
 
-from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
+from edge_daemon.core.fleet.report import (
+    CampaignStatus,
+    Chain,
+    Measures,
+    Phase,
+    Report,
+    ReportedBundle,
+)
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import read_json
 from edge_daemon.messaging.field_types import AuditHead, Digest, HealthWord, Model, Time, one_of
@@ -136,7 +143,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
 
 def report(said: Report) -> bytes:
     """The report as the wire names it."""
-    return encode(_with_campaign(_station(said), said.stand))
+    return encode(_with_campaign(_station(said), said.campaign_status))
 
 
 def _station(said: Report) -> FleetReport:
@@ -163,27 +170,27 @@ def _station(said: Report) -> FleetReport:
     )
 
 
-def _with_campaign(report: FleetReport, stand: Stand | None) -> FleetReport:
-    if stand is None:
+def _with_campaign(report: FleetReport, status: CampaignStatus | None) -> FleetReport:
+    if status is None:
         return report
-    told = stand.measures
+    told = status.measures
     measured = told.before_ms is not None or told.after_ms is not None
     return msgspec.structs.replace(
         report,
-        campaign=stand.campaign,
-        serial=stand.serial,
-        open=stand.opened,
-        stopped=stand.stopped,
-        scope=(ROLLBACK if stand.goes_back else FREEZE) if stand.stopped else None,
-        wave=stand.wave,
-        from_=stand.from_sha256,
-        why=stand.why,
+        campaign=status.campaign,
+        serial=status.serial,
+        open=status.opened,
+        stopped=status.stopped,
+        scope=(ROLLBACK if status.goes_back else FREEZE) if status.stopped else None,
+        wave=status.wave,
+        from_=status.from_sha256,
+        why=status.why,
         counts={name: SliceCounts(**each) for name, each in told.counts.items()},
         golden={name: FoundObjects(**each) for name, each in told.golden.items()},
         frames=JudgedFrames(told.frames, told.uninspected) if told.frames else None,
         latency_ms=LatencyBeside(told.before_ms, told.after_ms) if measured else None,
-        bytes=Fetched(stand.bytes.get("origin", 0), stand.bytes.get("peers", 0))
-        if stand.bytes
+        bytes=Fetched(status.bytes.get("origin", 0), status.bytes.get("peers", 0))
+        if status.bytes
         else None,
     )
 
@@ -225,24 +232,24 @@ def read_report(payload: bytes) -> Report:
         phase=phase,
         model=read.bundle,
         sha256=read.sha256,
-        stored=tuple(Held(each.model, each.sha256) for each in read.stored),
+        stored=tuple(ReportedBundle(each.model, each.sha256) for each in read.stored),
         stored_more=read.stored_more,
         held=read.held,
         is_healthy=read.health == "good",
         receipt=read.receipt,
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
         proof=Chain(read.proof.seq, read.proof.hash) if read.proof else None,
-        stand=_stand(read, phase),
+        campaign_status=_campaign_status(read, phase),
         fresh_until=_fresh_until(read),
     )
 
 
-def _stand(read: FleetReport, phase: Phase | None) -> Stand | None:
+def _campaign_status(read: FleetReport, phase: Phase | None) -> CampaignStatus | None:
     if read.campaign is None:
         return None
     if read.serial is None or phase is None:
         raise _unfit("it names a campaign without a serial or a phase")
-    return Stand(
+    return CampaignStatus(
         read.campaign,
         read.serial,
         phase,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
+from edge_daemon.core.rollout.values import Source
 from edge_daemon.core.text import is_line
 from edge_daemon.core.values import (
     At,
@@ -36,7 +37,7 @@ from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.messaging import asks
 from edge_daemon.messaging.asks import MAX_CHANGES, MAX_ID, MAX_SERIAL, MAX_TEXT, REQUESTS, needed
-from edge_daemon.messaging.document import read_json, text_of
+from edge_daemon.messaging.document import kind_of, read_json, shown, text_of
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.misspelt import refuse_misspelt
 from edge_daemon.messaging.times import parse_iso
@@ -46,7 +47,6 @@ RESERVED = "desired-"
 """How the ids of the desired state begin."""
 
 REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
-_KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
 class RefusedRequest(SenderError):  # noqa: N818 - named as the outcome that it becomes
@@ -108,7 +108,7 @@ def _verb(text: str) -> Verb:
         return Verb(text)
     except ValueError:
         raise SenderError(
-            f"{_shown(text)} is not something to ask.",
+            f"{shown(text)} is not something to ask.",
             hint=f"Use one of {', '.join(verb.value for verb in Verb)}.",
         ) from None
 
@@ -121,7 +121,7 @@ def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
     document = read_json(payload, "The request")
     if not isinstance(document, dict):
         raise SenderError(
-            f"The request is {_kind(document)}, not an object.",
+            f"The request is {kind_of(document)}, not an object.",
             hint=f"Send an object with {' and '.join(f'`{key}`' for key in needs)}."
             if needs
             else 'Send {"id": "42"}, or nothing at all.',
@@ -221,7 +221,7 @@ def _id(document: Mapping[str, Any]) -> str | None:
         given = str(given)
     if not isinstance(given, str) or not 1 <= len(given) <= MAX_ID or not given.isprintable():
         raise SenderError(
-            f"`id` is {_shown(given)}.",
+            f"`id` is {shown(given)}.",
             hint=f"Use 1 to {MAX_ID} printable characters, or leave it out.",
         )
     return given
@@ -284,7 +284,7 @@ def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
     unknown = next((name for name in given if name not in ACCEPTABLE), None)
     if unknown is not None:
         raise SenderError(
-            f"`accept` names {_shown(unknown)}, which cannot be accepted.", hint=_HINTS["accept"]
+            f"`accept` names {shown(unknown)}, which cannot be accepted.", hint=_HINTS["accept"]
         )
     return tuple(dict.fromkeys(given))
 
@@ -315,6 +315,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 _LINE = f"Write one line of at most {MAX_TEXT} printable characters, or leave it out."
 _TIME = 'a time with its zone, such as "2026-11-22T10:00:00Z".'
+TRUTH = "Name a part by `part` (number, id or serial) or by `frame`, and `verdict` ok or ng."
 _SEE = "The API document shows what may stand there: edge-daemon api."
 _HINTS = {
     "model": "Write name@version, such as bottle@1.4.0, or the name alone for its newest version; "
@@ -332,14 +333,23 @@ _HINTS = {
     "plan": 'Write {"canary_traffic": 0.1}, or the stages as the manual shows them.',
     "rollout": "Write the id that rollout/state shows, or leave it out.",
     "accept": f"List some of: {', '.join(ACCEPTABLE)}.",
+    **dict.fromkeys(("part", "frame", "verdict", "items"), TRUTH),
+    "boot": "Write the boot that the part's result names, or leave it out.",
+    "source": f"Use one of {', '.join(source.value for source in Source)}, or leave it out.",
 }
 
 
-def _wrong(key: str, given: object) -> SenderError:
-    return SenderError(f"`{key}` is {_shown(given)}.", hint=_HINTS.get(key, _SEE))
+def _wrong(place: str, given: object) -> SenderError:
+    return SenderError(f"`{place}` is {shown(given)}.", hint=_hint(place))
 
 
-_MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.(\w+))?")
+def _hint(place: str) -> str:
+    key, *within = re.findall(r"[a-z_]+", place)
+    return _HINTS.get(within[-1] if within and key == "items" else key, _SEE)
+
+
+_MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.(.*)`)?")
+_TOO_MANY = re.compile(r"of length <= (\d+)")
 _PLACE = re.compile(r" - at `\$\.(\w+)(.*)`")
 
 
@@ -349,19 +359,20 @@ def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
         key, where = missing.groups()
         if where is None:
             message = f"`{key}` is missing, and {verb.value} needs one."
-            return SenderError(message, hint=_HINTS.get(key, _SEE))
-        return SenderError(f"`{where}` has no `{key}`.", hint=_HINTS.get(where, _SEE))
+            return SenderError(message, hint=_hint(key))
+        return SenderError(f"`{where}` has no `{key}`.", hint=_hint(where))
     place = _PLACE.search(fault)
     if place is None:
         return SenderError(f"The request cannot be read: {fault}.", hint=_SEE)
     key, within = place.groups()
     value = given[key]
-    if not within:
-        return _wrong(key, value)
     for step in re.findall(r"\w+", within):
         value = value[int(step)] if isinstance(value, list) else value[step]
-    message = f"`{key}` has {_shown(value)} at `{within.lstrip('.')}`."
-    return SenderError(message, hint=_HINTS.get(key, _SEE))
+    if most := _TOO_MANY.search(fault):
+        what = "characters" if isinstance(value, str) else "entries"
+        message = f"`{key}{within}` has {len(value)} {what}; at most {most[1]} are allowed."
+        return SenderError(message, hint=_hint(key + within))
+    return _wrong(key + within, value)
 
 
 def refuse_steering(key: str, text: str) -> str:
@@ -371,24 +382,3 @@ def refuse_steering(key: str, text: str) -> str:
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
         )
     return text
-
-
-# --------------------------------------------------------------------------- words
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return "a number"
-    return _KINDS.get(type(value), "something else")
-
-
-def _shown(value: object) -> str:
-    """A stranger's value, shortened for a sentence."""
-    if isinstance(value, (dict, list)):
-        return _kind(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

@@ -23,8 +23,8 @@ import structlog
 
 from edge_daemon.errors import BoxError, Code, EdgeDaemonError, SenderError
 from edge_daemon.host import unix_socket
-from edge_daemon.host.boundary import Boundary
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.messaging.answer import Answer, Payload, TakeAnswer, refused
 from edge_daemon.messaging.document import MAX_BYTES, read_json
 from edge_daemon.messaging.messages import Incoming
@@ -110,8 +110,8 @@ class LocalSocket:
         self._wake_r, self._wake_w = socket.socketpair()
         self._stopping = threading.Event()
         self._server: socket.socket | None = None
-        self._boundary = Boundary(_log, "local_socket_failed")
-        self._of_requests = Boundary(_log, "local_request_failed")
+        self._boundary = ErrorBoundary(_log, "local_socket_failed")
+        self._of_requests = ErrorBoundary(_log, "local_request_failed")
         self._thread = threading.Thread(target=self._run, name="local-socket", daemon=True)
 
     def start(self) -> None:

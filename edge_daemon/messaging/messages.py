@@ -42,7 +42,7 @@ MOST_WAITING = 64
 
 
 @dataclass
-class WaysBack:
+class ReplyRoutes:
     """Where the answers to an open request go: on MQTT, and to all in this process who asked it."""
 
     reply_to: ReplyTo = ReplyTo()
@@ -97,9 +97,9 @@ class Incoming:
         return ReplyTo(self.response_topic, self.correlation)
 
     @property
-    def ways_back(self) -> WaysBack:
+    def ways_back(self) -> ReplyRoutes:
         """To the sender of this one alone."""
-        return WaysBack(self.reply_to, [self.reply])
+        return ReplyRoutes(self.reply_to, [self.reply])
 
 
 class Delivery(str, Enum):
@@ -143,7 +143,7 @@ class Carrier(Protocol):
         ...
 
 
-def respond(carrier: Carrier, verb: str, answer: Answer, ways: WaysBack) -> None:
+def respond(carrier: Carrier, verb: str, answer: Answer, ways: ReplyRoutes) -> None:
     """To `response/<verb>` always, and on these ways."""
     carrier.respond(verb, answer.body, ways.reply_to)
     ways.tell(answer)

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.errors import ConfigurationError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
@@ -125,7 +125,7 @@ def new_properties(packet: int) -> Properties:
     return Properties(packet)
 
 
-callbacks = Boundary(_log, "callback_failed")
+callbacks = ErrorBoundary(_log, "callback_failed")
 """Around each: paho's network thread must outlive whatever is raised in it."""
 
 

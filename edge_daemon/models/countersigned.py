@@ -31,17 +31,16 @@ class Signers:
     Raises ConfigurationError for a key that cannot be read.
     """
 
-    def __init__(self, public_keys: Sequence[Path], needed: int = 2) -> None:
+    def __init__(self, public_keys: Sequence[Path]) -> None:
         keys = [read_public_key(path) for path in public_keys]
         self._keys = {_key_id(key): key for key in keys}
-        self.needed = needed
 
     @property
     def known(self) -> int:
         """How many different keys there are."""
         return len(self._keys)
 
-    def text_of(self, envelope: bytes, kind: str, needed: int | None = None) -> bytes:
+    def text_of(self, envelope: bytes, kind: str, needed: int = 2) -> bytes:
         """The text, if enough of the keys signed it as one of this kind.
 
         Raises SenderError(malformed) for what is no such envelope, and where keys are missing.
@@ -53,10 +52,9 @@ class Signers:
             for name, key in self._keys.items()
             if any(is_valid(mark, signed, key) for mark in marks)
         }
-        wanted = self.needed if needed is None else needed
-        if len(made) < wanted:
+        if len(made) < needed:
             raise SenderError(
-                f"{len(made)} of the trusted keys signed it, and {wanted} different ones must.",
+                f"{len(made)} of the trusted keys signed it, and {needed} different ones must.",
                 hint="Sign it with the missing key: edge-daemon fleet sign FILE --key KEY",
             )
         return text

@@ -1,4 +1,7 @@
-"""What lies in the store but not where a bundle belongs: reported, so nothing is overlooked."""
+"""What lies in the store but not where a bundle belongs: reported, so nothing is overlooked.
+
+Of a folder that nobody may look into, `Path.is_dir` and `exists` raise, and `os.path` says no.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ def misplaced(root: Path) -> Iterator[tuple[str, BundleError]]:
     """Each with its place within the store, and the rule that it breaks."""
     for path in _visible(root):
         place = path.name
-        if not path.is_dir():
+        if not os.path.isdir(path):
             yield place, _misplaced(place)
             continue
-        if (path / MANIFEST_FILE).exists():
+        if os.path.exists(path / MANIFEST_FILE):
             yield (
                 place,
                 BundleError(
@@ -27,12 +30,12 @@ def misplaced(root: Path) -> Iterator[tuple[str, BundleError]]:
                     hint=f"Move the bundle to {place}/VERSION.",
                 ),
             )
-        elif not os.access(path, os.R_OK | os.X_OK):
+        elif not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
             hint = "Let the daemon's user read all of it."
             yield place, BundleError(f"{place} cannot be read.", hint=hint)
         else:
             for inner in _visible(path):
-                if not inner.is_dir():
+                if not os.path.isdir(inner):
                     yield place_of(inner), _misplaced(place_of(inner))
 
 
@@ -43,7 +46,7 @@ def place_of(folder: Path) -> str:
 
 def visible_folders(folder: Path) -> tuple[Path, ...]:
     """Those in a folder whose names do not begin with a dot, sorted."""
-    return tuple(path for path in _visible(folder) if path.is_dir())
+    return tuple(path for path in _visible(folder) if os.path.isdir(path))
 
 
 def _visible(folder: Path) -> tuple[Path, ...]:

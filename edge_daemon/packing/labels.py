@@ -290,7 +290,7 @@ def _listed(file: Path, line: str) -> Path:
 def _names(file: Path, names: Any) -> list[str]:
     if isinstance(names, list):
         return [str(name) for name in names]
-    if isinstance(names, dict) and all(str(key).isdigit() for key in names):
+    if isinstance(names, dict) and all(str(key).isdecimal() for key in names):
         by_number = {int(str(key)): str(name) for key, name in names.items()}
         return [by_number.get(number, "") for number in range(max(by_number, default=-1) + 1)]
     raise SenderError(f"{file}: names must be a list, or numbers with a name each.")

@@ -37,7 +37,7 @@ from edge_daemon.core.rollout.values import Assigned, Split
 from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import Code, SenderError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.parts.tracker import Tracker
 
 _log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ class PartLine:
             -1,
             True,
         )  # such a frame whose capture was told: would a cutover split a part?
-        self._boundary = Boundary(_log, "parts_not_kept", is_rare=True)
+        self._boundary = ErrorBoundary(_log, "parts_not_kept", is_rare=True)
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it

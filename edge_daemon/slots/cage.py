@@ -180,7 +180,7 @@ def close(cage: Cage, usual_nice: int, entered: tuple[Facility, ...] = ()) -> tu
     nothing be written at all.
     """
     confined = any(layer.name == "landlock" and layer.available for layer in entered)
-    own = seccomp.Own(
+    own = seccomp.ProcessFacts(
         os.getpid(), usual_nice, gpu=cage.gpu, writes=confined, removes=cage.large_files
     )
     return (
@@ -195,7 +195,7 @@ def close_parent(cage: Cage, entered: tuple[Facility, ...] = ()) -> tuple[Facili
 
     It may fork, and its children may still go into cages of their own.
     """
-    own = seccomp.Own(os.getpid(), gpu=cage.gpu, removes=cage.large_files, forks=True)
+    own = seccomp.ProcessFacts(os.getpid(), gpu=cage.gpu, removes=cage.large_files, forks=True)
     return (
         *entered,
         _try("limits", lambda: _limit_files(cage)),

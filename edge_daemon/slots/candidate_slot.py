@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
@@ -95,11 +95,16 @@ class RunningSplit:
 
     split: Split
     candidate_slot: CandidateSlot
+    product: str = field(init=False)
+    """What the candidate is for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "product", self.split.candidate.ref.name)
 
     def is_for(self, active: StoredBundle | None, slot: Slot | None) -> bool:
         """Whether the candidate may judge what this active one judges: never another product."""
         return (
             active is not None
-            and active.ref.name == self.split.candidate.ref.name
+            and active.ref.name == self.product
             and slot is not self.candidate_slot.slot
         )

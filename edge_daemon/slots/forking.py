@@ -24,7 +24,7 @@ import structlog
 from edge_daemon.host import logs
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.slots import wire
-from edge_daemon.slots.forkserver import PACKET_BYTES, Order
+from edge_daemon.slots.forkserver import PACKET_BYTES, WorkerRequest
 from edge_daemon.slots.kernel import adopt_orphans
 from edge_daemon.slots.scratch import clear
 
@@ -187,7 +187,7 @@ class ForkServer:
         for _ in range(_TRIES):
             running = self._await_ready()
             try:
-                return self._ask(running, Order(cage, environment), end)
+                return self._ask(running, WorkerRequest(cage, environment), end)
             except (OSError, ValueError) as error:  # dead, or stopped: another one is started
                 why = f"the fork server did not answer ({type(error).__name__})"
                 self._drop(running)
@@ -222,7 +222,7 @@ class ForkServer:
                 raise NoFork(self._why or "no fork server is ready")
             return self._running
 
-    def _ask(self, running: _Running, order: Order, end: int) -> ForkedProcess:
+    def _ask(self, running: _Running, order: WorkerRequest, end: int) -> ForkedProcess:
         reader, writer = os.pipe()
         stdout = os.fdopen(reader, "rb")
         with ExitStack() as undo:

@@ -43,7 +43,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkerRequest:
     """One worker that is asked for."""
 
     cage: str
@@ -53,7 +53,7 @@ class Order:
         return json.dumps({"cage": self.cage, "environment": dict(self.environment)}).encode()
 
     @classmethod
-    def from_bytes(cls, packet: bytes) -> Order:
+    def from_bytes(cls, packet: bytes) -> WorkerRequest:
         plain = json.loads(packet)
         return cls(str(plain["cage"]), {str(k): str(v) for k, v in plain["environment"].items()})
 
@@ -152,14 +152,14 @@ class _ForkServer:
             if not packet:
                 return
             try:
-                self._fork(Order.from_bytes(packet), fds)
+                self._fork(WorkerRequest.from_bytes(packet), fds)
             except OSError as error:
                 self._say_failed(error)
             finally:
                 for fd in fds:
                     os.close(fd)
 
-    def _fork(self, order: Order, fds: list[int]) -> None:
+    def _fork(self, order: WorkerRequest, fds: list[int]) -> None:
         """Fork a process that forks the worker, tells its number, and ends."""
         between = os.fork()
         if between == 0:
@@ -169,7 +169,7 @@ class _ForkServer:
     def _say_failed(self, error: OSError) -> None:
         _say(self._control, {"failed": error.strerror or "it could not be forked"})
 
-    def _fork_again(self, order: Order, fds: list[int]) -> None:
+    def _fork_again(self, order: WorkerRequest, fds: list[int]) -> None:
         """In the process between; does not return. It answers itself: its own end takes time."""
         try:
             worker = os.fork()
@@ -181,7 +181,7 @@ class _ForkServer:
         finally:
             os._exit(0)
 
-    def _live(self, order: Order, end: int, log: int) -> None:
+    def _live(self, order: WorkerRequest, end: int, log: int) -> None:
         """In the worker; does not return."""
         import numpy as np  # noqa: PLC0415 - it is there already
 

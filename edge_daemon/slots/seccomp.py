@@ -116,7 +116,7 @@ _IOCTL_DENIED = (0x5412, 0x541C, 0x5423, 0x540E, 0x5410, 0x8901, 0x8902)
 
 
 @dataclass(frozen=True)
-class Own:
+class ProcessFacts:
     """What the filter must know of the process: who it is, and its usual nice value.
 
     Args:
@@ -150,7 +150,7 @@ def available() -> bool:
     return _seccomp(_GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0
 
 
-def install(own: Own) -> None:
+def install(own: ProcessFacts) -> None:
     """Hold every thread to the filter, for good. Needs no_new_privs; raises OSError."""
     steps = program(own, os.uname().machine)
     code = b"".join(struct.pack("=HBBI", *step) for step in steps)
@@ -168,7 +168,7 @@ Step = tuple[int, int, int, int]
 """One BPF instruction: code, jump if true, jump if false, operand."""
 
 
-def program(own: Own, machine: str) -> list[Step]:
+def program(own: ProcessFacts, machine: str) -> list[Step]:
     """The filter for one architecture."""
     column, architecture = _ARCHITECTURES[machine]
     steps: list[Step] = [
@@ -208,7 +208,7 @@ def _opened_without(column: int, flags: int) -> list[Step]:
     return steps
 
 
-def _weighed_of_parent(own: Own) -> dict[str, list[Step]]:
+def _weighed_of_parent(own: ProcessFacts) -> dict[str, list[Step]]:
     """Calls that a process that forks workers does not need either, whatever its children do."""
     everybody = ("clone3", "ioctl", "fcntl", "sched_setaffinity", "memfd_create")
     blocks = _weighed(own)
@@ -219,7 +219,7 @@ def _weighed_of_parent(own: Own) -> dict[str, list[Step]]:
     }
 
 
-def _weighed(own: Own) -> dict[str, list[Step]]:
+def _weighed(own: ProcessFacts) -> dict[str, list[Step]]:
     """Calls that are judged by their arguments; each block ends in a return."""
     only_mine = _only(0, own.pid)
     return {

@@ -1,7 +1,7 @@
-"""Whose turn it is in a block of time, and how long each look took: between the lane and the desk.
+"""Whose turn it is in a block of time, and how long each look took: between lane and evaluator.
 
-One model at a time looks at frames of the line a second time, beside the line; the desk says which
-one, and the lane tells how long it took.
+One model at a time looks at frames of the line a second time, beside the line; the evaluator says
+which one, and the lane tells how long it took.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections import deque
 from edge_daemon.core.rollout.blocks import Turn
 
 MOST_LOOKS = 200_000
-"""That wait for the desk: more than a block has."""
+"""That wait for the evaluator: more than a block has."""
 
 
 class Turns:
-    """`now` is written by the desk and read by the lane, once a frame."""
+    """`now` is written by the evaluator and read by the lane, once a frame."""
 
     def __init__(self) -> None:
         self.now: Turn | None = None

@@ -3,7 +3,7 @@
 source      what every source can do, and what it says of one bundle
 http        one client for all of them: ranges, bounded redirects, credentials, time-outs
 pace        waiting, bandwidth, and the end of the daemon
-bench       the folder in the store where a cut pull waits for its rest
+pull_folder the folder in the store where a cut pull waits for its rest
 fetch       one bundle from a source into the store, or the reason why not
 folder, web, oci, mlflow   the kinds of sources; `kinds` makes them from the settings
 write_back  tells MLflow (mlflow_tags) or a registry (oci_referrers) what became of a bundle

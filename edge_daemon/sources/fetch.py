@@ -27,9 +27,9 @@ from edge_daemon.models.manifest import (
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import equal_to
-from edge_daemon.sources.bench import Part, Staging, bench
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import Pins
+from edge_daemon.sources.pull_folder import Part, Staging, pull_folder
 from edge_daemon.sources.source import Offered, Source, SourceAway, Stream
 
 _log = structlog.get_logger(__name__)
@@ -54,8 +54,8 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Door:
-    """What a bundle must pass on its way in.
+class PullTarget:
+    """The store that a pull fills, and what a bundle must pass on its way in.
 
     Args:
         pins: which model.yaml was first seen under a version at each source.
@@ -68,7 +68,7 @@ class Door:
     tell: Callable[[int, int], None] = lambda _chunk, _total: None
 
 
-def look(source: Source, offered: Offered, name: str, door: Door, pace: Pace) -> Manifest:
+def look(source: Source, offered: Offered, name: str, target: PullTarget, pace: Pace) -> Manifest:
     """What a source offers, by its model.yaml alone.
 
     Raises BundleError where it may not be taken: it is not what it is called, or another bundle
@@ -82,43 +82,47 @@ def look(source: Source, offered: Offered, name: str, door: Door, pace: Pace) ->
             f"What the source offers as {asked} calls itself {ref}.",
             hint="Correct the source, or the name in sources.models.",
         )
-    _refuse_other(manifest, door)
-    door.pins.refuse_change(source.where, manifest)
+    _refuse_other(manifest, target)
+    target.pins.refuse_change(source.where, manifest)
     return manifest
 
 
-def is_there(manifest: Manifest, door: Door) -> bool:
+def is_there(manifest: Manifest, target: PullTarget) -> bool:
     """Whether the store offers this very bundle."""
-    return any(known.ref == manifest.ref for known in door.store.available())
+    return any(known.ref == manifest.ref for known in target.store.available())
 
 
-def fetch(source: Source, offered: Offered, manifest: Manifest, door: Door, pace: Pace) -> Fetched:
+def fetch(
+    source: Source, offered: Offered, manifest: Manifest, target: PullTarget, pace: Pace
+) -> Fetched:
     """Fetch what `look` gave, where the store does not have it.
 
     Raises BundleError where it is refused, and then nothing of it is left; SourceAway and BoxError
     where it may work later, and then what came is kept.
     """
-    if is_there(manifest, door):
+    if is_there(manifest, target):
         return Fetched(manifest.ref, is_new=False)
-    with bench(door.store.root) as place:
+    with pull_folder(target.store.root) as place:
         staging = Staging(place, manifest.sha256)
         try:
-            pull = _Pull(source, offered, staging, door, pace)
+            pull = _Pull(source, offered, staging, target, pace)
             size = pull.run(manifest)
-            door.store.add(staging.folder, door.trust)
+            target.store.add(staging.folder, target.trust)
         except BundleError:
             staging.remove()
             raise
         staging.remove()
-    door.pins.remember(source.where, manifest)
+    target.pins.remember(source.where, manifest)
     return Fetched(manifest.ref, True, size, pull.again_bytes)
 
 
-def _refuse_other(manifest: Manifest, door: Door) -> None:
+def _refuse_other(manifest: Manifest, target: PullTarget) -> None:
     ref = manifest.ref
-    versions = [known.ref.version for known in door.store.available() if known.ref.name == ref.name]
+    versions = [
+        known.ref.version for known in target.store.available() if known.ref.name == ref.name
+    ]
     for version in equal_to(ref.version, versions) & set(versions):
-        if door.store.manifest(BundleRef(ref.name, version)).sha256 != manifest.sha256:
+        if target.store.manifest(BundleRef(ref.name, version)).sha256 != manifest.sha256:
             raise BundleError(
                 f"The source has another {ref} than the store.",
                 hint="A version never changes: give the new bundle a new version.",
@@ -172,10 +176,10 @@ class _Pull:
     """The files of one bundle, one after the other."""
 
     def __init__(
-        self, source: Source, offered: Offered, staging: Staging, door: Door, pace: Pace
+        self, source: Source, offered: Offered, staging: Staging, target: PullTarget, pace: Pace
     ) -> None:
         self._source, self._offered = source, offered
-        self._staging, self._door, self._pace = staging, door, pace
+        self._staging, self._door, self._pace = staging, target, pace
         self._total = 0
         self.again_bytes = 0
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_daemon.core.lineage import Origin
-from edge_daemon.errors import BundleError
+from edge_daemon.errors import BoxError, BundleError
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.misplaced import visible_folders
@@ -28,11 +28,18 @@ class FolderSource:
         self.where = str(root)
 
     def offered(self, name: str, which: str) -> tuple[Offered, ...]:
-        if not self._root.is_dir():
-            raise SourceAway(f"{self._root} is not there.", hint="Is it plugged in, or mounted?")
-        folders = visible_folders(self._root / name)
-        # A version that is still being copied there has no model.yaml yet.
-        there = [each.name for each in folders if (each / MANIFEST_FILE).exists()]
+        try:
+            os.stat(f"{self._root}/.")
+            os.listdir(self._root)
+        except FileNotFoundError as error:
+            hint = "Is it plugged in, or mounted?"
+            raise SourceAway(f"{self._root} is not there.", hint=hint) from error
+        except (NotADirectoryError, PermissionError) as error:
+            message, hint = _closed(self._root, error)
+            raise BoxError(message, hint=hint) from error
+        except OSError as error:
+            raise self._away(error) from error
+        there = self._versions(name)
         versions = chosen([each for each in there if is_version(each)], which)
         return tuple(self._offer(name, version) for version in versions)
 
@@ -44,6 +51,8 @@ class FolderSource:
         except (BundleError, FileNotFoundError) as error:
             self._still_there(offered, error)
             raise
+        except PermissionError as error:
+            raise _refused(Path(offered.base) / path, error) from error
         except OSError as error:
             raise self._away(error) from error
         with os.fdopen(fd, "rb", buffering=0) as file:
@@ -57,6 +66,19 @@ class FolderSource:
 
             yield Stream(at, os.fstat(fd).st_size, read)
 
+    def _versions(self, name: str) -> list[str]:
+        """Those that are complete. Raises BundleError where nobody may look."""
+        place = self._root / name
+        try:
+            with suppress(FileNotFoundError):
+                os.stat(f"{place}/.")
+                os.listdir(place)
+            return [each.name for each in visible_folders(place) if _is_complete(each)]
+        except (NotADirectoryError, PermissionError) as error:
+            raise _refused(Path(error.filename or place), error) from error
+        except OSError as error:
+            raise self._away(error) from error
+
     def _offer(self, name: str, version: str) -> Offered:
         place = self._root / name / version
         try:
@@ -66,6 +88,8 @@ class FolderSource:
             if not place.is_dir():
                 raise self._gone(name, version) from error
             raise
+        except PermissionError as error:
+            raise _refused(place, error) from error
         except OSError as error:
             raise self._away(error) from error
         # A folder that a web server gives out too may have its list of files in it.
@@ -89,5 +113,27 @@ class FolderSource:
     def _away(self, error: OSError) -> SourceAway:
         return SourceAway(
             f"{self._root} cannot be read: {error.strerror or type(error).__name__}.",
-            hint="Was it pulled out? Let the daemon's user read all of it.",
+            hint="Was it pulled out? Then plug it in again: what came is kept.",
         )
+
+
+def _is_complete(version: Path) -> bool:
+    """One that is still being copied there has no model.yaml yet. Raises OSError."""
+    try:
+        os.stat(version / MANIFEST_FILE)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _refused(place: Path, error: OSError) -> BundleError:
+    """It is there and not to be read: the other bundles of this source come all the same."""
+    message, hint = _closed(place, error)
+    return BundleError(message, hint=hint)
+
+
+def _closed(place: Path, error: OSError) -> tuple[str, str]:
+    """A sentence, and what to do."""
+    if isinstance(error, NotADirectoryError):
+        return f"{place} is no folder.", "A source holds NAME/VERSION/model.yaml."
+    return f"{place} may not be read by this user.", "Let the daemon's user read all of it."

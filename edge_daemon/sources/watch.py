@@ -12,9 +12,9 @@ import structlog
 from edge_daemon.config import BundleSource
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.models.manifest import Manifest
-from edge_daemon.sources.fetch import Door, fetch, is_there, look
+from edge_daemon.sources.fetch import PullTarget, fetch, is_there, look
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.source import Offered, Source, SourceAway
 
@@ -27,7 +27,7 @@ _STOP_S = 2.0
 
 
 @dataclass(frozen=True)
-class Happening:
+class SourceEvent:
     """Something to tell: a bundle came, with where from; or one was refused."""
 
     message: str
@@ -76,17 +76,17 @@ class SourceWatch:
     def __init__(
         self,
         sources: tuple[tuple[BundleSource, Source], ...],
-        door: Door,
-        tell: Callable[[Happening], None],
+        target: PullTarget,
+        tell: Callable[[SourceEvent], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stopping = threading.Event()
-        self._door, self._tell, self._now = door, tell, now
+        self._door, self._tell, self._now = target, tell, now
         self.watched = tuple(
             Watched(settings, source, Pace(settings.rate_kb, self._stopping.wait))
             for settings, source in sources
         )
-        self._boundary = Boundary(_log, "sources_failed")
+        self._boundary = ErrorBoundary(_log, "sources_failed")
         self._thread = threading.Thread(target=self._run, name="sources", daemon=True)
 
     def start(self) -> None:
@@ -127,6 +127,7 @@ class SourceWatch:
         """One turn: every source that is due."""
         for each in self.watched:
             if self._now() >= each.due_at and not self._stopping.is_set():
+                each.due_at = self._now() + float(each.settings.every_s)  # if this look breaks off
                 each.due_at = self._now() + self._look(each)
 
     def _look(self, watched: Watched) -> float:
@@ -170,20 +171,20 @@ class SourceWatch:
         return {(name, offered.mark) for offered in offers}
 
     def _take(self, watched: Watched, name: str, offered: Offered) -> None:
-        source, door = watched.source, self._door
-        manifest = look(source, offered, name, door, watched.pace)
+        source, target = watched.source, self._door
+        manifest = look(source, offered, name, target, watched.pace)
         others = {key: why for key, why in watched.refusals.items() if key != (name, offered.mark)}
-        if is_there(manifest, door) or door.pins.has_come(source.where, manifest.ref):
+        if is_there(manifest, target) or target.pins.has_come(source.where, manifest.ref):
             watched.refusals = others
             return
         facts = {"source": source.where, "model": str(manifest.ref)}
         _log.info("source_pulling", size_bytes=manifest.weights.size, **facts)
-        fetched = fetch(source, offered, manifest, door, watched.pace)
+        fetched = fetch(source, offered, manifest, target, watched.pace)
         watched.refusals = others
         sizes = {"size_bytes": fetched.size_bytes, "again_bytes": fetched.again_bytes}
         _log.info("source_pulled", **sizes, **facts)
         origin = offered.origin_of(manifest, time.time())
-        self._tell(Happening(f"It came from {source.where}.", manifest, origin))
+        self._tell(SourceEvent(f"It came from {source.where}.", manifest, origin))
 
     def _refuse(self, watched: Watched, key: tuple[str, str], error: BundleError) -> None:
         before = watched.refusals.get(key, Refusal("", 0, 0.0))
@@ -194,7 +195,7 @@ class SourceWatch:
         if before.why != refusal.why:
             where, name = watched.source.where, key[0]
             _log.warning("source_refused", source=where, model=name, error=refusal.why)
-            self._tell(Happening(f"{name} from {where} is refused: {refusal.why}"))
+            self._tell(SourceEvent(f"{name} from {where} is refused: {refusal.why}"))
 
     def _note_move(self, watched: Watched, name: str, offered: Offered) -> None:
         """A tag or an alias leads to something else than at the last look."""

@@ -17,7 +17,7 @@ import structlog
 
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BoxError, BundleError
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ class WriteBack:
         self._servers = {key: _Server(writer) for key, writer in writers.items()}
         self._records, self._now = records, now
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "write_back_broken")
+        self._boundary = ErrorBoundary(_log, "write_back_broken")
         self._thread = threading.Thread(target=self._run, name="write-back", daemon=True)
 
     def start(self) -> None:

@@ -11,8 +11,8 @@ from random import Random
 
 from bench_rig.records import quantile
 from bench_rig.shadow_line import BLOCK, SETTLE, busy_slot, ref
-from edge_daemon.collecting.line import LineCollector, Wish
-from edge_daemon.collecting.shelf import Keeping, Shelf
+from edge_daemon.collecting.line import CollectionRules, LineCollector
+from edge_daemon.collecting.shelf import RetentionLimits, Shelf
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.values import Judged, Recipe, StoredBundle
@@ -62,9 +62,9 @@ class CollectLine:
         self._slot = busy_slot("A", folder, ms)
         active_slot = ActiveSlot({"A": self._slot}, self.ring.wake)
         wanted: Mapping[Why, float] = {Why.AUDIT: share}
-        keeping = Keeping(1 << 32, shares(wanted, 0.5))
+        keeping = RetentionLimits(1 << 32, shares(wanted, 0.5))
         shelf = Shelf(folder / "kept", keeping, "bench", lambda: self._clock.now().utc)
-        self._collector = LineCollector(self.ring, shelf, Wish(wanted), "bench", room=4)
+        self._collector = LineCollector(self.ring, shelf, CollectionRules(wanted), "bench", room=4)
         self.measured = Collected()
         self._is_on: dict[int, bool] = {}
         outlets = Outlets(self._published, self._offer, lambda _: None, lambda *_: None)

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = "10.77.0.1"
 ASKER = "10.77.0.2"
 PORT = 8080
+_ARP_ROOM = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+"""Entries of all namespaces together: past it, a station finds no way to its neighbour."""
 
 
 def run(*words: str) -> str:
@@ -31,6 +33,8 @@ class Plant:
     """
 
     def __init__(self, names: list[str], origin_mbit: float, station_mbit: float) -> None:
+        self._arp_room = int(_ARP_ROOM.read_text())
+        _ARP_ROOM.write_text(str(max(self._arp_room, 2 * (len(names) + 2) ** 2)))
         self._tag = f"sw{os.getpid() % 10_000}"
         self.hub = f"{self._tag}-hub"
         run("ip", "netns", "add", self.hub)
@@ -77,6 +81,7 @@ class Plant:
     def close(self) -> None:
         for space in (*self.spaces.values(), self.hub):
             subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True)
+        _ARP_ROOM.write_text(str(self._arp_room))
 
 
 SERVER = """

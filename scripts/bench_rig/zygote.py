@@ -79,11 +79,12 @@ class ForkedCourier(CourierProcess):
     zygote: Zygote
 
     def __init__(self, setup: wire.Setup, prefix: Sequence[str]) -> None:
-        super().__init__(setup, prefix)
+        super().__init__(setup)
+        self._space = prefix[-1]
 
     def _begin(self, ours: socket.socket, theirs: socket.socket) -> subprocess.Popen[bytes]:
         with theirs, self._lock:
-            forked = _Forked(self.zygote.fork(self._prefix[-1], theirs))
+            forked = _Forked(self.zygote.fork(self._space, theirs))
             process = cast("subprocess.Popen[bytes]", forked)
             for message in (self._setup, self._site, self._rest, self._want):
                 wire.send(ours, message)

@@ -15,7 +15,7 @@ from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.values import Detection, Instant, Recipe, StoredBundle, Verdict
-from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.part_pictures import PartPictures, RetentionLimits
 from edge_daemon.slots.active import Cutover, Pointer
 from tests.app.test_data_plane import REF, Plane
 from tests.collecting.test_line import Line
@@ -84,7 +84,7 @@ def test_a_station_that_collects_nothing_has_no_collector(tmp_path: Path) -> Non
 
 def test_an_overruled_part_is_borrowed_from_the_pictures_of_parts(tmp_path: Path) -> None:
     """Nobody collected it; its picture is kept for traceability, as the camera gave it."""
-    pictures = PartPictures(tmp_path, Keeping(10**7), "b1", lambda: 0.0)
+    pictures = PartPictures(tmp_path, RetentionLimits(10**7), "b1", lambda: 0.0)
     recipe = Recipe.rejecting(0.3, "scratch")
     frame = replace(judged(5), recipe=recipe, size=(64, 48))
     found = (Detection("scratch", 0.9, (1.0, 2.0, 30.0, 40.0)),)

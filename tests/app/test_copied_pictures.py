@@ -8,7 +8,7 @@ from edge_daemon.app.copied_pictures import TOLD_AGAIN_S, CopiedPictures
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.copy_places import FolderPlace
-from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.part_pictures import PartPictures, RetentionLimits
 from edge_daemon.frames.picture_copies import PictureCopies
 from edge_daemon.host.metrics import Metrics
 from tests.frames.test_images import judged
@@ -20,7 +20,9 @@ class Station:
 
     def __init__(self, folder: Path, quota_bytes: int = 10**7) -> None:
         self.share = folder / "share"
-        self.pictures = PartPictures(folder / "kept", Keeping(quota_bytes), "b1", lambda: UTC)
+        self.pictures = PartPictures(
+            folder / "kept", RetentionLimits(quota_bytes), "b1", lambda: UTC
+        )
         place = FolderPlace(self.share)
         copies = PictureCopies(folder / "kept", place, lambda: True, lambda: UTC + 500.0)
         self.pictures.tend()  # as the daemon does before the first picture

@@ -24,7 +24,7 @@ class Folder:
 
 
 @dataclass
-class Desk:
+class Rig:
     """A day at the folder, with what was told."""
 
     folder: Folder = field(default_factory=Folder)
@@ -46,61 +46,61 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def rig() -> Rig:
+    return Rig()
 
 
-def test_the_first_loss_is_told_at_once_and_more_once_a_minute(desk: Desk) -> None:
+def test_the_first_loss_is_told_at_once_and_more_once_a_minute(rig: Rig) -> None:
     """However many are lost each second, every one of them is in an event's count."""
-    assert desk.look(0.0, kept=5) == []
-    assert desk.look(1.0, missed=2) == [
+    assert rig.look(0.0, kept=5) == []
+    assert rig.look(1.0, missed=2) == [
         "pictures of rejected parts come faster than they can be written"
     ]
     for second in range(2, 130):
-        desk.look(float(second), missed=1)
-    counts = [message.split(": ")[1].split(" ")[0] for _, message in desk.told]
+        rig.look(float(second), missed=1)
+    counts = [message.split(": ")[1].split(" ")[0] for _, message in rig.told]
     assert counts == ["2", "60", "60"]
-    assert {event for event, _ in desk.told} == {"ng_images_missed"}
-    assert desk.look(129.0 + MISSED_AGAIN_S) == []
-    assert sum(int(m.split(": ")[1].split(" ")[0]) for _, m in desk.told) == 130
-    assert b'edge_ng_images_total{outcome="missed"} 130.0' in desk.metrics.render()
-    assert b'edge_ng_images_total{outcome="kept"} 5.0' in desk.metrics.render()
+    assert {event for event, _ in rig.told} == {"ng_images_missed"}
+    assert rig.look(129.0 + MISSED_AGAIN_S) == []
+    assert sum(int(m.split(": ")[1].split(" ")[0]) for _, m in rig.told) == 130
+    assert b'edge_ng_images_total{outcome="missed"} 130.0' in rig.metrics.render()
+    assert b'edge_ng_images_total{outcome="kept"} 5.0' in rig.metrics.render()
 
 
-def test_a_disk_that_takes_none_is_a_problem_until_it_does(desk: Desk) -> None:
+def test_a_disk_that_takes_none_is_a_problem_until_it_does(rig: Rig) -> None:
     """The cause stands in the event and in health, also while no part is rejected."""
-    desk.folder.fault = "No space left on device"
-    assert desk.look(0.0, failed=1) == [
+    rig.folder.fault = "No space left on device"
+    assert rig.look(0.0, failed=1) == [
         "pictures of rejected parts cannot be kept: No space left on device"
     ]
-    (event,) = desk.told
+    (event,) = rig.told
     assert event[1].endswith("1 were not taken by the disk (No space left on device).")
-    assert desk.look(1000.0) != []
-    desk.folder.fault = None
-    assert desk.look(1001.0, kept=1) == []
+    assert rig.look(1000.0) != []
+    rig.folder.fault = None
+    assert rig.look(1001.0, kept=1) == []
 
 
-def test_a_full_quota_is_told_and_is_no_problem(desk: Desk) -> None:
+def test_a_full_quota_is_told_and_is_no_problem(rig: Rig) -> None:
     """The settings ask for it: at once, then a count an hour."""
-    assert desk.look(0.0, removed=3) == []
+    assert rig.look(0.0, removed=3) == []
     for minute in range(1, 61):
-        assert desk.look(minute * 60.0, removed=1) == []
-    assert [event for event, _ in desk.told] == ["ng_images_removed"] * 2
-    assert "the 3 oldest" in desk.told[0][1]
-    assert "the 60 oldest" in desk.told[1][1]
+        assert rig.look(minute * 60.0, removed=1) == []
+    assert [event for event, _ in rig.told] == ["ng_images_removed"] * 2
+    assert "the 3 oldest" in rig.told[0][1]
+    assert "the 60 oldest" in rig.told[1][1]
     assert REMOVED_AGAIN_S == 3600.0
 
 
-def test_pictures_of_parts_are_told_in_their_own_words(desk: Desk) -> None:
+def test_pictures_of_parts_are_told_in_their_own_words(rig: Rig) -> None:
     """Both folders may be kept side by side: events, health and counts tell them apart."""
     collector, metrics = Folder(), Metrics()
-    pictures = KeptPictures(collector, desk.tell, metrics, PICTURES)  # type: ignore[arg-type]
+    pictures = KeptPictures(collector, rig.tell, metrics, PICTURES)  # type: ignore[arg-type]
     collector.tally, collector.fault = (
         PictureCounts(kept=4, failed=2, removed=3),
         "No space left on device",
     )
     pictures.look(Instant(0.0, 0.0))
-    assert desk.told == [
+    assert rig.told == [
         (
             "pictures_missed",
             "Pictures of parts were not kept: 2 were not taken by the disk"

@@ -15,44 +15,44 @@ from edge_daemon.core.values import Verdict
 from edge_daemon.host.journal import Entry
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.host.journal_rollouts import AuditRow
-from tests.control.test_rollout_desk import Desk
+from tests.control.test_rollout_evaluator import Rig
 from tests.sim.station import Station
 
 SHARE = 0.2
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     with Station(tmp_path) as station:
-        yield Desk(station.run())
+        yield Rig(station.run())
 
 
-def told(desk: Desk, first: int, number: int, verdict: str) -> list[int]:
+def told(rig: Rig, first: int, number: int, verdict: str) -> list[int]:
     """Parts of a station that audits; those that are drawn."""
     rows, drawn = [], []
     for part in range(first, first + number):
         body: dict[str, Any] = {"frames": [part]}
-        found = sampled(desk.station.boot, part, Verdict(verdict), SHARE)
+        found = sampled(rig.station.boot, part, Verdict(verdict), SHARE)
         if found is not None:
             body["audit"] = {"share": found.share, "draw": found.draw}
             drawn += [part] if found.is_drawn else []
-        utc = desk.station.clock.now().utc
-        row = (desk.station.boot, part, utc, f"SN-{part}", None, verdict)
+        utc = rig.station.clock.now().utc
+        row = (rig.station.boot, part, utc, f"SN-{part}", None, verdict)
         rows.append(PartRow(*row, json.dumps(body).encode()))
-    desk.station.journal.commit(Entry(parts=PartsEntry(tuple(rows), b"{}", 10_000, 0.0)))
+    rig.station.journal.commit(Entry(parts=PartsEntry(tuple(rows), b"{}", 10_000, 0.0)))
     return drawn
 
 
-def test_the_probability_is_on_record_and_recall_follows_from_it(desk: Desk) -> None:
+def test_the_probability_is_on_record_and_recall_follows_from_it(rig: Rig) -> None:
     """20 rejects, all bad; of the drawn passed ones one in ten is bad: so are some 20 of 200."""
-    drawn = told(desk, 0, 200, "ok")
-    told(desk, 200, 20, "ng")
+    drawn = told(rig, 0, 200, "ok")
+    told(rig, 200, 20, "ng")
     bad = len(drawn) // 10
     items = [{"part": n, "verdict": "ng" if i < bad else "ok"} for i, n in enumerate(drawn)]
-    desk.say(items=items, source="operator", by="kim")
-    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(200, 220)], source="operator")
-    kept = desk.station.journal.rollouts
-    (word,) = kept.feedback_of(desk.station.boot, drawn[0])
+    rig.say(items=items, source="operator", by="kim")
+    rig.say(items=[{"part": n, "verdict": "ng"} for n in range(200, 220)], source="operator")
+    kept = rig.station.journal.rollouts
+    (word,) = kept.feedback_of(rig.station.boot, drawn[0])
     assert json.loads(word.body) == {"audit": SHARE}
     (row,) = kept.audits()
     assert row == AuditRow(200, 20, len(drawn), bad, 20, 20)
@@ -63,13 +63,13 @@ def test_the_probability_is_on_record_and_recall_follows_from_it(desk: Desk) -> 
     assert found.low < found.value < found.high
 
 
-def test_what_only_a_tester_found_is_no_sample(desk: Desk) -> None:
+def test_what_only_a_tester_found_is_no_sample(rig: Rig) -> None:
     """It tells of escapes, and not of how many parts were looked at in vain."""
-    drawn = told(desk, 0, 100, "ok")
-    desk.say(items=[{"part": drawn[0], "verdict": "ng"}], source="downstream")
+    drawn = told(rig, 0, 100, "ok")
+    rig.say(items=[{"part": drawn[0], "verdict": "ng"}], source="downstream")
     undrawn = next(part for part in range(100) if part not in drawn)
-    desk.say(items=[{"part": undrawn, "verdict": "ng"}], source="operator")
-    (row,) = desk.station.journal.rollouts.audits()
+    rig.say(items=[{"part": undrawn, "verdict": "ng"}], source="operator")
+    (row,) = rig.station.journal.rollouts.audits()
     assert (row.looked_at, row.missed) == (0, 0)
     assert recalled([row]) is None
 
@@ -84,14 +84,14 @@ def test_a_backlog_of_the_audit_does_not_flatter_recall() -> None:
     assert half.low < whole.low, "fewer looks say less"
 
 
-def test_what_the_labels_of_each_person_are_worth(desk: Desk) -> None:
+def test_what_the_labels_of_each_person_are_worth(rig: Rig) -> None:
     """By challenge parts, whose truth was said before or after."""
-    told(desk, 0, 10, "ok")
-    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(10)], source="challenge")
+    told(rig, 0, 10, "ok")
+    rig.say(items=[{"part": n, "verdict": "ng"} for n in range(10)], source="challenge")
     for by, misses in (("kim", 1), ("lee", 5)):
         items = [{"part": n, "verdict": "ok" if n < misses else "ng"} for n in range(10)]
-        desk.say(items=items, source="operator", by=by)
-    lines = people(desk.station.journal.rollouts.appraisals())
+        rig.say(items=items, source="operator", by=by)
+    lines = people(rig.station.journal.rollouts.appraisals())
     assert [(one.name, one.effectiveness, one.miss, one.n) for one in lines] == [
         ("kim", 0.9, 0.1, 10),
         ("lee", 0.5, 0.5, 10),

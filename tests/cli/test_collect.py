@@ -12,10 +12,13 @@ from typer.testing import CliRunner, Result
 from edge_daemon.cli.checks.finding import Level
 from edge_daemon.cli.checks.machine import disks
 from edge_daemon.cli.checks.pictures import check_pictures
+from edge_daemon.cli.collected import catalogue_of
 from edge_daemon.cli.main import app
 from edge_daemon.collecting.catalogue import Catalogue
-from edge_daemon.config import load
+from edge_daemon.config import CollectSettings, load
+from edge_daemon.errors import SenderError
 from tests.collecting.album import album
+from tests.sim.folders import lent_folder, nobody
 
 
 @pytest.fixture
@@ -54,6 +57,15 @@ def test_status_counts_by_reason_and_says_what_is_known(config: Path) -> None:
     words = run(config, "status").stdout
     assert "12 pictures in" in words
     assert "precision:" in words
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+def test_a_folder_that_may_not_be_read_is_not_empty(mode: int) -> None:
+    kept = lent_folder("kept")
+    album(kept, 2)
+    kept.chmod(mode)
+    with nobody(), pytest.raises(SenderError, match="may not be read by this user"):
+        catalogue_of(CollectSettings(folder=kept))
 
 
 @pytest.mark.parametrize("wanted", ["coco", "yolo", "label-studio", "cvat"])

@@ -16,7 +16,7 @@ from edge_daemon.config import load
 from edge_daemon.core.parts.counts import Counter
 from edge_daemon.core.parts.values import By, PartTold
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Verdict
-from edge_daemon.frames.part_pictures import Keeping, PartPictures
+from edge_daemon.frames.part_pictures import PartPictures, RetentionLimits
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging import part_payloads
@@ -161,7 +161,7 @@ def test_a_part_is_found_with_its_pictures(counted: Path, tmp_path: Path) -> Non
     document = json.loads(counted.read_text())
     folder = tmp_path / "kept"
     counted.write_text(json.dumps({**document, "results": {"pictures": {"folder": str(folder)}}}))
-    pictures = PartPictures(folder, Keeping(10**7), "b", lambda: 0.0)
+    pictures = PartPictures(folder, RetentionLimits(10**7), "b", lambda: 0.0)
     for frame in (1, 2):
         pictures.write(judged(frame), b"jpeg")
     pictures.told([told(1, Verdict.NG, "scratch"), replace(told(2, Verdict.NG), frames=(1, 2))])

@@ -166,6 +166,7 @@ def test_nothing_is_left_at_the_broker_for_a_daemon_that_is_away(broker: Mosquit
     [
         ("swap",),
         ("swap", "a@1", "--at", "frame:x"),
+        ("swap", "a@1", "--at", "frame:²"),
         ("swap", "a@1", "--expires", "2030-01-01T00:00:00Z", "--within", "3"),
         ("swap", "a@1", "--timeout", "soon"),
         ("swap", "a@1", "--at", "tomorrow"),

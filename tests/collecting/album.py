@@ -9,8 +9,15 @@ import numpy as np
 
 from edge_daemon.collecting.catalogue import Catalogue, Truth
 from edge_daemon.collecting.pixels import encoded
-from edge_daemon.collecting.record import Found, Record, Said, Shown, Told, name_of
-from edge_daemon.collecting.shelf import Keeping, Shelf
+from edge_daemon.collecting.record import (
+    FoundObject,
+    ModelResult,
+    PartResult,
+    Record,
+    ShownPart,
+    name_of,
+)
+from edge_daemon.collecting.shelf import RetentionLimits, Shelf
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
@@ -27,11 +34,11 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
     """A part with a bottle; each third has a scratch, which the second model does not see."""
     utc = UTC + 30.0 * frame
     number = frame if part is None else part
-    bottle = Found("bottle", 0.9, (10.0 + frame % 40, 10.0, 150.0, 110.5))
-    scratch = Found("scratch", 0.71, (20.25, 30.5, 61.75, 80.0))
-    faint = Found("dent", 0.12, (1.0, 1.0, 5.0, 5.0), counts=False)
+    bottle = FoundObject("bottle", 0.9, (10.0 + frame % 40, 10.0, 150.0, 110.5))
+    scratch = FoundObject("scratch", 0.71, (20.25, 30.5, 61.75, 80.0))
+    faint = FoundObject("dent", 0.12, (1.0, 1.0, 5.0, 5.0), counts=False)
     is_ng = frame % 3 == 0
-    old = Said(
+    old = ModelResult(
         "bottle@1.4.0",
         "aa",
         "r1",
@@ -39,9 +46,9 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
         (),
         (bottle, scratch, faint) if is_ng else (bottle, faint),
     )
-    new = Said("bottle@1.5.0", "bb", "r2", "ok", (), (replace(bottle, confidence=0.8),))
+    new = ModelResult("bottle@1.5.0", "bb", "r2", "ok", (), (replace(bottle, confidence=0.8),))
     why = Why.DISAGREEMENT if is_ng else Why.AUDIT
-    told = Told(number, f"T-{number}", None, old.verdict)
+    told = PartResult(number, f"T-{number}", None, old.verdict)
     return Record(
         name=name_of(boot, frame, utc),
         boot=boot,
@@ -51,7 +58,7 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
         verdict=old.verdict,
         size=SIZE,
         parts=(
-            Shown(
+            ShownPart(
                 str(number),
                 0.001,
                 1.0 if is_ng else 0.02,
@@ -66,7 +73,9 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
 
 def album(folder: Path, count: int = 30, labelled: int = 0) -> Catalogue:
     """`count` pictures; of the first `labelled` people say what they show."""
-    shelf = Shelf(folder, Keeping(10**9, shares(Why, 0.5), alike_bits=None), "b1", lambda: UTC)
+    shelf = Shelf(
+        folder, RetentionLimits(10**9, shares(Why, 0.5), alike_bits=None), "b1", lambda: UTC
+    )
     shelf.tend()
     for frame in range(count):
         pixels = np.full((120, 160, 3), frame, np.uint8)

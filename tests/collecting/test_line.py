@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from edge_daemon.collecting.catalogue import Catalogue
-from edge_daemon.collecting.line import LineCollector, Wish
-from edge_daemon.collecting.shelf import Keeping, Shelf
-from edge_daemon.core.collecting.hidden import Hidden
+from edge_daemon.collecting.line import CollectionRules, LineCollector
+from edge_daemon.collecting.shelf import RetentionLimits, Shelf
+from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.parts.values import By
@@ -54,15 +54,15 @@ class Line:
         by: By = By.FRAME,
         places: int = 16,
         boot: str = "b1",
-        hidden: Hidden | None = None,
+        hidden: PrivacyMask | None = None,
         quota: int = 10**8,
         bits: int | None = None,
         room: int = 4,
     ) -> None:
         self.folder, self.ring, self.number = folder, Ring(places), 0
-        keeping = Keeping(quota, shares(wanted, 0.5), alike_bits=bits)
+        keeping = RetentionLimits(quota, shares(wanted, 0.5), alike_bits=bits)
         self.shelf = Shelf(folder, keeping, boot, lambda: UTC, by_frame=by is By.FRAME)
-        wish = Wish(wanted, ".png", hidden or Hidden())
+        wish = CollectionRules(wanted, ".png", hidden or PrivacyMask())
         self.collector = LineCollector(self.ring, self.shelf, wish, boot, by, room)
 
     def capture(self, grey: int = 90) -> Captured:
@@ -283,7 +283,7 @@ def test_contrast_tells_of_a_part_that_no_model_finds(tmp_path: Path) -> None:
 
 def test_people_are_never_written(tmp_path: Path) -> None:
     """Cropped to a part of the view, boxes along with it; a person is black, a zone too."""
-    hidden = Hidden(
+    hidden = PrivacyMask(
         crop=(0.25, 0.0, 1.0, 0.5),
         zones=(((0.9, 0.0), (1.0, 0.0), (1.0, 0.2), (0.9, 0.2)),),
         classes=frozenset({"person"}),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.collecting.catalogue import Catalogue
-from edge_daemon.collecting.record import Record, Shown, name_of, read, written
-from edge_daemon.collecting.shelf import Keeping, Overruled, Shelf
+from edge_daemon.collecting.record import Record, ShownPart, name_of, read, written
+from edge_daemon.collecting.shelf import Overruled, RetentionLimits, Shelf
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import shares
@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 def record(frame: int, why: Why = Why.NG, boot: str = "b1", unit: str = "") -> Record:
     utc = UTC + frame
-    part = Shown(unit or str(frame), 0.1, 1.0, (why,))
+    part = ShownPart(unit or str(frame), 0.1, 1.0, (why,))
     return Record(name_of(boot, frame, utc), boot, frame, utc, why, "ng", parts=(part,))
 
 
@@ -44,7 +44,7 @@ def opened(
     boot: str = "b1",
     by_frame: bool = True,
 ) -> Shelf:
-    keeping = Keeping(quota, shares(wanted, 0.5), days, alike_bits=None)
+    keeping = RetentionLimits(quota, shares(wanted, 0.5), days, alike_bits=None)
     made = Shelf(folder, keeping, boot, lambda: utc, by_frame=by_frame)
     made.tend()
     return made

@@ -14,7 +14,7 @@ from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.messages import Incoming
-from tests.control.test_rollout_desk import Desk
+from tests.control.test_rollout_evaluator import Rig
 from tests.sim.station import Station
 
 
@@ -22,7 +22,7 @@ class Downstream:
     """A station with parts, and a tester who publishes on a topic of its settings."""
 
     def __init__(self, station: Station) -> None:
-        self.desk = Desk(station)
+        self.rig = Rig(station)
         self.told: list[Noticed] = []
         self.done = 0
         source = FeedbackSource.model_validate({"topic": "eol", "preset": "flat"})
@@ -33,7 +33,7 @@ class Downstream:
 
     def says(self, document: Any, *, stored: bool = False) -> None:
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        now = self.desk.station.clock.now()
+        now = self.rig.station.clock.now()
         incoming = Incoming("eol", payload, now, stored=stored, done=self._acknowledge)
         self.sources.arrived(0, incoming, self._label)
 
@@ -44,7 +44,7 @@ class Downstream:
         self.labelled += [(each.part, each.verdict.value) for each in labelled]
 
     def of(self, part: int) -> list[tuple[str, str, str]]:
-        station = self.desk.station
+        station = self.rig.station
         rows = station.journal.rollouts.feedback_of(station.boot, part)
         return [(row.verdict, row.source, row.by_whom) for row in rows]
 
@@ -57,23 +57,32 @@ def tester(tmp_path: Path) -> Iterator[Downstream]:
 
 def test_what_a_tester_says_is_on_record_and_becomes_a_label(tester: Downstream) -> None:
     """By serial or number; nobody is answered."""
-    tester.desk.parts(1, 2)
+    tester.rig.parts(1, 2)
     tester.says([{"part": "SN-1", "verdict": "fail"}, {"part": 2, "verdict": "pass"}])
     assert tester.of(1) == [("ng", "downstream", "eol")]
     assert tester.of(2) == [("ok", "downstream", "eol")]
     assert tester.labelled == [(1, "ng"), (2, "ok")]
     assert tester.done == 1
-    station = tester.desk.station
+    station = tester.rig.station
     station.until(lambda: station.journal.outbox_depth() == 0)
     assert not [packet for packet in station.heard() if "feedback" in packet.topic]
 
 
 def test_parts_of_other_lines_are_nobodys_fault(tester: Downstream) -> None:
-    tester.desk.parts(1)
+    tester.rig.parts(1)
     tester.says([{"part": "SN-1", "verdict": "ok"}, {"part": "OTHER-9", "verdict": "ng"}])
     assert tester.labelled == [(1, "ok")]
     assert tester.told == []
     assert tester.sources.problems() == ()
+
+
+@pytest.mark.parametrize("serial", ["00340123450000000018" * 6, "99999999999999999999", "²"])
+def test_a_serial_of_digits_is_no_number(tester: Downstream, serial: str) -> None:
+    """It is of another line; what is said beside it counts."""
+    tester.desk.parts(1)
+    tester.says([{"part": serial, "verdict": "ng"}, {"part": "SN-1", "verdict": "ng"}])
+    assert tester.labelled == [(1, "ng")]
+    assert tester.done == 1
 
 
 def test_what_cannot_be_read_is_told_once_and_then_counted(tester: Downstream) -> None:
@@ -83,7 +92,7 @@ def test_what_cannot_be_read_is_told_once_and_then_counted(tester: Downstream) -
     assert "eol" in tester.told[0].message
     (problem,) = tester.sources.problems()
     assert problem.startswith("feedback on eol cannot be read")
-    tester.desk.station.clock.advance(61.0)
+    tester.rig.station.clock.advance(61.0)
     tester.sources.tick()
     assert "4 more feedback could not be read" in tester.told[-1].message
     assert tester.done == 5, "and it does not come again"
@@ -91,9 +100,9 @@ def test_what_cannot_be_read_is_told_once_and_then_counted(tester: Downstream) -
 
 def test_what_the_broker_only_had_in_keeping_is_no_news(tester: Downstream) -> None:
     """A person may have said otherwise since."""
-    tester.desk.parts(1)
+    tester.rig.parts(1)
     tester.says({"part": "SN-1", "verdict": "ng"})
-    tester.desk.say(part=1, verdict="ok", by="kim")
+    tester.rig.say(part=1, verdict="ok", by="kim")
     tester.says({"part": "SN-1", "verdict": "ng"}, stored=True)
     assert tester.of(1)[-1] == ("ok", "operator", "kim")
     assert tester.done == 2

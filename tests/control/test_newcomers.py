@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edge_daemon.control.newcomers import AGAIN_S, Newcomers
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Refusal, StoredBundle
 from edge_daemon.errors import Code
 from tests.sim.clock import SimClock
+from tests.sim.folders import lent_folder, nobody
 
 B1 = BundleRef("bottle", "1.0.0")
 
@@ -63,6 +66,16 @@ def test_each_newcomer_is_found_at_once(tmp_path: Path) -> None:
     assert store.may_hide("bottle")
     store.known.append(new)
     assert not store.may_hide("bottle")
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+def test_what_may_not_be_read_is_not_there(mode: int) -> None:
+    store = Store(lent_folder("store"))
+    store.add(B1)
+    (store.folder / "bottle").chmod(mode)
+    with nobody():
+        assert not store.may_hide("bottle")
+        assert not store.may_hide("bottle", "1.0.0")
 
 
 def test_what_was_refused_is_looked_at_once_a_second(tmp_path: Path) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core.effects import AskCutover, Effect, Prepare, Restore, Retune, Stamp, Verify
+from edge_daemon.core.effects import (
+    ApplyTuning,
+    AskCutover,
+    Effect,
+    Prepare,
+    Restore,
+    Stamp,
+    Verify,
+)
 from edge_daemon.core.events import (
     BundleProven,
     BundleRefused,
@@ -406,7 +414,7 @@ def tune(value: float, name: str = "b") -> RequestReceived:
 def test_a_tuning_outlives_another_product_and_no_other_version() -> None:
     """Its model is back with its order, tuned as it was; another version of it begins anew."""
     scenario = Scenario(3).running().tell(tune(0.5))
-    assert [type(effect) for effect in scenario.effects] == [Retune]
+    assert [type(effect) for effect in scenario.effects] == [ApplyTuning]
     assert scenario.announced() == ["tuned"]
     held = scenario.state.durable.tunings
     assert [(each.target, each.changes) for each in held] == [(B1, (("scratch.confidence", 0.5),))]

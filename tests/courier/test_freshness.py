@@ -42,19 +42,19 @@ class Box:
     """A courier and what a daemon knows by it."""
 
     def __init__(self, folder: Path, publisher: Publisher, url: str) -> None:
-        self.state, self.words = folder / "state", queue.SimpleQueue[wire.Looked]()
+        self.state, self.words = folder / "state", queue.SimpleQueue[wire.RefreshResult]()
         self.state.mkdir()
         trust = FleetTrust(root=publisher.root, metadata=url)
-        fresh = wire.Fresh(str(self.state), str(publisher.root), url)
+        fresh = wire.FreshnessSpec(str(self.state), str(publisher.root), url)
         setup = wire.Setup("cam1", str(folder / "store"), (), False, (), fresh=fresh)
         self.courier = CourierProcess(setup, looked=self._looked)
         self.keeper = Keeper(trust, self.state, SystemClock(), self.courier)
 
-    def _looked(self, word: wire.Looked) -> None:
+    def _looked(self, word: wire.RefreshResult) -> None:
         self.keeper.told(Refreshed(word.why, word.is_refusal, word.where))
         self.words.put(word)
 
-    def word(self) -> wire.Looked:
+    def word(self) -> wire.RefreshResult:
         """How the next look ended."""
         return self.words.get(timeout=100.0)
 
@@ -80,7 +80,7 @@ def test_it_looks_at_its_start_and_the_daemon_reads_what_is_kept(
         publisher.now += 60.0
         before = made.keeper.fresh_until()
         made.keeper.hear(publisher.renew())
-        assert made.word() == wire.Looked(where="the message fleet/timestamp")
+        assert made.word() == wire.RefreshResult(where="the message fleet/timestamp")
         assert before is not None
         assert made.keeper.fresh_until() == pytest.approx(before + 60.0, abs=1.0)
         assert made.courier.pid is not None
@@ -105,7 +105,7 @@ def test_a_server_that_is_away_stops_no_campaign_and_a_forgery_is_told_and_not_b
         assert made.keeper.why_not(*THIS) == ""
         url = web.url
     trust = FleetTrust(root=publisher.root, metadata=url)
-    fresh = wire.Fresh(str(made.state), str(publisher.root), url)
+    fresh = wire.FreshnessSpec(str(made.state), str(publisher.root), url)
     again = CourierProcess(
         wire.Setup("cam1", str(tmp_path / "store"), (), False, (), fresh=fresh),
         looked=made.words.put,
@@ -140,9 +140,9 @@ def test_expired_metadata_is_told_and_changes_nothing_of_the_courier(
 def test_a_courier_that_cannot_share_still_looks(publisher: Publisher, tmp_path: Path) -> None:
     """Its certificate is missing, say: that is no reason to begin old campaigns."""
     share = wire.Share("127.0.0.1", "no.pem", "no.key", "no.pem", 0, 1.0, 1.0, False)
-    words = queue.SimpleQueue[wire.Looked]()
+    words = queue.SimpleQueue[wire.RefreshResult]()
     with WebShelf(publisher.metadata).serving() as web:
-        fresh = wire.Fresh(str(tmp_path), str(publisher.root), web.url)
+        fresh = wire.FreshnessSpec(str(tmp_path), str(publisher.root), web.url)
         setup = wire.Setup("cam1", str(tmp_path / "store"), (), False, (), share=share, fresh=fresh)
         courier = CourierProcess(setup, looked=words.put)
         courier.start()

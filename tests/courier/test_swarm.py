@@ -204,7 +204,7 @@ def test_without_neighbours_the_source_itself_gives_it(
     """`share: none`."""
     shelf, _, wanted = origin
     store = tmp_path / "store"
-    setup = wire.Setup("cam1", str(store), (), False, (wire.From("http", shelf.url),))
+    setup = wire.Setup("cam1", str(store), (), False, (wire.SourceSpec("http", shelf.url),))
     courier = CourierProcess(setup)
     courier.start()
     courier.want(replace(wanted, infohash="", size=None))

@@ -89,7 +89,7 @@ def test_a_good_candidate_goes_all_the_way_within_a_short_scene() -> None:
 # --------------------------------------------------------------------------- the truth
 
 
-class Desk:
+class Rig:
     """Who is told the truth, and may refuse it."""
 
     def __init__(self) -> None:
@@ -103,15 +103,15 @@ class Desk:
 
 def test_the_truth_of_each_part_is_what_was_on_the_belt() -> None:
     """A part without a flaw is ok, any other ng; nobody is asked when there is nothing to say."""
-    line, desk = Conveyor(belt=BELT), Desk()
+    line, rig = Conveyor(belt=BELT), Rig()
     line.change(10, defects=0.5, dim_every=2)
-    challenge = Challenge(line, "bottle", desk.ask)
+    challenge = Challenge(line, "bottle", rig.ask)
     challenge.tell()
     for place in range(30):
         challenge.part(serial_of(place))
     challenge.tell()
     challenge.tell()
-    (told,) = desk.heard
+    (told,) = rig.heard
     assert [place_of(item["part"]) for item in told] == list(range(30))
     assert all(
         (item["verdict"] == "ng") == bool(line.flaws(place_of(item["part"]), "bottle"))
@@ -123,18 +123,18 @@ def test_the_truth_of_each_part_is_what_was_on_the_belt() -> None:
 
 def test_what_was_refused_is_said_again() -> None:
     """In its order, at most so many words in one request."""
-    desk = Desk()
-    challenge = Challenge(Conveyor(belt=BELT), "bottle", desk.ask)
+    rig = Rig()
+    challenge = Challenge(Conveyor(belt=BELT), "bottle", rig.ask)
     for place in range(MOST + 1):
         challenge.part(serial_of(place))
-    desk.status = "rejected"
+    rig.status = "rejected"
     challenge.tell()
     assert (challenge.said, challenge.refused) == (0, "No part is known.")
-    desk.status = "succeeded"
+    rig.status = "succeeded"
     challenge.tell()
     challenge.tell()
-    assert [len(items) for items in desk.heard] == [MOST, MOST, 1]
-    assert desk.heard[0] == desk.heard[1]
+    assert [len(items) for items in rig.heard] == [MOST, MOST, 1]
+    assert rig.heard[0] == rig.heard[1]
     assert challenge.said == MOST + 1
 
 
@@ -160,7 +160,7 @@ def test_the_belt_changes_from_one_place_on_and_nowhere_else() -> None:
 
 
 class Decided:
-    """A client whose rollout was stopped, and what the audience heard of it."""
+    """A client whose rollout was stopped, and what the subscriber heard of it."""
 
     active = "bottle@1.1.0"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_daemon.demo.barrier import STATION
-from edge_daemon.demo.books import in_words, part_faults
 from edge_daemon.demo.conveyor import Conveyor
 from edge_daemon.demo.stage import BELT
+from edge_daemon.demo.summary import in_words, part_faults
 from edge_daemon.demo.truth import Truth, place_of, serial_of
 
 LINE = Conveyor(belt=BELT)

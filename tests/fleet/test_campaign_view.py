@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical
-from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
@@ -44,8 +44,8 @@ def seen_with(
 def reports_of(**phases: Phase) -> Reports:
     reports = Reports(device_at)
     for device, phase in phases.items():
-        stand = Stand(MADE.id, MADE.serial, phase, 0, wave=0)
-        report = said(device, NEW, phase=phase, stand=stand)
+        status = CampaignStatus(MADE.id, MADE.serial, phase, 0, wave=0)
+        report = said(device, NEW, phase=phase, campaign_status=status)
         reports.take(f"edge/{device}/fleet", fleet_payloads.report(report), 100.0)
     return reports
 

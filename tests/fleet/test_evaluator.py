@@ -10,12 +10,12 @@ import pytest
 
 from edge_daemon.core.fleet.campaign import Campaign, canonical, digest
 from edge_daemon.core.fleet.heard import Heard
-from edge_daemon.core.fleet.ledger import Word, groups, make_ledger
-from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.ledger import StationMessages, groups, make_ledger
+from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.rules import Halt, Open, Wait
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.evaluator import Evaluator, Reports, Told, device_at, sentence
+from edge_daemon.fleet.evaluator import Evaluation, Evaluator, Reports, device_at, sentence
 from edge_daemon.messaging import fleet_payloads
 from edge_daemon.messaging.fleet_payloads import read_report
 from edge_daemon.models.countersigned import sign
@@ -112,8 +112,8 @@ def test_silent_stations_stop_it_after_their_patience(key: Path) -> None:
 
 
 def test_a_station_that_speaks_in_anothers_name_is_not_heard() -> None:
-    stand = Stand(MADE.id, MADE.serial, Phase.CONFIRMED)
-    body = fleet_payloads.report(said("cam1", stand=stand))
+    status = CampaignStatus(MADE.id, MADE.serial, Phase.CONFIRMED)
+    body = fleet_payloads.report(said("cam1", campaign_status=status))
     reports = Reports(device_at)
     reports.take("edge/liar/fleet", body, 0.0)
     assert reports.words(MADE, 1.0) == {}
@@ -168,7 +168,9 @@ def test_a_campaign_goes_on_after_the_broker_was_away(key: Path) -> None:
 def test_words_of_another_campaign_are_no_answer() -> None:
     reports = Reports(device_at)
     for serial, name in ((117, MADE.id), (118, "other")):
-        body = fleet_payloads.report(said("cam1", stand=Stand(name, serial, Phase.CONFIRMED)))
+        body = fleet_payloads.report(
+            said("cam1", campaign_status=CampaignStatus(name, serial, Phase.CONFIRMED))
+        )
         reports.take("edge/cam1/fleet", body, 0.0)
         assert reports.words(MADE, 1.0)["cam1"].phase is None
 
@@ -195,7 +197,7 @@ def test_a_verdict_is_said_in_words() -> None:
         (Wait("later"), "later."),
     )
     for verdict, words in verdicts:
-        assert sentence(Told(MADE, Heard(), verdict)) == f"{MADE.id}: {words}"
+        assert sentence(Evaluation(MADE, Heard(), verdict)) == f"{MADE.id}: {words}"
 
 
 def test_a_campaign_that_is_not_current_cannot_divert_it(key: Path) -> None:
@@ -226,7 +228,9 @@ def test_stations_of_one_group_change_in_waves_apart(key: Path) -> None:
     for _ in range(20):
         world.turn()
     assert world.had() == 1
-    words = [Word(t.removesuffix("/fleet"), read_report(b)) for t, b in world.reports.items()]
+    words = [
+        StationMessages(t.removesuffix("/fleet"), read_report(b)) for t, b in world.reports.items()
+    ]
     reported = {name: list(found) for name, found in groups(make_ledger(words, START)).items()}
     assert reported["line1"] == ["line1-cam0", "line1-cam1"]
     world = in_groups(key, groups=reported)

@@ -18,7 +18,7 @@ from edge_daemon.core.values import BundleRef, Request, StoredBundle
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import StateError
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.follower import Brought, Context, Follower
+from edge_daemon.fleet.follower import Context, FetchProgress, Follower
 from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, parse_kept
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import sign
@@ -33,12 +33,12 @@ class Deliveries:
 
     def __init__(self) -> None:
         self.wanted: list[BundleRef | None] = []
-        self.far = Brought()
+        self.far = FetchProgress()
 
     def want(self, campaign: Campaign | None) -> None:
         self.wanted.append(None if campaign is None else campaign.model)
 
-    def brought(self, campaign: Campaign) -> Brought:
+    def brought(self, campaign: Campaign) -> FetchProgress:
         return self.far
 
 
@@ -67,7 +67,7 @@ class Listing:
         return ()
 
 
-class Desk:
+class Rig:
     """A follower, and what it asks for; the planner's state is a value that the test sets."""
 
     def __init__(
@@ -124,8 +124,8 @@ class Desk:
             topic, body, self.clock.now(), done=lambda: self.forgotten.append(topic)
         )
         self.follower.look([incoming])
-        stand = self.follower.stand()
-        return stand.phase if stand else None
+        status = self.follower.campaign_status()
+        return status.phase if status else None
 
     def signed(self, made: Campaign, *names: str) -> tuple[str, bytes]:
         content = None
@@ -141,37 +141,37 @@ STOP = (messages.stop_topic(MADE.id, "ops"), messages.stopped(START, "no", goes_
 
 
 def test_it_asks_for_an_ordinary_swap_in_the_campaigns_name(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    assert desk.hear(*OPEN) is None
-    assert desk.hear(*desk.signed(MADE)) is Phase.WAITING
-    (request,) = desk.asked
+    rig = Rig(tmp_path)
+    assert rig.hear(*OPEN) is None
+    assert rig.hear(*rig.signed(MADE)) is Phase.WAITING
+    (request,) = rig.asked
     assert (request.verb, str(request.model)) == (Verb.SWAP, NEW)
     assert request.by == f"fleet/{MADE.id}"
 
 
 def test_with_a_plan_it_asks_for_a_rollout_when_that_model_judges(tmp_path: Path) -> None:
     """It compares with what judges now; and a person's own rollout stands."""
-    desk = Desk(tmp_path)
+    rig = Rig(tmp_path)
     made = campaign(canaries=["cam1"], rollout={"canary_traffic": 0.2})
-    durable = desk.state.durable
-    can, bottle = StoredBundle(BundleRef("can", "1.0.0"), "c" * 64), desk.state.available[0]
-    desk.state = replace(desk.state, slots=(SlotState("a", bundle=can),), active="a")
-    desk.hear(*OPEN)
-    assert desk.hear(*desk.signed(made)) is Phase.WAITING
-    assert desk.asked == []
+    durable = rig.state.durable
+    can, bottle = StoredBundle(BundleRef("can", "1.0.0"), "c" * 64), rig.state.available[0]
+    rig.state = replace(rig.state, slots=(SlotState("a", bundle=can),), active="a")
+    rig.hear(*OPEN)
+    assert rig.hear(*rig.signed(made)) is Phase.WAITING
+    assert rig.asked == []
     by_hand = Rollout(
-        "r-1", desk.state.available[1], bottle, read_plan({"canary_traffic": 0.1}), "d", "kim-1"
+        "r-1", rig.state.available[1], bottle, read_plan({"canary_traffic": 0.1}), "d", "kim-1"
     )
-    desk.state = replace(
-        desk.state,
+    rig.state = replace(
+        rig.state,
         slots=(SlotState("a", bundle=bottle),),
         durable=replace(durable, rollout=by_hand),
     )
-    desk.follower.look([])
-    assert desk.asked == []
-    desk.state = replace(desk.state, durable=durable)
-    desk.follower.look([])
-    (request,) = desk.asked
+    rig.follower.look([])
+    assert rig.asked == []
+    rig.state = replace(rig.state, durable=durable)
+    rig.follower.look([])
+    (request,) = rig.asked
     assert (request.verb, str(request.model)) == (Verb.ROLLOUT, NEW)
     assert made.rollout is not None
     assert read_plan(json.loads(request.plan)) == made.rollout
@@ -180,193 +180,193 @@ def test_with_a_plan_it_asks_for_a_rollout_when_that_model_judges(tmp_path: Path
 def test_what_it_measured_is_told_and_a_journal_that_cannot_be_read_ends_nothing(
     tmp_path: Path,
 ) -> None:
-    desk = Desk(tmp_path)
+    rig = Rig(tmp_path)
     told = Measures({"dark": {"n": 5, "old": 5, "new": 4}})
-    desk.measured = lambda made, judges: told if (made, judges) == (MADE, False) else Measures()
-    desk.hear(*OPEN)
-    desk.hear(*desk.signed(MADE))
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert stand.measures == told
+    rig.measured = lambda made, judges: told if (made, judges) == (MADE, False) else Measures()
+    rig.hear(*OPEN)
+    rig.hear(*rig.signed(MADE))
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.measures == told
 
     def broken(*_: object) -> Measures:
         raise StateError("The journal cannot be read.")
 
-    desk.measured = broken
-    desk.follower.look([])
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert (stand.phase, stand.measures) == (Phase.WAITING, Measures())
+    rig.measured = broken
+    rig.follower.look([])
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert (status.phase, status.measures) == (Phase.WAITING, Measures())
 
 
 def test_what_was_heard_survives_a_restart_and_is_asked_under_the_same_id(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.hear(*desk.signed(MADE))
-    desk.hear(*OPEN)
-    desk.begin().look([])
-    first, again = desk.asked
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
+    rig.hear(*OPEN)
+    rig.begin().look([])
+    first, again = rig.asked
     assert first.id == again.id
-    desk.hear(*STOP)
-    desk.begin().look([])
-    assert len(desk.asked) == 2
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert stand.stopped
+    rig.hear(*STOP)
+    rig.begin().look([])
+    assert len(rig.asked) == 2
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.stopped
 
 
 def test_the_broker_may_forget_only_what_is_on_disk(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.hear(*STOP)
-    assert desk.forgotten == [STOP[0]]
+    rig = Rig(tmp_path)
+    rig.hear(*STOP)
+    assert rig.forgotten == [STOP[0]]
     kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
     assert kept.memory.heard[MADE.id].is_stopped
 
 
 @pytest.mark.parametrize("body", [b"{}", b"\xff", b"[]", b"null", b'{"payload": 1}'])
 def test_a_bad_message_changes_nothing_and_is_done_with(tmp_path: Path, body: bytes) -> None:
-    desk = Desk(tmp_path)
-    desk.hear(*desk.signed(MADE))
-    before = desk.follower.stand()
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
+    before = rig.follower.campaign_status()
     for topic in (messages.campaign_topic(MADE.id), "fleet/timestamp", "fleet/c/pause/ops"):
-        desk.hear(topic, body)
-    assert desk.follower.stand() == before
-    assert len(desk.forgotten) == 4
+        rig.hear(topic, body)
+    assert rig.follower.campaign_status() == before
+    assert len(rig.forgotten) == 4
 
 
 def test_one_signature_starts_nothing(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    assert desk.hear(*desk.signed(MADE, "ops")) is None
-    assert desk.hear(*OPEN) is None
-    assert not desk.asked
+    rig = Rig(tmp_path)
+    assert rig.hear(*rig.signed(MADE, "ops")) is None
+    assert rig.hear(*OPEN) is None
+    assert not rig.asked
 
 
 def test_a_key_that_was_taken_away_ends_its_campaign(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.hear(*desk.signed(MADE))
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
     trust = {"keys": (tmp_path / "ops.pub",)}
-    desk.settings = FleetSettings.model_validate({"trust": trust})
-    desk.begin()
-    assert desk.hear(*OPEN) is None
-    assert not desk.asked
+    rig.settings = FleetSettings.model_validate({"trust": trust})
+    rig.begin()
+    assert rig.hear(*OPEN) is None
+    assert not rig.asked
 
 
 def test_where_it_is_wanted_nothing_is_joined_without_a_fresh_word(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, fresh=True)
-    desk.hear(*desk.signed(MADE))
-    assert desk.hear(*OPEN) is Phase.WAITING
-    assert not desk.asked
+    rig = Rig(tmp_path, fresh=True)
+    rig.hear(*rig.signed(MADE))
+    assert rig.hear(*OPEN) is Phase.WAITING
+    assert not rig.asked
 
     def stamp(at: float, expires: float, serial: int) -> bytes:
         text = messages.timestamp_text(messages.Timestamp(at, expires, serial))
         return sign(text, messages.TIMESTAMP_KIND, tmp_path / "ops.key")
 
-    now = desk.clock.now().utc
-    desk.hear("fleet/timestamp", stamp(now, now - 1.0, 118))
-    assert not desk.asked
-    desk.hear("fleet/timestamp", stamp(now + 1.0, now + 60.0, 119))  # there is a newer campaign
-    assert not desk.asked
-    desk.hear("fleet/timestamp", stamp(now, now + 60.0, 118))  # older than the last one
-    assert not desk.asked
-    desk.hear("fleet/timestamp", stamp(now + 2.0, now + 60.0, 118))
-    assert len(desk.asked) == 1
+    now = rig.clock.now().utc
+    rig.hear("fleet/timestamp", stamp(now, now - 1.0, 118))
+    assert not rig.asked
+    rig.hear("fleet/timestamp", stamp(now + 1.0, now + 60.0, 119))  # there is a newer campaign
+    assert not rig.asked
+    rig.hear("fleet/timestamp", stamp(now, now + 60.0, 118))  # older than the last one
+    assert not rig.asked
+    rig.hear("fleet/timestamp", stamp(now + 2.0, now + 60.0, 118))
+    assert len(rig.asked) == 1
 
 
 def test_with_the_fleets_metadata_a_campaign_waits_until_it_is_listed(tmp_path: Path) -> None:
     listing = Listing()
-    desk = Desk(tmp_path, freshness=listing)
-    assert desk.hear(*desk.signed(MADE)) is None
+    rig = Rig(tmp_path, freshness=listing)
+    assert rig.hear(*rig.signed(MADE)) is None
     assert listing.asked == 0
-    desk.hear(*OPEN)
+    rig.hear(*OPEN)
     assert listing.asked == 1  # what is current is looked at again before it is joined
-    desk.begin().look([])  # the broker may have forgotten it, the station did not
-    assert desk.follower.stand() is None
+    rig.begin().look([])  # the broker may have forgotten it, the station did not
+    assert rig.follower.campaign_status() is None
     listing.current.add(digest(MADE))
-    desk.follower.look([])
-    assert len(desk.asked) == 1
+    rig.follower.look([])
+    assert len(rig.asked) == 1
 
 
 def test_a_campaign_that_is_not_listed_cannot_push_another_aside(tmp_path: Path) -> None:
     listing = Listing()
     listing.current.add(digest(MADE))
-    desk = Desk(tmp_path, freshness=listing)
-    desk.hear(*desk.signed(MADE))
+    rig = Rig(tmp_path, freshness=listing)
+    rig.hear(*rig.signed(MADE))
     for serial in range(200, 220):
         stranger = campaign(id=f"c{serial}", serial=serial)
-        assert desk.hear(*desk.signed(stranger)) is Phase.HAVE
+        assert rig.hear(*rig.signed(stranger)) is Phase.HAVE
     kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
     assert kept.memory.campaign == MADE
     assert len(kept.waiting) == MOST_WAITING
-    desk.hear(*OPEN)
-    assert len(desk.asked) == 1
+    rig.hear(*OPEN)
+    assert len(rig.asked) == 1
 
 
 def test_expiry_stops_joins_and_neither_a_stop_nor_the_way_back(tmp_path: Path) -> None:
     listing = Listing()
     listing.current.add(digest(MADE))
-    desk = Desk(tmp_path, freshness=listing)
-    desk.hear(*desk.signed(MADE))
+    rig = Rig(tmp_path, freshness=listing)
+    rig.hear(*rig.signed(MADE))
     listing.stale = "no fresh word since yesterday"
-    assert desk.hear(*OPEN) is Phase.WAITING
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert stand.why == "no fresh word since yesterday"
-    assert not desk.asked
+    assert rig.hear(*OPEN) is Phase.WAITING
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.why == "no fresh word since yesterday"
+    assert not rig.asked
     listing.stale = ""
-    desk.follower.look([])
-    assert [each.verb for each in desk.asked] == [Verb.SWAP]
+    rig.follower.look([])
+    assert [each.verb for each in rig.asked] == [Verb.SWAP]
     listing.stale = "no fresh word since yesterday"
-    new = desk.state.available[1]
-    desk.state = replace(
-        desk.state, durable=replace(desk.state.durable, selected=(("bottle", "1.4.0"),), active=new)
+    new = rig.state.available[1]
+    rig.state = replace(
+        rig.state, durable=replace(rig.state.durable, selected=(("bottle", "1.4.0"),), active=new)
     )
     topic = messages.stop_topic(MADE.id, "ops")
-    desk.hear(topic, messages.stopped(START, "it misses caps", goes_back=True))
-    assert [each.verb for each in desk.asked] == [Verb.SWAP, Verb.ROLLBACK]
+    rig.hear(topic, messages.stopped(START, "it misses caps", goes_back=True))
+    assert [each.verb for each in rig.asked] == [Verb.SWAP, Verb.ROLLBACK]
 
 
 def test_the_metadata_alone_vouches_where_no_keys_are_named(tmp_path: Path) -> None:
     listing = Listing()
-    desk = Desk(tmp_path, freshness=listing)
-    desk.settings = FleetSettings.model_validate({"trust": {"root": tmp_path / "root.json"}})
-    desk.begin()
-    desk.hear(*desk.signed(MADE, "ops"))
-    desk.hear(*OPEN)
-    assert not desk.asked
+    rig = Rig(tmp_path, freshness=listing)
+    rig.settings = FleetSettings.model_validate({"trust": {"root": tmp_path / "root.json"}})
+    rig.begin()
+    rig.hear(*rig.signed(MADE, "ops"))
+    rig.hear(*OPEN)
+    assert not rig.asked
     listing.current.add(digest(MADE))
-    desk.follower.look([])
-    assert len(desk.asked) == 1
+    rig.follower.look([])
+    assert len(rig.asked) == 1
 
 
 def test_both_kinds_of_timestamps_are_read_on_one_topic(tmp_path: Path) -> None:
     listing = Listing()
     listing.current.add(digest(MADE))
-    desk = Desk(tmp_path, fresh=True, freshness=listing)
-    desk.hear(*desk.signed(MADE))
-    desk.hear(*OPEN)
+    rig = Rig(tmp_path, fresh=True, freshness=listing)
+    rig.hear(*rig.signed(MADE))
+    rig.hear(*OPEN)
     tuf = b'{"signatures": [], "signed": {"_type": "timestamp", "version": 7}}'
-    desk.hear(messages.TIMESTAMP, tuf)
-    assert not desk.asked  # the signers' own word is wanted here too
-    now = desk.clock.now().utc
+    rig.hear(messages.TIMESTAMP, tuf)
+    assert not rig.asked  # the signers' own word is wanted here too
+    now = rig.clock.now().utc
     text = messages.timestamp_text(messages.Timestamp(now, now + 60.0, 118), tuf)
-    desk.hear(messages.TIMESTAMP, sign(text, messages.TIMESTAMP_KIND, tmp_path / "ops.key"))
-    assert len(desk.asked) == 1
+    rig.hear(messages.TIMESTAMP, sign(text, messages.TIMESTAMP_KIND, tmp_path / "ops.key"))
+    assert len(rig.asked) == 1
     assert listing.heard == [tuf, tuf]
 
 
 def test_a_timestamp_of_tuf_is_no_word_where_only_keys_count(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, fresh=True)
-    desk.hear(*desk.signed(MADE))
-    desk.hear(messages.TIMESTAMP, b'{"signatures": [], "signed": {"version": 7}}')
-    desk.hear(*OPEN)
-    assert not desk.asked
+    rig = Rig(tmp_path, fresh=True)
+    rig.hear(*rig.signed(MADE))
+    rig.hear(messages.TIMESTAMP, b'{"signatures": [], "signed": {"version": 7}}')
+    rig.hear(*OPEN)
+    assert not rig.asked
 
 
 def test_a_station_that_is_held_does_not_ask(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.state = replace(desk.state, durable=replace(desk.state.durable, held=True))
-    desk.hear(*desk.signed(MADE))
-    assert desk.hear(*OPEN) is Phase.HELD
-    assert not desk.asked
+    rig = Rig(tmp_path)
+    rig.state = replace(rig.state, durable=replace(rig.state.durable, held=True))
+    rig.hear(*rig.signed(MADE))
+    assert rig.hear(*OPEN) is Phase.HELD
+    assert not rig.asked
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"envelope": 3}', b"\xff"])
@@ -374,39 +374,39 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_kept(content)
     (tmp_path / MEMORY_FILE).write_bytes(content)
-    assert Desk(tmp_path).hear(*OPEN) is None
+    assert Rig(tmp_path).hear(*OPEN) is None
     assert json.loads((tmp_path / MEMORY_FILE).read_text())["asked"] == 0
 
 
 def test_the_courier_brings_what_the_store_lacks_and_the_report_says_how_far_it_is(
     tmp_path: Path,
 ) -> None:
-    desk = Desk(tmp_path)
-    desk.state = replace(desk.state, available=desk.state.available[:1])
+    rig = Rig(tmp_path)
+    rig.state = replace(rig.state, available=rig.state.available[:1])
     made = campaign()
-    assert desk.hear(*desk.signed(made, "ops", "release")) is Phase.FETCHING
-    desk.follower.look([])
-    assert desk.courier.wanted[-1] == made.model
-    assert desk.follower.pinned() == {made.model}
-    desk.courier.far = Brought(why="no neighbour gives it", bytes={"origin": 7, "peers": 9})
-    desk.follower.look([])
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert (stand.why, stand.bytes) == ("no neighbour gives it", {"origin": 7, "peers": 9})
-    desk.courier.far = Brought(refused="Nobody signed it.")
-    desk.follower.look([])
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert stand.phase is Phase.REFUSED
+    assert rig.hear(*rig.signed(made, "ops", "release")) is Phase.FETCHING
+    rig.follower.look([])
+    assert rig.courier.wanted[-1] == made.model
+    assert rig.follower.pinned() == {made.model}
+    rig.courier.far = FetchProgress(why="no neighbour gives it", bytes={"origin": 7, "peers": 9})
+    rig.follower.look([])
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert (status.why, status.bytes) == ("no neighbour gives it", {"origin": 7, "peers": 9})
+    rig.courier.far = FetchProgress(refused="Nobody signed it.")
+    rig.follower.look([])
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.phase is Phase.REFUSED
 
 
 def test_a_stopped_campaign_is_brought_and_kept_no_more(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    rig = Rig(tmp_path)
     made = campaign()
-    desk.hear(*desk.signed(made, "ops", "release"))
-    desk.hear(messages.stop_topic(made.id, "ops"), b"{}")
-    assert desk.courier.wanted[-1] is None
-    assert desk.follower.pinned() == frozenset()
+    rig.hear(*rig.signed(made, "ops", "release"))
+    rig.hear(messages.stop_topic(made.id, "ops"), b"{}")
+    assert rig.courier.wanted[-1] is None
+    assert rig.follower.pinned() == frozenset()
 
 
 # --------------------------------------------------------------------------- clocks
@@ -416,54 +416,54 @@ def test_a_campaign_that_came_while_the_clock_was_far_ahead_is_taken_when_it_is_
     tmp_path: Path,
 ) -> None:
     """A box that starts in 2036 until it has heard the time: the broker does not send it again."""
-    desk = Desk(tmp_path)
-    desk.clock.step_wall(10 * 366 * 86_400.0)
-    assert desk.hear(*desk.signed(MADE)) is None
-    assert desk.hear(*OPEN) is None
-    desk.clock.step_wall(-10 * 366 * 86_400.0)
-    desk.follower.look([])
-    assert len(desk.asked) == 1
+    rig = Rig(tmp_path)
+    rig.clock.step_wall(10 * 366 * 86_400.0)
+    assert rig.hear(*rig.signed(MADE)) is None
+    assert rig.hear(*OPEN) is None
+    rig.clock.step_wall(-10 * 366 * 86_400.0)
+    rig.follower.look([])
+    assert len(rig.asked) == 1
 
 
 def test_of_many_that_had_expired_the_newest_is_taken(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.clock.step_wall(10 * 366 * 86_400.0)
+    rig = Rig(tmp_path)
+    rig.clock.step_wall(10 * 366 * 86_400.0)
     for serial in range(200, 220):
-        desk.hear(*desk.signed(campaign(id=f"c{serial}", serial=serial)))
-    desk.clock.step_wall(-10 * 366 * 86_400.0)
-    desk.follower.look([])
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert stand.serial == 219
+        rig.hear(*rig.signed(campaign(id=f"c{serial}", serial=serial)))
+    rig.clock.step_wall(-10 * 366 * 86_400.0)
+    rig.follower.look([])
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.serial == 219
 
 
 def test_a_station_without_a_clock_begins_nothing_and_says_what_it_waits_for(
     tmp_path: Path,
 ) -> None:
     """In 1970 every campaign is of the future; when the time comes it goes on by itself."""
-    desk = Desk(tmp_path)
-    desk.clock.step_wall(-desk.clock.now().utc)
-    desk.hear(*desk.signed(MADE))
-    assert desk.hear(*OPEN) is Phase.HAVE
-    stand = desk.follower.stand()
-    assert stand is not None
-    assert "by this station's clock" in str(stand.why)
-    assert not desk.asked
-    desk.clock.step_wall(START + 10.0)
-    desk.follower.look([])
-    assert len(desk.asked) == 1
+    rig = Rig(tmp_path)
+    rig.clock.step_wall(-rig.clock.now().utc)
+    rig.hear(*rig.signed(MADE))
+    assert rig.hear(*OPEN) is Phase.HAVE
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert "by this station's clock" in str(status.why)
+    assert not rig.asked
+    rig.clock.step_wall(START + 10.0)
+    rig.follower.look([])
+    assert len(rig.asked) == 1
 
 
 def test_a_clock_that_goes_back_takes_nothing_back(tmp_path: Path) -> None:
     """Whoever has asked goes on, and a stop stays one, whatever the clock does then."""
-    desk = Desk(tmp_path)
-    desk.hear(*desk.signed(MADE))
-    desk.hear(*OPEN)
-    assert len(desk.asked) == 1
-    desk.hear(*STOP)
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
+    rig.hear(*OPEN)
+    assert len(rig.asked) == 1
+    rig.hear(*STOP)
     for seconds in (-3_600.0, 7_200.0, -86_400.0):
-        desk.clock.step_wall(seconds)
-        desk.follower.look([])
-        stand = desk.follower.stand()
-        assert stand is not None
-        assert stand.stopped
+        rig.clock.step_wall(seconds)
+        rig.follower.look([])
+        status = rig.follower.campaign_status()
+        assert status is not None
+        assert status.stopped

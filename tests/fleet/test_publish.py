@@ -17,7 +17,7 @@ from edge_daemon.fleet.shelf import ShelfOrigin
 from edge_daemon.models.bundle import read_manifest, vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair
-from edge_daemon.sources.fetch import Door, fetch, look
+from edge_daemon.sources.fetch import PullTarget, fetch, look
 from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci import OciSource
@@ -79,10 +79,10 @@ def pushing(url: str, repository: str, alias: str | None = None) -> RegistryOrig
 
 def fetched(source: Source, which: str, store: Path, trust: Trust) -> list[str]:
     """What a station with an empty store has, once it asked this source."""
-    door = Door(Store(store, store / "state", None, vouched_reader(trust)), trust, Pins())
+    target = PullTarget(Store(store, store / "state", None, vouched_reader(trust)), trust, Pins())
     for offered in source.offered("bottle", which):
-        fetch(source, offered, look(source, offered, "bottle", door, PATIENT), door, PATIENT)
-    return [str(known.ref) for known in door.store.available()]
+        fetch(source, offered, look(source, offered, "bottle", target, PATIENT), target, PATIENT)
+    return [str(known.ref) for known in target.store.available()]
 
 
 # --------------------------------------------------------------------------- a folder

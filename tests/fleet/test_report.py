@@ -7,17 +7,24 @@ from dataclasses import replace
 
 import pytest
 
-from edge_daemon.core.fleet.report import Chain, Held, Measures, Phase, Report, Stand
+from edge_daemon.core.fleet.report import (
+    CampaignStatus,
+    Chain,
+    Measures,
+    Phase,
+    Report,
+    ReportedBundle,
+)
 from edge_daemon.core.values import BundleRef, Instant, StoredBundle
 from edge_daemon.errors import SenderError
-from edge_daemon.fleet.report import Place, Seen, StationReport
+from edge_daemon.fleet.report import StationIdentity, StationReport, StationSnapshot
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging.fleet_payloads import MOST_STORED, read_report, report
 from edge_daemon.messaging.payloads import ActiveModel, ModelState
 
 TEN = 1_795_341_600.0
 V1, V2 = (StoredBundle(BundleRef("bottle", v), d * 64) for v, d in (("1.0.0", "1"), ("2.0.0", "2")))
-PLACE = Place("cam1", "b7", "hall-2", "line3", every_s=60)
+PLACE = StationIdentity("cam1", "b7", "hall-2", "line3", every_s=60)
 
 
 def judging(bundle: StoredBundle, *, trial: bool = False) -> ModelState:
@@ -25,15 +32,15 @@ def judging(bundle: StoredBundle, *, trial: bool = False) -> ModelState:
     return ModelState(active=active, swap_id="s1")
 
 
-def at(seconds: float, model: ModelState, *stored: StoredBundle, audit: int = 0) -> Seen:
+def at(seconds: float, model: ModelState, *stored: StoredBundle, audit: int = 0) -> StationSnapshot:
     now = Instant(seconds, TEN + seconds)
-    return Seen(now, model, stored, Anchor(audit, "ab" * 32) if audit else Anchor())
+    return StationSnapshot(now, model, stored, Anchor(audit, "ab" * 32) if audit else Anchor())
 
 
-def told(*seen: Seen, stand: Stand | None = None) -> list[Report]:
+def told(*seen: StationSnapshot, campaign_status: CampaignStatus | None = None) -> list[Report]:
     """What a station says that sees this, one after the other."""
     said: list[bytes] = []
-    station = StationReport(PLACE, said.append, lambda: stand)
+    station = StationReport(PLACE, said.append, lambda: campaign_status)
     for each in seen:
         station.hear(each)
     return [read_report(each) for each in said]
@@ -44,9 +51,12 @@ def test_it_says_what_it_has_and_judges_by() -> None:
     (said,) = told(at(0, judging(V1), V1, V2, audit=41))
     assert (said.device, said.site, said.group) == ("cam1", "hall-2", "line3")
     assert (said.model, said.sha256, said.phase) == ("bottle@1.0.0", "1" * 64, Phase.CONFIRMED)
-    assert said.stored == (Held("bottle@1.0.0", "1" * 64), Held("bottle@2.0.0", "2" * 64))
+    assert said.stored == (
+        ReportedBundle("bottle@1.0.0", "1" * 64),
+        ReportedBundle("bottle@2.0.0", "2" * 64),
+    )
     assert (said.receipt, said.chain) == ("s1", Chain(41, "ab" * 32))
-    assert (said.said_utc, said.every_s, said.stand) == (TEN, 60, None)
+    assert (said.said_utc, said.every_s, said.campaign_status) == (TEN, 60, None)
 
 
 def test_it_is_said_when_it_is_news_and_again_in_time() -> None:
@@ -68,17 +78,17 @@ def test_figures_alone_are_told_in_time_and_not_each_second() -> None:
     said: list[bytes] = []
     seconds = iter(range(1000))
 
-    def moving() -> Stand:
+    def moving() -> CampaignStatus:
         parts = next(seconds)
         told = Measures({"dark": {"n": parts, "old": parts, "new": parts}}, frames=30 * parts)
-        return Stand("c-1", 118, Phase.TRIAL, measures=told)
+        return CampaignStatus("c-1", 118, Phase.TRIAL, measures=told)
 
     station = StationReport(PLACE, said.append, moving)
     for second in range(16):
         station.hear(at(second, judging(V2)))
     reports = [read_report(each) for each in said]
     assert [each.said_utc - TEN for each in reports] == [0, 5, 10, 15]
-    last = reports[-1].stand
+    last = reports[-1].campaign_status
     assert last is not None
     assert (last.measures.counts["dark"]["n"], last.measures.frames) == (15, 450)
 
@@ -103,9 +113,11 @@ def test_the_stand_in_a_campaign_goes_through_the_wire() -> None:
     golden = {"low_light": {"n": 20, "old": 19, "new": 20}}
     measured = Measures(counts, golden, 4000, 3, 21.5, 22.0)
     why = "outside its window"
-    stand = Stand("c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, goes_back=True)
-    (said,) = told(replace(at(0, judging(V1)), proof=Chain(40, "cd" * 32)), stand=stand)
-    assert (said.stand, said.phase) == (stand, Phase.WAITING)
+    status = CampaignStatus(
+        "c-1", 118, Phase.WAITING, 1, True, 2, "7" * 64, why, measured, goes_back=True
+    )
+    (said,) = told(replace(at(0, judging(V1)), proof=Chain(40, "cd" * 32)), campaign_status=status)
+    assert (said.campaign_status, said.phase) == (status, Phase.WAITING)
     assert said.proof == Chain(40, "cd" * 32)
     assert read_report(report(said)) == said
 

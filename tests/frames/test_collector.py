@@ -70,7 +70,7 @@ def test_only_rejected_parts_are_kept_with_their_facts(lane: Lane, tmp_path: Pat
         lane.offer(collector, verdict)
     collector.start()
     collector.stop(GENEROUS_S)
-    (picture,) = rejected.recent()
+    (picture,) = rejected.recent(9)
     pixels = cv2.imread(str(picture))
     assert pixels is not None
     assert np.abs(pixels.astype(int) - 90).max() <= 2, "boxes were drawn on what is kept"

@@ -20,7 +20,7 @@ from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.frames.collector import PICTURES, Collector, PictureCounts, as_jpeg
 from edge_daemon.frames.images import encode
-from edge_daemon.frames.part_pictures import NO_ORDER, Keeping, PartPictures, drawn_of
+from edge_daemon.frames.part_pictures import NO_ORDER, PartPictures, RetentionLimits, drawn_of
 from edge_daemon.host.picture_index import FILE, PictureIndex, find_pictures
 from tests.frames.test_images import GENEROUS_S, Lane
 from tests.frames.test_images import judged as framed
@@ -57,7 +57,7 @@ def told(part: int, *frames: int, serial: str | None = None, **more: Any) -> Par
 def kept(
     folder: Path, boot: str = "b1", quota: int = 10**7, days: int | None = None, utc: float = UTC
 ) -> PartPictures:
-    return PartPictures(folder, Keeping(quota, days), boot, lambda: utc)
+    return PartPictures(folder, RetentionLimits(quota, days), boot, lambda: utc)
 
 
 def names(folder: Path) -> list[str]:

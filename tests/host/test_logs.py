@@ -181,7 +181,7 @@ HOSTILE = [
     b'{"event":"bundle_loaded","level":[],"self":1,"event name":2,"logger":"a","timestamp":"b"}',
     b'{"event":"bundle_loaded","swap_id":{"a":1},"load_ms":NaN}',
     b'{"event":"bundle_loaded","swap_id":"\\ud800","load_ms":1e999}',
-    b'{"event":"swapped","logger":"edge_daemon.control.desk","level":"error"}',
+    b'{"event":"swapped","logger":"edge_daemon.control.driver","level":"error"}',
     b'{"event":{},"level":"info"}',
     b"[" * 1000,
     b"\xed\xa0\x80\xff\xfe\x00 forged",

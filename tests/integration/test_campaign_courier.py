@@ -84,9 +84,9 @@ def test_a_daemon_fetches_a_campaigns_bundle_and_swaps_when_its_wave_opens(tmp_p
                 "its word to the neighbours",
             )
             reader.say(messages.open_topic(made.id, 0), messages.opened("e", time.time(), {}))
-            stand = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED).stand
-            assert stand is not None
-            assert stand.bytes == {"origin": made.size, "peers": 0}
+            status = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED).campaign_status
+            assert status is not None
+            assert status.bytes == {"origin": made.size, "peers": 0}
             mill.stop()
             mill.until_settled()
             mill.check_books()

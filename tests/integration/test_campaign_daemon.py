@@ -65,8 +65,12 @@ def test_a_daemon_swaps_by_a_campaign_and_a_restart_knows_it_still(tmp_path: Pat
         reader.say(topic, sign(canonical(made), messages.KIND, tmp_path / "ops.key"))
         reader.say(topic, signed(tmp_path, made))
         said = reader.until_stands("bottle@2.0.0", Phase.CONFIRMED)
-        assert said.stand is not None
-        assert (said.stand.campaign, said.stand.wave, said.stand.opened) == (made.id, 0, 0)
+        assert said.campaign_status is not None
+        assert (
+            said.campaign_status.campaign,
+            said.campaign_status.wave,
+            said.campaign_status.opened,
+        ) == (made.id, 0, 0)
         assert said.receipt
         mill.stop()
         mill.until_settled()
@@ -76,6 +80,6 @@ def test_a_daemon_swaps_by_a_campaign_and_a_restart_knows_it_still(tmp_path: Pat
         broker.forget()
         broker.start()
         with Reader(mill.settings) as later:
-            stand = later.until_stands("bottle@2.0.0", Phase.CONFIRMED).stand
-        assert stand is not None
-        assert (stand.campaign, stand.opened) == (made.id, 0)
+            status = later.until_stands("bottle@2.0.0", Phase.CONFIRMED).campaign_status
+        assert status is not None
+        assert (status.campaign, status.opened) == (made.id, 0)

@@ -12,7 +12,6 @@ import pytest
 
 from edge_daemon.core.rollout.values import Arm, Mode, Pair, Split
 from edge_daemon.core.values import BundleRef, Judged, Recipe, StoredBundle
-from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
@@ -20,7 +19,7 @@ from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
-from edge_daemon.slots.active import ActiveSlot, Crossed, Pointer
+from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
@@ -28,8 +27,8 @@ from edge_daemon.slots.spare import SparePool
 from edge_daemon.slots.starter import Start
 from tests.sim.device import wait_until
 from tests.sim.engine import Behaviour, write_weights
+from tests.sim.two_models import CANDIDATE, INCUMBENT, VerdictsOnly
 
-INCUMBENT, CANDIDATE = BundleRef("bottle", "1"), BundleRef("bottle", "2")
 SHAPE = FrameShape(48, 64)
 TIMEOUT_S = 0.5
 
@@ -42,7 +41,7 @@ def spares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparePool]:
     pool.close()
 
 
-class Line:
+class Line(VerdictsOnly):
     """Two workers, a lane in this thread and a shadow in its own."""
 
     def __init__(self, spares: SparePool, folder: Path, candidate: Behaviour) -> None:
@@ -77,14 +76,6 @@ class Line:
         self.verdicts.append(judged)
         self.shadow.offer(judged, captured, is_gap=True)
         self.shadow.pass_on()
-
-    def crossed(self, crossed: Crossed) -> None: ...
-
-    def lost(self, token: int, why: str) -> None: ...
-
-    def failed(self, error: EdgeDaemonError) -> None: ...
-
-    def waits(self) -> None: ...
 
     def split(self, mode: Mode, share: float) -> None:
         candidate = StoredBundle(CANDIDATE, "2")

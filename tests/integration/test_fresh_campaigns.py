@@ -41,7 +41,7 @@ def test_a_daemon_swaps_by_fresh_metadata_and_goes_on_without(tmp_path: Path) ->
         reader.say(messages.open_topic(made.id, 0), messages.opened("evaluator", time.time(), {}))
         reader.say(messages.campaign_topic(made.id), envelope)
         publisher.start(made)
-        assert reader.report.stand is None
+        assert reader.report.campaign_status is None
         reader.say(messages.TIMESTAMP, publisher.repository.timestamp())
         reader.until_stands("bottle@2.0.0", Phase.CONFIRMED)
 

@@ -17,6 +17,7 @@ from edge_daemon.models.bundle import Manifest, read_manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from tests.sim.bundles import make_bundle
+from tests.sim.folders import lent_folder, nobody
 
 ONE = BundleRef("bottle", "1.0.0")
 
@@ -289,6 +290,22 @@ def test_a_store_that_went_away_is_in_trouble(root: Path, tmp_path: Path) -> Non
     root.rmdir()
     away.rename(root)
     assert [one.offer().trouble for one in (store, again)] == ["", ""]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+def test_a_folder_that_may_not_be_read_keeps_no_other_away(mode: int) -> None:
+    """As after a copy by root; it is told, and asked for by name it is not there."""
+    root = lent_folder("store")
+    make_bundle(root, "closed@1.0.0", golden=0)
+    make_bundle(root, "bottle@1.0.0", golden=0)
+    (root / "closed").chmod(mode)
+    with nobody():
+        store = Store(root)
+        assert versions(store) == ["bottle@1.0.0"]
+        (problem,) = store.problems()
+        assert (problem.place, problem.error.message) == ("closed", "closed cannot be read.")
+        with pytest.raises(SenderError, match="has no bundle closed"):
+            store.manifest(BundleRef("closed", "1.0.0"))
 
 
 # --------------------------------------------------------------------------- reading

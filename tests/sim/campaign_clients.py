@@ -103,7 +103,7 @@ class Station:
         if member.is_swapping:
             self.swaps_at = now + self._clients.chance.uniform(*SWAP_S)
             self._clients.wake(self, self.swaps_at)
-        what = (report.model, report.stand)
+        what = (report.model, report.campaign_status)
         if member.mute or not self.is_up or (what == self.said and not again):
             return None
         self.said = what
@@ -206,7 +206,7 @@ class Clients:
             report = station.look(again=station in again)
             if report is None:
                 continue
-            if report.stand is not None and report.stand.phase in SETTLED:
+            if report.campaign_status is not None and report.campaign_status.phase in SETTLED:
                 self.answered_at.setdefault(report.device, time.monotonic())
             body = fleet_payloads.report(report)
             station.client.publish(f"edge/{report.device}/fleet", body, 1, True)

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.evaluator import Evaluator, Told, watch
+from edge_daemon.fleet.evaluator import Evaluation, Evaluator, watch
 from edge_daemon.messaging import fleet_payloads
 from edge_daemon.messaging.client import Client
 from tests.sim.campaign_fleet import Member
@@ -71,7 +71,7 @@ class Crowd:
             if member.mute:
                 continue
             report = member.look(kept, utc)
-            news = (report.model, report.stand)
+            news = (report.model, report.campaign_status)
             if self._said.get(member.device) != news:
                 self._said[member.device] = news
                 body = fleet_payloads.report(report)
@@ -100,7 +100,7 @@ class Watcher:
     """One evaluator on its own connection."""
 
     def __init__(self, settings: Path, names: Sequence[str], name: str) -> None:
-        self.told: list[Told] = []
+        self.told: list[Evaluation] = []
         self.client = Client.of(settings)
         self.client.__enter__()
         self._stopped = threading.Event()

@@ -62,7 +62,7 @@ class Member:
             ok = Status.FAILED if self.fails and made.ask.verb is Verb.SWAP else Status.SUCCEEDED
             self._after = (made.ask.id, made.ask.verb, ok)
         self.seq += 1
-        stand = made.stand
+        status = made.campaign_status
         return said(
             self.device,
             self.model,
@@ -70,8 +70,8 @@ class Member:
             boot=self.boot,
             seq=self.seq,
             group=self.group,
-            stand=stand,
-            phase=stand.phase if stand else Phase.CONFIRMED,
+            campaign_status=status,
+            phase=status.phase if status else Phase.CONFIRMED,
         )
 
     _after: tuple[str, Verb, Status] | None = None

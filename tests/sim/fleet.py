@@ -10,7 +10,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 
-from edge_daemon.core.fleet.report import Chain, Held, Phase, Report
+from edge_daemon.core.fleet.report import Chain, Phase, Report, ReportedBundle
 from edge_daemon.messaging import fleet_payloads
 from tests.sim.mosquitto import Mosquitto
 
@@ -26,7 +26,9 @@ def said(
     device: str, model: str | None = OLD, *, utc: float | None = None, **more: object
 ) -> Report:
     """What a station reports that judges by `model`, and has both."""
-    held = tuple(Held(each, digest_of(each)) for each in dict.fromkeys((model or OLD, OLD, NEW)))
+    held = tuple(
+        ReportedBundle(each, digest_of(each)) for each in dict.fromkeys((model or OLD, OLD, NEW))
+    )
     report = Report(
         device=device,
         boot="b1",

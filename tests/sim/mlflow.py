@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.sim.http_server import respond
 from tests.sim.web_shelf import WebShelf
 
 _API, _ARTIFACTS = "/api/2.0/mlflow/", "/api/2.0/mlflow-artifacts/artifacts"
@@ -21,7 +22,7 @@ class Bucket(WebShelf):
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         to.path, _, query = to.path.partition("?")
         if query != self.SIGNATURE or to.headers.get("Authorization"):  # as S3 refuses both
-            return self._end(to, 403)
+            return respond(to, 403)
         return super().answer(to)
 
 
@@ -53,9 +54,7 @@ class MlflowShelf(WebShelf):
         parts = urlsplit(to.path)
         if parts.path.startswith(_PRESIGNED):
             at = f"{self._bucket}/{parts.path.removeprefix(_PRESIGNED)}?{Bucket.SIGNATURE}"
-            return (
-                self._json(to, {"url": at, "headers": {}}) if self._bucket else self._end(to, 501)
-            )
+            return self._json(to, {"url": at, "headers": {}}) if self._bucket else respond(to, 501)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if parts.path.startswith(_API):
             return self._json(to, self._registry(parts.path.removeprefix(_API), query))
@@ -80,17 +79,12 @@ class MlflowShelf(WebShelf):
         uri = self.versions.get((query["name"], query["version"]))
         return uri and {"artifact_uri": uri}
 
-    def _signed(self, to: BaseHTTPRequestHandler, path: str) -> None:
-        if not self._bucket:
-            return self._end(to, 501)
-        return self._json(to, {"url": f"{self._bucket}/{path}?{Bucket.SIGNATURE}", "headers": {}})
-
     def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
         self.tagged += 1
         told = json.loads(body)
         version = (told["name"], told["version"])
         if self.refuses_tags or version not in self.versions:
-            return self._end(to, self.refuses_tags or 404)
+            return respond(to, self.refuses_tags or 404)
         self.tags.setdefault(version, {})[told["key"]] = told["value"]
         return self._json(to, {"ok": True})
 
@@ -107,9 +101,5 @@ class MlflowShelf(WebShelf):
         ]
 
     def _json(self, to: BaseHTTPRequestHandler, plain: object) -> None:
-        to.close_connection = True
         body = json.dumps(plain or {"error_code": "RESOURCE_DOES_NOT_EXIST"}).encode()
-        to.send_response(200 if plain else 404)
-        to.send_header("Content-Length", str(len(body)))
-        to.end_headers()
-        to.wfile.write(body)
+        respond(to, 200 if plain else 404, body)

@@ -17,7 +17,6 @@ import json
 import signal
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections import Counter
@@ -37,9 +36,9 @@ from tests.sim.mosquitto import Mosquitto, new_mosquitto
 from tests.sim.outage import is_in_order, outage
 from tests.sim.reckoning import Found, report
 from tests.sim.relay import FAIR, Relay, Weather
+from tests.sim.steady_client import PATIENT_S, SteadyClient
 
 MODELS = ("bottle@1.0.0", "bottle@2.0.0")
-PATIENT_S = 60.0
 
 
 @dataclass
@@ -65,48 +64,21 @@ class Reckoning(Found):
         )
 
 
-class Stranger:
-    """Ops beside the broker: it comes back by itself, and hears everything at least once."""
+class Stranger(SteadyClient):
+    """Ops beside the broker."""
 
     def __init__(self, broker: Mosquitto) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
-        self._subscribed = threading.Event()
-        self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id="ops", clean_session=False
-        )
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = self._on_message
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
-        self.until_subscribed()
-
-    def until_subscribed(self) -> None:
-        assert self._subscribed.wait(PATIENT_S)
-
-    def about_to_lose(self) -> None:
-        """The broker goes: wait for the next subscription."""
-        self._subscribed.clear()
+        names = ("model/event", "model/state", "response/+", "status", "health")
+        topics = [(name, 1) for name in names]
+        super().__init__(broker, "ops", ROOT, topics, lambda *told: self.heard.append(told))
 
     def publish(self, topic: str, document: dict[str, Any]) -> None:
-        info = self._client.publish(topic, json.dumps(document).encode(), 1)
+        info = self.client.publish(topic, json.dumps(document).encode(), 1)
         info.wait_for_publish(PATIENT_S)
 
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
 
-    def _on_connect(self, client: paho.Client, *_: object) -> None:
-        names = ("model/event", "model/state", "response/+", "status", "health")
-        client.subscribe([(f"{ROOT}/{name}", 1) for name in names])
-
-    def _on_message(self, client: object, userdata: object, message: paho.MQTTMessage) -> None:
-        topic = message.topic.removeprefix(f"{ROOT}/")
-        self.heard.append((topic, json.loads(message.payload)))
-
-
-class LogThrottle:
+class BadNetwork:
     """One device behind a bad network."""
 
     def __init__(self, folder: Path, broker: Mosquitto, random: Random) -> None:
@@ -344,7 +316,7 @@ def main() -> int:
     if given.outage:
         return 1 if outage(given.outage) else 0
     with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        reckoning = LogThrottle(Path(folder), broker, Random(given.seed)).run(given.n)
+        reckoning = BadNetwork(Path(folder), broker, Random(given.seed)).run(given.n)
     return report(reckoning)
 
 

@@ -29,7 +29,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import yaml
 
 from tests.sim import belt as belts
@@ -41,8 +40,8 @@ from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
 from tests.sim.parts_reckoning import DEADLINE_S, LINKS, ZONE, Heard, Reckoner, Reckoning
 from tests.sim.proctree import workers
 from tests.sim.relay import FAIR, Relay, Weather
+from tests.sim.steady_client import PATIENT_S, SteadyClient
 
-PATIENT_S = 60.0
 MODELS = {"bottle@1.0.0": 0.51, "bottle@2.0.0": 0.52, "can@1.0.0": 0.53}
 DOUBLE, MISSING = 0.03, 0.01
 """Shares of the triggers."""
@@ -73,50 +72,32 @@ class Plan:
         return [name for name, gap in every.items() if gap and number and number % gap == 0]
 
 
-class Plc:
+class Plc(SteadyClient):
     """Triggers, and hears every result at least once, wherever the broker has been meanwhile."""
 
     def __init__(self, broker: Mosquitto, heard: Heard, root: str = ROOT) -> None:
-        self.heard, self._root = heard, root
+        self.heard = heard
         self.changed = threading.Condition()
         self.boot = ""
         self.active: str | None = None
-        self._subscribed = threading.Event()
-        self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=f"plc of {root}", clean_session=False
-        )
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = self._on_message
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
-        assert self._subscribed.wait(PATIENT_S)
+        topics = (("part", 1), ("response/trigger", 1), ("model/state", 1), ("result", 0))
+        super().__init__(broker, f"plc of {root}", root, topics, self._take)
 
     @property
     def online(self) -> bool:
-        return self._client.is_connected()
+        return self.client.is_connected()
 
     def publish(self, topic: str, document: dict[str, Any]) -> None:
-        self._client.publish(f"{self._root}/{topic}", json.dumps(document), 1)
+        self.client.publish(f"{self._root}{topic}", json.dumps(document), 1)
 
     def order(self, document: dict[str, Any]) -> None:
-        self._client.publish("mes/orders", json.dumps(document), 1)
+        self.client.publish("mes/orders", json.dumps(document), 1)
 
     def until(self, condition: Callable[[], bool], within_s: float = PATIENT_S) -> bool:
         with self.changed:
             return self.changed.wait_for(condition, within_s)
 
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_connect(self, client: paho.Client, *_: object) -> None:
-        topics = (("part", 1), ("response/trigger", 1), ("model/state", 1), ("result", 0))
-        client.subscribe([(f"{self._root}/{topic}", qos) for topic, qos in topics])
-
-    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        body, topic = json.loads(message.payload), message.topic.removeprefix(f"{self._root}/")
+    def _take(self, topic: str, body: dict[str, Any]) -> None:
         with self.changed:
             if topic == "result":
                 self.heard.results[body["boot"], body["frame"]] = body

@@ -22,7 +22,7 @@ from edge_daemon.errors import BoxError, BundleError
 from edge_daemon.models.bundle import vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair
-from edge_daemon.sources.fetch import Door, fetch, look
+from edge_daemon.sources.fetch import PullTarget, fetch, look
 from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.mlflow import MlflowSource
@@ -139,11 +139,11 @@ class Plant:
 
     def pull(self, tell: Callable[[int, int], None] = lambda *_: None) -> None:
         """What the shelf offers now, as the daemon does it."""
-        door = Door(self.store, self._trust, self._pins, tell)
+        target = PullTarget(self.store, self._trust, self._pins, tell)
         pace = Pace(wait=lambda _: False)
         for offered in self.shelf.source.offered("bottle", self.shelf.which):
-            manifest = look(self.shelf.source, offered, "bottle", door, pace)
-            fetch(self.shelf.source, offered, manifest, door, pace)
+            manifest = look(self.shelf.source, offered, "bottle", target, pace)
+            fetch(self.shelf.source, offered, manifest, target, pace)
 
     def listed(self) -> bool:
         return bool(self.store.available())

@@ -21,17 +21,17 @@ from typing import Any, Literal
 
 from edge_daemon.config import GateSettings, MqttSettings, SlotsSettings
 from edge_daemon.config.settings import OrderSource
-from edge_daemon.control.block_desk import BlockDesk
+from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.control.driver import Driver
 from edge_daemon.control.driver_services import DriverServices
 from edge_daemon.control.durable import decode_durable
-from edge_daemon.control.feedback import FeedbackDesk, FeedbackTools
+from edge_daemon.control.feedback_handler import FeedbackHandler, FeedbackTools
 from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.control.newcomers import Newcomers
-from edge_daemon.control.order_desk import OrderDesk
+from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
 from edge_daemon.control.outbox import Outbox
@@ -40,12 +40,12 @@ from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
+from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rollout_tools import (
-    DeskTools,
+    EvaluatorTools,
     Shadowed,
 )
-from edge_daemon.control.rollouts import RolloutDesk
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.rollout.blocks import Meter
@@ -164,8 +164,8 @@ class Station:
         """At the whole store, for the sake of a request."""
         self.rollout_states: list[bytes] = []
         self.meter = Meter()
-        self.desk_words: list[Any] = []
-        """What the desk of rollouts would tell the driver."""
+        self.evaluator_puts: list[Any] = []
+        """What the rollout's evaluator would tell the driver."""
         self.shadowed: Callable[[], Shadowed] = Shadowed
         """What the candidate did not see."""
         self.splits: list[Split | None] = []
@@ -246,20 +246,20 @@ class Station:
         self.recorder = Recorder(
             self.journal, rows, self.session, self.receipts, self.metrics, self.outbox.wake
         )
-        self.feedback = FeedbackDesk(
+        self.feedback = FeedbackHandler(
             FeedbackTools(
                 self.journal, rows, self.session, self.metrics, self.boot, self.outbox.wake
             )
         )
-        self.rollouts = RolloutDesk(
-            DeskTools(
+        self.rollouts = RolloutEvaluator(
+            EvaluatorTools(
                 self.journal,
-                self.desk_words.append,
+                self.evaluator_puts.append,
                 self.rollout_states.append,
                 lambda: self.ledger.counts().captured,
                 self.metrics,
                 self.clock,
-                blocks=BlockDesk(self.active_slot.turns, lambda: self.meter),
+                blocks=BlockScheduler(self.active_slot.turns, lambda: self.meter),
                 audit=plan.audit,
                 shadowed=self._shadowed,
             ),
@@ -280,7 +280,7 @@ class Station:
         readers = (compile_source(OrderSource(topic="mes/orders", preset="flat")),)
         self.intake = OrderIntake(readers, self.line, self.mailbox.put)
         memory = OrderMemory(self.journal.orders())
-        self.orders = OrderDesk(readers, memory, self.recorder, self.clock)
+        self.orders = OrderHandler(readers, memory, self.recorder, self.clock)
         services = DriverServices(
             intake=RequestIntake(self.journal, self.recorder, self.session, self.metrics),
             recorder=self.recorder,

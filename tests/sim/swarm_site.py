@@ -90,6 +90,10 @@ def _said(station: Station) -> Neighbour:
     return Neighbour(station.name, station.address, told.port, told.infohash, have)
 
 
+def _here(setup: wire.Setup, _prefix: tuple[str, ...]) -> CourierProcess:
+    return CourierProcess(setup)
+
+
 @dataclass
 class Site:
     """Stations that know of each other as a broker would tell them."""
@@ -100,7 +104,7 @@ class Site:
     keys: tuple[str, ...] = ()
     stations: list[Station] = field(default_factory=list)
     gone: list[Neighbour] = field(default_factory=list)
-    begin: Callable[[wire.Setup, tuple[str, ...]], CourierProcess] = CourierProcess
+    begin: Callable[[wire.Setup, tuple[str, ...]], CourierProcess] = _here
 
     def setup(self, name: str, address: str, **changed: object) -> wire.Setup:
         """What the daemon of a station would say first."""
@@ -119,7 +123,7 @@ class Site:
         }
         return wire.Setup(
             name, str(self.folder / name / "store"), self.keys, bool(self.keys),
-            (wire.From("http", self.origin),), (), wire.Share(**share),  # type: ignore[arg-type]
+            (wire.SourceSpec("http", self.origin),), (), wire.Share(**share),  # type: ignore[arg-type]
             float(share["down_mbit"]),  # type: ignore[arg-type]
         )  # fmt: skip
 

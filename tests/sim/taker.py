@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.sim.http_server import http_server, respond
 
 
 class Taker:
@@ -24,35 +25,15 @@ class Taker:
 
     @contextmanager
     def serving(self) -> Iterator[Taker]:
-        taker = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def take(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                status = taker.status
-                if taker.needs is not None and self.headers.get("Authorization") != taker.needs:
-                    status = 401
-                elif taker.refuses and taker.refuses in self.path:
-                    status = 422
-                if status < 300:
-                    taker.taken.append((self.command, self.path, content))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            do_PUT = do_POST = take  # noqa: N815 - the library's names
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
+        with http_server(self._take) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+
+    def _take(self, to: BaseHTTPRequestHandler, content: bytes) -> None:
+        status = self.status
+        if self.needs is not None and to.headers.get("Authorization") != self.needs:
+            status = 401
+        elif self.refuses and self.refuses in to.path:
+            status = 422
+        if status < 300:
+            self.taken.append((to.command, to.path, content))
+        respond(to, status)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.sim.http_server import http_server, respond
 from tests.sim.registry import TITLE
 
 TOKEN = "token-of-an-hour"
@@ -44,60 +44,24 @@ class TokenRegistry:
 
     @contextmanager
     def serving(self) -> Iterator[TokenRegistry]:
-        registry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                registry.answer(self)
-
-            def do_POST(self) -> None:
-                registry.answer(self, self.rfile.read(int(self.headers["Content-Length"])))
-
-            def do_PUT(self) -> None:
-                self.do_POST()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with http_server(self.answer) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
-    def answer(self, to: BaseHTTPRequestHandler, content: bytes = b"") -> None:
+    def answer(self, to: BaseHTTPRequestHandler, content: bytes) -> None:
         parts, given = urlsplit(to.path), to.headers.get("Authorization")
         if parts.path == "/token":
             if given != self._needs:
-                return self._send(to, 401, b"")
+                return respond(to, 401, b"")
             self.scopes.update(parse_qs(parts.query)["scope"])
-            return self._send(to, 200, json.dumps({"token": TOKEN}).encode())
+            return respond(to, 200, json.dumps({"token": TOKEN}).encode())
         if self._needs is not None and given != f"Bearer {TOKEN}":
             wanted = f'Bearer realm="{self.url}/token",service="registry"'
-            return self._send(to, 401, b"", {"WWW-Authenticate": wanted})
+            return respond(to, 401, b"", {"WWW-Authenticate": wanted})
         if to.command != "GET":
             self.written.append(parts.path)
             self._put[parts.path] = content
-            return self._send(to, 201, b"", {"Location": f"{parts.path}?upload=1"})
+            return respond(to, 201, b"", {"Location": f"{parts.path}?upload=1"})
         last = parts.path.rpartition("/")[2]
         content = self._manifest if "/manifests/" in parts.path else self._blobs.get(last, b"{}")
         content = self._put.get(parts.path, content)
-        return self._send(to, 200, content)
-
-    def _send(
-        self,
-        to: BaseHTTPRequestHandler,
-        status: int,
-        content: bytes,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        to.send_response(status)
-        for key, value in (headers or {}).items():
-            to.send_header(key, value)
-        to.send_header("Content-Length", str(len(content)))
-        to.end_headers()
-        to.wfile.write(content)
+        return respond(to, 200, content)

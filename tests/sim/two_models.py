@@ -48,7 +48,19 @@ def look(order: LoadOrder, pixels: Pixels) -> tuple[Detection, ...]:
     return tuple(found)
 
 
-class Two:
+class VerdictsOnly:
+    """The rest of a lane's listener, which minds nothing but verdicts."""
+
+    def crossed(self, crossed: Crossed) -> None: ...
+
+    def lost(self, token: int, why: str) -> None: ...
+
+    def failed(self, error: EdgeDaemonError) -> None: ...
+
+    def waits(self) -> None: ...
+
+
+class Two(VerdictsOnly):
     """The lane's listener; the incumbent sits in A, the candidate in B.
 
     Args:
@@ -87,14 +99,6 @@ class Two:
     def judged(self, judged: Judged, captured: Captured) -> None:
         self.verdicts.append(judged)
         self._told(judged, captured)
-
-    def crossed(self, crossed: Crossed) -> None: ...
-
-    def lost(self, token: int, why: str) -> None: ...
-
-    def failed(self, error: EdgeDaemonError) -> None: ...
-
-    def waits(self) -> None: ...
 
     def candidate_lost(self, rollout: str, guard: str, why: str) -> None:
         self.losses.append((rollout, guard, why))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from tests.sim.http_server import http_server, respond
 
 GENEROUS_S = 30.0
 
@@ -33,36 +34,16 @@ class WebEar:
 
     @contextmanager
     def listening(self) -> Iterator[WebEar]:
-        ear = self
+        with http_server(self._answer, self._certificate) as url:
+            self.url = f"{url}/hook"
+            try:
+                yield self
+            finally:
+                self._speaks.set()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = ear.take(json.loads(body), dict(self.headers))
-                self.send_response(status)
-                if 300 <= status < 400:
-                    self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        if self._certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        scheme = "http" if self._certificate is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{server.server_port}/hook"
-        try:
-            yield self
-        finally:
-            self._speaks.set()
-            server.shutdown()
-            server.server_close()
+    def _answer(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        status = self.take(json.loads(body), dict(to.headers))
+        respond(to, status, headers={"Location": "/elsewhere"} if 300 <= status < 400 else None)
 
     def take(self, body: dict[str, Any], headers: dict[str, str]) -> int:
         if self.silent.is_set():

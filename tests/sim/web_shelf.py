@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote
+
+from tests.sim.http_server import http_server, respond
 
 
 class WebShelf:
@@ -38,50 +40,31 @@ class WebShelf:
 
     @contextmanager
     def serving(self) -> Iterator[WebShelf]:
-        shelf = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                shelf.answer(self)
-
-            def do_POST(self) -> None:
-                shelf.take(self, self.rfile.read(int(self.headers["Content-Length"])))
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with http_server(self._any) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
+
+    def _any(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        if to.command == "GET":
+            self.answer(to)
+        else:
+            self.take(to, body)
 
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         path = unquote(to.path).lstrip("/")
         self.asked.append((path, to.headers.get("Range", "")))
         self.headers.append(to.headers.get("Authorization"))
-        to.close_connection = True
         if self.needs is not None and to.headers.get("Authorization") != self.needs:
-            return self._end(to, 401)
+            return respond(to, 401)
         if path in self.moved:
-            to.send_response(302)
-            to.send_header("Location", self.moved[path])
-            to.send_header("Content-Length", "0")
-            return to.end_headers()
+            return respond(to, 302, headers={"Location": self.moved[path]})
         file = self.root / path
         if not file.is_file():
-            return self._end(to, 404)
+            return respond(to, 404)
         return self._send(to, path, file.read_bytes())
 
     def take(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
         """Nothing can be written here."""
-        return self._end(to, 405)
+        return respond(to, 405)
 
     def _send(self, to: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
         wanted = to.headers.get("Range")
@@ -89,7 +72,7 @@ class WebShelf:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start, stop = int(first), min(len(content), int(last or len(content)) + 1)
             if start >= len(content):
-                return self._end(to, 416)
+                return respond(to, 416)
             to.send_response(206)
             to.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
             body = content[start:stop]
@@ -117,8 +100,3 @@ class WebShelf:
             self.sent[path] = self.sent.get(path, 0) + count
             if self.bytes_s:
                 time.sleep(count / self.bytes_s)
-
-    def _end(self, to: BaseHTTPRequestHandler, status: int) -> None:
-        to.send_response(status)
-        to.send_header("Content-Length", "0")
-        to.end_headers()

@@ -262,13 +262,13 @@ def test_a_cage_travels_as_json() -> None:
 @pytest.mark.parametrize(
     "own",
     [
-        seccomp.Own(7),
-        seccomp.Own(7, -5, gpu=True, writes=False),
-        seccomp.Own(7, removes=True),
-        seccomp.Own(7, forks=True),
+        seccomp.ProcessFacts(7),
+        seccomp.ProcessFacts(7, -5, gpu=True, writes=False),
+        seccomp.ProcessFacts(7, removes=True),
+        seccomp.ProcessFacts(7, forks=True),
     ],
 )
-def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.Own) -> None:
+def test_the_filter_ends_in_a_return_on_every_path(machine: str, own: seccomp.ProcessFacts) -> None:
     """Every jump lands inside the program, and the last step is a return, as kernels ask."""
     steps = seccomp.program(own, machine)
     for place, (code, when_true, when_false, _) in enumerate(steps):
@@ -325,7 +325,7 @@ def test_calls_are_judged_as_meant(
     machine: str, number: int, arguments: tuple[int, ...], verdict: str
 ) -> None:
     """The filter, run step by step as a kernel does, on calls of both architectures."""
-    program = seccomp.program(seccomp.Own(7), "x86_64" if machine == "i386" else machine)
+    program = seccomp.program(seccomp.ProcessFacts(7), "x86_64" if machine == "i386" else machine)
     assert _judge(program, machine, number, arguments) == verdict
 
 
@@ -345,7 +345,7 @@ def test_the_parent_of_workers_may_fork_and_little_else(
     number: int, arguments: tuple[int, ...], verdict: str
 ) -> None:
     """What a worker does on its way into its own cage stays open; programs and networks do not."""
-    program = seccomp.program(seccomp.Own(7, forks=True), "x86_64")
+    program = seccomp.program(seccomp.ProcessFacts(7, forks=True), "x86_64")
     assert _judge(program, "x86_64", number, arguments) == verdict
 
 

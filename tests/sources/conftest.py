@@ -11,7 +11,7 @@ import pytest
 from edge_daemon.models.bundle import vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair
-from edge_daemon.sources.fetch import Door, Fetched, fetch, look
+from edge_daemon.sources.fetch import Fetched, PullTarget, fetch, look
 from edge_daemon.sources.folder import FolderSource
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.pace import Pace
@@ -34,8 +34,8 @@ class Station:
     came: int = 0
 
     @property
-    def door(self) -> Door:
-        return Door(self.store, self.trust, self.pins, self._tell)
+    def target(self) -> PullTarget:
+        return PullTarget(self.store, self.trust, self.pins, self._tell)
 
     def _tell(self, chunk: int, _total: int) -> None:
         self.came += chunk
@@ -52,7 +52,11 @@ class Station:
         """All that is offered, in order."""
         return [
             fetch(
-                source, each, look(source, each, name, self.door, self.pace), self.door, self.pace
+                source,
+                each,
+                look(source, each, name, self.target, self.pace),
+                self.target,
+                self.pace,
             )
             for each in source.offered(name, which)
         ]

@@ -180,11 +180,11 @@ def test_a_version_that_changed_at_the_source_is_refused(
 
 def test_one_pull_at_a_time(station: Station, shelf: Path, source: Source) -> None:
     """The daemon and a technician at the command line are not in each other's way."""
-    from edge_daemon.sources.bench import bench  # noqa: PLC0415
+    from edge_daemon.sources.pull_folder import pull_folder  # noqa: PLC0415
 
     make_bundle(shelf, key=station.key)
     list_versions(shelf)
-    with bench(station.root), pytest.raises(BoxError, match="Another pull is running"):
+    with pull_folder(station.root), pytest.raises(BoxError, match="Another pull is running"):
         station.pull(source)
     station.pull(source)
     assert station.listed == ["bottle@1.0.0"]

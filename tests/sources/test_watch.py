@@ -11,8 +11,9 @@ import pytest
 from edge_daemon.config import BundleSource
 from edge_daemon.sources.kinds import make_source
 from edge_daemon.sources.pins import Pins
-from edge_daemon.sources.watch import LONGEST_S, Happening, SourceWatch
+from edge_daemon.sources.watch import LONGEST_S, SourceEvent, SourceWatch
 from tests.sim.bundles import make_bundle, noise
+from tests.sim.folders import lent_folder, nobody
 from tests.sim.web_shelf import WebShelf
 from tests.sources.conftest import Station, list_versions
 
@@ -23,7 +24,7 @@ class Watching:
 
     station: Station
     settings: tuple[BundleSource, ...]
-    told: list[Happening] = field(default_factory=list)
+    told: list[SourceEvent] = field(default_factory=list)
     at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -153,6 +154,36 @@ def test_one_bad_name_does_not_keep_the_others_away(station: Station, shelf: Pat
     assert [each.is_new for each in watching.told] == [False, True]
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+def test_what_may_not_be_read_is_told_and_keeps_no_other_away(station: Station, mode: int) -> None:
+    """As on a stick of another user. Sources, names and versions are each for themselves."""
+    closed, shelf = lent_folder("closed"), lent_folder("shelf")
+    (shelf / "bottle" / "1.0.0").mkdir(parents=True)
+    (shelf / "can").mkdir()
+    bottle, can = folder_source(shelf), folder_source(shelf, can="all")
+    watching = Watching(station, (folder_source(closed), bottle, can))
+    for place in (closed, shelf / "bottle"):
+        place.chmod(mode)
+    with nobody():
+        watching.look()
+    source, name = watching.watch.problems()
+    assert f"{closed} may not be read by this user. Let the daemon's user read" in source
+    assert f"{shelf / 'bottle'} may not be read by this user." in name
+    assert [each.is_up for each in watching.watch.watched] == [True, True, True]
+
+
+def test_a_file_where_a_folder_should_be_is_told(station: Station, tmp_path: Path) -> None:
+    (tmp_path / "bottle").touch()
+    inside = tmp_path / "bottle"
+    watching = Watching(station, (folder_source(inside), folder_source(tmp_path)))
+    watching.look()
+    told = f"{inside} is no folder. A source holds NAME/VERSION/model.yaml."
+    assert watching.watch.problems() == (
+        f"the source {inside} gives nothing: {told}",
+        f"bottle from {tmp_path} is refused: {told}",
+    )
+
+
 @pytest.mark.timeout(30)
 def test_the_thread_ends_in_the_middle_of_a_pull(
     station: Station, shelf: Path, web: WebShelf
@@ -167,7 +198,7 @@ def test_the_thread_ends_in_the_middle_of_a_pull(
     door = station.door.__class__(
         station.store, station.trust, station.pins, lambda *_: begun.set()
     )
-    told: list[Happening] = []
+    told: list[SourceEvent] = []
     watch = SourceWatch(((slow, make_source(slow)),), door, told.append)
     watch.start()
     assert begun.wait(60)

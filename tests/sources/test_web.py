@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.errors import BundleError
-from edge_daemon.sources import bench
+from edge_daemon.sources import pull_folder
 from edge_daemon.sources.fetch import TRIES
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.pace import Pace
@@ -77,15 +77,15 @@ def test_what_a_power_cut_left_half_written_is_fetched_again(
     (notes,) = (station.root / ".pulls").glob("*.json")
     saved = json.loads(notes.read_bytes())
     assert saved["bytes"]["weights.pt"] == SIZE - 10
-    saved["bytes"]["weights.pt"] = bench.SAVED_EVERY_BYTES
+    saved["bytes"]["weights.pt"] = pull_folder.SAVED_EVERY_BYTES
     notes.write_text(json.dumps(saved))
     with next((station.root / ".pulls").glob("*/weights.pt")).open("r+b") as file:
-        file.seek(bench.SAVED_EVERY_BYTES)
-        file.write(bytes(SIZE - bench.SAVED_EVERY_BYTES))
+        file.seek(pull_folder.SAVED_EVERY_BYTES)
+        file.write(bytes(SIZE - pull_folder.SAVED_EVERY_BYTES))
     web.short = 0
     station.pull(source)
     assert station.listed == ["bottle@1.0.0"]
-    assert web.sent[WEIGHTS] == 2 * SIZE - 10 - bench.SAVED_EVERY_BYTES < SIZE + (8 << 20)
+    assert web.sent[WEIGHTS] == 2 * SIZE - 10 - pull_folder.SAVED_EVERY_BYTES < SIZE + (8 << 20)
 
 
 @pytest.mark.usefixtures("large")

@@ -40,11 +40,11 @@ def test_two_lines_with_real_weights_change_in_waves_and_go_back_without_losing_
         fleet.until(WITH_WEIGHTS.new, Phase.CONFIRMED)
         assert fleet.ears.at_open[1][CAMS[0]] == (WITH_WEIGHTS.new, Phase.CONFIRMED)
         for name in CAMS:
-            stand = fleet.ears.of[name].reports[-1].stand
-            assert stand is not None
-            seen = stand.measures.golden["low_light"]
+            status = fleet.ears.of[name].reports[-1].campaign_status
+            assert status is not None
+            seen = status.measures.golden["low_light"]
             assert 0 < seen["old"] <= seen["n"]
-            assert stand.measures.slower is not None
+            assert status.measures.slower is not None
         fleet.stop_campaign(made)
         fleet.until(WITH_WEIGHTS.old, Phase.ROLLED_BACK)
         for name in CAMS:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.sim.mosquitto import new_mosquitto
-from tests.sim.networks import LogThrottle
+from tests.sim.networks import BadNetwork
 from tests.sim.outage import is_in_order, outage
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 def test_each_request_has_one_effect_and_each_event_comes() -> None:
     """Acknowledgements lost, connections cut, the broker killed and made anew."""
     with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        reckoning = LogThrottle(Path(folder), broker, Random(3)).run(5)
+        reckoning = BadNetwork(Path(folder), broker, Random(3)).run(5)
     assert reckoning.faults == []
     assert reckoning.sent > reckoning.requests > 5
 

@@ -15,7 +15,7 @@ import yaml
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable
-from edge_daemon.control.rollouts import TURN_S
+from edge_daemon.control.rollout_evaluator import TURN_S
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
 from edge_daemon.core.rollout.compare import arm_of
 from edge_daemon.core.state import Rollout

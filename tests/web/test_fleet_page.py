@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from edge_daemon.core.fleet.campaign import canonical
-from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.fleet import messages
 from edge_daemon.messaging.client import Client
@@ -37,7 +37,7 @@ MADE = campaign(
 )
 
 
-def in_campaign(name: str) -> tuple[Stand, str]:
+def in_campaign(name: str) -> tuple[CampaignStatus, str]:
     """Wave 0 has answered but for some, wave 1 waits, one station is bad."""
     wave = wave_of(MADE, name)
     number = int(name[3:])
@@ -46,8 +46,8 @@ def in_campaign(name: str) -> tuple[Stand, str]:
         phase = Phase.ROLLED_BACK
     has_it = phase in (Phase.TRIAL, Phase.CONFIRMED)
     fetched = {"origin": 2_000_000 if number == 0 else 0, "peers": 20_000}
-    stand = Stand(MADE.id, MADE.serial, phase, 0, wave=wave, bytes=fetched)
-    return stand, NEW if has_it else OLD
+    status = CampaignStatus(MADE.id, MADE.serial, phase, 0, wave=wave, bytes=fetched)
+    return status, NEW if has_it else OLD
 
 
 def plant(folder: Path) -> dict[str, bytes]:
@@ -55,15 +55,15 @@ def plant(folder: Path) -> dict[str, bytes]:
     reports = []
     for number in range(STATIONS):
         name = f"cam{number:04d}"
-        stand, model = in_campaign(name)
+        status, model = in_campaign(name)
         if model == OLD and number % 3 == 0:
             model = "bottle@1.3.1"
         reports.append(
             said(
                 name,
                 model,
-                phase=stand.phase,
-                stand=stand,
+                phase=status.phase,
+                campaign_status=status,
                 site=f"hall-{number % 10}",
                 group=f"line{number // 40}",
             )

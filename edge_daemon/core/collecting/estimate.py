@@ -88,7 +88,7 @@ class _Total:
         return self.known + low, self.known + high
 
 
-def quality(sample: Iterable[Sampled], alpha: float = ALPHA) -> Quality:
+def quality(sample: Iterable[Sampled]) -> Quality:
     """What the labelled pictures say of all parts."""
     parts = list(sample)
     labelled = [each for each in parts if each.is_bad is not None]
@@ -99,8 +99,8 @@ def quality(sample: Iterable[Sampled], alpha: float = ALPHA) -> Quality:
     passed = [each for each in labelled if not each.is_rejected]
     misses = _total(passed, weights, is_bad=True)
     return Quality(
-        _share(hits, false_rejects, alpha) if rejected else None,
-        _share(hits, misses, alpha) if passed and hits.estimate + misses.estimate > 0 else None,
+        _share(hits, false_rejects) if rejected else None,
+        _share(hits, misses) if passed and hits.estimate + misses.estimate > 0 else None,
         len(labelled),
         len(parts) - len(labelled),
     )
@@ -143,10 +143,10 @@ def _total(parts: Sequence[Sampled], weights: dict[_Class, float], *, is_bad: bo
     return _Total(known, drawn, most)
 
 
-def _share(of: _Total, others: _Total, alpha: float) -> Interval:
+def _share(of: _Total, others: _Total) -> Interval:
     """of / (of + others)."""
-    low, high = of.interval(alpha / 2)
-    other_low, other_high = others.interval(alpha / 2)
+    low, high = of.interval(ALPHA / 2)
+    other_low, other_high = others.interval(ALPHA / 2)
     whole = of.estimate + others.estimate
     return Interval(
         of.estimate / whole if whole > 0 else 0.0,

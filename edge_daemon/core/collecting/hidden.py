@@ -11,7 +11,7 @@ Polygon = Sequence["tuple[float, float]"]
 
 
 @dataclass(frozen=True)
-class Hidden:
+class PrivacyMask:
     """Shares of the frame's width and height.
 
     `crop`: the rectangle that is kept. `zones`: polygons that are blackened. `classes`: whose boxes

@@ -26,7 +26,7 @@ class Presence(str, Enum):
 
 
 @dataclass(frozen=True)
-class Word:
+class StationMessages:
     """What the broker has of one station: its report, and its presence as `<root>/status` says."""
 
     root: str
@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Stranger:
+class IgnoredTopic:
     """A topic whose word does not count, and why."""
 
     root: str
@@ -75,7 +75,7 @@ class Ledger:
     lines: tuple[Line, ...]
     missing: tuple[Absent, ...] = ()
     unknown: tuple[str, ...] = ()
-    strangers: tuple[Stranger, ...] = ()
+    strangers: tuple[IgnoredTopic, ...] = ()
     inventory: int | None = None
 
     @property
@@ -103,11 +103,11 @@ def _text(value: object) -> str:
 
 
 def make_ledger(
-    words: Iterable[Word],
+    words: Iterable[StationMessages],
     now_utc: float,
     inventory: Sequence[str] | None = None,
     patience_s: float | None = None,
-    strangers: Iterable[Stranger] = (),
+    strangers: Iterable[IgnoredTopic] = (),
     quiet: Mapping[str, str] | None = None,
 ) -> Ledger:
     """The ledger of what stations said.
@@ -123,7 +123,7 @@ def make_ledger(
     lines = []
     for word, why in _one_each(words):
         if why:
-            refused.append(Stranger(word.root, why))
+            refused.append(IgnoredTopic(word.root, why))
             continue
         silence = silent_because(word, now_utc, patience_s)
         presence = Presence.SILENT if silence else Presence.HEARD
@@ -133,7 +133,7 @@ def make_ledger(
     expected, mute = set(inventory or ()), dict(quiet or {})
     for root, status in mute.items():
         if root.removeprefix(OWN_ROOT) not in expected:
-            refused.append(Stranger(root, f"its status is {status}, and it has no report"))
+            refused.append(IgnoredTopic(root, f"its status is {status}, and it has no report"))
     return Ledger(
         tuple(lines),
         tuple(Absent(name, _absence(name, mute)) for name in sorted(expected - named)),
@@ -143,7 +143,7 @@ def make_ledger(
     )
 
 
-def silent_because(word: Word, now_utc: float, patience_s: float | None = None) -> str:
+def silent_because(word: StationMessages, now_utc: float, patience_s: float | None = None) -> str:
     """Why this station's word may be old; empty where it is not."""
     report = word.report
     if word.status in AWAY:
@@ -161,7 +161,7 @@ def _absence(name: str, quiet: Mapping[str, str]) -> str:
     return "it never reported" if status is None else f"it is {status}, and has no report"
 
 
-def _one_each(words: Iterable[Word]) -> list[tuple[Word, str]]:
+def _one_each(words: Iterable[StationMessages]) -> list[tuple[StationMessages, str]]:
     """Each word, with why it does not count: one that is said in another's name."""
     given = sorted(words, key=lambda word: word.root)
     own = [word for word in given if not _is_foreign(word)]
@@ -178,7 +178,7 @@ def _one_each(words: Iterable[Word]) -> list[tuple[Word, str]]:
     return judged
 
 
-def _is_foreign(word: Word) -> bool:
+def _is_foreign(word: StationMessages) -> bool:
     root, name = word.root, word.report.device
     below = root.removeprefix(OWN_ROOT)
     return root.startswith(OWN_ROOT) and "/" not in below and below != name

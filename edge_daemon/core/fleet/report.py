@@ -29,7 +29,7 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True)
-class Held:
+class ReportedBundle:
     """A bundle in the station's store: `name@version` and the digest of its weights."""
 
     model: str
@@ -71,7 +71,7 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Stand:
+class CampaignStatus:
     """How the station stands in a campaign: what it has heard of it, and what became of it here.
 
     Args:
@@ -131,12 +131,12 @@ class Report:
     phase: Phase | None = None
     model: str | None = None
     sha256: str | None = None
-    stored: tuple[Held, ...] = ()
+    stored: tuple[ReportedBundle, ...] = ()
     stored_more: int = 0
     held: bool = False
     receipt: str | None = None
     chain: Chain | None = None
     proof: Chain | None = None
-    stand: Stand | None = None
+    campaign_status: CampaignStatus | None = None
     is_healthy: bool = True
     fresh_until: float | None = None

@@ -33,7 +33,7 @@ LEAST_FRAMES = 1000
 
 
 @dataclass(frozen=True)
-class Word:
+class CampaignReport:
     """The newest report of one station about this campaign.
 
     Args:
@@ -93,7 +93,7 @@ class Roster:
 
 
 def judge(  # noqa: PLR0911 - the first that holds
-    roster: Roster, words: Mapping[str, Word], heard: Heard, now_utc: float
+    roster: Roster, words: Mapping[str, CampaignReport], heard: Heard, now_utc: float
 ) -> Verdict:
     """What is to be done now; the same for the same reports, in whatever order they came."""
     campaign = roster.campaign
@@ -127,7 +127,7 @@ def judge(  # noqa: PLR0911 - the first that holds
     return Wait(clash) if clash else Open(wave + 1, _because(stations, words))
 
 
-def _clashes(roster: Roster, words: Mapping[str, Word], wave: int) -> Iterator[str]:
+def _clashes(roster: Roster, words: Mapping[str, CampaignReport], wave: int) -> Iterator[str]:
     """Stations of one group that would change at the same time, by their own settings."""
     groups: dict[str, list[str]] = {}
     for name in roster.waves[wave] if wave < len(roster.waves) else ():
@@ -149,7 +149,9 @@ def _paused(heard: Heard) -> str:
 # --------------------------------------------------------------------------- stops
 
 
-def _stops(campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]) -> Iterator[str]:
+def _stops(
+    campaign: Campaign, stations: Sequence[str], words: Mapping[str, CampaignReport]
+) -> Iterator[str]:
     rules, of = campaign.rules, len(stations)
     failed = [name for name in stations if name in words and words[name].phase in FAILED]
     if len(failed) >= LEAST_FAILED and len(failed) > rules.failed * of:
@@ -183,7 +185,7 @@ def _loss(name: str, counts: Counts) -> str:
 
 
 def silent_ones(
-    campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]
+    campaign: Campaign, stations: Sequence[str], words: Mapping[str, CampaignReport]
 ) -> tuple[str, ...]:
     """Those that said nothing for longer than the campaign's patience, and had not answered."""
     patience = campaign.rules.patience_s
@@ -236,7 +238,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _missing(
-    campaign: Campaign, stations: Sequence[str], words: Mapping[str, Word]
+    campaign: Campaign, stations: Sequence[str], words: Mapping[str, CampaignReport]
 ) -> Iterator[str]:
     """What must be known before the next wave."""
     if not stations:
@@ -269,11 +271,11 @@ def _missing(
             yield f"recall[{name}] is not known well enough after {counts.units} objects"
 
 
-def _is_settled(word: Word) -> bool:
+def _is_settled(word: CampaignReport) -> bool:
     return word.phase in SETTLED
 
 
-def _because(stations: Sequence[str], words: Mapping[str, Word]) -> dict[str, object]:
+def _because(stations: Sequence[str], words: Mapping[str, CampaignReport]) -> dict[str, object]:
     judged = [words[name] for name in stations if name in words]
     return {
         "answered": sum(_is_settled(word) for word in judged),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard, Opened, Stopped, hear
 from edge_daemon.core.fleet.report import Measures, Phase
-from edge_daemon.core.fleet.rules import Halt, Open, Roster, Word, judge
+from edge_daemon.core.fleet.rules import CampaignReport, Halt, Open, Roster, judge
 
 MOST_STEPS = 400
 MOST_OBJECTS = 500
@@ -104,9 +104,11 @@ def _see_objects(
         outcome.counts[name] = [n, old, new]
 
 
-def _words(phases: Mapping[str, Phase | None], outcome: Outcome, since_s: float) -> dict[str, Word]:
+def _words(
+    phases: Mapping[str, Phase | None], outcome: Outcome, since_s: float
+) -> dict[str, CampaignReport]:
     words = {
-        name: Word(phase, quiet_s=since_s if phase is None else 0.0)
+        name: CampaignReport(phase, quiet_s=since_s if phase is None else 0.0)
         for name, phase in phases.items()
     }
     for name, phase in phases.items():
@@ -115,6 +117,6 @@ def _words(phases: Mapping[str, Phase | None], outcome: Outcome, since_s: float)
                 each: dict(zip(("n", "old", "new"), values, strict=True))
                 for each, values in outcome.counts.items()
             }
-            words[name] = Word(phase, measures=Measures(counts))
+            words[name] = CampaignReport(phase, measures=Measures(counts))
             break
     return words

@@ -13,7 +13,7 @@ from edge_daemon.core.desired import Answer
 from edge_daemon.core.fleet import heard as messages
 from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped
-from edge_daemon.core.fleet.report import Phase, Stand
+from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
@@ -105,7 +105,7 @@ class Step:
 
     memory: Memory
     ask: Ask | None = None
-    stand: Stand | None = None
+    campaign_status: CampaignStatus | None = None
 
 
 def accept(memory: Memory, campaign: Campaign, now_utc: float) -> tuple[Memory, str]:
@@ -162,7 +162,7 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
         if phase is None:
             memory, ask = _ask(memory, station)
             phase, why = Phase.WAITING, f"the {ask.verb.value} is asked for"
-    stand = Stand(
+    status = CampaignStatus(
         campaign.id,
         campaign.serial,
         phase,
@@ -173,7 +173,7 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
         why or None,
         goes_back=heard.goes_back,
     )
-    return Step(memory, ask, stand)
+    return Step(memory, ask, status)
 
 
 def _has_it(campaign: Campaign, station: Station) -> bool:

@@ -52,15 +52,15 @@ def parts_to_advance(margin: float, alpha: float, differing: float = 2 * GAINED)
     )
 
 
-def forecast(plan: Plan, defects_h: Mapping[str, float], loss: float = LOSS) -> tuple[str, ...]:
+def forecast(plan: Plan, defects_h: Mapping[str, float]) -> tuple[str, ...]:
     """What a person is told by a dry run: one sentence for all parts and one for each slice.
 
     `defects_h`: bad parts an hour, by slice and under `all`; of a slice that is missing nothing is
     known.
     """
     limit, _ = limits(plan)
-    labels = labels_to_stop(loss, limit)
-    parts = parts_to_stop(loss, limit)
+    labels = labels_to_stop(LOSS, limit)
+    parts = parts_to_stop(LOSS, limit)
     margins = {OVERALL: _last_margin(plan)}
     margins.update({rule.name: _last_margin(plan, rule.name) for rule in plan.slices})
     critical = {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
@@ -77,7 +77,7 @@ def forecast(plan: Plan, defects_h: Mapping[str, float], loss: float = LOSS) -> 
             sentences.append(f"{where}: no bad part was seen, so nothing can be said of it.")
             continue
         text = (
-            f"{where}, {rate:.3g} bad parts an hour: a loss of {100 * loss:.0f} points is seen "
+            f"{where}, {rate:.3g} bad parts an hour: a loss of {100 * LOSS:.0f} points is seen "
             f"after {_hours(parts, rate)} and {labels.median:.0f} to {labels.p95:.0f} labels"
         )
         if name in critical and margin is not None:

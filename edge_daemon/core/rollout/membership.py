@@ -11,7 +11,7 @@ from edge_daemon.core.rollout.values import Opinion, SliceRule
 
 
 @dataclass(frozen=True)
-class Traits:
+class UnitTraits:
     """What is known of a unit; None where it was not measured, and then no rule of it holds.
 
     `box_area`: square pixels of the largest object that either model found. `hour`: local, 0..23.
@@ -23,12 +23,12 @@ class Traits:
     hour: int | None = None
 
 
-def slice_names(rules: Sequence[SliceRule], traits: Traits) -> tuple[str, ...]:
+def slice_names(rules: Sequence[SliceRule], traits: UnitTraits) -> tuple[str, ...]:
     """The names of the slices that hold all of these traits, in the plan's order."""
     return tuple(rule.name for rule in rules if _holds(rule, traits))
 
 
-def _holds(rule: SliceRule, traits: Traits) -> bool:
+def _holds(rule: SliceRule, traits: UnitTraits) -> bool:
     return (
         _lies(traits.brightness, rule.brightness_below, rule.brightness_above)
         and _lies(traits.box_area, rule.box_area_below, rule.box_area_above)

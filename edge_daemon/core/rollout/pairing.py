@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
 from edge_daemon.core.parts.values import FrameOpinions, PartRules, PartTold
-from edge_daemon.core.rollout.membership import Traits, largest_area, local_hour, slice_names
+from edge_daemon.core.rollout.membership import UnitTraits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, SliceRule, Split, UnitKind
 from edge_daemon.core.values import Judged
@@ -180,10 +180,10 @@ class Pairing:
         brightness: float | None,
         product: str | None,
         utc: float,
-    ) -> Traits:
+    ) -> UnitTraits:
         opinions = [each for look in looks for each in (look.incumbent, look.candidate)]
         hour = local_hour(utc) if _asks_for_hours(self.split.slices) else None
-        return Traits(brightness, largest_area(opinions), product, hour)
+        return UnitTraits(brightness, largest_area(opinions), product, hour)
 
     def _folded(
         self, looks: Sequence[FrameOpinions], product: str | None
@@ -204,7 +204,7 @@ class Pairing:
         self,
         assigned: Assigned,
         found: tuple[Opinion, Opinion, tuple[int, ...]],
-        traits: Traits,
+        traits: UnitTraits,
         names: tuple[str, ...],
     ) -> Pair:
         incumbent, candidate, frames = found

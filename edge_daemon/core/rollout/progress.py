@@ -34,7 +34,7 @@ LONGEST_S = 5.0
 
 
 @dataclass(frozen=True)
-class Said:
+class RuleResult:
     """What the rule says now."""
 
     decision: Decision
@@ -42,7 +42,7 @@ class Said:
     missing: tuple[str, ...] = ()
 
 
-WAITS = Said(Decision.WAIT, "No pair was seen yet.")
+WAITS = RuleResult(Decision.WAIT, "No pair was seen yet.")
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Progress:
     entered: list[tuple[int, float, float]] = field(default_factory=list)
     """Stages so far: which, the share that it may have, and when (UTC)."""
     evidence: Evidence = field(init=False)
-    said: Said = WAITS
+    said: RuleResult = WAITS
     continues: tuple[str, ...] = ()
     """Earlier rollouts of the same two versions, whose evidence counts too; newest first."""
     situation: Situation = Situation(0)
@@ -103,7 +103,7 @@ class Progress:
             return read_back(self.evidence, self.plan)
         return read(self.evidence, self.plan, stage_margin(self.plan, self.stage))
 
-    def decide(self, reading: Reading, now_utc: float, *, held: bool) -> Said:
+    def decide(self, reading: Reading, now_utc: float, *, held: bool) -> RuleResult:
         """What comes next, by the rule."""
         self.situation = situation = Situation(
             stage=self.stage,
@@ -117,16 +117,16 @@ class Progress:
         rule = decide_back if self.plan.stages[self.stage].is_back else decide
         found = rule(self.plan, situation, reading)
         if isinstance(found, Advance):
-            self.said = Said(Decision.ADVANCE, found.why)
+            self.said = RuleResult(Decision.ADVANCE, found.why)
         elif isinstance(found, Stop):
-            self.said = Said(Decision.STOP, found.why)
+            self.said = RuleResult(Decision.STOP, found.why)
         elif isinstance(found, Hold):
-            self.said = Said(Decision.HOLD, found.why)
+            self.said = RuleResult(Decision.HOLD, found.why)
         else:
-            self.said = Said(Decision.WAIT, found.why, found.missing)
+            self.said = RuleResult(Decision.WAIT, found.why, found.missing)
         if self.continues:
             why = f"{self.said.why} The evidence of {', '.join(self.continues)} counts too."
-            self.said = Said(self.said.decision, why, self.said.missing)
+            self.said = RuleResult(self.said.decision, why, self.said.missing)
         return self.said
 
     def go_on(self, before: Progress, rollout: str) -> bool:
@@ -144,7 +144,7 @@ class Progress:
         for name in (OVERALL, *names):
             self.evidence.slices[name] = before.evidence.slices[name]
         self.continues = (rollout, *before.continues)
-        self.said = Said(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
+        self.said = RuleResult(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
         return True
 
     def look_back(self, now_utc: float) -> RuleSnapshot:
@@ -216,7 +216,7 @@ def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Pr
         made.stage, made.parts = int(values["stage"]), int(values["parts"])
         made.running_s = float.fromhex(values["running_s"])
         made.entered = [(int(s), float(share), float(utc)) for s, share, utc in values["entered"]]
-        made.said = Said(Decision(values["decision"]), str(values["why"]))
+        made.said = RuleResult(Decision(values["decision"]), str(values["why"]))
         made.evidence = read_evidence(values["evidence"])
         made.blocks = {
             int(stage): [read_block(block) for block in blocks]

@@ -17,8 +17,8 @@ from edge_daemon.fleet.freshness.current import CURRENT_FILE, TrustedTime, why_s
 from edge_daemon.fleet.freshness.mirror import version_of
 from edge_daemon.fleet.freshness.refresh import recall
 from edge_daemon.fleet.freshness.refresher import Refreshed
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import SET_BACK_S, Clock
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.messaging.times import iso_utc
 
 _log = structlog.get_logger(__name__)

@@ -18,8 +18,8 @@ from edge_daemon.errors import BoxError, ConfigurationError, EdgeDaemonError, Se
 from edge_daemon.fleet.freshness.current import Remembered
 from edge_daemon.fleet.freshness.mirror import HeardTimestamp, Mirror, mirror_of
 from edge_daemon.fleet.freshness.refresh import refresh_once
-from edge_daemon.host.boundary import contained
 from edge_daemon.host.clock import Clock
+from edge_daemon.host.error_boundary import contained
 
 _log = structlog.get_logger(__name__)
 EVERY_S = 600.0

@@ -86,7 +86,7 @@ def test_the_stations_phase_says_what_keeps_the_bundle() -> None:
         (replace(here, fetching="The disk has no room."), Phase.FETCHING, "no room"),
         (replace(here, refused="Nobody signed it."), Phase.REFUSED, "Nobody signed"),
     ):
-        stand = station.step(memory, there, NOW).stand
-        assert stand is not None
-        assert stand.phase is phase
-        assert why in str(stand.why)
+        status = station.step(memory, there, NOW).campaign_status
+        assert status is not None
+        assert status.phase is phase
+        assert why in str(status.why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_daemon.core.fleet.heads import Finding, check_heads
-from edge_daemon.core.fleet.ledger import Word, make_ledger
+from edge_daemon.core.fleet.ledger import StationMessages, make_ledger
 from edge_daemon.core.fleet.report import Chain
 from tests.sim.fleet import said
 
@@ -21,7 +21,9 @@ def test_every_kept_head_is_looked_for() -> None:
         "none": None,
         "new": Chain(1, B),
     }
-    words = [Word(f"edge/{name}", said(name, chain=chain)) for name, chain in now.items()]
+    words = [
+        StationMessages(f"edge/{name}", said(name, chain=chain)) for name, chain in now.items()
+    ]
     checks = check_heads(kept, make_ledger(words, 0.0))
     assert {each.device: each.finding for each in checks} == {
         "same": Finding.SAME,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.fleet.ledger import Presence, Word, groups, holders, make_ledger
-from edge_daemon.core.fleet.report import Held
+from edge_daemon.core.fleet.ledger import Presence, StationMessages, groups, holders, make_ledger
+from edge_daemon.core.fleet.report import ReportedBundle
 from tests.sim.fleet import NEW, OLD, digest_of, said
 
 NOW = 1_795_341_600.0
 
 
-def word(device: str, *, age_s: float = 0.0, status: str | None = "online", root: str = "") -> Word:
-    return Word(root or f"edge/{device}", said(device, utc=NOW - age_s), status)
+def word(
+    device: str, *, age_s: float = 0.0, status: str | None = "online", root: str = ""
+) -> StationMessages:
+    return StationMessages(root or f"edge/{device}", said(device, utc=NOW - age_s), status)
 
 
 def test_a_station_is_silent_when_its_last_will_or_its_age_says_so() -> None:
@@ -88,11 +90,12 @@ def test_it_adds_up_whatever_is_said(inventory: set[str], heard: dict[str, float
 
 def test_who_judges_by_a_bundle_and_who_only_has_it() -> None:
     """By version, by name, and by the digest, which finds another bundle of the same name."""
-    forged = said("c", NEW, utc=NOW, sha256="f" * 64, stored=(Held(NEW, "f" * 64),))
+    forged = said("c", NEW, utc=NOW, sha256="f" * 64, stored=(ReportedBundle(NEW, "f" * 64),))
     words = [
-        Word(f"edge/{r.device}", r) for r in (said("a", OLD, utc=NOW), said("b", NEW, utc=NOW))
+        StationMessages(f"edge/{r.device}", r)
+        for r in (said("a", OLD, utc=NOW), said("b", NEW, utc=NOW))
     ]
-    found = make_ledger([*words, Word("edge/c", forged)], NOW)
+    found = make_ledger([*words, StationMessages("edge/c", forged)], NOW)
     judging = {(h.device, h.model, h.judges) for h in holders(found, NEW)}
     assert judging == {("a", NEW, False), ("b", NEW, True), ("c", NEW, True)}
     assert {h.device for h in holders(found, digest_of(NEW)[:12])} == {"a", "b"}
@@ -105,7 +108,7 @@ def test_who_judges_by_a_bundle_and_who_only_has_it() -> None:
 def test_stations_are_counted_by_what_they_say() -> None:
     """Most first; a station that judges by nothing is counted too."""
     reports = [said("a"), said("b"), said("c", NEW), said("d", None, site="hall-2")]
-    found = make_ledger([Word(f"edge/{each.device}", each) for each in reports], NOW)
+    found = make_ledger([StationMessages(f"edge/{each.device}", each) for each in reports], NOW)
     assert list(found.counts("model").items()) == [(OLD, 2), ("-", 1), (NEW, 1)]
     assert found.counts("site") == {"-": 3, "hall-2": 1}
     assert found.counts("phase") == {"confirmed": 3, "-": 1}
@@ -114,6 +117,9 @@ def test_stations_are_counted_by_what_they_say() -> None:
 def test_groups_are_what_stations_call_their_own() -> None:
     """One that is silent now belongs to its group; a group of one keeps nobody apart."""
     named = {"b": "line3", "a": "line3", "c": "line4", "d": None}
-    words = [Word(f"edge/{name}", said(name, group=own, utc=NOW)) for name, own in named.items()]
-    gone = Word("edge/e", said("e", group="line3", utc=NOW - 86_400.0), "offline")
+    words = [
+        StationMessages(f"edge/{name}", said(name, group=own, utc=NOW))
+        for name, own in named.items()
+    ]
+    gone = StationMessages("edge/e", said("e", group="line3", utc=NOW - 86_400.0), "offline")
     assert groups(make_ledger([*words, gone], NOW)) == {"line3": ("a", "b", "e")}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.core.fleet.report import Measures, Phase
-from edge_daemon.core.fleet.rules import Halt, Open, Roster, Wait, Word, counts_of, judge
+from edge_daemon.core.fleet.rules import CampaignReport, Halt, Open, Roster, Wait, counts_of, judge
 from edge_daemon.core.fleet.simulated import Truth, run
 from edge_daemon.core.rollout.betting import Counts
 from tests.sim.campaigns import START, campaign
@@ -27,15 +27,15 @@ def opened(made: Campaign, wave: int) -> Heard:
     return hear(Heard(), Opened(made.id, wave))
 
 
-def measuring(measures: Measures, phase: Phase = Phase.CONFIRMED) -> Word:
-    return Word(phase, measures=measures)
+def measuring(measures: Measures, phase: Phase = Phase.CONFIRMED) -> CampaignReport:
+    return CampaignReport(phase, measures=measures)
 
 
-def all_said(roster: Roster, wave: int, word: Word) -> dict[str, Word]:
+def all_said(roster: Roster, wave: int, word: CampaignReport) -> dict[str, CampaignReport]:
     return dict.fromkeys(roster.up_to(wave), word)
 
 
-GOOD = Word(Phase.CONFIRMED)
+GOOD = CampaignReport(Phase.CONFIRMED)
 
 
 def test_the_first_wave_opens_by_itself_and_the_next_when_all_have_answered() -> None:
@@ -59,7 +59,7 @@ def test_a_station_that_has_not_answered_keeps_the_next_wave_shut(phase: Phase |
     made = campaign(canaries=["cam1", "cam2"])
     roster = Roster.of(made, SMALL)
     for words in (
-        {**all_said(roster, 0, GOOD), "cam1": Word(phase)},
+        {**all_said(roster, 0, GOOD), "cam1": CampaignReport(phase)},
         {name: word for name, word in all_said(roster, 0, GOOD).items() if name != "cam1"},
     ):
         verdict = judge(roster, words, opened(made, 0), NOW)
@@ -78,14 +78,14 @@ def test_a_wave_without_a_station_opens_nothing() -> None:
 def test_without_one_that_confirmed_it_there_is_no_evidence(phase: Phase) -> None:
     made = campaign(canaries=["cam1"], waves=[1e-9, 1.0])
     roster = Roster.of(made, SMALL)
-    assert isinstance(judge(roster, {"cam1": Word(phase)}, opened(made, 0), NOW), Wait)
+    assert isinstance(judge(roster, {"cam1": CampaignReport(phase)}, opened(made, 0), NOW), Wait)
 
 
 def test_failures_and_silence_stop_it_with_names() -> None:
     made = campaign(canaries=list(SMALL[:10]), waves=[1e-9, 1.0])
     roster = Roster.of(made, SMALL)
     good = all_said(roster, 0, GOOD)
-    bad, gone = Word(Phase.ROLLED_BACK), Word(Phase.WAITING, quiet_s=61.0)
+    bad, gone = CampaignReport(Phase.ROLLED_BACK), CampaignReport(Phase.WAITING, quiet_s=61.0)
     one = judge(roster, {**good, "cam3": bad}, opened(made, 0), NOW)
     assert isinstance(one, Open)
     two = judge(roster, {**good, "cam3": bad, "cam5": bad}, opened(made, 0), NOW)
@@ -131,7 +131,7 @@ def test_a_pause_and_the_soaking_keep_the_next_wave_shut_but_stop_nothing_less()
     made = campaign(canaries=["cam1", "cam2"], waves=[1e-9, 1.0], soak_s=[600.0])
     roster, heard = Roster.of(made, SMALL), opened(made, 0)
     paused = hear(heard, Paused(made.id, "ops", 1.0))
-    good, bad = all_said(roster, 0, GOOD), all_said(roster, 0, Word(Phase.REFUSED))
+    good, bad = all_said(roster, 0, GOOD), all_said(roster, 0, CampaignReport(Phase.REFUSED))
     assert isinstance(judge(roster, good, heard, NOW), Wait)
     assert isinstance(judge(roster, good, paused, START + 700.0), Wait)
     assert isinstance(judge(roster, good, heard, START + 700.0), Open)
@@ -155,7 +155,7 @@ def test_two_of_a_group_are_never_opened_together_though_no_campaign_names_it() 
     """By the stations' own settings; in two waves, one after the other, they may be."""
     made = campaign(canaries=["cam1", "cam2"], waves=[1e-9, 1.0])
     roster = Roster.of(made, SMALL)
-    line3 = Word(None, group="line3")
+    line3 = CampaignReport(None, group="line3")
     first = judge(roster, {"cam1": line3, "cam2": line3}, Heard(), NOW)
     assert isinstance(first, Wait)
     assert "wave 0 has 2 stations of the group line3: cam1, cam2" in first.why
@@ -215,7 +215,7 @@ def test_no_state_of_a_small_fleet_opens_early() -> None:
     made = campaign(canaries=["a", "b"], waves=[1e-9, 0.999999, 1.0])
     roster = Roster.of(made, ("a", "b", "c"))
     phases = (None, Phase.WAITING, Phase.TRIAL, Phase.CONFIRMED, Phase.ROLLED_BACK, Phase.HELD)
-    answers = [Word(p, quiet_s=q) for p in phases for q in (0.0, 61.0)]
+    answers = [CampaignReport(p, quiet_s=q) for p in phases for q in (0.0, 61.0)]
     heards = [
         hear(Heard(), each)
         for each in (Opened(made.id, 0), Opened(made.id, 1), Stopped(made.id, "x"))
@@ -225,7 +225,9 @@ def test_no_state_of_a_small_fleet_opens_early() -> None:
         wave = heard.open_wave(made, NOW)
         names = roster.up_to(wave)
         for words in product((*answers, "none"), repeat=3):
-            said = {n: w for n, w in zip("abc", words, strict=True) if isinstance(w, Word)}
+            said = {
+                n: w for n, w in zip("abc", words, strict=True) if isinstance(w, CampaignReport)
+            }
             verdict = judge(roster, said, heard, NOW)
             if not isinstance(verdict, Open):
                 continue
@@ -249,7 +251,7 @@ def test_a_report_less_never_opens_and_the_order_does_not_count(
 ) -> None:
     made = campaign(canaries=list(SMALL[:5]))
     roster, heard = Roster.of(made, SMALL), opened(made, 0)
-    words = {name: Word(phase) for name, phase in phases.items()}
+    words = {name: CampaignReport(phase) for name, phase in phases.items()}
     verdict = judge(roster, words, heard, NOW)
     turned = dict(reversed(words.items()))
     assert judge(roster, turned, heard, NOW) == verdict

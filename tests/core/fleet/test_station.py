@@ -67,8 +67,8 @@ def stop(who: str = "ops", *, goes_back: bool = False) -> Stopped:
 def phase_of(memory: Memory, here: Station, now: float = LATE) -> tuple[Phase, bool]:
     """The phase, and whether a swap is asked for."""
     made = step(memory, here, now)
-    assert made.stand is not None
-    return made.stand.phase, made.ask is not None
+    assert made.campaign_status is not None
+    return made.campaign_status.phase, made.ask is not None
 
 
 def test_a_station_asks_once_its_wave_is_open_and_not_before() -> None:
@@ -113,9 +113,9 @@ def test_a_wave_that_the_campaign_does_not_have_opens_nothing() -> None:
 def test_what_keeps_a_station_from_asking(change: dict[str, object], phase: Phase) -> None:
     made = step(told(opened(2)), station(**change), LATE)
     assert made.ask is None
-    assert made.stand is not None
-    assert made.stand.phase is phase
-    assert made.stand.why
+    assert made.campaign_status is not None
+    assert made.campaign_status.phase is phase
+    assert made.campaign_status.why
 
 
 def test_a_pause_holds_it_until_the_same_one_ends_it() -> None:
@@ -160,8 +160,8 @@ def test_a_version_that_fails_its_trial_is_rolled_back_and_not_asked_for_again()
     id_, *_ = request_ids(asked.memory)
     back = replace(here, bad="it failed its trial", answers={id_: Answer(Status.SUCCEEDED)})
     made = step(asked.memory, back, LATE)
-    assert made.stand is not None
-    assert (made.stand.phase, made.stand.why, made.ask) == (
+    assert made.campaign_status is not None
+    assert (made.campaign_status.phase, made.campaign_status.why, made.ask) == (
         *(Phase.ROLLED_BACK, "it failed its trial", None),
     )
     lifted = replace(back, bad="")
@@ -215,8 +215,8 @@ def test_only_what_the_campaign_brought_goes_back_when_it_is_stopped_so() -> Non
     assert back.ask.verb is Verb.ROLLBACK
     after = step(back.memory, station(answers={back.ask.id: Answer(Status.SUCCEEDED)}), LATE)
     assert after.ask is None
-    assert after.stand is not None
-    assert after.stand.phase is Phase.ROLLED_BACK
+    assert after.campaign_status is not None
+    assert after.campaign_status.phase is Phase.ROLLED_BACK
     by_hand = told(opened(2), stop(goes_back=True))
     assert step(by_hand, station(**has), LATE).ask is None
 
@@ -230,8 +230,11 @@ def test_with_a_plan_a_rollout_is_asked_for_and_a_stop_ends_it() -> None:
     here = station(rollout="r-1", answers={asked.ask.id: Answer(None)})
     going = step(asked.memory, here, LATE)
     assert going.ask is None
-    assert going.stand is not None
-    assert (going.stand.phase, going.stand.why) == (Phase.TRIAL, "its rollout is under way")
+    assert going.campaign_status is not None
+    assert (going.campaign_status.phase, going.campaign_status.why) == (
+        Phase.TRIAL,
+        "its rollout is under way",
+    )
     for goes_back in (False, True):
         ended = step(hear_in(asked.memory, stop(goes_back=goes_back)), here, LATE)
         assert ended.ask is not None
@@ -263,8 +266,8 @@ def test_a_newer_campaign_does_not_inherit_what_was_opened_or_stopped_before() -
     memory, _ = accept(told(opened(2), stop()), campaign(id="next", serial=119), START)
     here = Station("cam0", ref(OLD), digest_of(OLD), stored=digest_of(NEW))
     made = step(memory, here, LATE)
-    assert made.stand is not None
-    assert (made.stand.opened, made.stand.stopped) == (-1, False)
+    assert made.campaign_status is not None
+    assert (made.campaign_status.opened, made.campaign_status.stopped) == (-1, False)
 
 
 def test_a_stranger_who_floods_ids_does_not_keep_the_stop_away() -> None:

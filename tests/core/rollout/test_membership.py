@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.core.rollout.membership import Traits, largest_area, slice_names
+from edge_daemon.core.rollout.membership import UnitTraits, largest_area, slice_names
 from edge_daemon.core.rollout.values import Opinion, SliceRule
 from edge_daemon.core.values import BundleRef, Detection, Verdict
 
@@ -21,18 +21,18 @@ RULES = (
 @pytest.mark.parametrize(
     ("traits", "names"),
     [
-        (Traits(), ()),
-        (Traits(brightness=59.9), ("low_light",)),
-        (Traits(brightness=60.0), ()),
-        (Traits(box_area=399.0, product="BTL-700"), ("small", "glass")),
-        (Traits(hour=23), ("night",)),
-        (Traits(hour=6), ("day",)),
-        (Traits(hour=14), ()),
-        (Traits(brightness=10.0, product="BTL-500"), ("low_light", "glass", "dim_glass")),
+        (UnitTraits(), ()),
+        (UnitTraits(brightness=59.9), ("low_light",)),
+        (UnitTraits(brightness=60.0), ()),
+        (UnitTraits(box_area=399.0, product="BTL-700"), ("small", "glass")),
+        (UnitTraits(hour=23), ("night",)),
+        (UnitTraits(hour=6), ("day",)),
+        (UnitTraits(hour=14), ()),
+        (UnitTraits(brightness=10.0, product="BTL-500"), ("low_light", "glass", "dim_glass")),
     ],
 )
 def test_a_unit_is_in_the_slices_whose_every_bound_it_meets(
-    traits: Traits, names: tuple[str, ...]
+    traits: UnitTraits, names: tuple[str, ...]
 ) -> None:
     assert slice_names(RULES, traits) == names
 

@@ -35,7 +35,7 @@ PLAN = read_plan(
 def run(
     seed: int, *, lost: float, plan: Plan = PLAN, most: int = 200, by_hand: int = 0
 ) -> list[RuleSnapshot]:
-    """A rollout as the desk leads it: ten parts, a decision, a look at it, and so on.
+    """A rollout as the evaluator leads it: ten parts, a decision, a look at it, and so on.
 
     `lost`: of the bad parts those that only the incumbent finds. `by_hand`: the look after which a
     person advances it.

@@ -27,7 +27,7 @@ def contained() -> Iterator[Attempt]:
         attempt.fault = fault
 
 
-class Boundary:
+class ErrorBoundary:
     """Around one turn of a loop: whatever is raised in it is logged, and the loop continues.
 
     Args:

@@ -7,14 +7,14 @@ import structlog
 from structlog.testing import capture_logs
 
 from edge_daemon.errors import BoxError
-from edge_daemon.host.boundary import Boundary, contained, end_of
+from edge_daemon.host.error_boundary import ErrorBoundary, contained, end_of
 
 LOG = structlog.get_logger("room")
 
 
 def test_a_turn_that_fails_is_told_and_the_next_one_comes() -> None:
     """With what happens next, and with its traceback."""
-    boundary, turns = Boundary(LOG, "turn_failed"), []
+    boundary, turns = ErrorBoundary(LOG, "turn_failed"), []
     with capture_logs() as lines:
         for number in range(3):
             with boundary.turn(retry_s=5.0):
@@ -30,7 +30,7 @@ def test_a_turn_that_fails_is_told_and_the_next_one_comes() -> None:
 
 def test_an_error_of_ours_is_told_by_its_sentence() -> None:
     """A traceback would add nothing to it."""
-    with capture_logs() as lines, Boundary(LOG, "turn_failed").turn():
+    with capture_logs() as lines, ErrorBoundary(LOG, "turn_failed").turn():
         raise BoxError("The disk is full.", hint="Make room.")
     assert "The disk is full." in lines[0]["error"]
     assert lines[0]["exc_info"] is None
@@ -38,7 +38,7 @@ def test_an_error_of_ours_is_told_by_its_sentence() -> None:
 
 def test_what_fails_with_every_frame_is_told_ever_more_rarely() -> None:
     """Each failure is counted all the same."""
-    boundary = Boundary(LOG, "frame_failed", is_rare=True)
+    boundary = ErrorBoundary(LOG, "frame_failed", is_rare=True)
     with capture_logs() as lines:
         for _ in range(9):
             with boundary.turn():
@@ -49,7 +49,7 @@ def test_what_fails_with_every_frame_is_told_ever_more_rarely() -> None:
 
 def test_the_caller_knows_what_became_of_its_turn() -> None:
     """To ask for a message once more, or to part from a client."""
-    boundary = Boundary(LOG, "turn_failed")
+    boundary = ErrorBoundary(LOG, "turn_failed")
     with capture_logs(), boundary.turn() as failed:
         raise KeyError("x")
     with boundary.turn() as done:

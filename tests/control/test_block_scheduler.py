@@ -1,6 +1,6 @@
-"""A compare stage at its desk, on a real journal: turns, whole blocks, and what interrupts one.
+"""A compare stage on a real journal: turns, whole blocks, and what interrupts one.
 
-The test takes the desk's turns and tells how long each look took.
+The test takes the evaluator's turns and tells how long each look took.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.block_desk import AWAY, FEW, STILL
-from edge_daemon.control.rollouts import RolloutDesk
+from edge_daemon.control.block_scheduler import AWAY, FEW, STILL
+from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, LONGEST_S, Meter, compared, read_block
 from edge_daemon.core.rollout.compare import arm_of
@@ -32,11 +32,11 @@ TOOK_MS = {Arm.INCUMBENT: 8.0, Arm.CANDIDATE: 6.0}
 
 
 class Bench:
-    """A station with a rollout in its compare stage, and its desk."""
+    """A station with a rollout in its compare stage, and its evaluator."""
 
     def __init__(self, station: Station, rollout: str | None = None) -> None:
         self.station = station
-        self.desk: RolloutDesk = station.rollouts
+        self.evaluator: RolloutEvaluator = station.rollouts
         if rollout is None:
             station.send("rollout", model=B2, plan={"stages": STAGES})
         station.until(lambda: station.driver.state.split is not None)
@@ -60,7 +60,7 @@ class Bench:
         self.station.clock.advance(seconds)
         self.joules += 10.0 * seconds
         self.station.meter = Meter({"package_0": self.joules})
-        self.desk.turn()
+        self.evaluator.turn()
 
     def block(self, **how: Any) -> None:
         """Until the block under way is over."""
@@ -85,7 +85,7 @@ class Bench:
         return read
 
     def decisions(self) -> list[RolloutDecided]:
-        return [each for each in self.station.desk_words if isinstance(each, RolloutDecided)]
+        return [each for each in self.station.evaluator_puts if isinstance(each, RolloutDecided)]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How the demo speaks."""
+"""How the demo prints its story."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desk of rollouts: pairs and labels become evidence, and the evidence a decision.
+"""Evaluates a rollout: pairs and labels become evidence, and the evidence a decision.
 
 On a thread of its own, with a queue of its own. What it decides goes into the driver's
 mailbox; it changes nothing itself. Each turn's pairs are on the disk before anything is decided
@@ -18,7 +18,7 @@ from typing import Union
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.feedback import FeedbackDesk, Labelled
+from edge_daemon.control.feedback_handler import FeedbackHandler, Labelled
 from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.rollout_journal import RolloutJournal
 from edge_daemon.control.rollout_rows import (
@@ -28,7 +28,7 @@ from edge_daemon.control.rollout_rows import (
     place_of,
     rollout_row,
 )
-from edge_daemon.control.rollout_tools import DeskTools, Shadowed
+from edge_daemon.control.rollout_tools import EvaluatorTools, Shadowed
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
@@ -44,7 +44,7 @@ from edge_daemon.core.rollout.reading import Reading
 from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
-from edge_daemon.host.boundary import Boundary
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal_rollouts import PairRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
@@ -77,11 +77,14 @@ _Word = Union[_Pairs, _Step]
 _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 
 
-class RolloutDesk:
+class RolloutEvaluator:
     """`pairs`, `candidate_lost`, `stepped` and `feedback` may come from any thread."""
 
     def __init__(
-        self, tools: DeskTools, feedback: FeedbackDesk, sources: FeedbackSources | None = None
+        self,
+        tools: EvaluatorTools,
+        feedback: FeedbackHandler,
+        sources: FeedbackSources | None = None,
     ) -> None:
         self._tools = tools
         self._feedback = feedback
@@ -91,7 +94,7 @@ class RolloutDesk:
         self._requests: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._dropped: deque[tuple[tuple[str, ...], ...]] = deque()  # slices of pairs
         self._stopping = threading.Event()
-        self._boundary = Boundary(_log, "rollout_turn_failed")
+        self._boundary = ErrorBoundary(_log, "rollout_turn_failed")
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
         self._state: State | None = None
         self._rollout: Rollout | None = None
@@ -157,7 +160,7 @@ class RolloutDesk:
 
     def turn(self) -> None:
         """Take in all that waits, make it durable, and decide about once a second."""
-        requests = [self._requests.get_nowait() for _ in range(self._requests.qsize())]
+        requests = self._requests.qsize()  # which come behind what waits now
         for _ in range(self._waiting.qsize()):
             self._take_in(self._waiting.get_nowait())
         self._lose_dropped()
@@ -166,8 +169,8 @@ class RolloutDesk:
         if state is not None and progress is not None:
             self._look(state, progress, now)
         self._save()
-        for incoming in requests:
-            self._feedback.arrived(incoming, self._label)
+        for _ in range(requests):  # one by one: what fails takes no other with it
+            self._feedback.arrived(self._requests.get_nowait(), self._label)
         self._hear_sources()
         if now.at - self._decided_at >= DECIDE_S:
             self._decided_at = now.at

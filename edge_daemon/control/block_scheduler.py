@@ -1,6 +1,6 @@
-"""The desk of a compare stage: says whose turn it is, and keeps what each whole block measured.
+"""The blocks of a compare stage: says whose turn it is, and keeps what each whole block measured.
 
-On the thread of the rollouts' desk. Whose verdict counts does not change here: it is the
+On the evaluator's thread. Whose verdict counts does not change here: it is the
 incumbent's in every block, so that no verdict depends on the time of day and the line does the same
 work in both blocks of a pair.
 """
@@ -23,8 +23,8 @@ STILL = "the line stood still"
 FEW = "too few gaps between frames"
 
 
-class BlockDesk:
-    """Takes a turn each time that the rollouts' desk does.
+class BlockScheduler:
+    """Takes a turn each time that the evaluator does.
 
     Args:
         turns: what the lane reads.

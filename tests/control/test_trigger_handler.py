@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.control.triggers import MAX_BYTES, TriggerDesk
+from edge_daemon.control.trigger_handler import MAX_BYTES, TriggerHandler
 from edge_daemon.core.parts.ledger import PartLedger
 from edge_daemon.core.parts.values import By, Opened, PartRules, Triggered
 from edge_daemon.core.values import Assignment, Instant
@@ -20,7 +20,7 @@ MAKING = Assignment(3, "BTL-500", "WO-17")
 
 
 class Line:
-    """A ledger behind the desk; what is answered is written down."""
+    """A ledger behind the handler; what is answered is written down."""
 
     online = True
 
@@ -30,7 +30,7 @@ class Line:
         self.opened: list[Triggered] = []
         self.answers: list[dict[str, Any]] = []
         self.done = 0
-        self.desk = TriggerDesk(self, self._take, lambda _at: MAKING, self._told)
+        self.handler = TriggerHandler(self, self._take, lambda _at: MAKING, self._told)
 
     def _take(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
         if not self.room:
@@ -59,7 +59,7 @@ class Line:
             self.done += 1
 
         before = self.done
-        self.desk.arrived(Incoming("r/request/trigger", payload, NOW, done=done, **how))
+        self.handler.arrived(Incoming("r/request/trigger", payload, NOW, done=done, **how))
         assert self.done == before + 1
         return self.answers[-1]
 

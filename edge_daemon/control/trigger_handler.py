@@ -28,7 +28,7 @@ TakeTrigger = Callable[[Triggered, Callable[[Opened], None]], None]
 """Hands a trigger to the parts, which call back with its number; SenderError: they cannot hear."""
 
 
-class TriggerDesk:
+class TriggerHandler:
     """Called on the carrier's network thread; answers from the thread that has the number."""
 
     def __init__(

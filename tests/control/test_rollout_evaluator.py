@@ -1,6 +1,6 @@
-"""The desk of rollouts on a real journal: pairs and labels in, evidence kept, decisions out.
+"""The evaluator of rollouts on a real journal: pairs and labels in, evidence kept, decisions out.
 
-The test takes the desk's turns itself, so that nothing depends on time.
+The test takes the evaluator's turns itself, so that nothing depends on time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from typing import Any
 import pytest
 
 from edge_daemon.cli.replay import replayed
-from edge_daemon.control import rollouts
+from edge_daemon.control import rollout_evaluator
 from edge_daemon.control.arrivals import Noticed
+from edge_daemon.control.rollout_evaluator import DECIDE_S, RolloutEvaluator
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.control.rollout_view import ended_state
-from edge_daemon.control.rollouts import (
-    DECIDE_S,
-    RolloutDesk,
-)
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign, draw
 from edge_daemon.core.rollout.progress import read_progress
@@ -43,13 +40,13 @@ B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
 STAGES = [{"shadow": 1.0, "until": {"parts": 10}}, {"share": 0.1}, {"full": True}]
 
 
-class Desk:
-    """A station with a rollout in its first stage, and its desk."""
+class Rig:
+    """A station with a rollout in its first stage, and its evaluator."""
 
     def __init__(self, station: Station, **plan: Any) -> None:
         self.station = station
-        self.put = station.desk_words
-        self.desk: RolloutDesk = station.rollouts
+        self.put = station.evaluator_puts
+        self.evaluator: RolloutEvaluator = station.rollouts
         self.shadowed = Shadowed()
         station.shadowed = lambda: self.shadowed
         station.send("rollout", model=B2, plan={"stages": STAGES, **plan})
@@ -62,7 +59,7 @@ class Desk:
         with self.station.busy():  # the driver's steps so far are told
             pass
         self.station.clock.advance(DECIDE_S)
-        self.desk.turn()
+        self.evaluator.turn()
 
     def parts(self, *numbers: int, verdict: str = "ng") -> None:
         """Parts that the station told of."""
@@ -82,7 +79,9 @@ class Desk:
 
     def pairs(self, first: int, count: int, incumbent: str, candidate: str) -> None:
         """So many parts more that both judged."""
-        self.desk.pairs([self.pair(n, incumbent, candidate) for n in range(first, first + count)])
+        self.evaluator.pairs(
+            [self.pair(n, incumbent, candidate) for n in range(first, first + count)]
+        )
 
     def pair(self, number: int, incumbent: str, candidate: str) -> Pair:
         assigned = assign(self.rollout.id, self.station.boot, f"SN-{number}", 0.0)
@@ -101,7 +100,7 @@ class Desk:
         document.setdefault("id", uuid.uuid4().hex)
         body = json.dumps(document).encode()
         now = self.station.clock.now()
-        self.desk.feedback(Incoming("request/feedback", body, now, reply=answers.append))
+        self.evaluator.feedback(Incoming("request/feedback", body, now, reply=answers.append))
         self.turn()
         return [json.loads(answer.body) for answer in answers]
 
@@ -116,44 +115,44 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     with Station(tmp_path) as station:
-        yield Desk(station.run())
+        yield Rig(station.run())
 
 
-def test_pairs_are_counted_kept_and_shown(desk: Desk) -> None:
+def test_pairs_are_counted_kept_and_shown(rig: Rig) -> None:
     """What both pass is only counted; what one rejects can be looked at later."""
-    desk.pairs(1, 20, "ok", "ok")
-    desk.pairs(21, 3, "ng", "ok")
-    desk.pairs(24, 2, "ng", "ng")
-    desk.turn()
+    rig.pairs(1, 20, "ok", "ok")
+    rig.pairs(21, 3, "ng", "ok")
+    rig.pairs(24, 2, "ng", "ng")
+    rig.turn()
     counts = {"both": 2, "neither": 20, "only_incumbent": 3, "only_candidate": 0}
-    assert (desk.state["parts"], desk.state["table"]) == (25, counts)
-    assert desk.state["labels"] == {"have": 0, "missing": 3}
-    assert (desk.state["model"], desk.state["reference"], desk.state["stage"]) == (B2, B1, "shadow")
-    kept = desk.station.journal.rollouts.pairs(desk.rollout.id, 100)
+    assert (rig.state["parts"], rig.state["table"]) == (25, counts)
+    assert rig.state["labels"] == {"have": 0, "missing": 3}
+    assert (rig.state["model"], rig.state["reference"], rig.state["stage"]) == (B2, B1, "shadow")
+    kept = rig.station.journal.rollouts.pairs(rig.rollout.id, 100)
     assert [pair.outcome for pair in kept] == ["only_incumbent"] * 3 + ["both"] * 2
-    assert any(isinstance(each, Noticed) for each in desk.put), "labels are wanted"
-    assert desk.decisions()[-1].decision is Decision.WAIT
+    assert any(isinstance(each, Noticed) for each in rig.put), "labels are wanted"
+    assert rig.decisions()[-1].decision is Decision.WAIT
 
 
 def test_the_figures_say_what_they_are_measured_against_and_outlive_the_rollout(
-    desk: Desk,
+    rig: Rig,
 ) -> None:
     """Margin of the stage beside each bound; the journal alone shows an ended one the same way."""
-    desk.pairs(1, 6, "ok", "ok")
-    desk.pairs(7, 2, "ng", "ng")
-    desk.turn()
-    said = desk.state
+    rig.pairs(1, 6, "ok", "ok")
+    rig.pairs(7, 2, "ng", "ng")
+    rig.turn()
+    said = rig.state
     assert (said["stage_number"], said["stage_parts"]) == (1, 8)
     sides = said["slices"]["all"]
     assert sides["needed"]
     assert (sides["missed"]["margin"], sides["false_rejects"]["margin"]) == (0.03, 0.02)
-    desk.station.send("abort", reason="another lot")
-    desk.station.until(lambda: desk.station.driver.state.durable.rollout is None)
-    desk.turn()
-    assert desk.state["rollout"] is None
-    (row,) = desk.station.journal.rollouts.newest(1)
+    rig.station.send("abort", reason="another lot")
+    rig.station.until(lambda: rig.station.driver.state.durable.rollout is None)
+    rig.turn()
+    assert rig.state["rollout"] is None
+    (row,) = rig.station.journal.rollouts.newest(1)
     ended = ended_state(row)
     assert ended is not None
     shown = json.loads(encode(ended))
@@ -163,39 +162,39 @@ def test_the_figures_say_what_they_are_measured_against_and_outlive_the_rollout(
     assert ended_state(replace(row, plan=b"{}")) is None
 
 
-def test_labels_stop_a_candidate_that_misses_defects(desk: Desk) -> None:
+def test_labels_stop_a_candidate_that_misses_defects(rig: Rig) -> None:
     """Without them it is never condemned, however often it disagrees."""
-    desk.parts(*range(1, 61))
-    desk.pairs(1, 60, "ng", "ok")
-    desk.turn()
-    assert Decision.STOP not in {each.decision for each in desk.decisions()}
+    rig.parts(*range(1, 61))
+    rig.pairs(1, 60, "ng", "ok")
+    rig.turn()
+    assert Decision.STOP not in {each.decision for each in rig.decisions()}
     items = [{"part": f"SN-{n}", "verdict": "ng"} for n in range(1, 61)]
-    answers = desk.say(items=items, source="operator", by="kim")
+    answers = rig.say(items=items, source="operator", by="kim")
     assert [answer["status"] for answer in answers] == ["accepted", "succeeded"]
     assert answers[-1]["detail"] == "Noted: 60 parts."
-    stop = desk.decisions()[-1]
+    stop = rig.decisions()[-1]
     assert (stop.decision, stop.stage) == (Decision.STOP, 0)
     failed = [check.name for check in stop.checks if not check.passed]
     assert "evidence.all.missed" in failed
-    assert desk.state["labels"] == {"have": 60, "missing": 0}
+    assert rig.state["labels"] == {"have": 60, "missing": 0}
 
 
-def test_a_repeat_counts_once_and_a_revision_keeps_both(desk: Desk) -> None:
+def test_a_repeat_counts_once_and_a_revision_keeps_both(rig: Rig) -> None:
     """The last word counts; the audit finds the first one too."""
-    desk.parts(1)
-    desk.pairs(1, 1, "ng", "ok")
-    first = desk.say(id="f1", part=1, verdict="ng", by="kim")
-    assert desk.say(id="f1", part=1, verdict="ng", by="kim") == first[1:]
-    assert desk.say(id="f1", part=1, verdict="ok", by="kim")[0]["status"] == "rejected"
-    kept = desk.station.journal.rollouts
-    assert [row.verdict for row in kept.feedback_of(desk.station.boot, 1)] == ["ng"]
+    rig.parts(1)
+    rig.pairs(1, 1, "ng", "ok")
+    first = rig.say(id="f1", part=1, verdict="ng", by="kim")
+    assert rig.say(id="f1", part=1, verdict="ng", by="kim") == first[1:]
+    assert rig.say(id="f1", part=1, verdict="ok", by="kim")[0]["status"] == "rejected"
+    kept = rig.station.journal.rollouts
+    assert [row.verdict for row in kept.feedback_of(rig.station.boot, 1)] == ["ng"]
     assert kept.precision() == (1, 1)
-    desk.say(frame=11, verdict="ok", source="downstream", by="lee")
-    words = [(row.verdict, row.source) for row in kept.feedback_of(desk.station.boot, 1)]
+    rig.say(frame=11, verdict="ok", source="downstream", by="lee")
+    words = [(row.verdict, row.source) for row in kept.feedback_of(rig.station.boot, 1)]
     assert words == [("ng", "operator"), ("ok", "downstream")]
     assert kept.precision() == (0, 1)
-    assert [pair.truth for pair in kept.pairs_of(desk.station.boot, 1)] == ["ok"]
-    assert desk.state["labels"] == {"have": 1, "missing": 0}
+    assert [pair.truth for pair in kept.pairs_of(rig.station.boot, 1)] == ["ok"]
+    assert rig.state["labels"] == {"have": 1, "missing": 0}
 
 
 @pytest.mark.parametrize(
@@ -211,25 +210,67 @@ def test_a_repeat_counts_once_and_a_revision_keeps_both(desk: Desk) -> None:
         ({"part": 1, "verdict": "maybe"}, "malformed"),
         ({"part": 1, "verdict": "ng", "source": "rumour"}, "malformed"),
         ({"items": [{"part": 1, "verdict": "ng"}] * 257}, "malformed"),
+        ({"part": 1, "verdict": "ng", "items": [{"part": 1, "verdict": "ng"}]}, "malformed"),
+        ({"part": 10**20, "verdict": "ng"}, "malformed"),
+        ({"part": "00340123450000000018", "verdict": "ng"}, "unknown_part"),
+        ({"part": "9" * 128, "verdict": "ng"}, "unknown_part"),
+        ({"part": "²", "verdict": "ng"}, "unknown_part"),
     ],
 )
-def test_what_cannot_be_noted_changes_nothing(desk: Desk, words: dict[str, Any], code: str) -> None:
-    desk.parts(1)
-    [answer] = desk.say(**words)
+def test_what_cannot_be_noted_changes_nothing(rig: Rig, words: dict[str, Any], code: str) -> None:
+    rig.parts(1)
+    [answer] = rig.say(**words)
     assert (answer["status"], answer["error"]["code"]) == ("rejected", code), answer
-    assert desk.station.journal.rollouts.feedback_of(desk.station.boot, 1) == ()
+    assert rig.station.journal.rollouts.feedback_of(rig.station.boot, 1) == ()
 
 
-def test_a_power_cut_keeps_the_evidence_as_it_was(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({}, "`verdict` is missing, and feedback needs one."),
+        ({"verdict": "ng"}, "The feedback has neither `part` nor `frame`; it needs one of them."),
+        ({"part": -1, "verdict": "ng"}, "`part` is -1."),
+        ({"items": [{"part": 1}]}, "`items[0]` has no `verdict`."),
+        ({"items": [{"part": 1, "verdict": "no"}]}, "`items[0]` has the verdict 'no'."),
+        (
+            {"items": [{"part": 1, "verdict": "ng"}] * 257},
+            "`items` has 257 entries; at most 256 are allowed.",
+        ),
+    ],
+)
+def test_a_refusal_says_which_word_is_at_fault(rig: Rig, words: dict[str, Any], said: str) -> None:
+    [answer] = rig.say(**words)
+    assert answer["error"]["message"] == said
+    assert answer["error"]["hint"]
+
+
+def test_a_request_that_cannot_be_answered_takes_no_other_with_it(rig: Rig) -> None:
+    rig.parts(1, 2)
+    now = rig.station.clock.now()
+
+    def broken(_: Answer) -> None:
+        raise RuntimeError("the sender's way back is broken")
+
+    answers: list[Answer] = []
+    for part, reply in ((1, broken), (2, answers.append)):
+        body = json.dumps({"id": f"f{part}", "part": part, "verdict": "ng"}).encode()
+        rig.evaluator.feedback(Incoming("request/feedback", body, now, reply=reply))
+    with pytest.raises(RuntimeError):
+        rig.turn()
+    rig.turn()
+    assert json.loads(answers[-1].body)["status"] == "succeeded"
+
+
+def test_a_power_cut_keeps_the_evidence_as_it_was(rig: Rig) -> None:
     """The tables come back number by number, and the labels find their places again."""
-    desk.parts(*range(1, 6))
-    desk.pairs(1, 5, "ng", "ok")
-    desk.say(part=1, verdict="ng", by="kim")
-    row = desk.station.journal.rollouts.find(desk.rollout.id)
+    rig.parts(*range(1, 6))
+    rig.pairs(1, 5, "ng", "ok")
+    rig.say(part=1, verdict="ng", by="kim")
+    row = rig.station.journal.rollouts.find(rig.rollout.id)
     assert row is not None
-    progress = read_progress(desk.rollout.plan, row.began_utc, json.loads(row.progress))
-    before = desk.state
-    again = desk.station.restarted(abruptly=True)
+    progress = read_progress(rig.rollout.plan, row.began_utc, json.loads(row.progress))
+    before = rig.state
+    again = rig.station.restarted(abruptly=True)
     with again:
         again.start()
         again.until_active(B1)
@@ -242,23 +283,23 @@ def test_a_power_cut_keeps_the_evidence_as_it_was(desk: Desk) -> None:
         assert after["labels"] == {"have": 1, "missing": 4}
 
 
-def test_a_disk_that_is_full_loses_no_pair(desk: Desk) -> None:
+def test_a_disk_that_is_full_loses_no_pair(rig: Rig) -> None:
     """They wait in memory for the next turn that can write."""
-    desk.station.journal.is_full = True
-    desk.pairs(1, 3, "ng", "ok")
-    desk.turn()
-    assert desk.station.journal.rollouts.pairs(desk.rollout.id, 10) == ()
-    desk.station.journal.is_full = False
-    desk.turn()
-    assert len(desk.station.journal.rollouts.pairs(desk.rollout.id, 10)) == 3
-    assert desk.state["parts"] == 3
+    rig.station.journal.is_full = True
+    rig.pairs(1, 3, "ng", "ok")
+    rig.turn()
+    assert rig.station.journal.rollouts.pairs(rig.rollout.id, 10) == ()
+    rig.station.journal.is_full = False
+    rig.turn()
+    assert len(rig.station.journal.rollouts.pairs(rig.rollout.id, 10)) == 3
+    assert rig.state["parts"] == 3
 
 
-def told(desk: Desk, number: int, share: float, **wrong: Any) -> None:
+def told(rig: Rig, number: int, share: float, **wrong: Any) -> None:
     """A part as the journal keeps it, with its arm."""
-    assigned = assign(desk.rollout.id, desk.station.boot, f"SN-{number}", share)
+    assigned = assign(rig.rollout.id, rig.station.boot, f"SN-{number}", share)
     line = {
-        "id": desk.rollout.id,
+        "id": rig.rollout.id,
         "arm": assigned.arm.value,
         "share": share,
         "draw": assigned.draw,
@@ -266,55 +307,55 @@ def told(desk: Desk, number: int, share: float, **wrong: Any) -> None:
         **wrong,
     }
     body = json.dumps({"part": number, "frames": [number], "rollout": line}).encode()
-    row = PartRow(desk.station.boot, number, 0.0, f"SN-{number}", None, "ok", body)
-    desk.station.journal.commit(Entry(parts=PartsEntry((row,), b"{}", 10_000, -1.0)))
+    row = PartRow(rig.station.boot, number, 0.0, f"SN-{number}", None, "ok", body)
+    rig.station.journal.commit(Entry(parts=PartsEntry((row,), b"{}", 10_000, -1.0)))
 
 
-def test_an_audit_computes_every_arm_again(desk: Desk) -> None:
+def test_an_audit_computes_every_arm_again(rig: Rig) -> None:
     """A share that no stage had, and an arm that the draw does not give, are named."""
-    desk.turn()
-    assert desk.station.ask("advance")["status"] == "succeeded"
-    desk.turn()
+    rig.turn()
+    assert rig.station.ask("advance")["status"] == "succeeded"
+    rig.turn()
     for number in range(1, 400):  # of so many no draw gives the candidate none
-        told(desk, number, 0.1 if number > 20 else 0.0)
-    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)
+        told(rig, number, 0.1 if number > 20 else 0.0)
+    found = told_rollouts(rig.station.journal, rig.rollout.id, audit=True)
     assert (found["parts"], found["faults"]) == (399, [])
     assert 0 < found["candidate"] < 120
-    told(desk, 400, 0.5)
-    told(desk, 401, 0.1, draw=0.25)
-    faults = told_rollouts(desk.station.journal, desk.rollout.id, audit=True)["faults"]
+    told(rig, 400, 0.5)
+    told(rig, 401, 0.1, draw=0.25)
+    faults = told_rollouts(rig.station.journal, rig.rollout.id, audit=True)["faults"]
     assert len(faults) == 2
     assert "part 400" in faults[0]
     assert "part 401" in faults[1]
 
 
-def test_the_report_of_one_that_was_stopped_says_how(desk: Desk) -> None:
+def test_the_report_of_one_that_was_stopped_says_how(rig: Rig) -> None:
     """The row outlives the rollout: plan, stages, evidence, pairs, and the reason."""
-    desk.pairs(1, 2, "ng", "ok")
-    desk.turn()
-    assert desk.station.ask("abort", by="kim", reason="another lot")["status"] == "succeeded"
-    desk.turn()
-    [head] = told_rollouts(desk.station.journal, None, audit=False)["rollouts"]
+    rig.pairs(1, 2, "ng", "ok")
+    rig.turn()
+    assert rig.station.ask("abort", by="kim", reason="another lot")["status"] == "succeeded"
+    rig.turn()
+    [head] = told_rollouts(rig.station.journal, None, audit=False)["rollouts"]
     assert (head["how"], head["why"]) == ("rollout_stopped", "Aborted by kim: another lot")
-    found = told_rollouts(desk.station.journal, desk.rollout.id, audit=False)
-    assert found["sha256"] == desk.rollout.digest
+    found = told_rollouts(rig.station.journal, rig.rollout.id, audit=False)
+    assert found["sha256"] == rig.rollout.digest
     assert [pair["outcome"] for pair in found["pairs"]] == ["only_incumbent"] * 2
     with pytest.raises(SenderError, match="No rollout x is on record"):
-        told_rollouts(desk.station.journal, "x", audit=True)
-    assert desk.state["rollout"] is None
+        told_rollouts(rig.station.journal, "x", audit=True)
+    assert rig.state["rollout"] is None
 
 
-def test_a_replay_decides_as_it_was_decided_and_tells_of_other_limits(desk: Desk) -> None:
+def test_a_replay_decides_as_it_was_decided_and_tells_of_other_limits(rig: Rig) -> None:
     """From the journal alone; the decision that ended it is in it."""
-    desk.parts(*range(1, 61))
+    rig.parts(*range(1, 61))
     for first in range(1, 61, 10):
-        desk.pairs(first, 10, "ng", "ok")
-        desk.say(items=[{"part": n, "verdict": "ng"} for n in range(first, first + 10)], by="kim")
-    stop = next(each for each in desk.decisions() if each.decision is Decision.STOP)
-    desk.station.mailbox.put(stop)
-    desk.station.until_event("rollout_stopped")
-    desk.turn()
-    told = rollout_looks(desk.station.journal, desk.rollout.id, 0)
+        rig.pairs(first, 10, "ng", "ok")
+        rig.say(items=[{"part": n, "verdict": "ng"} for n in range(first, first + 10)], by="kim")
+    stop = next(each for each in rig.decisions() if each.decision is Decision.STOP)
+    rig.station.mailbox.put(stop)
+    rig.station.until_event("rollout_stopped")
+    rig.turn()
+    told = rollout_looks(rig.station.journal, rig.rollout.id, 0)
     bodies = [base64.b64decode(look) for look in told["looks"]]
     same = replayed(told, bodies, Limits())
     assert same["is_same"]
@@ -328,116 +369,114 @@ def test_a_replay_decides_as_it_was_decided_and_tells_of_other_limits(desk: Desk
         replayed(told, [], Limits())
 
 
-def test_what_the_rule_saw_is_kept_now_and_then(desk: Desk) -> None:
+def test_what_the_rule_saw_is_kept_now_and_then(rig: Rig) -> None:
     """At each change of the decision and once a minute, not once a second; in pages."""
     for _ in range(130):
-        desk.turn()
-    kept = desk.station.journal.rollouts
-    looks = kept.looks(desk.rollout.id, 100)
+        rig.turn()
+    kept = rig.station.journal.rollouts
+    looks = kept.looks(rig.rollout.id, 100)
     assert len(looks) == 3
-    assert kept.looks(desk.rollout.id, 100, looks[0].seq) == looks[1:]
+    assert kept.looks(rig.rollout.id, 100, looks[0].seq) == looks[1:]
 
 
 def test_pairs_that_come_too_fast_lower_the_coverage(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are parts that were not compared; none is lost in silence."""
-    monkeypatch.setattr(rollouts, "MOST_WAITING", 1)
-    desk.turn()
-    desk.pairs(1, 3, "ok", "ok")
-    desk.pairs(4, 9, "ok", "ok")
-    desk.turn()
-    assert (desk.state["parts"], desk.state["coverage"]) == (3, 0.25)
+    monkeypatch.setattr(rollout_evaluator, "MOST_WAITING", 1)
+    rig.turn()
+    rig.pairs(1, 3, "ok", "ok")
+    rig.pairs(4, 9, "ok", "ok")
+    rig.turn()
+    assert (rig.state["parts"], rig.state["coverage"]) == (3, 0.25)
 
 
-def test_feedback_that_comes_too_fast_is_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_feedback_that_comes_too_fast_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sender hears it at once, and nothing of it is noted."""
-    monkeypatch.setattr(rollouts, "MOST_FEEDBACK", 0)
-    desk.parts(1)
-    (answer,) = desk.say(id="f1", part=1, verdict="ng")
+    monkeypatch.setattr(rollout_evaluator, "MOST_FEEDBACK", 0)
+    rig.parts(1)
+    (answer,) = rig.say(id="f1", part=1, verdict="ng")
     assert (answer["id"], answer["status"]) == ("f1", "rejected")
     assert answer["error"]["code"] == "precondition_failed"
     monkeypatch.undo()
-    assert desk.say(id="f1", part=1, verdict="ng")[-1]["status"] == "succeeded"
+    assert rig.say(id="f1", part=1, verdict="ng")[-1]["status"] == "succeeded"
 
 
-def try_again(desk: Desk) -> None:
+def try_again(rig: Rig) -> None:
     """What ended is tried once more, with the same plan."""
-    desk.station.ask("abort")
-    desk.turn()
-    desk.station.send("rollout", model=B2, plan={"stages": STAGES})
-    desk.station.until(lambda: desk.station.driver.state.durable.rollout is not None)
-    begun = desk.station.driver.state.durable.rollout
+    rig.station.ask("abort")
+    rig.turn()
+    rig.station.send("rollout", model=B2, plan={"stages": STAGES})
+    rig.station.until(lambda: rig.station.driver.state.durable.rollout is not None)
+    begun = rig.station.driver.state.durable.rollout
     assert begun is not None
-    desk.station.until(lambda: bool(desk.station.splits) and desk.station.splits[-1] is not None)
-    desk.rollout = begun
-    desk.turn()
+    rig.station.until(lambda: bool(rig.station.splits) and rig.station.splits[-1] is not None)
+    rig.rollout = begun
+    rig.turn()
 
 
-def test_a_candidate_that_is_tried_again_goes_on_with_its_evidence(desk: Desk) -> None:
+def test_a_candidate_that_is_tried_again_goes_on_with_its_evidence(rig: Rig) -> None:
     """Ten tries are no ten lotteries: it is stopped by what was seen the first time."""
-    desk.parts(*range(1, 61))
-    desk.pairs(1, 30, "ng", "ok")
-    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 6)], by="kim")
-    first = desk.rollout.id
-    assert Decision.STOP not in {each.decision for each in desk.decisions()}
-    try_again(desk)
-    assert desk.rollout.id != first
-    assert (desk.state["parts"], desk.state["labels"]) == (30, {"have": 5, "missing": 25})
-    assert f"The evidence of {first} counts too." in desk.state["why"]
-    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(6, 31)], by="kim")
-    stop = desk.decisions()[-1]
-    assert (stop.rollout, stop.decision) == (desk.rollout.id, Decision.STOP)
+    rig.parts(*range(1, 61))
+    rig.pairs(1, 30, "ng", "ok")
+    rig.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 6)], by="kim")
+    first = rig.rollout.id
+    assert Decision.STOP not in {each.decision for each in rig.decisions()}
+    try_again(rig)
+    assert rig.rollout.id != first
+    assert (rig.state["parts"], rig.state["labels"]) == (30, {"have": 5, "missing": 25})
+    assert f"The evidence of {first} counts too." in rig.state["why"]
+    rig.say(items=[{"part": n, "verdict": "ng"} for n in range(6, 31)], by="kim")
+    stop = rig.decisions()[-1]
+    assert (stop.rollout, stop.decision) == (rig.rollout.id, Decision.STOP)
     assert first in stop.why
-    try_again(desk)
-    assert desk.decisions()[-1].decision is Decision.STOP, "at once, by the evidence of both"
+    try_again(rig)
+    assert rig.decisions()[-1].decision is Decision.STOP, "at once, by the evidence of both"
 
 
-def test_labels_that_come_between_two_tries_count_for_the_second(desk: Desk) -> None:
+def test_labels_that_come_between_two_tries_count_for_the_second(rig: Rig) -> None:
     """Also those that take an earlier one back: whoever was wrong may correct it."""
-    desk.parts(*range(1, 61))
-    desk.pairs(1, 40, "ng", "ok")
-    desk.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 41)], by="kim")
-    assert desk.decisions()[-1].decision is Decision.STOP
-    desk.station.ask("abort")
-    desk.turn()
-    desk.say(items=[{"part": n, "verdict": "ok"} for n in range(1, 41)], by="kim", reason="oil")
-    try_again(desk)
-    assert desk.decisions()[-1].decision is not Decision.STOP
-    assert desk.state["labels"] == {"have": 40, "missing": 0}
-    row = desk.station.journal.rollouts.find(desk.rollout.id)
+    rig.parts(*range(1, 61))
+    rig.pairs(1, 40, "ng", "ok")
+    rig.say(items=[{"part": n, "verdict": "ng"} for n in range(1, 41)], by="kim")
+    assert rig.decisions()[-1].decision is Decision.STOP
+    rig.station.ask("abort")
+    rig.turn()
+    rig.say(items=[{"part": n, "verdict": "ok"} for n in range(1, 41)], by="kim", reason="oil")
+    try_again(rig)
+    assert rig.decisions()[-1].decision is not Decision.STOP
+    assert rig.state["labels"] == {"have": 40, "missing": 0}
+    row = rig.station.journal.rollouts.find(rig.rollout.id)
     assert row is not None
     counts = json.loads(row.progress)["evidence"]["slices"]["all"]["blocks"]
     assert min(min(cells) for cells in counts) == 0
 
 
-def test_evidence_of_too_few_of_the_parts_is_not_gone_on_with(desk: Desk) -> None:
+def test_evidence_of_too_few_of_the_parts_is_not_gone_on_with(rig: Rig) -> None:
     """What was compared only in the line's quiet times tells little of the others."""
-    desk.pairs(1, 30, "ok", "ok")
-    desk.turn()
-    desk.shadowed = Shadowed(desk.rollout.id, {"all": 70})
-    desk.turn()
-    assert desk.state["coverage"] == 0.3
-    try_again(desk)
-    assert (desk.state["parts"], "counts too" in desk.state["why"]) == (0, False)
+    rig.pairs(1, 30, "ok", "ok")
+    rig.turn()
+    rig.shadowed = Shadowed(rig.rollout.id, {"all": 70})
+    rig.turn()
+    assert rig.state["coverage"] == 0.3
+    try_again(rig)
+    assert (rig.state["parts"], "counts too" in rig.state["why"]) == (0, False)
 
 
-def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(desk: Desk) -> None:
+def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(rig: Rig) -> None:
     """Its coverage never rises again, so that it would never advance."""
-    desk.pairs(1, 30, "ok", "ok")
-    desk.turn()
-    desk.shadowed = Shadowed(desk.rollout.id, {"all": 220})
-    desk.turn()
-    held = desk.decisions()[-1]
+    rig.pairs(1, 30, "ok", "ok")
+    rig.turn()
+    rig.shadowed = Shadowed(rig.rollout.id, {"all": 220})
+    rig.turn()
+    held = rig.decisions()[-1]
     assert held.decision is Decision.HOLD
     assert "Only 12% of the 250 drawn parts could be compared" in held.why
-    desk.station.mailbox.put(held)
-    desk.station.until_event("rollout_held")
-    desk.pairs(31, 2000, "ok", "ok")
-    desk.turn()
-    assert desk.decisions()[-1].decision is not Decision.HOLD
+    rig.station.mailbox.put(held)
+    rig.station.until_event("rollout_held")
+    rig.pairs(31, 2000, "ok", "ok")
+    rig.turn()
+    assert rig.decisions()[-1].decision is not Decision.HOLD
 
 
 # --------------------------------------------------------------------------- an audit as truth
@@ -446,25 +485,25 @@ AUDIT = 0.25
 
 
 @pytest.fixture
-def audited(tmp_path: Path) -> Iterator[Desk]:
+def audited(tmp_path: Path) -> Iterator[Rig]:
     """Nobody's word is taken: of the passed parts a quarter is drawn, and looked at."""
     with Station(tmp_path, Plan(audit=AUDIT)) as station:
-        yield Desk(station.run(), truth=["audit"])
+        yield Rig(station.run(), truth=["audit"])
 
 
-def drawn(desk: Desk, numbers: range) -> list[int]:
+def drawn(rig: Rig, numbers: range) -> list[int]:
     """As anybody can compute it."""
-    return [n for n in numbers if draw("audit", desk.station.boot, n) < AUDIT]
+    return [n for n in numbers if draw("audit", rig.station.boot, n) < AUDIT]
 
 
-def asked(desk: Desk) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = told_rollouts(desk.station.journal, desk.rollout.id, audit=False)[
+def asked(rig: Rig) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = told_rollouts(rig.station.journal, rig.rollout.id, audit=False)[
         "asked"
     ]
     return found
 
 
-def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Desk) -> None:
+def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Rig) -> None:
     """Those that both pass by the draw; those that one or both reject, all; and blind."""
     numbers = range(1, 81)
     audited.pairs(1, 80, "ok", "ok")
@@ -480,7 +519,7 @@ def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Desk)
     assert {each["outcome"] for each in told["pairs"]} == {"only_incumbent", "both"}
 
 
-def test_labels_of_drawn_parts_say_what_the_others_are(audited: Desk) -> None:
+def test_labels_of_drawn_parts_say_what_the_others_are(audited: Rig) -> None:
     """Without them nothing is known of what both pass; with them the bound comes down."""
     numbers = range(1, 401)
     audited.parts(*numbers, verdict="ok")
@@ -499,7 +538,7 @@ def test_labels_of_drawn_parts_say_what_the_others_are(audited: Desk) -> None:
     assert asked(audited) == []
 
 
-def test_a_label_of_a_part_that_was_not_drawn_says_nothing_of_the_others(audited: Desk) -> None:
+def test_a_label_of_a_part_that_was_not_drawn_says_nothing_of_the_others(audited: Rig) -> None:
     """Somebody chose it: it is kept as feedback, and is no audit."""
     numbers = range(1, 41)
     audited.parts(*numbers, verdict="ok")
@@ -514,9 +553,9 @@ def test_a_label_of_a_part_that_was_not_drawn_says_nothing_of_the_others(audited
 
 def test_where_the_plan_takes_no_audit_nothing_that_both_pass_is_asked_for(tmp_path: Path) -> None:
     with Station(tmp_path, Plan(audit=AUDIT)) as station:
-        desk = Desk(station.run())
-        desk.pairs(1, 80, "ok", "ok")
-        desk.pairs(81, 2, "ng", "ng")
-        desk.turn()
-        assert asked(desk) == []
-        assert len(station.journal.rollouts.pairs(desk.rollout.id, 100)) == 2
+        rig = Rig(station.run())
+        rig.pairs(1, 80, "ok", "ok")
+        rig.pairs(81, 2, "ng", "ng")
+        rig.turn()
+        assert asked(rig) == []
+        assert len(station.journal.rollouts.pairs(rig.rollout.id, 100)) == 2

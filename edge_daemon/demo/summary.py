@@ -1,4 +1,4 @@
-"""The books of the demo at its end: frames and parts, as a subscriber counted them."""
+"""The summary at the end of the demo: frames and parts, as a subscriber counted them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Collection
 from typing import Final
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
-from edge_daemon.demo.audience import Audience
-from edge_daemon.demo.telling import alarm, note, praise, say
+from edge_daemon.demo.output import alarm, note, praise, say
+from edge_daemon.demo.subscriber import Subscriber
 from edge_daemon.demo.truth import Score, Truth
 
 LIGHTS: Final = {"normal": "in normal light", "low_light": "in low light"}
 _FAULTS_SHOWN = 10
 
 
-def tell_books(audience: Audience, announced: Collection[str], status: int) -> int:
+def tell_summary(subscriber: Subscriber, announced: Collection[str], status: int) -> int:
     """Tells what was counted; returns the exit status of the demo.
 
     `announced`: the serials of the parts that were triggered; `status`: how the daemon ended.
     """
-    ledger, truth = audience.ledger, audience.truth
-    say("The books, kept by a subscriber")
+    ledger, truth = subscriber.ledger, subscriber.truth
+    say("Summary, as a subscriber counted")
     _tell_frames(ledger)
-    _tell_parts(audience, len(announced))
+    _tell_parts(subscriber, len(announced))
     faults = [*ledger.faults, *part_faults(truth, announced)]
     if status != 0:
         faults.append(f"the daemon ended with status {status}")
@@ -73,11 +73,11 @@ def _tell_frames(ledger: SubscriberLedger) -> None:
     note(f"missing {ledger.missing}, doubled {ledger.doubled}, out of turn {ledger.reordered}")
 
 
-def _tell_parts(audience: Audience, announced: int) -> None:
-    truth, counts = audience.truth, audience.counts
+def _tell_parts(subscriber: Subscriber, announced: int) -> None:
+    truth, counts = subscriber.truth, subscriber.counts
     verdicts = " + ".join(f"{counts[each]} {each}" for each in ("ok", "ng", "empty", "uninspected"))
     say("Parts, by serial number")
-    note(f"{announced} triggers, {truth.parts} parts = {verdicts}; {len(audience.late)} late")
+    note(f"{announced} triggers, {truth.parts} parts = {verdicts}; {len(subscriber.late)} late")
     for reason, parts in sorted(truth.unjudged.items()):
         note(f"without a model's verdict, {reason}: {parts}")
     for model in truth.models:

@@ -30,7 +30,7 @@ SAVED_EVERY_BYTES = 4 << 20
 
 
 @contextmanager
-def bench(store: Path) -> Iterator[Path]:
+def pull_folder(store: Path) -> Iterator[Path]:
     """The folder for pulls; one pull at a time, in any process.
 
     Raises BoxError where another pull runs or the store cannot be written.

@@ -19,7 +19,7 @@ from edge_daemon.messaging.orders import OrderReader, Unreadable, orders_told
 _log = structlog.get_logger(__name__)
 
 
-class OrderDesk:
+class OrderHandler:
     """Only the driver's thread calls it, except `problems`."""
 
     def __init__(

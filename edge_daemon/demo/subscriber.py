@@ -1,4 +1,4 @@
-"""Who sees the demo: a subscriber like any other, that keeps the books of frames and parts."""
+"""The demo's own subscriber: sees what any other sees, and counts frames and parts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Captured = Callable[[int, float], bool]
 """The conveyor's frame with this index was captured at these POSIX seconds: did the line stall?"""
 
 
-class Audience:
-    """Sees what any subscriber sees, and keeps the books."""
+class Subscriber:
+    """Sees what any subscriber sees, and counts it."""
 
     def __init__(self, ledger: SubscriberLedger, truth: Truth, captured: Captured) -> None:
         self.ledger = ledger

@@ -1,7 +1,7 @@
 """What parts really are: read, matched with the parts that were told, put on record, answered.
 
 It works with and without a rollout: the last word on each rejected part is the precision of the
-station in production. Called on the desk's own thread.
+station in production. Called on the evaluator's thread.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
 from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
+from edge_daemon.messaging.asks import number_of_part
 from edge_daemon.messaging.feedback import MAX_BYTES, FeedbackMessage, read_feedback
 from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
 from edge_daemon.messaging.messages import Carrier, Incoming, respond
@@ -44,7 +45,7 @@ _Known = tuple[Feedback, Part]
 
 @dataclass(frozen=True)
 class FeedbackTools:
-    """What the desk acts on; `boot` is this start's, `wake` tells the outbox to send."""
+    """What the handler acts on; `boot` is this start's, `wake` tells the outbox to send."""
 
     journal: Journal
     rows: Rows
@@ -57,7 +58,7 @@ class FeedbackTools:
     """Told the boot and number of a part whose verdict a person calls wrong."""
 
 
-class FeedbackDesk:
+class FeedbackHandler:
     """Every request is answered: accepted and noted, or refused."""
 
     def __init__(self, tools: FeedbackTools) -> None:
@@ -185,8 +186,10 @@ class FeedbackDesk:
         kept_rollouts = self._tools.journal.rollouts
         boot = word.boot or (None if isinstance(word.part, str) else self._tools.boot)
         part = kept_rollouts.part_of(boot, word.part, word.frame)
-        if part is None and isinstance(word.part, str) and word.part.isdigit():
-            part = kept_rollouts.part_of(word.boot or self._tools.boot, int(word.part), None)
+        if part is None and isinstance(word.part, str):
+            number = number_of_part(word.part)
+            if number is not None:
+                part = kept_rollouts.part_of(word.boot or self._tools.boot, number, None)
         return part
 
     def _is_said(self, word: Feedback, part: Part) -> bool:
