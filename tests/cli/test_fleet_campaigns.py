@@ -171,8 +171,8 @@ def test_a_campaign_of_a_folder_is_that_of_the_store(desk: Path) -> None:
     made = []
     for name in ("bottle@1.4.0", str(bundle)):
         out = desk.parent / "of.yaml"
-        words = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
-        ends, said = command(*words, config=desk)
+        asked = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
+        ends, said = command(*asked, config=desk)
         assert (ends, "Made without --swarm-ca: neighbours cannot share it" in said) == (0, True)
         made.append(load_campaign(out)[0])
     assert (made[0].model, made[0].sha256) == (made[1].model, made[1].sha256)
