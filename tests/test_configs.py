@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -59,3 +60,11 @@ def test_the_commented_file_shows_the_defaults() -> None:
             assert set(document[group]) == set(type(getattr(shown, group)).model_fields), group
     assert shown.camera.model_copy(update={"source": least.camera.source}) == least.camera
     assert (shown.state_dir, shown.models.store) == (least.state_dir, least.models.store)
+
+
+def test_nats_asks_everybody_for_a_certificate() -> None:
+    """Its own port is for this machine alone: nobody gives a certificate there."""
+    text = (CONFIGS / "nats/nats.conf").read_text()
+    assert re.findall(r"^listen: (.*)$", text, re.MULTILINE) == ['"127.0.0.1:4222"']
+    (mqtt,) = re.findall(r"^mqtt \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    assert "verify: true" in mqtt

@@ -102,7 +102,10 @@ def ledger(
 @app.command()
 def who(
     wanted: Annotated[
-        str, typer.Argument(help="name@version, a name, or a digest's start.", metavar="REF")
+        str,
+        typer.Argument(
+            help="name@version, a name, or a digest's first 6 characters.", metavar="REF"
+        ),
     ],
     file: ConfigFile = None,
     patience: Patience = None,

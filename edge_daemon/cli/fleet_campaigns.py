@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.fleet_known import refuse_unfollowed, retained_at
 from edge_daemon.cli.fleet_metadata import (
     OnlineKey,
     RepositoryOption,
@@ -32,7 +32,6 @@ from edge_daemon.cli.store import find_bundle
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
-from edge_daemon.core.fleet.heard import Stopped
 from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
 from edge_daemon.core.fleet.waves import members
@@ -40,9 +39,10 @@ from edge_daemon.core.text import number_of
 from edge_daemon.core.wording import listed
 from edge_daemon.courier.torrent import describe, folder_files
 from edge_daemon.documents import dump
-from edge_daemon.errors import BrokerError, SenderError
+from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.fleet.freshness.layout import CAMPAIGNS
 from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.saying import kept_at, say, stop_of, time_after
 from edge_daemon.host.disk import write_durably
@@ -130,6 +130,8 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     )
     write_durably(out, dump(as_mapping(made)).encode())
     tell(f"Made: {out}; it expires {iso_utc(made.expires)}.")
+    if not fetched:
+        tell("Made without --swarm-ca: neighbours cannot share it, each station asks the origin.")
     tell(f"Look at it, then: edge-daemon fleet simulate {out}")
 
 
@@ -144,17 +146,24 @@ def sign(
     campaign, envelope = load_campaign(file)
     made = countersigned.sign(canonical(campaign), messages.KIND, key, envelope)
     if repository is not None:
-        _list(repository_of(repository), campaign, (key,), None)
+        _list(repository_of(repository), campaign, key)
     write_durably(file, made + b"\n")
     keys = countersigned.marks_in(made)
     if as_json:
         tell_json({"campaign": campaign.id, "serial": campaign.serial, "keys": keys})
         return
-    tell(f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}.")
+    tell(
+        f"Signed: {file}, campaign {campaign.id}, serial {campaign.serial}: {campaign.model} until "
+        f"{iso_utc(campaign.expires)}."
+    )
+    listed_in = "" if repository is None else f" --repository {repository}"
+    online = "" if repository is None else " --online-key KEY"
     if keys == 1:
-        tell(f"One key has signed it; stations want two: edge-daemon fleet sign {file} --key KEY")
+        again = f"edge-daemon fleet sign {file} --key KEY{listed_in}"
+        tell(f"One key has signed it; stations want two: {again}")
     else:
-        tell(f"{keys} keys have signed it. Start it: edge-daemon fleet start {file}")
+        begin = f"edge-daemon fleet start {file}{listed_in}{online}"
+        tell(f"{keys} keys have signed it. Start it: {begin}")
 
 
 @app.command()
@@ -175,10 +184,13 @@ def start(
         )
     settings = read_settings(config)
     keys = (settings.fleet or FleetSettings()).trust.keys
+    signers = Signers(keys) if keys else None
     topic = messages.campaign_topic(campaign.id)
-    if keys:  # else the stations find out
-        messages.read_signed_campaign(topic, envelope, Signers(keys))
-    _refuse_stopped(settings, campaign.id)
+    if signers is not None:  # else the stations find out
+        messages.read_signed_campaign(topic, envelope, signers)
+    stops = messages.stop_topic(campaign.id, "+")
+    kept = retained_at(settings, [messages.campaign_topic("+"), stops])
+    refuse_unfollowed(campaign, kept, signers)
     if repository is not None:
         _publish_listing(repository, campaign, online_key)
         _publish(settings, messages.TIMESTAMP, repository_of(repository).timestamp())
@@ -341,11 +353,11 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     return (*sorted(named), *more)
 
 
-def _list(
-    repository: Repository, campaign: Campaign, keys: tuple[Path, ...], online: Path | None
-) -> None:
+def _list(repository: Repository, campaign: Campaign, key: Path) -> None:
+    """Sign that it is current; where that is published already nothing is left to sign."""
     repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
-    go_on(repository, keys, online)
+    if CAMPAIGNS in repository.missing():
+        go_on(repository, (key,), None)
 
 
 def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> None:
@@ -372,26 +384,8 @@ def _publish(settings: Settings, topic: str, body: bytes) -> None:
         say(client, topic, body)
 
 
-def _refuse_stopped(settings: Settings, id_: str) -> None:
-    """Raises SenderError for a campaign that somebody stopped: no station would follow it."""
-    for topic, body in _retained(settings, messages.stop_topic(id_, "+")).items():
-        said = messages.read_message(topic, body) if body else None
-        if isinstance(said, Stopped):
-            raise SenderError(
-                f"{said.who} stopped {id_}: {said.why or 'no reason given'}. A stop is final.",
-                hint="Make another campaign, with another --id and a larger --serial.",
-            )
-
-
 def _warn_unknown(settings: Settings, id_: str) -> None:
     """What was said lies there all the same: a broker may have forgotten the campaign."""
     topic = messages.campaign_topic(id_)
-    if not _retained(settings, topic).get(topic):
+    if not retained_at(settings, [topic]).get(topic):
         tell(f"But no campaign {id_} is on this broker. See: edge-daemon fleet status", err=True)
-
-
-def _retained(settings: Settings, filter_: str) -> dict[str, bytes]:
-    """Empty where the broker lets nobody of ours read it."""
-    with suppress(BrokerError), Client.of(settings) as client:
-        return client.all_retained([filter_])
-    return {}

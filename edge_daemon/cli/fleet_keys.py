@@ -138,7 +138,8 @@ def show(folder: Repo, as_json: AsJson = False) -> None:
     ]
     show_table(FittedTable(columns, rows))
     for role, count in missing.items():
-        tell(f"waits: {role}, {number_of(count, 'signature')} missing")
+        how = f"{number_of(count, 'signature')} missing" if count else "all have signed"
+        tell(f"waits: {role}, {how}")
 
 
 @app.command()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,10 @@ from tests.sim.fleet import publish, retained_of, said, settings_file
 from tests.sim.mosquitto import Mosquitto, new_mosquitto
 
 pytestmark = pytest.mark.broker
-MADE = campaign(rules={"slices": {"low_light": 0.03}})
+NOW = float(int(time.time()))
+MADE = campaign(
+    rules={"slices": {"low_light": 0.03}}, not_before=NOW - 60.0, expires=NOW + 86_400.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,61 @@ def test_a_campaign_needs_two_signatures_before_it_starts(desk: Path) -> None:
     assert stop == Stopped(MADE.id, "ops", "it misses caps", True)
 
 
+def signed(desk: Path, *keys: str, **changes: Any) -> str:
+    """The file of a campaign with the marks of these keys."""
+    file = desk.parent / "another.yaml"
+    file.write_bytes(canonical(replace(MADE, **changes)))
+    for key in keys:
+        told = command("fleet", "sign", str(file), "--key", str(desk.parent / f"{key}.key"))
+        assert told[0] == 0, told
+    return str(file)
+
+
+@pytest.fixture
+def empty(broker: Mosquitto, desk: Path) -> Iterator[Path]:
+    """The desk; what its campaigns left on the broker is taken away."""
+    yield desk
+    if topics := campaigns_at(desk):
+        publish(broker, dict.fromkeys(topics, b""))
+
+
+def campaigns_at(desk: Path) -> set[str]:
+    with Client.of(load(desk)) as client:
+        return set(client.all_retained(["fleet/+/campaign"]))
+
+
+def test_a_campaign_that_no_station_would_follow_is_not_started(empty: Path) -> None:
+    """One that has expired, an old serial, a serial or an id that was used."""
+    before = campaigns_at(empty)
+    newest = Path(signed(empty, "ops", "release", id="newest", serial=500))
+    for _ in range(2):  # what is there already may be said again
+        assert command("fleet", "start", str(newest), config=empty)[0] == 0
+    for why, changes in (
+        ("it has expired", {"id": "late", "serial": 501, "expires": NOW - 1.0}),
+        ("it is old: newest has serial 500", {"id": "old", "serial": 499}),
+        ("newest has the same serial 500", {"id": "twin", "serial": 500}),
+        ("the id newest was used for serial 500", {"id": "newest", "serial": 502}),
+    ):
+        file = signed(empty, "ops", "release", **changes)
+        ends, said = command("fleet", "start", file, config=empty)
+        assert (ends, f"No station would follow {changes['id']}: {why}" in said) == (1, True), said
+    assert campaigns_at(empty) - before == {"fleet/newest/campaign"}
+    file = signed(empty, "ops", "release", id="next", serial=503)
+    assert command("fleet", "start", file, config=empty)[0] == 0
+
+
+def test_what_a_stranger_put_there_keeps_no_campaign_from_starting(
+    empty: Path, broker: Mosquitto
+) -> None:
+    """A larger serial that two trusted keys did not sign."""
+    generate_keypair(empty.parent, "thief")
+    forged = Path(signed(empty, "ops", "thief", id="forged", serial=9_000)).read_bytes()
+    publish(broker, {messages.campaign_topic("forged"): forged})
+    file = signed(empty, "ops", "release", id="honest", serial=600)
+    ends, said = command("fleet", "start", file, config=empty)
+    assert ends == 0, said
+
+
 def test_a_name_that_is_no_topic_stops_nothing(desk: Path) -> None:
     for words in (("stop", "a/b", "--reason", "x"), ("pause", "c", "--who", "stranger")):
         assert command("fleet", *words, config=desk)[0] != 0
@@ -111,8 +171,9 @@ def test_a_campaign_of_a_folder_is_that_of_the_store(desk: Path) -> None:
     made = []
     for name in ("bottle@1.4.0", str(bundle)):
         out = desk.parent / "of.yaml"
-        words = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
-        assert command(*words, config=desk)[0] == 0
+        asked = ("fleet", "campaign", name, "--id", "c1", "--serial", "1", "--out", str(out))
+        ends, said = command(*asked, config=desk)
+        assert (ends, "Made without --swarm-ca: neighbours cannot share it" in said) == (0, True)
         made.append(load_campaign(out)[0])
     assert (made[0].model, made[0].sha256) == (made[1].model, made[1].sha256)
     for words in (("sign", "--key", str(desk.parent / "ops.key")), ("start",), ("simulate",)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,9 @@ def test_a_key_is_carried_to_a_machine_without_a_network(desk: Desk, tmp_path: P
     stick.keys = desk.keys
     desk.fleet_keys("revoke", "root", "root-3", *desk.key("root-1"))
     shutil.copytree(desk.repository, stick.repository)
+    assert "waits: root, 1 signature missing" in desk.fleet_keys("show")
     assert "All have signed" in stick.fleet_keys("sign", *desk.key("root-2"))
+    assert "waits: root, all have signed" in stick.fleet_keys("show")
     shutil.copytree(stick.repository / "staged", desk.repository / "staged", dirs_exist_ok=True)
     assert "Published: root" in desk.fleet_keys("sign", *desk.online)
 
@@ -137,7 +140,7 @@ def test_a_stolen_key_is_revoked_and_what_it_signed_is_signed_anew(desk: Desk) -
 
 
 def test_too_few_keys_are_never_left_and_strangers_sign_nothing(desk: Desk) -> None:
-    assert "1 keys, and 2 must sign" in desk.refused("revoke", "campaigns", "ops")
+    assert "1 key, and 2 must sign" in desk.refused("revoke", "campaigns", "ops")
     assert "is not one of these keys: ops" in desk.refused("revoke", "campaigns", "nobody")
     assert "is no role" in desk.refused("add", "snapshots", str(desk.keys / "ops.pub"))
     assert "Nothing waits" in desk.refused("sign", *desk.key("ops"))
@@ -194,16 +197,23 @@ def station(desk: Desk, broker: Mosquitto) -> Path:
 
 @pytest.mark.broker
 def test_a_campaign_starts_when_the_metadata_lists_it(desk: Desk, station: Path) -> None:
-    campaigns = campaign()
+    now = float(int(time.time()))
+    campaigns = campaign(not_before=now, expires=now + 86_400.0)
     file = desk.folder / "campaign.yaml"
     file.write_bytes(canonical(campaigns))
     where = ("--repository", str(desk.repository))
     assert command("fleet", "sign", str(file), *desk.key("ops"), *where)[0] == 0
     words = ("fleet", "start", str(file), *where, *desk.online)
     assert "does not say yet" in refused(*words, config=station)
-    assert command("fleet", "sign", str(file), *desk.key("release"), *where)[0] == 0
-    assert command(*words, config=station)[0] == 0
-    assert command(*words, config=station)[0] == 0  # again, as after a broken line
+    ends, said = command("fleet", "sign", str(file), *desk.key("release"), *where)
+    assert (ends, f"start {file} --repository {desk.repository} --online-key KEY" in said) == (
+        0,
+        True,
+    )
+    for _ in range(2):  # again, as after a broken line
+        assert command(*words, config=station)[0] == 0
+    signed = ("fleet", "sign", str(file), *desk.key("release"), *where)
+    assert command(*signed)[0] == 0  # it is listed already, and the file takes the mark
     with Client.of(station) as client:
         kept = client.all_retained(["fleet/#"])
     assert messages.campaign_topic(campaigns.id) in kept

@@ -377,6 +377,7 @@ def test_a_campaign_names_the_swarm_that_was_published(
     out = tmp_path / "campaign.yaml"
     words = ("fleet", "campaign", "bottle@1.4.0", "--id", "c1", "--serial", "1", "--out", str(out))
     code, text = command(*words, "--swarm-ca", str(ca), "--with-wave", config=desk)
+    assert "Made without --swarm-ca" not in text
     assert code == 0, text
     campaign, _ = load_campaign(out)
     assert (campaign.infohash, campaign.size) == (told["infohash"], told["bytes"])

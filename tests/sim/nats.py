@@ -25,6 +25,7 @@ class Cluster:
 
     def __init__(self, folder: Path, *stations: str) -> None:
         self.ports = [free_port() for _ in NODES]
+        self._clients = [free_port() for _ in NODES]
         self._routes = [free_port() for _ in NODES]
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -42,12 +43,13 @@ class Cluster:
         for shipped, ours in (
             ("node-1\n", f"node-{node}\n"),
             ("0.0.0.0:6222", f"{HOST}:{self._routes[node]}"),
+            ("127.0.0.1:4222", f"{HOST}:{self._clients[node]}"),
             ("0.0.0.0:8883", f"{HOST}:{self.ports[node]}"),
             ("/var/lib/nats", f"{self._folder}/{node}"),
             ("/etc/nats/certs", str(self._certificates)),
         ):
             text = text.replace(shipped, ours)
-        return f"{text}listen: {HOST}:{free_port()}\n"
+        return text
 
     def start(self, node: int) -> None:
         assert PROGRAM is not None

@@ -24,6 +24,7 @@ from tuf.api.metadata import (
     Targets,
 )
 
+from edge_daemon.core.text import number_of
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.freshness import signing
 from edge_daemon.fleet.freshness.files import Files, Made, later
@@ -313,8 +314,9 @@ def _refuse_too_few(role: str, above: Root | Targets) -> None:
     for each in _SIGNED_FOR.get(role, (role,)):
         given = above.get_delegated_role(each)
         if len(given.keyids) < given.threshold:
+            left = number_of(len(given.keyids), "key")
             raise SenderError(
-                f"{role} would have {len(given.keyids)} keys, and {given.threshold} must sign.",
+                f"{role} would have {left}, and {given.threshold} must sign.",
                 hint="Put another key in its place: edge-daemon fleet keys rotate",
             )
 

@@ -109,6 +109,7 @@ function showSites() {
 const MOODS = { stopped: "bad", stopping: "bad", paused: "warn", waiting: "busy", opening: "busy", done: "good", refused: "bad" };
 const SETTLED = ["confirmed", "refused", "rolled_back", "held", "excluded"];
 const said = (word) => (word === "have" ? "have it" : word.replaceAll("_", " "));
+const stations = (number) => `${number} station${number === 1 ? "" : "s"}`;
 const clock = (iso) => (Number.isNaN(Date.parse(iso)) ? "" : new Date(iso).toLocaleString());
 
 /** What was known when somebody opened it, in that evaluator's own numbers. */
@@ -141,7 +142,7 @@ function showWave(wave) {
   const whole = wave.open && settled === wave.stations;
   const item = make("li", "", `wave ${whole ? "whole" : wave.open ? "open" : ""}`);
   const head = make("h3");
-  head.append(make("span", `Wave ${wave.wave}: ${wave.open ? "open" : "closed"}`), make("span", `${wave.stations} stations`));
+  head.append(make("span", `Wave ${wave.wave}: ${wave.open ? "open" : "closed"}`), make("span", stations(wave.stations)));
   item.append(head, bar(wave), make("span", phasesOf(wave).map(([phase, count]) => `${count} ${said(phase)}`).join(", ") || "no station"));
   if (wave.opened) item.append(make("small", because(wave.opened)));
   else if (!wave.open) item.append(make("small", `To ${+(100 * wave.share).toFixed(3)} % of all stations${Date.parse(wave.earliest) > Date.now() ? `, not before ${clock(wave.earliest)}` : ""}.`));
@@ -218,7 +219,7 @@ async function stop(campaign) {
 function show() {
   const silent = Object.keys(fleet.silent).length;
   const listed = fleet.inventory === null ? "" : ` Inventory: ${fleet.inventory}, missing: ${Object.keys(fleet.missing).length}.`;
-  at("sum").textContent = `${fleet.stations} stations: ${fleet.heard} heard, ${silent} silent.${listed}`;
+  at("sum").textContent = `${stations(fleet.stations)}: ${fleet.heard} heard, ${silent} silent.${listed}`;
   showModels();
   showCampaign();
   showBytes();
