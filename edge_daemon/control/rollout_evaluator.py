@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,12 +35,7 @@ from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
 from edge_daemon.core.records import Announce, Record
 from edge_daemon.core.rollout.audit import is_asked
-from edge_daemon.core.rollout.progress import (
-    Progress,
-    labels,
-    read_progress,
-    worth_keeping,
-)
+from edge_daemon.core.rollout.progress import Progress, labels, read_progress, worth_keeping
 from edge_daemon.core.rollout.reading import Reading
 from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
@@ -52,7 +48,7 @@ from edge_daemon.messaging.payloads import encode
 _log = structlog.get_logger(__name__)
 
 TURN_S = 0.5
-"""Between two turns: what came meanwhile becomes durable together."""
+"""From one turn's beginning to the next one's: what came meanwhile becomes durable together."""
 DECIDE_S = 1.0
 LOOK_S = 60.0
 """So often what the rule sees is kept for a replay, and at each change of its decision."""
@@ -152,7 +148,9 @@ class RolloutEvaluator:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        while not self._stopping.wait(TURN_S):
+        began = time.monotonic()
+        while not self._stopping.wait(max(0.0, began + TURN_S - time.monotonic())):
+            began = time.monotonic()
             with self._boundary.turn():
                 self.turn()
         with self._boundary.turn():
