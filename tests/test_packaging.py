@@ -162,7 +162,7 @@ def test_kustomizations_name_files_that_are_there() -> None:
     """Nothing that is listed is missing."""
     for file in (DOCKER / "k8s").rglob("kustomization.yaml"):
         document = yaml.safe_load(file.read_text())
-        named = list(document["resources"])
+        named = list(document.get("resources", ()))
         for generator in document.get("configMapGenerator", ()):
             named += [entry.rpartition("=")[2] for entry in generator["files"]]
         assert all((file.parent / name).exists() for name in named), named

@@ -1,10 +1,9 @@
 """The candidate sees the line's own frames, beside the line: the same pixels, and no copy.
 
-The lane only offers, right after its verdict, and holds one frame at a time. It decides nothing
-here, waits for nothing and wakes nobody: each of these would cost it as much as the offer itself.
-Another thread, which wakes anyway, passes on what was offered. This thread draws which units the
-candidate looks at, asks it where a gap of the line begins, and pairs what it says with what the
-active model said.
+The lane only offers, right after its verdict, when no other frame waits: a gap of the line begins
+there. One frame at a time is held; the lane waits for nothing here, and wakes nobody: that costs as
+much as all else together, so that another thread, which wakes anyway, passes on what was offered.
+What the candidate sees is paired with what the active model said, unit by unit, on this thread.
 """
 
 from __future__ import annotations
@@ -91,28 +90,20 @@ class Leases(Protocol):
 
 
 class _Offered(NamedTuple):
-    """One frame, by its number among those that were offered, from 1; `held` where its pixels are.
+    """One frame; `held` where its pixels are, `look` where the candidate is to see them.
 
-    `is_gap`: no other frame waited for the active model then.
+    `drawn`: it was to see them, whether there is time for it or not.
     """
 
-    number: int
     judged: Judged
     beside: RunningSplit
     held: Captured | None
-    is_gap: bool
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Whether the candidate is to see a frame, and whether it is asked now."""
-
     drawn: bool
     look: bool
-    is_first: bool  # of its unit
+    after_look: bool
 
 
-_Bare = tuple[int, Judged, RunningSplit, Union[Captured, None], bool]
+_Bare = tuple[Judged, RunningSplit, Union[Captured, None], bool, bool, bool]
 """What the lane makes of it: a name for each field would cost it as much as all the rest."""
 
 _Word = Union[_Offered, PartTold, None]
@@ -148,9 +139,10 @@ class Shadow:
         self._offers: deque[_Bare] = deque()
         self._passing = threading.Lock()
         self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
-        self._held = False
-        self._offered = self._heard = self._looked_until = 0
-        self._unit: str | None = None
+        self._held = self._looking = False
+        self._after_look = self._drawn = False
+        self._offered = self._heard = 0
+        self._unit: str | int | None = None
         self._stopping = False
         self._pairing: Pairing | None = None
         self._pairs: list[Pair] = []
@@ -193,15 +185,30 @@ class Shadow:
             return
         if judged.model.name != beside.product:
             return
+        if beside.split is not self._governed:
+            self._govern(beside.split)
+        assigned, is_single = judged.assigned, judged.shadow is None
+        unit = judged.frame // BLOCK if assigned is None else assigned.unit
+        if is_first := unit != self._unit:
+            self._unit = unit
+            self._drawn = self._governor.chosen(f"~{unit}" if assigned is None else str(unit))
+        drawn = self._drawn or not is_single
         if self._offered - self._heard >= MOST_WAITING:
-            # A part that was not seen tells it itself.
-            self._missed += not self._by_parts and self._is_drawn(judged)
+            self._missed += drawn and not self._by_parts  # a part that was not seen tells it itself
             return
-        held = None
-        if not self._held and self._leases.retain_if_roomy(captured):
-            self._held, held = True, captured
+        look, held = drawn and is_single and is_gap, None
+        if (look or is_first) and not self._held and self._leases.retain_if_roomy(captured):
+            self._held, self._looking, held = True, look, captured
+        look = look and held is not None
+        after_look, self._after_look = self._after_look, look or self._looking
         self._offered += 1
-        self._offers.append((self._offered, judged, beside, held, is_gap))
+        self._offers.append((judged, beside, held, drawn, look, after_look))
+
+    def _govern(self, split: Split) -> None:
+        before, self._governed = self._governed, split
+        if before is None or (before.rollout, before.coverage) != (split.rollout, split.coverage):
+            self._governor = Governor(self._random, split.coverage)
+            self._unit = None
 
     # ------------------------------------------------------------------ other threads
 
@@ -255,41 +262,19 @@ class Shadow:
                 self._keep(self._pairing.part(word))
             return
         pairing = self._pairing_of(word.beside.split)
-        draw = self._draw(word)
-        after_look = word.number <= self._looked_until
         try:
-            grey = _brightness(word.held) if draw.look or draw.is_first else None
-            looked = self._look(word) if draw.look else None
+            grey = _brightness(word.held)
+            looked = self._look(word) if word.look else None
             if looked is not None and word.held is not None:
                 self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:
             if word.held is not None:
                 self._leases.release(word.held)
-                self._held = False
+                self._held = self._looking = False
             self._heard += 1
-        if draw.look:  # the next frame, and those that were judged meanwhile
-            self._looked_until = self._offered + 1
-        self._count(word, draw, looked, after_look=after_look)
-        seen = Seen.of(word.judged, looked, grey, drawn=draw.drawn)
+        self._count(word, looked)
+        seen = Seen.of(word.judged, looked, grey, drawn=word.drawn)
         self._keep(pairing.frame(seen))
-
-    def _draw(self, word: _Offered) -> _Draw:
-        """Before anybody looks at it."""
-        if word.beside.split is not self._governed:
-            self._govern(word.beside.split)
-        judged, unit = word.judged, _unit(word.judged)
-        is_first, self._unit = unit != self._unit, unit
-        drawn = self._is_drawn(judged)
-        look = drawn and judged.shadow is None and word.held is not None and word.is_gap
-        return _Draw(drawn, look, is_first)
-
-    def _is_drawn(self, judged: Judged) -> bool:
-        return judged.shadow is not None or self._governor.chosen(_unit(judged))
-
-    def _govern(self, split: Split) -> None:
-        before, self._governed = self._governed, split
-        if before is None or (before.rollout, before.coverage) != (split.rollout, split.coverage):
-            self._governor = Governor(self._random, split.coverage)
 
     def _look(self, word: _Offered) -> Opinion | None:
         """What the candidate says of this frame; None where it is asked no more."""
@@ -313,17 +298,15 @@ class Shadow:
             found.faint,
         )
 
-    def _count(
-        self, word: _Offered, draw: _Draw, looked: Opinion | None, *, after_look: bool
-    ) -> None:
+    def _count(self, word: _Offered, looked: Opinion | None) -> None:
         judged = word.judged
         if looked is not None or judged.shadow is not None:
             self._compared += 1
-        elif not draw.look:
+        elif not word.look:
             self._skipped += 1
         if judged.shadow is None:  # the lane did not wait for both
             frame_ms = judged.queue_ms + judged.inference_ms
-            self._governor.note(frame_ms, after_look=after_look)
+            self._governor.note(frame_ms, after_look=word.after_look)
 
     def _pairing_of(self, split: Split) -> Pairing:
         pairing = self._pairing
@@ -354,10 +337,6 @@ class Shadow:
         if pairs:
             with self._boundary.turn(pairs=len(pairs)):
                 self._outlets.pairs(pairs)
-
-
-def _unit(judged: Judged) -> str:
-    return judged.assigned.unit if judged.assigned else f"~{judged.frame // BLOCK}"
 
 
 def _brightness(held: Captured | None) -> float | None:

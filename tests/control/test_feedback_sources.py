@@ -79,7 +79,7 @@ def test_parts_of_other_lines_are_nobodys_fault(tester: Downstream) -> None:
 @pytest.mark.parametrize("serial", ["00340123450000000018" * 6, "99999999999999999999", "²"])
 def test_a_serial_of_digits_is_no_number(tester: Downstream, serial: str) -> None:
     """It is of another line; what is said beside it counts."""
-    tester.desk.parts(1)
+    tester.rig.parts(1)
     tester.says([{"part": serial, "verdict": "ng"}, {"part": "SN-1", "verdict": "ng"}])
     assert tester.labelled == [(1, "ng")]
     assert tester.done == 1

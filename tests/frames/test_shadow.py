@@ -11,7 +11,7 @@ from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule,
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.shadow import BATCH, Shadow, ShadowOutlets, brightness
+from edge_daemon.frames.shadow import BATCH, BLOCK, Shadow, ShadowOutlets, brightness
 from tests.sim.device import wait_until
 from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
 
@@ -96,6 +96,26 @@ def test_arms_are_counted_of_all_units_and_not_of_pairs_alone(watched: Watched) 
     assert coverage.arms == {0.5: (200, theirs)}
     assert len(watched.pairs) < 200
     assert coverage.misassigned == 0
+
+
+def test_of_what_is_not_drawn_the_first_frame_of_each_unit_is_held(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For its brightness; the place is kept for a frame that is drawn."""
+    held: list[int] = []
+    retain = watched.ring.retain_if_roomy
+
+    def counted(captured: Captured) -> bool:
+        held.append(captured.number)
+        return retain(captured)
+
+    monkeypatch.setattr(watched.ring, "retain_if_roomy", counted)
+    watched.split(share=0.0, mode=Mode.SHADOW, coverage=0.0)
+    watched.film([OK] * (3 * BLOCK))
+    watched.end_all()
+    assert watched.asked(CANDIDATE) == 0
+    assert {number // BLOCK for number in held} == set(range(held[-1] // BLOCK + 1))
+    assert len(held) == len({number // BLOCK for number in held})
 
 
 def test_the_line_waits_for_no_candidate(watched: Watched) -> None:

@@ -124,6 +124,7 @@ class Two(VerdictsOnly):
         rollout: str = "r-1",
         slices: tuple[SliceRule, ...] = (),
         recipe: Recipe = NEW_RECIPE,
+        coverage: float = 1.0,
     ) -> None:
         if self.slots["B"].order is None:
             self.script.infer_faults.clear()
@@ -135,6 +136,7 @@ class Two(VerdictsOnly):
                 either=either,
                 slices=slices,
                 reference=INCUMBENT,
+                coverage=coverage,
             )
         )
 

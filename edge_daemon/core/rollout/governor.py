@@ -28,7 +28,7 @@ _KEPT_UNITS = 256
 
 
 class Governor:
-    """The share of one split. `note` is one thread's, `chosen` any thread's."""
+    """The share of one split. `chosen` is the lane's, `note` the shadow's thread's."""
 
     def __init__(self, random: Random, wanted: float = 1.0) -> None:
         self._random = random

@@ -104,7 +104,7 @@ def test_a_revoked_key_lists_nothing_any_more(publisher: Publisher, reader: Read
 
 def test_one_key_in_two_files_is_one_key(publisher: Publisher, tmp_path: Path) -> None:
     shutil.copy(publisher.public("ops"), publisher.keys / "ops-copy.pub")
-    with pytest.raises(EdgeDaemonError, match="1 keys, and 2 must sign"):
+    with pytest.raises(EdgeDaemonError, match="1 key, and 2 must sign"):
         publisher.repository.stage_keys(
             "campaigns", publisher.keys / "ops-copy.pub", "release", publisher.now
         )
