@@ -62,8 +62,8 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_descriptors() -> Iterator[None]:
-    """Sockets of clients that are over wait for the garbage collector, and above 1,023 a client that
-    waits with select() hears nothing.
+    """Sockets of clients that are over wait for the garbage collector; above 1,023, select() and so
+    a client hears nothing.
     """
     yield
     if len(os.listdir("/proc/self/fd")) > MOST_DESCRIPTORS:
