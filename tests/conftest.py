@@ -27,8 +27,8 @@ hypothesis.settings.load_profile("usual")
 USUAL_LOG = structlog.get_config()
 
 HERE = Path(__file__).parent
-LONG = ("system", "integration", "courier", "web")
-"""Folders of files that run whole daemons or a browser for long."""
+WHOLE_DAEMONS = ("system", "integration", "courier")
+"""Folders of files that run whole daemons for long, and mostly wait."""
 LAST_START = 0.85
 """None of them begins in the last part: the other worker would wait for it."""
 MOST_DESCRIPTORS = 512
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     files = list(dict.fromkeys(item.path for item in items))
-    long = [file for file in files if file.relative_to(HERE).parts[0] in LONG]
+    long = [file for file in files if file.relative_to(HERE).parts[0] in WHOLE_DAEMONS]
     short = [file for file in files if file not in long]
     places = {file: LAST_START * at / len(long) for at, file in enumerate(long)}
     places |= {file: at / len(short) for at, file in enumerate(short)}
