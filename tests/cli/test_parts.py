@@ -23,6 +23,7 @@ from edge_daemon.messaging import part_payloads
 from tests.frames.test_images import judged
 from tests.sim.command import command
 from tests.sim.device import Device
+from tests.sim.settings_file import settings_file
 
 MADE = Assignment(1, "BTL-500", "WO-17")
 
@@ -40,16 +41,7 @@ def told(number: int, verdict: Verdict, *causes: str, serial: str | None = None)
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Settings of a station that is stopped."""
-    path = tmp_path / "cam1.yaml"
-    document = {
-        "device": "cam1",
-        "camera": {"source": "conveyor:"},
-        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
-        "http": {"listen": None},
-        "state_dir": str(tmp_path / "state"),
-    }
-    path.write_text(json.dumps(document))
-    return path
+    return settings_file(tmp_path)
 
 
 @pytest.fixture
