@@ -12,7 +12,7 @@ from edge_daemon.collecting import labels
 from edge_daemon.collecting.catalogue import Catalogue, Truth, sampled
 from edge_daemon.collecting.exports import dataset, export
 from edge_daemon.collecting.formats.dataset import Label, Labels
-from edge_daemon.collecting.labels import Word
+from edge_daemon.collecting.labels import PartLabel
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Recipe, Verdict
 from edge_daemon.errors import SenderError
@@ -85,9 +85,9 @@ def test_a_label_becomes_a_word_on_its_part(tmp_path: Path) -> None:
     )
     joined = labels.join(said, catalogue, recipe_of, "kim", 5.0)
     assert labels.words(joined) == [
-        Word("b1", 0, Verdict.NG),
-        Word("b1", 1, Verdict.OK),
-        Word("b1", 2, Verdict.NG),
+        PartLabel("b1", 0, Verdict.NG),
+        PartLabel("b1", 1, Verdict.OK),
+        PartLabel("b1", 2, Verdict.NG),
     ]
     assert list(joined.unknown) == ["20261118T110640000Z-000000099-b1.jpg", "holiday.jpg"]
 

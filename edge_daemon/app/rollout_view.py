@@ -45,7 +45,7 @@ _KEPT = 2000
 _log = structlog.get_logger(__name__)
 
 
-class RolloutShown:
+class RolloutView:
     """Asked by the page's thread.
 
     Args:
