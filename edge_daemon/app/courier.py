@@ -18,7 +18,7 @@ from edge_daemon.courier.latency_guard import LatencyGuard
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.follower import FetchProgress
-from edge_daemon.fleet.freshness.keeper import Refreshing
+from edge_daemon.fleet.freshness.monitor import Refreshing
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
 
