@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.core.parts.values import By, FrameOpinions, PartRules, PartTold
+from edge_daemon.core.parts.values import By, FrameOpinions, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.pairing import Pairing, Seen
 from edge_daemon.core.rollout.values import Mode, Opinion, SliceRule, Split
@@ -37,7 +37,7 @@ def test_the_brightness_of_a_part_is_that_of_its_first_frame_that_was_measured()
     for number, brightness in enumerate((None, 10.0, 90.0)):
         pairing.frame(Seen(frame(number), said(OLD), said(NEW), brightness))
     looks = tuple(FrameOpinions(number, said(OLD), said(NEW)) for number in range(3))
-    told = PartTold(
+    told = PartOutcome(
         *(1, None, By.TRACK, Verdict.OK, None, (), (0, 1, 2), None, None, OLD, None, None),
         *(Assignment(), None, 0.0, False, False),
         assigned=assign("r", "boot", 1, 1.0),
