@@ -38,9 +38,9 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 _log = structlog.get_logger(__name__)
 
 BATCH = 64
-BATCH_S = 0.25
-"""Pairs are handed on in batches: so many, or those of so long. With the evaluator's turn after it
-they are on the disk within a second.
+BATCH_S = 0.1
+"""Pairs are handed on in batches: so many, or those of so long, and none waits for a look. With the
+evaluator's turn after it they are on the disk within a second.
 """
 
 MOST_WAITING = 1024
@@ -268,9 +268,12 @@ class Shadow:
                 self._keep(self._pairing.part(word))
             return
         pairing = self._pairing_of(word.beside.split)
+        looked: Opinion | None = None
         try:
             grey = _brightness(word.held)
-            looked = self._look(word) if word.look else None
+            if word.look:
+                self._tell()  # a look may take seconds, where the candidate hangs
+                looked = self._look(word)
             if looked is not None and word.held is not None:
                 self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:

@@ -11,6 +11,7 @@ import pytest
 from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule, UnitKind
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.frames import shadow
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.shadow import BATCH, BLOCK, Shadow, ShadowOutlets, brightness
 from tests.sim.device import wait_until
@@ -268,6 +269,25 @@ def test_each_part_of_an_order_that_is_the_candidates_has_its_own_brightness(
     watched.film([OK, NG_CANDIDATE] * 20)
     watched.end_all()
     assert [pair.slices for pair in watched.pairs] == [("dark",), ("light",)] * 20
+
+
+def test_no_pair_waits_for_a_look(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate that hangs takes seconds; what was paired before is on its way by then."""
+    monkeypatch.setattr(shadow, "BATCH_S", 1e9)
+    looked: list[int] = []
+    detect = watched.script.detect
+
+    def seen(order: object, pixels: object) -> object:
+        if getattr(order, "ref", None) == CANDIDATE:
+            looked.append(sum(watched.batches))
+        return detect(order, pixels)  # type: ignore[arg-type]
+
+    watched.script.detect = seen  # type: ignore[assignment]
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.film([OK] * 100)
+    watched.end_all()
+    assert len(looked) > 10
+    assert looked == list(range(len(looked))), "each look made a pair, told before the next one"
 
 
 def test_pairs_come_in_batches(watched: Watched) -> None:
