@@ -206,7 +206,6 @@ class DataPlane:
             self.collecting.seen(frame, parts)
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
-        self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
         if self.collecting is not None:
             self.collecting.offer(judged, captured)
         if self.collector is not None:
@@ -216,6 +215,8 @@ class DataPlane:
             self.part_pictures.expect(judged)
         self._offer_disputed(judged, captured)
         self.pictures.offer(judged, captured)
+        # The last: it may take the lane's own lease of the pixels.
+        self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
 
     def making(self) -> str | None:
         """The bundle name that a frame captured now is stamped with."""

@@ -1,18 +1,19 @@
 """Evaluates a rollout: pairs and labels become evidence, and the evidence a decision.
 
 On a thread of its own, with a queue of its own. What it decides goes into the driver's
-mailbox; it changes nothing itself. Each turn's pairs are on the disk before anything is decided
-from them, so that a power cut costs what the last second saw.
+mailbox; it changes nothing itself. Each turn begins with the pairs, and makes them durable before
+anything else is done, so that a power cut costs what the last second saw.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -24,6 +25,7 @@ from edge_daemon.control.feedback_sources import FeedbackSources
 from edge_daemon.control.rollout_journal import RolloutJournal
 from edge_daemon.control.rollout_rows import (
     earlier_progress,
+    end_of,
     look_row,
     pair_row,
     place_of,
@@ -157,27 +159,35 @@ class RolloutEvaluator:
             self.turn()
 
     def turn(self) -> None:
-        """Take in all that waits, make it durable, and decide about once a second."""
+        """Save pairs, note requests while there is time, and decide about once a second."""
+        now = self._tools.clock.now()
+        until_at = math.inf if self._stopping.is_set() else now.at + TURN_S
         requests = self._requests.qsize()  # which come behind what waits now
         for _ in range(self._waiting.qsize()):
             self._take_in(self._waiting.get_nowait())
         self._lose_dropped()
-        now = self._tools.clock.now()
         state, progress = self._state, self._progress
         if state is not None and progress is not None:
             self._look(state, progress, now)
         self._save()
-        for _ in range(requests):  # one by one: what fails takes no other with it
+        for _ in self._in_time(requests, until_at):  # what fails takes no other with it
             self._feedback.arrived(self._requests.get_nowait(), self._label)
-        self._hear_sources()
+        self._hear_sources(until_at)
         if now.at - self._decided_at >= DECIDE_S:
             self._decided_at = now.at
             self._decide()
 
-    def _hear_sources(self) -> None:
+    def _in_time(self, waiting: int, until_at: float) -> Iterator[None]:
+        """Once for each that waits, at least one; the rest wait for the next turn."""
+        for number in range(waiting):
+            if number and self._tools.clock.now().at >= until_at:
+                return
+            yield
+
+    def _hear_sources(self, until_at: float) -> None:
         if self._sources is None:
             return
-        for _ in range(self._heard.qsize()):
+        for _ in self._in_time(self._heard.qsize(), until_at):
             self._sources.arrived(*self._heard.get_nowait(), self._label)
         self._sources.tick()
 
@@ -205,7 +215,7 @@ class RolloutEvaluator:
             word = next((e.event.value for e in step.endings if e.rollout == before.id), "")
             self._close(before, word, why)
             is_bad = step.state.quarantine_reason(before.candidate.ref) is not None
-            self._tools.metrics.rollout_ended(_ended(word, is_bad=is_bad))
+            self._tools.metrics.rollout_ended(end_of(word, is_bad=is_bad))
         if rollout is None:
             return
         if self._progress is None:
@@ -387,10 +397,3 @@ class RolloutEvaluator:
         if body != self._said:
             self._said = body
             self._tools.say(body)
-
-
-def _ended(word: str, *, is_bad: bool) -> str:
-    """How metrics name the end of a rollout."""
-    if word == EventName.ROLLOUT_COMPLETED.value:
-        return "completed"
-    return "stopped" if is_bad else "superseded"

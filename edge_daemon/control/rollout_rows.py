@@ -57,6 +57,13 @@ def word_of(row: RolloutRow) -> str:
     return word(stages[at]) if 0 <= at < len(stages) else "prepare"
 
 
+def end_of(event: str, *, is_bad: bool) -> str:
+    """How metrics name the end of a rollout."""
+    if event == EventName.ROLLOUT_COMPLETED.value:
+        return "completed"
+    return "stopped" if is_bad else "superseded"
+
+
 def pair_row(pair: Pair, place: Place) -> PairRow:
     """One pair that is worth a look."""
     assigned = pair.assigned

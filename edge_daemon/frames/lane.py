@@ -44,7 +44,9 @@ class Listener(Protocol):
     """Where the lane's facts go; each call must return within microseconds."""
 
     def judged(self, judged: Judged, captured: Captured) -> None:
-        """A frame has its verdict; its pixels stay leased until the call returns."""
+        """A frame has its verdict; its pixels stay leased until the call returns, or until the
+        listener gives the lane's lease to another holder: `Ring.hand_over`.
+        """
 
     def crossed(self, crossed: Crossed) -> None:
         """The pointer names another slot from this frame on."""
@@ -334,7 +336,8 @@ class Lane:
         self._last_at = self._now().at
         try:
             self._listener.judged(judged, hand.captured)
-            if self._arms is not None and pointer is not None and not self._ring.depth:
+            is_ours = self._ring.handed_over is not hand.captured
+            if self._arms is not None and pointer is not None and is_ours and not self._ring.depth:
                 self._arms.look(hand.captured, pointer)
         finally:
-            self._ring.release(hand.captured)
+            self._ring.done(hand.captured)

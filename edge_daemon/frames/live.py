@@ -35,7 +35,7 @@ class _Moment:
 
 @dataclass(frozen=True)
 class Outlets:
-    """Where verdicts and the lane's words go."""
+    """Where verdicts and the lane's words go. `offer_picture` is the last that needs the pixels."""
 
     publish: Callable[[Judged], None]
     offer_picture: Callable[[Judged, Captured], None]

@@ -7,11 +7,26 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge_daemon.core.values import Assignment
-from edge_daemon.host.memory import FrameAddress, FrameMemory
+from edge_daemon.errors import CameraError, Code
+from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 
 
 class Pool:
     """The places of one frame memory: which are free, and how many hold each of the others."""
+
+    @classmethod
+    def allocate(cls, shape: FrameShape, places: int) -> Pool:
+        """New memory; raises CameraError when the box has not enough."""
+        try:
+            return cls(FrameMemory.allocate(shape, places))
+        except OSError as error:
+            size_mb = shape.size_bytes * places // 2**20
+            raise CameraError(
+                f"There is no memory for {places} frames of {shape.width}x{shape.height}"
+                f" ({size_mb} MiB): {error.strerror}.",
+                hint="Lower camera.buffer_frames, or give the box more memory.",
+                code=Code.NO_MEMORY,
+            ) from error
 
     def __init__(self, memory: FrameMemory) -> None:
         self.memory = memory

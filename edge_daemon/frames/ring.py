@@ -5,8 +5,7 @@ A place in memory is leased from the moment the camera writes into it until the 
 go, and is never written meanwhile. A frame that finds no place is still captured: it keeps its
 number and its turn as a tombstone, so that the ledger can account for it.
 
-One condition guards everything; every step of a frame is O(1), and nothing here waits but `head`
-and `rest`.
+One condition guards everything; each step is O(1), and nothing here waits but `head` and `rest`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from contextlib import suppress
 import numpy as np
 
 from edge_daemon.core.values import Assignment, Instant, Reason
-from edge_daemon.errors import CameraError, Code
 from edge_daemon.frames.captured import Captured, Lease, Waiting
 from edge_daemon.frames.places import AssignmentStart, Pool
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
@@ -46,15 +44,14 @@ class Ring:
         self._live: deque[Waiting] = deque()  # those of `_waiting` that have a place
         self._next = 0
         self._assignment = Assignment()
-        self._boundaries: deque[AssignmentStart] = (
-            deque()
-        )  # not reached yet, in the order of the calls
+        self._boundaries: deque[AssignmentStart] = deque()  # not reached yet, as they were called
         self._fences: deque[float] = deque()  # frames captured from then on stay for now
         self._woken = False
         self._closed = False
         self._opened = opened
         self._preview: Lease | None = None
         self._previewed = 0
+        self.handed_over: Captured | None = None  # by the lane, until it is done with that frame
         self.passed_over = -1
         """The newest epoch whose frames wait for no model; see `pass_over`."""
         self.on_capture: Callable[[int, Instant, Assignment], None] = lambda *_: None
@@ -166,19 +163,29 @@ class Ring:
             with self._lock:
                 self._pools[captured.address.memory].hold(captured.address.place)
 
-    def retain_if_roomy(self, captured: Captured) -> bool:
-        """The same, unless the ring is tight; whether it is held."""
-        with self._lock:
-            if captured.address is None or self._is_tight():
-                return False
-            self._pools[captured.address.memory].hold(captured.address.place)
-            return True
+    def hand_over(self, captured: Captured) -> bool:
+        """The lane's own lease becomes another holder's, unless the ring is tight; whether it did.
+
+        On the lane's thread, once it needs the pixels no more: the holder may release them at once.
+        """
+        pool = self._pool  # a look without the lock costs a third, and is as true a moment later
+        is_tight = (pool is None or len(pool.free) <= 1) and self.tight
+        if is_tight or captured.address is None or self.handed_over is captured:
+            return False
+        self.handed_over = captured
+        return True
 
     def release(self, captured: Captured) -> None:
         """One holder is done with the pixels. Raises ValueError or KeyError when released twice."""
         if captured.address is not None:
             with self._lock:
                 self._let_go(captured.address)
+
+    def done(self, captured: Captured) -> None:
+        """The lane is done with a frame: its lease ends, unless it was handed over."""
+        if self.handed_over is not captured:
+            self.release(captured)
+        self.handed_over = None
 
     def wake(self) -> None:
         """Make a waiting `head` or `rest` return, or the next one that would wait. Any thread."""
@@ -228,9 +235,7 @@ class Ring:
         """Frames committed from now on are captured: they are numbered and get a verdict."""
         with self._lock:
             self._opened = True
-            if self._preview is not None:
-                self._let_go_lease(self._preview)
-                self._preview = None
+            self._end_preview()
 
     def preview(self) -> Pixels | None:
         """A copy of the newest frame seen before `open`; None when there was none."""
@@ -294,9 +299,7 @@ class Ring:
         """Nothing more comes in; `head` yields what is left. Memory goes with its last frame."""
         with self._lock:
             self._closed = True
-            if self._preview is not None:
-                self._let_go_lease(self._preview)
-                self._preview = None
+            self._end_preview()
             self._retire()
             self._changed.notify_all()
 
@@ -308,11 +311,17 @@ class Ring:
 
     def _show(self, lease: Lease) -> None:
         """A frame that is not captured: the newest is kept to be looked at, before the start."""
-        self._previewed += not self._closed
-        previous, self._preview = self._preview, None if self._closed else lease
-        for gone in (previous, lease if self._closed else None):
-            if gone is not None:
-                self._let_go_lease(gone)
+        if self._closed:
+            self._let_go_lease(lease)
+            return
+        self._end_preview()
+        self._preview = lease
+        self._previewed += 1
+
+    def _end_preview(self) -> None:
+        lease, self._preview = self._preview, None
+        if lease is not None:
+            self._let_go_lease(lease)
 
     def _wait(self, timeout_s: float | None) -> None:
         before = self._next
@@ -325,18 +334,9 @@ class Ring:
         if self._closed:
             return None
         if self._pool is None or self._pool.memory.shape != shape:
-            try:
-                memory = FrameMemory.allocate(shape, self._places)
-            except OSError as error:
-                size_mb = shape.size_bytes * self._places // 2**20
-                raise CameraError(
-                    f"There is no memory for {self._places} frames of {shape.width}x{shape.height}"
-                    f" ({size_mb} MiB): {error.strerror}.",
-                    hint="Lower camera.buffer_frames, or give the box more memory.",
-                    code=Code.NO_MEMORY,
-                ) from error
+            pool = Pool.allocate(shape, self._places)
             self._retire()
-            self._pool = self._pools[memory] = Pool(memory)
+            self._pool = self._pools[pool.memory] = pool
         return self._pool
 
     def _retire(self) -> None:

@@ -22,10 +22,11 @@ from typing import NamedTuple, Protocol, Union
 import structlog
 
 from edge_daemon.core.parts.values import By, PartOutcome, PartRules
+from edge_daemon.core.rollout.draw import LATER_BITS
 from edge_daemon.core.rollout.governor import Governor
 from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
-from edge_daemon.core.rollout.values import Opinion, Pair, Split
+from edge_daemon.core.rollout.values import Mode, Opinion, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -37,9 +38,9 @@ from edge_daemon.slots.slot import INFER_TIMEOUT_S
 _log = structlog.get_logger(__name__)
 
 BATCH = 64
-BATCH_S = 0.25
-"""Pairs are handed on in batches: so many, or those of so long. With the evaluator's turn after it
-they are on the disk within a second.
+BATCH_S = 0.1
+"""Pairs are handed on in batches: so many, or those of so long, and none waits for a look. With the
+evaluator's turn after it they are on the disk within a second.
 """
 
 MOST_WAITING = 1024
@@ -84,7 +85,7 @@ class ShadowOutlets:
 class Leases(Protocol):
     """The part of the ring that is needed here."""
 
-    def retain_if_roomy(self, captured: Captured) -> bool: ...
+    def hand_over(self, captured: Captured) -> bool: ...
 
     def release(self, captured: Captured) -> None: ...
 
@@ -133,13 +134,14 @@ class Shadow:
         self._rules = rules or PartRules()
         self._by_parts = self._rules.by is not By.FRAME
         self._outlets = outlets
-        self._random = Random()  # noqa: S311 - which units are looked at is no secret
-        self._governor = Governor(self._random)
+        self._random = Random().random  # noqa: S311 - which units are looked at is no secret
+        self._governor = Governor()
+        self._share = 0.0  # of the units; the governor's word, where the lane reads it sooner
         self._governed: Split | None = None
         self._offers: deque[_Bare] = deque()
         self._passing = threading.Lock()
         self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
-        self._held = self._looking = False
+        self._held = self._looking = self._holds = False
         self._after_look = self._drawn = False
         self._offered = self._heard = 0
         self._unit: str | int | None = None
@@ -177,8 +179,8 @@ class Shadow:
     def offer(self, judged: Judged, captured: Captured, *, is_gap: bool) -> None:
         """Here is a judged frame, still leased to the caller; microseconds, and never a wait.
 
-        The shadow hears of it with the next `pass_on`. `is_gap`: no other frame waits for the
-        active model.
+        It may take that lease: nobody else may need the pixels after it. The shadow hears of the
+        frame with the next `pass_on`. `is_gap`: no other frame waits for the active model.
         """
         beside = self._active_slot.beside
         if beside is None or self._stopping or judged.model is None:
@@ -191,13 +193,16 @@ class Shadow:
         unit = judged.frame // BLOCK if assigned is None else assigned.unit
         if is_first := unit != self._unit:
             self._unit = unit
-            self._drawn = self._governor.chosen(f"~{unit}" if assigned is None else str(unit))
+            number = self._random() if assigned is None else assigned.draw * LATER_BITS % 1.0
+            self._drawn = number < self._share
         drawn = self._drawn or not is_single
         if self._offered - self._heard >= MOST_WAITING:
             self._missed += drawn and not self._by_parts  # a part that was not seen tells it itself
             return
         look, held = drawn and is_single and is_gap, None
-        if (look or is_first) and not self._held and self._leases.retain_if_roomy(captured):
+        measures = (is_first and (drawn or assigned is None)) or not is_single
+        may_hold = (look or measures) and not self._held and self._holds
+        if may_hold and self._leases.hand_over(captured):
             self._held, self._looking, held = True, look, captured
         look = look and held is not None
         after_look, self._after_look = self._after_look, look or self._looking
@@ -206,9 +211,10 @@ class Shadow:
 
     def _govern(self, split: Split) -> None:
         before, self._governed = self._governed, split
+        self._holds = split.mode is not Mode.COMPARE  # the lane itself looks again there
         if before is None or (before.rollout, before.coverage) != (split.rollout, split.coverage):
-            self._governor = Governor(self._random, split.coverage)
-            self._unit = None
+            self._governor = Governor(split.coverage)
+            self._share, self._unit = self._governor.coverage, None
 
     # ------------------------------------------------------------------ other threads
 
@@ -262,9 +268,12 @@ class Shadow:
                 self._keep(self._pairing.part(word))
             return
         pairing = self._pairing_of(word.beside.split)
+        looked: Opinion | None = None
         try:
             grey = _brightness(word.held)
-            looked = self._look(word) if word.look else None
+            if word.look:
+                self._tell()  # a look may take seconds, where the candidate hangs
+                looked = self._look(word)
             if looked is not None and word.held is not None:
                 self._outlets.looked(replace(word.judged, shadow=looked), word.held)
         finally:
@@ -307,6 +316,7 @@ class Shadow:
         if judged.shadow is None:  # the lane did not wait for both
             frame_ms = judged.queue_ms + judged.inference_ms
             self._governor.note(frame_ms, after_look=word.after_look)
+            self._share = self._governor.coverage
 
     def _pairing_of(self, split: Split) -> Pairing:
         pairing = self._pairing

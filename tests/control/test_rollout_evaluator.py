@@ -18,13 +18,13 @@ import pytest
 from edge_daemon.cli.replay import replayed
 from edge_daemon.control import rollout_evaluator
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.rollout_evaluator import DECIDE_S, RolloutEvaluator
+from edge_daemon.control.rollout_evaluator import DECIDE_S, TURN_S, RolloutEvaluator
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.control.rollout_view import ended_state
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign, draw
-from edge_daemon.core.rollout.progress import read_progress
+from edge_daemon.core.rollout.progress import Progress, RuleResult, read_progress
 from edge_daemon.core.rollout.replay import Limits
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
@@ -259,6 +259,59 @@ def test_a_request_that_cannot_be_answered_takes_no_other_with_it(rig: Rig) -> N
         rig.turn()
     rig.turn()
     assert json.loads(answers[-1].body)["status"] == "succeeded"
+
+
+def slow_request(rig: Rig, part: int, log: list[str]) -> None:
+    """One that takes longer than half a turn; its answer is logged, with the pairs kept by then."""
+
+    def answered(answer: Answer) -> None:
+        kept = len(rig.station.journal.rollouts.pairs(rig.rollout.id, 100))
+        if json.loads(answer.body)["status"] == "succeeded":
+            log.append(f"f{part}: {kept} pairs")
+            rig.station.clock.advance(0.6 * TURN_S)
+
+    body = json.dumps({"id": f"f{part}", "part": part, "verdict": "ng"}).encode()
+    now = rig.station.clock.now()
+    rig.evaluator.feedback(Incoming("request/feedback", body, now, reply=answered))
+
+
+def test_requests_wait_for_the_next_turn_rather_than_pairs(rig: Rig) -> None:
+    """However many wait, a turn ends, and the next one begins with what was seen meanwhile."""
+    rig.parts(*range(1, 6))
+    log: list[str] = []
+    for part in range(1, 6):
+        slow_request(rig, part, log)
+    for first in (1, 2, 3):
+        rig.pairs(first, 1, "ng", "ok")
+        rig.turn()
+    assert log == ["f1: 1 pairs", "f2: 1 pairs", "f3: 2 pairs", "f4: 2 pairs", "f5: 3 pairs"]
+
+
+def test_the_last_turn_leaves_no_request_without_an_answer(rig: Rig) -> None:
+    rig.parts(*range(1, 6))
+    log: list[str] = []
+    for part in range(1, 6):
+        slow_request(rig, part, log)
+    rig.evaluator.stop()
+    rig.turn()
+    assert len(log) == 5
+
+
+def test_pairs_are_on_the_disk_before_anything_is_decided_from_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    decide = Progress.decide
+
+    def counted(progress: Progress, *args: Any, **more: Any) -> RuleResult:
+        kept.append(len(rig.station.journal.rollouts.pairs(rig.rollout.id, 100)))
+        return decide(progress, *args, **more)
+
+    monkeypatch.setattr(Progress, "decide", counted)
+    for first in (1, 4):
+        rig.pairs(first, 3, "ng", "ok")
+        rig.turn()
+    assert kept == [3, 6]
 
 
 def test_a_power_cut_keeps_the_evidence_as_it_was(rig: Rig) -> None:

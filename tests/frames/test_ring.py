@@ -77,6 +77,47 @@ def test_a_retained_frame_outlives_its_first_holder() -> None:
     assert take(ring).dropped is None
 
 
+@pytest.mark.parametrize("is_sooner", [False, True])
+def test_a_frame_that_was_handed_over_is_its_new_holders(is_sooner: bool) -> None:
+    """The lane's end frees nothing, whether it comes before the holder's or after it."""
+    ring = Ring(3)
+    capture(ring, mark=7)
+    frame = take(ring)
+    assert ring.hand_over(frame)
+    assert not ring.hand_over(frame), "there is one lease to give"
+    for end in (ring.release, ring.done) if is_sooner else (ring.done, ring.release):
+        end(frame)
+    with pytest.raises(ValueError, match="released twice"):
+        ring.release(frame)
+    capture(ring)
+    after = take(ring)
+    ring.done(after)
+    with pytest.raises(ValueError, match="released twice"):
+        ring.release(after)
+
+
+def test_a_tight_ring_hands_nothing_over() -> None:
+    """The last place is the camera's; the lane lets its frame go as ever."""
+    ring = Ring(2)
+    capture(ring)
+    frame = take(ring)
+    assert not ring.hand_over(frame)
+    ring.done(frame)
+    with pytest.raises(ValueError, match="released twice"):
+        ring.release(frame)
+
+
+@pytest.mark.parametrize("waiting", [1, 2])
+def test_frames_that_would_give_way_are_room(waiting: int) -> None:
+    """With `latest` those that wait are no reason to keep a frame from another holder."""
+    ring = Ring(3, latest=True)
+    capture(ring)
+    frame = take(ring)
+    for _ in range(waiting):
+        capture(ring)
+    assert ring.hand_over(frame)
+
+
 def test_a_second_release_is_a_fault() -> None:
     """Nobody can free a place that may belong to another frame by now."""
     ring = Ring(2)

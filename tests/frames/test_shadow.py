@@ -11,10 +11,20 @@ import pytest
 from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule, UnitKind
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.frames import shadow
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.shadow import BATCH, BLOCK, Shadow, ShadowOutlets, brightness
 from tests.sim.device import wait_until
-from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
+from tests.sim.two_models import (
+    CANDIDATE,
+    INCUMBENT,
+    NG_BOTH,
+    NG_CANDIDATE,
+    NG_INCUMBENT,
+    OK,
+    SHAPE,
+    Two,
+)
 
 
 class Watched(Two):
@@ -101,24 +111,62 @@ def test_arms_are_counted_of_all_units_and_not_of_pairs_alone(watched: Watched) 
     assert coverage.misassigned == 0
 
 
-def test_of_what_is_not_drawn_the_first_frame_of_each_unit_is_held(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("knows_units", [True, False])
+def test_of_what_is_not_drawn_nothing_is_held_but_where_parts_are_not_known_yet(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, knows_units: bool
 ) -> None:
-    """For its brightness; the place is kept for a frame that is drawn."""
+    """There the first frame of each block, for its brightness: its part may be drawn later on."""
     held: list[int] = []
-    retain = watched.ring.retain_if_roomy
+    hand_over = watched.ring.hand_over
 
     def counted(captured: Captured) -> bool:
         held.append(captured.number)
-        return retain(captured)
+        return hand_over(captured)
 
-    monkeypatch.setattr(watched.ring, "retain_if_roomy", counted)
+    monkeypatch.setattr(watched.ring, "hand_over", counted)
     watched.split(share=0.0, mode=Mode.SHADOW, coverage=0.0)
-    watched.knows_units = False
+    watched.knows_units = knows_units
     watched.film([OK] * (3 * BLOCK))
     watched.end_all()
     assert watched.asked(CANDIDATE) == 0
-    assert held == [0, BLOCK, 2 * BLOCK]
+    assert held == ([] if knows_units else [0, BLOCK, 2 * BLOCK])
+
+
+def test_the_lane_gives_its_own_lease_away_and_takes_no_second_one(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each place is free again in the end, and none was released twice."""
+    monkeypatch.setattr(watched.ring, "retain", None)
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.film([OK, NG_INCUMBENT] * 100)
+    watched.end_all()
+    assert watched.shadow.tally.compared > 0
+    free = [watched.ring.begin(SHAPE).address for _ in range(16)]
+    assert None not in free
+
+
+def test_where_both_are_compared_in_turns_the_lane_keeps_its_frame(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the frame once more after its verdict."""
+    monkeypatch.setattr(watched.ring, "hand_over", None)
+    watched.split(share=0.0, mode=Mode.COMPARE, coverage=0.0)
+    watched.knows_units = False
+    watched.film([OK] * (2 * BLOCK))
+    watched.end_all()
+    assert len(watched.verdicts) == 2 * BLOCK
+
+
+def test_a_frame_that_was_given_away_is_not_looked_at_again(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new holder may have released it by now; a split can become another one in between."""
+    looked: list[int] = []
+    monkeypatch.setattr(watched.arms, "look", lambda captured, _: looked.append(captured.number))
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.film([OK] * 100)
+    watched.end_all()
+    assert len(looked) == 100 - watched.asked(CANDIDATE)
 
 
 def test_the_line_waits_for_no_candidate(watched: Watched) -> None:
@@ -210,6 +258,36 @@ def test_slices_are_of_pixels(watched: Watched) -> None:
     for pair in watched.pairs:
         assert pair.brightness == (OK, NG_CANDIDATE)[pair.part % 2]
         assert pair.slices == (("dark", "light")[pair.part % 2],)
+
+
+def test_each_part_of_an_order_that_is_the_candidates_has_its_own_brightness(
+    watched: Watched,
+) -> None:
+    """The order is drawn once, and each of its parts is in a slice of its own."""
+    rules = (SliceRule("dark", brightness_below=4.0), SliceRule("light", brightness_above=4.0))
+    watched.split(share=1.0, unit=UnitKind.ORDER, slices=rules)
+    watched.film([OK, NG_CANDIDATE] * 20)
+    watched.end_all()
+    assert [pair.slices for pair in watched.pairs] == [("dark",), ("light",)] * 20
+
+
+def test_no_pair_waits_for_a_look(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate that hangs takes seconds; what was paired before is on its way by then."""
+    monkeypatch.setattr(shadow, "BATCH_S", 1e9)
+    looked: list[int] = []
+    detect = watched.script.detect
+
+    def seen(order: object, pixels: object) -> object:
+        if getattr(order, "ref", None) == CANDIDATE:
+            looked.append(sum(watched.batches))
+        return detect(order, pixels)  # type: ignore[arg-type]
+
+    watched.script.detect = seen  # type: ignore[assignment]
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    watched.film([OK] * 100)
+    watched.end_all()
+    assert len(looked) > 10
+    assert looked == list(range(len(looked))), "each look made a pair, told before the next one"
 
 
 def test_pairs_come_in_batches(watched: Watched) -> None:

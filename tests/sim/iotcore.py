@@ -39,7 +39,7 @@ class EmbeddedBroker:
         self._broker = Broker(config_path=str(path))
 
     def start(self) -> EmbeddedBroker:
-        self._broker.start()
+        self._broker.start(60.0)  # by default it gives up after 10 s, which a busy machine takes
         return self
 
     def stop(self) -> None:

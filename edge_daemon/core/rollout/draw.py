@@ -10,6 +10,11 @@ import hashlib
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
 from edge_daemon.core.values import Assignment
 
+LATER_BITS = 2.0**20
+"""A unit's number times this, without what is whole, is another number in [0, 1): whether the
+candidate looks at the unit besides. The bits before it give the arm, so that neither tells of the
+other."""
+
 
 def draw(rollout: str, boot: str, part: str | int) -> float:
     """The part's number in [0, 1): the first 8 bytes of SHA-256 of `rollout:boot:part`."""

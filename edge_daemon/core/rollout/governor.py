@@ -7,8 +7,7 @@ frames after none, and grows again by a step while they are not.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from random import Random
+from collections import deque
 
 MOST = 0.9
 """Some units are never looked at: by them it is known how fast the line is without a candidate."""
@@ -24,29 +23,17 @@ grain nothing is told apart."""
 LOOK_AFTER = 200
 """Frames after a look, between two decisions; two of them are expected past a 99th percentile."""
 _FEWEST = 100
-_KEPT_UNITS = 256
 
 
 class Governor:
-    """The share of one split. `chosen` is the lane's, `note` the shadow's thread's."""
+    """The share of one split; the lane reads it, and the shadow's thread notes."""
 
-    def __init__(self, random: Random, wanted: float = 1.0) -> None:
-        self._random = random
+    def __init__(self, wanted: float = 1.0) -> None:
         self._most = min(wanted, MOST)
         self.coverage = min(FIRST, self._most)
         """Share of the units that are looked at, 0..1."""
-        self._chosen: OrderedDict[str, bool] = OrderedDict()
         self._quiet_ms: deque[float] = deque(maxlen=1000)
         self._looked_ms: list[float] = []
-
-    def chosen(self, unit: str) -> bool:
-        """Whether this unit is looked at; the answer is the same for all of its frames."""
-        known = self._chosen.get(unit)
-        if known is None:
-            known = self._chosen[unit] = self._random.random() < self.coverage
-            if len(self._chosen) > _KEPT_UNITS:
-                self._chosen.popitem(last=False)
-        return known
 
     def note(self, frame_ms: float, *, after_look: bool) -> None:
         """How long a frame took, from its capture to the active model's verdict."""

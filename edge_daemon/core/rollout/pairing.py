@@ -118,7 +118,7 @@ class Pairing:
         self.coverage.assign(assigned)
         looks = tuple(self._with_shadow(each) for each in told.looks)
         seen = [self._seen[each.frame] for each in looks if each.frame in self._seen]
-        brightness = seen[0].brightness if seen else None
+        brightness = next((s.brightness for s in seen if s.brightness is not None), None)
         captured_utc = told.captured.utc if told.captured else 0.0
         traits = self._traits(looks, brightness, told.assignment.product, captured_utc)
         found = self._folded(looks, told.assignment.product)

@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.core.rollout.draw import assign, draw
+from edge_daemon.core.rollout.draw import LATER_BITS, assign, draw
 from edge_daemon.core.rollout.values import Arm
 
 
@@ -33,3 +33,13 @@ def test_a_share_of_a_tenth_is_a_tenth_of_the_parts() -> None:
     arms = [assign("r", "boot", part, 0.1).arm for part in range(20_000)]
     share = arms.count(Arm.CANDIDATE) / len(arms)
     assert abs(share - 0.1) < 4 * (0.1 * 0.9 / len(arms)) ** 0.5
+
+
+def test_whether_the_candidate_looks_besides_says_nothing_of_the_arm() -> None:
+    """Both come of one number, and of other bits of it."""
+    looked = {arm: [0, 0] for arm in Arm}
+    for part in range(20_000):
+        assigned = assign("r", "boot", part, 0.3)
+        looked[assigned.arm][assigned.draw * LATER_BITS % 1.0 < 0.5] += 1
+    for no, yes in looked.values():
+        assert abs(yes / (no + yes) - 0.5) < 4 * (0.25 / (no + yes)) ** 0.5

@@ -15,18 +15,9 @@ def live(governor: Governor, looks: int, more_ms: float, random: Random) -> None
         governor.note(usual + more_ms, after_look=True)
 
 
-def test_a_unit_is_looked_at_or_not_whatever_its_frames_show() -> None:
-    """Drawn before anybody looks, once; about as many as the share says."""
-    governor = Governor(Random(7))
-    first = [governor.chosen(str(unit)) for unit in range(200)]
-    again = [governor.chosen(str(unit)) for unit in range(200)]
-    assert first == again
-    assert abs(sum(first) - 200 * FIRST) < 30
-
-
 def test_a_line_that_is_not_slower_lets_the_candidate_see_nearly_all() -> None:
     """Up to nine tenths: by the rest it is known how fast the line is alone."""
-    governor = Governor(Random(7))
+    governor = Governor()
     live(governor, 40, 0.0, Random(3))
     assert governor.coverage >= 0.8
     assert governor.coverage <= MOST
@@ -34,7 +25,7 @@ def test_a_line_that_is_not_slower_lets_the_candidate_see_nearly_all() -> None:
 
 def test_a_line_that_is_slower_after_a_look_is_looked_at_less() -> None:
     """Two milliseconds more: the share falls until next to nothing is left of it."""
-    governor = Governor(Random(7))
+    governor = Governor()
     live(governor, 3, 5.0, Random(3))
     assert governor.coverage < FIRST
     live(governor, 20, 5.0, Random(3))
@@ -43,7 +34,7 @@ def test_a_line_that_is_slower_after_a_look_is_looked_at_less() -> None:
 
 def test_the_share_grows_again_once_the_line_has_time() -> None:
     """By steps, as it fell by a factor."""
-    governor = Governor(Random(7))
+    governor = Governor()
     live(governor, 20, 5.0, Random(3))
     live(governor, 12, 0.0, Random(4))
     assert governor.coverage > FIRST
@@ -51,15 +42,14 @@ def test_the_share_grows_again_once_the_line_has_time() -> None:
 
 def test_no_more_is_seen_than_is_asked_for() -> None:
     """A coverage of 0 stays 0, whatever the line has time for."""
-    none, few = Governor(Random(7), 0.0), Governor(Random(7), 0.1)
+    none, few = Governor(0.0), Governor(0.1)
     for each in (none, few):
         live(each, 5, 0.0, Random(3))
     assert (none.coverage, few.coverage) == (0.0, 0.1)
-    assert not any(none.chosen(str(unit)) for unit in range(100))
 
 
 def test_without_frames_to_compare_with_nothing_is_decided() -> None:
-    governor = Governor(Random(7))
+    governor = Governor()
     for _ in range(3 * LOOK_AFTER):
         governor.note(500.0, after_look=True)
     assert governor.coverage == FIRST
